@@ -1,0 +1,151 @@
+//! Who may decide: the one function that every channel asks, and the count of a quorum.
+
+use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::text::is_invisible;
+use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
+use std::collections::BTreeSet;
+
+/// The roles that may decide now: those of the level, and those that were asked since.
+pub fn entitled_roles(round: &Round) -> BTreeSet<&Role> {
+    let asked = round.terms.escalation.iter().take(round.escalation_level as usize).flat_map(|step| &step.to);
+    round.terms.approvers.iter().chain(asked).collect()
+}
+
+/// Whether this principal may give this verdict on this request, and by which roles.
+///
+/// # Errors
+/// `SelfApproval` for the requester and the person it acts for, `NotAnApprover` for everybody whose role is not asked.
+pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
+    // A no is always safe, so an entitled person may say it even of a request of their own.
+    if verdict == Verdict::Approved && round.terms.separation_of_duties {
+        separate(submission, by)?;
+    }
+    let entitled = entitled_roles(round);
+    let roles: Vec<Role> = by.roles.iter().filter(|role| entitled.contains(role)).cloned().collect();
+    if by.kind != PrincipalKind::Person || roles.is_empty() {
+        let asked = entitled.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let who = if by.kind == PrincipalKind::Agent { "an agent never decides".to_owned() } else { has_roles(by) };
+        return Err(Refusal::NotAnApprover(format!("this request is decided by people with one of the roles: {asked}; {who}")));
+    }
+    Ok(roles)
+}
+
+fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> {
+    if by.name == submission.requested_by || by.on_behalf_of.as_deref() == Some(submission.requested_by.as_str()) {
+        return Err(Refusal::SelfApproval(format!("{} submitted this task; somebody else has to approve it", submission.requested_by)));
+    }
+    let person = submission.on_behalf_of.as_deref();
+    if person.is_some() && (person == Some(by.name.as_str()) || person == by.on_behalf_of.as_deref()) {
+        return Err(Refusal::SelfApproval(format!(
+            "{} submitted this task on behalf of {}; somebody else has to approve it",
+            submission.requested_by,
+            person.unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+fn has_roles(by: &Principal) -> String {
+    match by.roles.len() {
+        0 => format!("{} has no role", by.name),
+        _ => format!("{} has: {}", by.name, by.roles.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// How many more approvals are needed, given the roles of those who have approved.
+pub fn remaining(round: &Round, approvals: &[&[Role]]) -> u32 {
+    let counted = if round.terms.distinct_roles { assign_roles(approvals).into_iter().flatten().count() } else { approvals.len() };
+    round.terms.required.saturating_sub(u32::try_from(counted).unwrap_or(u32::MAX))
+}
+
+/// Gives each approval a role of its own, as many as can have one: a maximum bipartite matching, earlier approvals first.
+///
+/// A person with two roles may answer for either; which one is settled by what the others need.
+pub fn assign_roles<'a>(approvals: &[&'a [Role]]) -> Vec<Option<&'a Role>> {
+    fn augment<'a>(at: usize, approvals: &[&'a [Role]], taken: &mut Vec<(&'a Role, usize)>, seen: &mut BTreeSet<&'a Role>) -> bool {
+        for role in approvals[at] {
+            if !seen.insert(role) {
+                continue;
+            }
+            match taken.iter().position(|(held, _)| *held == role) {
+                None => {
+                    taken.push((role, at));
+                    return true;
+                }
+                Some(place) => {
+                    let holder = taken[place].1;
+                    if augment(holder, approvals, taken, seen) {
+                        let place = taken.iter().position(|(held, by)| *held == role && *by == holder).unwrap_or(place);
+                        taken[place].1 = at;
+                        return true;
+                    }
+                }
+            }
+        }
+        false
+    }
+    let mut taken: Vec<(&Role, usize)> = Vec::new();
+    for at in 0..approvals.len() {
+        augment(at, approvals, &mut taken, &mut BTreeSet::new());
+    }
+    (0..approvals.len()).map(|at| taken.iter().find(|(_, by)| *by == at).map(|(role, _)| *role)).collect()
+}
+
+/// The roles by which one more approval would bring the quorum nearer.
+pub fn open_roles(round: &Round) -> Vec<Role> {
+    let given: Vec<&[Role]> = round.approvals.iter().map(|approval| approval.roles.as_slice()).collect();
+    let now = remaining(round, &given);
+    entitled_roles(round)
+        .into_iter()
+        .filter(|role| {
+            let one = std::slice::from_ref(*role);
+            remaining(round, &given.iter().copied().chain([one]).collect::<Vec<_>>()) < now
+        })
+        .cloned()
+        .collect()
+}
+
+/// A justification as it is kept, or `None` for text that says nothing once white space and invisible characters are gone.
+pub fn justification(text: Option<&str>) -> Option<&str> {
+    let text = text?.trim();
+    text.chars().any(|character| !character.is_whitespace() && !character.is_control() && !is_invisible(character)).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(lists: &[&[&str]]) -> Vec<Vec<Role>> {
+        lists.iter().map(|list| list.iter().map(|role| (*role).to_owned()).collect()).collect()
+    }
+
+    fn matched(lists: &[&[&str]]) -> usize {
+        let lists = roles(lists);
+        let views: Vec<&[Role]> = lists.iter().map(Vec::as_slice).collect();
+        let given = assign_roles(&views);
+        for (place, role) in given.iter().enumerate() {
+            assert!(role.is_none_or(|role| lists[place].contains(role)), "nobody answers for a role that they lack");
+        }
+        let distinct: BTreeSet<_> = given.iter().flatten().collect();
+        assert_eq!(distinct.len(), given.iter().flatten().count(), "no role is given twice");
+        distinct.len()
+    }
+
+    #[test]
+    fn a_person_with_two_roles_leaves_the_scarce_one_to_others() {
+        assert_eq!(matched(&[&["cto", "tech_lead"], &["cto"]]), 2);
+        assert_eq!(matched(&[&["cto", "tech_lead"], &["tech_lead"], &["cto"]]), 2);
+        assert_eq!(matched(&[&["a", "b"], &["b", "c"], &["a"]]), 3);
+        assert_eq!(matched(&[&["tech_lead"], &["tech_lead"]]), 1);
+        assert_eq!(matched(&[]), 0);
+    }
+
+    #[test]
+    fn a_justification_says_something() {
+        for empty in ["", "  ", "\u{200b}\u{200b}", "\n\t", "\u{2060}\u{feff} "] {
+            assert_eq!(justification(Some(empty)), None, "{empty:?}");
+        }
+        assert_eq!(justification(Some(" agreed ")), Some("agreed"));
+        assert_eq!(justification(None), None);
+    }
+}

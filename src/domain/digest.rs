@@ -1,0 +1,65 @@
+//! Digests and the canonical form that they are taken of.
+//!
+//! What is shown to an approver, hashed, stored and executed is one document in one spelling: the JSON Canonicalization
+//! Scheme (RFC 8785). Anybody who has the document can compute the digest again with any JCS library and `sha256sum`.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex(&Sha256::digest(bytes))))
+    }
+
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Lower-case hexadecimal digits of some bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The canonical bytes of a value (RFC 8785).
+///
+/// # Panics
+/// Never for the types of this crate: the canonical form fails only for maps with keys that are not strings and for
+/// numbers that are not finite, and requests with such numbers are refused before they get here.
+pub fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(value).expect("a document of strings, booleans, finite numbers, lists and objects")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_bytes_sort_keys_and_drop_white_space() {
+        let value: serde_json::Value = serde_json::from_str(r#"{ "b": 1.0, "a": [true, "ü"], "c": 250.50 }"#).unwrap();
+        assert_eq!(String::from_utf8(canonical(&value)).unwrap(), r#"{"a":[true,"ü"],"b":1,"c":250.5}"#);
+    }
+
+    #[test]
+    fn a_digest_is_what_sha256sum_prints() {
+        assert_eq!(Digest::of(b"").as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

@@ -1,0 +1,20 @@
+//! The core: what a task is, how dangerous it is, who may decide, and what follows.
+//!
+//! Nothing in here knows a clock, a database, a runtime or the network; every function gives the same answer for the same
+//! arguments. The server, the tests and every checker run these same functions.
+
+pub mod approval;
+pub mod digest;
+pub mod duration;
+pub mod expression;
+pub mod level;
+pub mod policy;
+pub mod readings;
+pub mod risk;
+pub mod runbook;
+pub mod task;
+pub mod text;
+pub mod transition;
+pub mod triggers;
+pub mod vocabulary;
+pub mod workflow;

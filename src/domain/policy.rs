@@ -1,0 +1,170 @@
+//! Policy: who may decide at which level, how many of them, and who is asked when nobody answers.
+
+use crate::domain::duration;
+use crate::domain::level::Level;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The name of a role.
+pub type Role = String;
+
+/// Roles of parkbrake's own.
+pub mod roles {
+    /// Makes tokens, cancels anything, halts.
+    pub const ADMIN: &str = "admin";
+    /// Reads everything.
+    pub const AUDITOR: &str = "auditor";
+}
+
+/// The whole of `approval-policies.yaml` and of `risk_levels`, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    levels: [LevelPolicy; 4],
+    people: BTreeMap<String, Person>,
+    agents: BTreeMap<String, Agent>,
+}
+
+impl Policy {
+    /// A policy of one entry for each level, the least dangerous first.
+    pub fn new(levels: [LevelPolicy; 4], people: BTreeMap<String, Person>, agents: BTreeMap<String, Agent>) -> Self {
+        Self { levels, people, agents }
+    }
+
+    /// What holds at a level.
+    pub fn level(&self, level: Level) -> &LevelPolicy {
+        &self.levels[level as usize]
+    }
+
+    /// The people, by name.
+    pub fn people(&self) -> &BTreeMap<String, Person> {
+        &self.people
+    }
+
+    /// The agents that are named in the configuration.
+    pub fn agents(&self) -> &BTreeMap<String, Agent> {
+        &self.agents
+    }
+
+    /// What a name stands for today. A name that is in neither list is an agent that acts for nobody: it may submit,
+    /// sees its own, and decides nothing.
+    pub fn principal(&self, name: &str) -> Principal {
+        match self.people.get(name) {
+            Some(person) => {
+                Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles: person.roles.clone(), on_behalf_of: None }
+            }
+            None => Principal {
+                name: name.to_owned(),
+                kind: PrincipalKind::Agent,
+                roles: BTreeSet::new(),
+                on_behalf_of: self.agents.get(name).and_then(|agent| agent.on_behalf_of.clone()),
+            },
+        }
+    }
+}
+
+/// What holds at one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelPolicy {
+    /// Runs at once; nobody is asked.
+    pub auto_approve: bool,
+    pub notify: bool,
+    pub terms: ApprovalTerms,
+    /// How often those who may decide are reminded.
+    pub remind_every: Duration,
+}
+
+/// Under what terms a request is decided. A parked workflow keeps the terms that it was parked under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalTerms {
+    /// Whose role may decide from the start.
+    pub approvers: Vec<Role>,
+    /// How many people have to approve.
+    pub required: u32,
+    /// Whether each of them has to answer for another role.
+    pub distinct_roles: bool,
+    pub require_justification: bool,
+    /// Whether an approval has to name the digest that it is for.
+    pub require_digest: bool,
+    /// Whether the requester, and the person an agent acts for, may not approve.
+    pub separation_of_duties: bool,
+    /// Who is asked next, in the order of their times.
+    pub escalation: Vec<EscalationStep>,
+    /// When the request expires, counted from the request; `None` is never.
+    #[serde(with = "optional_duration")]
+    pub expire_after: Option<Duration>,
+}
+
+/// One step of an escalation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscalationStep {
+    /// Counted from the request.
+    #[serde(with = "duration::text")]
+    pub after: Duration,
+    pub to: Vec<Role>,
+}
+
+mod optional_duration {
+    use super::{Duration, duration};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(&duration::show(*value)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Option::<String>::deserialize(deserializer)?.map(|text| duration::parse(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
+/// A person who may decide, and where they are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    pub roles: BTreeSet<Role>,
+    pub email: Option<String>,
+    pub slack: Option<String>,
+    pub linear: Option<String>,
+}
+
+/// An agent, and the person it acts for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Agent {
+    pub on_behalf_of: Option<String>,
+}
+
+/// Who is calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    pub name: String,
+    pub kind: PrincipalKind,
+    pub roles: BTreeSet<Role>,
+    /// The person that an agent acts for.
+    pub on_behalf_of: Option<String>,
+}
+
+impl Principal {
+    /// Whether the caller has a role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.contains(role)
+    }
+
+    /// Whether the caller may see what this requester submitted: people see everything, an agent its own and what
+    /// agents of the same person submitted.
+    pub fn may_see(&self, requested_by: &str, on_behalf_of: Option<&str>) -> bool {
+        match self.kind {
+            PrincipalKind::Person => true,
+            PrincipalKind::Agent => self.name == requested_by || (on_behalf_of.is_some() && self.on_behalf_of.as_deref() == on_behalf_of),
+        }
+    }
+}
+
+/// Only people decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    Person,
+    Agent,
+}

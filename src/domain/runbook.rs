@@ -1,0 +1,238 @@
+//! Runbooks: the commands that parkbrake itself can run, and what they really do.
+
+use crate::domain::readings::Facts;
+use crate::domain::task::Invocation;
+use crate::domain::text::shown;
+use regex::Regex;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A configured command with its arguments.
+#[derive(Debug, Clone)]
+pub struct Runbook {
+    pub name: String,
+    /// What it really does, assessed beside the requester's claim.
+    pub operation: Template,
+    pub environment: Option<Template>,
+    pub resource: Option<Template>,
+    pub resource_type: Option<Template>,
+    /// The argument vector; a placeholder stays inside its one argument.
+    pub command: Vec<Template>,
+    /// The arguments, all of them required, with the pattern that the whole value has to match.
+    pub args: BTreeMap<String, Pattern>,
+    pub timeout: Duration,
+    pub idempotent: bool,
+    /// Variable → the variable of the server's environment that it is read from.
+    pub env: BTreeMap<String, String>,
+    pub working_dir: PathBuf,
+}
+
+/// A regular expression that the whole of a value has to match.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    source: String,
+    whole: Regex,
+}
+
+impl Pattern {
+    /// Compiles a pattern; it is anchored at both ends.
+    ///
+    /// # Errors
+    /// What the `regex` crate says of a pattern that is not sound.
+    pub fn new(source: &str) -> Result<Self, String> {
+        // Compiled alone first, so that an unbalanced `a)|(b` cannot escape the anchors.
+        Regex::new(source).map_err(|error| error.to_string())?;
+        let whole = Regex::new(&format!(r"\A(?:{source})\z")).map_err(|error| error.to_string())?;
+        Ok(Self { source: source.to_owned(), whole })
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.whole.is_match(text)
+    }
+}
+
+/// Text with placeholders, `{{ name }}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Argument(String),
+}
+
+impl Template {
+    /// Reads text with placeholders.
+    ///
+    /// # Errors
+    /// A placeholder without an end or without a name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}").ok_or_else(|| format!("`{text}` has a `{{{{` without `}}}}`"))?;
+            let name = name.trim();
+            if name.is_empty() {
+                return Err(format!("`{text}` has a placeholder without a name"));
+            }
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Argument(name.to_owned()));
+            rest = after;
+        }
+        if !rest.is_empty() || pieces.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+
+    /// The arguments that it names.
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Argument(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
+    }
+
+    /// The text, where no argument is named.
+    pub fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    fn fill(&self, args: &BTreeMap<String, String>) -> String {
+        self.0
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Argument(name) => args.get(name).map_or("", String::as_str),
+            })
+            .collect()
+    }
+}
+
+/// Why the arguments of a request do not fit, each with the argument's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    pub argument: String,
+    pub detail: String,
+}
+
+impl Runbook {
+    /// What it would run with these arguments, and what parkbrake then knows of the task.
+    ///
+    /// # Errors
+    /// Every argument that is missing, unknown, or does not match its pattern.
+    pub fn resolve(&self, given: &Map<String, Value>) -> Result<(Invocation, Facts), Vec<Misfit>> {
+        let mut misfits: Vec<Misfit> = given
+            .keys()
+            .filter(|name| !self.args.contains_key(*name))
+            .map(|name| Misfit { argument: name.clone(), detail: format!("runbook `{}` has no such argument", self.name) })
+            .collect();
+        let mut args = BTreeMap::new();
+        for (name, pattern) in &self.args {
+            match given.get(name).map(as_text) {
+                None => misfits.push(Misfit { argument: name.clone(), detail: "is required by the runbook".to_owned() }),
+                Some(None) => misfits.push(Misfit { argument: name.clone(), detail: "has to be text, a number or a boolean".to_owned() }),
+                Some(Some(text)) if !pattern.matches(&text) => {
+                    let detail = format!("`{}` does not match the pattern {}", shown(&text), pattern.source);
+                    misfits.push(Misfit { argument: name.clone(), detail });
+                }
+                Some(Some(text)) => {
+                    args.insert(name.clone(), text);
+                }
+            }
+        }
+        if !misfits.is_empty() {
+            return Err(misfits);
+        }
+        let invocation = Invocation {
+            command: self.command.iter().map(|part| part.fill(&args)).collect(),
+            working_dir: self.working_dir.clone(),
+            env: self.env.iter().map(|(name, source)| if name == source { name.clone() } else { format!("{name}={source}") }).collect(),
+            timeout: self.timeout,
+            idempotent: self.idempotent,
+        };
+        let facts = Facts {
+            source: format!("runbook `{}`", self.name),
+            operation: self.operation.fill(&args),
+            environment: self.environment.as_ref().map(|template| template.fill(&args)),
+            resource: self.resource.as_ref().map(|template| template.fill(&args)),
+            resource_type: self.resource_type.as_ref().map(|template| template.fill(&args)),
+        };
+        Ok((invocation, facts))
+    }
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn runbook() -> Runbook {
+        let template = |text: &str| Template::parse(text).unwrap();
+        Runbook {
+            name: "deploy-service".to_owned(),
+            operation: template("deploy"),
+            environment: None,
+            resource: Some(template("{{ service }}")),
+            resource_type: None,
+            command: ["deploy.sh", "{{ service }}", "--version={{version}}"].map(template).to_vec(),
+            args: [("service", "[a-z][a-z0-9-]{0,62}"), ("version", "[0-9A-Za-z.+-]{1,64}|latest")]
+                .map(|(name, pattern)| (name.to_owned(), Pattern::new(pattern).unwrap()))
+                .into(),
+            timeout: Duration::from_secs(600),
+            idempotent: false,
+            env: [("TOKEN".to_owned(), "DEPLOY_TOKEN".to_owned())].into(),
+            working_dir: PathBuf::from("/srv"),
+        }
+    }
+
+    fn args(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_placeholder_stays_inside_its_one_argument() {
+        let (invocation, facts) = runbook().resolve(&args(json!({"service": "api", "version": "1.4.2"}))).unwrap();
+        assert_eq!(invocation.command, ["deploy.sh", "api", "--version=1.4.2"]);
+        assert_eq!(invocation.env, ["TOKEN=DEPLOY_TOKEN"]);
+        assert_eq!((facts.operation.as_str(), facts.resource.as_deref()), ("deploy", Some("api")));
+    }
+
+    #[test]
+    fn the_whole_value_has_to_match() {
+        for service in ["api; rm -rf /", "api\n", "\napi", "-oProxyCommand=x", "Api", "", "$(id)", "a b"] {
+            let misfits = runbook().resolve(&args(json!({"service": service, "version": "1"}))).unwrap_err();
+            assert_eq!(misfits[0].argument, "service", "{service:?}");
+        }
+    }
+
+    #[test]
+    fn every_misfit_is_named() {
+        let misfits = runbook().resolve(&args(json!({"service": ["a"], "extra": 1}))).unwrap_err();
+        let names: Vec<_> = misfits.iter().map(|misfit| misfit.argument.as_str()).collect();
+        assert_eq!(names, ["extra", "service", "version"]);
+    }
+
+    #[test]
+    fn a_template_without_an_end_or_a_name_is_refused() {
+        assert!(Template::parse("{{ service").is_err());
+        assert!(Template::parse("{{ }}").is_err());
+        assert_eq!(Template::parse("").unwrap().literal(), Some(""));
+    }
+}

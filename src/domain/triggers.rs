@@ -1,0 +1,128 @@
+//! Triggers: the rules that raise the level of a task.
+
+use crate::domain::expression::Expression;
+use crate::domain::level::Level;
+use crate::domain::readings::Reading;
+use crate::domain::task::Task;
+use crate::domain::text::shown;
+
+/// One rule: when its condition holds, the task is at least of this level.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    pub name: String,
+    pub level: Level,
+    pub condition: Condition,
+}
+
+/// What a trigger looks at.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    BuiltIn(BuiltIn),
+    Expression(Expression),
+}
+
+/// The triggers that parkbrake knows by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    DeleteProduction,
+    DeployProduction,
+    ModifyInfrastructure,
+    SecurityFindingCritical,
+    SecurityFindingHigh,
+    CostAboveThreshold,
+    CostFarAboveThreshold,
+    DataExport,
+}
+
+/// US dollars above which `cost_above_threshold` matches.
+pub const COST_THRESHOLD: f64 = 100.0;
+/// US dollars above which `cost_far_above_threshold` matches.
+pub const COST_FAR_THRESHOLD: f64 = 1_000.0;
+
+impl BuiltIn {
+    /// Every built-in trigger.
+    pub const ALL: [Self; 8] = [
+        Self::DeleteProduction,
+        Self::DeployProduction,
+        Self::ModifyInfrastructure,
+        Self::SecurityFindingCritical,
+        Self::SecurityFindingHigh,
+        Self::CostAboveThreshold,
+        Self::CostFarAboveThreshold,
+        Self::DataExport,
+    ];
+
+    /// Its name in `triggers`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeleteProduction => "delete_production",
+            Self::DeployProduction => "deploy_production",
+            Self::ModifyInfrastructure => "modify_infrastructure",
+            Self::SecurityFindingCritical => "security_finding_critical",
+            Self::SecurityFindingHigh => "security_finding_high",
+            Self::CostAboveThreshold => "cost_above_threshold",
+            Self::CostFarAboveThreshold => "cost_far_above_threshold",
+            Self::DataExport => "data_export",
+        }
+    }
+
+    /// The canonical words that its condition needs; without them in the vocabulary it could never match.
+    pub fn needs(self) -> Needs {
+        let (operation, environment, resource_type) = match self {
+            Self::DeleteProduction => (Some("delete"), Some("production"), None),
+            Self::DeployProduction => (Some("deploy"), Some("production"), None),
+            Self::ModifyInfrastructure => (Some("modify"), None, Some("infrastructure")),
+            Self::DataExport => (Some("data_export"), None, None),
+            _ => (None, None, None),
+        };
+        Needs { operation, environment, resource_type }
+    }
+}
+
+/// The words of a built-in condition; `None` is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    pub operation: Option<&'static str>,
+    pub environment: Option<&'static str>,
+    pub resource_type: Option<&'static str>,
+}
+
+/// The worst finding of the list.
+#[derive(Clone, Copy)]
+pub struct Severity {
+    pub worst: Level,
+    /// Its place in the list.
+    pub finding: usize,
+}
+
+impl BuiltIn {
+    /// Whether the condition holds for this reading, and what matched, in words.
+    pub fn matches(self, reading: &Reading, task: &Task, severity: Option<Severity>) -> Option<String> {
+        let needs = self.needs();
+        let fits = |needed: Option<&str>, word: &str| needed.is_none_or(|needed| needed == word);
+        if !fits(needs.operation, &reading.operation)
+            || !fits(needs.environment, &reading.environment.word)
+            || !fits(needs.resource_type, &reading.resource_type.word)
+        {
+            return None;
+        }
+        let cost = task.estimated_cost.unwrap_or_default();
+        let finding = |at_least: Level| {
+            let severity = severity.filter(|severity| severity.worst >= at_least)?;
+            let finding = task.security_findings.get(severity.finding)?;
+            let name = finding.id.as_deref().or(finding.title.as_deref()).unwrap_or("a finding without a name");
+            Some(format!("security finding {} is {}", shown(name), severity.worst))
+        };
+        let cost_above = |threshold: f64| (cost > threshold).then(|| format!("estimated cost {cost} is above {threshold} US dollars"));
+        match self {
+            Self::DeleteProduction => Some(format!("delete in production{}", reading.assumption())),
+            Self::DeployProduction => Some(format!("deploy to production{}", reading.assumption())),
+            Self::ModifyInfrastructure => Some(format!("modification of infrastructure{}", reading.assumption())),
+            Self::DataExport => Some("export of data".to_owned()),
+            Self::SecurityFindingCritical => finding(Level::Critical),
+            Self::SecurityFindingHigh => finding(Level::High),
+            Self::CostAboveThreshold => cost_above(COST_THRESHOLD),
+            Self::CostFarAboveThreshold => cost_above(COST_FAR_THRESHOLD),
+        }
+    }
+}

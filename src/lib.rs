@@ -1,0 +1,2 @@
+//! Parkbrake.
+pub mod domain;
