@@ -10,6 +10,7 @@ pub mod expression;
 pub mod level;
 pub mod policy;
 pub mod readings;
+pub mod request;
 pub mod risk;
 pub mod runbook;
 pub mod task;

@@ -108,3 +108,14 @@ pub struct Invocation {
     /// Whether it may be run again, with the same key, after a crash.
     pub idempotent: bool,
 }
+
+impl ActionKind {
+    /// The word for it, the same in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Runbook => "runbook",
+            Self::Webhook => "webhook",
+        }
+    }
+}

@@ -11,6 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// How many events a first commit holds: what was asked, and what follows from its level.
+pub const OPENING_EVENTS: u32 = 2;
 /// The only step of the only plan there is today.
 const STEP: u32 = 1;
 
@@ -56,6 +58,13 @@ pub enum Obligation {
 pub struct Impossible {
     version: u32,
     event: &'static str,
+}
+
+impl Impossible {
+    /// A commit that writes nothing.
+    pub fn without_events() -> Self {
+        Self { version: 0, event: "nothing" }
+    }
 }
 
 /// The events that open a workflow. Without terms the level approves itself, and the action starts at once.
@@ -214,6 +223,7 @@ fn ended(attempt: u32, outcome: &Outcome) -> Event {
     match outcome.clone() {
         Outcome::Succeeded { output } => Event::ExecutionSucceeded { step: STEP, attempt, output },
         Outcome::Failed { error, output } => Event::ExecutionFailed { step: STEP, attempt, output, error },
+        Outcome::Unknown { reason } => Event::OutcomeUnknown { step: STEP, attempt, reason },
     }
 }
 

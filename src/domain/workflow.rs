@@ -388,8 +388,17 @@ pub enum Command {
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    Succeeded { output: Option<Value> },
-    Failed { error: String, output: Option<Value> },
+    Succeeded {
+        output: Option<Value>,
+    },
+    Failed {
+        error: String,
+        output: Option<Value>,
+    },
+    /// Nobody knows; only parkbrake itself says so, of an action that it runs.
+    Unknown {
+        reason: String,
+    },
 }
 
 /// Why a command is refused. Each has its status and its page in the API's errors.

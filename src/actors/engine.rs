@@ -1,0 +1,181 @@
+//! The engine: the handle by which the rest of the program sees the actors, and all that they share.
+//!
+//! Nothing that it is asked to do depends on the asker staying: once a command is on its way it is decided and committed,
+//! or refused, whether or not anybody waits for the answer.
+
+use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::metrics::Metrics;
+use crate::actors::ports::Executor;
+use crate::actors::runner::Runner;
+use crate::actors::versions::Versions;
+use crate::actors::workflow::{Answered, Failure, Intake, Submitted};
+use crate::actors::workflow_supervisor::{self, SupervisorRef};
+use crate::clock::Clock;
+use crate::config::Configuration;
+use crate::domain::transition;
+use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
+use crate::storage::{Error, Storage};
+use ractor::rpc::CallResult;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long a caller is kept waiting for an answer. What it asked for may still happen afterwards; asking again is safe.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How often a command is sent again because its actor was just leaving memory.
+const ATTEMPTS: u32 = 3;
+/// Between two looks at a workflow that somebody waits for; another server may have written.
+const LOOK: Duration = Duration::from_secs(2);
+
+pub struct Engine {
+    pub storage: Storage,
+    pub configuration: Arc<Configuration>,
+    pub clock: Arc<Clock>,
+    pub versions: Arc<Versions>,
+    pub metrics: Arc<Metrics>,
+    pub runner: Arc<Runner>,
+    /// How many workflows stay in memory.
+    pub max_resident: usize,
+    /// This process; a fresh id for every start.
+    pub owner: Uuid,
+    crew: RwLock<Option<Crew>>,
+}
+
+/// The actors that the engine talks to, while there are any.
+#[derive(Clone)]
+pub struct Crew {
+    pub supervisor: SupervisorRef,
+    pub registry: RegistryRef,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    pub storage: Storage,
+    pub configuration: Arc<Configuration>,
+    pub clock: Clock,
+    pub executor: Arc<dyn Executor>,
+    pub max_resident: usize,
+}
+
+/// A workflow with its log.
+#[derive(Debug)]
+pub struct Story {
+    pub workflow: Workflow,
+    pub log: Vec<Recorded>,
+}
+
+impl Engine {
+    /// An engine without a crew; the root gives it one.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::default());
+        Arc::new(Self {
+            runner: Arc::new(Runner::new(parts.executor, parts.storage.clone(), Arc::clone(&metrics))),
+            storage: parts.storage,
+            configuration: parts.configuration,
+            clock: Arc::new(parts.clock),
+            versions: Arc::default(),
+            metrics,
+            max_resident: parts.max_resident,
+            owner: Uuid::new_v4(),
+            crew: RwLock::new(None),
+        })
+    }
+
+    /// Works with these from now on.
+    pub(super) fn take_on(&self, crew: Crew) {
+        *self.crew.write().unwrap_or_else(PoisonError::into_inner) = Some(crew);
+    }
+
+    /// Works with nobody until there is a new crew.
+    pub(super) fn dismiss(&self) {
+        *self.crew.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn crew(&self) -> Result<Crew, Failure> {
+        let crew = self.crew.read().unwrap_or_else(PoisonError::into_inner).clone();
+        crew.ok_or_else(|| Failure::Unavailable("the server is starting or stopping".to_owned()))
+    }
+
+    /// Whether there is a crew at work.
+    pub fn is_manned(&self) -> bool {
+        self.crew().is_ok()
+    }
+
+    /// Assesses a task and parks or starts it; the answer is durable. The id is the caller's choice.
+    ///
+    /// # Errors
+    /// `Unavailable` where nobody can say whether it was stored.
+    pub async fn submit(&self, id: Uuid, intake: Intake) -> Result<Submitted, Failure> {
+        let intake = Box::new(intake);
+        let answer = self.crew()?.supervisor.call(|reply| workflow_supervisor::Msg::Submit { id, intake, reply }, Some(PATIENCE)).await;
+        match answer {
+            Ok(CallResult::Success(answer)) => answer,
+            _ => Err(unanswered()),
+        }
+    }
+
+    /// Takes a command to its workflow, which is woken if need be.
+    ///
+    /// # Errors
+    /// The refusal; `NotFound` also for what the caller may not see; `Unavailable` where nobody can say what became of it.
+    pub async fn command(&self, id: Uuid, command: Command) -> Result<Answered, Failure> {
+        for _ in 0..ATTEMPTS {
+            let command = Box::new(command.clone());
+            let answer = self.crew()?.registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, Some(PATIENCE)).await;
+            match answer {
+                Ok(CallResult::Success(answer)) => return answer,
+                // The actor ended before it came to this message; asking again is safe, and finds what was committed.
+                Ok(CallResult::SenderError) => {}
+                Ok(CallResult::Timeout) | Err(_) => break,
+            }
+        }
+        Err(unanswered())
+    }
+
+    /// Records how an attempt went; `Ok` once it is durable, or once it no longer matters.
+    ///
+    /// # Errors
+    /// Not recorded yet.
+    pub async fn finished(&self, id: Uuid, attempt: u32, outcome: Outcome) -> Result<(), Failure> {
+        match self.command(id, Command::Finish { attempt, outcome }).await {
+            Ok(_) | Err(Failure::NotFound | Failure::Refused(_)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A workflow with its log, as it is stored.
+    ///
+    /// # Errors
+    /// No database, or a log that cannot be read.
+    pub async fn story(&self, id: Uuid) -> Result<Option<Story>, Error> {
+        let log = self.storage.log(id).await?;
+        let workflow = transition::replay(id, &log).map_err(|error| Error::Corrupt { workflow_id: id, detail: error.to_string() })?;
+        Ok(workflow.map(|workflow| Story { workflow, log }))
+    }
+
+    /// Waits until a workflow has come to a state that is wanted, or until the time is up; gives what is stored then.
+    ///
+    /// # Errors
+    /// No database, or a log that cannot be read.
+    pub async fn wait(&self, id: Uuid, patience: Duration, wanted: impl Fn(&Workflow) -> bool + Send) -> Result<Option<Story>, Error> {
+        let until = Instant::now() + patience;
+        // Heard before looking, so that nothing is missed in between.
+        let mut versions = self.versions.subscribe(id);
+        let story = loop {
+            versions.borrow_and_update();
+            let story = self.story(id).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            if story.as_ref().is_none_or(|story| wanted(&story.workflow)) || left.is_zero() {
+                break story;
+            }
+            let _ = tokio::time::timeout(left.min(LOOK), versions.changed()).await;
+        };
+        drop(versions);
+        self.versions.forget(id);
+        Ok(story)
+    }
+}
+
+fn unanswered() -> Failure {
+    Failure::Unavailable("there was no answer in time; whether it was done is not known, and asking again is safe".to_owned())
+}

@@ -1,0 +1,66 @@
+//! What is counted, in the Prometheus exposition format. A value, not a global: each server counts for itself.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// The level of a submitted task.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LevelLabel {
+    pub risk_level: &'static str,
+}
+
+/// The name of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EventLabel {
+    pub event: &'static str,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub submitted: Family<LevelLabel, Counter>,
+    pub events: Family<EventLabel, Counter>,
+    pub batch_rows: Histogram,
+    pub batch_seconds: Histogram,
+    pub resident: Gauge,
+    pub running: Gauge,
+    pub actor_failures: Counter,
+    pub quarantined: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let submitted = Family::<LevelLabel, Counter>::default();
+        let events = Family::<EventLabel, Counter>::default();
+        let batch_rows = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
+        let batch_seconds = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 5.0]);
+        let (resident, running) = (Gauge::default(), Gauge::default());
+        let (actor_failures, quarantined) = (Counter::default(), Counter::default());
+        let mut registry = Registry::with_prefix("parkbrake");
+        registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
+        registry.register("events", "Events that were committed, by name", events.clone());
+        registry.register("commit_batch_rows", "Commits that went to the database together", batch_rows.clone());
+        registry.register("commit_batch_seconds", "Time from sending a batch to its answer", batch_seconds.clone());
+        registry.register("workflows_resident", "Workflows whose actor is in memory", resident.clone());
+        registry.register("actions_running", "Actions that this server is running now", running.clone());
+        registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
+        registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
+        Self { registry, submitted, events, batch_rows, batch_seconds, resident, running, actor_failures, quarantined }
+    }
+}
+
+impl Metrics {
+    /// The text that a scraper reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

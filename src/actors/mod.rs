@@ -1,0 +1,28 @@
+//! The actors: the hands of PostgreSQL, which is the truth.
+//!
+//! ```text
+//! root ─┬─ checkpointer           sole writer of workflow state; group commit
+//!       ├─ workflow supervisor ── one actor for each live workflow
+//!       ├─ approval registry      workflow id → actor; routes decisions and results; wakes parked ones
+//!       ├─ timer                  deadlines, and what a crash left behind
+//!       └─ http                   (in `crate::http`) the last to start, the first to stop
+//! ```
+//!
+//! An actor is a cache of one workflow's log which knows what to do next. Kill any of them at any moment: nothing was
+//! answered before it was committed, and what has to happen next is computed from the log. A message between actors is a
+//! hint; losing one may cost a moment, never a fact.
+//!
+//! The rest of the program sees only [`engine::Engine`].
+
+pub mod approval_registry;
+pub mod checkpointer;
+pub mod engine;
+pub mod metrics;
+pub mod ports;
+pub mod restart;
+pub mod root;
+pub mod runner;
+pub mod timer;
+pub mod versions;
+pub mod workflow;
+pub mod workflow_supervisor;

@@ -1,0 +1,149 @@
+//! The timer: wakes what is due, and what a crash left behind.
+//!
+//! The sweep is the guarantee: it asks storage what is due by the database's clock, at least once a second, and whatever is
+//! found is handed to its workflow, which acts only if the database agrees once more. The alarm is only the speed: a sweep at
+//! the very moment at which the next thing falls due.
+
+use crate::actors::approval_registry::{self, RegistryRef};
+use crate::clock::Clock;
+use crate::domain::workflow::Command;
+use crate::storage::{Error, Storage};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+pub type TimerRef = ActorRef<Msg>;
+
+/// Between two sweeps without an alarm.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Between two looks at what a crash may have left.
+const RECOVER: Duration = Duration::from_secs(15);
+/// How many are woken at once.
+const WINDOW: i64 = 512;
+/// How long the timer waits for those that it has woken before it goes on.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An alarm goes off this much late rather than early: a sweep that finds nothing yet is a wasted one.
+const LATE: Duration = Duration::from_millis(2);
+
+pub enum Msg {
+    /// The registry, which starts after the timer.
+    Registry(RegistryRef),
+    /// Something will fall due at this moment by the database's clock.
+    Arm {
+        deadline: DateTime<Utc>,
+    },
+    Sweep,
+    Recover,
+}
+
+pub struct Timer {
+    pub storage: Storage,
+    pub clock: Arc<Clock>,
+}
+
+#[derive(Default)]
+pub struct State {
+    registry: Option<RegistryRef>,
+    alarm: Option<Alarm>,
+}
+
+/// The next sweep. Dropping it disarms it.
+struct Alarm {
+    at: Instant,
+    task: JoinHandle<Result<(), ractor::MessagingErr<Msg>>>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Timer {
+    /// Sees to it that a sweep comes no later than after this delay.
+    fn arm(&self, myself: &TimerRef, state: &mut State, delay: Duration) {
+        let at = Instant::now() + delay;
+        if state.alarm.as_ref().is_none_or(|alarm| at < alarm.at) {
+            state.alarm = Some(Alarm { at, task: myself.send_after(delay, || Msg::Sweep) });
+        }
+    }
+
+    /// Hands everything that is due to its workflow, and says how long to rest.
+    async fn sweep(&self, registry: &RegistryRef) -> Result<Duration, Error> {
+        let due = self.storage.due(WINDOW).await?;
+        self.clock.hear(due.now);
+        let whole_window = i64::try_from(due.workflows.len()).is_ok_and(|count| count >= WINDOW);
+        join_all(due.workflows.into_iter().map(|id| self.tick(registry, id, due.now))).await;
+        if whole_window {
+            return Ok(Duration::ZERO);
+        }
+        Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
+    }
+
+    async fn tick(&self, registry: &RegistryRef, id: Uuid, now: DateTime<Utc>) {
+        let command = Box::new(Command::Tick { now });
+        let answer = registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, Some(PATIENCE)).await;
+        if !matches!(&answer, Ok(answer) if answer.is_success()) {
+            tracing::warn!(workflow.id = %id, "a workflow that is due did not answer, the next sweep asks again");
+        }
+    }
+
+    /// Wakes every workflow whose action parkbrake itself has begun: what it is obliged to, it then does.
+    async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let ids = self.storage.running(after, WINDOW).await?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            after = Some(*last);
+            for id in ids {
+                let _ = registry.cast(approval_registry::Msg::Wake { id });
+            }
+        }
+    }
+}
+
+fn until(now: DateTime<Utc>, then: DateTime<Utc>) -> Duration {
+    then.signed_duration_since(now).max(TimeDelta::zero()).to_std().unwrap_or_default() + LATE
+}
+
+impl Actor for Timer {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
+        Ok(State::default())
+    }
+
+    async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Registry(registry) => {
+                state.registry = Some(registry);
+                myself.cast(Msg::Recover)?;
+                myself.cast(Msg::Sweep)?;
+            }
+            Msg::Arm { deadline } => self.arm(&myself, state, until(self.clock.now(), deadline)),
+            Msg::Sweep => {
+                state.alarm = None;
+                let Some(registry) = state.registry.clone() else { return Ok(()) };
+                let rest = self.sweep(&registry).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "cannot look for what is due, trying again");
+                    SWEEP
+                });
+                self.arm(&myself, state, rest);
+            }
+            Msg::Recover => {
+                let Some(registry) = state.registry.clone() else { return Ok(()) };
+                if let Err(error) = self.recover(&registry).await {
+                    tracing::warn!(%error, "cannot look for interrupted actions, trying again");
+                }
+                myself.send_after(RECOVER, || Msg::Recover);
+            }
+        }
+        Ok(())
+    }
+}

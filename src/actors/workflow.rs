@@ -1,0 +1,397 @@
+//! The actor of one workflow: a cache of its log which knows what to do next.
+//!
+//! It is started either with a task, which it assesses and checkpoints before anybody is answered, or with nothing but an
+//! id, and then it reads the log. From there on both are the same: a command is decided by the pure core, the events are
+//! committed, and only then the memory moves, the caller is answered, and what the new state obliges to is done.
+//!
+//! `Err` from a handler means "my memory may differ from the database": the actor ends, and is read anew.
+
+use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
+use crate::actors::engine::Engine;
+use crate::actors::metrics::{LevelLabel, Metrics};
+use crate::actors::runner::Runner;
+use crate::actors::timer::{self, TimerRef};
+use crate::clock::Clock;
+use crate::config::Configuration;
+use crate::domain::policy::Principal;
+use crate::domain::readings::Facts;
+use crate::domain::task::Task;
+use crate::domain::transition::{self, Answer, Guard, Obligation};
+use crate::domain::workflow::{Command, Decision, Event, Recorded, Refusal, SYSTEM, Submission, Workflow};
+use crate::storage::{Advance, Error, IdempotencyKey, Opening, Storage, Written};
+use chrono::{DateTime, Utc};
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use std::sync::{Arc, Weak};
+use uuid::Uuid;
+
+pub type WorkflowRef = ActorRef<Msg>;
+
+/// How often a command is decided anew because somebody else wrote the next event first.
+const ATTEMPTS: u32 = 4;
+
+/// What every workflow's actor works with.
+pub struct Workshop {
+    pub storage: Storage,
+    pub checkpointer: CheckpointerRef,
+    pub timer: TimerRef,
+    pub runner: Arc<Runner>,
+    pub engine: Weak<Engine>,
+    pub configuration: Arc<Configuration>,
+    pub clock: Arc<Clock>,
+    pub metrics: Arc<Metrics>,
+    /// This process; a fresh id for every start of the server.
+    pub owner: Uuid,
+}
+
+/// A task as it comes in: checked, with its runbook resolved.
+#[derive(Debug)]
+pub struct Intake {
+    pub by: Principal,
+    pub task: Task,
+    pub facts: Option<Facts>,
+    pub key: Option<IdempotencyKey>,
+}
+
+/// What became of a submit.
+#[derive(Debug)]
+pub enum Submitted {
+    Accepted(Box<Workflow>),
+    /// The idempotency key has been used before.
+    KeyUsed,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Answered {
+    pub workflow: Workflow,
+    /// For an approval or a rejection: this one, or the same person's earlier one.
+    pub decision: Option<Decision>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("there is no such workflow")]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Unavailable(reason) => Self::Unavailable(reason),
+            CommitError::Refused(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+/// Why an actor ends itself: what it knows may not be what is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Stale {
+    /// The database did not answer; that is not this workflow's fault.
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<Error> for Stale {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable(reason) => Self::Unavailable(reason),
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+pub enum Msg {
+    /// The first message, from the actor to itself.
+    Boot,
+    Do(Box<Command>, RpcReplyPort<Result<Answered, Failure>>),
+    /// Leave memory once everything that is waiting has been answered.
+    Leave,
+}
+
+pub enum Boot {
+    Submit(Box<Intake>, RpcReplyPort<Result<Submitted, Failure>>),
+    Load,
+}
+
+pub struct WorkflowActor {
+    pub id: Uuid,
+    pub workshop: Arc<Workshop>,
+}
+
+pub struct State {
+    boot: Option<Boot>,
+    /// `None` before the boot, and where there is no such workflow.
+    workflow: Option<Workflow>,
+}
+
+impl WorkflowActor {
+    async fn boot(&self, myself: &WorkflowRef, boot: Boot) -> Result<Option<Workflow>, Stale> {
+        let workflow = match boot {
+            Boot::Load => self.load().await?,
+            Boot::Submit(intake, reply) => match self.submit(*intake).await {
+                Ok(Submitted::Accepted(workflow)) => {
+                    let live = (*workflow).clone();
+                    let _ = reply.send(Ok(Submitted::Accepted(workflow)));
+                    Some(live)
+                }
+                Ok(Submitted::KeyUsed) => {
+                    let _ = reply.send(Ok(Submitted::KeyUsed));
+                    None
+                }
+                Err(failure) => {
+                    let stale = Stale::Unavailable(failure.to_string());
+                    let unknown = matches!(failure, Failure::Unavailable(_));
+                    let _ = reply.send(Err(failure));
+                    // It may have been written all the same; then whoever reads the log next goes on from there.
+                    return if unknown { Err(stale) } else { Ok(None) };
+                }
+            },
+        };
+        match workflow {
+            Some(workflow) => self.fulfil(myself, workflow).await.map(Some),
+            None => {
+                self.leave(myself);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<Option<Workflow>, Stale> {
+        let log = self.workshop.storage.log(self.id).await?;
+        transition::replay(self.id, &log).map_err(|error| Stale::Broken(error.to_string()))
+    }
+
+    /// Assesses a task and checkpoints what follows from it.
+    async fn submit(&self, intake: Intake) -> Result<Submitted, Failure> {
+        let Intake { by, task, facts, key } = intake;
+        let workshop = &self.workshop;
+        let assessment = workshop.configuration.rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
+        let level = assessment.level;
+        let policy = workshop.configuration.policy.level(level);
+        let document = task.canonical();
+        let submission = Submission {
+            task_id: task.task_id.clone(),
+            requested_by: by.name,
+            on_behalf_of: by.on_behalf_of,
+            digest: crate::domain::digest::Digest::of(&document),
+            assessment,
+            action: task.action.kind,
+            idempotent: task.action.runs.as_ref().is_some_and(|invocation| invocation.idempotent),
+        };
+        let terms = (!policy.auto_approve).then(|| policy.terms.clone());
+        let actor = submission.requested_by.clone();
+        let events = transition::open(submission, terms, workshop.owner);
+        let workflow = |at| follow(self.id, None, &events, &actor, at).map_err(|error| Failure::Internal(error.to_string()));
+        let opening = Opening { workflow: workflow(DateTime::UNIX_EPOCH)?, events: events.clone(), task, document, key };
+        match call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(Box::new(opening), reply)).await? {
+            Written::Committed { at } => {
+                workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level.as_str() }).inc();
+                Ok(Submitted::Accepted(Box::new(workflow(at)?)))
+            }
+            Written::Duplicate => Ok(Submitted::KeyUsed),
+            // Nobody else can have this id: the commit was sent twice, and the first time was enough.
+            Written::Conflict | Written::TooEarly | Written::TooLate => match self.load().await {
+                Ok(Some(workflow)) => Ok(Submitted::Accepted(Box::new(workflow))),
+                Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
+                Err(error) => Err(Failure::Unavailable(error.to_string())),
+            },
+        }
+    }
+
+    /// Decides a command, commits what follows, and answers; the outer error means that the memory cannot be trusted.
+    async fn answer(&self, myself: &WorkflowRef, state: &mut State, command: Command) -> Result<Result<Answered, Failure>, Stale> {
+        for _ in 0..ATTEMPTS {
+            let Some(workflow) = &state.workflow else { return Ok(Err(Failure::NotFound)) };
+            if let Some(by) = caller(&command)
+                && !by.may_see(&workflow.submission.requested_by, workflow.submission.on_behalf_of.as_deref())
+            {
+                return Ok(Err(Failure::NotFound));
+            }
+            let (events, guard) = match transition::decide(workflow, &command) {
+                Err(refusal) => return Ok(Err(refusal.into())),
+                Ok(Answer::Nothing) => return Ok(Ok(Answered { workflow: workflow.clone(), decision: None })),
+                Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow: workflow.clone(), decision: Some(decision) })),
+                Ok(Answer::Commit { events, guard }) => (events, guard),
+            };
+            let actor = caller(&command).map_or(SYSTEM, |by| &by.name).to_owned();
+            match self.commit(workflow, &actor, events, guard).await {
+                Ok(Progress::Moved(workflow)) => {
+                    let answered = Answered { decision: workflow.decisions.last().filter(|_| is_decision(&command)).cloned(), workflow };
+                    let workflow = self.fulfil(myself, answered.workflow.clone()).await?;
+                    state.workflow = Some(workflow);
+                    return Ok(Ok(answered));
+                }
+                Ok(Progress::Overtaken) => state.workflow = self.load().await?,
+                Ok(Progress::TooLate) => self.expire(state, guard).await?,
+                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow: workflow.clone(), decision: None })),
+                Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
+                Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
+            }
+        }
+        Ok(Err(Failure::Unavailable("this workflow is being changed by others too quickly".to_owned())))
+    }
+
+    /// The database says that the deadline has passed: that is written before anybody is told.
+    async fn expire(&self, state: &mut State, guard: Guard) -> Result<(), Stale> {
+        let (Some(workflow), Some(deadline)) = (&state.workflow, guard.not_after) else { return Ok(()) };
+        let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
+        match self.commit(workflow, SYSTEM, events, guard).await {
+            Ok(Progress::Moved(workflow)) => state.workflow = Some(workflow),
+            Ok(_) => state.workflow = self.load().await?,
+            Err(error) => return Err(Stale::Unavailable(error.to_string())),
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, workflow: &Workflow, actor: &str, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
+        let next =
+            |at| follow(self.id, Some(workflow.clone()), &events, actor, at).map_err(|error| CommitError::Refused(error.to_string()));
+        let advance = Advance {
+            expected: workflow.version,
+            workflow: next(workflow.updated_at)?,
+            actor: actor.to_owned(),
+            events: events.clone(),
+            guard,
+        };
+        Ok(match call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(Box::new(advance), reply)).await? {
+            Written::Committed { at } => Progress::Moved(next(at)?),
+            Written::Conflict | Written::Duplicate => Progress::Overtaken,
+            Written::TooEarly => Progress::TooEarly,
+            Written::TooLate => Progress::TooLate,
+        })
+    }
+
+    /// Does what the state obliges to. The same after a commit and after a restart.
+    async fn fulfil(&self, myself: &WorkflowRef, workflow: Workflow) -> Result<Workflow, Stale> {
+        match transition::obligation(&workflow, self.workshop.owner) {
+            Obligation::Park { deadline } => {
+                if let Some(deadline) = deadline {
+                    let _ = self.workshop.timer.cast(timer::Msg::Arm { deadline });
+                }
+                Ok(workflow)
+            }
+            Obligation::Run { attempt } => {
+                let digest = workflow.submission.digest.clone();
+                self.workshop.runner.ensure(Weak::clone(&self.workshop.engine), self.id, attempt, digest);
+                Ok(workflow)
+            }
+            Obligation::Recover => self.recover(myself, workflow).await,
+            Obligation::AwaitReport => Ok(workflow),
+            Obligation::Nothing => {
+                self.leave(myself);
+                Ok(workflow)
+            }
+        }
+    }
+
+    /// Takes over, or gives up, an action that another process had begun.
+    async fn recover(&self, myself: &WorkflowRef, workflow: Workflow) -> Result<Workflow, Stale> {
+        let command = Command::Recover { owner: self.workshop.owner };
+        let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
+        let workflow = match self.commit(&workflow, SYSTEM, events, guard).await {
+            Ok(Progress::Moved(workflow)) => workflow,
+            Ok(_) => self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))?,
+            Err(error) => return Err(Stale::Unavailable(error.to_string())),
+        };
+        tracing::warn!(workflow.id = %self.id, status = %workflow.status(), "an interrupted action was taken up");
+        match transition::obligation(&workflow, self.workshop.owner) {
+            // Somebody else is faster at this; what they write will be read when it is asked for.
+            Obligation::Recover => Ok(workflow),
+            _ => Box::pin(self.fulfil(myself, workflow)).await,
+        }
+    }
+
+    fn leave(&self, myself: &WorkflowRef) {
+        let _ = myself.drain();
+    }
+}
+
+/// What became of a commit.
+enum Progress {
+    Moved(Workflow),
+    Overtaken,
+    TooEarly,
+    TooLate,
+}
+
+/// The state after some events, all of one commit.
+fn follow(
+    id: Uuid,
+    workflow: Option<Workflow>,
+    events: &[Event],
+    actor: &str,
+    at: DateTime<Utc>,
+) -> Result<Workflow, transition::Impossible> {
+    let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
+    let mut state = workflow;
+    for (event, version) in events.iter().zip(first..) {
+        let recorded = Recorded { version, at, actor: actor.to_owned(), event: event.clone() };
+        state = Some(transition::apply(id, state, &recorded)?);
+    }
+    state.ok_or_else(transition::Impossible::without_events)
+}
+
+fn caller(command: &Command) -> Option<&Principal> {
+    match command {
+        Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Cancel { by, .. } | Command::Report { by, .. } => Some(by),
+        Command::Finish { .. } | Command::Recover { .. } | Command::Tick { .. } => None,
+    }
+}
+
+fn is_decision(command: &Command) -> bool {
+    matches!(command, Command::Approve { .. } | Command::Reject { .. })
+}
+
+/// Asks the checkpointer, which always answers unless it ends.
+async fn call(
+    checkpointer: &CheckpointerRef,
+    msg: impl FnOnce(RpcReplyPort<Result<Written, CommitError>>) -> checkpointer::Msg,
+) -> Result<Written, CommitError> {
+    match checkpointer.call(msg, None).await {
+        Ok(CallResult::Success(answer)) => answer,
+        _ => Err(CommitError::Unavailable("the checkpointer is being restarted".to_owned())),
+    }
+}
+
+impl Actor for WorkflowActor {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Boot;
+
+    /// Does no I/O: whoever starts an actor never waits for the database, and a failure to read is supervised.
+    async fn pre_start(&self, myself: ActorRef<Msg>, boot: Boot) -> Result<State, ActorProcessingErr> {
+        myself.cast(Msg::Boot)?;
+        Ok(State { boot: Some(boot), workflow: None })
+    }
+
+    async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Boot => {
+                if let Some(boot) = state.boot.take() {
+                    state.workflow = self.boot(&myself, boot).await?;
+                }
+            }
+            Msg::Do(command, reply) => match self.answer(&myself, state, *command).await {
+                Ok(answer) => {
+                    let _ = reply.send(answer);
+                }
+                Err(stale) => {
+                    let _ = reply.send(Err(Failure::Unavailable(stale.to_string())));
+                    return Err(stale.into());
+                }
+            },
+            Msg::Leave => self.leave(&myself),
+        }
+        Ok(())
+    }
+}

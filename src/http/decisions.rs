@@ -1,0 +1,150 @@
+//! Approve, reject, cancel, and the report of a result. Whether the caller may is for the core to say.
+
+use crate::domain::policy::Principal;
+use crate::domain::request::Fault;
+use crate::domain::workflow::{Command, Outcome};
+use crate::http::auth::Caller;
+use crate::http::body;
+use crate::http::problem::{Code, Problem};
+use crate::http::router::{Api, WorkflowId};
+use crate::http::views;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Bytes of a justification or a reason.
+const LONGEST_NOTE: usize = 4 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApproveBody {
+    #[serde(default)]
+    justification: Option<String>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    approved_by: Option<String>,
+}
+
+/// `POST /workflows/{id}/approve`
+pub async fn approve(
+    State(api): State<Api>,
+    Caller(by): Caller,
+    WorkflowId(id): WorkflowId,
+    request: Request<Body>,
+) -> Result<Json<Value>, Problem> {
+    let body: ApproveBody = body::decode(body::read(request).await?)?;
+    same_caller(&by, body.approved_by.as_deref(), "approved_by")?;
+    let justification = short("/justification", body.justification)?;
+    let _permit = api.admission.admit(&by.name)?;
+    let command = Command::Approve { by, justification, digest: body.digest, owner: api.engine.owner };
+    let answered = api.engine.command(id, command).await?;
+    let decision = answered.decision.ok_or_else(Problem::internal)?;
+    Ok(Json(views::approved(&answered.workflow, &decision)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RejectBody {
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    rejected_by: Option<String>,
+}
+
+/// `POST /workflows/{id}/reject`
+pub async fn reject(
+    State(api): State<Api>,
+    Caller(by): Caller,
+    WorkflowId(id): WorkflowId,
+    request: Request<Body>,
+) -> Result<Json<Value>, Problem> {
+    let body: RejectBody = body::decode(body::read(request).await?)?;
+    same_caller(&by, body.rejected_by.as_deref(), "rejected_by")?;
+    let reason = short("/reason", body.reason)?;
+    let _permit = api.admission.admit(&by.name)?;
+    let answered = api.engine.command(id, Command::Reject { by, reason, digest: body.digest }).await?;
+    let decision = answered.decision.ok_or_else(Problem::internal)?;
+    Ok(Json(json!({"success": true, "workflow_id": id, "status": "rejected", "rejected_by": decision.approver})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelBody {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// `POST /workflows/{id}/cancel`
+pub async fn cancel(
+    State(api): State<Api>,
+    Caller(by): Caller,
+    WorkflowId(id): WorkflowId,
+    request: Request<Body>,
+) -> Result<Json<Value>, Problem> {
+    let body: CancelBody = body::decode(body::read(request).await?)?;
+    let reason = short("/reason", body.reason)?;
+    let _permit = api.admission.admit(&by.name)?;
+    let answered = api.engine.command(id, Command::Cancel { by, reason }).await?;
+    Ok(Json(json!({"success": true, "workflow_id": id, "status": answered.workflow.status()})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResultBody {
+    outcome: Reported,
+    #[serde(default)]
+    output: Option<Value>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reported {
+    Succeeded,
+    Failed,
+}
+
+/// `POST /workflows/{id}/result`
+pub async fn result(
+    State(api): State<Api>,
+    Caller(by): Caller,
+    WorkflowId(id): WorkflowId,
+    request: Request<Body>,
+) -> Result<Json<Value>, Problem> {
+    let body: ResultBody = body::decode(body::read(request).await?)?;
+    let outcome = match body.outcome {
+        Reported::Succeeded => Outcome::Succeeded { output: body.output },
+        Reported::Failed => {
+            Outcome::Failed { error: body.error.unwrap_or_else(|| "no error was reported".to_owned()), output: body.output }
+        }
+    };
+    let _permit = api.admission.admit(&by.name)?;
+    let answered = api.engine.command(id, Command::Report { by, outcome }).await?;
+    Ok(Json(json!({"success": true, "workflow_id": id, "status": answered.workflow.status()})))
+}
+
+/// A name in the body may stand, and must then be the caller's.
+fn same_caller(by: &Principal, written: Option<&str>, field: &str) -> Result<(), Problem> {
+    match written {
+        Some(written) if written != by.name => {
+            Err(Problem::new(Code::IdentityMismatch, format!("`{field}` names somebody else; the token is {}'s", by.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn short(pointer: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.len() > LONGEST_NOTE => {
+            Err(Problem::invalid(&[Fault::new(pointer, format!("is longer than {LONGEST_NOTE} bytes"))]))
+        }
+        text => Ok(text),
+    }
+}

@@ -1,0 +1,19 @@
+//! The API: axum on hyper, behind an accept loop with limits. It sees the actors only through the engine.
+//!
+//! `router.rs` has every route on one screen; beside it one file per resource, and what they share: `auth` (who is calling),
+//! `body` (strict JSON), `problem` (every error), `views` (the shapes that are sent).
+
+mod auth;
+mod body;
+mod decisions;
+mod operations;
+mod problem;
+mod query;
+mod router;
+pub mod server;
+mod tasks;
+mod views;
+mod workflows;
+
+pub use auth::Authenticator;
+pub use router::{Api, router};

@@ -1,0 +1,45 @@
+//! For those who run the server: is it alive, is it ready, what does it count.
+
+use crate::http::auth::Caller;
+use crate::http::problem::{self, Problem};
+use crate::http::router::Api;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// `GET /healthz`: the process runs.
+pub async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+/// `GET /readyz`: it can do its work.
+pub async fn readyz(State(api): State<Api>) -> Response {
+    let database = api.engine.storage.ping().await.is_ok();
+    let actors = api.engine.is_manned();
+    let closing = api.is_closing();
+    let ready = database && actors && !closing;
+    let word = |good: bool| if good { "ok" } else { "unavailable" };
+    let body = Json(json!({"status": word(ready), "database": word(database), "actors": word(actors), "closing": closing}));
+    if ready {
+        return body.into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], body).into_response()
+}
+
+/// `GET /metrics`, in the Prometheus text format.
+pub async fn metrics(State(api): State<Api>, _: Caller) -> Result<Response, Problem> {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], api.engine.metrics.text()).into_response())
+}
+
+/// What is not served.
+pub async fn not_found() -> Response {
+    problem::plain(StatusCode::NOT_FOUND, "nothing is served at this path")
+}
+
+/// What is not served in this way.
+pub async fn method_not_allowed() -> Response {
+    problem::plain(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+}

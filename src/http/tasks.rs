@@ -1,0 +1,126 @@
+//! Submitting a task, and asking how one would be assessed.
+
+use crate::actors::workflow::{Intake, Submitted};
+use crate::domain::digest::{Digest, canonical};
+use crate::domain::policy::Principal;
+use crate::domain::readings::Facts;
+use crate::domain::request::{Fault, TaskRequest};
+use crate::domain::task::Task;
+use crate::domain::transition;
+use crate::domain::workflow::{Status, Workflow};
+use crate::http::auth::Caller;
+use crate::http::body;
+use crate::http::problem::{Code, Problem};
+use crate::http::router::Api;
+use crate::http::views;
+use crate::storage::IdempotencyKey;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The longest that an answer is held back.
+const LONGEST_WAIT: Duration = Duration::from_secs(55);
+/// Characters of an idempotency key.
+const LONGEST_KEY: usize = 255;
+
+/// `POST /orchestrate`
+pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Response, Problem> {
+    let key = idempotency_key(request.headers())?;
+    let wait = preferred_wait(request.headers());
+    let value = body::read(request).await?;
+    let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
+    // Asked first, so that the first answer is given again even where the configuration has changed since.
+    if let Some(key) = &key
+        && let Some(workflow) = first_answer(&api, &by, key).await?
+    {
+        return accepted(&api, workflow, wait).await;
+    }
+    let (task, facts) = admit(&api, value)?;
+    let _permit = api.admission.admit(&by.name)?;
+    let id = Uuid::now_v7();
+    match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
+        Submitted::Accepted(workflow) => accepted(&api, *workflow, wait).await,
+        Submitted::KeyUsed => {
+            let key = key.ok_or_else(Problem::internal)?;
+            let workflow = first_answer(&api, &by, &key).await?;
+            let in_use = || Problem::new(Code::IdempotencyKeyInUse, "the first request with this key is still being stored");
+            accepted(&api, workflow.ok_or_else(in_use)?, wait).await
+        }
+    }
+}
+
+/// `POST /risk/assess`
+pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Json<Value>, Problem> {
+    let (task, facts) = admit(&api, body::read(request).await?)?;
+    let configuration = &api.engine.configuration;
+    let now = api.engine.clock.now();
+    let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
+    let policy = configuration.policy.level(assessment.level);
+    let approval = (!policy.auto_approve).then(|| views::terms(&policy.terms, now));
+    Ok(Json(json!({"success": true, "digest": task.digest(), "assessment": assessment, "approval": approval})))
+}
+
+fn admit(api: &Api, value: Value) -> Result<(Task, Option<Facts>), Problem> {
+    let request: TaskRequest = body::decode(value)?;
+    request.admit(&api.engine.configuration.runbooks).map_err(|faults| Problem::invalid(&faults))
+}
+
+/// What the first request with this key was answered with: the workflow as its first commit left it.
+async fn first_answer(api: &Api, by: &Principal, key: &IdempotencyKey) -> Result<Option<Workflow>, Problem> {
+    let Some(first) = api.engine.storage.first_use(&by.name, &key.key).await? else { return Ok(None) };
+    if first.fingerprint != key.fingerprint.as_str() {
+        return Err(Problem::new(Code::IdempotencyKeyReused, "this key came with another body before; use a new key for a new task"));
+    }
+    let log = api.engine.storage.log(first.workflow_id).await?;
+    let at = log.first().map(|submitted| submitted.at);
+    let opening = log.iter().take_while(|recorded| recorded.version <= transition::OPENING_EVENTS && Some(recorded.at) == at);
+    transition::replay(first.workflow_id, opening).map_err(|error| {
+        tracing::error!(workflow.id = %first.workflow_id, %error, "a log cannot be read");
+        Problem::internal()
+    })
+}
+
+/// The 202, held back as long as the caller prefers and there is nothing to say yet.
+async fn accepted(api: &Api, workflow: Workflow, wait: Option<Duration>) -> Result<Response, Problem> {
+    let done = |workflow: &Workflow| workflow.status() != Status::Executing;
+    let workflow = match wait {
+        Some(wait) if !done(&workflow) => match api.until_closing(api.engine.wait(workflow.id, wait, done)).await {
+            Some(story) => story?.map_or(workflow, |story| story.workflow),
+            None => workflow,
+        },
+        _ => workflow,
+    };
+    let location = format!("/workflows/{}", workflow.id);
+    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(views::submitted(&workflow))).into_response();
+    if let Some(wait) = wait {
+        let applied = format!("wait={}", wait.as_secs());
+        response.headers_mut().insert("preference-applied", applied.parse().map_err(|_| Problem::internal())?);
+    }
+    Ok(response)
+}
+
+/// `Idempotency-Key`, quoted (as the draft of the IETF has it) or bare.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(written) = headers.get("idempotency-key") else { return Ok(None) };
+    let wrong = || {
+        Problem::invalid(&[Fault::new("", format!("the header `Idempotency-Key` has to be 1 to {LONGEST_KEY} visible ASCII characters"))])
+    };
+    let written = written.to_str().map_err(|_| wrong())?.trim();
+    let key = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written);
+    if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong());
+    }
+    Ok(Some(key.to_owned()))
+}
+
+/// `Prefer: wait=N` (RFC 7240). A preference that cannot be read is no error.
+fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
+    let seconds = preferences.filter_map(|preference| preference.trim().strip_prefix("wait=")?.trim().parse().ok()).next()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}

@@ -1,0 +1,224 @@
+//! The shapes that are sent. Everything in them is derived from the log and the stored document.
+
+use crate::domain::approval;
+use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::transition;
+use crate::domain::workflow::{Decision, Event, Recorded, Round, Verdict, Workflow};
+use crate::storage::{Listed, PendingRow, Quarantine};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A moment as it is written: RFC 3339, UTC, to the microsecond that the database keeps.
+pub fn time(at: DateTime<Utc>) -> Value {
+    Value::String(at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+fn optional_time(at: Option<DateTime<Utc>>) -> Value {
+    at.map_or(Value::Null, time)
+}
+
+/// The answer to a submit.
+pub fn submitted(workflow: &Workflow) -> Value {
+    let submission = &workflow.submission;
+    json!({
+        "success": true,
+        "workflow_id": workflow.id,
+        "task_id": submission.task_id,
+        "status": workflow.status(),
+        "risk_level": submission.assessment.level,
+        "requires_approval": workflow.round().is_some(),
+        "digest": submission.digest,
+        "assessment": submission.assessment,
+        "approval": workflow.round().map(approval_of),
+    })
+}
+
+/// The terms of a request with its times.
+pub fn approval_of(round: &Round) -> Value {
+    let mut approval = terms(&round.terms, round.requested_at);
+    approval["approvers"] = json!(approval::entitled_roles(round));
+    approval["approvals"] = json!(round.approvals.len());
+    approval["escalation_level"] = json!(round.escalation_level);
+    approval
+}
+
+/// The terms that a request would have if it were made at this moment.
+pub fn terms(terms: &ApprovalTerms, requested_at: DateTime<Utc>) -> Value {
+    let steps = terms.escalation.iter().map(|step| (step.after, step.to.as_slice()));
+    let expires_at = terms.expire_after.map(|delay| later(requested_at, delay));
+    json!({
+        "approvers": terms.approvers,
+        "required": terms.required,
+        "distinct_roles": terms.distinct_roles,
+        "require_justification": terms.require_justification,
+        "require_digest": terms.require_digest,
+        "requested_at": time(requested_at),
+        "timetable": timetable(requested_at, steps, expires_at),
+        "expires_at": optional_time(expires_at),
+    })
+}
+
+fn timetable<'a>(
+    requested_at: DateTime<Utc>,
+    steps: impl Iterator<Item = (Duration, &'a [Role])>,
+    expires_at: Option<DateTime<Utc>>,
+) -> Value {
+    let escalations = steps.map(|(after, to)| json!({"at": time(later(requested_at, after)), "what": "escalate", "to": to}));
+    let expiry = expires_at.map(|at| json!({"at": time(at), "what": "expire", "to": []}));
+    Value::Array(escalations.chain(expiry).collect())
+}
+
+fn later(from: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(delay).ok().and_then(|delay| from.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// One line of the list of what waits.
+pub fn pending(row: &PendingRow) -> Value {
+    let steps: Vec<(Duration, Vec<Role>)> = row
+        .timetable
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|step| Some((Duration::from_secs(step["after"].as_u64()?), serde_json::from_value(step["to"].clone()).ok()?)))
+        .collect();
+    json!({
+        "workflow_id": row.workflow_id,
+        "task_id": row.task_id,
+        "risk_level": row.risk_level,
+        "description": row.description,
+        "requested_by": row.requested_by,
+        "requested_at": time(row.requested_at),
+        "approvers": row.approvers,
+        "required": row.required,
+        "approvals": row.approvals,
+        "escalation_level": row.escalation_level,
+        "timetable": timetable(row.requested_at, steps.iter().map(|(after, to)| (*after, to.as_slice())), row.expires_at),
+        "expires_at": optional_time(row.expires_at),
+        "digest": row.digest,
+    })
+}
+
+/// One line of the list of all workflows.
+pub fn listed(row: &Listed) -> Value {
+    let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
+    json!({
+        "workflow_id": row.workflow_id,
+        "task_id": row.task_id,
+        "status": row.status,
+        "risk_level": row.risk_level,
+        "description": document["description"],
+        "operation": document["operation"],
+        "environment": document["environment"],
+        "resource": document["resource"],
+        "requested_by": row.requested_by,
+        "on_behalf_of": row.on_behalf_of,
+        "digest": row.digest,
+        "created_at": time(row.created_at),
+        "updated_at": time(row.updated_at),
+    })
+}
+
+/// One workflow, whole.
+pub fn workflow(workflow: &Workflow, log: &[Recorded], document: &[u8], quarantine: Option<&Quarantine>) -> Value {
+    let task: Value = serde_json::from_slice(document).unwrap_or_default();
+    let submission = &workflow.submission;
+    json!({
+        "workflow_id": workflow.id,
+        "task_id": submission.task_id,
+        "status": workflow.status(),
+        "approval_status": workflow.approval_status(),
+        "risk_level": submission.assessment.level,
+        "requires_approval": workflow.round().is_some(),
+        "description": task["description"],
+        "requested_by": submission.requested_by,
+        "on_behalf_of": submission.on_behalf_of,
+        "version": workflow.version,
+        "task": task,
+        "digest": submission.digest,
+        "assessment": submission.assessment,
+        "approval": workflow.round().map(approval_of),
+        "decisions": decisions(workflow),
+        "execution": execution(log),
+        "history": log.iter().map(history).collect::<Vec<_>>(),
+        "quarantine": quarantine,
+        "created_at": time(workflow.created_at),
+        "updated_at": time(workflow.updated_at),
+    })
+}
+
+/// The decisions, each with the role that it counts for: approvals share the roles out among themselves.
+fn decisions(workflow: &Workflow) -> Vec<Value> {
+    let given: Vec<&[Role]> =
+        workflow.round().into_iter().flat_map(|round| &round.approvals).map(|approval| approval.roles.as_slice()).collect();
+    let mut assigned = approval::assign_roles(&given).into_iter();
+    let mut role = |one: &Decision| {
+        let counts_for = if one.verdict == Verdict::Approved { assigned.next().flatten().cloned() } else { None };
+        counts_for.or_else(|| one.roles.first().cloned())
+    };
+    workflow.decisions.iter().map(|one| decision(one, role(one).as_ref())).collect()
+}
+
+/// One decision, and the role that it counts for.
+pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
+    json!({
+        "approver": decision.approver,
+        "role": role,
+        "verdict": decision.verdict,
+        "justification": decision.justification,
+        "at": time(decision.at),
+    })
+}
+
+/// The attempts at the action, or null where none was begun.
+fn execution(log: &[Recorded]) -> Value {
+    let mut attempts: Vec<Value> = Vec::new();
+    for recorded in log {
+        let (outcome, output, error) = match &recorded.event {
+            Event::ExecutionStarted { .. } => ("interrupted", &None, Some("the server stopped while this attempt was running")),
+            Event::ExecutionSucceeded { output, .. } => ("succeeded", output, None),
+            Event::ExecutionFailed { output, error, .. } => ("failed", output, Some(error.as_str())),
+            Event::OutcomeUnknown { reason, .. } => ("unknown", &None, Some(reason.as_str())),
+            _ => continue,
+        };
+        if let Some(attempt) = attempts.last_mut() {
+            attempt["finished_at"] = time(recorded.at);
+            attempt["outcome"] = json!(outcome);
+            attempt["output"] = json!(output);
+            attempt["error"] = json!(error);
+        }
+        if let Event::ExecutionStarted { attempt, .. } = recorded.event {
+            let started_at = time(recorded.at);
+            attempts
+                .push(json!({"n": attempt, "started_at": started_at, "finished_at": null, "outcome": null, "output": null, "error": null}));
+        }
+    }
+    if attempts.is_empty() { Value::Null } else { json!({"attempts": attempts}) }
+}
+
+/// One event as histories show it.
+fn history(recorded: &Recorded) -> Value {
+    let mut detail = serde_json::to_value(&recorded.event).unwrap_or_default();
+    if let Value::Object(fields) = &mut detail {
+        fields.remove("event");
+    }
+    json!({
+        "version": recorded.version,
+        "event": recorded.event.name(),
+        "actor": recorded.actor,
+        "at": time(recorded.at),
+        "detail": detail,
+    })
+}
+
+/// The answer to an approval, the first time and every time it is repeated.
+pub fn approved(workflow: &Workflow, decision: &Decision) -> Value {
+    json!({
+        "success": true,
+        "workflow_id": workflow.id,
+        "status": if decision.remaining == 0 { "approved" } else { "pending" },
+        "approved_by": decision.approver,
+        "approvals_remaining": decision.remaining,
+        "workflow_status": transition::status_after(decision),
+    })
+}

@@ -1,0 +1,133 @@
+//! What waits for people, and what falls due.
+
+use super::pool::within;
+use super::workflows::Visible;
+use super::{Cursor, Error, Storage};
+use crate::domain::level::Level;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// One request that waits.
+#[derive(Debug)]
+pub struct PendingRow {
+    pub workflow_id: Uuid,
+    pub task_id: Option<String>,
+    pub risk_level: String,
+    pub description: String,
+    pub requested_by: String,
+    pub requested_at: DateTime<Utc>,
+    pub approvers: Vec<String>,
+    pub required: i32,
+    pub approvals: i32,
+    pub escalation_level: i32,
+    pub timetable: Value,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub digest: String,
+}
+
+/// Which requests to list.
+#[derive(Debug, Default)]
+pub struct PendingFilter {
+    pub risk_level: Option<Level>,
+    /// Only those that this role may decide.
+    pub role: Option<String>,
+    /// Only those that this person may decide.
+    pub decidable_by: Option<Decider>,
+    pub visible_to: Option<Visible>,
+    pub after: Option<Cursor>,
+    pub limit: i64,
+}
+
+/// A person and their roles.
+#[derive(Debug)]
+pub struct Decider {
+    pub name: String,
+    pub roles: Vec<String>,
+}
+
+/// Something that is due, by the database's clock.
+#[derive(Debug)]
+pub struct Due {
+    /// The workflows to wake, the longest overdue first.
+    pub workflows: Vec<Uuid>,
+    /// The database's time when it was asked.
+    pub now: DateTime<Utc>,
+    /// When the next one falls due, of those that are not due yet.
+    pub next: Option<DateTime<Utc>>,
+}
+
+impl Storage {
+    /// Requests that wait, newest first.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn pending(&self, filter: &PendingFilter) -> Result<Vec<PendingRow>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_as!(
+            PendingRow,
+            "select workflow_id, task_id, risk_level, description, requested_by, requested_at, approvers, required, approvals,
+                    escalation_level, timetable, expires_at, digest
+             from approval_requests
+             where status = 'pending'
+               and ($1::text is null or risk_level = $1)
+               and ($2::text is null or approvers @> array[$2])
+               and ($3::text is null or (open_roles && $4 and not approved_by @> array[$3]
+                                         and (not separation_of_duties
+                                              or (requested_by <> $3 and on_behalf_of is distinct from $3))))
+               and ($5::text is null or requested_by = $5 or on_behalf_of = $6)
+               and ($7::timestamptz is null or (requested_at, workflow_id) < ($7, $8))
+             order by requested_at desc, workflow_id desc
+             limit $9",
+            filter.risk_level.map(Level::as_str),
+            filter.role.as_deref(),
+            filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
+            filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
+            filter.visible_to.as_ref().map(|visible| visible.agent.as_str()),
+            filter.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref()),
+            filter.after.map(|cursor| cursor.at),
+            filter.after.map(|cursor| cursor.workflow_id),
+            filter.limit
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows)
+    }
+
+    /// What is due, and when the next one will be. The application's clock is not asked.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn due(&self, limit: i64) -> Result<Due, Error> {
+        let mut db = self.lease().await?;
+        let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
+        let due = sqlx::query_scalar!(
+            "select r.workflow_id from approval_requests r
+             where r.status = 'pending' and r.timeout_at <= $1
+               and not exists (select from quarantine q where q.workflow_id = r.workflow_id)
+             order by r.timeout_at limit $2",
+            now,
+            limit
+        );
+        let workflows = within(due.fetch_all(&mut *db)).await?;
+        let next = sqlx::query_scalar!("select min(timeout_at) from approval_requests where status = 'pending' and timeout_at > $1", now);
+        let next = within(next.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(Due { workflows, now, next })
+    }
+
+    /// The requests that wait, newest first: what a restart takes into memory.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn newest_pending(&self, limit: i64) -> Result<Vec<Uuid>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!(
+            "select workflow_id from approval_requests where status = 'pending' order by requested_at desc, workflow_id desc limit $1",
+            limit
+        );
+        let ids = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(ids)
+    }
+}

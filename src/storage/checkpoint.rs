@@ -1,0 +1,258 @@
+//! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row.
+//!
+//! The statements are the two functions of `migrations/0007_commit.sql`. They are built for arrays, so they are not among
+//! the queries that are checked at compile time; the tests of this module run them.
+
+use super::pool::within;
+use super::{Error, IdempotencyKey, Storage, record};
+use crate::domain::approval;
+use crate::domain::policy::Role;
+use crate::domain::task::Task;
+use crate::domain::transition::{self, Guard};
+use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+/// A workflow's first commit.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The state after its events. Its times are provisional: the database gives the real one.
+    pub workflow: Workflow,
+    pub events: Vec<Event>,
+    pub task: Task,
+    /// The task's canonical bytes.
+    pub document: Vec<u8>,
+    pub key: Option<IdempotencyKey>,
+}
+
+/// A later commit of a workflow.
+#[derive(Debug, Clone)]
+pub struct Advance {
+    /// The version that it builds on.
+    pub expected: u32,
+    /// The state after its events.
+    pub workflow: Workflow,
+    /// Who causes the events.
+    pub actor: String,
+    pub events: Vec<Event>,
+    pub guard: Guard,
+}
+
+/// What became of one row of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It is durable, at this time by the database's clock.
+    Committed {
+        at: DateTime<Utc>,
+    },
+    /// Somebody else wrote the next event, or this very commit was written before.
+    Conflict,
+    /// The idempotency key is in use.
+    Duplicate,
+    TooEarly,
+    TooLate,
+}
+
+impl Written {
+    fn read(outcome: &str, at: DateTime<Utc>) -> Self {
+        match outcome {
+            "committed" => Self::Committed { at },
+            "duplicate" => Self::Duplicate,
+            "too_early" => Self::TooEarly,
+            "too_late" => Self::TooLate,
+            _ => Self::Conflict,
+        }
+    }
+}
+
+/// The events of a batch, column by column.
+#[derive(Default)]
+struct Log {
+    workflow_id: Vec<Uuid>,
+    version: Vec<i32>,
+    kind: Vec<&'static str>,
+    actor: Vec<String>,
+    data: Vec<String>,
+}
+
+impl Log {
+    fn push(&mut self, workflow: Uuid, first: u32, actor: &str, events: &[Event]) {
+        for (event, version) in events.iter().zip(first..) {
+            self.workflow_id.push(workflow);
+            self.version.push(number(version));
+            self.kind.push(event.name());
+            self.actor.push(actor.to_owned());
+            self.data.push(record::write(event));
+        }
+    }
+}
+
+/// The request of an opening, as its columns.
+struct Asked {
+    approvers: String,
+    required: i32,
+    separation: bool,
+    timetable: Value,
+    timeout_after: Option<f64>,
+    expire_after: Option<f64>,
+}
+
+impl Asked {
+    fn of(round: &Round) -> Self {
+        let steps = round.terms.escalation.iter().map(|step| json!({"after": step.after.as_secs(), "to": step.to}));
+        Self {
+            approvers: joined(&round.terms.approvers),
+            required: number(round.terms.required),
+            separation: round.terms.separation_of_duties,
+            timetable: Value::Array(steps.collect()),
+            timeout_after: timeout_after(round),
+            expire_after: round.terms.expire_after.map(|delay| delay.as_secs_f64()),
+        }
+    }
+}
+
+impl Storage {
+    /// Opens a batch of workflows; the answers are in the order of the rows.
+    ///
+    /// # Errors
+    /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
+    pub async fn open(&self, batch: &[Opening]) -> Result<Vec<Written>, Error> {
+        let mut log = Log::default();
+        for opening in batch {
+            let first = opening.workflow.version + 1 - u32::try_from(opening.events.len()).unwrap_or(0);
+            log.push(opening.workflow.id, first, &opening.workflow.submission.requested_by, &opening.events);
+        }
+        let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
+        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)")
+            .bind(column(batch, |row| row.workflow.id))
+            .bind(column(batch, |row| number(row.workflow.version)))
+            .bind(column(batch, |row| row.workflow.status().as_str()))
+            .bind(column(batch, |row| row.workflow.submission.assessment.level.as_str()))
+            .bind(column(batch, |row| row.workflow.submission.action.as_str()))
+            .bind(column(batch, |row| row.workflow.submission.task_id.as_deref()))
+            .bind(column(batch, |row| row.workflow.submission.requested_by.as_str()))
+            .bind(column(batch, |row| row.workflow.submission.on_behalf_of.as_deref()))
+            .bind(column(batch, |row| row.workflow.submission.digest.as_str()))
+            .bind(column(batch, |row| row.document.as_slice()))
+            .bind(column(batch, |row| row.key.as_ref().map(|key| key.key.as_str())))
+            .bind(column(batch, |row| row.key.as_ref().map(|key| key.fingerprint.as_str())))
+            .bind(column(batch, |row| row.task.description.as_str()))
+            .bind(column(batch, |row| Value::Object(row.task.metadata.clone()).to_string()))
+            .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.approvers.as_str())))
+            .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.required)))
+            .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.separation)))
+            .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.timetable.to_string())))
+            .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.timeout_after)))
+            .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)))
+            .bind(log.workflow_id)
+            .bind(log.version)
+            .bind(log.kind)
+            .bind(log.actor)
+            .bind(log.data);
+        let mut db = self.lease().await?;
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        answers(&rows, batch.len())
+    }
+
+    /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
+    /// a batch twice.
+    ///
+    /// # Errors
+    /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
+    pub async fn advance(&self, batch: &[Advance]) -> Result<Vec<Written>, Error> {
+        let mut log = Log::default();
+        for advance in batch {
+            log.push(advance.workflow.id, advance.expected + 1, &advance.actor, &advance.events);
+        }
+        let requests: Vec<Option<(&Round, ApprovalStatus)>> = batch.iter().map(request_after).collect();
+        let request = |of: fn(&Round, ApprovalStatus) -> Option<String>| -> Vec<Option<String>> {
+            requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
+        };
+        let query = sqlx::query(
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        )
+        .bind(column(batch, |row| row.workflow.id))
+        .bind(column(batch, |row| number(row.expected)))
+        .bind(column(batch, |row| number(row.workflow.version)))
+        .bind(column(batch, |row| row.workflow.status().as_str()))
+        .bind(column(batch, |row| row.guard.not_before))
+        .bind(column(batch, |row| row.guard.not_after))
+        .bind(request(|_, status| Some(status.as_str().to_owned())))
+        .bind(request(|round, _| Some(joined(&approval::entitled_roles(round).into_iter().cloned().collect::<Vec<_>>()))))
+        .bind(request(|round, _| Some(joined(&approval::open_roles(round)))))
+        .bind(column(&requests, |request| request.map(|(round, _)| number(u32::try_from(round.approvals.len()).unwrap_or(0)))))
+        .bind(request(|round, _| Some(joined(&round.approvals.iter().map(|approval| approval.approver.clone()).collect::<Vec<_>>()))))
+        .bind(column(&requests, |request| request.map(|(round, _)| number(round.escalation_level))))
+        .bind(column(&requests, |request| {
+            request.and_then(|(round, status)| (status == ApprovalStatus::Pending).then(|| timeout_after(round)).flatten())
+        }))
+        .bind(column(batch, |row| resolution(row).map(|(by, _)| by)))
+        .bind(column(batch, |row| resolution(row).and_then(|(_, note)| note)))
+        .bind(log.workflow_id)
+        .bind(log.version)
+        .bind(log.kind)
+        .bind(log.actor)
+        .bind(log.data);
+        let mut db = self.lease().await?;
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        answers(&rows, batch.len())
+    }
+}
+
+/// The request as it stands after a commit, where the commit touches it.
+fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
+    let touches = |event: &Event| {
+        matches!(
+            event,
+            Event::Approved(_) | Event::Rejected { .. } | Event::Escalated { .. } | Event::Expired { .. } | Event::Cancelled { .. }
+        )
+    };
+    advance.events.iter().any(touches).then(|| advance.workflow.round()).flatten().map(|round| (round, advance.workflow.approval_status()))
+}
+
+/// Who settled a request with this commit, and what they said.
+fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
+    advance.events.iter().find_map(|event| {
+        let note = match event {
+            Event::Approved(approval) if approval.remaining == 0 => approval.justification.as_deref(),
+            Event::Rejected { reason, .. } | Event::Cancelled { reason, .. } => Some(reason.as_str()),
+            Event::Expired { .. } => Some("nobody decided in time"),
+            _ => return None,
+        };
+        Some((advance.actor.as_str(), note))
+    })
+}
+
+/// When something next falls due, in seconds from the request.
+fn timeout_after(round: &Round) -> Option<f64> {
+    let delay = transition::deadline(round)?.signed_duration_since(round.requested_at);
+    Some(delay.to_std().unwrap_or_default().as_secs_f64())
+}
+
+fn answers(rows: &[sqlx::postgres::PgRow], expected: usize) -> Result<Vec<Written>, Error> {
+    let mut answers = vec![Written::Conflict; expected];
+    for row in rows {
+        let place: i64 = row.try_get("ord")?;
+        if let Some(answer) = usize::try_from(place).ok().and_then(|place| answers.get_mut(place.checked_sub(1)?)) {
+            *answer = Written::read(row.try_get("outcome")?, row.try_get("at")?);
+        }
+    }
+    Ok(answers)
+}
+
+fn column<'a, R, T>(batch: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    batch.iter().map(of).collect()
+}
+
+/// Names hold no commas: the configuration sees to it.
+fn joined(names: &[Role]) -> String {
+    names.join(",")
+}
+
+fn number(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,40 @@
+//! Idempotency keys: one submit for each key of a principal.
+
+use super::pool::within;
+use super::{Error, Storage};
+use crate::domain::digest::Digest;
+use uuid::Uuid;
+
+/// A key as a request brings it.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// The digest of the request's body.
+    pub fingerprint: Digest,
+}
+
+/// What a key was first used for.
+#[derive(Debug)]
+pub struct FirstUse {
+    pub workflow_id: Uuid,
+    pub fingerprint: String,
+}
+
+impl Storage {
+    /// What this principal first used a key for.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn first_use(&self, principal: &str, key: &str) -> Result<Option<FirstUse>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_as!(
+            FirstUse,
+            "select workflow_id, fingerprint from idempotency_key where principal = $1 and key = $2",
+            principal,
+            key
+        );
+        let first = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(first)
+    }
+}

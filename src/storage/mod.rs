@@ -1,0 +1,87 @@
+//! All SQL. Rows become domain values here and nowhere else.
+//!
+//! Two rules keep this safe to build on. Every change of a workflow is one statement, which is one transaction
+//! (`checkpoint.rs`), so nothing here ever holds a transaction open. And a connection returns to the pool only after
+//! its work has ended well: one whose query failed, hung, or was abandoned is closed, because nobody can say what it
+//! still has to tell.
+
+mod approvals;
+mod checkpoint;
+mod idempotency;
+mod migrate;
+mod policies;
+mod pool;
+mod quarantine;
+mod record;
+mod tokens;
+mod workflows;
+
+pub use approvals::{Decider, Due, PendingFilter, PendingRow};
+pub use checkpoint::{Advance, Opening, Written};
+pub use idempotency::{FirstUse, IdempotencyKey};
+pub use migrate::migrate;
+pub use pool::Storage;
+pub use quarantine::Quarantine;
+pub use tokens::{NewToken, TokenHash, TokenRow};
+pub use workflows::{ListFilter, Listed, Visible};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Why storage could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database did not answer, or not in time. Whether a write took place is not known.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// What is stored does not make sense.
+    #[error("what is stored of workflow {workflow_id} cannot be read: {detail}")]
+    Corrupt { workflow_id: Uuid, detail: String },
+    /// The database refused.
+    #[error("the database refused: {0}")]
+    Refused(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) { Self::Unavailable(error.to_string()) } else { Self::Refused(error) }
+    }
+}
+
+/// Whether the same statement may well succeed a moment later: the connection is gone, or the database is stopping,
+/// starting, out of something, or has broken a deadlock (SQLSTATE classes 08, 40, 53, 55, 57, 58).
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(refusal) => {
+            refusal.code().is_some_and(|code| ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// A place in a list that is ordered by time, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub at: DateTime<Utc>,
+    pub workflow_id: Uuid,
+}
+
+impl Cursor {
+    /// As it is handed out: opaque to clients.
+    pub fn encode(self) -> String {
+        format!("{:x}.{}", self.at.timestamp_micros(), self.workflow_id.simple())
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(text: &str) -> Option<Self> {
+        let (micros, id) = text.split_once('.')?;
+        let at = DateTime::from_timestamp_micros(i64::from_str_radix(micros, 16).ok()?)?;
+        Some(Self { at, workflow_id: Uuid::try_parse(id).ok()? })
+    }
+}

@@ -1,0 +1,23 @@
+//! Every configuration that a server ran with, by its digest.
+
+use super::pool::within;
+use super::{Error, Storage};
+use crate::domain::digest::Digest;
+
+impl Storage {
+    /// Keeps a configuration, so that the `policy_version` of an event can be looked up for ever.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn keep_policy(&self, version: &Digest, document: &str) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "insert into policy_snapshot (version, document) values ($1, $2) on conflict (version) do nothing",
+            version.as_str(),
+            document
+        );
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+}

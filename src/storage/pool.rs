@@ -1,0 +1,126 @@
+//! The pool, and connections that come back to it only when they are in order.
+
+use super::Error;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres};
+use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+/// How long a caller waits for a connection before it is told that the database is not available.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long one query may take. The server has the same limit; this one also holds where the server has vanished.
+const QUERY: Duration = Duration::from_secs(5);
+/// After this long without work a connection is tried before it is used.
+const RESTED: Duration = Duration::from_millis(500);
+
+/// The handle to everything that is stored.
+#[derive(Clone)]
+pub struct Storage {
+    pool: PgPool,
+}
+
+impl Storage {
+    /// A pool of at most this many connections. Nothing is connected yet: a database that is down is found by the first query.
+    ///
+    /// # Errors
+    /// A URL that cannot be read.
+    pub fn connect(database_url: &str, connections: u32) -> Result<Self, Error> {
+        let options = options(database_url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            // A connection that has rested may have lost its server meanwhile; one in steady use is not asked each time.
+            .before_acquire(|connection, rest| {
+                Box::pin(async move {
+                    if rest.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            });
+        Ok(Self { pool: pool.connect_lazy_with(options) })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        within(sqlx::query("select").execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// Closes every connection; later queries fail.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(QUERY, self.pool.close()).await;
+    }
+
+    /// Takes a connection from the pool.
+    pub(super) async fn lease(&self) -> Result<Lease, Error> {
+        Ok(Lease { connection: Some(self.pool.acquire().await?), in_order: false })
+    }
+}
+
+/// How every connection is set up: limits on the server's side, and a name to find it by.
+///
+/// # Errors
+/// A URL that cannot be read. The URL itself is not in the error, because it may hold a password.
+pub(super) fn options(database_url: &str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(database_url)?;
+    Ok(options
+        .application_name("parkbrake")
+        .options([("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")])
+        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
+        .log_statements(tracing::log::LevelFilter::Off))
+}
+
+/// Waits for a query, but not for ever.
+pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
+    match tokio::time::timeout(QUERY, query).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::Unavailable(format!("no answer within {} s", QUERY.as_secs()))),
+    }
+}
+
+/// A connection that is closed when dropped, unless it was released.
+pub(super) struct Lease {
+    connection: Option<PoolConnection<Postgres>>,
+    in_order: bool,
+}
+
+impl Lease {
+    /// Gives the connection back, after its work has ended well.
+    pub(super) fn release(mut self) {
+        self.in_order = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.connection.take()
+            && !self.in_order
+        {
+            connection.close_on_drop();
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("held until dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("held until dropped")
+    }
+}

@@ -1,0 +1,137 @@
+//! Reading workflows: their logs, their documents, and the list of them.
+
+use super::pool::{Lease, within};
+use super::{Cursor, Error, Storage, record};
+use crate::domain::level::Level;
+use crate::domain::workflow::{Recorded, Status};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// One line of the list of all workflows.
+#[derive(Debug)]
+pub struct Listed {
+    pub workflow_id: Uuid,
+    pub status: String,
+    pub risk_level: String,
+    pub task_id: Option<String>,
+    pub requested_by: String,
+    pub on_behalf_of: Option<String>,
+    pub digest: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub document: Vec<u8>,
+}
+
+/// Which workflows to list.
+#[derive(Debug, Default)]
+pub struct ListFilter {
+    pub status: Option<Status>,
+    pub risk_level: Option<Level>,
+    pub requested_by: Option<String>,
+    /// Only what this agent may see: its own, and what agents of the same person submitted.
+    pub visible_to: Option<Visible>,
+    pub after: Option<Cursor>,
+    pub limit: i64,
+}
+
+/// An agent's field of view.
+#[derive(Debug, Clone)]
+pub struct Visible {
+    pub agent: String,
+    pub on_behalf_of: Option<String>,
+}
+
+impl Storage {
+    /// The log of a workflow, oldest first; empty where there is none.
+    ///
+    /// # Errors
+    /// No database, or a row that cannot be read.
+    pub async fn log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
+        let mut db = self.lease().await?;
+        let query =
+            sqlx::query!("select version, actor, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, row.actor, &row.data)).collect()
+    }
+
+    /// The canonical bytes of a workflow's task.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!("select document from payload where workflow_id = $1", workflow_id);
+        let document = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(document)
+    }
+
+    /// The version that a workflow is at.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn version(&self, workflow_id: Uuid) -> Result<Option<u32>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!("select version from workflow where workflow_id = $1", workflow_id);
+        let version = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(version.and_then(|version| u32::try_from(version).ok()))
+    }
+
+    /// Workflows whose action parkbrake itself has begun and not ended, in the order of their ids, from after this one
+    /// on; without those in quarantine.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn running(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!(
+            "select w.workflow_id from workflow w
+             where w.status = 'executing' and w.action <> 'external' and ($1::uuid is null or w.workflow_id > $1)
+               and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
+             order by w.workflow_id limit $2",
+            after,
+            limit
+        );
+        let ids = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(ids)
+    }
+
+    /// All workflows, newest first.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Listed>, Error> {
+        let mut db = self.lease().await?;
+        let rows = list(&mut db, filter).await?;
+        db.release();
+        Ok(rows)
+    }
+}
+
+async fn list(db: &mut Lease, filter: &ListFilter) -> Result<Vec<Listed>, Error> {
+    let query = sqlx::query_as!(
+        Listed,
+        "select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
+                w.updated_at, p.document
+         from workflow w join payload p using (workflow_id)
+         where ($1::text is null or w.status = $1)
+           and ($2::text is null or w.risk_level = $2)
+           and ($3::text is null or w.requested_by = $3)
+           and ($4::text is null or w.requested_by = $4 or w.on_behalf_of = $5)
+           and ($6::timestamptz is null or (w.created_at, w.workflow_id) < ($6, $7))
+         order by w.created_at desc, w.workflow_id desc
+         limit $8",
+        filter.status.map(Status::as_str),
+        filter.risk_level.map(Level::as_str),
+        filter.requested_by.as_deref(),
+        filter.visible_to.as_ref().map(|visible| visible.agent.as_str()),
+        filter.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref()),
+        filter.after.map(|cursor| cursor.at),
+        filter.after.map(|cursor| cursor.workflow_id),
+        filter.limit
+    );
+    within(query.fetch_all(&mut **db)).await
+}
