@@ -1,6 +1,7 @@
 //! The pool, and connections that come back to it only when they are in order.
 
 use super::Error;
+use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres};
@@ -54,6 +55,17 @@ impl Storage {
         within(sqlx::query("select").execute(&mut *db)).await?;
         db.release();
         Ok(())
+    }
+
+    /// The database's clock.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn now(&self) -> Result<DateTime<Utc>, Error> {
+        let mut db = self.lease().await?;
+        let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(now)
     }
 
     /// Closes every connection; later queries fail.

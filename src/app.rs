@@ -1,0 +1,181 @@
+//! The composition root: settings and a database become a running server, which is a value; there are no globals, and
+//! several can run in one process.
+
+use crate::actors::engine::{Engine, Parts};
+use crate::actors::ports::Executor;
+use crate::actors::root::{self, Root, RootRef};
+use crate::clock::Clock;
+use crate::config::{self, Configuration, Problem};
+use crate::domain::workflow::Command;
+use crate::http::server::{self, HttpServer, ServerRef};
+use crate::http::{Api, router};
+use crate::settings::Settings;
+use crate::storage::{self, Storage};
+use futures_util::future::join_all;
+use ractor::{Actor, SpawnErr};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long a starting server waits for its database: after a reboot both start at the same time.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long requests that are on their way may take when the server stops.
+const HTTP_PATIENCE: Duration = Duration::from_secs(10);
+/// How many workflows are taken back into memory at the same time.
+const REHYDRATE_AT_ONCE: usize = 32;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration is not sound:\n{}", lines(.0))]
+    Configuration(Vec<Problem>),
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("the current folder cannot be read: {0}")]
+    Folder(std::io::Error),
+    #[error("the actors could not be started: {0}")]
+    Actors(#[from] SpawnErr),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What a server needs besides its settings.
+pub struct Resources {
+    pub database_url: String,
+    /// Whether the database is brought to this version first.
+    pub migrate: bool,
+    /// What relative folders of runbooks are relative to; the current folder if not given.
+    pub base: Option<PathBuf>,
+    pub executor: Arc<dyn Executor>,
+}
+
+/// A running server.
+pub struct App {
+    pub addr: SocketAddr,
+    engine: Arc<Engine>,
+    root: RootRef,
+    root_task: JoinHandle<()>,
+    server: ServerRef,
+    closing: watch::Sender<bool>,
+    drain: Duration,
+}
+
+impl App {
+    /// Starts a server: it answers when this returns.
+    ///
+    /// # Errors
+    /// An unsound configuration, no database, an address that is taken.
+    pub async fn start(settings: &Settings, resources: Resources) -> Result<Self, StartError> {
+        let configuration = Arc::new(load(settings, resources.base)?);
+        // Bound first: a second server on the same address fails before it has touched anything.
+        let listener = TcpListener::bind(settings.listen).await.map_err(|error| StartError::Listen(settings.listen, error))?;
+        let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
+        let storage = open_storage(&resources.database_url, resources.migrate, settings.connections).await?;
+        storage.keep_policy(&configuration.version, &configuration.document).await?;
+        let released = storage.clear_quarantine().await?;
+        if released > 0 {
+            tracing::info!(workflows = released, "workflows that were left alone are tried again");
+        }
+        let clock = Clock::new(storage.now().await?);
+        let executor = resources.executor;
+        let engine = Engine::new(Parts { storage, configuration, clock, executor, max_resident: settings.max_resident });
+        let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
+        let (closing, closed) = watch::channel(false);
+        let routes = router(Api::new(Arc::clone(&engine), closed));
+        let arguments = server::Arguments { listener, router: routes };
+        let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
+        tokio::spawn(rehydrate(Arc::clone(&engine)));
+        tracing::info!(%addr, policy.version = %engine.configuration.version, "parkbrake is ready");
+        Ok(Self { addr, engine, root, root_task, server, closing, drain: settings.drain })
+    }
+
+    /// Runs until it is told to stop, or until it cannot go on; `false` is the latter.
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> bool {
+        let told = tokio::select! {
+            () = shutdown => true,
+            _ = &mut self.root_task => false,
+        };
+        self.stop().await;
+        told
+    }
+
+    /// Stops: takes no more requests, answers those on their way, gives running actions time to end, and lets go.
+    pub async fn stop(self) {
+        tracing::info!("parkbrake is stopping");
+        self.closing.send_replace(true);
+        let _ = self.server.call(|reply| server::Msg::Stop { patience: HTTP_PATIENCE, reply }, Some(HTTP_PATIENCE * 2)).await;
+        self.drain().await;
+        let _ = self.root.cast(root::Msg::Shutdown);
+        let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
+        self.engine.storage.close().await;
+    }
+
+    async fn drain(&self) {
+        let began = Instant::now();
+        while self.engine.runner.count() > 0 && began.elapsed() < self.drain {
+            tokio::time::sleep(PAUSE).await;
+        }
+        match self.engine.runner.count() {
+            0 => {}
+            cut_off => tracing::warn!(actions = cut_off, "actions are still running and are cut off; the next start takes them up"),
+        }
+    }
+}
+
+fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, StartError> {
+    let base = base.map_or_else(std::env::current_dir, Ok).map_err(StartError::Folder)?;
+    let configuration = config::load(&settings.config, &base).map_err(StartError::Configuration)?;
+    for note in &configuration.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(configuration)
+}
+
+/// Waits for the database, brings it to this version, and connects.
+async fn open_storage(database_url: &str, migrate: bool, connections: u32) -> Result<Storage, storage::Error> {
+    let began = Instant::now();
+    loop {
+        let storage = Storage::connect(database_url, connections)?;
+        let ready = async {
+            if migrate {
+                storage::migrate(database_url).await?;
+            }
+            storage.ping().await
+        };
+        match ready.await {
+            Ok(()) => return Ok(storage),
+            Err(storage::Error::Unavailable(reason)) if began.elapsed() < DATABASE_PATIENCE => {
+                tracing::warn!(reason, "waiting for the database");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Takes parked workflows back into memory, the newest first, a few at a time. Whoever is asked for meanwhile comes at once.
+async fn rehydrate(engine: Arc<Engine>) {
+    let limit = i64::try_from(engine.max_resident).unwrap_or(i64::MAX);
+    let ids = match engine.storage.newest_pending(limit).await {
+        Ok(ids) => ids,
+        Err(error) => {
+            tracing::warn!(%error, "parked workflows are not taken into memory now; each is when it is asked for");
+            return;
+        }
+    };
+    for some in ids.chunks(REHYDRATE_AT_ONCE) {
+        let now = engine.clock.now();
+        join_all(some.iter().map(|id| engine.command(*id, Command::Tick { now }))).await;
+    }
+    tracing::info!(workflows = ids.len(), "parked workflows are back in memory");
+}
