@@ -1,2 +1,3 @@
 //! Parkbrake.
 pub mod domain;
+pub mod execution;
