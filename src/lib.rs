@@ -1,3 +1,4 @@
 //! Parkbrake.
 pub mod domain;
 pub mod execution;
+pub mod postgres;
