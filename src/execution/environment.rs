@@ -1,0 +1,117 @@
+//! The environment of a run: what is passed on, by name, and nothing else.
+//!
+//! The server's own environment holds the database's address and every secret of every runbook. Handing it on would
+//! give each runbook all of them, so a run starts from nothing and is given `PATH`, `HOME` and `LANG`, the variables
+//! that its configuration names, and four of parkbrake's own, which no configuration can override.
+
+use crate::execution::output::Secrets;
+use crate::execution::runbook::Run;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+/// Names the workflow; also how the processes of a run are recognised later.
+pub const WORKFLOW_ID: &str = "PARKBRAKE_WORKFLOW_ID";
+/// Names the attempt, counted from 1.
+pub const ATTEMPT: &str = "PARKBRAKE_ATTEMPT";
+/// The digest of the document that was approved.
+const DIGEST: &str = "PARKBRAKE_DIGEST";
+/// The same for every attempt, so that what is called can tell a repetition from a new order.
+const IDEMPOTENCY_KEY: &str = "PARKBRAKE_IDEMPOTENCY_KEY";
+
+/// Passed on where the server has them.
+const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// All variables of one run. It has no `Debug`: some of the values are secrets.
+pub struct Environment {
+    pub variables: Vec<(OsString, OsString)>,
+    /// The values of the configured variables.
+    pub secrets: Secrets,
+}
+
+/// A configured variable that the server cannot pass on.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{source_name}` is not set in the server's environment, and the runbook's `{name}` is read from it: set it and restart parkbrake")]
+pub struct Missing {
+    name: String,
+    source_name: String,
+}
+
+impl Environment {
+    /// The environment of this run, with the values that `read` finds now.
+    ///
+    /// # Errors
+    /// The first configured variable that is not set.
+    pub fn of(run: &Run<'_>, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, Missing> {
+        let mut variables: Vec<(OsString, OsString)> = PASSED_ON.into_iter().filter_map(|name| Some((name.into(), read(name)?))).collect();
+        let mut secrets = Vec::new();
+        for entry in &run.invocation.env {
+            let (name, source) = entry.split_once('=').unwrap_or((entry, entry));
+            let value = read(source).ok_or_else(|| Missing { name: name.to_owned(), source_name: source.to_owned() })?;
+            secrets.push(value.clone().into_vec());
+            variables.push((name.into(), value));
+        }
+        let workflow_id = run.workflow_id.to_string();
+        variables.extend([
+            (WORKFLOW_ID.into(), workflow_id.clone().into()),
+            (ATTEMPT.into(), run.attempt.to_string().into()),
+            (DIGEST.into(), run.digest.as_str().into()),
+            (IDEMPOTENCY_KEY.into(), workflow_id.into()),
+        ]);
+        Ok(Self { variables, secrets: Secrets::new(secrets) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Digest;
+    use crate::domain::task::Invocation;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    fn environment(entries: &[&str], server: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Missing> {
+        let invocation = Invocation {
+            command: vec!["true".to_owned()],
+            working_dir: "/".into(),
+            env: entries.iter().map(ToString::to_string).collect(),
+            timeout: Duration::from_secs(1),
+            idempotent: false,
+        };
+        let run = Run { workflow_id: Uuid::nil(), attempt: 2, digest: &Digest::of(b""), invocation: &invocation };
+        let read = |wanted: &str| server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into());
+        let text = |text: OsString| text.into_string().unwrap();
+        Ok(Environment::of(&run, read)?.variables.into_iter().map(|(name, value)| (text(name), text(value))).collect())
+    }
+
+    #[test]
+    fn only_what_is_named_is_passed_on() {
+        let server = [("PATH", "/bin"), ("DATABASE_URL", "postgres://secret"), ("TOKEN", "t"), ("OTHER", "o")];
+        let names: Vec<_> = environment(&["TOKEN", "ALIAS=OTHER"], &server).unwrap().into_iter().collect();
+        let pairs: Vec<_> = names.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let nil = "00000000-0000-0000-0000-000000000000";
+        let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let expected = [
+            ("ALIAS", "o"),
+            ("PARKBRAKE_ATTEMPT", "2"),
+            ("PARKBRAKE_DIGEST", digest),
+            ("PARKBRAKE_IDEMPOTENCY_KEY", nil),
+            ("PARKBRAKE_WORKFLOW_ID", nil),
+            ("PATH", "/bin"),
+            ("TOKEN", "t"),
+        ];
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn no_configuration_overrides_what_parkbrake_says_of_the_run() {
+        let given = environment(&["PARKBRAKE_ATTEMPT=TOKEN"], &[("TOKEN", "99")]).unwrap();
+        assert_eq!(given["PARKBRAKE_ATTEMPT"], "2");
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_with_its_source() {
+        let missing = environment(&["TOKEN=DEPLOY_TOKEN"], &[("PATH", "/bin")]).unwrap_err().to_string();
+        assert!(missing.starts_with("`DEPLOY_TOKEN` is not set in the server's environment, and the runbook's `TOKEN`"), "{missing}");
+    }
+}

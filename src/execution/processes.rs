@@ -1,0 +1,195 @@
+//! Ends the processes of a run, all of them.
+//!
+//! A command that runs out of time has usually started others, and an operator who reads "timed out" must be able to
+//! trust that nothing of it goes on. A signal to the process group misses whatever called `setsid`, so on Linux the
+//! rest is found in three ways: by the group, by parent links (also of processes that were seen earlier and whose
+//! parents are gone), and by the run's mark, which every process inherits in its environment. What escapes is a
+//! process that leaves the group, loses its parents and clears its environment, all before it is looked at once.
+//! Elsewhere there is no `/proc`, and the group is all that is ended.
+
+use crate::execution::environment::{ATTEMPT, WORKFLOW_ID};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long processes have between being asked to end and being ended.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// What the processes of a run carry in their environment.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub struct Mark(Vec<String>);
+
+impl Mark {
+    /// Of every attempt of a workflow.
+    pub fn of_workflow(workflow_id: Uuid) -> Self {
+        Self(vec![format!("{WORKFLOW_ID}={workflow_id}")])
+    }
+
+    /// Of one attempt.
+    pub fn of_attempt(workflow_id: Uuid, attempt: u32) -> Self {
+        Self(vec![format!("{WORKFLOW_ID}={workflow_id}"), format!("{ATTEMPT}={attempt}")])
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_on(&self, environment: &[u8]) -> bool {
+        self.0.iter().all(|entry| environment.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes()))
+    }
+}
+
+/// The processes that one run has started. Dropping it ends them, unless it was [left](Self::leave).
+pub struct Tree {
+    /// The process group of the command; `None` when there is nothing more to end.
+    group: Option<Pid>,
+    mark: Mark,
+}
+
+impl Tree {
+    /// The tree of a command that leads its own process group and **is not waited for before this is gone**: until
+    /// then no other process can get its number.
+    pub fn new(group: Pid, mark: Mark) -> Self {
+        Self { group: Some(group), mark }
+    }
+
+    /// The command ended by itself; what it left in the background is its own affair.
+    pub fn leave(mut self) {
+        self.group = None;
+    }
+
+    /// Ends all of it. Returns the numbers of those that could not be ended.
+    pub async fn end(mut self) -> Vec<i32> {
+        let left = end(self.group, self.mark.clone()).await;
+        self.group = None;
+        left
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+            // Nobody waits any more, and a drop must not block: the rest is ended beside.
+            let mark = self.mark.clone();
+            let _ = std::thread::Builder::new().name("end-of-run".to_owned()).spawn(move || blocking::end(None, &mark));
+        }
+    }
+}
+
+/// Ends all processes of a group or with a mark. Returns the numbers of those that could not be ended.
+pub async fn end(group: Option<Pid>, mark: Mark) -> Vec<i32> {
+    // Panics of the task aside, which would be a bug, it always comes back.
+    tokio::task::spawn_blocking(move || blocking::end(group, &mark)).await.unwrap_or_default()
+}
+
+#[cfg(target_os = "linux")]
+mod blocking {
+    use super::{GRACE, Mark};
+    use crate::execution::procfs::{self, Process};
+    use rustix::process::{Pid, Signal, kill_process_group};
+    use std::collections::BTreeSet;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    /// How long to go on killing: against a process that starts others faster than it is found, or one that the
+    /// kernel does not let go.
+    const INSISTENCE: Duration = Duration::from_secs(5);
+
+    /// Between two looks.
+    const PAUSE: Duration = Duration::from_millis(10);
+
+    pub fn end(group: Option<Pid>, mark: &Mark) -> Vec<i32> {
+        let mut family = Family::new(group, mark);
+        // Looked at first: once the parents are gone, so are the links to their children.
+        for process in family.look() {
+            process.signal(Signal::TERM);
+        }
+        let killing = Instant::now() + GRACE;
+        while Instant::now() < killing && !family.look().is_empty() {
+            sleep(PAUSE);
+        }
+        let giving_up = Instant::now() + INSISTENCE;
+        loop {
+            let living = family.look();
+            if living.is_empty() || Instant::now() > giving_up {
+                return living.into_iter().map(|process| process.pid).collect();
+            }
+            if let Some(group) = group {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            for process in living {
+                process.signal(Signal::KILL);
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    /// The processes of a run as far as they are known.
+    struct Family<'a> {
+        group: Option<i32>,
+        mark: &'a Mark,
+        /// Those that were seen, so that their children are found also when the mark is not on them.
+        known: BTreeSet<(i32, u64)>,
+        /// This process and its ancestors: a server that was itself started by a runbook carries that run's mark.
+        spared: BTreeSet<i32>,
+    }
+
+    impl<'a> Family<'a> {
+        fn new(group: Option<Pid>, mark: &'a Mark) -> Self {
+            let own = rustix::process::getpid().as_raw_pid();
+            let spared = procfs::with_ancestors(own).into_iter().map(|process| process.pid).collect();
+            Self { group: group.map(Pid::as_raw_pid), mark, known: BTreeSet::new(), spared }
+        }
+
+        /// Those that are alive now.
+        fn look(&mut self) -> Vec<Process> {
+            let mut others = procfs::all();
+            others.retain(|process| !self.spared.contains(&process.pid));
+            let (mut family, mut others): (Vec<_>, Vec<_>) = others.into_iter().partition(|process| {
+                self.known.contains(&(process.pid, process.started))
+                    || self.group == Some(process.group)
+                    || self.mark.is_on(&process.environment())
+            });
+            // Children, their children, and so on: each round looks for the children of those that the last one added.
+            let mut parents: BTreeSet<i32> = family.iter().map(|process| process.pid).collect();
+            while !parents.is_empty() {
+                let (children, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|process| parents.contains(&process.parent));
+                parents = children.iter().map(|process| process.pid).collect();
+                family.extend(children);
+                others = rest;
+            }
+            self.known = family.iter().map(|process| (process.pid, process.started)).collect();
+            family
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod blocking {
+    use super::{GRACE, Mark};
+    use rustix::process::{Pid, Signal, kill_process_group};
+
+    pub fn end(group: Option<Pid>, _: &Mark) -> Vec<i32> {
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::TERM);
+            std::thread::sleep(GRACE);
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        Vec::new()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_a_whole_entry() {
+        let mark = Mark::of_attempt(Uuid::nil(), 1);
+        let environment = |attempt: &str| format!("A=1\0PARKBRAKE_ATTEMPT={attempt}\0PARKBRAKE_WORKFLOW_ID={}\0", Uuid::nil());
+        assert!(mark.is_on(environment("1").as_bytes()));
+        assert!(!mark.is_on(environment("12").as_bytes()));
+        assert!(!mark.is_on(b""));
+        assert!(Mark::of_workflow(Uuid::nil()).is_on(environment("12").as_bytes()));
+        assert!(!Mark::of_workflow(Uuid::max()).is_on(environment("1").as_bytes()));
+    }
+}

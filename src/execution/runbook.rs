@@ -1,0 +1,207 @@
+//! Runs a configured command, once, and says how it ended.
+//!
+//! The argument vector was resolved when the task was submitted and is part of what was approved; nothing here
+//! interprets it again. The outcome says as exactly as can be known what happened, because a person acts on it:
+//! whether anything ran at all, the exit status or the signal, or that time was up and what was done about it.
+
+use crate::domain::digest::Digest;
+use crate::domain::duration;
+use crate::domain::task::Invocation;
+use crate::domain::workflow::Outcome;
+use crate::execution::environment::Environment;
+use crate::execution::output::{Kept, Tail};
+use crate::execution::processes::{self, Mark, Tree};
+use futures_util::FutureExt as _;
+use futures_util::future::{FusedFuture as _, join};
+use rustix::process::{Pid, Signal};
+use serde_json::{Value, json};
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// How long the streams may stay open after the command has ended: what it left in the background may hold them for
+/// ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a command that was killed may take to be gone: the kernel may hold it, on a dead network disk for example.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// One attempt to run a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    pub workflow_id: Uuid,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// Of the document that was approved.
+    pub digest: &'a Digest,
+    pub invocation: &'a Invocation,
+}
+
+/// Runs the command to its end or its timeout. Dropping the future ends the command.
+pub async fn run(run: Run<'_>) -> Outcome {
+    match Environment::of(&run, |name| std::env::var_os(name)) {
+        Ok(environment) => run_in(run, environment).await,
+        Err(missing) => not_started(run.invocation, &missing.to_string()),
+    }
+}
+
+/// Ends whatever still runs on this machine for a workflow: before its action is run again, because the server that
+/// ran it is gone and nobody waits for those processes any more. Only Linux shows whose they are; elsewhere this does
+/// nothing.
+pub async fn end_stragglers(workflow_id: Uuid) {
+    let left = processes::end(None, Mark::of_workflow(workflow_id)).await;
+    if !left.is_empty() {
+        tracing::error!(workflow.id = %workflow_id, processes = ?left, "processes of an earlier attempt could not be ended");
+    }
+}
+
+async fn run_in(run: Run<'_>, environment: Environment) -> Outcome {
+    let mut child = match start(run.invocation, &environment) {
+        Ok(child) => child,
+        Err(reason) => return not_started(run.invocation, &reason),
+    };
+    let tree = tree_of(&child, &run);
+    let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+    let (mut out, mut err) = (Tail::new(&environment.secrets), Tail::new(&environment.secrets));
+    let (ending, left_open) = {
+        let mut streams = pin!(join(out.fill(stdout), err.fill(stderr)).fuse());
+        let mut ending = pin!(attend(&mut child, tree, run.invocation.timeout));
+        let ending = loop {
+            tokio::select! {
+                ending = &mut ending => break ending,
+                _ = &mut streams => (),
+            }
+        };
+        (ending, !streams.is_terminated() && timeout(LAST_WORDS, streams).await.is_err())
+    };
+    ending.outcome(run.invocation, out.finish(), err.finish(), left_open)
+}
+
+/// How the command ended.
+enum Ending {
+    Exited(ExitStatus),
+    /// With the numbers of the processes that could not be ended.
+    TimedOut(Vec<i32>),
+    /// The system would not say.
+    Unknown(io::Error),
+}
+
+/// Waits for the command, and ends it when its time is up.
+async fn attend(child: &mut Child, tree: Option<Tree>, limit: Duration) -> Ending {
+    let waited = timeout(limit, child.wait()).await;
+    match (waited, tree) {
+        (Ok(Ok(status)), tree) => {
+            tree.into_iter().for_each(Tree::leave);
+            Ending::Exited(status)
+        }
+        (Ok(Err(error)), _) => Ending::Unknown(error),
+        (Err(_), tree) => {
+            let left = match tree {
+                Some(tree) => tree.end().await,
+                None => Vec::new(),
+            };
+            let _ = timeout(FAREWELL, child.wait()).await;
+            Ending::TimedOut(left)
+        }
+    }
+}
+
+impl Ending {
+    fn outcome(&self, invocation: &Invocation, stdout: Kept, stderr: Kept, left_open: bool) -> Outcome {
+        let status = match self {
+            Self::Exited(status) => Some(status),
+            Self::TimedOut(_) | Self::Unknown(_) => None,
+        };
+        let signal = status.and_then(|status| status.signal()).map(signal_name);
+        let output: Option<Value> = Some(json!({
+            "exit_status": status.and_then(|status| status.code()),
+            "signal": signal,
+            "stdout": stdout.text,
+            "stdout_truncated": stdout.truncated,
+            "stderr": stderr.text,
+            "stderr_truncated": stderr.truncated,
+            "streams_left_open": left_open,
+        }));
+        let error = match (self, signal) {
+            (Self::Exited(status), _) if status.success() => return Outcome::Succeeded { output },
+            (Self::Exited(_), Some(signal)) => format!("ended by {signal}"),
+            (Self::Exited(status), None) => format!("exit status {}", status.code().unwrap_or(-1)),
+            (Self::TimedOut(left), _) if left.is_empty() => {
+                format!("timed out after {}; its process tree was ended", duration::show(invocation.timeout))
+            }
+            (Self::TimedOut(left), _) => {
+                format!("timed out after {}; end these of its processes by hand: {left:?}", duration::show(invocation.timeout))
+            }
+            (Self::Unknown(error), _) => format!("ran, but how it ended is not known: {error}"),
+        };
+        Outcome::Failed { error, output }
+    }
+}
+
+fn start(invocation: &Invocation, environment: &Environment) -> Result<Child, String> {
+    let [program, arguments @ ..] = invocation.command.as_slice() else {
+        return Err("the runbook's `command` is empty".to_owned());
+    };
+    let working_dir = std::path::absolute(&invocation.working_dir).map_err(|error| error.to_string())?;
+    if !working_dir.is_dir() {
+        return Err(format!("the runbook's `working_dir` {} is not a folder", working_dir.display()));
+    }
+    Command::new(located(program, &working_dir))
+        .args(arguments)
+        .current_dir(&working_dir)
+        .env_clear()
+        .envs(environment.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("{error}; check the runbook's `command` and the server's PATH"))
+}
+
+/// A program with a `/` is meant from the working directory; a bare name is left to be looked up on `PATH`.
+fn located(program: &str, working_dir: &Path) -> PathBuf {
+    if program.contains('/') { working_dir.join(program) } else { PathBuf::from(program) }
+}
+
+fn tree_of(child: &Child, run: &Run<'_>) -> Option<Tree> {
+    let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))?;
+    Some(Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt)))
+}
+
+fn not_started(invocation: &Invocation, reason: &str) -> Outcome {
+    let program = invocation.command.first().map_or("", String::as_str);
+    Outcome::Failed { error: format!("could not start `{program}`: {reason}; nothing ran"), output: None }
+}
+
+/// The name of a signal, where it is one that ends processes in practice.
+fn signal_name(number: i32) -> String {
+    let names = [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::INT, "SIGINT"),
+        (Signal::QUIT, "SIGQUIT"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::TRAP, "SIGTRAP"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::PIPE, "SIGPIPE"),
+        (Signal::ALARM, "SIGALRM"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::XCPU, "SIGXCPU"),
+        (Signal::XFSZ, "SIGXFSZ"),
+    ];
+    let named = names.into_iter().find(|(signal, _)| signal.as_raw() == number);
+    named.map_or_else(|| format!("signal {number}"), |(_, name)| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

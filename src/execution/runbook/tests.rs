@@ -1,0 +1,293 @@
+use super::*;
+use std::ffi::OsString;
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// Long enough for a slow machine, short enough to notice.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    workflow_id: Uuid,
+    invocation: Invocation,
+    dir: TempDir,
+    server: Vec<(&'static str, String)>,
+}
+
+impl Bench {
+    fn of(command: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let invocation = Invocation {
+            command: command.iter().map(ToString::to_string).collect(),
+            working_dir: dir.path().to_owned(),
+            env: Vec::new(),
+            timeout: PATIENCE * 3,
+            idempotent: false,
+        };
+        let server = vec![("PATH", std::env::var("PATH").unwrap()), ("HOME", "/home/of-server".to_owned())];
+        Self { workflow_id: Uuid::now_v7(), invocation, dir, server }
+    }
+
+    fn script(text: &str) -> Self {
+        Self::of(&["sh", "-c", text])
+    }
+
+    fn with_secret(mut self, name: &'static str, value: &str) -> Self {
+        self.invocation.env.push(name.to_owned());
+        self.server.push((name, value.to_owned()));
+        self
+    }
+
+    fn timeout(mut self, timeout: Duration) -> Self {
+        self.invocation.timeout = timeout;
+        self
+    }
+
+    async fn run(&self) -> Outcome {
+        let run = Run { workflow_id: self.workflow_id, attempt: 1, digest: &Digest::of(b"approved"), invocation: &self.invocation };
+        let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
+        match Environment::of(&run, read) {
+            Ok(environment) => run_in(run, environment).await,
+            Err(missing) => not_started(&self.invocation, &missing.to_string()),
+        }
+    }
+
+    async fn succeeded(&self) -> Value {
+        match self.run().await {
+            Outcome::Succeeded { output } => output.unwrap(),
+            Outcome::Failed { error, output } => panic!("{error}: {output:?}"),
+        }
+    }
+
+    async fn failed(&self) -> (String, Option<Value>) {
+        match self.run().await {
+            Outcome::Failed { error, output } => (error, output),
+            Outcome::Succeeded { output } => panic!("succeeded: {output:?}"),
+        }
+    }
+
+    /// The number that a script has written into a file of its working directory.
+    async fn number_in(&self, file: &str) -> Pid {
+        let path = self.dir.path().join(file);
+        until(|| std::fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok().and_then(Pid::from_raw)).await
+    }
+}
+
+async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it did not happen in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Whether a process runs; one that only waits to be noticed by its parent does not.
+fn runs(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+    if cfg!(target_os = "linux") {
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    } else {
+        rustix::process::test_kill_process(pid).is_ok()
+    }
+}
+
+#[tokio::test]
+async fn arguments_arrive_byte_for_byte() {
+    let hostile = [
+        "; rm -rf /",
+        "$(id)",
+        "`id`",
+        "a b",
+        "a\nb",
+        "'",
+        "\"",
+        "\\",
+        "*",
+        "~",
+        "-oProxyCommand=x",
+        "--",
+        "",
+        "&& echo",
+        "| cat",
+        "> x",
+        "${HOME}",
+        "%s%n",
+        "!!",
+        "ü\u{202e}",
+        "\t",
+    ];
+    let mut bench = Bench::script(r#"printf '%s\0' "$@" > args"#);
+    bench.invocation.command.push("sh".to_owned());
+    bench.invocation.command.extend(hostile.map(str::to_owned));
+    bench.succeeded().await;
+    let written = std::fs::read(bench.dir.path().join("args")).unwrap();
+    let expected: Vec<u8> = hostile.iter().flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect();
+    assert_eq!(written, expected);
+}
+
+#[tokio::test]
+async fn the_environment_is_what_was_named() {
+    let bench = Bench::of(&["env"]).with_secret("TOKEN", "t0ken");
+    let output = bench.succeeded().await;
+    let mut names: Vec<_> = output["stdout"].as_str().unwrap().lines().map(|line| line.split('=').next().unwrap()).collect();
+    names.sort_unstable();
+    let own = ["PARKBRAKE_ATTEMPT", "PARKBRAKE_DIGEST", "PARKBRAKE_IDEMPOTENCY_KEY", "PARKBRAKE_WORKFLOW_ID"];
+    assert_eq!(names, [["HOME"].as_slice(), &own, &["PATH", "TOKEN"]].concat());
+}
+
+#[tokio::test]
+async fn it_runs_in_its_folder_without_input() {
+    let bench = Bench::script("pwd -P; cat");
+    let output = bench.succeeded().await;
+    assert_eq!(output["stdout"], format!("{}\n", bench.dir.path().canonicalize().unwrap().display()));
+}
+
+#[tokio::test]
+async fn a_program_with_a_slash_is_meant_from_the_folder() {
+    let bench = Bench::of(&["tools/shell", "-c", "echo here"]);
+    std::fs::create_dir(bench.dir.path().join("tools")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", bench.dir.path().join("tools/shell")).unwrap();
+    assert_eq!(bench.succeeded().await["stdout"], "here\n");
+}
+
+#[tokio::test]
+async fn exit_status_and_streams_are_told() {
+    let (error, output) = Bench::script("echo out; echo err >&2; exit 3").failed().await;
+    assert_eq!(error, "exit status 3");
+    let expected = json!({
+        "exit_status": 3, "signal": null, "stdout": "out\n", "stderr": "err\n",
+        "stdout_truncated": false, "stderr_truncated": false, "streams_left_open": false,
+    });
+    assert_eq!(output.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_signal_is_named() {
+    let (error, output) = Bench::script("kill -KILL $$").failed().await;
+    assert_eq!(error, "ended by SIGKILL");
+    assert_eq!(output.unwrap()["signal"], "SIGKILL");
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why_and_that_nothing_ran() {
+    for program in ["no-such-program-anywhere", "./no-such-program"] {
+        let (error, output) = Bench::of(&[program]).failed().await;
+        assert!(error.starts_with(&format!("could not start `{program}`: No such file or directory")), "{error}");
+        assert!(error.ends_with("nothing ran"), "{error}");
+        assert_eq!(output, None);
+    }
+    let mut bench = Bench::of(&["true"]);
+    bench.invocation.working_dir = bench.dir.path().join("nowhere");
+    assert!(bench.failed().await.0.contains("nowhere is not a folder"));
+    assert!(Bench::of(&[]).failed().await.0.contains("is empty"));
+}
+
+#[tokio::test]
+async fn a_missing_variable_stops_it_before_it_starts() {
+    let mut bench = Bench::script("touch started");
+    bench.invocation.env.push("TOKEN=DEPLOY_TOKEN".to_owned());
+    let (error, _) = bench.failed().await;
+    assert!(error.contains("`DEPLOY_TOKEN` is not set"), "{error}");
+    assert!(!bench.dir.path().join("started").exists());
+}
+
+#[tokio::test]
+async fn secrets_are_redacted_also_where_the_output_is_cut() {
+    let secret = "s3cr3t".repeat(50);
+    let script = r#"i=0; while [ $i -lt 300 ]; do printf '%s' "$TOKEN"; i=$((i+1)); done; echo; echo "$TOKEN" >&2"#;
+    let output = Bench::script(script).with_secret("TOKEN", &secret).succeeded().await;
+    assert_eq!((&output["stdout"], &output["stderr"]), (&json!("[redacted]\n"), &json!("[redacted]\n")));
+    assert_eq!(output["stdout_truncated"], true);
+}
+
+#[tokio::test]
+async fn much_output_is_cut_and_does_not_block() {
+    let output = Bench::script("head -c 200000000 /dev/zero | tr '\\0' x; echo end").succeeded().await;
+    let stdout = output["stdout"].as_str().unwrap();
+    assert_eq!(stdout.len(), crate::execution::output::KEPT);
+    assert!(stdout.ends_with("xxxend\n"));
+    assert_eq!(output["stdout_truncated"], true);
+}
+
+#[tokio::test]
+async fn what_stays_in_the_background_does_not_hold_the_run() {
+    let bench = Bench::script("sleep 600 & echo $! > background; echo done");
+    let begun = Instant::now();
+    let output = bench.succeeded().await;
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!((&output["stdout"], &output["streams_left_open"]), (&json!("done\n"), &json!(true)));
+    let background = bench.number_in("background").await;
+    assert!(runs(background), "a runbook may leave a service behind");
+    rustix::process::kill_process(background, Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_timeout_ends_what_ignores_being_asked() {
+    let bench = Bench::script("trap '' TERM; echo $$ > own; echo begun; while :; do sleep 1; done").timeout(Duration::from_secs(1));
+    let (error, output) = bench.failed().await;
+    assert_eq!(error, "timed out after 1s; its process tree was ended");
+    assert_eq!(output.unwrap()["stdout"], "begun\n");
+    assert!(!runs(bench.number_in("own").await));
+}
+
+#[tokio::test]
+async fn a_timeout_lets_a_command_clean_up() {
+    let bench = Bench::script("trap 'echo cleaned; exit 0' TERM; while :; do sleep 0.1; done").timeout(Duration::from_secs(1));
+    let (error, output) = bench.failed().await;
+    assert_eq!(error, "timed out after 1s; its process tree was ended");
+    assert_eq!(output.unwrap()["stdout"], "cleaned\n");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_timeout_ends_those_that_left_the_group() {
+    let script = "
+        setsid sh -c 'echo $$ > session; trap \"\" TERM; while :; do sleep 1; done' &
+        (setsid sh -c 'echo $$ > orphan; exec sleep 600' &)
+        env -i sh -c 'setsid sh -c \"echo \\$\\$ > unmarked; exec sleep 600\"' &
+        while :; do sleep 1; done";
+    let bench = Bench::script(script).timeout(Duration::from_secs(2));
+    assert_eq!(bench.failed().await.0, "timed out after 2s; its process tree was ended");
+    for file in ["session", "orphan", "unmarked"] {
+        assert!(!runs(bench.number_in(file).await), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_leaves_nothing_behind() {
+    let bench = Bench::script("(setsid sh -c 'echo $$ > orphan; exec sleep 600' &); echo $$ > own; exec sleep 600");
+    let (own, orphan) = tokio::select! {
+        outcome = bench.run() => panic!("ended: {outcome:?}"),
+        pids = async { (bench.number_in("own").await, bench.number_in("orphan").await) } => pids,
+    };
+    until(|| (!runs(own)).then_some(())).await;
+    if cfg!(target_os = "linux") {
+        until(|| (!runs(orphan)).then_some(())).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn stragglers_of_a_workflow_are_ended_and_no_others() {
+    let bench = Bench::script("setsid sh -c 'echo $$ > straggler; exec sleep 600' > /dev/null 2>&1 & echo $! > started");
+    let other = Bench::script("setsid sh -c 'echo $$ > straggler; exec sleep 600' > /dev/null 2>&1 &");
+    bench.succeeded().await;
+    other.succeeded().await;
+    let (straggler, kept) = (bench.number_in("straggler").await, other.number_in("straggler").await);
+    assert!(runs(straggler));
+    end_stragglers(bench.workflow_id).await;
+    assert!(!runs(straggler));
+    assert!(runs(kept));
+    end_stragglers(other.workflow_id).await;
+    assert!(!runs(kept));
+}
+
+#[test]
+fn it_can_be_spawned() {
+    fn is_send<T: Send>(_: T) {}
+    let invocation = Bench::of(&["true"]).invocation;
+    is_send(run(Run { workflow_id: Uuid::nil(), attempt: 1, digest: &Digest::of(b""), invocation: &invocation }));
+    is_send(end_stragglers(Uuid::nil()));
+}

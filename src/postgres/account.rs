@@ -1,0 +1,84 @@
+//! The user that PostgreSQL runs as.
+//!
+//! PostgreSQL refuses to run as root, and containers and droplets often have nobody else logged in. There the cluster
+//! runs as `postgres`, which its packages create, or as `nobody`.
+
+use crate::postgres::Error;
+use rustix::process::{getegid, geteuid};
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{MetadataExt as _, lchown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A user and its group, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    pub user: u32,
+    group: u32,
+}
+
+impl Account {
+    /// Whoever owns the data that is there; otherwise this process's own user, unless that is root.
+    pub fn for_data(data: &Path) -> Result<Self, Error> {
+        let own = Self { user: geteuid().as_raw(), group: getegid().as_raw() };
+        if !own.is_root() {
+            return Ok(own);
+        }
+        let owner = fs::metadata(data).map(|data| Self { user: data.uid(), group: data.gid() });
+        let named = || ["postgres", "nobody"].into_iter().find_map(Self::named);
+        owner.ok().filter(|owner| !owner.is_root()).or_else(named).ok_or(Error::NoAccount)
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let number = |option: &str| {
+            let output = Command::new("id").args([option, name]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+            String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+        };
+        Some(Self { user: number("-u")?, group: number("-g")? }).filter(|account| !account.is_root())
+    }
+
+    fn is_root(self) -> bool {
+        self.user == 0
+    }
+
+    fn is_own(self) -> bool {
+        self.user == geteuid().as_raw()
+    }
+
+    /// A program that will run as this user: from a folder that everybody can be in, in a process group of its own (so
+    /// that Ctrl-C at a terminal does not reach it), and with nothing of this process's environment, where `PG…`
+    /// variables would change what it does.
+    pub fn command(self, program: impl Into<PathBuf>) -> Command {
+        let mut command = Command::new(program.into());
+        command.env_clear().env("LC_ALL", "C").current_dir("/").process_group(0).stdin(Stdio::null());
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        if !self.is_own() {
+            command.uid(self.user).gid(self.group);
+        }
+        command
+    }
+
+    /// Makes a file or folder of this process's the account's.
+    pub fn own(self, path: &Path) -> std::io::Result<()> {
+        if self.is_own() { Ok(()) } else { lchown(path, Some(self.user), Some(self.group)) }
+    }
+
+    /// Checks that the account can get to these folders: a folder of one's own is of no use under one that is closed.
+    pub fn reach(self, folders: &[&Path]) -> Result<(), Error> {
+        if self.is_own() {
+            return Ok(());
+        }
+        let ways = folders.iter().flat_map(|folder| folder.ancestors().collect::<Vec<_>>().into_iter().rev());
+        let check = r#"for folder; do test -x "$folder" || { printf %s "$folder"; exit 1; }; done"#;
+        let output = self.command("sh").args(["-c", check, "sh"]).args(ways).stderr(Stdio::null()).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(Error::Unreachable { folder: std::ffi::OsString::from_vec(output.stdout).into(), user: self.user }),
+            Err(source) => Err(Error::Program { program: "sh".into(), source }),
+        }
+    }
+}

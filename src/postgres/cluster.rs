@@ -1,0 +1,182 @@
+//! The cluster: from a folder to a server that answers, and back.
+
+use crate::postgres::account::Account;
+use crate::postgres::folder::{Folder, socket_in};
+use crate::postgres::watchdog::Watchdog;
+use crate::postgres::wire::{Failure, Session};
+use crate::postgres::{Error, Programs};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// The role that owns everything; the same whoever runs the server, so that an address stays valid.
+const ROLE: &str = "parkbrake";
+
+/// How long a server may take to answer; after a crash it repairs its files first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Of a database that exists already: the second is told to the loser of a race.
+const EXISTS: [&str; 2] = ["42P04", "23505"];
+
+/// What a cluster is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether what is committed survives a power failure. Tests do without, and are several times as fast; nothing
+    /// that anybody wants to keep may.
+    pub durable: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durable: true }
+    }
+}
+
+/// A running PostgreSQL that belongs to this process and ends with it, even if it is killed.
+///
+/// Dropping it tells the server to shut down; [`Cluster::stop`] also waits until it has. In a `static`, which is never
+/// dropped, it ends with the process.
+#[derive(Debug)]
+pub struct Cluster {
+    root: PathBuf,
+    sockets: PathBuf,
+    watchdog: Watchdog,
+}
+
+impl Cluster {
+    /// Starts the cluster of this folder, which is made if it is not there. Waits for a server that is still shutting
+    /// down there, and until the new one answers.
+    ///
+    /// # Errors
+    /// The folder cannot be used, is somebody else's, or is in use; the programs do not run, or the server does not
+    /// start: then with its log.
+    pub async fn start(programs: &Programs, folder: &Path, options: Options) -> Result<Self, Error> {
+        let folder = Folder::lock(folder).await?;
+        let account = Account::for_data(&folder.data())?;
+        let sockets = folder.sockets(account)?;
+        account.reach(&[folder.root(), &sockets, programs.folder()])?;
+        if !folder.data().exists() {
+            initialise(programs, account, &folder, options).await?;
+        }
+        let watchdog = Watchdog::start(account, &folder, &programs.postgres(), &arguments(&folder.data(), &sockets, options))?;
+        let mut cluster = Self { root: folder.root().to_owned(), sockets, watchdog };
+        cluster.ready(&folder).await?;
+        Ok(cluster)
+    }
+
+    /// The address of a database, as clients take it.
+    pub fn url(&self, database: &str) -> String {
+        // No TLS on a socket, whatever PGSSLMODE says.
+        let (database, sockets) = (percent_encoded(database.as_bytes()), percent_encoded(self.sockets.as_os_str().as_bytes()));
+        format!("postgres://{ROLE}@localhost:5432/{database}?host={sockets}&sslmode=disable")
+    }
+
+    /// Creates a database, unless there is one with this name.
+    ///
+    /// # Errors
+    /// A name other than `[a-z0-9_]{1,63}`, and what the server says.
+    pub async fn create_database(&self, name: &str) -> Result<(), Error> {
+        let sound = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        if !(1..=63).contains(&name.len()) || !name.bytes().all(sound) {
+            return Err(Error::Name(name.to_owned()));
+        }
+        let create = async {
+            // From template0, which nobody can be connected to, because a template in use cannot be copied.
+            self.session().await?.execute(&format!(r#"CREATE DATABASE "{name}" TEMPLATE template0"#)).await
+        };
+        match create.await {
+            Err(Failure::Refused { code, .. }) if EXISTS.contains(&code.as_str()) => Ok(()),
+            created => created.map_err(|source| Error::Create { name: name.to_owned(), source }),
+        }
+    }
+
+    /// Shuts the server down and waits until it is gone.
+    ///
+    /// # Errors
+    /// It still runs after a minute; it will end when it can.
+    pub async fn stop(self) -> Result<(), Error> {
+        if !self.watchdog.stop().await {
+            return Err(Error::NotStopped(self.root));
+        }
+        // Only a folder that is empty is removed, as it is after an orderly shutdown.
+        let _ = std::fs::remove_dir(&self.sockets);
+        Ok(())
+    }
+
+    pub(super) async fn session(&self) -> Result<Session, Failure> {
+        Session::open(&socket_in(&self.sockets), ROLE, "postgres").await
+    }
+
+    async fn ready(&mut self, folder: &Folder) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.session().await.is_err() {
+            if self.watchdog.has_ended() || Instant::now() > deadline {
+                return Err(Error::NotReady { folder: folder.root().to_owned(), log: folder.logged() });
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
+    }
+
+    #[cfg(test)]
+    pub(super) fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+}
+
+/// Makes the cluster. Trust is sound because only the account can get to the socket.
+async fn initialise(programs: &Programs, account: Account, folder: &Folder, options: Options) -> Result<(), Error> {
+    let (initdb, made) = (programs.initdb(), folder.begin(account)?);
+    let mut command = account.command(&initdb);
+    command.arg("--pgdata").arg(&made).args([
+        "--username",
+        ROLE,
+        "--auth",
+        "trust",
+        "--encoding",
+        "UTF8",
+        "--locale",
+        "C",
+        "--data-checksums",
+    ]);
+    if !options.durable {
+        command.arg("--no-sync");
+    }
+    command.stdout(folder.log()?).stderr(folder.log()?);
+    let status = tokio::process::Command::from(command).kill_on_drop(true).status().await;
+    match status {
+        Ok(status) if status.success() => folder.finish(&made),
+        Ok(_) => Err(Error::Initdb { folder: folder.root().to_owned(), log: folder.logged() }),
+        Err(source) => Err(Error::Program { program: initdb, source }),
+    }
+}
+
+fn arguments(data: &Path, sockets: &Path, options: Options) -> Vec<OsString> {
+    let mut settings =
+        vec!["listen_addresses=", "port=5432", "unix_socket_permissions=0700", "log_destination=stderr", "logging_collector=off"];
+    if !options.durable {
+        settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]);
+    }
+    let places = [OsString::from("-D"), data.into(), "-k".into(), sockets.into()];
+    places.into_iter().chain(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()])).collect()
+}
+
+/// Everything but letters and digits as `%XX`, which means the same in every part of an address.
+fn percent_encoded(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || *byte == b'_' {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}

@@ -1,0 +1,190 @@
+//! The folder of a cluster: what is in it, and who may work in it.
+//!
+//! ```text
+//! postgres.log   the server's log; a lock on it is held by every process that works here
+//! data           the cluster, made as data.new and renamed when it is whole
+//! run            the socket (elsewhere where the path is too long for one)
+//! ```
+
+use crate::domain::digest::Digest;
+use crate::postgres::Error;
+use crate::postgres::account::Account;
+use rustix::fs::OFlags;
+use rustix::process::{Pid, geteuid, test_kill_process};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long to wait for an earlier server that is still shutting down.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest path of a socket that every system takes (Linux 107 bytes, macOS 103).
+const LONGEST_SOCKET: usize = 100;
+
+/// The name of the socket; clients derive it from the port.
+const SOCKET: &str = ".s.PGSQL.5432";
+
+/// How much of the log is shown in an error, in bytes.
+const SHOWN: u64 = 4 * 1024;
+
+/// A folder in which no server runs, and in which none but ours can start while this is held.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    log: File,
+    /// Where the log of this start begins.
+    log_start: u64,
+}
+
+impl Folder {
+    /// Makes the folder if need be, and waits for an earlier server in it to be gone.
+    pub async fn lock(path: &Path) -> Result<Self, Error> {
+        let root = prepare(path)?;
+        let log = open_log(&root.join("postgres.log"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while log.try_lock().is_err() || foreign_server(&root.join("data")) {
+            if Instant::now() > deadline {
+                return Err(Error::InUse(root));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        let log_start = log.metadata().map_err(failed(&root))?.len();
+        Ok(Self { root, log, log_start })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// The log, for the processes that write it and so hold the lock.
+    pub fn log(&self) -> Result<File, Error> {
+        self.log.try_clone().map_err(failed(&self.root))
+    }
+
+    /// What was logged since this start, its end if it is long.
+    pub fn logged(&self) -> String {
+        let mut text = Vec::new();
+        let read = || {
+            let mut log = File::open(self.root.join("postgres.log"))?;
+            let start = self.log_start.max(log.metadata()?.len().saturating_sub(SHOWN));
+            log.seek(SeekFrom::Start(start))?;
+            log.read_to_end(&mut text)
+        };
+        match { read }() {
+            Ok(_) => String::from_utf8_lossy(&text).trim_end().to_owned(),
+            Err(error) => format!("(the log cannot be read: {error})"),
+        }
+    }
+
+    /// An empty folder of the account's to make a cluster in; what an interrupted attempt left is removed.
+    pub fn begin(&self, account: Account) -> Result<PathBuf, Error> {
+        let path = self.root.join("data.new");
+        let made = match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => DirBuilder::new().mode(0o700).create(&path).and_then(|()| account.own(&path)),
+        };
+        made.map_err(failed(&path))?;
+        Ok(path)
+    }
+
+    /// The cluster is whole.
+    pub fn finish(&self, made: &Path) -> Result<(), Error> {
+        fs::rename(made, self.data()).and_then(|()| File::open(&self.root)?.sync_all()).map_err(failed(made))
+    }
+
+    /// The folder of the socket, private to the account and without an old socket.
+    pub fn sockets(&self, account: Account) -> Result<PathBuf, Error> {
+        let path = self.socket_place();
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&path)(error)),
+            _ => (),
+        }
+        // In a place that is open to all, somebody else may have been there first.
+        let found = fs::symlink_metadata(&path).map_err(failed(&path))?;
+        let trusted = found.uid() == account.user || found.uid() == geteuid().as_raw();
+        if !found.is_dir() || !trusted || found.mode() & 0o077 != 0 {
+            return Err(Error::NotPrivate(path));
+        }
+        account.own(&path).map_err(failed(&path))?;
+        for left in [SOCKET.to_owned(), format!("{SOCKET}.lock")] {
+            let _ = fs::remove_file(path.join(left));
+        }
+        Ok(path)
+    }
+
+    fn socket_place(&self) -> PathBuf {
+        let name = format!("parkbrake-{}", &Digest::of(self.root.as_os_str().as_bytes()).as_str()["sha256:".len()..][..16]);
+        let places = [self.root.join("run"), std::env::temp_dir().join(&name), Path::new("/tmp").join(&name)];
+        let fits = |place: &&PathBuf| place.is_absolute() && socket_in(place).as_os_str().len() <= LONGEST_SOCKET;
+        places.iter().find(fits).unwrap_or(&places[2]).clone()
+    }
+}
+
+/// The socket of a server in its folder.
+pub fn socket_in(folder: &Path) -> PathBuf {
+    folder.join(SOCKET)
+}
+
+/// The folder, made if it is not there; refused if it is somebody else's, because its mode is changed and it is filled.
+fn prepare(path: &Path) -> Result<PathBuf, Error> {
+    let prepared = || {
+        fs::create_dir_all(path)?;
+        let root = path.canonicalize()?;
+        let empty = fs::read_dir(&root)?.next().is_none();
+        let ours = root.join("postgres.log").is_file() || (empty && fs::metadata(&root)?.uid() == geteuid().as_raw());
+        if ours {
+            // Root stays its owner, so that the account cannot put a link where root will write; it may pass.
+            let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+            fs::set_permissions(&root, Permissions::from_mode(mode))?;
+        }
+        Ok((root, ours))
+    };
+    let (root, ours) = prepared().map_err(failed(path))?;
+    if ours { Ok(root) } else { Err(Error::Foreign(root)) }
+}
+
+fn open_log(path: &Path) -> Result<File, Error> {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of open(2), whose flags are an int");
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_link).open(path).map_err(failed(path))
+}
+
+/// Whether a server works on the data that was started by somebody else, and so does not hold the lock.
+///
+/// PostgreSQL takes any process with the number in `postmaster.pid` for its rival; after a crash or a reboot that may
+/// be anything, so a file that names a process which does something else is removed.
+fn foreign_server(data: &Path) -> bool {
+    let file = data.join("postmaster.pid");
+    let named = fs::read_to_string(&file).ok().and_then(|text| Pid::from_raw(text.lines().next()?.trim().parse().ok()?));
+    let Some(alive) = named.filter(|pid| test_kill_process(*pid).is_ok()) else { return false };
+    let foreign = works_in(alive, data);
+    if !foreign {
+        let _ = fs::remove_file(file);
+    }
+    foreign
+}
+
+/// Whether a process is a server of this data: they all change to its folder.
+#[cfg(target_os = "linux")]
+fn works_in(pid: Pid, data: &Path) -> bool {
+    fs::read_link(format!("/proc/{}/cwd", pid.as_raw_pid())).is_ok_and(|folder| folder == data)
+}
+
+/// Whether a process is a server of this data, as far as its command line tells.
+#[cfg(not(target_os = "linux"))]
+fn works_in(pid: Pid, data: &Path) -> bool {
+    let output = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_pid().to_string()]).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy()))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Folder { path, source }
+}
