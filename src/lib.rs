@@ -1,2 +1,3 @@
 //! Parkbrake.
+pub mod cli;
 pub mod domain;
