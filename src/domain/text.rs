@@ -10,6 +10,11 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
+/// Text of any length that came from outside, with nothing that could hide, reorder or forge what stands around it.
+pub fn escaped(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
 /// A character as it can be shown: control, bidirectional and invisible ones by their number.
 fn visible(character: char) -> String {
     if character.is_control() || is_invisible(character) { format!("<U+{:04X}>", character as u32) } else { character.to_string() }

@@ -1,0 +1,103 @@
+//! `parkbrake approve`: shows what would run, and approves exactly that.
+//!
+//! The digest that is sent is not the one that the server names beside the task but the one of the document that was shown,
+//! computed here. So a yes binds to what stood on the screen: if anything else is stored, the server refuses it (412).
+
+use crate::cli::client::Connection;
+use crate::cli::dev_home::Kind;
+use crate::cli::facts::{number, text};
+use crate::cli::terminal::{Page, Style, print_json};
+use crate::cli::{Error, show, status};
+use crate::domain::digest::{self, Digest};
+use crate::domain::text::escaped;
+use reqwest::Method;
+use serde_json::{Map, Value};
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// Shows the level of a request, what exactly would run, why it waits and what the requester says of it, and approves it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workflow's id
+    id: Uuid,
+    /// Why it may be done; some levels require it
+    #[arg(long, value_name = "TEXT")]
+    justification: Option<String>,
+    /// Approve the document with this digest, which was read elsewhere, without showing it again
+    #[arg(long, value_name = "sha256:…")]
+    digest: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why it was not approved.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Person)?;
+    let digest = match args.digest {
+        Some(digest) => digest,
+        None => {
+            let answer = status::read(&client, args.id).await?;
+            let digest = digest_of(answer.workflow())?;
+            if !args.connection.json {
+                let mut page = Page::stdout();
+                show::request(&mut page, answer.workflow());
+                page.print().map_err(|error| Error::Other(format!("nothing was approved, because it could not be shown: {error}")))?;
+            }
+            digest
+        }
+    };
+    let mut body = Map::from_iter([("digest".to_owned(), Value::String(digest))]);
+    body.extend(args.justification.map(|text| ("justification".to_owned(), Value::String(text))));
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/approve", args.id)).json(&body)).await?;
+    if args.connection.json {
+        print_json(&answer.body)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut page = Page::stdout();
+    let by = escaped(text(&answer.value, "/approved_by").unwrap_or("you"));
+    let line = match number(&answer.value, "/approvals_remaining") {
+        None | Some(0) => {
+            let status = text(&answer.value, "/workflow_status").unwrap_or("approved");
+            format!("{} by {by}; the workflow is {}", page.paint(Style::of("approved"), "approved"), escaped(status))
+        }
+        Some(1) => format!("your approval counts, {by}; 1 more is needed"),
+        Some(n) => format!("your approval counts, {by}; {n} more are needed"),
+    };
+    page.line(line);
+    page.print()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The digest of the task that an answer shows; the one that it names beside it has to be the same.
+fn digest_of(workflow: &Value) -> Result<String, Error> {
+    let Some(task) = workflow.get("task").filter(|task| task.is_object()) else {
+        return Err(Error::Other("the server does not show what would run, so nothing was approved".to_owned()));
+    };
+    let shown = Digest::of(&digest::canonical(task));
+    match text(workflow, "/digest") {
+        Some(named) if named != shown.as_str() => Err(Error::Other(format!(
+            "the digest that the server names, {}, is not that of the task that it shows, {shown}: nothing was approved; tell who runs it",
+            escaped(named)
+        ))),
+        _ => Ok(shown.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_approved_is_what_was_shown() {
+        let task = json!({"operation": "deploy", "estimated_cost": 250.0});
+        let digest = digest_of(&json!({"task": task})).unwrap();
+        assert_eq!(digest, Digest::of(br#"{"estimated_cost":250,"operation":"deploy"}"#).as_str());
+        assert_eq!(digest_of(&json!({"task": task, "digest": digest})).unwrap(), digest);
+        assert!(digest_of(&json!({"task": {"operation": "read"}, "digest": digest})).is_err());
+        assert!(digest_of(&json!({"digest": digest})).is_err());
+    }
+}

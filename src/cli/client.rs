@@ -1,0 +1,216 @@
+//! The client of the API that every command uses: where the server is, who is asking, and what an answer means.
+//!
+//! The token goes into one header, marked as sensitive, and nowhere else: not into errors, not into `Debug`. A development
+//! token goes only to this very machine, and no redirect is followed, so no token reaches a server it is not for.
+
+use crate::cli::dev_home::{self, Kind};
+use crate::cli::problem::Problem;
+use crate::cli::{Error, terminal};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Url, redirect};
+use serde_json::Value;
+use std::time::Duration;
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8001";
+
+/// How long a server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer, beyond what it was asked to wait.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Where the server is and who is asking: the same flags for every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Connection {
+    /// Where the server is [env: PARKBRAKE_URL] [default: http://127.0.0.1:8001]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Act as this person or agent of the development server [env: PARKBRAKE_AS]
+    #[arg(long = "as", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Print the server's answer as it is, one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A connection to one server as one principal.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Without a slash at its end.
+    base: String,
+    json: bool,
+}
+
+/// An answer of the server: the body as it came, and as a value.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub body: String,
+    pub value: Value,
+}
+
+impl Answer {
+    /// The workflow in an answer about one.
+    pub fn workflow(&self) -> &Value {
+        self.value.get("workflow").unwrap_or(&self.value)
+    }
+}
+
+impl Connection {
+    /// Makes the client. `usual` is who gives such commands on a development server.
+    ///
+    /// # Errors
+    /// An URL that is none, or nobody to act as.
+    pub fn client(&self, usual: Kind) -> Result<Client, Error> {
+        let given = self.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let url = base_url(&given)?;
+        let local = is_loopback(&url);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, self.authorization(usual, local, &given)?)]);
+        // Fails only where a provider is installed already, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("parkbrake/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .redirect(redirect::Policy::none());
+        if local {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| Error::Other(format!("cannot set up a connection: {}", cause(&error))))?;
+        Ok(Client { http, base: url.as_str().trim_end_matches('/').to_owned(), json: self.json })
+    }
+
+    fn authorization(&self, usual: Kind, local: bool, url: &str) -> Result<HeaderValue, Error> {
+        let token = match (env("PARKBRAKE_TOKEN"), &self.identity) {
+            (Some(_), Some(name)) => {
+                return Err(Error::Other(format!(
+                    "PARKBRAKE_TOKEN says already who is asking: unset it to act as `{name}` of the development server, or leave --as out"
+                )));
+            }
+            (Some(token), None) => token.trim().to_owned(),
+            (None, _) if !local => {
+                return Err(Error::Other(format!(
+                    "PARKBRAKE_TOKEN is not set, and development tokens go only to this machine, not to {url}: set PARKBRAKE_TOKEN"
+                )));
+            }
+            (None, name) => {
+                let name = name.clone().or_else(|| env("PARKBRAKE_AS"));
+                let known = dev_home::read(&dev_home::folder()?)?;
+                dev_home::choose(&known, name.as_deref(), usual)?.token.clone()
+            }
+        };
+        // The text of the error would show the token, so it is left out.
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| Error::Other("PARKBRAKE_TOKEN holds a character that no token has: copy it again".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl Client {
+    /// A call; its path begins with a slash.
+    pub fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).timeout(ANSWER)
+    }
+
+    /// A call that the server may hold for as long as it was asked to.
+    pub fn patient_call(&self, method: Method, path: &str, held: Duration) -> RequestBuilder {
+        self.call(method, path).timeout(ANSWER + held)
+    }
+
+    /// Sends a call and reads the answer.
+    ///
+    /// # Errors
+    /// That the server said no, did not answer, or is not parkbrake.
+    pub async fn send(&self, call: RequestBuilder) -> Result<Answer, Error> {
+        let response = call.send().await.map_err(|error| self.failure(&error))?;
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = response.bytes().await.map_err(|error| self.failure(&error))?;
+        if status.is_client_error() || status.is_server_error() {
+            if self.json && serde_json::from_slice::<Value>(&body).is_ok_and(|problem| problem.is_object()) {
+                terminal::print_json(&String::from_utf8_lossy(&body))?;
+            }
+            return Err(Error::Refused(Box::new(Problem::new(status.as_u16(), &body, retry_after.as_deref()))));
+        }
+        let strange = |detail: String| Error::Strange { url: self.base.clone(), detail };
+        if !status.is_success() {
+            return Err(strange(format!("status {}", status.as_u16())));
+        }
+        let body = String::from_utf8(body.into()).map_err(|_| strange("it is not UTF-8".to_owned()))?;
+        let value: Value = serde_json::from_str(&body).map_err(|_| strange("it is not JSON".to_owned()))?;
+        if !value.is_object() {
+            return Err(strange("it is not a JSON object".to_owned()));
+        }
+        Ok(Answer { body, value })
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Error {
+        let url = self.base.clone();
+        if error.is_connect() {
+            Error::Unreachable { url, cause: cause(error) }
+        } else if error.is_timeout() {
+            Error::TooSlow { url }
+        } else {
+            Error::Broken { url, cause: cause(error) }
+        }
+    }
+}
+
+/// What lies at the bottom of an error of the connection.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+fn base_url(text: &str) -> Result<Url, Error> {
+    let wrong = |why: &str| Error::Other(format!("`{text}` {why}: write something like {DEFAULT_URL} into --url or PARKBRAKE_URL"));
+    let url = Url::parse(text.trim()).map_err(|_| wrong("is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong("is not the address of a server"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::Other("a URL with a password in it would be shown in errors: use PARKBRAKE_TOKEN".to_owned()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a query, which a server's address has not"));
+    }
+    Ok(url)
+}
+
+/// Whether it is this machine: decided by the name that is written, not by what a resolver makes of it.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        let local = |text: &str| is_loopback(&base_url(text).unwrap());
+        for text in ["http://127.0.0.1:8001", "http://localhost", "https://[::1]:8001/prefix", "http://127.9.9.9"] {
+            assert!(local(text), "{text}");
+        }
+        for text in ["http://parkbrake.example.com", "http://127.0.0.1.example.com", "http://10.0.0.1", "http://localhost.example.com"] {
+            assert!(!local(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_an_address() {
+        for text in ["", "127.0.0.1:8001", "ftp://example.com", "http://", "http://a/?b=c", "http://u:p@example.com"] {
+            assert!(base_url(text).is_err(), "{text}");
+        }
+        assert!(!base_url("http://u:secret@example.com").unwrap_err().to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The command line: one file per command, and what they share.
+//!
+//! Every command is `run(args) -> Result<ExitCode, Error>`. What it says goes to standard output through [`terminal`]; why it
+//! failed is the error, which only [`Cli::run`] prints. Exit status 0: done, 1: refused or failed, 2: wrong usage (clap's).
+
+pub mod approve;
+pub mod cancel;
+pub mod check;
+pub mod client;
+pub mod dev;
+pub mod dev_home;
+pub mod error;
+mod facts;
+pub mod migrate;
+pub mod pending;
+pub mod problem;
+pub mod reject;
+pub mod serve;
+mod show;
+pub mod status;
+pub mod submit;
+mod task_flags;
+pub mod terminal;
+pub mod token;
+pub mod watch;
+
+pub use error::Error;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The parking brake of autonomous DevOps agents: risky work waits, durably, for the right human.
+#[derive(Debug, Parser)]
+#[command(name = "parkbrake", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server; needs DATABASE_URL
+    Serve(serve::Args),
+    /// Run a server to try out: its own PostgreSQL, demo people and their tokens, loopback only
+    Dev(dev::Args),
+    /// Say whether a configuration is sound
+    Check(check::Args),
+    /// Bring the database to this version; needs DATABASE_URL
+    Migrate(migrate::Args),
+    /// Make, list and revoke tokens; needs DATABASE_URL
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Submit a task, from a file, from standard input or from flags
+    Submit(Box<submit::Args>),
+    /// List the requests that wait for a human, the newest first
+    Pending(pending::Args),
+    /// Show what a request would run, and approve exactly that
+    Approve(approve::Args),
+    /// Reject a request
+    Reject(reject::Args),
+    /// Show where a workflow stands
+    Status(status::Args),
+    /// Follow a workflow until it has ended; exit status 0 if it completed, 1 if it ended otherwise
+    Watch(watch::Args),
+    /// Take back a task that has not run
+    Cancel(cancel::Args),
+}
+
+impl Cli {
+    /// Runs the command and says on standard error why it failed, if it did.
+    pub async fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Dev(args) => dev::run(args).await,
+            Command::Check(args) => check::run(&args),
+            Command::Migrate(args) => migrate::run(args).await,
+            Command::Token(command) => token::run(command).await,
+            Command::Submit(args) => submit::run(*args).await,
+            Command::Pending(args) => pending::run(args).await,
+            Command::Approve(args) => approve::run(args).await,
+            Command::Reject(args) => reject::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Watch(args) => watch::run(args).await,
+            Command::Cancel(args) => cancel::run(args).await,
+        };
+        done.unwrap_or_else(|error| error.report())
+    }
+}

@@ -1,0 +1,104 @@
+//! A problem document (RFC 9457) as people read it.
+
+use crate::cli::facts::{list, number, text};
+use crate::domain::text::escaped;
+use serde_json::Value;
+use std::fmt;
+
+/// What the server said instead of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    pub status: u16,
+    body: Value,
+    retry_after: Option<String>,
+}
+
+impl Problem {
+    /// The problem in an answer of this status; a body that is none (a proxy's page, say) is left out.
+    pub fn new(status: u16, body: &[u8], retry_after: Option<&str>) -> Self {
+        let body = serde_json::from_slice(body).ok().filter(Value::is_object).unwrap_or(Value::Null);
+        Self { status, body, retry_after: retry_after.map(str::to_owned) }
+    }
+
+    /// Which one it is: `self-approval`, `already-decided`, …
+    pub fn code(&self) -> Option<&str> {
+        text(&self.body, "/code")
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (text(&self.body, "/title"), text(&self.body, "/detail")) {
+            (Some(title), Some(detail)) => write!(f, "{}: {}", escaped(title), escaped(detail))?,
+            (Some(one), None) | (None, Some(one)) => f.write_str(&escaped(one))?,
+            (None, None) => write!(f, "the server answered with status {} and no explanation; is it parkbrake?", self.status)?,
+        }
+        for error in list(&self.body, "/errors") {
+            let pointer = text(error, "/pointer").filter(|pointer| !pointer.is_empty()).unwrap_or("the task");
+            write!(f, "\n  {}: {}", escaped(pointer), escaped(text(error, "/detail").unwrap_or("is not valid")))?;
+        }
+        if let Some(decision) = self.body.get("decision").filter(|decision| decision.is_object()) {
+            write!(f, "\n  the decision that won: {}", self::decision(decision))?;
+        }
+        if let Some(current) = text(&self.body, "/current_status") {
+            write!(f, "\n  its status now: {}", escaped(current))?;
+        }
+        match &self.retry_after {
+            Some(seconds) if seconds.bytes().all(|byte| byte.is_ascii_digit()) => write!(f, "\n  try again in {seconds} s"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One decision in a line: who, as what, which way, when, why.
+pub fn decision(decision: &Value) -> String {
+    let verdict = text(decision, "/verdict").unwrap_or("decided");
+    let mut line = format!("{} by {}", escaped(verdict), escaped(text(decision, "/approver").unwrap_or("somebody")));
+    if let Some(role) = text(decision, "/role") {
+        line.push_str(&format!(" ({})", escaped(role)));
+    }
+    if let Some(at) = text(decision, "/at") {
+        line.push_str(&format!(" at {}", escaped(at)));
+    }
+    if let Some(why) = text(decision, "/justification").filter(|why| !why.is_empty()) {
+        line.push_str(&format!(", saying: {}", escaped(why)));
+    }
+    if let Some(left) = number(decision, "/remaining").filter(|left| *left > 0) {
+        line.push_str(&format!(" ({left} more needed)"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shown(status: u16, body: &Value) -> String {
+        Problem::new(status, body.to_string().as_bytes(), None).to_string()
+    }
+
+    #[test]
+    fn a_problem_says_everything_that_helps() {
+        let body = json!({"title": "Invalid task", "detail": "2 things to correct", "code": "invalid-task",
+            "errors": [{"pointer": "/operation", "detail": "is required"}, {"pointer": "", "detail": "is too long"}]});
+        assert_eq!(shown(422, &body), "Invalid task: 2 things to correct\n  /operation: is required\n  the task: is too long");
+    }
+
+    #[test]
+    fn the_decision_that_won_is_named() {
+        let body = json!({"title": "Already decided", "detail": "it was rejected",
+            "decision": {"approver": "tom", "role": "tech_lead", "verdict": "rejected", "justification": "no\u{1b}[2J", "at": "2026-11-22T12:00:00Z"}});
+        assert_eq!(
+            shown(409, &body),
+            "Already decided: it was rejected\n  the decision that won: rejected by tom (tech_lead) at 2026-11-22T12:00:00Z, saying: no<U+001B>[2J"
+        );
+    }
+
+    #[test]
+    fn what_is_no_problem_document_is_said_plainly() {
+        let problem = Problem::new(502, b"<html>", Some("5"));
+        assert_eq!(problem.to_string(), "the server answered with status 502 and no explanation; is it parkbrake?\n  try again in 5 s");
+        assert_eq!(problem.code(), None);
+    }
+}

@@ -1,0 +1,44 @@
+//! `parkbrake reject`: a no, with its reason.
+
+use crate::cli::Error;
+use crate::cli::client::Connection;
+use crate::cli::dev_home::Kind;
+use crate::cli::facts::text;
+use crate::cli::terminal::{Page, Style, print_json};
+use crate::domain::text::escaped;
+use reqwest::Method;
+use serde_json::json;
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// Rejects a request; it will not run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workflow's id
+    id: Uuid,
+    /// Why not; the requester reads it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why it was not rejected.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Person)?;
+    let call = client.call(Method::POST, &format!("/workflows/{}/reject", args.id)).json(&json!({"reason": args.reason}));
+    let answer = client.send(call).await?;
+    if args.connection.json {
+        print_json(&answer.body)?;
+    } else {
+        let mut page = Page::stdout();
+        let by = escaped(text(&answer.value, "/rejected_by").unwrap_or("you"));
+        let line = format!("{} by {by}; it will not run", page.paint(Style::of("rejected"), "rejected"));
+        page.line(line);
+        page.print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

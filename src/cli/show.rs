@@ -1,0 +1,256 @@
+//! A workflow as people read it: first what parkbrake knows, then what the requester says, marked as a claim.
+//!
+//! Every word that came from outside passes through [`escaped`], and text of several lines keeps a bar in front of each, so
+//! that no description can draw a line that looks like one of ours.
+
+use crate::cli::facts::{list, number, text, texts};
+use crate::cli::problem::decision;
+use crate::cli::terminal::{BOLD, FAINT, PLAIN, Page, Style};
+use crate::domain::text::escaped;
+use serde_json::Value;
+
+/// What an approver has to see before deciding: level, what exactly would run, on what, why it waits, and the claim.
+pub fn request(page: &mut Page, workflow: &Value) {
+    let task = &workflow["task"];
+    heading(page, workflow);
+    runs(page, &task["action"]);
+    page.fact("target", target(task));
+    reasons(page, workflow);
+    claim(page, workflow);
+    approval(page, workflow);
+    page.fact("digest", word(workflow, "/digest", "?"));
+}
+
+/// Everything that is known of a workflow.
+pub fn workflow(page: &mut Page, workflow: &Value) {
+    request(page, workflow);
+    for (place, given) in list(workflow, "/decisions").iter().enumerate() {
+        page.fact(if place == 0 { "decisions" } else { "" }, decision(given));
+    }
+    for attempt in list(workflow, "/execution/attempts") {
+        execution(page, attempt);
+    }
+    for (place, happened) in list(workflow, "/history").iter().enumerate() {
+        let line = event(page, happened);
+        page.fact(if place == 0 { "history" } else { "" }, line);
+    }
+}
+
+/// One of the requests that wait.
+pub fn pending(page: &mut Page, item: &Value) {
+    let level = text(item, "/risk_level").unwrap_or("?");
+    let level = page.paint(Style::of(level), &format!("{:<8}", escaped(level).to_uppercase()));
+    let id = page.paint(BOLD, &word(item, "/workflow_id", "?"));
+    page.line(format_args!("{level} {id}"));
+    page.fact("asked", format!("by {} at {}", word(item, "/requested_by", "?"), word(item, "/requested_at", "?")));
+    quoted(page, "claims", text(item, "/description").unwrap_or_default());
+    page.fact("decides", who_decides(item, number(item, "/approvals")));
+    timetable(page, item);
+    page.line("");
+}
+
+/// One event of a history in a line.
+pub fn event(page: &Page, event: &Value) -> String {
+    let version = number(event, "/version").unwrap_or(0);
+    let at = page.paint(FAINT, &word(event, "/at", "?"));
+    let mut line = format!("{version:>3}  {at}  {} by {}", word(event, "/event", "?"), word(event, "/actor", "?"));
+    match event.get("detail") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(detail)) if detail.is_empty() => {}
+        Some(Value::String(detail)) => line.push_str(&format!(": {}", escaped(detail))),
+        Some(detail) => line.push_str(&format!(": {}", escaped(&detail.to_string()))),
+    }
+    line
+}
+
+/// A level, a status and an id in one line.
+pub fn heading(page: &mut Page, workflow: &Value) {
+    let level = text(workflow, "/risk_level").unwrap_or("?");
+    let status = text(workflow, "/status").unwrap_or("?");
+    let line = format!(
+        "{} {} {}",
+        page.paint(Style::of(level), &escaped(level).to_uppercase()),
+        page.paint(Style::of(status), &escaped(status)),
+        page.paint(BOLD, &word(workflow, "/workflow_id", "?"))
+    );
+    page.line(line);
+}
+
+/// Why it has its level.
+pub fn reasons(page: &mut Page, workflow: &Value) {
+    for (place, reason) in list(workflow, "/assessment/reasons").iter().enumerate() {
+        let level = text(reason, "/level").unwrap_or("?");
+        let line = format!(
+            "{} {}: {}",
+            page.paint(Style::of(level), &escaped(level)),
+            escaped(text(reason, "/trigger").unwrap_or("?")),
+            escaped(text(reason, "/detail").unwrap_or_default())
+        );
+        page.fact(if place == 0 { "because" } else { "" }, line);
+    }
+}
+
+/// Who may still decide, how many have to, and what happens if nobody does.
+pub fn approval(page: &mut Page, workflow: &Value) {
+    let Some(approval) = workflow.get("approval").filter(|approval| approval.is_object()) else {
+        return;
+    };
+    let given = list(workflow, "/decisions").iter().filter(|decision| text(decision, "/verdict") == Some("approved")).count();
+    page.fact("decides", who_decides(approval, u64::try_from(given).ok()));
+    if text(workflow, "/status").is_none_or(|status| status == "pending_approval") {
+        timetable(page, approval);
+    }
+}
+
+fn who_decides(approval: &Value, given: Option<u64>) -> String {
+    let required = number(approval, "/required").unwrap_or(1);
+    format!("{} ({} of {required} given)", escaped(&texts(approval, "/approvers").join(", ")), given.unwrap_or(0))
+}
+
+fn timetable(page: &mut Page, approval: &Value) {
+    let steps = list(approval, "/timetable").iter().map(|step| {
+        let to = texts(step, "/to").join(", ");
+        let to = if to.is_empty() { String::new() } else { format!(" to {}", escaped(&to)) };
+        format!("{} {}{to}", word(step, "/at", "?"), word(step, "/what", "?"))
+    });
+    let expiry = text(approval, "/expires_at").map(|at| format!("{} expires", escaped(at)));
+    for (place, step) in steps.chain(expiry).enumerate() {
+        page.fact(if place == 0 { "then" } else { "" }, step);
+    }
+}
+
+/// What would happen, from the document that the digest is taken of.
+fn runs(page: &mut Page, action: &Value) {
+    let name = word(action, "/name", "(no name)");
+    if let Some(runs) = action.get("runs").filter(|runs| runs.is_object()) {
+        let command = texts(runs, "/command").into_iter().map(argument).collect::<Vec<_>>().join(" ");
+        let command = page.paint(BOLD, &command);
+        page.fact("would run", command);
+        let again = if runs["idempotent"] == true { "run again after a crash" } else { "never run twice" };
+        page.fact("", format!("in {}, for at most {}, {again}", word(runs, "/working_dir", "."), word(runs, "/timeout", "?")));
+        let passed_on = texts(runs, "/env");
+        if !passed_on.is_empty() {
+            page.fact("", format!("with {} from the server's environment", escaped(&passed_on.join(", "))));
+        }
+        page.fact("runbook", name);
+        return;
+    }
+    match text(action, "/type") {
+        Some("external") | None => {
+            page.fact("would run", "nothing here: the requester itself acts once it may, and reports");
+            if action.get("name").is_some() {
+                page.fact("it says", format!("{name} {}", compact(&action["args"])));
+            }
+        }
+        Some(kind) => page.fact("would run", format!("the {} {name} with {}", escaped(kind), compact(&action["args"]))),
+    }
+}
+
+fn target(task: &Value) -> String {
+    let mut target = format!("{} on {}", word(task, "/operation", "?"), word(task, "/resource", "(no resource named)"));
+    target.push_str(&format!(" in {}", word(task, "/environment", "(no environment named)")));
+    if let Some(kind) = text(task, "/resource_type") {
+        target.push_str(&format!(", {}", escaped(kind)));
+    }
+    if let Some(cost) = task.get("estimated_cost").filter(|cost| cost.is_number()) {
+        target.push_str(&format!(", ${cost}"));
+    }
+    target + " (as the requester says)"
+}
+
+/// The requester's own words.
+fn claim(page: &mut Page, workflow: &Value) {
+    let task = &workflow["task"];
+    let mut who = word(workflow, "/requested_by", "?");
+    if let Some(id) = text(workflow, "/task_id") {
+        who.push_str(&format!(", task {}", escaped(id)));
+    }
+    page.fact("asked by", who);
+    quoted(page, "claims", text(task, "/description").or_else(|| text(workflow, "/description")).unwrap_or_default());
+    for finding in list(task, "/security_findings") {
+        let words = ["/severity", "/id", "/title"].map(|fact| word(finding, fact, "")).join(" ");
+        page.fact("finding", words.trim_end());
+    }
+    if let Some(metadata) = task.get("metadata").filter(|metadata| metadata.as_object().is_some_and(|all| !all.is_empty())) {
+        page.fact("metadata", compact(metadata));
+    }
+}
+
+fn execution(page: &mut Page, attempt: &Value) {
+    let outcome = text(attempt, "/outcome").unwrap_or("running");
+    let ended = text(attempt, "/finished_at").map(|at| format!(", ended {}", escaped(at))).unwrap_or_default();
+    let outcome = page.paint(if outcome == "succeeded" { Style::of("completed") } else { PLAIN }, &escaped(outcome));
+    let line = format!("{} {outcome}, begun {}{ended}", number(attempt, "/n").unwrap_or(1), word(attempt, "/started_at", "?"));
+    page.fact("attempt", line);
+    if let Some(error) = text(attempt, "/error").filter(|error| !error.is_empty()) {
+        quoted(page, "error", error);
+    }
+    match attempt.get("output") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(output)) => quoted(page, "output", output),
+        Some(Value::Object(streams)) => {
+            for (name, stream) in streams {
+                match stream {
+                    Value::Null => {}
+                    Value::String(text) if text.is_empty() => {}
+                    Value::String(text) => quoted(page, &escaped(name), text),
+                    other => page.fact(&escaped(name), compact(other)),
+                }
+            }
+        }
+        Some(output) => page.fact("output", compact(output)),
+    }
+}
+
+/// Text of several lines, each behind a bar.
+fn quoted(page: &mut Page, label: &str, words: &str) {
+    let words = words.trim_end_matches(['\n', '\r']);
+    for (place, line) in words.split('\n').enumerate() {
+        page.fact(if place == 0 { label } else { "" }, format_args!("| {}", escaped(line.strip_suffix('\r').unwrap_or(line))));
+    }
+}
+
+fn word(value: &Value, pointer: &str, otherwise: &str) -> String {
+    escaped(text(value, pointer).unwrap_or(otherwise))
+}
+
+fn compact(value: &Value) -> String {
+    if value.is_null() { String::new() } else { escaped(&value.to_string()) }
+}
+
+/// One argument as a shell would have to be told it, so that the line reads in one way only.
+fn argument(argument: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", escaped(&argument.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_claim_cannot_draw_a_line_of_ours() {
+        let mut page = Page::with_colours(false);
+        quoted(&mut page, "claims", "safe\n  would run    true\u{1b}[2K\r\nend\u{202e}\n");
+        assert_eq!(page.text(), "  claims       | safe\n               |   would run    true<U+001B>[2K\n               | end<U+202E>\n");
+    }
+
+    #[test]
+    fn a_command_reads_in_one_way_only() {
+        let words = ["deploy.sh", "a b", "", "it's", "$(id)", "x\u{200b}"];
+        assert_eq!(words.map(argument).join(" "), r"deploy.sh 'a b' '' 'it'\''s' '$(id)' 'x<U+200B>'");
+    }
+
+    #[test]
+    fn an_answer_with_nothing_in_it_is_still_shown() {
+        let mut page = Page::with_colours(false);
+        workflow(&mut page, &json!({}));
+        pending(&mut page, &json!({"approvals": [{}, {}], "required": 3}));
+        assert!(page.text().contains("(2 of 3 given)"));
+    }
+}

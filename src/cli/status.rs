@@ -1,0 +1,40 @@
+//! `parkbrake status`: where a workflow stands.
+
+use crate::cli::client::{Answer, Client, Connection};
+use crate::cli::dev_home::Kind;
+use crate::cli::terminal::{Page, print_json};
+use crate::cli::{Error, show};
+use reqwest::Method;
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// Shows what a workflow is about, who decided, how it ran, and its history.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workflow's id
+    id: Uuid,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why the server did not say.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Person)?;
+    let answer = read(&client, args.id).await?;
+    if args.connection.json {
+        print_json(&answer.body)?;
+    } else {
+        let mut page = Page::stdout();
+        show::workflow(&mut page, answer.workflow());
+        page.print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a workflow.
+pub(super) async fn read(client: &Client, id: Uuid) -> Result<Answer, Error> {
+    client.send(client.call(Method::GET, &format!("/workflows/{id}/status"))).await
+}

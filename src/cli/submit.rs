@@ -1,0 +1,90 @@
+//! `parkbrake submit`: hands a task in.
+
+use crate::cli::client::Connection;
+use crate::cli::dev_home::Kind;
+use crate::cli::facts::text;
+use crate::cli::task_flags::TaskFlags;
+use crate::cli::terminal::{Page, print_json};
+use crate::cli::{Error, show};
+use crate::domain::text::escaped;
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Submits a task: a file with JSON, `-` for standard input, or flags. Exit status 1 if, with --wait, it ended in any other way than completed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A file with the task as JSON, or - for standard input
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    flags: TaskFlags,
+    /// Submit at most once: the same key and task again give the first answer again
+    #[arg(long, value_name = "KEY", value_parser = key)]
+    idempotency_key: Option<String>,
+    /// Hold the answer for so many seconds (at most 55), until the task is parked or has ended
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=55))]
+    wait: Option<u16>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn key(text: &str) -> Result<String, String> {
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if fits { Ok(text.to_owned()) } else { Err("write 1 to 255 characters of ASCII".to_owned()) }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why the task was not taken.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Agent)?;
+    let body = match &args.file {
+        Some(file) => read(file)?,
+        None => args.flags.task().to_string().into_bytes(),
+    };
+    let held = Duration::from_secs(args.wait.unwrap_or(0).into());
+    let mut call = client.patient_call(Method::POST, "/orchestrate", held).header(CONTENT_TYPE, "application/json").body(body);
+    if let Some(key) = &args.idempotency_key {
+        // A string of RFC 9651: quoted, with `"` and `\` escaped.
+        call = call.header("idempotency-key", format!("\"{}\"", key.replace('\\', r"\\").replace('"', "\\\"")));
+    }
+    if let Some(seconds) = args.wait {
+        call = call.header("prefer", format!("wait={seconds}"));
+    }
+    let answer = client.send(call).await?;
+    if args.connection.json {
+        print_json(&answer.body)?
+    } else {
+        print(&answer.value)?
+    }
+    let failed = matches!(text(&answer.value, "/status"), Some("failed" | "rejected" | "cancelled" | "expired"));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The file's bytes, sent as they are, so that what the server says of them (a key that stands twice, say) holds for the file.
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let cannot = |error: std::io::Error| Error::Other(format!("cannot read the task from {}: {error}", file.display()));
+    if file != Path::new("-") {
+        return std::fs::read(file).map_err(cannot);
+    }
+    let mut body = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut body).map_err(cannot)?;
+    Ok(body)
+}
+
+fn print(answer: &Value) -> Result<(), Error> {
+    let mut page = Page::stdout();
+    show::heading(&mut page, answer);
+    show::reasons(&mut page, answer);
+    show::approval(&mut page, answer);
+    page.fact("digest", escaped(text(answer, "/digest").unwrap_or("?")));
+    if let Some(id) = text(answer, "/workflow_id") {
+        page.fact("follow it", format!("parkbrake watch {}", escaped(id)));
+    }
+    page.print()
+}

@@ -1,0 +1,83 @@
+//! A task put together from flags.
+
+use serde_json::{Map, Value};
+
+/// The flags that say what a task is. Values of `--arg` and `--metadata` are text; what they have to look like is checked by
+/// the server against the runbook.
+#[derive(Debug, clap::Args)]
+pub struct TaskFlags {
+    /// What is to be done, such as deploy
+    #[arg(long, value_name = "WORD", conflicts_with = "file", required_unless_present = "file")]
+    operation: Option<String>,
+    /// What the approver reads as your claim
+    #[arg(long, value_name = "TEXT", conflicts_with = "file", required_unless_present = "file")]
+    description: Option<String>,
+    /// Where: production, staging, development, …
+    #[arg(long, value_name = "WORD", conflicts_with = "file")]
+    environment: Option<String>,
+    /// On what
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    resource: Option<String>,
+    /// What that is: database, infrastructure, code, …
+    #[arg(long, value_name = "WORD", conflicts_with = "file")]
+    resource_type: Option<String>,
+    /// What it is estimated to cost, in US dollars
+    #[arg(long, value_name = "DOLLARS", conflicts_with = "file", value_parser = dollars)]
+    cost: Option<f64>,
+    /// Your own name for the task
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    task_id: Option<String>,
+    /// Have parkbrake run this runbook; without it, you act yourself once you may, and report
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    runbook: Option<String>,
+    /// An argument of the runbook; may be repeated
+    #[arg(long = "arg", value_name = "NAME=VALUE", requires = "runbook", conflicts_with = "file", value_parser = pair)]
+    args: Vec<(String, String)>,
+    /// Anything else to keep with the task; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "file", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+}
+
+impl TaskFlags {
+    /// The task as JSON.
+    pub fn task(self) -> Value {
+        let mut task = Map::new();
+        let texts = [
+            ("task_id", self.task_id),
+            ("description", self.description),
+            ("operation", self.operation),
+            ("environment", self.environment),
+            ("resource", self.resource),
+            ("resource_type", self.resource_type),
+        ];
+        task.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?)))));
+        task.extend(self.cost.map(|cost| ("estimated_cost".to_owned(), Value::from(cost))));
+        task.extend(self.runbook.map(|name| {
+            let action = Map::from_iter([
+                ("type".to_owned(), Value::from("runbook")),
+                ("name".to_owned(), Value::String(name)),
+                ("args".to_owned(), object(self.args)),
+            ]);
+            ("action".to_owned(), Value::Object(action))
+        }));
+        if !self.metadata.is_empty() {
+            task.insert("metadata".to_owned(), object(self.metadata));
+        }
+        Value::Object(task)
+    }
+}
+
+fn object(pairs: Vec<(String, String)>) -> Value {
+    pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|cost: &f64| cost.is_finite() && *cost >= 0.0).ok_or_else(|| "write a number such as 250 or 99.5".to_owned())
+}

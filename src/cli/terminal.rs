@@ -1,0 +1,151 @@
+//! What is written, and how: colours only for eyes, a closed pipe as a normal end, and nothing raw from others.
+
+use crate::cli::Error;
+use crate::domain::text::is_invisible;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+/// How a piece of text looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style(&'static str);
+
+pub const PLAIN: Style = Style("");
+pub const BOLD: Style = Style("1");
+pub const FAINT: Style = Style("2");
+
+impl Style {
+    /// The colour of a risk level, or of a status that is as good or bad as one.
+    pub fn of(word: &str) -> Self {
+        Self(match word {
+            "low" | "completed" | "approved" => "32",
+            "medium" | "pending_approval" | "executing" => "33",
+            "high" | "failed" | "rejected" | "outcome_unknown" => "31",
+            "critical" => "1;35",
+            _ => return PLAIN,
+        })
+    }
+}
+
+/// A page that is put together and then written at once.
+#[derive(Debug)]
+pub struct Page {
+    text: String,
+    colours: bool,
+}
+
+impl Page {
+    /// An empty page for standard output.
+    pub fn stdout() -> Self {
+        Self::with_colours(io::stdout().is_terminal() && wanted(|name| std::env::var(name).ok()))
+    }
+
+    pub(super) fn with_colours(colours: bool) -> Self {
+        Self { text: String::new(), colours }
+    }
+
+    /// The text in this style; plain where there are no colours.
+    pub fn paint(&self, style: Style, text: &str) -> String {
+        if self.colours && style != PLAIN { format!("\u{1b}[{}m{text}\u{1b}[0m", style.0) } else { text.to_owned() }
+    }
+
+    /// Adds one line.
+    pub fn line(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    /// Adds a fact under a label; what is continued stands in the same column.
+    pub fn fact(&mut self, label: &str, value: impl std::fmt::Display) {
+        let label = self.paint(FAINT, &format!("{label:<12}"));
+        self.line(format_args!("  {label} {value}"));
+    }
+
+    /// Writes the page and leaves it empty.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] where nobody reads any more.
+    pub fn print(&mut self) -> Result<(), Error> {
+        write_out(&std::mem::take(&mut self.text))
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Whether the surroundings allow colours (see no-color.org).
+fn wanted(env: impl Fn(&str) -> Option<String>) -> bool {
+    env("NO_COLOR").is_none_or(|value| value.is_empty()) && env("TERM").is_none_or(|value| value != "dumb")
+}
+
+/// Writes a body of the server as one line: as it is for a program, with what cannot be seen as `\u…` for eyes.
+///
+/// # Errors
+/// [`Error::Closed`] where nobody reads any more.
+pub fn print_json(body: &str) -> Result<(), Error> {
+    let mut line = one_line(body);
+    if io::stdout().is_terminal() {
+        line = escape_json(&line);
+    }
+    line.push('\n');
+    write_out(&line)
+}
+
+/// A line break in JSON is white space between two tokens: inside text it can only stand as `\n`.
+fn one_line(body: &str) -> String {
+    body.trim().replace("\r\n", " ").replace(['\n', '\r'], " ")
+}
+
+/// The same JSON without characters that a terminal would act on or hide.
+fn escape_json(body: &str) -> String {
+    let mut escaped = String::with_capacity(body.len());
+    for character in body.chars() {
+        if character.is_control() || is_invisible(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Says something on standard error; a terminal that is gone is no reason to fail.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn write_out(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::Closed,
+        _ => Error::Output(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_those_who_want_them() {
+        let env =
+            |set: &'static [(&str, &str)]| move |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        assert!(wanted(env(&[("NO_COLOR", ""), ("TERM", "xterm")])));
+        assert!(!wanted(env(&[("NO_COLOR", "1")])));
+        assert!(!wanted(env(&[("TERM", "dumb")])));
+        assert_eq!(Page::with_colours(true).paint(Style::of("critical"), "CRITICAL"), "\u{1b}[1;35mCRITICAL\u{1b}[0m");
+        assert_eq!(Page::with_colours(false).paint(Style::of("critical"), "CRITICAL"), "CRITICAL");
+    }
+
+    #[test]
+    fn json_for_eyes_is_the_same_json() {
+        let body = serde_json::to_string(&serde_json::json!({"a": "x\u{202e}y\u{e0041}z\u{7f}"})).unwrap();
+        let escaped = escape_json(&body);
+        assert_eq!(escaped, r#"{"a":"x\u202ey\udb40\udc41z\u007f"}"#);
+        let same: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(same, serde_json::from_str::<serde_json::Value>(&body).unwrap());
+        assert_eq!(one_line("{\n \"a\":\r\n1}\n"), "{  \"a\": 1}");
+    }
+}

@@ -1,0 +1,101 @@
+//! `parkbrake watch`: follows a workflow until it has ended.
+//!
+//! A request may stay parked for days, and the server may be restarted meanwhile, so once it has answered, a call that fails
+//! is tried again for some minutes. What was seen is counted in versions: no event is missed and none is shown twice.
+
+use crate::cli::client::{Answer, Client, Connection};
+use crate::cli::dev_home::Kind;
+use crate::cli::facts::{list, number, text, version};
+use crate::cli::terminal::{Page, Style, complain, print_json};
+use crate::cli::{Error, show, status};
+use crate::domain::text::escaped;
+use crate::domain::workflow::Status;
+use reqwest::Method;
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long the server is asked to hold a call: below the minute after which proxies give up.
+const HOLD: Duration = Duration::from_secs(55);
+
+/// The pause after an answer that came at once and said nothing new.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a call is tried again, with pauses of 1, 2, 4, … 30 s between: about four minutes.
+const TRIES: u32 = 12;
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Prints each event of a workflow as it happens, until it has ended.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workflow's id
+    id: Uuid,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command: exit status 0 if the workflow completed, 1 if it ended otherwise.
+///
+/// # Errors
+/// Why the server did not say.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Person)?;
+    let mut seen = 0;
+    let mut answer = status::read(&client, args.id).await?;
+    loop {
+        let workflow = answer.workflow();
+        let newest = version(workflow);
+        if newest > seen {
+            if args.connection.json { print_json(&answer.body)? } else { print_news(workflow, seen)? }
+        }
+        if let Some(status) = ended(workflow) {
+            return Ok(if status == Status::Completed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        let asked = Instant::now();
+        let stale = newest <= seen;
+        seen = seen.max(newest);
+        answer = wait(&client, args.id, seen).await?;
+        if stale && version(answer.workflow()) <= seen && asked.elapsed() < PAUSE {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn ended(workflow: &Value) -> Option<Status> {
+    text(workflow, "/status").and_then(Status::parse).filter(|status| status.is_final())
+}
+
+fn print_news(workflow: &Value, seen: u64) -> Result<(), Error> {
+    let mut page = Page::stdout();
+    if seen == 0 {
+        show::heading(&mut page, workflow);
+    }
+    for event in list(workflow, "/history").iter().filter(|event| number(event, "/version").is_some_and(|version| version > seen)) {
+        let line = show::event(&page, event);
+        page.line(line);
+    }
+    if let Some(status) = text(workflow, "/status") {
+        let status = page.paint(Style::of(status), &escaped(status));
+        page.line(format_args!("     now {status}"));
+    }
+    page.print()
+}
+
+/// Waits for what comes after a version.
+async fn wait(client: &Client, id: Uuid, seen: u64) -> Result<Answer, Error> {
+    let mut pause = Duration::from_secs(1);
+    for tries in 1.. {
+        let path = format!("/workflows/{id}/wait?since={seen}&timeout={}s", HOLD.as_secs());
+        match client.send(client.patient_call(Method::GET, &path, HOLD)).await {
+            Err(error) if error.is_passing() && tries < TRIES => {
+                complain(&format!("parkbrake: {error}\nparkbrake: trying again in {} s", pause.as_secs()));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done,
+        }
+    }
+    unreachable!("the last try returns")
+}
