@@ -99,6 +99,11 @@ impl App {
         Ok(Self { addr, engine, root, root_task, server, closing, drain: settings.drain })
     }
 
+    /// What it decides by.
+    pub fn configuration(&self) -> &Configuration {
+        &self.engine.configuration
+    }
+
     /// Runs until it is told to stop, or until it cannot go on; `false` is the latter.
     pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> bool {
         let told = tokio::select! {
@@ -134,7 +139,7 @@ impl App {
 
 fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, StartError> {
     let base = base.map_or_else(std::env::current_dir, Ok).map_err(StartError::Folder)?;
-    let configuration = config::load(&settings.config, &base).map_err(StartError::Configuration)?;
+    let configuration = config::load(settings.config_dir(), &base).map_err(StartError::Configuration)?;
     for note in &configuration.notes {
         tracing::warn!("{note}");
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How a server runs. What it decides is in the configuration, not here.
@@ -12,9 +12,9 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8001")]
     pub listen: SocketAddr,
 
-    /// The folder of the configuration
-    #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
-    pub config: PathBuf,
+    /// The folder of the configuration [default: config]
+    #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR")]
+    pub config: Option<PathBuf>,
 
     /// How many parked workflows stay in memory; the others are read again when they are asked for
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 10_000)]
@@ -27,4 +27,11 @@ pub struct Settings {
     /// How long a stopping server waits for actions that it is running; one that is cut off has an unknown outcome
     #[arg(long, env = "PARKBRAKE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = crate::domain::duration::parse)]
     pub drain: Duration,
+}
+
+impl Settings {
+    /// The folder of the configuration.
+    pub fn config_dir(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new("config"))
+    }
 }

@@ -87,3 +87,10 @@ impl Cli {
         done.unwrap_or_else(|error| error.report())
     }
 }
+
+/// Where the database is. It is taken from the environment alone: a command line can be read by everybody on the machine.
+fn database_url() -> Result<String, Error> {
+    std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).ok_or_else(|| {
+        Error::Other("DATABASE_URL is not set: say where PostgreSQL is, as in postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
+    })
+}

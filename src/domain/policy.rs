@@ -2,6 +2,7 @@
 
 use crate::domain::duration;
 use crate::domain::level::Level;
+use crate::domain::workflow::SYSTEM;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -160,6 +161,15 @@ impl Principal {
             PrincipalKind::Agent => self.name == requested_by || (on_behalf_of.is_some() && self.on_behalf_of.as_deref() == on_behalf_of),
         }
     }
+}
+
+/// Whether this can be the name of a person or an agent: letters, digits and `. _ @ -`, at most 64, and not parkbrake's own.
+pub fn is_principal_name(name: &str) -> bool {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
+    (1..=64).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(sound)
+        && name != SYSTEM
 }
 
 /// Only people decide.

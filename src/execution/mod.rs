@@ -10,3 +10,25 @@ mod processes;
 #[cfg(target_os = "linux")]
 mod procfs;
 pub mod runbook;
+
+use crate::actors::ports::{Executor, Job};
+use crate::domain::workflow::Outcome;
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+/// Runs actions on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Local;
+
+impl Executor for Local {
+    fn run(&self, job: Job) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let Job { workflow_id, attempt, digest, invocation } = &job;
+            runbook::run(runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation }).await
+        })
+    }
+
+    fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()> {
+        Box::pin(runbook::end_stragglers(workflow_id))
+    }
+}

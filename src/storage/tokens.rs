@@ -36,6 +36,8 @@ pub struct TokenRow {
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
+    /// By the database's clock.
+    pub is_expired: bool,
 }
 
 impl Storage {
@@ -83,7 +85,9 @@ impl Storage {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
             TokenRow,
-            "select token_id, principal, created_at, expires_at, revoked_at from token order by created_at desc, token_id"
+            r#"select token_id, principal, created_at, expires_at, revoked_at,
+                      coalesce(expires_at <= clock_timestamp(), false) as "is_expired!"
+               from token order by created_at desc, token_id"#
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();

@@ -1,0 +1,39 @@
+//! `parkbrake check`: is a configuration sound?
+
+use crate::cli::Error;
+use crate::cli::terminal::Page;
+use crate::config;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Say whether a configuration is sound; exit status 0 if it is, 1 if not.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder of the configuration
+    #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
+    config: PathBuf,
+}
+
+/// Reads the configuration as a server would, and says everything that is wrong with it.
+///
+/// # Errors
+/// It is not sound.
+pub fn run(args: &Args) -> Result<ExitCode, Error> {
+    let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
+    let configuration = config::load(&args.config, &base).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Error::Other(format!("{} is not sound:\n{}", args.config.display(), lines.join("\n")))
+    })?;
+    let mut page = Page::stdout();
+    page.line(format_args!("{} is sound", args.config.display()));
+    for note in &configuration.notes {
+        page.line(format_args!("note: {note}"));
+    }
+    page.fact("triggers", configuration.rules.triggers.len());
+    page.fact("people", configuration.policy.people().len());
+    page.fact("agents", configuration.policy.agents().len());
+    page.fact("runbooks", configuration.runbooks.len());
+    page.fact("version", &configuration.version);
+    page.print()?;
+    Ok(ExitCode::SUCCESS)
+}

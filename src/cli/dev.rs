@@ -1,0 +1,153 @@
+//! `parkbrake dev`: everything that it takes to try parkbrake out, and nothing left behind.
+
+use crate::app::{App, Resources};
+use crate::cli::dev_home::{self, Identity, Kind};
+use crate::cli::terminal::Page;
+use crate::cli::{Error, serve, token};
+use crate::config;
+use crate::domain::policy::Policy;
+use crate::execution::Local;
+use crate::postgres::{Cluster, Options, Programs};
+use crate::settings::Settings;
+use crate::storage::{NewToken, Storage, TokenHash};
+use crate::telemetry;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const DATABASE: &str = "parkbrake";
+
+/// What the shipped runbooks run.
+const RUNBOOK_SCRIPTS: &[(&str, &str)] = &[];
+
+/// Run a server to try out: its own PostgreSQL, demo people and their tokens, loopback only.
+///
+/// It keeps its data between runs in PARKBRAKE_DEV_HOME (/var/lib/parkbrake for root, ~/.local/state/parkbrake for others).
+/// Without --config it takes the folder `config` here, and where there is none, the configuration that parkbrake ships.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Serves until Ctrl-C, and stops everything that it started.
+///
+/// # Errors
+/// No PostgreSQL on this machine, an address that is taken, an unsound configuration.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    if !args.settings.listen.ip().is_loopback() {
+        return Err(Error::Other(format!(
+            "{} can be reached from outside: `parkbrake dev` hands out demo tokens, so it listens on loopback only; use `parkbrake serve`",
+            args.settings.listen
+        )));
+    }
+    telemetry::start();
+    let home = dev_home::folder()?;
+    let (settings, base) = with_configuration(args.settings, &home)?;
+    let programs = Programs::find().map_err(|error| Error::Other(error.to_string()))?;
+    let cluster = Cluster::start(&programs, &home.join("postgres"), Options::default()).await.map_err(other)?;
+    let served = serve(&settings, base, &home, &cluster).await;
+    let stopped = cluster.stop().await.map_err(other);
+    served.and_then(|code| stopped.map(|()| code))
+}
+
+async fn serve(settings: &Settings, base: Option<PathBuf>, home: &Path, cluster: &Cluster) -> Result<ExitCode, Error> {
+    cluster.create_database(DATABASE).await.map_err(other)?;
+    let database_url = cluster.url(DATABASE);
+    let resources = Resources { database_url: database_url.clone(), migrate: true, base, executor: Arc::new(Local) };
+    let app = App::start(settings, resources).await.map_err(other)?;
+    if let Err(error) = open_the_door(&app, home, &database_url).await {
+        app.stop().await;
+        return Err(error);
+    }
+    if app.run_until(serve::told_to_stop()).await {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(Error::Other("the server could not go on; its log says why".to_owned()))
+    }
+}
+
+async fn open_the_door(app: &App, home: &Path, database_url: &str) -> Result<(), Error> {
+    let policy = &app.configuration().policy;
+    let tokens = hand_out_tokens(home, policy, database_url).await?;
+    welcome(app, policy, &tokens, database_url)
+}
+
+/// Whose configuration holds: the one that was named, the one that is here, or the shipped one.
+fn with_configuration(mut settings: Settings, home: &Path) -> Result<(Settings, Option<PathBuf>), Error> {
+    if settings.config.is_some() || settings.config_dir().join("hitl").is_dir() {
+        return Ok((settings, None));
+    }
+    for (path, contents) in config::shipped() {
+        unpack(&home.join("config").join(path), contents, 0o644)?;
+    }
+    for (path, contents) in RUNBOOK_SCRIPTS {
+        unpack(&home.join(path), contents, 0o755)?;
+    }
+    settings.config = Some(home.join("config"));
+    Ok((settings, Some(home.to_owned())))
+}
+
+fn unpack(path: &Path, contents: &str, mode: u32) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, contents));
+    written
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
+        .map_err(|error| Error::Other(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Gives everybody of the configuration a token. Those of earlier runs stay good.
+async fn hand_out_tokens(home: &Path, policy: &Policy, database_url: &str) -> Result<PathBuf, Error> {
+    let earlier = dev_home::read(home).unwrap_or_default();
+    let people = policy.people().keys().map(|name| (Kind::Person, name));
+    let agents = policy.agents().keys().map(|name| (Kind::Agent, name));
+    let storage = Storage::connect(database_url, 1).map_err(other)?;
+    let mut identities = Vec::new();
+    for (kind, name) in people.chain(agents) {
+        let token = match earlier.iter().find(|identity| identity.name == *name) {
+            Some(identity) => identity.token.clone(),
+            None => token::random_token()?,
+        };
+        let new = NewToken { token_id: Uuid::now_v7(), hash: TokenHash::of(&token), principal: name, expires_in: None };
+        storage.store_token(&new).await.map_err(other)?;
+        identities.push(Identity { kind, name: name.clone(), token });
+    }
+    storage.close().await;
+    Ok(dev_home::write(home, &identities)?)
+}
+
+/// Says where everything is and what to type next.
+fn welcome(app: &App, policy: &Policy, tokens: &Path, database_url: &str) -> Result<(), Error> {
+    let url = format!("http://{}", app.addr);
+    let people = policy
+        .people()
+        .iter()
+        .map(|(name, person)| format!("{name} ({})", person.roles.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));
+    let agents = policy.agents().iter().map(|(name, agent)| match &agent.on_behalf_of {
+        Some(person) => format!("{name} (for {person})"),
+        None => name.clone(),
+    });
+    let elsewhere = if app.addr.port() == 8001 { String::new() } else { format!("export PARKBRAKE_URL={url}\n    ") };
+    let mut page = Page::stdout();
+    page.line(format_args!("parkbrake is ready at {url}  (there is no web inbox yet; {url}/readyz answers a browser)"));
+    page.fact("people", people.collect::<Vec<_>>().join(", "));
+    page.fact("agents", agents.collect::<Vec<_>>().join(", "));
+    page.fact("tokens", tokens.display());
+    page.fact("database", database_url);
+    page.line(format_args!(
+        "
+  In another terminal:
+    {elsewhere}parkbrake submit --operation deploy --environment production --resource-type code --description \"Deploy api 1.4.2\"
+    parkbrake pending
+    parkbrake approve WORKFLOW_ID          (as the first of the people; --as NAME for another)
+    parkbrake watch WORKFLOW_ID
+
+  From a checkout, `cargo run --quiet --` stands for `parkbrake`. Ctrl-C stops everything that was started."
+    ));
+    page.print()
+}
+
+fn other(error: impl std::fmt::Display) -> Error {
+    Error::Other(error.to_string())
+}

@@ -1,0 +1,18 @@
+//! `parkbrake migrate`: bring the database to this version.
+
+use crate::cli::{Error, database_url};
+use crate::storage;
+use std::process::ExitCode;
+
+/// Bring the database to this version; needs DATABASE_URL.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Applies the migrations that are missing. Running it again changes nothing.
+///
+/// # Errors
+/// No database, or a migration that failed.
+pub async fn run(_: Args) -> Result<ExitCode, Error> {
+    storage::migrate(&database_url()?).await.map_err(|error| Error::Other(error.to_string()))?;
+    Ok(ExitCode::SUCCESS)
+}
