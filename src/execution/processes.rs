@@ -77,8 +77,7 @@ impl Drop for Tree {
 
 /// Ends all processes of a group or with a mark. Returns the numbers of those that could not be ended.
 pub async fn end(group: Option<Pid>, mark: Mark) -> Vec<i32> {
-    // Panics of the task aside, which would be a bug, it always comes back.
-    tokio::task::spawn_blocking(move || blocking::end(group, &mark)).await.unwrap_or_default()
+    tokio::task::spawn_blocking(move || blocking::end(group, &mark)).await.expect("ending processes does not panic")
 }
 
 #[cfg(target_os = "linux")]

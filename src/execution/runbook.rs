@@ -93,19 +93,16 @@ enum Ending {
 }
 
 /// Waits for the command, and ends it when its time is up.
-async fn attend(child: &mut Child, tree: Option<Tree>, limit: Duration) -> Ending {
+async fn attend(child: &mut Child, tree: Tree, limit: Duration) -> Ending {
     let waited = timeout(limit, child.wait()).await;
-    match (waited, tree) {
-        (Ok(Ok(status)), tree) => {
-            tree.into_iter().for_each(Tree::leave);
+    match waited {
+        Ok(Ok(status)) => {
+            tree.leave();
             Ending::Exited(status)
         }
-        (Ok(Err(error)), _) => Ending::Unknown(error),
-        (Err(_), tree) => {
-            let left = match tree {
-                Some(tree) => tree.end().await,
-                None => Vec::new(),
-            };
+        Ok(Err(error)) => Ending::Unknown(error),
+        Err(_) => {
+            let left = tree.end().await;
             let _ = timeout(FAREWELL, child.wait()).await;
             Ending::TimedOut(left)
         }
@@ -170,9 +167,9 @@ fn located(program: &str, working_dir: &Path) -> PathBuf {
     if program.contains('/') { working_dir.join(program) } else { PathBuf::from(program) }
 }
 
-fn tree_of(child: &Child, run: &Run<'_>) -> Option<Tree> {
-    let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))?;
-    Some(Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt)))
+fn tree_of(child: &Child, run: &Run<'_>) -> Tree {
+    let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it was not waited for yet");
+    Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt))
 }
 
 fn not_started(invocation: &Invocation, reason: &str) -> Outcome {

@@ -5,7 +5,9 @@
 
 use crate::postgres::Error;
 use rustix::process::{getegid, geteuid};
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
@@ -63,7 +65,7 @@ impl Account {
     }
 
     /// Makes a file or folder of this process's the account's.
-    pub fn own(self, path: &Path) -> std::io::Result<()> {
+    pub fn own(self, path: &Path) -> io::Result<()> {
         if self.is_own() { Ok(()) } else { lchown(path, Some(self.user), Some(self.group)) }
     }
 
@@ -77,7 +79,7 @@ impl Account {
         let output = self.command("sh").args(["-c", check, "sh"]).args(ways).stderr(Stdio::null()).output();
         match output {
             Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(Error::Unreachable { folder: std::ffi::OsString::from_vec(output.stdout).into(), user: self.user }),
+            Ok(output) => Err(Error::Unreachable { folder: OsString::from_vec(output.stdout).into(), user: self.user }),
             Err(source) => Err(Error::Program { program: "sh".into(), source }),
         }
     }

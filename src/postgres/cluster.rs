@@ -1,7 +1,7 @@
 //! The cluster: from a folder to a server that answers, and back.
 
 use crate::postgres::account::Account;
-use crate::postgres::folder::{Folder, socket_in};
+use crate::postgres::folder::{self, Folder, socket_in};
 use crate::postgres::watchdog::Watchdog;
 use crate::postgres::wire::{Failure, Session};
 use crate::postgres::{Error, Programs};
@@ -101,8 +101,7 @@ impl Cluster {
         if !self.watchdog.stop().await {
             return Err(Error::NotStopped(self.root));
         }
-        // Only a folder that is empty is removed, as it is after an orderly shutdown.
-        let _ = std::fs::remove_dir(&self.sockets);
+        folder::tidy(&self.root, &self.sockets);
         Ok(())
     }
 

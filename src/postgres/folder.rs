@@ -11,7 +11,7 @@ use crate::postgres::Error;
 use crate::postgres::account::Account;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, geteuid, test_kill_process};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -27,6 +27,9 @@ const LONGEST_SOCKET: usize = 100;
 
 /// The name of the socket; clients derive it from the port.
 const SOCKET: &str = ".s.PGSQL.5432";
+
+/// The name of the log, which is also what says that a folder is a cluster of parkbrake.
+const LOG: &str = "postgres.log";
 
 /// How much of the log is shown in an error, in bytes.
 const SHOWN: u64 = 4 * 1024;
@@ -44,9 +47,9 @@ impl Folder {
     /// Makes the folder if need be, and waits for an earlier server in it to be gone.
     pub async fn lock(path: &Path) -> Result<Self, Error> {
         let root = prepare(path)?;
-        let log = open_log(&root.join("postgres.log"))?;
+        let log = open_log(&root.join(LOG))?;
         let deadline = Instant::now() + PATIENCE;
-        while log.try_lock().is_err() || foreign_server(&root.join("data")) {
+        while !locked(&log).map_err(failed(&root))? || foreign_server(&root.join("data")) {
             if Instant::now() > deadline {
                 return Err(Error::InUse(root));
             }
@@ -71,17 +74,14 @@ impl Folder {
 
     /// What was logged since this start, its end if it is long.
     pub fn logged(&self) -> String {
-        let mut text = Vec::new();
         let read = || {
-            let mut log = File::open(self.root.join("postgres.log"))?;
-            let start = self.log_start.max(log.metadata()?.len().saturating_sub(SHOWN));
-            log.seek(SeekFrom::Start(start))?;
-            log.read_to_end(&mut text)
+            let mut log = File::open(self.root.join(LOG))?;
+            log.seek(SeekFrom::Start(self.log_start.max(log.metadata()?.len().saturating_sub(SHOWN))))?;
+            let mut text = Vec::new();
+            log.read_to_end(&mut text)?;
+            Ok::<_, io::Error>(String::from_utf8_lossy(&text).trim_end().to_owned())
         };
-        match { read }() {
-            Ok(_) => String::from_utf8_lossy(&text).trim_end().to_owned(),
-            Err(error) => format!("(the log cannot be read: {error})"),
-        }
+        read().unwrap_or_else(|error| format!("(the log cannot be read: {error})"))
     }
 
     /// An empty folder of the account's to make a cluster in; what an interrupted attempt left is removed.
@@ -133,13 +133,22 @@ pub fn socket_in(folder: &Path) -> PathBuf {
     folder.join(SOCKET)
 }
 
+/// Removes the folder of the socket after the server, unless the next one has it already, or somebody put something in.
+pub fn tidy(root: &Path, sockets: &Path) {
+    if let Ok(log) = File::open(root.join(LOG))
+        && log.try_lock().is_ok()
+    {
+        let _ = fs::remove_dir(sockets);
+    }
+}
+
 /// The folder, made if it is not there; refused if it is somebody else's, because its mode is changed and it is filled.
 fn prepare(path: &Path) -> Result<PathBuf, Error> {
     let prepared = || {
         fs::create_dir_all(path)?;
         let root = path.canonicalize()?;
         let empty = fs::read_dir(&root)?.next().is_none();
-        let ours = root.join("postgres.log").is_file() || (empty && fs::metadata(&root)?.uid() == geteuid().as_raw());
+        let ours = root.join(LOG).is_file() || (empty && fs::metadata(&root)?.uid() == geteuid().as_raw());
         if ours {
             // Root stays its owner, so that the account cannot put a link where root will write; it may pass.
             let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
@@ -154,6 +163,15 @@ fn prepare(path: &Path) -> Result<PathBuf, Error> {
 fn open_log(path: &Path) -> Result<File, Error> {
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of open(2), whose flags are an int");
     OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_link).open(path).map_err(failed(path))
+}
+
+/// Takes the lock unless another process has it; says whether it was taken.
+fn locked(log: &File) -> io::Result<bool> {
+    match log.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Whether a server works on the data that was started by somebody else, and so does not hold the lock.

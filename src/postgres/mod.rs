@@ -5,7 +5,7 @@
 //!
 //! 1. The cluster listens on a Unix socket only, in a folder that only its user can enter, so that trusting whoever
 //!    gets there is sound.
-//! 2. The server runs under a [watchdog](watchdog), which stops it when the owner is gone, however the owner ended.
+//! 2. The server runs under a watchdog, which stops it when the owner is gone, however the owner ended.
 //! 3. Whether a server still works in the folder is told by a lock that its processes inherit, and that the kernel
 //!    gives back with the last of them; numbers in files, which a crash leaves behind, decide nothing.
 
