@@ -1,0 +1,141 @@
+//! A client that speaks for a person or an agent.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Once;
+use std::time::Duration;
+
+/// Speaks for one principal.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body, of an answer with this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+
+    /// The problem document, which has this code and its status.
+    #[track_caller]
+    pub fn problem(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["type"], format!("/problems/{code}"));
+        for field in ["title", "detail", "instance"] {
+            assert!(self.body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} in {}", self.body);
+        }
+        self.body
+    }
+}
+
+/// The token that the harness gives a name.
+pub fn token(name: &str) -> String {
+    format!("pbk_test_{name}")
+}
+
+impl Client {
+    pub fn new(addr: SocketAddr, name: &str) -> Self {
+        static TLS: Once = Once::new();
+        TLS.call_once(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(70)).build().expect("a client");
+        Self { http, base: format!("http://{addr}"), token: token(name) }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+    }
+
+    /// Sends a request; an error is that of the connection.
+    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, headers, body })
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.try_send(request).await.expect("an answer")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// Submits a task, which is taken.
+    pub async fn submit(&self, task: Value) -> Value {
+        self.post("/orchestrate", task).await.expect(202)
+    }
+
+    /// Submits a task, and gives the id of its workflow.
+    pub async fn submit_id(&self, task: Value) -> String {
+        self.submit(task).await["workflow_id"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn approve(&self, id: &str) -> Answer {
+        self.post(&format!("/workflows/{id}/approve"), json!({"justification": "looked at it"})).await
+    }
+
+    pub async fn reject(&self, id: &str) -> Answer {
+        self.post(&format!("/workflows/{id}/reject"), json!({"reason": "not today"})).await
+    }
+
+    /// A workflow as it stands.
+    pub async fn workflow(&self, id: &str) -> Value {
+        self.get(&format!("/workflows/{id}/status")).await.expect(200)["workflow"].clone()
+    }
+
+    /// Waits until a workflow has a status, by asking the server to tell.
+    pub async fn wait_for(&self, id: &str, status: &str) -> Value {
+        let began = std::time::Instant::now();
+        let mut since = 0;
+        loop {
+            let answer = self.get(&format!("/workflows/{id}/wait?since={since}&timeout=5s")).await.expect(200);
+            let workflow = answer["workflow"].clone();
+            if workflow["status"] == status {
+                return workflow;
+            }
+            since = workflow["version"].as_u64().expect("a version");
+            assert!(began.elapsed() < super::PATIENCE, "{id} never became {status}: {workflow:#}");
+        }
+    }
+}
+
+/// Tasks of each level.
+pub fn low() -> Value {
+    json!({"description": "read the logs", "operation": "read", "environment": "development", "resource_type": "code"})
+}
+
+pub fn medium() -> Value {
+    json!({"description": "build", "operation": "build", "environment": "development", "resource_type": "code", "estimated_cost": 101})
+}
+
+pub fn high() -> Value {
+    json!({"description": "deploy api", "operation": "deploy", "environment": "production", "resource_type": "code"})
+}
+
+pub fn critical() -> Value {
+    json!({"description": "drop it", "operation": "delete", "environment": "production", "resource_type": "database"})
+}

@@ -1,0 +1,66 @@
+//! Configurations for tests: the shipped rules with people, runbooks and times of the test's own.
+
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A folder with a configuration.
+pub struct Config {
+    folder: TempDir,
+}
+
+/// People of every role, and two agents of the same person.
+const PEOPLE: &str = "
+people:
+  alice: { roles: [team_lead] }
+  tom:   { roles: [tech_lead] }
+  tess:  { roles: [tech_lead] }
+  cora:  { roles: [cto, admin] }
+  nora:  { roles: [auditor] }
+agents:
+  deploy-bot: { on_behalf_of: tom }
+  other-bot:  { on_behalf_of: tom }
+  lone-bot:   {}
+";
+
+const RULES: &str = "
+risk_levels:
+  low:      { auto_approve: true,  notify: false }
+  medium:   { auto_approve: false, notify: true, approvers: [team_lead] }
+  high:     { auto_approve: false, notify: true, approvers: [team_lead, tech_lead] }
+  critical: { auto_approve: false, notify: true, approvers: [tech_lead, cto], require_justification: true }
+";
+
+impl Config {
+    /// The rules of the mission, and people of every role.
+    pub fn new() -> Self {
+        let config = Self { folder: tempfile::tempdir().expect("a folder") };
+        config.with_rules(RULES).with_policies("")
+    }
+
+    /// Other levels.
+    pub fn with_rules(self, rules: &str) -> Self {
+        self.write("hitl/risk-assessment-rules.yaml", rules)
+    }
+
+    /// Policies beside the people.
+    pub fn with_policies(self, policies: &str) -> Self {
+        self.write("hitl/approval-policies.yaml", &format!("{PEOPLE}{policies}"))
+    }
+
+    /// Runbooks.
+    pub fn with_runbooks(self, runbooks: &str) -> Self {
+        self.write("runbooks.yaml", runbooks)
+    }
+
+    /// Any file.
+    pub fn write(self, name: &str, text: &str) -> Self {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+        self
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}

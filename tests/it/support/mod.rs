@@ -1,0 +1,33 @@
+//! What the stories are told with.
+
+pub mod client;
+pub mod config;
+pub mod database;
+pub mod server;
+
+pub use client::{Answer, Client};
+pub use config::Config;
+pub use database::Database;
+pub use server::{Process, TestApp};
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long something may take that happens elsewhere; far more than it ever needs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something is there, and gives it.
+#[track_caller]
+pub fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?} (at {caller})");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

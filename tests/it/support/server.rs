@@ -1,0 +1,147 @@
+//! Servers: in this process, where nothing has to be killed, and as the real program, where something has.
+
+use super::{Client, Config, Database, client};
+use parkbrake::app::{App, Resources};
+use parkbrake::execution::Local;
+use parkbrake::settings::Settings;
+use parkbrake::storage::{NewToken, Storage, TokenHash};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+/// Everybody that the test configurations know.
+const EVERYBODY: [&str; 8] = ["alice", "tom", "tess", "cora", "nora", "deploy-bot", "other-bot", "lone-bot"];
+
+/// A server in this process.
+pub struct TestApp {
+    app: Option<App>,
+    pub addr: SocketAddr,
+    pub database: Database,
+    pub config: Config,
+}
+
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        config: Some(config.path().to_owned()),
+        max_resident: 1_000,
+        connections: 5,
+        drain: Duration::from_secs(5),
+    }
+}
+
+/// Gives everybody a token.
+pub async fn hand_out_tokens(database: &Database) {
+    let storage = Storage::connect(&database.url, 1).expect("a database");
+    for name in EVERYBODY {
+        let hash = TokenHash::of(&client::token(name));
+        let token = NewToken { token_id: Uuid::new_v4(), hash, principal: name, expires_in: None };
+        storage.store_token(&token).await.expect("a token");
+    }
+    storage.close().await;
+}
+
+impl TestApp {
+    /// A server with the usual configuration.
+    pub async fn start() -> Self {
+        Self::with(Config::new()).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let settings = settings(&config);
+        Self::launch(config, &settings, Database::migrated().await).await
+    }
+
+    pub async fn launch(config: Config, settings: &Settings, database: Database) -> Self {
+        hand_out_tokens(&database).await;
+        let app = Self::app(settings, &database).await;
+        Self { addr: app.addr, app: Some(app), database, config }
+    }
+
+    async fn app(settings: &Settings, database: &Database) -> App {
+        let executor = Arc::new(Local);
+        let resources = Resources { database_url: database.url.clone(), migrate: true, base: Some(PathBuf::from("/")), executor };
+        App::start(settings, resources).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Stops the server and starts another on the same database.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let app = Self::app(&settings(&self.config), &self.database).await;
+        self.addr = app.addr;
+        self.app = Some(app);
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.stop().await;
+        }
+    }
+
+    /// Somebody who calls this server.
+    pub fn client(&self, name: &str) -> Client {
+        Client::new(self.addr, name)
+    }
+}
+
+/// The real program, which can be killed.
+pub struct Process {
+    child: Child,
+    pub addr: SocketAddr,
+}
+
+impl Process {
+    /// Starts `parkbrake serve` and waits until it says that it is ready.
+    pub async fn serve(config: &Config, database: &Database) -> Self {
+        Self::serve_with(config, database, &[]).await
+    }
+
+    pub async fn serve_with(config: &Config, database: &Database, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(config.path())
+            .args(arguments)
+            .env("DATABASE_URL", &database.url)
+            .env_remove("PARKBRAKE_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program");
+        let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        let mut said = Vec::new();
+        let addr = loop {
+            let line = log.next_line().await.expect("a log").unwrap_or_else(|| panic!("it did not start:\n{}", said.join("\n")));
+            let addr = serde_json::from_str::<serde_json::Value>(&line).ok().and_then(|line| line["addr"].as_str()?.parse().ok());
+            match addr {
+                Some(addr) => break addr,
+                None => said.push(line),
+            }
+        };
+        // Read on, so that the log never fills its pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        Self { child, addr }
+    }
+
+    pub fn client(&self, name: &str) -> Client {
+        Client::new(self.addr, name)
+    }
+
+    /// SIGKILL: it has no chance to do anything.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("a process to kill");
+    }
+
+    /// SIGTERM, as a deploy does it; gives whether it ended well.
+    pub async fn terminate(mut self) -> bool {
+        let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        self.child.wait().await.expect("its end").success()
+    }
+}
