@@ -31,6 +31,11 @@ pub enum Msg {
         id: Uuid,
         actor: WorkflowRef,
     },
+    /// An actor that has nothing left to do.
+    Leaving {
+        id: Uuid,
+        actor: WorkflowRef,
+    },
     Gone {
         id: Uuid,
         actor: ActorId,
@@ -76,6 +81,13 @@ impl State {
         Some(actor)
     }
 
+    /// Forgets this actor; another one of the same workflow stays.
+    fn forget(&mut self, id: Uuid, actor: ActorId) {
+        if self.residents.get(&id).is_some_and(|resident| resident.actor.get_id() == actor) {
+            self.remove(id);
+        }
+    }
+
     fn evict(&mut self, max_resident: usize) {
         while self.residents.len() > max_resident {
             let Some((_, id)) = self.by_use.pop_first() else { return };
@@ -97,7 +109,7 @@ impl ApprovalRegistry {
         Ok(actor)
     }
 
-    /// Sends a command to its workflow. An actor that is just leaving does not take it: then the workflow is woken anew.
+    /// Sends a command to its workflow. An actor that has just failed does not take it: then the workflow is woken anew.
     async fn route(&self, state: &mut State, id: Uuid, command: Box<Command>, reply: RpcReplyPort<Result<Answered, Failure>>) {
         let mut message = workflow::Msg::Do(command, reply);
         if let Some(actor) = state.touch(id) {
@@ -144,11 +156,11 @@ impl Actor for ApprovalRegistry {
                     state.insert(id, actor);
                 }
             }
-            Msg::Gone { id, actor } => {
-                if state.residents.get(&id).is_some_and(|resident| resident.actor.get_id() == actor) {
-                    state.remove(id);
-                }
+            Msg::Leaving { id, actor } => {
+                state.forget(id, actor.get_id());
+                let _ = actor.cast(workflow::Msg::Leave);
             }
+            Msg::Gone { id, actor } => state.forget(id, actor),
         }
         state.evict(self.max_resident);
         Ok(())

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// How long a caller is kept waiting for an answer. What it asked for may still happen afterwards; asking again is safe.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How often a command is sent again because its actor was just leaving memory.
+/// How often a command is sent because its actor failed before it came to it.
 const ATTEMPTS: u32 = 3;
 /// Between two looks at a workflow that somebody waits for; another server may have written.
 const LOOK: Duration = Duration::from_secs(2);

@@ -58,6 +58,7 @@ impl Root {
             storage: engine.storage.clone(),
             checkpointer: checkpointer.clone(),
             timer: timer.clone(),
+            registry: registry.clone(),
             runner: Arc::clone(&engine.runner),
             engine: Arc::downgrade(engine),
             configuration: Arc::clone(&engine.configuration),
@@ -65,7 +66,7 @@ impl Root {
             metrics: Arc::clone(&engine.metrics),
             owner: engine.owner,
         };
-        let supervisor = WorkflowSupervisor { workshop: Arc::new(workshop), registry: registry.clone() };
+        let supervisor = WorkflowSupervisor { workshop: Arc::new(workshop) };
         let (supervisor, _) = Actor::spawn_linked(None, supervisor, (), cell()).await?;
         registry.cast(approval_registry::Msg::Supervisor(supervisor.clone()))?;
         timer.cast(timer::Msg::Registry(registry.clone()))?;

@@ -6,6 +6,7 @@
 //!
 //! `Err` from a handler means "my memory may differ from the database": the actor ends, and is read anew.
 
+use crate::actors::approval_registry::{self, RegistryRef};
 use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
 use crate::actors::engine::Engine;
 use crate::actors::metrics::{LevelLabel, Metrics};
@@ -35,6 +36,7 @@ pub struct Workshop {
     pub storage: Storage,
     pub checkpointer: CheckpointerRef,
     pub timer: TimerRef,
+    pub registry: RegistryRef,
     pub runner: Arc<Runner>,
     pub engine: Weak<Engine>,
     pub configuration: Arc<Configuration>,
@@ -114,7 +116,7 @@ pub enum Msg {
     /// The first message, from the actor to itself.
     Boot,
     Do(Box<Command>, RpcReplyPort<Result<Answered, Failure>>),
-    /// Leave memory once everything that is waiting has been answered.
+    /// Leave memory. From the registry alone, which sends nothing afterwards.
     Leave,
 }
 
@@ -160,7 +162,7 @@ impl WorkflowActor {
         match workflow {
             Some(workflow) => self.fulfil(myself, workflow).await.map(Some),
             None => {
-                self.leave(myself);
+                self.ask_to_leave(myself);
                 Ok(None)
             }
         }
@@ -288,7 +290,7 @@ impl WorkflowActor {
             Obligation::Recover => self.recover(myself, workflow).await,
             Obligation::AwaitReport => Ok(workflow),
             Obligation::Nothing => {
-                self.leave(myself);
+                self.ask_to_leave(myself);
                 Ok(workflow)
             }
         }
@@ -311,8 +313,10 @@ impl WorkflowActor {
         }
     }
 
-    fn leave(&self, myself: &WorkflowRef) {
-        let _ = myself.drain();
+    /// Asks to leave memory. The registry forgets this actor first and then says `Leave`, which is the last message that it
+    /// sends: so nothing that was routed here is lost.
+    fn ask_to_leave(&self, myself: &WorkflowRef) {
+        let _ = self.workshop.registry.cast(approval_registry::Msg::Leaving { id: self.id, actor: myself.clone() });
     }
 }
 
@@ -390,7 +394,7 @@ impl Actor for WorkflowActor {
                     return Err(stale.into());
                 }
             },
-            Msg::Leave => self.leave(&myself),
+            Msg::Leave => myself.stop(None),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! failing is left alone, visibly, and its siblings go on. That the database is away is nobody's failure: such an actor is
 //! started again for as long as it takes.
 
-use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::approval_registry;
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
 use crate::actors::workflow::{Boot, Failure, Intake, Stale, Submitted, WorkflowActor, WorkflowRef, Workshop};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -36,7 +36,6 @@ pub enum Msg {
 
 pub struct WorkflowSupervisor {
     pub workshop: Arc<Workshop>,
-    pub registry: RegistryRef,
 }
 
 #[derive(Default)]
@@ -55,7 +54,7 @@ impl WorkflowSupervisor {
             .map_err(|error| Failure::Unavailable(format!("the workflow's actor could not be started: {error}")))?;
         state.children.insert(child.get_id(), id);
         self.workshop.metrics.resident.set(i64::try_from(state.children.len()).unwrap_or(i64::MAX));
-        let _ = self.registry.cast(approval_registry::Msg::Resident { id, actor: child.clone() });
+        let _ = self.workshop.registry.cast(approval_registry::Msg::Resident { id, actor: child.clone() });
         Ok(child)
     }
 
@@ -63,7 +62,7 @@ impl WorkflowSupervisor {
     fn on_exit(&self, myself: &SupervisorRef, state: &mut State, child: ActorId, failure: Option<&ActorProcessingErr>) {
         let Some(id) = state.children.remove(&child) else { return };
         self.workshop.metrics.resident.set(i64::try_from(state.children.len()).unwrap_or(i64::MAX));
-        let _ = self.registry.cast(approval_registry::Msg::Gone { id, actor: child });
+        let _ = self.workshop.registry.cast(approval_registry::Msg::Gone { id, actor: child });
         let Some(failure) = failure else {
             state.budgets.remove(&id);
             return;

@@ -114,6 +114,7 @@ pub fn listed(row: &Listed) -> Value {
         "requested_by": row.requested_by,
         "on_behalf_of": row.on_behalf_of,
         "digest": row.digest,
+        "quarantine": row.quarantine,
         "created_at": time(row.created_at),
         "updated_at": time(row.updated_at),
     })

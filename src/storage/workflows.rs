@@ -19,6 +19,8 @@ pub struct Listed {
     pub digest: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// Why it is left alone, if it is.
+    pub quarantine: Option<String>,
     pub document: Vec<u8>,
 }
 
@@ -114,16 +116,16 @@ impl Storage {
 async fn list(db: &mut Lease, filter: &ListFilter) -> Result<Vec<Listed>, Error> {
     let query = sqlx::query_as!(
         Listed,
-        "select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
-                w.updated_at, p.document
-         from workflow w join payload p using (workflow_id)
+        r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
+                w.updated_at, q.reason as "quarantine?", p.document
+         from workflow w join payload p using (workflow_id) left join quarantine q using (workflow_id)
          where ($1::text is null or w.status = $1)
            and ($2::text is null or w.risk_level = $2)
            and ($3::text is null or w.requested_by = $3)
            and ($4::text is null or w.requested_by = $4 or w.on_behalf_of = $5)
            and ($6::timestamptz is null or (w.created_at, w.workflow_id) < ($6, $7))
          order by w.created_at desc, w.workflow_id desc
-         limit $8",
+         limit $8"#,
         filter.status.map(Status::as_str),
         filter.risk_level.map(Level::as_str),
         filter.requested_by.as_deref(),

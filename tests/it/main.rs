@@ -3,3 +3,7 @@
 mod support;
 
 mod flows;
+mod kill;
+mod outage;
+mod storage;
+mod supervise;

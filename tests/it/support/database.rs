@@ -41,9 +41,27 @@ impl Database {
         sqlx::query_scalar(query).fetch_one(&mut self.connect().await).await.expect(query)
     }
 
+    /// Holds what a statement locks, until the guard is let go.
+    pub async fn hold(&self, statement: &'static str) -> Hold {
+        let mut connection = self.connect().await;
+        for statement in ["begin", statement] {
+            sqlx::raw_sql(statement).execute(&mut connection).await.expect("a lock");
+        }
+        Hold(connection)
+    }
+
     /// Does something to the database that parkbrake itself would not.
     pub async fn execute(&self, statement: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut self.connect().await).await.expect("a statement");
+    }
+}
+
+/// A transaction that stays open.
+pub struct Hold(PgConnection);
+
+impl Hold {
+    pub async fn release(mut self) {
+        sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("its end");
     }
 }
 

@@ -3,11 +3,13 @@
 pub mod client;
 pub mod config;
 pub mod database;
+pub mod ledger;
 pub mod server;
 
 pub use client::{Answer, Client};
 pub use config::Config;
 pub use database::Database;
+pub use ledger::Ledger;
 pub use server::{Process, TestApp};
 
 use std::future::Future;

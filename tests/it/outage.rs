@@ -1,0 +1,47 @@
+//! The database goes away, and comes back.
+
+use crate::support::client::high;
+use crate::support::server::{hand_out_tokens, settings};
+use crate::support::{Config, Database, TestApp, eventually};
+use parkbrake::postgres::{Cluster, Options, Programs};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn without_a_database_it_says_so_and_it_heals_by_itself() {
+    // A PostgreSQL of its own, which can be stopped without disturbing anybody.
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+    let home = folder.path().join("postgres");
+    let start = async || Cluster::start(&programs, &home, Options::default()).await.unwrap_or_else(|error| panic!("{error}"));
+    let cluster = start().await;
+    cluster.create_database("outage").await.unwrap();
+    let database = Database { url: cluster.url("outage") };
+    parkbrake::storage::migrate(&database.url).await.unwrap();
+    hand_out_tokens(&database).await;
+    let config = Config::new().with_policies("escalation: { high: [ { after: 3s, to: [cto] } ] }");
+    let app = TestApp::launch(config, &settings(&Config::new()), database).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let id = bot.submit_id(high()).await;
+    alice.get("/readyz").await.expect(200);
+
+    cluster.stop().await.unwrap();
+    for _ in 0..3 {
+        let began = Instant::now();
+        let answer = bot.post("/orchestrate", high()).await;
+        assert_eq!(answer.headers["retry-after"], "1");
+        answer.problem(503, "unavailable");
+        assert!(began.elapsed() < Duration::from_secs(9), "it answered after {:?}", began.elapsed());
+    }
+    let answer = alice.approve(&id).await;
+    answer.problem(503, "unavailable");
+    assert_eq!(alice.get("/readyz").await.expect(503)["database"], "unavailable");
+    alice.get("/healthz").await.expect(200);
+
+    let cluster = start().await;
+    eventually("readiness", || async { (alice.get("/readyz").await.status == 200).then_some(()) }).await;
+    alice.approve(&id).await.expect(200);
+    assert_eq!(alice.workflow(&id).await["status"], "executing");
+    bot.submit_id(high()).await;
+    drop(app);
+    cluster.stop().await.unwrap();
+}

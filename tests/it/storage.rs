@@ -1,0 +1,196 @@
+//! The boundary to the database: fences, guards, isolation of a bad row, migrations, the append-only log.
+
+use crate::support::Database;
+use chrono::{DateTime, TimeDelta, Utc};
+use parkbrake::domain::digest::Digest;
+use parkbrake::domain::level::Level;
+use parkbrake::domain::policy::{ApprovalTerms, EscalationStep};
+use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::task::{Action, ActionKind, Task};
+use parkbrake::domain::transition::{self, Guard};
+use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
+use parkbrake::storage::{Advance, Error, IdempotencyKey, Opening, Storage, Written, migrate};
+use serde_json::Map;
+use std::time::Duration;
+use uuid::Uuid;
+
+async fn storage() -> (Storage, Database) {
+    let database = Database::migrated().await;
+    (Storage::connect(&database.url, 4).unwrap(), database)
+}
+
+fn opening(description: &str) -> Opening {
+    let task = Task {
+        task_id: None,
+        description: description.to_owned(),
+        operation: "deploy".to_owned(),
+        environment: None,
+        resource: None,
+        resource_type: None,
+        security_findings: Vec::new(),
+        estimated_cost: None,
+        action: Action::external(),
+        metadata: Map::new(),
+    };
+    let submission = Submission {
+        task_id: None,
+        requested_by: "deploy-bot".to_owned(),
+        on_behalf_of: None,
+        digest: task.digest(),
+        assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"") },
+        action: ActionKind::External,
+        idempotent: false,
+    };
+    let terms = ApprovalTerms {
+        approvers: vec!["team_lead".to_owned()],
+        required: 1,
+        distinct_roles: false,
+        require_justification: false,
+        require_digest: false,
+        separation_of_duties: true,
+        escalation: vec![EscalationStep { after: Duration::from_secs(90), to: vec!["cto".to_owned()] }],
+        expire_after: Some(Duration::from_secs(3600)),
+    };
+    let id = Uuid::now_v7();
+    let events = transition::open(submission, Some(terms), Uuid::new_v4());
+    Opening { workflow: fold(id, None, &events, DateTime::UNIX_EPOCH), events, document: task.canonical(), task, key: None }
+}
+
+fn fold(id: Uuid, workflow: Option<Workflow>, events: &[Event], at: DateTime<Utc>) -> Workflow {
+    let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
+    let log: Vec<Recorded> =
+        (first..).zip(events).map(|(version, event)| Recorded { version, at, actor: "x".to_owned(), event: event.clone() }).collect();
+    log.iter().fold(workflow, |workflow, recorded| Some(transition::apply(id, workflow, recorded).unwrap())).unwrap()
+}
+
+async fn opened(storage: &Storage) -> Workflow {
+    let opening = opening("one");
+    let [Written::Committed { at }] = storage.open(std::slice::from_ref(&opening)).await.unwrap()[..] else { panic!("not committed") };
+    fold(opening.workflow.id, None, &opening.events, at)
+}
+
+fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
+    let events = vec![Event::Escalated { round: 1, level: 1, to: vec!["cto".to_owned()] }];
+    let next = fold(workflow.id, Some(workflow.clone()), &events, workflow.updated_at);
+    Advance { expected: workflow.version, workflow: next, actor: "parkbrake".to_owned(), events, guard }
+}
+
+#[tokio::test]
+async fn what_is_read_is_what_was_written() {
+    let (storage, _) = storage().await;
+    let opening = opening("deploy\u{202e} é 🚀 \u{1}");
+    assert!(matches!(storage.open(std::slice::from_ref(&opening)).await.unwrap()[..], [Written::Committed { .. }]));
+    let log = storage.log(opening.workflow.id).await.unwrap();
+    assert_eq!(log.iter().map(|recorded| &recorded.event).collect::<Vec<_>>(), opening.events.iter().collect::<Vec<_>>());
+    assert_eq!(storage.document(opening.workflow.id).await.unwrap().unwrap(), opening.document);
+    let due = storage.due(10).await.unwrap();
+    assert_eq!(due.next, Some(log[0].at + TimeDelta::seconds(90)), "the deadline is counted by the database");
+}
+
+#[tokio::test]
+async fn the_next_event_is_written_once() {
+    let (storage, _) = storage().await;
+    let workflow = opened(&storage).await;
+    let advance = escalation(&workflow, Guard::default());
+    let writers = (0..16).map(|_| {
+        let (storage, advance) = (storage.clone(), advance.clone());
+        tokio::spawn(async move { storage.advance(std::slice::from_ref(&advance)).await.unwrap()[0] })
+    });
+    let answers = futures_util::future::join_all(writers).await.into_iter().map(Result::unwrap);
+    let (won, lost): (Vec<_>, Vec<_>) = answers.partition(|answer| matches!(answer, Written::Committed { .. }));
+    assert_eq!((won.len(), lost.len()), (1, 15));
+    assert!(lost.iter().all(|answer| *answer == Written::Conflict));
+    assert_eq!(storage.log(workflow.id).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn the_database_s_clock_decides_what_is_too_early_and_too_late() {
+    let (storage, database) = storage().await;
+    let workflow = opened(&storage).await;
+    let now = storage.now().await.unwrap();
+    let (past, future) = (now - TimeDelta::milliseconds(1), now + TimeDelta::minutes(1));
+    let guard = |not_before, not_after| Guard { not_before, not_after };
+    for (guard, expected) in [
+        (guard(Some(future), None), Written::TooEarly),
+        (guard(None, Some(past)), Written::TooLate),
+        (guard(Some(past), Some(past)), Written::TooLate),
+    ] {
+        assert_eq!(storage.advance(&[escalation(&workflow, guard)]).await.unwrap(), [expected]);
+    }
+    assert_eq!(database.count("select count(*) from workflow_event").await, 2);
+    let within = storage.advance(&[escalation(&workflow, guard(Some(past), Some(future)))]).await.unwrap();
+    assert!(matches!(within[..], [Written::Committed { .. }]));
+}
+
+#[tokio::test]
+async fn a_guard_is_checked_after_the_lock_was_waited_for() {
+    let (storage, database) = storage().await;
+    let workflow = opened(&storage).await;
+    let deadline = storage.now().await.unwrap() + TimeDelta::milliseconds(300);
+    let hold = database.hold("select from workflow for update").await;
+    let advance = escalation(&workflow, Guard { not_before: None, not_after: Some(deadline) });
+    let waiting = tokio::spawn({
+        let storage = storage.clone();
+        async move { storage.advance(std::slice::from_ref(&advance)).await.unwrap() }
+    });
+    while storage.now().await.unwrap() <= deadline {}
+    hold.release().await;
+    assert_eq!(waiting.await.unwrap(), [Written::TooLate], "it was in time when it began to wait, and no longer when it could write");
+}
+
+#[tokio::test]
+async fn a_bad_row_is_refused_with_its_batch_and_the_checkpointer_isolates_it() {
+    let (storage, database) = storage().await;
+    let mut batch: Vec<Opening> = (0..8).map(|number| opening(&format!("task {number}"))).collect();
+    // PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody thought of.
+    batch[3].task.description = "a\0b".to_owned();
+    assert!(matches!(storage.open(&batch).await, Err(Error::Refused(_))));
+    assert_eq!(database.count("select count(*) from workflow").await, 0, "a batch is written whole or not at all");
+}
+
+#[tokio::test]
+async fn a_key_is_used_once_even_within_a_batch() {
+    let (storage, database) = storage().await;
+    let key = |text: &str| Some(IdempotencyKey { key: text.to_owned(), fingerprint: Digest::of(text.as_bytes()) });
+    let mut batch: Vec<Opening> = (0..4).map(|_| opening("keyed")).collect();
+    for (opening, text) in batch.iter_mut().zip(["a", "b", "a", "c"]) {
+        opening.key = key(text);
+    }
+    let answers = storage.open(&batch).await.unwrap();
+    let committed = |answer: &Written| matches!(answer, Written::Committed { .. });
+    assert!(committed(&answers[0]) && committed(&answers[1]) && committed(&answers[3]));
+    assert_eq!(answers[2], Written::Duplicate);
+    assert_eq!(database.count("select count(*) from workflow").await, 3);
+    assert_eq!(storage.open(&batch[..1]).await.unwrap(), [Written::Duplicate], "sending it again writes nothing");
+    assert_eq!(storage.first_use("deploy-bot", "a").await.unwrap().unwrap().workflow_id, batch[0].workflow.id);
+}
+
+#[tokio::test]
+async fn the_log_and_the_documents_cannot_be_changed() {
+    let (storage, database) = storage().await;
+    opened(&storage).await;
+    for statement in [
+        "update workflow_event set actor = 'mallory'",
+        "delete from workflow_event",
+        "truncate workflow_event",
+        "update payload set document = ''",
+        "delete from payload",
+        "truncate payload",
+    ] {
+        let refused = sqlx::raw_sql(statement).execute(&mut database.connect().await).await;
+        assert!(refused.unwrap_err().to_string().contains("append-only"), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn servers_that_start_together_migrate_once_and_an_older_one_finds_a_newer_database_in_order() {
+    let database = Database::create().await;
+    for migrated in futures_util::future::join_all((0..6).map(|_| migrate(&database.url))).await {
+        migrated.unwrap();
+    }
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().count();
+    assert_eq!(database.count("select count(*) from _sqlx_migrations where success").await, i64::try_from(files).unwrap());
+    database.execute("insert into _sqlx_migrations values (9999, 'from the future', now(), true, '', 0)").await;
+    migrate(&database.url).await.unwrap();
+    assert_eq!(database.count("select count(*) from pg_locks where locktype = 'advisory'").await, 0, "no lock is left behind");
+}

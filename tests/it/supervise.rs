@@ -1,0 +1,77 @@
+//! Actors that fail, actors that leave memory, and their siblings.
+
+use crate::support::client::high;
+use crate::support::server::settings;
+use crate::support::{Config, Database, TestApp, eventually};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_workflow_that_keeps_failing_is_left_alone_and_its_siblings_go_on() {
+    let mut app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let (poisoned, healthy) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
+    app.stop().await;
+    // Nothing that parkbrake writes: a log that cannot be read.
+    let (break_it, mend_it) = ("set data = '{' || data", "set data = substr(data, 2)");
+    tamper(&app.database, &poisoned, break_it).await;
+    app.restart().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+
+    alice.approve(&poisoned).await.problem(503, "unavailable");
+    eventually("its quarantine", || async {
+        alice.approve(&poisoned).await.problem(503, "unavailable");
+        (app.database.count("select count(*) from quarantine").await == 1).then_some(())
+    })
+    .await;
+    let metrics = alice.get("/metrics").await.expect(200);
+    assert!(metrics.as_str().unwrap().contains("parkbrake_workflows_quarantined_total 1"), "{metrics}");
+    let listed = alice.get("/workflows?status=pending_approval").await.expect(200);
+    let of = |id: &str| listed["workflows"].as_array().unwrap().iter().find(|one| one["workflow_id"] == id).unwrap()["quarantine"].clone();
+    assert!(of(&poisoned).as_str().is_some_and(|reason| !reason.is_empty()), "{listed:#}");
+    assert_eq!(of(&healthy), json!(null));
+    alice.approve(&healthy).await.expect(200);
+    bot.submit_id(high()).await;
+
+    // Somebody has mended it: a restart tries it again.
+    tamper(&app.database, &poisoned, mend_it).await;
+    app.restart().await;
+    app.client("alice").approve(&poisoned).await.expect(200);
+    assert_eq!(app.database.count("select count(*) from quarantine").await, 0);
+}
+
+async fn tamper(database: &Database, id: &str, change: &str) {
+    let statement = format!(
+        "alter table workflow_event disable trigger user;
+         update workflow_event {change} where workflow_id = '{id}' and version = 2;
+         alter table workflow_event enable trigger user"
+    );
+    database.execute(&statement).await;
+}
+
+#[tokio::test]
+async fn parked_workflows_leave_memory_and_come_back_on_demand() {
+    let config = Config::new().with_policies("escalation: { high: [ { after: 2s, to: [cto] } ] }");
+    let mut settings = settings(&config);
+    settings.max_resident = 3;
+    let app = TestApp::launch(config, &settings, Database::migrated().await).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(bot.submit_id(high()).await);
+    }
+    eventually("the others to leave", || async {
+        let metrics = alice.get("/metrics").await.expect(200);
+        let resident = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix("parkbrake_workflows_resident ")).unwrap();
+        (resident.parse::<u32>().unwrap() <= 3).then_some(())
+    })
+    .await;
+    for id in &ids[..10] {
+        alice.approve(id).await.expect(200);
+    }
+    // Those that are not in memory escalate like all others.
+    for id in &ids[10..] {
+        let workflow = alice.get(&format!("/workflows/{id}/wait?since=2&timeout=20s")).await.expect(200)["workflow"].clone();
+        assert_eq!(workflow["history"][2]["event"], "escalated", "{workflow:#}");
+    }
+    assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'escalated'").await, 10);
+}

@@ -1,0 +1,89 @@
+//! A ledger outside of the database: a runbook that writes down when it starts and when it ends.
+
+use crate::support::Config;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The runbook's own account of what it did.
+pub struct Ledger {
+    folder: TempDir,
+}
+
+/// One line of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub what: String,
+    pub workflow: String,
+    pub attempt: u32,
+    pub key: String,
+}
+
+impl Ledger {
+    pub fn new() -> Self {
+        let ledger = Self { folder: tempfile::tempdir().expect("a folder") };
+        // A line of this size is appended whole; `sync` makes it last. It waits for the gate where there is one.
+        let script = "#!/bin/sh
+write() { echo \"$1 $PARKBRAKE_WORKFLOW_ID $PARKBRAKE_ATTEMPT $PARKBRAKE_IDEMPOTENCY_KEY\" >> ledger; }
+write start
+while [ -e gate ]; do sleep 0.02; done
+write end
+";
+        std::fs::write(ledger.folder.path().join("run.sh"), script).expect("a script");
+        ledger
+    }
+
+    /// Runbooks that keep this ledger: `once`, and `again`, which is idempotent; both as deployments.
+    pub fn runbooks(&self, config: Config) -> Config {
+        let runbook = |name: &str, operation: &str, idempotent: bool| {
+            let folder = self.folder.path().display();
+            format!(
+                "  {name}: {{ operation: {operation}, command: [/bin/sh, run.sh], working_dir: '{folder}', timeout: 1m, idempotent: {idempotent} }}\n"
+            )
+        };
+        config.with_runbooks(&format!(
+            "runbooks:\n{}{}{}",
+            runbook("once", "deploy", false),
+            runbook("again", "deploy", true),
+            runbook("look", "read", false)
+        ))
+    }
+
+    fn gate(&self) -> PathBuf {
+        self.folder.path().join("gate")
+    }
+
+    /// Holds every run between its start and its end.
+    pub fn hold(&self) {
+        std::fs::write(self.gate(), "").expect("a gate");
+    }
+
+    /// Lets them go on.
+    pub fn release(&self) {
+        std::fs::remove_file(self.gate()).expect("a gate");
+    }
+
+    pub fn entries(&self) -> Vec<Entry> {
+        read(&self.folder.path().join("ledger"))
+    }
+
+    /// The entries of one workflow.
+    pub fn of(&self, workflow: &str) -> Vec<Entry> {
+        self.entries().into_iter().filter(|entry| entry.workflow == workflow).collect()
+    }
+
+    /// How often a workflow's action was started.
+    pub fn starts(&self, workflow: &str) -> usize {
+        self.of(workflow).iter().filter(|entry| entry.what == "start").count()
+    }
+}
+
+fn read(path: &Path) -> Vec<Entry> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [what, workflow, attempt, key] = words[..] else { panic!("a torn line in the ledger: {line}") };
+            Entry { what: what.to_owned(), workflow: workflow.to_owned(), attempt: attempt.parse().expect("a number"), key: key.to_owned() }
+        })
+        .collect()
+}
