@@ -1,6 +1,6 @@
 //! The PowerShell scripts: each has to parse, and to do what its bash twin does.
 //!
-//! They are not run here, because PowerShell is not on the machines that run these tests; the bash scripts are (`scripts.rs`).
+//! They are not run here, because PowerShell is not on the machines that run these tests; the bash scripts are (`scripts`).
 //! So each pair is held together by what can be read off both: calls, parameters, variables of the environment, fields that
 //! are sent, and, of what is shown, the facts, labels, colours and hidden characters.
 
@@ -35,7 +35,7 @@ fn nodes(tree: &Tree) -> Vec<Node<'_>> {
     let mut found = vec![tree.root_node()];
     let mut at = 0;
     while let Some(node) = found.get(at).copied() {
-        found.extend((0..node.child_count()).filter_map(|place| node.child(u32::try_from(place).expect("a small file"))));
+        found.extend((0..node.child_count()).filter_map(|place| node.child(place)));
         at += 1;
     }
     found
