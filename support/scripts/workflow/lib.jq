@@ -40,7 +40,7 @@ def facts($name; stream):
   | "  \($name + " " * (12 - ($name | length)) | paint("2")) \(.value)";
 
 # Text of several lines keeps a bar in front of each, so that none of them looks like one of ours.
-def quoted: tostring | sub("[\\r\\n]+\\z"; "") | split("\n")[] | "| \(rtrimstr("\r") | shown)";
+def quoted: tostring | sub("[\\r\\n]+\\z"; "") | if . == "" then . else split("\n")[] end | "| \(rtrimstr("\r") | shown)";
 def compact: if . == null or . == {} then "" else tojson | shown end;
 
 # One argument as a shell would have to be told it, so that the line reads in one way only.
