@@ -33,7 +33,7 @@ fn submit_sends_what_the_flags_say_as_the_first_agent() {
         ["submit", "--operation"].as_slice(),
         &["deploy", "--description", HOSTILE, "--environment", "production", "--resource", "api", "--resource-type", "code"],
         &["--cost", "99.5", "--task-id", "TASK-42", "--runbook", "deploy-service", "--arg", "service=api", "--arg", "note=a=b"],
-        &["--metadata", "ticket=OPS-7", "--idempotency-key", "a \"quoted\" key", "--wait", "5"],
+        &["--metadata", "ticket=OPS-7", "--idempotency-key", "run-7/deploy", "--wait", "5"],
     ]
     .concat();
     ran(&stub, &args).said(&["HIGH pending_approval", ID, "deploy_production", "team_lead, tech_lead (0 of 1 given)", "escalate to cto"]);
@@ -45,7 +45,7 @@ fn submit_sends_what_the_flags_say_as_the_first_agent() {
             "action": {"type": "runbook", "name": "deploy-service", "args": {"service": "api", "note": "a=b"}}})
     );
     assert_eq!((call.token(), call.header("prefer")), ("pbk_bot", "wait=5"));
-    assert_eq!(call.header("idempotency-key"), r#""a \"quoted\" key""#);
+    assert_eq!(call.header("idempotency-key"), "\"run-7/deploy\"");
 }
 
 #[test]
@@ -283,6 +283,7 @@ fn wrong_usage_is_status_2() {
         &["submit", "task.json", "--operation", "deploy"],
         &[task.as_slice(), &["--wait", "56"]].concat(),
         &[task.as_slice(), &["--cost", "NaN"]].concat(),
+        &[task.as_slice(), &["--idempotency-key", "a b"]].concat(),
         &[task.as_slice(), &["--runbook", "r", "--arg", "novalue"]].concat(),
         &[task.as_slice(), &["--arg", "a=b"]].concat(),
         &["pending", "--risk-level", "huge"],

@@ -1,6 +1,6 @@
 //! A problem document (RFC 9457) as people read it.
 
-use crate::cli::facts::{list, number, text};
+use crate::cli::facts::{list, text};
 use crate::domain::text::escaped;
 use serde_json::Value;
 use std::fmt;
@@ -62,9 +62,6 @@ pub fn decision(decision: &Value) -> String {
     }
     if let Some(why) = text(decision, "/justification").filter(|why| !why.is_empty()) {
         line.push_str(&format!(", saying: {}", escaped(why)));
-    }
-    if let Some(left) = number(decision, "/remaining").filter(|left| *left > 0) {
-        line.push_str(&format!(" ({left} more needed)"));
     }
     line
 }

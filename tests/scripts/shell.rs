@@ -32,7 +32,7 @@ fn approve_shows_what_would_run_and_sends_the_digest_that_it_read() {
         "asked by     deploy-bot, task TASK-42",
         "claims       | Deploy api 1.4.2",
         "finding      high CVE-2026-1 old library",
-        "decides      team_lead, tech_lead (0 of 1 given)",
+        "decides      team_lead, tech_lead (0 of 1 given), with a justification",
         "then         2026-11-22T12:30:00Z escalate to cto",
         task().digest().as_str(),
         "approved by alice; the workflow is executing",
@@ -59,7 +59,11 @@ fn the_script_and_the_command_show_the_same() {
     about["decisions"] = json!([{"approver": "alice", "role": "team_lead", "verdict": "approved", "justification": HOSTILE, "at": "2026"}]);
     about["execution"] = json!({"attempts": [{"n": 1, "started_at": "a", "finished_at": "b", "outcome": "failed", "error": HOSTILE,
         "output": {"stderr": "", "stdout": "one\r\ntwo\n"}}]});
-    about["history"][0]["detail"] = json!({"of": HOSTILE});
+    about["quarantine"] = json!({"since": "2026", "reason": HOSTILE, "failures": 3});
+    about["history"][0]["detail"] = json!({"digest": "sha256:00", "task_id": HOSTILE});
+    about["history"][1]["detail"] = json!({"to": ["cto", HOSTILE], "level": 1});
+    about["history"][2]["detail"] = json!({"justification": HOSTILE, "remaining": 0});
+    about["history"][3]["detail"] = HOSTILE.into();
     stub.on(&format!("GET /workflows/{ID}/status"), 200, &done);
     let script = ran(&stub, "status.sh", &["--workflow-id", ID]);
     let command = run(stub.command(env!("CARGO_BIN_EXE_parkbrake")).args(["status", ID]));

@@ -203,7 +203,8 @@ pub fn workflow(status: &str, events: usize) -> Value {
         .take(events)
         .enumerate()
         .map(|(place, name)| {
-            json!({"version": place + 1, "event": name, "actor": "deploy-bot", "at": format!("2026-11-22T12:00:0{place}Z"), "detail": null})
+            let at = format!("2026-11-22T12:00:0{place}Z");
+            json!({"version": place + 1, "event": name, "actor": "deploy-bot", "at": at, "detail": {"round": 1, "digest": task.digest()}})
         })
         .collect();
     let document: Value = serde_json::from_slice(&task.canonical()).expect("JSON");
@@ -214,7 +215,9 @@ pub fn workflow(status: &str, events: usize) -> Value {
         "assessment": {"level": "high", "policy_version": "sha256:00", "reasons": [
             {"trigger": "deploy_production", "level": "high", "detail": "a deploy to production"}]},
         "approval": {"approvers": ["team_lead", "tech_lead"], "required": 1, "requested_at": "2026-11-22T12:00:00Z",
-            "timetable": [{"at": "2026-11-22T12:30:00Z", "what": "escalate", "to": ["cto"]}], "expires_at": null},
+            "require_justification": true, "expires_at": "2026-11-23T12:00:00Z", "timetable": [
+                {"at": "2026-11-22T12:30:00Z", "what": "escalate", "to": ["cto"]},
+                {"at": "2026-11-23T12:00:00Z", "what": "expire", "to": []}]},
         "decisions": [], "execution": null, "history": history,
         "created_at": "2026-11-22T12:00:00Z", "updated_at": "2026-11-22T12:00:00Z"}})
 }

@@ -54,8 +54,12 @@ def decision:
 
 def timetable:
   facts("then";
-    (.timetable[]? | "\(.at | word("?")) \(.what | word("?"))" + if (.to // []) != [] then " to \(.to | names)" else "" end),
-    (.expires_at // empty | "\(shown) expires"));
+    .timetable[]? | "\(.at | word("?")) \(.what | word("?"))" + if (.to // []) != [] then " to \(.to | names)" else "" end);
+
+# Who decides, and how many have.
+def deciders($given):
+  "\(.approvers | names) (\($given) of \(.required // 1) given)"
+  + if .require_justification == true then ", with a justification" else "" end;
 
 def heading: "\(.risk_level | risk) \(.status | coloured) \(.workflow_id | word("?") | paint("1"))";
 
@@ -86,7 +90,7 @@ def claim:
 def approval:
   if .approval then
     ([.decisions[]? | select(.verdict == "approved")] | length) as $given
-    | facts("decides"; "\(.approval.approvers | names) (\($given) of \(.approval.required // 1) given)"),
+    | facts("decides"; .approval | deciders($given)),
       (if (.status // "pending_approval") == "pending_approval" then .approval | timetable else empty end)
   else empty end;
 
@@ -112,6 +116,13 @@ def output:
       else facts($stream; .value | compact) end
   else facts("output"; compact) end;
 
+# One event. What else its detail holds stands elsewhere on the page, or is of use to programs only.
+def happened:
+  (.detail | if type == "object" then . else {reason: .} end) as $detail
+  | "\(.version // 0)  \(.at | word("?") | paint("2"))  \(.event | word("?")) by \(.actor | word("?"))"
+    + (if ($detail.to // []) != [] then " to \($detail.to | names)" else "" end)
+    + ([$detail | .reason, .justification, .error | select(. != null and . != "")] | if length > 0 then ": \(.[0] | shown)" else "" end);
+
 # Everything that is known of a workflow.
 def status:
   request,
@@ -122,8 +133,8 @@ def status:
             + if .finished_at then ", ended \(.finished_at | shown)" else "" end),
           (if (.error // "") != "" then facts("error"; .error | quoted) else empty end),
           (.output | output)),
-      facts("history"; .history[]? | "\(.version // 0)  \(.at | word("?") | paint("2"))  \(.event | word("?")) by \(.actor | word("?"))"
-        + if .detail == null or .detail == "" then "" elif .detail | type == "string" then ": \(.detail | shown)" else ": \(.detail | compact)" end));
+      (if .quarantine then facts("quarantine"; .quarantine | "since \(.since | word("?")): \(.reason | word("?"))") else empty end),
+      facts("history"; .history[]? | happened));
 
 # The requests that wait.
 def pending:
@@ -131,7 +142,7 @@ def pending:
   | "\(.risk_level | risk) \(.workflow_id | word("?") | paint("1"))",
     facts("asked"; "by \(.requested_by | word("?")) at \(.requested_at | word("?"))"),
     facts("claims"; .description // "" | quoted),
-    facts("decides"; "\(.approvers | names) (\(.approvals | if type == "array" then length else . // 0 end) of \(.required // 1) given)"),
+    facts("decides"; deciders(.approvals | if type == "array" then length else . // 0 end)),
     timetable,
     "";
 

@@ -108,12 +108,11 @@ function Format-Decision($Decision) {
 }
 
 function Write-Timetable($Approval) {
-    $steps = @(foreach ($step in $Approval.timetable) {
+    $steps = foreach ($step in $Approval.timetable) {
         $line = "$(Format-Shown $step.at '?') $(Format-Shown $step.what '?')"
         if ($step.to) { $line += " to $(Format-Names $step.to)" }
         $line
-    })
-    if ($Approval.expires_at) { $steps += "$(Format-Shown $Approval.expires_at) expires" }
+    }
     Write-Fact 'then' $steps
 }
 
@@ -161,7 +160,8 @@ function Write-Claim($Workflow) {
 
 function Format-Deciders($Approval, [int] $Given) {
     $required = if ($null -ne $Approval.required) { $Approval.required } else { 1 }
-    return "$(Format-Names $Approval.approvers) ($Given of $required given)"
+    $why = if ($Approval.require_justification -eq $true) { ', with a justification' } else { '' }
+    return "$(Format-Names $Approval.approvers) ($Given of $required given)$why"
 }
 
 function Write-Approval($Workflow) {
@@ -210,6 +210,18 @@ function Write-Kept($Output) {
     }
 }
 
+# One event. What else its detail holds stands elsewhere on the page, or is of use to programs only.
+function Format-Happened($Happened) {
+    $at = Format-Painted (Format-Shown $Happened.at '?') '2'
+    $line = "$($Happened.version)  $at  $(Format-Shown $Happened.event '?') by $(Format-Shown $Happened.actor '?')"
+    $detail = if ($Happened.detail -is [Collections.IDictionary]) { $Happened.detail } else { @{ reason = $Happened.detail } }
+    if ($detail.to) { $line += " to $(Format-Names $detail.to)" }
+    foreach ($said in @($detail.reason, $detail.justification, $detail.error)) {
+        if ($said) { return "${line}: $(Format-Shown $said)" }
+    }
+    return $line
+}
+
 # Everything that is known of a workflow.
 function Write-Status($Workflow) {
     Write-Request $Workflow
@@ -222,16 +234,11 @@ function Write-Status($Workflow) {
         if ($attempt.error) { Write-Fact 'error' (Format-Quoted $attempt.error) }
         Write-Kept $attempt.output
     }
-    $history = foreach ($happened in $Workflow.history) {
-        $at = Format-Painted (Format-Shown $happened.at '?') '2'
-        $line = "$($happened.version)  $at  $(Format-Shown $happened.event '?') by $(Format-Shown $happened.actor '?')"
-        if ($happened.detail -is [string]) {
-            if ($happened.detail) { $line += ": $(Format-Shown $happened.detail)" }
-        } elseif ($null -ne $happened.detail) {
-            $line += ": $(Format-Compact $happened.detail)"
-        }
-        $line
+    if ($Workflow.quarantine) {
+        $quarantine = $Workflow.quarantine
+        Write-Fact 'quarantine' "since $(Format-Shown $quarantine.since '?'): $(Format-Shown $quarantine.reason '?')"
     }
+    $history = foreach ($happened in $Workflow.history) { Format-Happened $happened }
     Write-Fact 'history' $history
 }
 
