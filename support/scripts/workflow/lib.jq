@@ -158,4 +158,4 @@ def problem:
   | ([.title, .detail | select(. != null) | shown] | join(": ")),
     (.errors[]? | "  \(.pointer | word("the task")): \(.detail | word("is not valid"))"),
     (if .decision | type == "object" then "  the decision that won: \(.decision | decision)" else empty end),
-    (if .current_status then "  its status now: \(.current_status | shown)" else empty end);
+    (.current_status as $current | if $current and (.detail // "" | contains($current) | not) then "  its status now: \(.current_status | shown)" else empty end);

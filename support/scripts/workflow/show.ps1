@@ -266,6 +266,7 @@ function Format-Problem($Problem) {
         $lines += "  $(Format-Shown $failing.pointer 'the task'): $(Format-Shown $failing.detail 'is not valid')"
     }
     if ($Problem.decision -is [Collections.IDictionary]) { $lines += "  the decision that won: $(Format-Decision $Problem.decision)" }
-    if ($Problem.current_status) { $lines += "  its status now: $(Format-Shown $Problem.current_status)" }
+    $current = $Problem.current_status
+    if ($current -and -not "$($Problem.detail)".Contains($current)) { $lines += "  its status now: $(Format-Shown $current)" }
     return $lines -join [Environment]::NewLine
 }
