@@ -2,7 +2,7 @@
 //!
 //! `parkbrake dev` makes a person and an agent of each name in the configuration, and writes their tokens to one file that
 //! the client commands and the scripts read, so that trying parkbrake out needs no copying of secrets. The scripts in
-//! `support/scripts/workflow` follow the same rule; `tests/scripts.rs` holds them to it.
+//! `support/scripts/workflow` follow the same rule; `tests/scripts` holds them to it.
 //!
 //! 1. `PARKBRAKE_DEV_HOME`, 2. `/var/lib/parkbrake` for root (its PostgreSQL runs as somebody else, who cannot enter root's
 //!    home), 3. `$XDG_STATE_HOME/parkbrake`, 4. `~/.local/state/parkbrake`.

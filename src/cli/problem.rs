@@ -1,6 +1,6 @@
 //! A problem document (RFC 9457) as people read it.
 
-use crate::cli::facts::{list, number, text};
+use crate::cli::facts::{list, text};
 use crate::domain::text::escaped;
 use serde_json::Value;
 use std::fmt;
@@ -40,7 +40,8 @@ impl fmt::Display for Problem {
         if let Some(decision) = self.body.get("decision").filter(|decision| decision.is_object()) {
             write!(f, "\n  the decision that won: {}", self::decision(decision))?;
         }
-        if let Some(current) = text(&self.body, "/current_status") {
+        let said = |current: &&str| !text(&self.body, "/detail").is_some_and(|detail| detail.contains(current));
+        if let Some(current) = text(&self.body, "/current_status").filter(said) {
             write!(f, "\n  its status now: {}", escaped(current))?;
         }
         match &self.retry_after {
@@ -62,9 +63,6 @@ pub fn decision(decision: &Value) -> String {
     }
     if let Some(why) = text(decision, "/justification").filter(|why| !why.is_empty()) {
         line.push_str(&format!(", saying: {}", escaped(why)));
-    }
-    if let Some(left) = number(decision, "/remaining").filter(|left| *left > 0) {
-        line.push_str(&format!(" ({left} more needed)"));
     }
     line
 }
@@ -93,6 +91,13 @@ mod tests {
             shown(409, &body),
             "Already decided: it was rejected\n  the decision that won: rejected by tom (tech_lead) at 2026-11-22T12:00:00Z, saying: no<U+001B>[2J"
         );
+    }
+
+    #[test]
+    fn a_status_is_said_once() {
+        let body = |detail: &str| json!({"title": "Wrong state", "detail": detail, "current_status": "rejected"});
+        assert_eq!(shown(409, &body("its status is rejected")), "Wrong state: its status is rejected");
+        assert_eq!(shown(409, &body("too late")), "Wrong state: too late\n  its status now: rejected");
     }
 
     #[test]

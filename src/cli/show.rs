@@ -30,6 +30,9 @@ pub fn workflow(page: &mut Page, workflow: &Value) {
     for attempt in list(workflow, "/execution/attempts") {
         execution(page, attempt);
     }
+    if let Some(quarantine) = workflow.get("quarantine").filter(|quarantine| quarantine.is_object()) {
+        page.fact("quarantine", format!("since {}: {}", word(quarantine, "/since", "?"), word(quarantine, "/reason", "?")));
+    }
     for (place, happened) in list(workflow, "/history").iter().enumerate() {
         let line = event(page, happened);
         page.fact(if place == 0 { "history" } else { "" }, line);
@@ -54,11 +57,14 @@ pub fn event(page: &Page, event: &Value) -> String {
     let version = number(event, "/version").unwrap_or(0);
     let at = page.paint(FAINT, &word(event, "/at", "?"));
     let mut line = format!("{version:>3}  {at}  {} by {}", word(event, "/event", "?"), word(event, "/actor", "?"));
-    match event.get("detail") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(detail)) if detail.is_empty() => {}
-        Some(Value::String(detail)) => line.push_str(&format!(": {}", escaped(detail))),
-        Some(detail) => line.push_str(&format!(": {}", escaped(&detail.to_string()))),
+    let to = texts(event, "/detail/to");
+    if !to.is_empty() {
+        line.push_str(&format!(" to {}", escaped(&to.join(", "))));
+    }
+    // The rest of the detail stands elsewhere on the page, or is of use to programs only.
+    let said = ["/detail", "/detail/reason", "/detail/justification", "/detail/error"];
+    if let Some(said) = said.iter().find_map(|place| text(event, place).filter(|said| !said.is_empty())) {
+        line.push_str(&format!(": {}", escaped(said)));
     }
     line
 }
@@ -104,7 +110,8 @@ pub fn approval(page: &mut Page, workflow: &Value) {
 
 fn who_decides(approval: &Value, given: Option<u64>) -> String {
     let required = number(approval, "/required").unwrap_or(1);
-    format!("{} ({} of {required} given)", escaped(&texts(approval, "/approvers").join(", ")), given.unwrap_or(0))
+    let why = if approval["require_justification"] == true { ", with a justification" } else { "" };
+    format!("{} ({} of {required} given){why}", escaped(&texts(approval, "/approvers").join(", ")), given.unwrap_or(0))
 }
 
 fn timetable(page: &mut Page, approval: &Value) {
@@ -113,8 +120,7 @@ fn timetable(page: &mut Page, approval: &Value) {
         let to = if to.is_empty() { String::new() } else { format!(" to {}", escaped(&to)) };
         format!("{} {}{to}", word(step, "/at", "?"), word(step, "/what", "?"))
     });
-    let expiry = text(approval, "/expires_at").map(|at| format!("{} expires", escaped(at)));
-    for (place, step) in steps.chain(expiry).enumerate() {
+    for (place, step) in steps.enumerate() {
         page.fact(if place == 0 { "then" } else { "" }, step);
     }
 }

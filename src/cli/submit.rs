@@ -33,8 +33,12 @@ pub struct Args {
 }
 
 fn key(text: &str) -> Result<String, String> {
-    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if fits { Ok(text.to_owned()) } else { Err("write 1 to 255 characters of ASCII".to_owned()) }
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if (1..=255).contains(&text.len()) && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("write 1 to 255 letters, digits and signs of ASCII, without blanks, quotes and backslashes".to_owned())
+    }
 }
 
 /// Runs the command.
@@ -50,8 +54,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let held = Duration::from_secs(args.wait.unwrap_or(0).into());
     let mut call = client.patient_call(Method::POST, "/orchestrate", held).header(CONTENT_TYPE, "application/json").body(body);
     if let Some(key) = &args.idempotency_key {
-        // A string of RFC 9651: quoted, with `"` and `\` escaped.
-        call = call.header("idempotency-key", format!("\"{}\"", key.replace('\\', r"\\").replace('"', "\\\"")));
+        call = call.header("idempotency-key", format!("\"{key}\""));
     }
     if let Some(seconds) = args.wait {
         call = call.header("prefer", format!("wait={seconds}"));

@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# What the development scripts need on a machine, and how they get it: apt-get, dnf or brew, whichever is there.
+#
+# Each `need_…` is quick and silent where nothing is missing. Otherwise it says what it is about to install, installs it,
+# and ends the script if it is still not there, or if nothing on this machine can install it.
+set -euo pipefail
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd)
+# What pip brings stays inside the repository's build folder.
+tools=$root/target/tools
+PATH=$PATH:$tools/bin
+
+say() {
+  printf 'parkbrake: %s\n' "$1" >&2
+}
+
+fail() {
+  say "$1"
+  exit 1
+}
+
+has() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif has sudo; then
+    sudo "$@"
+  else
+    fail "root has to run this, and sudo is not here: $*"
+  fi
+}
+
+# install WHAT FOR-APT FOR-DNF FOR-BREW: by the package manager of this machine.
+install() {
+  if has apt-get; then
+    say "$1 is missing: installing it with apt-get ($2)"
+    [[ -n ${apt_is_fresh:-} ]] || as_root apt-get update --quiet >&2
+    apt_is_fresh=true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$2" >&2
+  elif has dnf; then
+    say "$1 is missing: installing it with dnf ($3)"
+    as_root dnf install --assumeyes "$3" >&2
+  elif has brew; then
+    say "$1 is missing: installing it with brew ($4)"
+    brew install "$4" >&2
+  else
+    fail "$1 is missing, and there is neither apt-get, dnf nor brew here: install it as your system does it, and start again"
+  fi
+}
+
+# need_program NAME FOR-APT FOR-DNF FOR-BREW
+need_program() {
+  has "$1" || install "$@"
+  has "$1" || fail "$1 was installed and is still not on PATH: see what was said above"
+}
+
+# Rust is not installed by itself: which way is a decision of whoever owns the machine.
+need_cargo() {
+  has cargo || [[ ! -x ${HOME:-}/.cargo/bin/cargo ]] || PATH=$PATH:$HOME/.cargo/bin
+  has cargo || fail "cargo is missing: install Rust as https://rustup.rs says, and start again"
+}
+
+# rustc links with it, and some dependencies are C.
+need_compiler() {
+  need_program cc build-essential gcc gcc
+}
+
+# Debian keeps the server's programs off PATH, in a folder of their version; so does Homebrew.
+find_postgres() {
+  has initdb && return
+  local folder newest=
+  for folder in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
+    if [[ -x $folder/initdb ]]; then newest=$folder; fi
+  done
+  [[ -n $newest ]] && PATH=$PATH:$newest
+}
+
+# The programs only: parkbrake starts a database of its own. A server that the package itself starts is left alone.
+need_postgres() {
+  find_postgres || install PostgreSQL postgresql postgresql-server postgresql@17
+  find_postgres || fail "PostgreSQL was installed and its initdb is still not found: put the folder with initdb on PATH"
+}
+
+# What the workflow scripts run on.
+need_script_tools() {
+  need_program curl curl curl curl
+  need_program jq jq jq jq
+}
+
+# The Taskfile's runner. Debian has no package of it, so where neither dnf nor brew is, it comes from PyPI.
+need_go_task() {
+  has task && return
+  if ! has apt-get && { has dnf || has brew; }; then
+    install task go-task go-task go-task
+    # Fedora names the program as it names the package.
+    has task || ! has go-task || { mkdir -p "$tools/bin" && ln -sf "$(command -v go-task)" "$tools/bin/task"; }
+  else
+    need_program python3 python3 python3 python3
+    python3 -m pip --version >/dev/null 2>&1 || install pip python3-pip python3-pip python3
+    say "task is missing: installing go-task-bin with pip, into $tools"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$tools" --upgrade go-task-bin >&2
+  fi
+  has task || fail "task was installed and is still not found: install it as https://taskfile.dev says"
+}

@@ -1,0 +1,161 @@
+# How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
+# The same picture as that of `parkbrake status` (src/cli/show.rs) and of lib.ps1.
+
+# Characters that change what a reader sees without being seen: the list of src/domain/text.rs (tests/scripts compares).
+def invisible: "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB E0000-E0FFF";
+
+def from_hex: reduce explode[] as $digit (0; . * 16 + if $digit > 64 then $digit - 55 else $digit - 48 end);
+def to_hex:
+  [recurse(. / 16 | floor; . > 0) % 16 | if . > 9 then . + 55 else . + 48 end] | reverse | implode
+  | if length < 4 then "0" * (4 - length) + . else . end;
+
+def hidden: [invisible | split(" ")[] | split("-") | {first: (.[0] | from_hex), last: (.[-1] | from_hex)}];
+
+# Text of others with nothing in it that a terminal would act on or hide.
+def shown:
+  tostring
+  | if test("[^ -~]") then
+      hidden as $hidden
+      | explode
+      | map(. as $code
+          | if $code < 32 or ($code > 126 and $code < 160) or any($hidden[]; .first <= $code and $code <= .last)
+            then "<U+\($code | to_hex)>" else [$code] | implode end)
+      | join("")
+    else . end;
+
+def word($otherwise): if . == null or . == "" then $otherwise else shown end;
+def names: [.[]? | shown] | join(", ");
+
+def paint($style): if env.colours == "true" and $style != "" then "\u001b[\($style)m\(.)\u001b[0m" else . end;
+def colour:
+  {low: "32", completed: "32", approved: "32", medium: "33", pending_approval: "33", executing: "33", high: "31", failed: "31",
+    rejected: "31", outcome_unknown: "31", critical: "1;35"}[. // ""] // "";
+def coloured: . as $word | word("?") | paint($word | tostring | colour);
+def risk: . as $level | word("?") | ascii_upcase | paint($level | tostring | colour);
+
+# Facts under one label, what is continued in the same column.
+def facts($name; stream):
+  [stream] | to_entries[]
+  | (if .key == 0 then $name else "" end) as $name
+  | "  \($name + " " * (12 - ($name | length)) | paint("2")) \(.value)";
+
+# Text of several lines keeps a bar in front of each, so that none of them looks like one of ours.
+def quoted: tostring | sub("[\\r\\n]+\\z"; "") | if . == "" then . else split("\n")[] end | "| \(rtrimstr("\r") | shown)";
+def compact: if . == null or . == {} then "" else tojson | shown end;
+
+# One argument as a shell would have to be told it, so that the line reads in one way only.
+def argument: tostring | if test("\\A[-_./:=@%+,A-Za-z0-9]+\\z") then . else "'" + (split("'") | join("'\\''") | shown) + "'" end;
+
+def decision:
+  "\(.verdict | word("decided")) by \(.approver | word("somebody"))"
+  + (if .role then " (\(.role | shown))" else "" end)
+  + (if .at then " at \(.at | shown)" else "" end)
+  + (if (.justification // "") != "" then ", saying: \(.justification | shown)" else "" end);
+
+def timetable:
+  facts("then";
+    .timetable[]? | "\(.at | word("?")) \(.what | word("?"))" + if (.to // []) != [] then " to \(.to | names)" else "" end);
+
+# Who decides, and how many have.
+def deciders($given):
+  "\(.approvers | names) (\($given) of \(.required // 1) given)"
+  + if .require_justification == true then ", with a justification" else "" end;
+
+def heading: "\(.risk_level | risk) \(.status | coloured) \(.workflow_id | word("?") | paint("1"))";
+
+def runs:
+  if .runs then
+    facts("would run";
+      (.runs.command | map(argument) | join(" ") | paint("1")),
+      "in \(.runs.working_dir | word(".")), for at most \(.runs.timeout | word("?")), "
+        + (if .runs.idempotent == true then "run again after a crash" else "never run twice" end),
+      if (.runs.env // []) != [] then "with \(.runs.env | names) from the server's environment" else empty end),
+    facts("runbook"; .name | word("(no name)"))
+  elif (.type // "external") == "external" then
+    facts("would run"; "nothing here: the requester itself acts once it may, and reports"),
+    (if .name then facts("it says"; "\(.name | shown) \(.args | compact)") else empty end)
+  else facts("would run"; "the \(.type | shown) \(.name | word("(no name)")) with \(.args | compact)") end;
+
+def target:
+  "\(.operation | word("?")) on \(.resource | word("(no resource named)")) in \(.environment | word("(no environment named)"))"
+  + (if .resource_type then ", \(.resource_type | shown)" else "" end)
+  + (if .estimated_cost then ", $\(.estimated_cost | shown)" else "" end) + " (as the requester says)";
+
+def claim:
+  facts("asked by"; (.requested_by | word("?")) + if .task_id then ", task \(.task_id | shown)" else "" end),
+  facts("claims"; .task.description // .description // "" | quoted),
+  (.task.security_findings[]? | facts("finding"; [.severity, .id, .title | word("")] | join(" "))),
+  (if (.task.metadata // {}) != {} then facts("metadata"; .task.metadata | compact) else empty end);
+
+def approval:
+  if .approval then
+    ([.decisions[]? | select(.verdict == "approved")] | length) as $given
+    | facts("decides"; .approval | deciders($given)),
+      (if (.status // "pending_approval") == "pending_approval" then .approval | timetable else empty end)
+  else empty end;
+
+# What an approver has to see before deciding.
+def request:
+  .workflow
+  | heading,
+    (.task.action // {} | runs),
+    facts("target"; .task // {} | target),
+    facts("because"; .assessment.reasons[]? | "\(.level | coloured) \(.trigger | word("?")): \(.detail | word(""))"),
+    claim,
+    approval,
+    facts("digest"; .digest | word("?"));
+
+# What was kept of an attempt: a text, or one for each stream.
+def output:
+  if . == null or . == "" then empty
+  elif type == "string" then facts("output"; quoted)
+  elif type == "object" then
+    to_entries[] | (.key | shown | .[:12]) as $stream
+    | if .value == null or .value == "" then empty
+      elif .value | type == "string" then facts($stream; .value | quoted)
+      else facts($stream; .value | compact) end
+  else facts("output"; compact) end;
+
+# One event. What else its detail holds stands elsewhere on the page, or is of use to programs only.
+def happened:
+  (.detail | if type == "object" then . else {reason: .} end) as $detail
+  | "\(.version // 0)  \(.at | word("?") | paint("2"))  \(.event | word("?")) by \(.actor | word("?"))"
+    + (if ($detail.to // []) != [] then " to \($detail.to | names)" else "" end)
+    + ([$detail | .reason, .justification, .error | select(. != null and . != "")] | if length > 0 then ": \(.[0] | shown)" else "" end);
+
+# Everything that is known of a workflow.
+def status:
+  request,
+  (.workflow
+    | facts("decisions"; .decisions[]? | decision),
+      (.execution.attempts[]?
+        | facts("attempt"; "\(.n // 1) \(.outcome | word("running")), begun \(.started_at | word("?"))"
+            + if .finished_at then ", ended \(.finished_at | shown)" else "" end),
+          (if (.error // "") != "" then facts("error"; .error | quoted) else empty end),
+          (.output | output)),
+      (if .quarantine then facts("quarantine"; .quarantine | "since \(.since | word("?")): \(.reason | word("?"))") else empty end),
+      facts("history"; .history[]? | happened));
+
+# The requests that wait.
+def pending:
+  .workflows[]?
+  | "\(.risk_level | risk) \(.workflow_id | word("?") | paint("1"))",
+    facts("asked"; "by \(.requested_by | word("?")) at \(.requested_at | word("?"))"),
+    facts("claims"; .description // "" | quoted),
+    facts("decides"; deciders(.approvals | if type == "array" then length else . // 0 end)),
+    timetable,
+    "";
+
+def approved:
+  if (.approvals_remaining // 0) > 0 then "your approval counts, \(.approved_by | word("you")); needed still: \(.approvals_remaining)"
+  else "\("approved" | paint("32")) by \(.approved_by | word("you")); the workflow is \(.workflow_status | word("approved"))" end;
+
+def rejected: "\("rejected" | paint("31")) by \(.rejected_by | word("you")); it will not run";
+
+# A problem document (RFC 9457); an error where it is none.
+def problem:
+  if (.title // .detail) == null then error("not a problem document") else . end
+  | ([.title, .detail | select(. != null) | shown] | join(": ")),
+    (.errors[]? | "  \(.pointer | word("the task")): \(.detail | word("is not valid"))"),
+    (if .decision | type == "object" then "  the decision that won: \(.decision | decision)" else empty end),
+    (.current_status as $current | if $current and (.detail // "" | contains($current) | not) then "  its status now: \(.current_status | shown)" else empty end);

@@ -1,0 +1,272 @@
+# How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
+# The twin of lib.jq: tests/powershell.rs holds the two to the same facts, labels, colours and hidden characters.
+
+# Characters that change what a reader sees without being seen: the list of src/domain/text.rs.
+$Invisible = '00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB E0000-E0FFF'
+$Colours = @{
+    low = '32'; completed = '32'; approved = '32'; medium = '33'; pending_approval = '33'; executing = '33'; high = '31'; failed = '31'
+    rejected = '31'; outcome_unknown = '31'; critical = '1;35'
+}
+$Painted = -not ([Console]::IsOutputRedirected -or $env:NO_COLOR -or $env:TERM -ceq 'dumb')
+
+function Test-Hidden([int] $Code) {
+    if ($Code -lt 32 -or ($Code -gt 126 -and $Code -lt 160)) {
+        return $true
+    }
+    foreach ($range in $Invisible -split ' ') {
+        $ends = $range -split '-'
+        if ($Code -ge [Convert]::ToInt32($ends[0], 16) -and $Code -le [Convert]::ToInt32($ends[-1], 16)) {
+            return $true
+        }
+    }
+    return $false
+}
+
+# Text of others with nothing in it that a terminal would act on or hide.
+function Format-Shown($Value, [string] $Otherwise = '') {
+    # ConvertFrom-Json makes a date of every text that looks like one.
+    $text = if ($Value -is [datetime]) {
+        $Value.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.FFFFFFF'Z'", [cultureinfo]::InvariantCulture)
+    } else {
+        [string] $Value
+    }
+    if ($text -ceq '') {
+        return $Otherwise
+    }
+    if ($text -cnotmatch '[^ -~]') {
+        return $text
+    }
+    $shown = [Text.StringBuilder]::new()
+    foreach ($rune in $text.EnumerateRunes()) {
+        $piece = if (Test-Hidden $rune.Value) { '<U+{0:X4}>' -f $rune.Value } else { $rune.ToString() }
+        [void] $shown.Append($piece)
+    }
+    return $shown.ToString()
+}
+
+function Format-Names($Values) {
+    $names = foreach ($value in $Values) { Format-Shown $value }
+    return $names -join ', '
+}
+
+function Format-Painted([string] $Text, [string] $Style) {
+    if ($Painted -and $Style) {
+        return "$([char] 27)[${Style}m$Text$([char] 27)[0m"
+    }
+    return $Text
+}
+
+function Format-Coloured($Word) {
+    return Format-Painted (Format-Shown $Word '?') $Colours["$Word"]
+}
+
+function Format-Risk($Level) {
+    return Format-Painted ((Format-Shown $Level '?').ToUpperInvariant()) $Colours["$Level"]
+}
+
+# Facts under one label, what is continued in the same column.
+function Write-Fact([string] $Name, $Lines) {
+    foreach ($line in $Lines) {
+        Write-Output "  $(Format-Painted ($Name.PadRight(12)) '2') $line"
+        $Name = ''
+    }
+}
+
+# Text of several lines keeps a bar in front of each, so that none of them looks like one of ours.
+function Format-Quoted($Value) {
+    $text = if ($Value -is [datetime]) { Format-Shown $Value } else { [string] $Value }
+    foreach ($line in $text.TrimEnd("`r", "`n") -split "`n") {
+        if ($line.EndsWith("`r")) {
+            $line = $line.Substring(0, $line.Length - 1)
+        }
+        "| $(Format-Shown $line)"
+    }
+}
+
+function Format-Compact($Value) {
+    if ($null -eq $Value -or ($Value -is [Collections.IDictionary] -and $Value.Count -eq 0)) {
+        return ''
+    }
+    return Format-Shown (ConvertTo-Json -InputObject $Value -Compress -Depth 100)
+}
+
+# One argument as a shell would have to be told it, so that the line reads in one way only.
+function Format-Argument($Value) {
+    $text = [string] $Value
+    if ($text -cmatch '\A[-_./:=@%+,A-Za-z0-9]+\z') {
+        return $text
+    }
+    return "'" + (Format-Shown $text.Replace("'", "'\''")) + "'"
+}
+
+function Format-Decision($Decision) {
+    $line = "$(Format-Shown $Decision.verdict 'decided') by $(Format-Shown $Decision.approver 'somebody')"
+    if ($Decision.role) { $line += " ($(Format-Shown $Decision.role))" }
+    if ($Decision.at) { $line += " at $(Format-Shown $Decision.at)" }
+    if ($Decision.justification) { $line += ", saying: $(Format-Shown $Decision.justification)" }
+    return $line
+}
+
+function Write-Timetable($Approval) {
+    $steps = foreach ($step in $Approval.timetable) {
+        $line = "$(Format-Shown $step.at '?') $(Format-Shown $step.what '?')"
+        if ($step.to) { $line += " to $(Format-Names $step.to)" }
+        $line
+    }
+    Write-Fact 'then' $steps
+}
+
+function Write-Runs($Action) {
+    $name = Format-Shown $Action.name '(no name)'
+    if ($Action.runs) {
+        $runs = $Action.runs
+        $words = foreach ($argument in $runs.command) { Format-Argument $argument }
+        $again = if ($runs.idempotent -eq $true) { 'run again after a crash' } else { 'never run twice' }
+        $lines = @(
+            (Format-Painted ($words -join ' ') '1'),
+            "in $(Format-Shown $runs.working_dir '.'), for at most $(Format-Shown $runs.timeout '?'), $again"
+        )
+        if ($runs.env) { $lines += "with $(Format-Names $runs.env) from the server's environment" }
+        Write-Fact 'would run' $lines
+        Write-Fact 'runbook' $name
+    } elseif (-not $Action.type -or $Action.type -ceq 'external') {
+        Write-Fact 'would run' 'nothing here: the requester itself acts once it may, and reports'
+        if ($Action.name) { Write-Fact 'it says' "$name $(Format-Compact $Action.args)" }
+    } else {
+        Write-Fact 'would run' "the $(Format-Shown $Action.type) $name with $(Format-Compact $Action.args)"
+    }
+}
+
+function Write-Target($Task) {
+    $line = "$(Format-Shown $Task.operation '?') on $(Format-Shown $Task.resource '(no resource named)')"
+    $line += " in $(Format-Shown $Task.environment '(no environment named)')"
+    if ($Task.resource_type) { $line += ", $(Format-Shown $Task.resource_type)" }
+    if ($null -ne $Task.estimated_cost) { $line += ", `$$(Format-Shown $Task.estimated_cost)" }
+    Write-Fact 'target' "$line (as the requester says)"
+}
+
+function Write-Claim($Workflow) {
+    $task = $Workflow.task
+    $who = Format-Shown $Workflow.requested_by '?'
+    if ($Workflow.task_id) { $who += ", task $(Format-Shown $Workflow.task_id)" }
+    Write-Fact 'asked by' $who
+    $words = if ($null -ne $task.description) { $task.description } else { $Workflow.description }
+    Write-Fact 'claims' (Format-Quoted $words)
+    foreach ($finding in $task.security_findings) {
+        Write-Fact 'finding' "$(Format-Shown $finding.severity) $(Format-Shown $finding.id) $(Format-Shown $finding.title)"
+    }
+    if ($task.metadata.Count -gt 0) { Write-Fact 'metadata' (Format-Compact $task.metadata) }
+}
+
+function Format-Deciders($Approval, [int] $Given) {
+    $required = if ($null -ne $Approval.required) { $Approval.required } else { 1 }
+    $why = if ($Approval.require_justification -eq $true) { ', with a justification' } else { '' }
+    return "$(Format-Names $Approval.approvers) ($Given of $required given)$why"
+}
+
+function Write-Approval($Workflow) {
+    if (-not $Workflow.approval) {
+        return
+    }
+    $given = 0
+    foreach ($decision in $Workflow.decisions) {
+        if ($decision.verdict -ceq 'approved') { $given += 1 }
+    }
+    Write-Fact 'decides' (Format-Deciders $Workflow.approval $given)
+    if (-not $Workflow.status -or $Workflow.status -ceq 'pending_approval') { Write-Timetable $Workflow.approval }
+}
+
+# What an approver has to see before deciding.
+function Write-Request($Workflow) {
+    $id = Format-Painted (Format-Shown $Workflow.workflow_id '?') '1'
+    Write-Output "$(Format-Risk $Workflow.risk_level) $(Format-Coloured $Workflow.status) $id"
+    Write-Runs $Workflow.task.action
+    Write-Target $Workflow.task
+    $reasons = foreach ($reason in $Workflow.assessment.reasons) {
+        "$(Format-Coloured $reason.level) $(Format-Shown $reason.trigger '?'): $(Format-Shown $reason.detail)"
+    }
+    Write-Fact 'because' $reasons
+    Write-Claim $Workflow
+    Write-Approval $Workflow
+    Write-Fact 'digest' (Format-Shown $Workflow.digest '?')
+}
+
+# What was kept of an attempt: a text, or one for each stream.
+function Write-Kept($Output) {
+    if ($Output -is [string]) {
+        if ($Output) { Write-Fact 'output' (Format-Quoted $Output) }
+    } elseif ($Output -is [Collections.IDictionary]) {
+        foreach ($stream in $Output.GetEnumerator()) {
+            $name = Format-Shown $stream.Key
+            $name = $name.Substring(0, [Math]::Min(12, $name.Length))
+            if ($stream.Value -is [string]) {
+                if ($stream.Value) { Write-Fact $name (Format-Quoted $stream.Value) }
+            } elseif ($null -ne $stream.Value) {
+                Write-Fact $name (Format-Compact $stream.Value)
+            }
+        }
+    } elseif ($null -ne $Output) {
+        Write-Fact 'output' (Format-Compact $Output)
+    }
+}
+
+# One event. What else its detail holds stands elsewhere on the page, or is of use to programs only.
+function Format-Happened($Happened) {
+    $at = Format-Painted (Format-Shown $Happened.at '?') '2'
+    $line = "$($Happened.version)  $at  $(Format-Shown $Happened.event '?') by $(Format-Shown $Happened.actor '?')"
+    $detail = if ($Happened.detail -is [Collections.IDictionary]) { $Happened.detail } else { @{ reason = $Happened.detail } }
+    if ($detail.to) { $line += " to $(Format-Names $detail.to)" }
+    foreach ($said in @($detail.reason, $detail.justification, $detail.error)) {
+        if ($said) { return "${line}: $(Format-Shown $said)" }
+    }
+    return $line
+}
+
+# Everything that is known of a workflow.
+function Write-Status($Workflow) {
+    Write-Request $Workflow
+    $decisions = foreach ($decision in $Workflow.decisions) { Format-Decision $decision }
+    Write-Fact 'decisions' $decisions
+    foreach ($attempt in $Workflow.execution.attempts) {
+        $line = "$($attempt.n) $(Format-Shown $attempt.outcome 'running'), begun $(Format-Shown $attempt.started_at '?')"
+        if ($attempt.finished_at) { $line += ", ended $(Format-Shown $attempt.finished_at)" }
+        Write-Fact 'attempt' $line
+        if ($attempt.error) { Write-Fact 'error' (Format-Quoted $attempt.error) }
+        Write-Kept $attempt.output
+    }
+    if ($Workflow.quarantine) {
+        $quarantine = $Workflow.quarantine
+        Write-Fact 'quarantine' "since $(Format-Shown $quarantine.since '?'): $(Format-Shown $quarantine.reason '?')"
+    }
+    $history = foreach ($happened in $Workflow.history) { Format-Happened $happened }
+    Write-Fact 'history' $history
+}
+
+# One of the requests that wait.
+function Write-Pending($Item) {
+    Write-Output "$(Format-Risk $Item.risk_level) $(Format-Painted (Format-Shown $Item.workflow_id '?') '1')"
+    Write-Fact 'asked' "by $(Format-Shown $Item.requested_by '?') at $(Format-Shown $Item.requested_at '?')"
+    Write-Fact 'claims' (Format-Quoted $Item.description)
+    $given = if ($Item.approvals -is [Collections.IList]) { $Item.approvals.Count } else { [int] $Item.approvals }
+    Write-Fact 'decides' (Format-Deciders $Item $given)
+    Write-Timetable $Item
+    Write-Output ''
+}
+
+# A problem document (RFC 9457); empty where it is none.
+function Format-Problem($Problem) {
+    $sentence = foreach ($part in @($Problem.title, $Problem.detail)) {
+        if ($part) { Format-Shown $part }
+    }
+    if (-not $sentence) {
+        return ''
+    }
+    $lines = @($sentence -join ': ')
+    foreach ($failing in $Problem.errors) {
+        $lines += "  $(Format-Shown $failing.pointer 'the task'): $(Format-Shown $failing.detail 'is not valid')"
+    }
+    if ($Problem.decision -is [Collections.IDictionary]) { $lines += "  the decision that won: $(Format-Decision $Problem.decision)" }
+    $current = $Problem.current_status
+    if ($current -and -not "$($Problem.detail)".Contains($current)) { $lines += "  its status now: $(Format-Shown $current)" }
+    return $lines -join [Environment]::NewLine
+}
