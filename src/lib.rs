@@ -1,2 +1,3 @@
 //! Parkbrake.
+pub mod config;
 pub mod domain;
