@@ -1,12 +1,154 @@
-//! PLACEHOLDER
-use crate::domain::{digest::Digest, policy::Policy, risk::Rules, runbook::Runbook};
+//! YAML as written → the values of the core; one file for each YAML file.
+//!
+//! Two stages: each file is read as it was written, with what it leaves out filled in ([`risk_rules`],
+//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`]); then what they say together is resolved and checked
+//! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once, each with file, line and
+//! key. A configuration with a single problem is not used at all.
+
+mod approval_policies;
+mod document;
+mod interrupt_triggers;
+mod names;
+mod placeholders;
+mod policy;
+mod problem;
+mod risk_rules;
+mod runbooks;
+mod shipped;
+mod source;
+mod value;
+mod webhooks;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use problem::Problem;
+pub use shipped::shipped;
+
+use crate::domain::digest::{self, Digest};
+use crate::domain::policy::Policy;
+use crate::domain::risk::Rules;
+use crate::domain::runbook::Runbook;
+use approval_policies::ApprovalPolicies;
+use serde_json::json;
+use shipped::Shipped;
+use source::Source;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A sound configuration.
 #[derive(Debug, Clone)]
 pub struct Configuration {
     pub rules: Rules,
     pub policy: Policy,
     pub runbooks: BTreeMap<String, Runbook>,
+    /// The digest of `document`: the same values, however they are written, have the same version.
     pub version: Digest,
+    /// The values of all files with the defaults filled in, as canonical JSON.
     pub document: String,
+    /// What an operator should know, though nothing is wrong.
     pub notes: Vec<String>,
+}
+
+/// Reads the configuration in a folder. A relative `working_dir` of a runbook is resolved against `base`.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the files and their lines.
+pub fn load(dir: &Path, base: &Path) -> Result<Configuration, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let files = Files::open(dir, &mut problems);
+    let shipped = Shipped::read();
+    let configuration = resolve(&files, &shipped, dir, base, &mut problems);
+    problems.extend(files.into_problems());
+    problems.extend(shipped.risk_rules.into_problems());
+    problems.extend(shipped.interrupt_triggers.into_problems());
+    configuration.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// The files as they were read.
+struct Files {
+    risk_rules: Opened,
+    interrupt_triggers: Opened,
+    approval_policies: Opened,
+    runbooks: Opened,
+    notifications: Opened,
+}
+
+/// A file, or that there is none.
+type Opened = Result<Option<Source>, Unreadable>;
+
+/// A file that is there, but whose values nobody knows. The problem has been noted; what depends on these values is not
+/// checked, because other files would be blamed for what this one may well say.
+struct Unreadable;
+
+impl Files {
+    fn open(dir: &Path, problems: &mut Vec<Problem>) -> Self {
+        let mut open = |name: &str| Source::read(&dir.join(name)).map_err(|problem| problems.push(problem)).map_err(|()| Unreadable);
+        Self {
+            risk_rules: open(shipped::RISK_RULES),
+            interrupt_triggers: open(shipped::INTERRUPT_TRIGGERS),
+            approval_policies: open(shipped::APPROVAL_POLICIES),
+            runbooks: open(shipped::RUNBOOKS),
+            notifications: open(shipped::NOTIFICATIONS),
+        }
+    }
+
+    fn into_problems(self) -> Vec<Problem> {
+        let files = [self.risk_rules, self.interrupt_triggers, self.approval_policies, self.runbooks, self.notifications];
+        files.into_iter().flatten().flatten().flat_map(Source::into_problems).collect()
+    }
+}
+
+fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: &mut Vec<Problem>) -> Option<Configuration> {
+    let approvals = known(&files.approval_policies)
+        .map(|file| file.map_or_else(ApprovalPolicies::default, |file| approval_policies::read(&file.root())));
+    let rules = known(&files.risk_rules)?.unwrap_or(&shipped.risk_rules);
+    let rules = risk_rules::read(&rules.root(), &shipped.risk_rules.root());
+    let triggers = known(&files.interrupt_triggers).map(|file| {
+        let file = file.map(Source::root);
+        interrupt_triggers::read(file.as_ref(), &shipped.interrupt_triggers.root(), &rules)
+    });
+    let runbooks =
+        known(&files.runbooks).map(|file| file.map_or_else(runbooks::Runbooks::default, |file| runbooks::read(&file.root(), &rules, base)));
+
+    let approvals = approvals?;
+    if known(&files.approval_policies)?.is_none() && rules.asks_somebody() {
+        problems.push(nobody(dir.join(shipped::APPROVAL_POLICIES)));
+    }
+    let mut notes = Vec::new();
+    let policy = policy::resolve(&rules, &approvals, &mut notes)?;
+    let (triggers, runbooks) = (triggers?, runbooks?);
+    notes.extend(rules.notes());
+    notes.extend(runbooks.notes());
+    if known(&files.notifications)?.is_some() {
+        notes.push(format!("{} is sound YAML, but this version sends no notices yet", shipped::NOTIFICATIONS));
+    }
+
+    // What this version does not act on (`notifications.yaml`) is no part of what a decision was taken by.
+    let document = digest::canonical(&json!({
+        "risk_assessment_rules": rules.document(),
+        "interrupt_triggers": triggers.document(),
+        "approval_policies": approvals.document(),
+        "runbooks": runbooks.document(),
+    }));
+    let version = Digest::of(&document);
+    Some(Configuration {
+        rules: rules.into_domain(triggers.into_domain(), version.clone()),
+        policy,
+        runbooks: runbooks.into_domain(),
+        version,
+        document: String::from_utf8(document).ok()?,
+        notes,
+    })
+}
+
+/// A file whose values are known, if only because there is none.
+fn known(file: &Opened) -> Option<Option<&Source>> {
+    file.as_ref().ok().map(Option::as_ref)
+}
+
+fn nobody(file: PathBuf) -> Problem {
+    let detail = "is missing, so nobody could approve anything; write it, with `people` and their roles, or let every level approve itself";
+    Problem { file, line: None, key: String::new(), detail: detail.to_owned() }
 }

@@ -3,6 +3,8 @@
 //! A condition sees `operation environment resource resource_type estimated_cost security_findings metadata requested_by
 //! now`; what a task leaves out is empty. It answers yes or no; anything else, an error among them, counts as yes.
 
+mod parse;
+
 use cel::{Context, ExecutionError, Program, Value};
 use chrono::{DateTime, Utc};
 use regex::Regex;
@@ -31,6 +33,10 @@ impl fmt::Debug for Expression {
 pub enum InvalidExpression {
     #[error("is not sound CEL: {0}")]
     Syntax(String),
+    #[error("is longer than {0} characters; write several triggers instead")]
+    TooLong(usize),
+    #[error("is nested too deep; write several triggers instead")]
+    TooDeep,
     #[error("uses `{name}`, which is not one of: {known}", name = .0, known = VARIABLES.join(" "))]
     UnknownVariable(String),
     #[error("calls `{0}`, which is no function of CEL")]
@@ -59,9 +65,7 @@ impl Expression {
     /// # Errors
     /// Text that does not parse, names that do not exist, and an answer that is not true or false.
     pub fn compile(source: &str) -> Result<Self, InvalidExpression> {
-        let program = Program::compile(source)
-            .map_err(|errors| InvalidExpression::Syntax(errors.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
-        let expression = Self { source: source.to_owned(), program: Arc::new(program) };
+        let expression = Self { source: source.to_owned(), program: Arc::new(parse::program(source)?) };
         expression.check_names()?;
         expression.check_answer()?;
         Ok(expression)
@@ -78,7 +82,8 @@ impl Expression {
         };
         let mut functions: Vec<_> = references.functions().into_iter().filter(|name| is_identifier(name)).collect();
         functions.sort_unstable();
-        if let Some(name) = functions.into_iter().find(|name| undeclared(format!("{name}()"))) {
+        // Some functions exist only as methods (`now.getDayOfWeek()`), so a name is unknown where it is neither.
+        if let Some(name) = functions.into_iter().find(|name| undeclared(format!("{name}()")) && undeclared(format!("''.{name}()"))) {
             return Err(InvalidExpression::UnknownFunction(name.to_owned()));
         }
         let bound = bound_by_macros(&self.source);

@@ -1,0 +1,286 @@
+//! `hitl/approval-policies.yaml`: the people, the agents, and under what terms they decide.
+
+use crate::config::names;
+use crate::config::risk_rules::{self, AskedRole};
+use crate::config::value::At;
+use crate::domain::duration;
+use crate::domain::level::Level;
+use crate::domain::policy::{Agent, Person};
+use crate::domain::text::shown;
+use crate::domain::workflow::SYSTEM;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const KEYS: [&str; 6] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every"];
+const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
+const POLICY_KEYS: [&str; 5] = ["required", "distinct_roles", "expire_after", "on_expiry", "require_digest"];
+
+/// How often people are reminded where nothing is said.
+const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// The file as it was written.
+#[derive(Debug)]
+pub struct ApprovalPolicies<'s> {
+    /// Where people are, or should be, named; `None` without a file.
+    pub at: Option<At<'s>>,
+    pub people: BTreeMap<String, Person>,
+    /// Whether all of them could be read. Where not, no role is said to be nobody's: a broken entry may well hold it.
+    pub people_are_known: bool,
+    pub agents: BTreeMap<String, Agent>,
+    pub policies: BTreeMap<Level, LevelTerms<'s>>,
+    pub separation_of_duties: bool,
+    pub escalation: BTreeMap<Level, Chain<'s>>,
+    pub remind_every: Duration,
+}
+
+/// What `policies` says of one level.
+#[derive(Debug)]
+pub struct LevelTerms<'s> {
+    pub entry: At<'s>,
+    /// The number of approvals, or the whole entry where it gives none.
+    pub at: At<'s>,
+    /// When a request expires, or the whole entry where it never does.
+    pub expiry: At<'s>,
+    pub terms: Terms,
+}
+
+/// The terms of one level as they are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    pub required: u32,
+    pub distinct_roles: bool,
+    pub expire_after: Option<Duration>,
+    pub on_expiry: OnExpiry,
+    pub require_digest: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { required: 1, distinct_roles: false, expire_after: None, on_expiry: OnExpiry::Hold, require_digest: false }
+    }
+}
+
+/// What becomes of a request that nobody decided in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExpiry {
+    Reject,
+    /// It stays, and never expires.
+    Hold,
+}
+
+/// What `escalation` says of one level.
+#[derive(Debug)]
+pub struct Chain<'s> {
+    pub at: At<'s>,
+    pub steps: Vec<Step<'s>>,
+}
+
+/// One step of a chain.
+#[derive(Debug)]
+pub struct Step<'s> {
+    pub at: At<'s>,
+    pub after: Duration,
+    pub to: Vec<AskedRole<'s>>,
+}
+
+impl Default for ApprovalPolicies<'_> {
+    fn default() -> Self {
+        Self {
+            at: None,
+            people: BTreeMap::new(),
+            people_are_known: true,
+            agents: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            separation_of_duties: true,
+            escalation: BTreeMap::new(),
+            remind_every: REMIND_EVERY,
+        }
+    }
+}
+
+/// Reads the file.
+pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
+    let fields = file.fields(&KEYS);
+    let section = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
+    let (people, people_are_known) = section("people").map_or_else(|| (BTreeMap::new(), true), |at| people(&at));
+    let agents = section("agents").map(|at| agents(&at, &people)).unwrap_or_default();
+    let default = ApprovalPolicies::default();
+    ApprovalPolicies {
+        at: section("people").or_else(|| Some(file.clone())),
+        people,
+        people_are_known,
+        agents,
+        policies: section("policies").map(|at| by_level(&at, level_terms)).unwrap_or_default(),
+        separation_of_duties: section("separation_of_duties").and_then(|at| at.boolean()).unwrap_or(default.separation_of_duties),
+        escalation: section("escalation").map(|at| by_level(&at, chain)).unwrap_or_default(),
+        remind_every: section("remind_every").and_then(|at| at.duration()).unwrap_or(default.remind_every),
+    }
+}
+
+fn by_level<'s, T>(at: &At<'s>, read: impl Fn(&At<'s>) -> Option<T>) -> BTreeMap<Level, T> {
+    let Some(fields) = at.fields(&Level::ALL.map(Level::as_str)) else { return BTreeMap::new() };
+    Level::ALL.into_iter().filter_map(|level| Some((level, read(&fields.get(level.as_str())?)?))).collect()
+}
+
+/// The people, and whether all of them could be read.
+fn people(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
+    let entries = at.entries("people: a name and { roles: [...] }");
+    let (mut people, mut known) = (BTreeMap::new(), entries.is_some());
+    for (name, at) in entries.unwrap_or_default() {
+        sound_name(name, &at, people.keys());
+        let person = person(&at);
+        known &= person.is_some();
+        people.insert(name.to_owned(), person.unwrap_or_default());
+    }
+    (people, known)
+}
+
+/// One person; `None` where the roles cannot be read.
+fn person(at: &At<'_>) -> Option<Person> {
+    let fields = at.fields(&PERSON_KEYS)?;
+    let text = |key: &str| fields.get(key).and_then(|at| contact(&at));
+    let (email, slack, linear) = (text("email"), text("slack"), text("linear"));
+    let roles = fields.get("roles").map_or(Some(Vec::new()), |at| at.items("roles"))?;
+    let roles: Vec<_> = roles.iter().map(|at| at.parsed(names::role)).collect();
+    let roles: BTreeSet<_> = roles.into_iter().collect::<Option<_>>()?;
+    Some(Person { roles, email, slack, linear })
+}
+
+/// How a person is reached: some text in one line.
+fn contact(at: &At<'_>) -> Option<String> {
+    let text = at.text()?;
+    if text.is_empty() || text.chars().any(|character| character.is_whitespace() || character.is_control()) {
+        at.problem("is no address: write it without spaces, or leave the key out");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn agents(at: &At<'_>, people: &BTreeMap<String, Person>) -> BTreeMap<String, Agent> {
+    let mut agents = BTreeMap::new();
+    for (name, at) in at.entries("agents: a name and { on_behalf_of: a person }").unwrap_or_default() {
+        sound_name(name, &at, people.keys().chain(agents.keys()));
+        let on_behalf_of = at.fields(&["on_behalf_of"]).and_then(|fields| fields.get("on_behalf_of")).and_then(|at| {
+            let known = || people.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let unknown = |text: &str| format!("`{}` is none of the people, who are: {}", shown(text), known());
+            at.parsed(|text| people.contains_key(text).then(|| text.to_owned()).ok_or_else(|| unknown(text)))
+        });
+        agents.insert(name.to_owned(), Agent { on_behalf_of });
+    }
+    agents
+}
+
+/// Notes a name that is no name, or that stands for somebody else already.
+fn sound_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n String>) {
+    if let Err(error) = names::principal(name) {
+        at.problem(error);
+    } else if name.eq_ignore_ascii_case(SYSTEM) {
+        at.problem("is the name under which parkbrake itself acts; choose another");
+    } else if let Some(other) = taken.find(|taken| taken.eq_ignore_ascii_case(name)) {
+        at.problem(format!("`{other}` stands for somebody else already; a name, whatever its case, is one person or one agent"));
+    }
+}
+
+fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
+    let fields = at.fields(&POLICY_KEYS)?;
+    let expiry = fields.get("expire_after");
+    let on_expiry = fields.get("on_expiry").and_then(|at| {
+        let read = at.parsed(|text| match text {
+            "reject" => Ok(OnExpiry::Reject),
+            "hold" => Ok(OnExpiry::Hold),
+            _ => Err(format!("is `{}`, but has to be reject (it is over) or hold (it stays, and never expires)", shown(text))),
+        });
+        if read == Some(OnExpiry::Reject) && expiry.is_none() {
+            at.problem("has no effect without expire_after: say when a request expires, or leave this out");
+        }
+        read
+    });
+    let boolean = |name: &str| fields.get(name).and_then(|at| at.boolean()).unwrap_or(false);
+    let required = fields.get("required");
+    let terms = Terms {
+        required: required.as_ref().and_then(At::count).unwrap_or(1),
+        distinct_roles: boolean("distinct_roles"),
+        on_expiry: on_expiry.unwrap_or(if expiry.is_some() { OnExpiry::Reject } else { OnExpiry::Hold }),
+        expire_after: expiry.as_ref().and_then(At::duration),
+        require_digest: boolean("require_digest"),
+    };
+    let or_entry = |part: Option<At<'s>>| part.unwrap_or_else(|| at.clone());
+    Some(LevelTerms { entry: at.clone(), at: or_entry(required), expiry: or_entry(expiry), terms })
+}
+
+fn chain<'s>(at: &At<'s>) -> Option<Chain<'s>> {
+    let mut steps: Vec<Step<'s>> = Vec::new();
+    for entry in at.items("steps, such as { after: 30m, to: [cto] }")? {
+        let Some(fields) = entry.fields(&["after", "to"]) else { continue };
+        let after = fields.required("after", "write how long after the request these roles are asked, such as 30m");
+        let to = fields.required("to", "name the roles that are asked then").map(|at| risk_rules::roles(&at)).unwrap_or_default();
+        let Some((after, at)) = after.and_then(|at| Some((at.duration()?, at))) else { continue };
+        if let Some(before) = steps.last().filter(|before| before.after >= after) {
+            let before = duration::show(before.after);
+            at.problem(format!("is not later than the step before it ({before}); each is counted from the request, so steps have to rise"));
+        }
+        steps.push(Step { at, after, to });
+    }
+    if at.is_empty() {
+        at.problem("has no step; name one, or leave the level out to have escalate_after instead");
+    }
+    Some(Chain { at: at.clone(), steps })
+}
+
+impl Terms {
+    /// When a request really expires.
+    pub fn expires_after(&self) -> Option<Duration> {
+        self.expire_after.filter(|_| self.on_expiry == OnExpiry::Reject)
+    }
+}
+
+impl ApprovalPolicies<'_> {
+    /// The terms of a level.
+    pub fn terms(&self, level: Level) -> Terms {
+        self.policies.get(&level).map(|written| written.terms).unwrap_or_default()
+    }
+
+    /// The values of the file as a document, with the defaults filled in.
+    pub fn document(&self) -> Value {
+        let people: Map<_, _> = self.people.iter().map(|(name, person)| (name.clone(), person_document(person))).collect();
+        let agents: Map<_, _> =
+            self.agents.iter().map(|(name, agent)| (name.clone(), json!({ "on_behalf_of": agent.on_behalf_of }))).collect();
+        let policies: Map<_, _> = Level::ALL.into_iter().map(|level| (level.to_string(), self.terms(level).document())).collect();
+        let escalation: Map<_, _> = self.escalation.iter().map(|(level, chain)| (level.to_string(), chain.document())).collect();
+        json!({
+            "people": people,
+            "agents": agents,
+            "policies": policies,
+            "separation_of_duties": self.separation_of_duties,
+            "escalation": escalation,
+            "remind_every": duration::show(self.remind_every).to_string(),
+        })
+    }
+}
+
+fn person_document(person: &Person) -> Value {
+    json!({ "roles": person.roles, "email": person.email, "slack": person.slack, "linear": person.linear })
+}
+
+impl Terms {
+    fn document(&self) -> Value {
+        json!({
+            "required": self.required,
+            "distinct_roles": self.distinct_roles,
+            "expire_after": self.expire_after.map(|after| duration::show(after).to_string()),
+            "on_expiry": match self.on_expiry { OnExpiry::Reject => "reject", OnExpiry::Hold => "hold" },
+            "require_digest": self.require_digest,
+        })
+    }
+}
+
+impl Chain<'_> {
+    fn document(&self) -> Value {
+        let step = |step: &Step<'_>| {
+            let to: Vec<_> = step.to.iter().map(|asked| &asked.role).collect();
+            json!({ "after": duration::show(step.after).to_string(), "to": to })
+        };
+        self.steps.iter().map(step).collect()
+    }
+}

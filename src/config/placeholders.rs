@@ -1,0 +1,88 @@
+//! The placeholders of a runbook, `{{ name }}`, held against the arguments that it declares.
+
+use crate::config::names;
+use crate::config::value::At;
+use crate::config::words::Words;
+use crate::domain::runbook::{Pattern, Template};
+use crate::domain::text::shown;
+use std::collections::BTreeSet;
+
+/// The placeholders of one runbook, and where each stands.
+#[derive(Debug, Default)]
+pub struct Placeholders<'s> {
+    named: Vec<(String, At<'s>)>,
+    args: BTreeSet<String>,
+}
+
+impl<'s> Placeholders<'s> {
+    fn template(&mut self, at: &At<'s>) -> Option<(&'s str, Template)> {
+        let (text, template) = (at.text()?, at.parsed(Template::parse)?);
+        self.named.extend(template.arguments().map(|name| (name.to_owned(), at.clone())));
+        Some((text, template))
+    }
+
+    /// What parkbrake knows of the task: a word of a list, or what an argument says.
+    pub fn fact(&mut self, at: &At<'s>, words: Option<&Words<'_>>) -> Option<(&'s str, Template)> {
+        let (text, template) = self.template(at)?;
+        match (template.literal(), words) {
+            (Some(_), Some(words)) => drop(words.resolve(at)),
+            (Some(literal), None) if literal.trim().is_empty() => {
+                at.problem("says nothing; write a name or a placeholder, or leave the key out")
+            }
+            _ => {}
+        }
+        Some((text, template))
+    }
+
+    /// The argument vector, whose first part no argument may choose.
+    pub fn command(&mut self, at: &At<'s>) -> Vec<(&'s str, Template)> {
+        let parts = at.items("a program and its arguments").unwrap_or_default();
+        if at.is_empty() {
+            at.problem("is empty; write the program and its arguments, such as [support/runbooks/deploy.sh, \"{{ service }}\"]");
+        }
+        let command: Vec<_> = parts.iter().filter_map(|part| self.template(part)).collect();
+        if let (Some(program), Some((_, template))) = (parts.first(), command.first()) {
+            match template.literal() {
+                None => program.problem("lets the requester choose the program that runs; write it out"),
+                Some(literal) if literal.trim().is_empty() => program.problem("names no program; write its path"),
+                Some(_) => {}
+            }
+        }
+        for (part, (text, _)) in parts.iter().zip(&command).filter(|(_, (text, _))| text.contains('\0')) {
+            part.problem(format!("{text:?} holds a zero byte, which no argument can"));
+        }
+        command
+    }
+
+    /// The arguments with their patterns. To be read after all that could name them.
+    pub fn args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Pattern)> {
+        let mut args = Vec::new();
+        for (name, at) in at.entries("arguments: a name and { pattern: ... }").unwrap_or_default() {
+            self.args.insert(name.to_owned());
+            if let Err(error) = names::argument(name) {
+                at.problem(error);
+            } else if !self.named.iter().any(|(named, _)| named == name) {
+                at.problem("is an argument that nobody uses; name it in a placeholder, or leave it out");
+            }
+            let pattern = at.fields(&["pattern"]).and_then(|fields| {
+                let at = fields.required("pattern", "write the regular expression that the whole value has to match")?;
+                let unsound = |error: String| format!("is no sound regular expression: {}", last_line(&error));
+                Some((at.text()?, at.parsed(|text| Pattern::new(text).map_err(unsound))?))
+            });
+            args.extend(pattern.map(|(text, pattern)| (name, text, pattern)));
+        }
+        args
+    }
+
+    /// Notes every placeholder that names no argument.
+    pub fn refuse_unknown(&self) {
+        for (name, at) in self.named.iter().filter(|(name, _)| !self.args.contains(name)) {
+            at.problem(format!("names `{}`, which is no argument of this runbook; add it under `args` with a pattern", shown(name)));
+        }
+    }
+}
+
+/// The sentence of an error that draws the pattern first.
+fn last_line(error: &str) -> &str {
+    error.lines().last().map_or(error, |line| line.trim_start_matches("error: "))
+}

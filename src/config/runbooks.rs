@@ -1,0 +1,153 @@
+//! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that a later version will call.
+
+use crate::config::names;
+use crate::config::placeholders::Placeholders;
+use crate::config::risk_rules::RiskRules;
+use crate::config::value::{At, Fields};
+use crate::config::webhooks;
+use crate::domain::duration;
+use crate::domain::runbook::{Pattern, Runbook, Template};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+const RUNBOOK_KEYS: [&str; 10] =
+    ["operation", "environment", "resource", "resource_type", "command", "args", "timeout", "idempotent", "env", "working_dir"];
+
+/// How long a command may run where nothing is said.
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Variables that parkbrake sets itself begin with this.
+const OWN_VARIABLES: &str = "PARKBRAKE_";
+
+/// The file: what can be run, and everything in it as a document.
+#[derive(Debug, Default)]
+pub struct Runbooks {
+    runbooks: BTreeMap<String, Runbook>,
+    documents: Map<String, Value>,
+    webhooks: Map<String, Value>,
+}
+
+/// Reads the file.
+pub fn read(file: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> Runbooks {
+    let mut found = Runbooks::default();
+    let Some(fields) = file.fields(&["runbooks", "webhooks"]) else { return found };
+    let section = |name: &str| fields.get(name).and_then(|at| at.entries(&format!("{name} by their names"))).unwrap_or_default();
+    for (name, at) in section("runbooks") {
+        if let Some((runbook, document)) = sound_name(name, &at).and_then(|()| read_runbook(name, &at, rules, base)) {
+            found.runbooks.insert(name.to_owned(), runbook);
+            found.documents.insert(name.to_owned(), document);
+        }
+    }
+    for (name, at) in section("webhooks") {
+        if let Some(document) = sound_name(name, &at).and_then(|()| webhooks::read(&at)) {
+            found.webhooks.insert(name.to_owned(), document);
+        }
+    }
+    found
+}
+
+fn sound_name(name: &str, at: &At<'_>) -> Option<()> {
+    names::action(name).map(drop).map_err(|error| at.problem(error)).ok()
+}
+
+fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> Option<(Runbook, Value)> {
+    let fields = at.fields(&RUNBOOK_KEYS)?;
+    let mut placeholders = Placeholders::default();
+    let operation = fields.required("operation", "say what it really does, such as deploy");
+    let operation = operation.and_then(|at| placeholders.fact(&at, Some(&rules.operations)));
+    let environment = fields.get("environment").and_then(|at| placeholders.fact(&at, Some(&rules.environments)));
+    let resource = fields.get("resource").and_then(|at| placeholders.fact(&at, None));
+    let resource_type = fields.get("resource_type").and_then(|at| placeholders.fact(&at, Some(&rules.resource_types)));
+    let command = fields.required("command", "write the program and its arguments as a list");
+    let command: Vec<(&str, Template)> = command.map(|at| placeholders.command(&at)).unwrap_or_default();
+    let args: Vec<(&str, &str, Pattern)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
+    placeholders.refuse_unknown();
+    let timeout = duration_or(&fields, "timeout", TIMEOUT);
+    let idempotent = fields.get("idempotent").and_then(|at| at.boolean()).unwrap_or(false);
+    let env = fields.get("env").map(|at| variables(&at)).unwrap_or_default();
+    let working_dir = fields.get("working_dir").and_then(|at| directory(&at)).unwrap_or(".");
+    let fact = |fact: &Option<(&str, Template)>| fact.as_ref().map(|(text, _)| Value::from(*text)).unwrap_or_default();
+    let document = json!({
+        "operation": fact(&operation),
+        "environment": fact(&environment),
+        "resource": fact(&resource),
+        "resource_type": fact(&resource_type),
+        "command": command.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
+        "args": args.iter().map(|(name, pattern, _)| ((*name).to_owned(), json!({ "pattern": pattern }))).collect::<Map<_, _>>(),
+        "timeout": duration::show(timeout).to_string(),
+        "idempotent": idempotent,
+        "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
+        "working_dir": working_dir,
+    });
+    let template = |fact: Option<(&str, Template)>| fact.map(|(_, template)| template);
+    let runbook = Runbook {
+        name: name.to_owned(),
+        operation: template(operation)?,
+        environment: template(environment),
+        resource: template(resource),
+        resource_type: template(resource_type),
+        command: command.into_iter().map(|(_, template)| template).collect(),
+        args: args.into_iter().map(|(name, _, pattern)| (name.to_owned(), pattern)).collect(),
+        timeout,
+        idempotent,
+        env,
+        // Without `.` at its end, so that an approver reads the folder itself.
+        working_dir: base.join(working_dir).components().collect(),
+    };
+    Some((runbook, document))
+}
+
+/// The duration under a key, or what holds where nothing is said.
+pub fn duration_or(fields: &Fields<'_>, name: &str, default: Duration) -> Duration {
+    fields.get(name).and_then(|at| at.duration()).unwrap_or(default)
+}
+
+fn directory<'s>(at: &At<'s>) -> Option<&'s str> {
+    let text = at.text()?;
+    if text.trim().is_empty() || text.contains('\0') {
+        at.problem("is no folder; write a path, which is relative to where parkbrake was started, or leave the key out");
+        return None;
+    }
+    Some(text)
+}
+
+/// Reads `NAME: { from_env: SOURCE }`.
+fn variables(at: &At<'_>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    for (name, at) in at.entries("variables: a name and { from_env: NAME }").unwrap_or_default() {
+        match names::variable(name) {
+            Err(error) => at.problem(error),
+            Ok(name) if name.starts_with(OWN_VARIABLES) => {
+                at.problem("is a name that parkbrake gives to variables of its own; choose another")
+            }
+            Ok(name) => drop(from_env(&at).map(|source| variables.insert(name, source))),
+        }
+    }
+    variables
+}
+
+/// Reads `{ from_env: NAME }`.
+pub fn from_env(at: &At<'_>) -> Option<String> {
+    let source = at.fields(&["from_env"])?.required("from_env", "name the variable of the server's environment that it is read from");
+    source?.parsed(names::variable)
+}
+
+impl Runbooks {
+    /// The values of the file as a document, with the defaults filled in.
+    pub fn document(&self) -> Value {
+        json!({ "runbooks": self.documents, "webhooks": self.webhooks })
+    }
+
+    /// What an operator should know, though nothing is wrong.
+    pub fn notes(&self) -> Option<String> {
+        let names: Vec<_> = self.webhooks.keys().map(String::as_str).collect();
+        (!names.is_empty())
+            .then(|| format!("webhooks are not called by this version; tasks that name one are refused: {}", names.join(", ")))
+    }
+
+    /// The runbooks by their names.
+    pub fn into_domain(self) -> BTreeMap<String, Runbook> {
+        self.runbooks
+    }
+}

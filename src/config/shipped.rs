@@ -1,0 +1,43 @@
+//! The configuration that comes with parkbrake, compiled in, so that every default stands in one place: in these files.
+
+use crate::config::source::Source;
+use std::path::Path;
+
+/// The path of each file below the configuration's folder.
+pub const RISK_RULES: &str = "hitl/risk-assessment-rules.yaml";
+pub const INTERRUPT_TRIGGERS: &str = "hitl/interrupt-triggers.yaml";
+pub const APPROVAL_POLICIES: &str = "hitl/approval-policies.yaml";
+pub const RUNBOOKS: &str = "runbooks.yaml";
+pub const NOTIFICATIONS: &str = "notifications.yaml";
+
+const RISK_RULES_TEXT: &str = include_str!("../../config/hitl/risk-assessment-rules.yaml");
+const INTERRUPT_TRIGGERS_TEXT: &str = include_str!("../../config/hitl/interrupt-triggers.yaml");
+
+/// The shipped files: path below the configuration's folder, and contents.
+pub fn shipped() -> &'static [(&'static str, &'static str)] {
+    &[
+        (RISK_RULES, RISK_RULES_TEXT),
+        (INTERRUPT_TRIGGERS, INTERRUPT_TRIGGERS_TEXT),
+        (APPROVAL_POLICIES, include_str!("../../config/hitl/approval-policies.yaml")),
+        (RUNBOOKS, include_str!("../../config/runbooks.yaml")),
+    ]
+}
+
+/// The files whose values hold where the operator's say nothing.
+pub struct Shipped {
+    pub risk_rules: Source,
+    pub interrupt_triggers: Source,
+}
+
+impl Shipped {
+    /// Reads them.
+    ///
+    /// # Panics
+    /// Never with the files that are compiled in; a test reads them.
+    pub fn read() -> Self {
+        let source = |name: &str, text: &str| {
+            Source::of(Path::new(&format!("(shipped) {name}")), text.to_owned()).expect("the files that are compiled in are sound")
+        };
+        Self { risk_rules: source(RISK_RULES, RISK_RULES_TEXT), interrupt_triggers: source(INTERRUPT_TRIGGERS, INTERRUPT_TRIGGERS_TEXT) }
+    }
+}

@@ -1,0 +1,104 @@
+//! One file as it was read: its values, and what is found to be wrong with them.
+//!
+//! Problems are gathered here instead of being returned one by one, so that an operator sees all of them at once.
+
+use crate::config::document::{self, Fault, MOST_BYTES, Node, Place, Value};
+use crate::config::problem::Problem;
+use crate::config::value::At;
+use crate::domain::text::shown;
+use std::cell::RefCell;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+/// The most problems of one file that are told; each line is looked up by another pass over the text.
+const MOST_PROBLEMS: usize = 50;
+
+/// A file, its values and its problems.
+#[derive(Debug)]
+pub struct Source {
+    file: PathBuf,
+    text: String,
+    root: Node,
+    found: RefCell<Vec<Found>>,
+}
+
+/// A problem whose line has not been looked up.
+#[derive(Debug)]
+struct Found {
+    place: Place,
+    key: String,
+    detail: String,
+}
+
+impl Source {
+    /// Reads a file; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not sound YAML.
+    pub fn read(file: &Path) -> Result<Option<Self>, Problem> {
+        let problem = |line, detail| Problem { file: file.to_owned(), line, key: String::new(), detail };
+        let mut bytes = Vec::new();
+        // One byte more than is allowed, so that a file without an end is refused and not read.
+        let read = std::fs::File::open(file).and_then(|open| open.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes));
+        match read {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(problem(None, format!("cannot be read: {error}"))),
+            Ok(_) => {}
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            problem(Some(line), "is not UTF-8 text; save it in that encoding".to_owned())
+        })?;
+        Self::of(file, text).map(Some).map_err(|fault| problem(fault.line, fault.detail))
+    }
+
+    /// A file with this text.
+    ///
+    /// # Errors
+    /// Text that is not sound YAML, or that holds nothing.
+    pub fn of(file: &Path, text: String) -> Result<Self, Fault> {
+        let root = document::parse(&text)?;
+        if matches!(root.value, Value::Nothing) {
+            let detail = "holds nothing, which looks like a write that broke off; remove the file to have its defaults, or write {}";
+            return Err(Fault { line: None, detail: detail.to_owned() });
+        }
+        let source = Self { file: file.to_owned(), text, root, found: RefCell::default() };
+        source.root().refuse_duplicate_keys();
+        Ok(source)
+    }
+
+    /// The value of the whole file.
+    pub fn root(&self) -> At<'_> {
+        At::new(self, String::new(), self.root.place, &self.root)
+    }
+
+    /// The file's name as it was given.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The line of a place.
+    pub fn line(&self, place: Place) -> Option<usize> {
+        document::line_of(&self.text, place)
+    }
+
+    /// Notes that something is wrong.
+    pub fn note(&self, place: Place, key: &str, detail: String) {
+        self.found.borrow_mut().push(Found { place, key: key.to_owned(), detail });
+    }
+
+    /// What is wrong, in the order of the lines.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let found = self.found.take();
+        let (count, mut problems) = (found.len(), Vec::new());
+        for Found { place, key, detail } in found.into_iter().take(MOST_PROBLEMS) {
+            problems.push(Problem { file: self.file.clone(), line: document::line_of(&self.text, place), key: shown(&key), detail });
+        }
+        problems.sort_by_key(|problem| problem.line);
+        if count > MOST_PROBLEMS {
+            let detail = format!("has {} more problems, which are told once these are gone", count - MOST_PROBLEMS);
+            problems.push(Problem { file: self.file, line: None, key: String::new(), detail });
+        }
+        problems
+    }
+}

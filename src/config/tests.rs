@@ -1,0 +1,56 @@
+//! Configurations as an operator would write them, sound and unsound.
+
+mod sound;
+mod unsound;
+mod unsound_people;
+mod unsound_runbooks;
+mod version;
+
+use super::{Configuration, load};
+use std::path::{Path, PathBuf};
+
+const RULES: &str = "hitl/risk-assessment-rules.yaml";
+const TRIGGERS: &str = "hitl/interrupt-triggers.yaml";
+const APPROVALS: &str = "hitl/approval-policies.yaml";
+const RUNBOOKS: &str = "runbooks.yaml";
+const NOTIFICATIONS: &str = "notifications.yaml";
+
+/// People that satisfy the shipped levels, in one line.
+const PEOPLE: &str = "people: { alice: { roles: [team_lead] }, tom: { roles: [tech_lead] }, cora: { roles: [cto, admin] } }\n";
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("hitl")).unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+/// The problems of these files, as an operator reads them, without the folder.
+fn loaded(files: &[(&str, &str)]) -> Result<Configuration, Vec<String>> {
+    let dir = folder(files);
+    let folder = format!("{}/", dir.path().display());
+    let shown = |problems: Vec<super::Problem>| problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect();
+    load(dir.path(), Path::new("/srv/base")).map_err(shown)
+}
+
+/// A sound configuration; the problems are shown where it is not.
+#[track_caller]
+fn sound(files: &[(&str, &str)]) -> Configuration {
+    loaded(files).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
+}
+
+/// The problems of an unsound configuration.
+#[track_caller]
+fn unsound(files: &[(&str, &str)]) -> Vec<String> {
+    match loaded(files) {
+        Ok(_) => panic!("the configuration is sound"),
+        Err(problems) => problems,
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

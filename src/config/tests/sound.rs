@@ -1,0 +1,227 @@
+//! What loads, and as what.
+
+use super::*;
+use crate::config::shipped;
+use crate::domain::level::Level;
+use crate::domain::policy::PrincipalKind;
+use serde_json::json;
+use std::time::Duration;
+
+/// The rules of the mission: nothing but levels and triggers.
+const MISSION: &str = r#"risk_levels:
+  low:
+    auto_approve: true
+    notify: false
+  medium:
+    auto_approve: false
+    notify: true
+    approvers: ["team_lead"]
+  high:
+    auto_approve: false
+    notify: true
+    approvers: ["team_lead", "tech_lead"]
+    escalate_after: "30m"
+  critical:
+    auto_approve: false
+    notify: true
+    approvers: ["tech_lead", "cto"]
+    escalate_after: "15m"
+    require_justification: true
+
+triggers:
+  delete_production: "critical"
+  deploy_production: "high"
+  modify_infrastructure: "high"
+  security_finding_critical: "critical"
+  security_finding_high: "high"
+  cost_above_threshold: "medium"
+  data_export: "high"
+"#;
+
+/// The examples of the contract, word for word.
+const CONTRACT: [(&str, &str); 4] = [
+    (
+        RULES,
+        r#"risk_levels:
+  low:      { auto_approve: true,  notify: false }
+  medium:   { auto_approve: false, notify: true, approvers: [team_lead] }
+  high:     { auto_approve: false, notify: true, approvers: [team_lead, tech_lead], escalate_after: 30m }
+  critical: { auto_approve: false, notify: true, approvers: [tech_lead, cto], escalate_after: 15m, require_justification: true }
+operations:                                     # name: other spellings of it
+  { read: [get, list], plan: [], test: [], build: [], deploy: [release, rollout], modify: [update, change, patch],
+    delete: [destroy, remove, drop], restart: [], scale: [], data_export: [export] }
+resource_types: { code: [], service: [], database: [db], infrastructure: [infra] }
+environments: { production: [prod, prd, live], staging: [stage], development: [dev] }   # the most dangerous first
+resources:                                      # what things really are, whatever the requester says
+  - { match: "db-prod-*", environment: production, resource_type: database }
+unrecognized: critical                          # a word that is on none of these lists
+"#,
+    ),
+    (
+        TRIGGERS,
+        r#"triggers:
+  delete_production: "critical"                 # a name that parkbrake knows: its condition is built in
+  deploy_production: "high"
+  modify_infrastructure: "high"
+  security_finding_critical: "critical"
+  security_finding_high: "high"
+  cost_above_threshold: "medium"                # estimated_cost > 100
+  cost_far_above_threshold: "high"              # estimated_cost > 1000
+  data_export: "high"
+  friday_freeze: { when: 'operation == "deploy" && now.getDayOfWeek() == 5', level: high }   # your own, in CEL
+"#,
+    ),
+    (
+        APPROVALS,
+        r#"people:
+  alice: { roles: [team_lead], email: alice@example.com, slack: U01, linear: … }
+  tom:   { roles: [tech_lead] }
+  cora:  { roles: [cto, admin] }
+agents:
+  deploy-bot: { on_behalf_of: tom }             # tom may not approve what deploy-bot asks for
+policies:                                       # per level; what is left out takes the default
+  critical: { required: 2, distinct_roles: true, expire_after: 24h, on_expiry: reject }
+separation_of_duties: true                      # default
+escalation:                                     # who is asked next, beyond the level's own approvers
+  high:     [ { after: 30m, to: [cto] } ]
+  critical: [ { after: 15m, to: [cto] }, { after: 1h, to: [admin] } ]
+remind_every: 30m
+"#,
+    ),
+    (
+        RUNBOOKS,
+        r#"runbooks:
+  deploy-service:
+    operation: deploy                             # required: what it really does
+    resource: "{{ service }}"                     # or name an argument
+    command: [support/runbooks/deploy.sh, "{{ service }}", "{{ version }}"]      # an argv, never a shell
+    args: { service: { pattern: "[a-z][a-z0-9-]{0,62}" }, version: { pattern: "[0-9A-Za-z.+-]{1,64}" } }
+    timeout: 10m
+    idempotent: false                             # true: may be run again with the same key after a crash
+    env: { DEPLOY_TOKEN: { from_env: DEPLOY_TOKEN } }
+    working_dir: .
+webhooks:
+  ci-trigger: { url: "https://ci.example.com/run", secret: { from_env: CI_SECRET }, timeout: 30s, idempotent: true }
+"#,
+    ),
+];
+
+#[test]
+fn the_shipped_configuration_is_sound_and_needs_no_note() {
+    let loaded = load(&repository().join("config"), &repository()).unwrap();
+    assert_eq!(loaded.notes, Vec::<String>::new());
+    assert!(loaded.runbooks.contains_key("deploy-service") && loaded.runbooks["disk-usage"].idempotent);
+    assert_eq!(sound(shipped()).version, loaded.version, "what is compiled in is what lies in the folder");
+    let critical = &loaded.policy.level(Level::Critical).terms;
+    assert_eq!((critical.required, critical.distinct_roles, critical.require_justification), (2, true, true));
+    assert_eq!(critical.expire_after, Some(Duration::from_secs(86_400)));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_shipped_runbooks_can_be_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let no_args = json!({});
+    let deploy = json!({"service": "api", "version": "1.4.2"});
+    for (name, args) in [("deploy-service", &deploy), ("disk-usage", &no_args)] {
+        let configuration = load(&repository().join("config"), &repository()).unwrap();
+        let (invocation, _) = configuration.runbooks[name].resolve(args.as_object().unwrap()).unwrap();
+        let program = invocation.working_dir.join(&invocation.command[0]);
+        let mode = std::fs::metadata(&program).unwrap_or_else(|error| panic!("{}: {error}", program.display())).permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{} is executable", program.display());
+    }
+}
+
+#[test]
+fn the_rules_of_the_mission_load_as_they_are() {
+    let loaded = sound(&[(RULES, MISSION), (APPROVALS, PEOPLE)]);
+    let names: Vec<_> = loaded.rules.triggers.iter().map(|trigger| trigger.name.as_str()).collect();
+    assert_eq!(names.len(), 7, "the triggers of the file hold, and no other: {names:?}");
+    assert_eq!(loaded.rules.operations.resolve(" Destroy "), Some("delete"), "the shipped words hold");
+    assert_eq!(loaded.rules.resources.len(), 1);
+    assert_eq!(loaded.rules.unrecognized, Level::Critical);
+    let critical = loaded.policy.level(Level::Critical);
+    assert_eq!((critical.terms.required, critical.terms.expire_after), (1, None), "no policies are written, so the plain defaults hold");
+    let step = &critical.terms.escalation[0];
+    assert_eq!((step.after, step.to.as_slice()), (Duration::from_secs(900), ["admin".to_owned()].as_slice()));
+    let high = &loaded.policy.level(Level::High).terms;
+    assert_eq!(high.escalation[0].to, ["tech_lead", "cto"], "the approvers of the next higher level");
+    assert_eq!(loaded.policy.level(Level::High).remind_every, Duration::from_secs(1_800));
+}
+
+#[test]
+fn the_examples_of_the_contract_load_as_they_are() {
+    let loaded = sound(&CONTRACT);
+    assert!(loaded.rules.triggers.iter().any(|trigger| trigger.name == "friday_freeze"));
+    let bot = loaded.policy.principal("deploy-bot");
+    assert_eq!((bot.kind, bot.on_behalf_of.as_deref()), (PrincipalKind::Agent, Some("tom")));
+    assert_eq!(loaded.runbooks["deploy-service"].working_dir, Path::new("/srv/base"));
+    let critical: Vec<_> = loaded.policy.level(Level::Critical).terms.escalation.iter().map(|step| step.to.join(" ")).collect();
+    assert_eq!(critical, ["cto", "admin"], "a chain replaces escalate_after");
+    let notes = loaded.notes.join("\n");
+    for words in ["a critical task that tom or deploy-bot on their behalf submits", "webhooks are not called", "ci-trigger"] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+}
+
+#[test]
+fn a_folder_with_people_alone_has_the_shipped_rules() {
+    let loaded = sound(&[(APPROVALS, PEOPLE)]);
+    assert!(loaded.runbooks.is_empty());
+    assert_eq!(loaded.rules.triggers.len(), 8);
+    assert_eq!(loaded.policy.level(Level::Low).terms.approvers, Vec::<String>::new());
+}
+
+#[test]
+fn without_people_every_level_has_to_approve_itself() {
+    let all = "{ low: {auto_approve: true}, medium: {auto_approve: true}, high: {auto_approve: true}, critical: {auto_approve: true} }";
+    let loaded = sound(&[(RULES, &format!("risk_levels: {all}\n"))]);
+    assert_eq!(loaded.notes, ["every level approves itself, so nothing ever waits for a human"]);
+    let problems = unsound(&[]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("hitl/approval-policies.yaml: is missing, so nobody could approve"), "{problems:?}");
+}
+
+#[test]
+fn an_empty_registry_is_a_choice_and_an_absent_one_is_the_shipped_one() {
+    assert!(sound(&[(RULES, "resources: []\n"), (APPROVALS, PEOPLE)]).rules.resources.is_empty());
+    assert_eq!(sound(&[(RULES, "unrecognized: high\n"), (APPROVALS, PEOPLE)]).rules.resources.len(), 1);
+}
+
+#[test]
+fn hold_never_expires() {
+    let held = format!("{PEOPLE}policies: {{ high: {{ expire_after: 1h, on_expiry: hold, require_digest: true }} }}\n");
+    let terms = &sound(&[(APPROVALS, &held)]).policy.level(Level::High).terms.clone();
+    assert_eq!((terms.expire_after, terms.require_digest), (None, true));
+    let rejected =
+        format!("{PEOPLE}policies: {{ high: {{ expire_after: 1h }} }}\nescalation: {{ high: [ {{ after: 5m, to: [cto] }} ] }}\n");
+    assert_eq!(sound(&[(APPROVALS, &rejected)]).policy.level(Level::High).terms.expire_after, Some(Duration::from_secs(3_600)));
+}
+
+#[test]
+fn what_an_operator_should_know_is_noted() {
+    let people = "people:\n  ann: { roles: [team_lead, tech_lead, chef], email: one@example.com }\n  bob: { roles: [cto], email: ONE@example.com }\nseparation_of_duties: false\n";
+    let order = "environments: { development: [], production: [], staging: [] }\n";
+    let loaded = sound(&[(APPROVALS, people), (RULES, order), (NOTIFICATIONS, "channels: { ops: { type: slack } }\n")]);
+    let notes = loaded.notes.join("\n");
+    for words in [
+        "nobody has the role admin",
+        "separation_of_duties is off",
+        "the role chef is asked at no level",
+        "ann and bob have the same email address",
+        "`development` stands before `production`",
+        "this version sends no notices yet",
+    ] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+}
+
+#[test]
+fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
+    let text = "runbooks: { look: { operation: list, command: [bin/look, \"--of={{ what }}\"], args: { what: { pattern: a|b } }, working_dir: sub } }\n";
+    let loaded = sound(&[(APPROVALS, PEOPLE), (RUNBOOKS, text)]);
+    let look = &loaded.runbooks["look"];
+    assert_eq!((look.timeout, look.idempotent, look.working_dir.as_path()), (Duration::from_secs(600), false, Path::new("/srv/base/sub")));
+    let (invocation, facts) = look.resolve(json!({"what": "a"}).as_object().unwrap()).unwrap();
+    assert_eq!((invocation.command.join(" ").as_str(), facts.operation.as_str()), ("bin/look --of=a", "list"));
+}

@@ -1,0 +1,113 @@
+//! People, agents and terms that are refused.
+
+use super::unsound::{LEVELS, refuses};
+use super::*;
+
+#[test]
+fn people_and_agents_that_cannot_be() {
+    let with = |more: &str| format!("{PEOPLE}{more}");
+    refuses(
+        APPROVALS,
+        &[
+            ("people: {}\n", ":1: people: names no people", "nobody could approve"),
+            ("remind_every: 1h\n", ":1: names no people", "under `people`"),
+            (&with("persons: {}\n"), ":2: persons: is no key", "people"),
+            (&PEOPLE.replace("[tech_lead]", "tech_lead"), ":1: people.tom.roles: is the text `tech_lead`", "a list of roles"),
+            (&PEOPLE.replace("[tech_lead]", "[tech_lead, Chef]"), ":1: people.tom.roles[1]: `Chef` cannot be used", ""),
+            (&PEOPLE.replace("tom: { roles", "tom: { e-mail: x, roles"), ":1: people.tom.e-mail: is no key", "email"),
+            (&PEOPLE.replace("tom: { roles", "tom: { email: a b, roles"), ":1: people.tom.email: is no address", ""),
+            (&PEOPLE.replace("tom: { roles", "tom: { slack: 17, roles"), ":1: people.tom.slack: is the number 17", "in quotes"),
+            (&PEOPLE.replace("tom:", "Alice: { }, tom:"), ":1: people.Alice: `alice` stands for somebody else", "whatever its case"),
+            (&PEOPLE.replace("tom:", "Parkbrake: { }, tom:"), ":1: people.Parkbrake: is the name under which parkbrake itself acts", ""),
+            (&PEOPLE.replace("tom:", "\"a b\": { }, tom:"), ":1: people.a b: `a b` cannot be used", ""),
+            (&with("agents: { tom: {} }\n"), ":2: agents.tom: `tom` stands for somebody else", ""),
+            (
+                &with("agents:\n  bot:\n    on_behalf_of: toni\n"),
+                ":4: agents.bot.on_behalf_of: `toni` is none of the people",
+                "alice, cora, tom",
+            ),
+            (&with("agents: { bot: tom }\n"), ":2: agents.bot: is the text `tom`", "a mapping of on_behalf_of"),
+            (&with("remind_every: 0m\n"), ":2: remind_every: `0m` is not a duration", ""),
+            (&with("separation_of_duties: off\n"), ":2: separation_of_duties: is the text `off`", "YAML 1.2"),
+        ],
+    );
+}
+
+#[test]
+fn terms_that_have_no_effect_or_that_nobody_could_satisfy() {
+    let with = |more: &str| format!("{PEOPLE}{more}");
+    refuses(
+        APPROVALS,
+        &[
+            (
+                &with("policies: { low: { required: 1 } }\n"),
+                ":2: policies.low: has no effect, because low approves itself",
+                "auto_approve to false",
+            ),
+            (&with("escalation:\n  low:\n    - { after: 1h, to: [cto] }\n"), ":3: escalation.low: has no effect", ""),
+            (&with("policies: { high: { required: 0 } }\n"), ":2: policies.high.required: is the number 0", "from 1 on"),
+            (&with("policies: { high: { required: two } }\n"), ":2: policies.high.required: is the text `two`", "a whole number"),
+            (&with("policies: { high: { require: 2 } }\n"), ":2: policies.high.require: is no key", "required"),
+            (&with("policies: { high: { on_expiry: reject } }\n"), ":2: policies.high.on_expiry: has no effect without expire_after", ""),
+            (
+                &with("policies: { high: { expire_after: 2h, on_expiry: approve } }\n"),
+                ":2: policies.high.on_expiry: is `approve`",
+                "reject",
+            ),
+            (
+                &with("policies:\n  medium:\n    required: 3\n"),
+                ":4: policies.medium.required: can never be satisfied",
+                "could be 1 at most",
+            ),
+            (
+                &with("policies: { critical: { required: 4 } }\n"),
+                ":2: policies.critical.required: can never be satisfied",
+                "could be 2 at most",
+            ),
+            (
+                &with("policies: { high: { expire_after: 30m } }\n"),
+                ":2: policies.high.expire_after: is 30m, but only after 30m",
+                "escalation.high",
+            ),
+            (&with("escalation: { high: [] }\n"), ":2: escalation.high: has no step", ""),
+            (&with("escalation: { high: [ { after: 1h } ] }\n"), ":2: escalation.high[0].to: is missing", ""),
+            (&with("escalation: { high: [ { to: [cto] } ] }\n"), ":2: escalation.high[0].after: is missing", ""),
+            (&with("escalation: { high: [ { after: 1h, to: [] } ] }\n"), ":2: escalation.high[0].to: names no role", ""),
+            (
+                &with("escalation: { high: [ { after: 1h, to: [ceo] } ] }\n"),
+                ":2: escalation.high[0].to[0]: `ceo` is a role that nobody has",
+                "",
+            ),
+            (&with("escalation: { high: [ { in: 1h, after: 1h, to: [cto] } ] }\n"), ":2: escalation.high[0].in: is no key", "after, to"),
+            (
+                &with("escalation:\n  high:\n    - { after: 1h, to: [cto] }\n    - after: 60m\n      to: [admin]\n"),
+                ":5: escalation.high[1].after: is not later than the step before it (1h)",
+                "counted from the request",
+            ),
+            (
+                &with("policies: { high: { expire_after: 1h } }\nescalation:\n  high: [ { after: 1h, to: [cto] } ]\n"),
+                ":4: escalation.high[0].after: is never reached",
+                "expire after 1h",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn distinct_roles_need_people_who_can_share_them_out() {
+    let people = "people: { ann: { roles: [tech_lead, cto, team_lead] }, bob: { roles: [admin] } }\n";
+    let policies = "policies: { critical: { required: 2, distinct_roles: true } }\n";
+    let problems = unsound(&[(APPROVALS, &format!("{people}{policies}escalation: {{ critical: [ {{ after: 1h, to: [cto] }} ] }}\n"))]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("hitl/approval-policies.yaml:2: policies.critical.required: can never be satisfied"), "{problems:?}");
+    assert!(problems[0].contains("2 people of different roles") && problems[0].contains("could be 1 at most"), "{problems:?}");
+    // The default chain of critical asks admin, and those who would be asked count.
+    sound(&[(APPROVALS, &format!("{people}{policies}"))]);
+    // Two people with one role are two people, but not two roles.
+    let people = "people: { ann: { roles: [cto, team_lead] }, bob: { roles: [cto, tech_lead] } }\n";
+    let rules = LEVELS.replace("approvers: [tech_lead, cto]", "approvers: [cto]");
+    let files = |policies: &'static str| [(RULES, rules.clone()), (APPROVALS, format!("{people}{policies}"))];
+    let as_text = |files: &[(&'static str, String); 2]| unsound(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    assert!(as_text(&files(policies))[0].contains("could be 1 at most"));
+    sound(&files("policies: { critical: { required: 2 } }\n").each_ref().map(|(name, text)| (*name, text.as_str())));
+}

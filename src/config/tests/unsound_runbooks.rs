@@ -1,0 +1,91 @@
+//! Runbooks and webhooks that are refused.
+
+use super::unsound::refuses;
+use super::*;
+
+#[test]
+fn runbooks_that_could_not_run_or_would_run_something_else() {
+    let with = |runbook: &str| {
+        format!(
+            "runbooks:\n  go:\n    operation: deploy\n    command: [go, \"{{{{ what }}}}\"]\n    args: {{ what: {{ pattern: x }} }}\n{runbook}"
+        )
+    };
+    let only = |runbook: &str| format!("runbooks:\n  go:\n{runbook}");
+    refuses(
+        RUNBOOKS,
+        &[
+            ("runbook: {}\n", ":1: runbook: is no key", "runbooks, webhooks"),
+            ("runbooks: { \"a b\": {} }\n", ":1: runbooks.a b: `a b` cannot be used", ""),
+            (&only("    command: [go]\n"), ":2: runbooks.go.operation: is missing", "what it really does"),
+            (&only("    operation: deploy\n"), ":2: runbooks.go.command: is missing", ""),
+            (&only("    operation: deploy\n    command: []\n"), ":4: runbooks.go.command: is empty", "[support/runbooks"),
+            (&only("    operation: deploy\n    command: go --now\n"), ":4: runbooks.go.command: is the text `go --now`", "a list of"),
+            (&only("    operation: deploy\n    command:\n      - \"\"\n"), ":5: runbooks.go.command[0]: names no program", ""),
+            (
+                &only("    operation: deploy\n    command: [\"{{ tool }}\"]\n    args: { tool: { pattern: a|b } }\n"),
+                ":4: runbooks.go.command[0]: lets the requester choose the program",
+                "write it out",
+            ),
+            (
+                &only("    operation: deploy\n    command: [go, \"{{ who }}\"]\n"),
+                ":4: runbooks.go.command[1]: names `who`, which is no argument",
+                "args",
+            ),
+            (
+                &only("    operation: deploy\n    command: [go, \"{{ who\"]\n"),
+                ":4: runbooks.go.command[1]: `{{ who` has a `{{` without `}}`",
+                "",
+            ),
+            (&only("    operation: fly\n    command: [go]\n"), ":3: runbooks.go.operation: `fly` is not one of the words", "deploy"),
+            (&with("    environment: moon\n"), ":6: runbooks.go.environment: `moon` is not one of the words", "production"),
+            (&with("    resource_type: moon\n"), ":6: runbooks.go.resource_type: `moon` is not one of the words", "database"),
+            (&with("    resource: \"\"\n"), ":6: runbooks.go.resource: says nothing", ""),
+            (&with("    resource: \"{{ where }}\"\n"), ":6: runbooks.go.resource: names `where`, which is no argument", ""),
+            (&with("    timeout: soon\n"), ":6: runbooks.go.timeout: `soon` is not a duration", ""),
+            (&with("    idempotent: \"true\"\n"), ":6: runbooks.go.idempotent: is the text `true`", "true or false"),
+            (&with("    working_dir: \"\"\n"), ":6: runbooks.go.working_dir: is no folder", ""),
+            (&with("    env: { A-B: { from_env: C } }\n"), ":6: runbooks.go.env.A-B: `A-B` cannot be used", ""),
+            (&with("    env: { A: secret }\n"), ":6: runbooks.go.env.A: is the text `secret`", "from_env"),
+            (&with("    env: { A: { from_env: 1B } }\n"), ":6: runbooks.go.env.A.from_env: `1B` cannot be used", ""),
+            (
+                &with("    env: { PARKBRAKE_DIGEST: { from_env: C } }\n"),
+                ":6: runbooks.go.env.PARKBRAKE_DIGEST: is a name that parkbrake",
+                "",
+            ),
+            (&with("    shell: true\n"), ":6: runbooks.go.shell: is no key", "command"),
+            (
+                &with("").replace("pattern: x }", "pattern: x }, other: { pattern: y }"),
+                ":5: runbooks.go.args.other: is an argument that nobody uses",
+                "placeholder",
+            ),
+            (
+                &with("").replace("pattern: x", "pattern: \"[a-\""),
+                ":5: runbooks.go.args.what.pattern: is no sound regular expression",
+                "unclosed",
+            ),
+            (
+                &with("").replace("pattern: x", "pattern: \"(a{1000}){1000}\""),
+                ":5: runbooks.go.args.what.pattern: is no sound",
+                "size limit",
+            ),
+            (&with("").replace("{ pattern: x }", "x"), ":5: runbooks.go.args.what: is the text `x`", "pattern"),
+            (&with("").replace("{ pattern: x }", "{}"), ":5: runbooks.go.args.what.pattern: is missing", ""),
+        ],
+    );
+}
+
+#[test]
+fn webhooks_that_could_not_be_called() {
+    let with = |entry: &str| format!("webhooks:\n  ci: {{ {entry} }}\n");
+    refuses(
+        RUNBOOKS,
+        &[
+            (&with("timeout: 3s"), ":2: webhooks.ci.url: is missing", ""),
+            (&with("url: \"ftp://a.example\""), ":2: webhooks.ci.url: is no address", "https://"),
+            (&with("url: \"https://\""), ":2: webhooks.ci.url: is no address", ""),
+            (&with("url: \"https://me:secret@a.example/x\""), ":2: webhooks.ci.url: holds a name or a password", "from_env"),
+            (&with("url: \"https://a.example\", secret: hush"), ":2: webhooks.ci.secret: is the text `hush`", "from_env"),
+            (&with("url: \"https://a.example\", retries: 3"), ":2: webhooks.ci.retries: is no key", "idempotent"),
+        ],
+    );
+}

@@ -1,0 +1,178 @@
+//! A value in a file, read as what it has to be. Whatever does not fit is noted in its file with line and key, and the
+//! answer is `None`; the caller goes on, so that the next problem is found too.
+
+use crate::config::document::{Entry, Node, Place, Value};
+use crate::config::source::Source;
+use crate::domain::duration;
+use crate::domain::level::Level;
+use crate::domain::text::shown;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct At<'s> {
+    source: &'s Source,
+    key: String,
+    place: Place,
+    node: &'s Node,
+}
+
+/// A mapping whose keys are known beforehand.
+#[derive(Debug)]
+pub struct Fields<'s> {
+    at: At<'s>,
+    entries: &'s [Entry],
+}
+
+impl<'s> At<'s> {
+    /// A value at the end of this path of keys.
+    pub fn new(source: &'s Source, key: String, place: Place, node: &'s Node) -> Self {
+        Self { source, key, place, node }
+    }
+
+    /// Notes that something is wrong here.
+    pub fn problem(&self, detail: impl fmt::Display) {
+        self.source.note(self.place, &self.key, detail.to_string());
+    }
+
+    /// Where it stands, for a message about another place: `file:line`.
+    pub fn location(&self) -> String {
+        let file = self.source.file().display();
+        self.source.line(self.place).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
+    }
+
+    /// The path of keys.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn unfit<T>(&self, wanted: &str) -> Option<T> {
+        match &self.node.value {
+            Value::Nothing => self.problem(format!("is empty; give it {wanted}, or leave the key out")),
+            other => self.problem(format!("is {}, but has to be {wanted}", other.kind())),
+        }
+        None
+    }
+
+    /// A mapping with no other keys than these.
+    pub fn fields(&self, known: &[&str]) -> Option<Fields<'s>> {
+        let Value::Mapping(entries) = &self.node.value else { return self.unfit(&format!("a mapping of {}", known.join(", "))) };
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            self.inside(entry).problem(format!("is no key that is known here; known are: {}", known.join(", ")));
+        }
+        Some(Fields { at: self.clone(), entries })
+    }
+
+    /// A mapping from names of the operator's own, each name once.
+    pub fn entries(&self, of: &str) -> Option<Vec<(&'s str, Self)>> {
+        let Value::Mapping(entries) = &self.node.value else { return self.unfit(&format!("a mapping of {of}")) };
+        let mut seen = BTreeSet::new();
+        Some(entries.iter().filter(|entry| seen.insert(&entry.key)).map(|entry| (entry.key.as_str(), self.inside(entry))).collect())
+    }
+
+    /// The parts of a list.
+    pub fn items(&self, of: &str) -> Option<Vec<Self>> {
+        let Value::List(nodes) = &self.node.value else { return self.unfit(&format!("a list of {of}")) };
+        let item = |(at, node): (usize, &'s Node)| Self::new(self.source, format!("{}[{at}]", self.key), node.place, node);
+        Some(nodes.iter().enumerate().map(item).collect())
+    }
+
+    /// Text. A number or a boolean is refused, because YAML has changed its spelling (`1.10` is `1.1`).
+    pub fn text(&self) -> Option<&'s str> {
+        match &self.node.value {
+            Value::Text(text) => Some(text),
+            Value::Boolean(_) | Value::Count(_) | Value::Number(_) => self.unfit("text; put it in quotes"),
+            _ => self.unfit("text"),
+        }
+    }
+
+    /// Text that some function understands.
+    pub fn parsed<T, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        parse(self.text()?).map_err(|error| self.problem(error)).ok()
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        match &self.node.value {
+            Value::Boolean(value) => Some(*value),
+            _ => self.unfit("true or false (yes, no, on and off are plain words in YAML 1.2)"),
+        }
+    }
+
+    /// A whole number from 1 on.
+    pub fn count(&self) -> Option<u32> {
+        match &self.node.value {
+            Value::Count(number @ 1..) if *number <= u64::from(u32::MAX) => u32::try_from(*number).ok(),
+            _ => self.unfit("a whole number from 1 on"),
+        }
+    }
+
+    /// A duration such as `15m`.
+    pub fn duration(&self) -> Option<Duration> {
+        match &self.node.value {
+            Value::Text(_) => self.parsed(duration::parse),
+            _ => self.unfit("a duration: a whole number and a unit, such as 30s, 15m, 2h or 3d"),
+        }
+    }
+
+    /// A level by its name.
+    pub fn level(&self) -> Option<Level> {
+        self.parsed(|text| Level::parse(text).ok_or_else(|| format!("is `{}`, but has to be low, medium, high or critical", shown(text))))
+    }
+
+    /// Whether it is text, which decides how it is read on.
+    pub fn is_text(&self) -> bool {
+        matches!(self.node.value, Value::Text(_))
+    }
+
+    /// Whether it is an empty list or mapping.
+    pub fn is_empty(&self) -> bool {
+        match &self.node.value {
+            Value::List(nodes) => nodes.is_empty(),
+            Value::Mapping(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Notes every key that stands twice in one mapping, all the way down.
+    pub fn refuse_duplicate_keys(&self) {
+        match &self.node.value {
+            Value::Mapping(entries) => {
+                let mut seen = BTreeSet::new();
+                for entry in entries {
+                    let inside = self.inside(entry);
+                    if !seen.insert(&entry.key) {
+                        inside.problem("stands twice in this mapping; keep one");
+                    }
+                    inside.refuse_duplicate_keys();
+                }
+            }
+            Value::List(_) => self.items("").into_iter().flatten().for_each(|item| item.refuse_duplicate_keys()),
+            _ => {}
+        }
+    }
+
+    fn inside(&self, entry: &'s Entry) -> Self {
+        let key = if self.key.is_empty() { entry.key.clone() } else { format!("{}.{}", self.key, entry.key) };
+        Self::new(self.source, key, entry.place, &entry.node)
+    }
+}
+
+impl<'s> Fields<'s> {
+    /// The value of a key, if it is there.
+    pub fn get(&self, name: &str) -> Option<At<'s>> {
+        self.entries.iter().find(|entry| entry.key == name).map(|entry| self.at.inside(entry))
+    }
+
+    /// The value of a key that has to be there.
+    pub fn required(&self, name: &str, meaning: &str) -> Option<At<'s>> {
+        let found = self.get(name);
+        if found.is_none() {
+            let key = if self.at.key.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at.key) };
+            self.at.source.note(self.at.place, &key, format!("is missing: {meaning}"));
+        }
+        found
+    }
+}

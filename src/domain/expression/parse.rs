@@ -1,0 +1,116 @@
+//! From the text of a condition to a program, within bounds.
+//!
+//! The parser and the evaluator of CEL recurse. Without bounds a condition with a few dozen brackets overflows the stack,
+//! which ends the whole process, whoever wrote it. So the text is bounded before it is parsed, it is parsed on a stack that
+//! is large enough for every text within the bounds, and what is kept is flat enough to be evaluated on any thread.
+
+use crate::domain::expression::InvalidExpression;
+use cel::Program;
+use cel::common::ast::{EntryExpr, Expr};
+
+/// The longest condition, in bytes.
+const LONGEST: usize = 4_096;
+/// The deepest nesting of brackets in the text. Those in quotes count too.
+const MOST_BRACKETS: usize = 32;
+/// The deepest nesting of the parsed expression; the evaluator bears more than twice as much on a stack of 2 MiB.
+const DEEPEST: usize = 24;
+/// A stack on which every text within the bounds can be parsed, several times what was seen to be needed.
+const STACK: usize = 64 * 1024 * 1024;
+
+/// Parses a condition.
+pub fn program(source: &str) -> Result<Program, InvalidExpression> {
+    if source.len() > LONGEST {
+        return Err(InvalidExpression::TooLong(LONGEST));
+    }
+    if brackets(source) > MOST_BRACKETS {
+        return Err(InvalidExpression::TooDeep);
+    }
+    let source = source.to_owned();
+    let parse = move || {
+        let program = Program::compile(&source)
+            .map_err(|errors| InvalidExpression::Syntax(errors.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
+        if depth(program.expression()) > DEEPEST { Err(InvalidExpression::TooDeep) } else { Ok(program) }
+    };
+    let parsed = std::thread::Builder::new().stack_size(STACK).spawn(parse).map(std::thread::JoinHandle::join);
+    parsed.ok().and_then(Result::ok).unwrap_or_else(|| Err(InvalidExpression::Syntax("the parser gave up".to_owned())))
+}
+
+fn brackets(source: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
+}
+
+fn depth(expression: &cel::IdedExpr) -> usize {
+    let deepest = |parts: &mut dyn Iterator<Item = &cel::IdedExpr>| parts.map(depth).max().unwrap_or_default();
+    1 + match &expression.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => 0,
+        Expr::Call(call) => deepest(&mut call.target.as_deref().into_iter().chain(&call.args)),
+        Expr::Comprehension(all) => {
+            deepest(&mut [&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result].into_iter())
+        }
+        Expr::List(list) => deepest(&mut list.elements.iter()),
+        Expr::Select(select) => depth(&select.operand),
+        Expr::Map(map) => map.entries.iter().map(|entry| entry_depth(&entry.expr)).max().unwrap_or_default(),
+        Expr::Struct(value) => value.entries.iter().map(|entry| entry_depth(&entry.expr)).max().unwrap_or_default(),
+    }
+}
+
+fn entry_depth(entry: &EntryExpr) -> usize {
+    match entry {
+        EntryExpr::StructField(field) => depth(&field.value),
+        EntryExpr::MapEntry(entry) => depth(&entry.key).max(depth(&entry.value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_overflows_the_stack() {
+        for (open, close) in [
+            ("(", ")"),
+            ("[", "]"),
+            ("{1:", "}"),
+            ("!", ""),
+            ("-", ""),
+            ("1+", ""),
+            ("1 == ", ""),
+            ("true && ", ""),
+            ("true ? 1 : ", ""),
+            ("[1].exists(x, ", ")"),
+            ("size(", ")"),
+            ("x.", ""),
+            ("x[", "]"),
+            ("'(' + ", ""),
+        ] {
+            for times in [10, 30, 100, LONGEST] {
+                let source = format!("{}1{}", open.repeat(times), close.repeat(times));
+                if let Ok(program) = program(&source) {
+                    // On the small stack of a test, as on that of any worker.
+                    let _ = program.execute(&cel::Context::default());
+                }
+            }
+        }
+        assert_eq!(program(&"(".repeat(40)).err(), Some(InvalidExpression::TooDeep));
+        assert_eq!(program(&" ".repeat(5_000)).err(), Some(InvalidExpression::TooLong(LONGEST)));
+        assert_eq!(program(&format!("{}1 > 0", "1 + ".repeat(40))).err(), Some(InvalidExpression::TooDeep));
+    }
+
+    #[test]
+    fn an_ordinary_condition_is_far_from_the_bounds() {
+        let source = r#"operation in ["deploy", "modify"] && (environment == "production" || environment == "staging")
+            && now.getDayOfWeek() in [5, 6, 0] && !(has(metadata.hotfix) && metadata.hotfix == true)
+            && security_findings.exists(f, f.severity == "high" && f.id.startsWith("CVE-"))
+            && !(resource.matches("^db-(prod|live)-[0-9]+$") || requested_by.endsWith("-bot")) && estimated_cost * 2.0 + 1.0 > 12.5"#;
+        assert!(depth(program(source).unwrap().expression()) <= DEEPEST / 2);
+    }
+}
