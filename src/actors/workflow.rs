@@ -228,7 +228,8 @@ impl WorkflowActor {
             let actor = caller(&command).map_or(SYSTEM, |by| &by.name).to_owned();
             match self.commit(workflow, &actor, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
-                    let answered = Answered { decision: workflow.decisions.last().filter(|_| is_decision(&command)).cloned(), workflow };
+                    let decision = workflow.decisions.last().filter(|_| is_decision(&command)).cloned();
+                    let answered = Answered { workflow: *workflow, decision };
                     let workflow = self.fulfil(myself, answered.workflow.clone()).await?;
                     state.workflow = Some(workflow);
                     return Ok(Ok(answered));
@@ -248,7 +249,7 @@ impl WorkflowActor {
         let (Some(workflow), Some(deadline)) = (&state.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
         match self.commit(workflow, SYSTEM, events, guard).await {
-            Ok(Progress::Moved(workflow)) => state.workflow = Some(workflow),
+            Ok(Progress::Moved(workflow)) => state.workflow = Some(*workflow),
             Ok(_) => state.workflow = self.load().await?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
         }
@@ -266,7 +267,7 @@ impl WorkflowActor {
             guard,
         };
         Ok(match call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(Box::new(advance), reply)).await? {
-            Written::Committed { at } => Progress::Moved(next(at)?),
+            Written::Committed { at } => Progress::Moved(Box::new(next(at)?)),
             Written::Conflict | Written::Duplicate => Progress::Overtaken,
             Written::TooEarly => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
@@ -301,7 +302,7 @@ impl WorkflowActor {
         let command = Command::Recover { owner: self.workshop.owner };
         let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
         let workflow = match self.commit(&workflow, SYSTEM, events, guard).await {
-            Ok(Progress::Moved(workflow)) => workflow,
+            Ok(Progress::Moved(workflow)) => *workflow,
             Ok(_) => self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
         };
@@ -322,7 +323,7 @@ impl WorkflowActor {
 
 /// What became of a commit.
 enum Progress {
-    Moved(Workflow),
+    Moved(Box<Workflow>),
     Overtaken,
     TooEarly,
     TooLate,

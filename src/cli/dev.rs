@@ -19,7 +19,10 @@ use uuid::Uuid;
 const DATABASE: &str = "parkbrake";
 
 /// What the shipped runbooks run.
-const RUNBOOK_SCRIPTS: &[(&str, &str)] = &[];
+const RUNBOOK_SCRIPTS: [(&str, &str); 2] = [
+    ("support/runbooks/deploy.sh", include_str!("../../support/runbooks/deploy.sh")),
+    ("support/runbooks/disk-usage.sh", include_str!("../../support/runbooks/disk-usage.sh")),
+];
 
 /// Run a server to try out: its own PostgreSQL, demo people and their tokens, loopback only.
 ///

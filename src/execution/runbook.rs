@@ -135,7 +135,7 @@ impl Ending {
             (Self::TimedOut(left), _) => {
                 format!("timed out after {}; end these of its processes by hand: {left:?}", duration::show(invocation.timeout))
             }
-            (Self::Unknown(error), _) => format!("ran, but how it ended is not known: {error}"),
+            (Self::Unknown(error), _) => return Outcome::Unknown { reason: format!("it ran, but how it ended is not known: {error}") },
         };
         Outcome::Failed { error, output }
     }

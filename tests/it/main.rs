@@ -2,6 +2,7 @@
 
 mod support;
 
+mod chaos;
 mod flows;
 mod kill;
 mod outage;
