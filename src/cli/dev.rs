@@ -11,6 +11,7 @@ use crate::postgres::{Cluster, Options, Programs};
 use crate::settings::Settings;
 use crate::storage::{NewToken, Storage, TokenHash};
 use crate::telemetry;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,16 +47,23 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         )));
     }
     telemetry::start();
+    let told_to_stop = serve::told_to_stop()?;
     let home = dev_home::folder()?;
     let (settings, base) = with_configuration(args.settings, &home)?;
     let programs = Programs::find().map_err(|error| Error::Other(error.to_string()))?;
     let cluster = Cluster::start(&programs, &home.join("postgres"), Options::default()).await.map_err(other)?;
-    let served = serve(&settings, base, &home, &cluster).await;
+    let served = serve(&settings, base, &home, &cluster, told_to_stop).await;
     let stopped = cluster.stop().await.map_err(other);
     served.and_then(|code| stopped.map(|()| code))
 }
 
-async fn serve(settings: &Settings, base: Option<PathBuf>, home: &Path, cluster: &Cluster) -> Result<ExitCode, Error> {
+async fn serve(
+    settings: &Settings,
+    base: Option<PathBuf>,
+    home: &Path,
+    cluster: &Cluster,
+    told_to_stop: impl Future<Output = ()>,
+) -> Result<ExitCode, Error> {
     cluster.create_database(DATABASE).await.map_err(other)?;
     let database_url = cluster.url(DATABASE);
     let resources = Resources { database_url: database_url.clone(), migrate: true, base, executor: Arc::new(Local) };
@@ -64,7 +72,7 @@ async fn serve(settings: &Settings, base: Option<PathBuf>, home: &Path, cluster:
         app.stop().await;
         return Err(error);
     }
-    if app.run_until(serve::told_to_stop()).await {
+    if app.run_until(told_to_stop).await {
         Ok(ExitCode::SUCCESS)
     } else {
         Err(Error::Other("the server could not go on; its log says why".to_owned()))

@@ -5,8 +5,10 @@ use crate::cli::{Error, database_url};
 use crate::execution::Local;
 use crate::settings::Settings;
 use crate::telemetry;
+use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Run the server; needs DATABASE_URL.
 #[derive(Debug, clap::Args)]
@@ -25,28 +27,28 @@ pub struct Args {
 /// It cannot start, or cannot go on.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     telemetry::start();
+    let told_to_stop = told_to_stop()?;
     let resources = Resources { database_url: database_url()?, migrate: !args.no_migrate, base: None, executor: Arc::new(Local) };
     let app = App::start(&args.settings, resources).await.map_err(|error| Error::Other(error.to_string()))?;
-    if app.run_until(told_to_stop()).await {
+    if app.run_until(told_to_stop).await {
         Ok(ExitCode::SUCCESS)
     } else {
         Err(Error::Other("the server could not go on; its log says why".to_owned()))
     }
 }
 
-/// Ends at Ctrl-C or SIGTERM.
-pub(super) async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
+/// Ends at Ctrl-C or SIGTERM, which are heard from the moment of this call on: also by a process whose parent had told it to
+/// ignore them, as a shell does for what it starts in the background.
+///
+/// # Errors
+/// The system refuses to listen for signals.
+pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, Error> {
+    let listen = |kind| signal(kind).map_err(|error| Error::Other(format!("cannot listen for signals: {error}")));
+    let (mut interrupted, mut terminated) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-        Err(_) => {
-            let _ = interrupted.await;
-        }
-    }
+    })
 }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs everything that a change has to pass: format, lints, all tests. Installs what is missing for that, and says so before.
+# Arguments are handed to `cargo test`, for a part of the tests; the format and the lints are then left out.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
+
+need_cargo
+need_compiler
+need_postgres
+need_script_tools
+need_go_task
+cd "$root"
+export RUSTFLAGS=${RUSTFLAGS:--D warnings}
+if (($# == 0)); then
+  for component in rustfmt clippy; do
+    cargo "${component/rust/}" --version >/dev/null 2>&1 || { say "$component is missing: installing it with rustup"; rustup component add "$component"; }
+  done
+  say 'checking the format'
+  cargo fmt --all --check
+  say 'checking the lints'
+  cargo clippy --locked --all-targets
+fi
+say 'running the tests'
+exec cargo test --locked "$@"
