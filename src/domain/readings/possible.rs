@@ -155,7 +155,7 @@ fn everything_if_unrecognised(value: Value, vocabulary: &Vocabulary) -> Vec<Valu
     if vocabulary.contains(&value.word) {
         return vec![value];
     }
-    std::iter::once(value).chain(vocabulary.names().map(Value::assumed)).collect()
+    std::iter::once(value).chain(vocabulary.names().chain([""]).map(Value::assumed)).collect()
 }
 
 /// The names under which conditions see the resource: the requester's and the runbook's, each as it is written and as the
