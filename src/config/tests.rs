@@ -1,5 +1,6 @@
 //! Configurations as an operator would write them, sound and unsound.
 
+mod docs;
 mod sound;
 mod unsound;
 mod unsound_people;

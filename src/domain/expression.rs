@@ -20,6 +20,7 @@ const VARIABLES: [&str; 9] =
 pub struct Expression {
     source: String,
     program: Arc<Program>,
+    variables: Arc<[&'static str]>,
 }
 
 impl fmt::Debug for Expression {
@@ -65,7 +66,10 @@ impl Expression {
     /// # Errors
     /// Text that does not parse, names that do not exist, and an answer that is not true or false.
     pub fn compile(source: &str) -> Result<Self, InvalidExpression> {
-        let expression = Self { source: source.to_owned(), program: Arc::new(parse::program(source)?) };
+        let program = parse::program(source)?;
+        let references = program.references();
+        let variables = VARIABLES.into_iter().filter(|name| references.has_variable(name)).collect();
+        let expression = Self { source: source.to_owned(), program: Arc::new(program), variables };
         expression.check_names()?;
         expression.check_answer()?;
         Ok(expression)
@@ -119,6 +123,11 @@ impl Expression {
     /// The condition as it was written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The variables that the condition looks at.
+    pub fn variables(&self) -> &[&'static str] {
+        &self.variables
     }
 
     /// Whether the condition holds in this scope.

@@ -7,14 +7,16 @@
 //! 3. What is left unsaid is assessed for every value that it could have. So leaving a field out never pays.
 
 use crate::domain::digest::Digest;
+use crate::domain::expression::{Expression, Scope};
 use crate::domain::level::Level;
-use crate::domain::readings::{Facts, Json, Resource};
+use crate::domain::readings::{Facts, Json, Reading, Resource};
 use crate::domain::task::Task;
 use crate::domain::text::shown;
 use crate::domain::triggers::{Condition, Severity, Trigger};
 use crate::domain::vocabulary::{Vocabulary, normalized};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The answer of [`Rules::assess`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,21 +56,14 @@ impl Rules {
         let mut reasons = Vec::new();
         let readings = self.readings(task, facts, &mut reasons);
         let severity = self.worst_severity(task, &mut reasons);
-        let json = self.triggers.iter().any(|trigger| matches!(trigger.condition, Condition::Expression(_))).then(|| Json::of(task));
-        let scopes: Vec<_> = match &json {
-            Some(json) => readings.iter().map(|reading| reading.scope(task, json, requested_by, now)).collect(),
-            None => Vec::new(),
-        };
+        let told_apart = self.told_apart(&readings);
+        let json = (!told_apart.is_empty()).then(|| Json::of(task));
+        let in_scope = |json| told_apart.iter().map(move |reading| (*reading, reading.scope(task, json, requested_by, now)));
+        let scopes: Vec<_> = json.iter().flat_map(in_scope).collect();
         for trigger in &self.triggers {
             let detail = match &trigger.condition {
                 Condition::BuiltIn(built_in) => readings.iter().find_map(|reading| built_in.matches(reading, task, severity)),
-                Condition::Expression(condition) => {
-                    readings.iter().zip(&scopes).find_map(|(reading, scope)| match condition.holds(scope) {
-                        Ok(true) => Some(format!("`{}`{}", condition.source(), reading.assumption())),
-                        Ok(false) => None,
-                        Err(error) => Some(format!("`{}` could not be evaluated, which counts as a match: {error}", condition.source())),
-                    })
-                }
+                Condition::Expression(condition) => scopes.iter().find_map(|(reading, scope)| holds(condition, reading, scope)),
             };
             if let Some(detail) = detail {
                 reasons.push(Reason { trigger: trigger.name.clone(), level: trigger.level, detail });
@@ -79,26 +74,50 @@ impl Rules {
         Assessment { level, reasons, policy_version: self.version.clone() }
     }
 
+    /// The readings that the operator's own conditions can tell apart; to evaluate them costs, so none is evaluated twice.
+    fn told_apart<'r>(&self, readings: &'r [Reading]) -> Vec<&'r Reading> {
+        let conditions = self.triggers.iter().filter_map(|trigger| match &trigger.condition {
+            Condition::Expression(condition) => Some(condition.variables()),
+            Condition::BuiltIn(_) => None,
+        });
+        let conditions: Vec<_> = conditions.collect();
+        if conditions.is_empty() {
+            return Vec::new();
+        }
+        let (variables, mut seen) = (conditions.concat(), BTreeSet::new());
+        readings.iter().filter(|reading| seen.insert(reading.seen_by(&variables))).collect()
+    }
+
     fn worst_severity(&self, task: &Task, reasons: &mut Vec<Reason>) -> Option<Severity> {
-        task.security_findings
-            .iter()
-            .enumerate()
-            .filter_map(|(place, finding)| {
-                Some(match normalized(&finding.severity).as_str() {
-                    "critical" => Severity { worst: Level::Critical, finding: place },
-                    "high" => Severity { worst: Level::High, finding: place },
-                    "medium" | "moderate" | "low" | "info" | "informational" | "none" => return None,
-                    _ => {
-                        let detail = format!(
-                            "severity `{}` is none of critical, high, medium, low, info; it is taken for critical",
-                            shown(&finding.severity)
-                        );
-                        reasons.push(Reason { trigger: "unrecognized_severity".to_owned(), level: self.unrecognized, detail });
-                        Severity { worst: Level::Critical, finding: place }
-                    }
-                })
+        let mut unknown = Vec::new();
+        let worst = task.security_findings.iter().enumerate().filter_map(|(place, finding)| {
+            Some(match normalized(&finding.severity).as_str() {
+                "critical" => Severity { worst: Level::Critical, finding: place },
+                "high" => Severity { worst: Level::High, finding: place },
+                "medium" | "moderate" | "low" | "info" | "informational" | "none" => return None,
+                _ => {
+                    unknown.push(finding.severity.as_str());
+                    Severity { worst: Level::Critical, finding: place }
+                }
             })
-            .max_by_key(|severity| severity.worst)
+        });
+        let worst = worst.max_by_key(|severity| severity.worst);
+        if let [first, rest @ ..] = unknown.as_slice() {
+            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            let detail =
+                format!("severity `{}` is none of critical, high, medium, low, info; it is taken for critical{more}", shown(first));
+            reasons.push(Reason { trigger: "unrecognized_severity".to_owned(), level: self.unrecognized, detail });
+        }
+        worst
+    }
+}
+
+/// Why a condition counts as matched, in words.
+fn holds(condition: &Expression, reading: &Reading, scope: &Scope<'_>) -> Option<String> {
+    match condition.holds(scope) {
+        Ok(true) => Some(format!("`{}`{}", condition.source(), reading.assumption(condition.variables()))),
+        Ok(false) => None,
+        Err(error) => Some(format!("`{}` could not be evaluated, which counts as a match: {}", condition.source(), shown(&error))),
     }
 }
 

@@ -220,9 +220,11 @@ fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answ
 }
 
 fn ended(attempt: u32, outcome: &Outcome) -> Event {
+    // An output of null is no output: in the log, which is JSON, the two are one.
+    let some = |output: Option<serde_json::Value>| output.filter(|output| !output.is_null());
     match outcome.clone() {
-        Outcome::Succeeded { output } => Event::ExecutionSucceeded { step: STEP, attempt, output },
-        Outcome::Failed { error, output } => Event::ExecutionFailed { step: STEP, attempt, output, error },
+        Outcome::Succeeded { output } => Event::ExecutionSucceeded { step: STEP, attempt, output: some(output) },
+        Outcome::Failed { error, output } => Event::ExecutionFailed { step: STEP, attempt, output: some(output), error },
         Outcome::Unknown { reason } => Event::OutcomeUnknown { step: STEP, attempt, reason },
     }
 }

@@ -87,6 +87,14 @@ pub struct Needs {
     pub resource_type: Option<&'static str>,
 }
 
+impl Needs {
+    /// The fields that the condition looks at.
+    pub fn fields(&self) -> Vec<&'static str> {
+        let fields = [("operation", self.operation), ("environment", self.environment), ("resource_type", self.resource_type)];
+        fields.into_iter().filter_map(|(field, needed)| needed.map(|_| field)).collect()
+    }
+}
+
 /// The worst finding of the list.
 #[derive(Clone, Copy)]
 pub struct Severity {
@@ -100,12 +108,13 @@ impl BuiltIn {
     pub fn matches(self, reading: &Reading, task: &Task, severity: Option<Severity>) -> Option<String> {
         let needs = self.needs();
         let fits = |needed: Option<&str>, word: &str| needed.is_none_or(|needed| needed == word);
-        if !fits(needs.operation, &reading.operation)
+        if !fits(needs.operation, &reading.operation.word)
             || !fits(needs.environment, &reading.environment.word)
             || !fits(needs.resource_type, &reading.resource_type.word)
         {
             return None;
         }
+        let assumption = reading.assumption(&needs.fields());
         let cost = task.estimated_cost.unwrap_or_default();
         let finding = |at_least: Level| {
             let severity = severity.filter(|severity| severity.worst >= at_least)?;
@@ -115,10 +124,10 @@ impl BuiltIn {
         };
         let cost_above = |threshold: f64| (cost > threshold).then(|| format!("estimated cost {cost} is above {threshold} US dollars"));
         match self {
-            Self::DeleteProduction => Some(format!("delete in production{}", reading.assumption())),
-            Self::DeployProduction => Some(format!("deploy to production{}", reading.assumption())),
-            Self::ModifyInfrastructure => Some(format!("modification of infrastructure{}", reading.assumption())),
-            Self::DataExport => Some("export of data".to_owned()),
+            Self::DeleteProduction => Some(format!("delete in production{}", assumption)),
+            Self::DeployProduction => Some(format!("deploy to production{}", assumption)),
+            Self::ModifyInfrastructure => Some(format!("modification of infrastructure{}", assumption)),
+            Self::DataExport => Some(format!("export of data{}", assumption)),
             Self::SecurityFindingCritical => finding(Level::Critical),
             Self::SecurityFindingHigh => finding(Level::High),
             Self::CostAboveThreshold => cost_above(COST_THRESHOLD),

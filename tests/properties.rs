@@ -1,0 +1,8 @@
+//! What holds for every task, every policy and every sequence of commands: the pure core against random input.
+
+#[path = "properties/assessment.rs"]
+mod assessment;
+#[path = "properties/oracle.rs"]
+mod oracle;
+#[path = "properties/workflow.rs"]
+mod workflow;

@@ -1,0 +1,291 @@
+//! Claims can only raise, leaving out never pays, and no rule lowers another.
+
+use chrono::{TimeZone as _, Utc};
+use parkbrake::domain::digest::Digest;
+use parkbrake::domain::expression::Expression;
+use parkbrake::domain::level::Level;
+use parkbrake::domain::readings::{Facts, Resource};
+use parkbrake::domain::risk::{Assessment, Rules};
+use parkbrake::domain::task::{Action, SecurityFinding, Task};
+use parkbrake::domain::triggers::{BuiltIn, Condition, Trigger};
+use parkbrake::domain::vocabulary::{Vocabulary, Word};
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::sync::LazyLock;
+
+const OPERATIONS: [&str; 6] = ["data_export", "delete", "deploy", "modify", "read", "restart"];
+const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
+const RESOURCE_TYPES: [&str; 3] = ["code", "database", "infrastructure"];
+/// Resources, and what the registry says of each: environment and type.
+const REGISTERED: [(&str, Option<&str>, Option<&str>); 4] = [
+    ("db-prod-1", Some("production"), Some("database")),
+    ("stage-net", Some("staging"), Some("infrastructure")),
+    ("my-sandbox", Some("development"), None),
+    ("vpc", None, Some("infrastructure")),
+];
+
+/// Conditions of an operator's own, some of them odd on purpose; none looks at the resource.
+const CONDITIONS: [&str; 8] = [
+    r#"environment == "staging""#,
+    r#"environment != "production" && operation == "data_export""#,
+    r#"environment == "" || resource_type == """#,
+    r#"resource_type == "code" && environment == "development""#,
+    r#"operation in ["read", "restart"] && resource_type != "database""#,
+    "estimated_cost > 50.0 && environment.size() > 7",
+    r#"metadata.ticket == "OPS-1" && operation == "deploy""#,
+    r#"security_findings.exists(f, f.severity == "medium")"#,
+];
+
+fn vocabulary(words: &[&str]) -> Vocabulary {
+    let word = |name: &&str| Word { name: (*name).to_owned(), spellings: vec![format!("{name} too")] };
+    Vocabulary::new(words.iter().map(word).collect())
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    select(&Level::ALL[..])
+}
+
+fn trigger() -> impl Strategy<Value = Trigger> {
+    let built_in = select(&BuiltIn::ALL[..]).prop_map(|known| (known.name().to_owned(), Condition::BuiltIn(known)));
+    static COMPILED: LazyLock<Vec<Expression>> = LazyLock::new(|| CONDITIONS.map(|source| Expression::compile(source).unwrap()).to_vec());
+    let own = select(&COMPILED[..]).prop_map(|condition| (condition.source().to_owned(), Condition::Expression(condition)));
+    (prop_oneof![built_in, own], level()).prop_map(|((name, condition), level)| Trigger { name, level, condition })
+}
+
+fn rules_of(triggers: Vec<Trigger>, unrecognized: Level) -> Rules {
+    let registered = |(name, environment, resource_type): &(&str, Option<&str>, Option<&str>)| Resource {
+        pattern: (*name).to_owned(),
+        environment: environment.map(str::to_owned),
+        resource_type: resource_type.map(str::to_owned),
+    };
+    Rules {
+        operations: vocabulary(&OPERATIONS),
+        resource_types: vocabulary(&RESOURCE_TYPES),
+        environments: vocabulary(&ENVIRONMENTS),
+        resources: REGISTERED.iter().map(registered).collect(),
+        unrecognized,
+        triggers,
+        version: Digest::of(b""),
+    }
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (prop::collection::vec(trigger(), 0..10), level()).prop_map(|(triggers, unrecognized)| rules_of(triggers, unrecognized))
+}
+
+fn resource() -> impl Strategy<Value = String> {
+    prop_oneof![select(&REGISTERED[..]).prop_map(|(name, ..)| name.to_owned()), Just("api".to_owned())]
+}
+
+fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    select(words).prop_map(str::to_owned)
+}
+
+/// A task whose words are all known.
+fn task() -> impl Strategy<Value = Task> {
+    let severities = select(&["critical", "high", "medium", "low", "strange"][..]);
+    let findings = prop::collection::vec(severities, 0..3);
+    (
+        one_of(&OPERATIONS),
+        prop::option::of(one_of(&ENVIRONMENTS)),
+        prop::option::of(one_of(&RESOURCE_TYPES)),
+        prop::option::of(resource()),
+        findings,
+        prop::option::of(0.0..2_000.0),
+    )
+        .prop_map(|(operation, environment, resource_type, resource, findings, estimated_cost)| Task {
+            task_id: None,
+            description: "a task".to_owned(),
+            operation,
+            environment,
+            resource,
+            resource_type,
+            security_findings: findings
+                .into_iter()
+                .map(|severity| SecurityFinding { severity: severity.to_owned(), id: None, title: None })
+                .collect(),
+            estimated_cost,
+            action: Action::external(),
+            metadata: serde_json::Map::new(),
+        })
+}
+
+fn facts() -> impl Strategy<Value = Facts> {
+    let odd = |words| prop_oneof![4 => one_of(words), 1 => Just("strange".to_owned())];
+    (odd(&OPERATIONS), prop::option::of(odd(&ENVIRONMENTS)), prop::option::of(odd(&RESOURCE_TYPES)), prop::option::of(resource())).prop_map(
+        |(operation, environment, resource_type, resource)| Facts {
+            source: "runbook `go`".to_owned(),
+            operation,
+            environment,
+            resource,
+            resource_type,
+        },
+    )
+}
+
+/// The same word as somebody else would write it.
+fn variant(word: &str) -> impl Strategy<Value = String> + use<> {
+    let (word, white) = (word.to_owned(), select(&["", " ", "\t", "\n ", "\u{a0}", "\u{2003}"][..]));
+    (prop::collection::vec(any::<bool>(), word.len()), white.clone(), white, any::<bool>()).prop_map(
+        move |(upper, before, after, alias)| {
+            let cased: String = word.chars().zip(upper).map(|(it, upper)| if upper { it.to_ascii_uppercase() } else { it }).collect();
+            format!("{before}{cased}{}{after}", if alias { " TOO" } else { "" })
+        },
+    )
+}
+
+/// A spelling that no list knows: near misses and anything at all.
+fn unknown(word: &str) -> impl Strategy<Value = String> + use<> {
+    let word = word.to_owned();
+    let near =
+        (0..word.len(), select(&["", "\u{200b}", "\u{301}", "0", "-", "\u{430}", "\u{ff45}", " "][..])).prop_map(move |(at, with)| {
+            let mut near = word.clone();
+            near.replace_range(at..=at, with);
+            near
+        });
+    prop_oneof![near, any::<String>()]
+}
+
+fn is_known(vocabulary: &Vocabulary, word: &str) -> bool {
+    vocabulary.resolve(word).is_some()
+}
+
+fn assess(rules: &Rules, task: &Task, facts: Option<&Facts>) -> Assessment {
+    rules.assess(task, facts, "deploy-bot", Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap())
+}
+
+/// What the registry knows of the task's resource.
+fn registered(task: &Task) -> (Option<&'static str>, Option<&'static str>) {
+    let known = REGISTERED.iter().find(|(name, ..)| task.resource.as_deref() == Some(name));
+    known.map_or((None, None), |(_, environment, resource_type)| (*environment, *resource_type))
+}
+
+/// The task as an honest requester would write it: in agreement with the registry.
+fn honest(task: &Task) -> Task {
+    let (environment, resource_type) = registered(task);
+    Task {
+        environment: environment.map(str::to_owned).or(task.environment.clone()),
+        resource_type: resource_type.map(str::to_owned).or(task.resource_type.clone()),
+        ..task.clone()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn leaving_out_environment_or_type_never_lowers(rules in rules(), task in task(), facts in prop::option::of(facts())) {
+        let before = assess(&rules, &task, facts.as_ref()).level;
+        for (environment, resource_type) in [(true, false), (false, true), (true, true)] {
+            let mut less = task.clone();
+            less.environment = less.environment.filter(|_| !environment);
+            less.resource_type = less.resource_type.filter(|_| !resource_type);
+            let after = assess(&rules, &less, facts.as_ref());
+            prop_assert!(after.level >= before, "{before} fell: {after:?}");
+        }
+    }
+
+    /// The resource carries what the registry knows; an honest requester gains nothing by leaving out whatever it likes.
+    #[test]
+    fn leaving_out_anything_never_pays_for_the_honest(rules in rules(), task in task(), facts in prop::option::of(facts()), out in any::<[bool; 3]>()) {
+        let honest = honest(&task);
+        let before = assess(&rules, &honest, facts.as_ref()).level;
+        let mut less = honest;
+        less.environment = less.environment.filter(|_| !out[0]);
+        less.resource_type = less.resource_type.filter(|_| !out[1]);
+        less.resource = less.resource.filter(|_| !out[2]);
+        let after = assess(&rules, &less, facts.as_ref());
+        prop_assert!(after.level >= before, "{before} fell: {after:?}");
+    }
+
+    #[test]
+    fn leaving_out_environment_type_and_resource_together_never_lowers(rules in rules(), task in task(), facts in prop::option::of(facts())) {
+        let before = assess(&rules, &task, facts.as_ref()).level;
+        let nothing = Task { environment: None, resource_type: None, resource: None, ..task };
+        prop_assert!(assess(&rules, &nothing, facts.as_ref()).level >= before);
+    }
+
+    #[test]
+    fn no_lie_about_a_registered_resource_is_below_the_truth(
+        rules in rules(), task in task(), environment in any::<String>(), known in one_of(&ENVIRONMENTS), kind in any::<String>(),
+    ) {
+        let truth = honest(&task);
+        let before = assess(&rules, &truth, None).level;
+        let (registered_environment, registered_type) = registered(&task);
+        for lie in [environment, known] {
+            let environment = if registered_environment.is_some() { Some(lie) } else { truth.environment.clone() };
+            let resource_type = if registered_type.is_some() { Some(kind.clone()) } else { truth.resource_type.clone() };
+            let after = assess(&rules, &Task { environment, resource_type, ..truth.clone() }, None);
+            prop_assert!(after.level >= before, "{before} fell: {after:?}");
+        }
+    }
+
+    #[test]
+    fn another_trigger_never_lowers(rules in rules(), added in trigger(), task in task(), facts in prop::option::of(facts())) {
+        let before = assess(&rules, &task, facts.as_ref());
+        let mut more = rules.clone();
+        more.triggers.push(added);
+        let after = assess(&more, &task, facts.as_ref());
+        prop_assert!(after.level >= before.level);
+        prop_assert!(before.reasons.iter().all(|reason| after.reasons.contains(reason)), "no reason is lost");
+    }
+
+    #[test]
+    fn a_runbook_never_calms_the_built_in_triggers(levels in prop::collection::vec(level(), 8), task in task(), facts in facts()) {
+        let triggers = BuiltIn::ALL.into_iter().zip(levels);
+        let trigger = |(known, level): (BuiltIn, Level)| Trigger { name: known.name().to_owned(), level, condition: Condition::BuiltIn(known) };
+        let rules = rules_of(triggers.map(trigger).collect(), Level::Low);
+        prop_assert!(assess(&rules, &task, Some(&facts)).level >= assess(&rules, &task, None).level);
+    }
+
+    #[test]
+    fn case_and_white_space_change_nothing(
+        rules in rules(),
+        (task, variant) in task().prop_flat_map(|task| {
+            let optional = |word: &Option<String>| word.as_deref().map(variant).map_or_else(|| Just(None).boxed(), |it| it.prop_map(Some).boxed());
+            let spelled = (variant(&task.operation), optional(&task.environment), optional(&task.resource_type));
+            let resource = task.resource.clone().map(|name| format!(" {}\t", name.to_uppercase()));
+            spelled.prop_map(move |(operation, environment, resource_type)| {
+                (task.clone(), Task { operation, environment, resource_type, resource: resource.clone(), ..task.clone() })
+            })
+        }),
+        facts in prop::option::of(facts()),
+    ) {
+        prop_assert_eq!(assess(&rules, &variant, facts.as_ref()), assess(&rules, &task, facts.as_ref()));
+    }
+
+    #[test]
+    fn a_spelling_that_nobody_knows_is_never_lower(
+        rules in rules(),
+        (task, misspelt) in task().prop_flat_map(|task| {
+            let environment = unknown(task.environment.as_deref().unwrap_or("production"));
+            let spelled = (unknown(&task.operation), environment, unknown(task.resource_type.as_deref().unwrap_or("code")), any::<[bool; 3]>());
+            spelled.prop_map(move |(operation, environment, resource_type, which)| {
+                let mut misspelt = task.clone();
+                if which[0] { misspelt.operation = operation; }
+                if which[1] { misspelt.environment = Some(environment); }
+                if which[2] { misspelt.resource_type = Some(resource_type); }
+                (task.clone(), misspelt)
+            })
+        }),
+        facts in prop::option::of(facts()),
+    ) {
+        // Another word that is known is another claim, not another spelling.
+        prop_assume!(misspelt.operation == task.operation || !is_known(&rules.operations, &misspelt.operation));
+        let other = |now: &Option<String>, then: &Option<String>, known: &Vocabulary| now != then && now.as_deref().is_some_and(|word| is_known(known, word));
+        prop_assume!(!other(&misspelt.environment, &task.environment, &rules.environments));
+        prop_assume!(!other(&misspelt.resource_type, &task.resource_type, &rules.resource_types));
+        let (before, after) = (assess(&rules, &task, facts.as_ref()), assess(&rules, &misspelt, facts.as_ref()));
+        prop_assert!(after.level >= before.level, "{before:?} fell: {after:?}");
+        if misspelt != task {
+            prop_assert!(after.level >= rules.unrecognized);
+        }
+    }
+
+    #[test]
+    fn every_level_has_a_reason_of_that_level(rules in rules(), task in task(), facts in prop::option::of(facts())) {
+        let assessment = assess(&rules, &task, facts.as_ref());
+        prop_assert!(assessment.level == Level::Low || assessment.reasons[0].level == assessment.level, "{:?}", assessment);
+        prop_assert!(assessment.reasons.is_sorted_by_key(|reason| std::cmp::Reverse(reason.level)));
+    }
+}

@@ -1,0 +1,140 @@
+//! Who may decide, worked out a second time from the log alone, without the functions under test.
+
+use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
+use parkbrake::domain::workflow::{Event, Recorded, Submission};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The people and agents of a case, by name.
+pub type Directory = BTreeMap<String, Principal>;
+
+/// Why a log is one that must never be, if it is.
+pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
+    let mut submission: Option<&Submission> = None;
+    let mut round: Option<Asked<'_>> = None;
+    let mut over: Option<&str> = None;
+    let mut attempts = 0;
+    for (place, recorded) in log.iter().enumerate() {
+        if recorded.version as usize != place + 1 {
+            return Err(format!("version {} at place {place}", recorded.version));
+        }
+        if let Some(over) = over {
+            return Err(format!("`{}` after `{over}`", recorded.event.name()));
+        }
+        match &recorded.event {
+            Event::Submitted(submitted) => submission = Some(submitted),
+            Event::ApprovalRequested { terms, .. } => round = Some(Asked::new(terms, recorded)),
+            Event::Approved(approval) => {
+                let (Some(round), Some(submission)) = (&mut round, submission) else { return Err("approved unasked".to_owned()) };
+                if approval.digest != submission.digest || approval.approver != recorded.actor {
+                    return Err("an approval of something else, or by somebody else".to_owned());
+                }
+                round.approve(submission, &directory[&recorded.actor], approval.justification.as_deref(), recorded)?;
+            }
+            Event::Escalated { level, to, .. } => round.as_mut().ok_or("escalated unasked")?.escalate(*level, to, recorded)?,
+            Event::Expired { .. } => round.as_ref().ok_or("expired unasked")?.expire(recorded)?,
+            Event::ExecutionStarted { attempt, .. } => {
+                attempts += 1;
+                let submission = submission.ok_or("started before it was submitted")?;
+                if *attempt != attempts || (attempts > 1 && !submission.idempotent) {
+                    return Err(format!("attempt {attempt} is start number {attempts}"));
+                }
+                if let Some(round) = &round
+                    && !round.is_satisfied()
+                {
+                    return Err(format!("started with too few approvals: {:?}", round.approvals));
+                }
+            }
+            _ => {}
+        }
+        over = match recorded.event {
+            Event::Rejected { .. } | Event::Expired { .. } | Event::Cancelled { .. } => Some(recorded.event.name()),
+            Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } => Some(recorded.event.name()),
+            _ => None,
+        };
+    }
+    Ok(())
+}
+
+/// Whether everybody together could start what this log asks for, after all its steps.
+pub fn could_start(log: &[Recorded], directory: &Directory) -> bool {
+    let (Event::Submitted(submission), Event::ApprovalRequested { terms, .. }) = (&log[0].event, &log[1].event) else { return true };
+    let mut asked = Asked::new(terms, &log[1]);
+    asked.steps_taken = terms.escalation.len();
+    for person in directory.values() {
+        // A refusal is somebody whose approval does not count.
+        let _ = asked.approve(submission, person, Some("yes"), &log[1]);
+    }
+    asked.is_satisfied()
+}
+
+/// A request, as its log tells it.
+struct Asked<'l> {
+    terms: &'l ApprovalTerms,
+    requested: &'l Recorded,
+    steps_taken: usize,
+    /// Who approved, by which of the roles that were asked then.
+    approvals: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'l> Asked<'l> {
+    fn new(terms: &'l ApprovalTerms, requested: &'l Recorded) -> Self {
+        Self { terms, requested, steps_taken: 0, approvals: BTreeMap::new() }
+    }
+
+    fn approve(&mut self, submission: &Submission, by: &Principal, justification: Option<&str>, at: &Recorded) -> Result<(), String> {
+        let name = &by.name;
+        let mut asked: BTreeSet<String> = self.terms.approvers.iter().cloned().collect();
+        for step in &self.terms.escalation[..self.steps_taken] {
+            asked.extend(step.to.iter().cloned());
+        }
+        let roles: BTreeSet<String> = by.roles.intersection(&asked).cloned().collect();
+        if by.kind != PrincipalKind::Person || roles.is_empty() {
+            return Err(format!("{name} approved with none of {asked:?}"));
+        }
+        let related = *name == submission.requested_by || Some(name) == submission.on_behalf_of.as_ref();
+        if self.terms.separation_of_duties && related {
+            return Err(format!("{name} approved a request of their own"));
+        }
+        if self.terms.require_justification && justification.is_none_or(|text| text.trim().is_empty()) {
+            return Err(format!("{name} approved without a word"));
+        }
+        if self.terms.expire_after.is_some_and(|delay| at.at >= self.requested.at + delay) {
+            return Err(format!("{name} approved what had expired"));
+        }
+        match self.approvals.insert(name.clone(), roles) {
+            Some(_) => Err(format!("{name} approved twice")),
+            None => Ok(()),
+        }
+    }
+
+    fn escalate(&mut self, level: u32, to: &[String], at: &Recorded) -> Result<(), String> {
+        let step = self.terms.escalation.get(self.steps_taken).ok_or("a step that no timetable has")?;
+        if level as usize != self.steps_taken + 1 || to != step.to || at.at < self.requested.at + step.after {
+            return Err(format!("step {level} is out of order, early, or asks others"));
+        }
+        self.steps_taken += 1;
+        Ok(())
+    }
+
+    fn expire(&self, at: &Recorded) -> Result<(), String> {
+        let due = self.terms.expire_after.is_some_and(|delay| at.at >= self.requested.at + delay);
+        due.then_some(()).ok_or_else(|| "expired early, or never due to".to_owned())
+    }
+
+    /// Whether there are as many approvals as are required, of as many roles where they have to differ: by trying.
+    fn is_satisfied(&self) -> bool {
+        fn most(people: &[&BTreeSet<String>], taken: &BTreeSet<&String>) -> usize {
+            let Some((first, rest)) = people.split_first() else { return 0 };
+            let without = most(rest, taken);
+            let with = first.iter().filter(|role| !taken.contains(role)).map(|role| {
+                let mut taken = taken.clone();
+                taken.insert(role);
+                1 + most(rest, &taken)
+            });
+            with.max().unwrap_or_default().max(without)
+        }
+        let people: Vec<_> = self.approvals.values().collect();
+        let count = if self.terms.distinct_roles { most(&people, &BTreeSet::new()) } else { people.len() };
+        count >= self.terms.required as usize
+    }
+}

@@ -1,0 +1,306 @@
+//! Every sequence of commands leads to a log that may be, can be replayed, and leaves nothing that is due unarmed.
+
+use crate::oracle::{self, Directory};
+use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use parkbrake::domain::digest::Digest;
+use parkbrake::domain::level::Level;
+use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind};
+use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::task::ActionKind;
+use parkbrake::domain::transition::{self, Answer, Obligation};
+use parkbrake::domain::workflow::{Command, Event, Outcome, Phase, Recorded, SYSTEM, Status, Submission, Workflow};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::json;
+use std::time::Duration;
+use uuid::Uuid;
+
+const ROLES: [&str; 4] = ["team_lead", "tech_lead", "cto", "admin"];
+const PEOPLE: [&str; 5] = ["alice", "tom", "cora", "dave", "eve"];
+const AGENTS: [&str; 2] = ["deploy-bot", "other-bot"];
+const OWNERS: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+
+fn some_roles(least: usize) -> impl Strategy<Value = Vec<String>> {
+    subsequence(&ROLES[..], least..=3).prop_map(|roles| roles.into_iter().map(str::to_owned).collect())
+}
+
+fn directory() -> impl Strategy<Value = Directory> {
+    let people = prop::collection::vec(some_roles(0), PEOPLE.len());
+    let owners = prop::collection::vec(prop::option::of(select(&PEOPLE[..])), AGENTS.len());
+    (people, owners).prop_map(|(roles, owners)| {
+        let principal = |name: &str, kind| Principal { name: name.to_owned(), kind, roles: [].into(), on_behalf_of: None };
+        let person = |(name, roles): (&&str, Vec<String>)| Principal {
+            roles: roles.into_iter().collect(),
+            ..principal(name, PrincipalKind::Person)
+        };
+        let agent = |(name, owner): (&&str, Option<&str>)| Principal {
+            on_behalf_of: owner.map(str::to_owned),
+            // An agent decides nothing, even if somebody gave it a role.
+            roles: ROLES.map(str::to_owned).into(),
+            ..principal(name, PrincipalKind::Agent)
+        };
+        let all = PEOPLE.iter().zip(roles).map(person).chain(AGENTS.iter().zip(owners).map(agent));
+        all.map(|principal| (principal.name.clone(), principal)).collect()
+    })
+}
+
+fn terms() -> impl Strategy<Value = ApprovalTerms> {
+    let steps = prop::collection::vec((1..90_u64, some_roles(1)), 0..4);
+    (some_roles(1), 1..4_u32, any::<[bool; 4]>(), steps, prop::option::of(1..400_u64)).prop_map(
+        |(approvers, required, [distinct_roles, require_justification, require_digest, separation_of_duties], steps, expire_after)| {
+            let mut after = 0;
+            let escalation = steps.into_iter().map(|(delay, to)| {
+                after += delay;
+                EscalationStep { after: Duration::from_secs(after), to }
+            });
+            ApprovalTerms {
+                approvers,
+                required,
+                distinct_roles,
+                require_justification,
+                require_digest,
+                separation_of_duties,
+                escalation: escalation.collect(),
+                expire_after: expire_after.map(Duration::from_secs),
+            }
+        },
+    )
+}
+
+fn digest() -> Digest {
+    Digest::of(b"the task")
+}
+
+/// One thing that somebody asks for, and how long after the one before.
+#[derive(Debug, Clone)]
+struct Asked {
+    seconds: i64,
+    by: &'static str,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Approve { justification: Option<String>, digest: Option<String> },
+    Reject { reason: Option<String> },
+    Cancel,
+    Report(Outcome),
+    Finish { attempt: u32, outcome: Outcome },
+    Recover,
+    Tick,
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let output = prop::option::of(select(vec![json!(null), json!({"rows": 1}), json!([1.5, "x", null]), json!("")]));
+    (any::<bool>(), output).prop_map(|(succeeded, output)| {
+        if succeeded { Outcome::Succeeded { output } } else { Outcome::Failed { error: "it broke".to_owned(), output } }
+    })
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let justification = select(&[None, Some(" "), Some("\u{200b}"), Some("it is time")][..]);
+    let digests = prop_oneof![3 => Just(Some(digest().to_string())), 2 => Just(None), 1 => Just(Some("sha256:00".to_owned()))];
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    prop_oneof![
+        8 => (justification.clone(), digests).prop_map(move |(it, digest)| What::Approve { justification: text(it), digest }),
+        1 => justification.prop_map(move |it| What::Reject { reason: text(it) }),
+        1 => Just(What::Cancel),
+        2 => outcome().prop_map(What::Report),
+        2 => (1..4_u32, outcome()).prop_map(|(attempt, outcome)| What::Finish { attempt, outcome }),
+        1 => Just(What::Recover),
+        4 => Just(What::Tick),
+    ]
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let everybody: Vec<_> = PEOPLE.into_iter().chain(AGENTS).collect();
+    (0..60_i64, select(everybody), what()).prop_map(|(seconds, by, what)| Asked { seconds, by, what })
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    directory: Directory,
+    submission: Submission,
+    terms: Option<ApprovalTerms>,
+    asked: Vec<Asked>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let everybody: Vec<_> = PEOPLE.into_iter().chain(AGENTS).collect();
+    let action = select(vec![ActionKind::External, ActionKind::Runbook, ActionKind::Webhook]);
+    let asked = prop::collection::vec(asked(), 0..25);
+    (directory(), select(everybody), action, any::<bool>(), prop::option::weighted(0.9, terms()), asked).prop_map(
+        |(directory, requested_by, action, idempotent, terms, asked)| {
+            let submission = Submission {
+                task_id: None,
+                requested_by: requested_by.to_owned(),
+                on_behalf_of: directory[requested_by].on_behalf_of.clone(),
+                digest: digest(),
+                assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
+                action,
+                idempotent,
+            };
+            Case { directory, submission, terms, asked }
+        },
+    )
+}
+
+/// A workflow beside its log and the state after each event.
+struct Run {
+    now: DateTime<Utc>,
+    log: Vec<Recorded>,
+    states: Vec<Workflow>,
+}
+
+const ID: Uuid = Uuid::from_u128(7);
+
+impl Run {
+    fn open(case: &Case) -> Result<Self, TestCaseError> {
+        let now = Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap();
+        let mut run = Self { now, log: Vec::new(), states: Vec::new() };
+        let events = transition::open(case.submission.clone(), case.terms.clone(), OWNERS[0]);
+        run.write(events, &case.submission.requested_by)?;
+        Ok(run)
+    }
+
+    fn state(&self) -> &Workflow {
+        self.states.last().unwrap()
+    }
+
+    /// Writes events, as the database would: each can follow, and is read again as it was written.
+    fn write(&mut self, events: Vec<Event>, actor: &str) -> Result<(), TestCaseError> {
+        for event in events {
+            let text = serde_json::to_string(&event).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Event>(&text).unwrap(), &event, "{} is read as something else", text);
+            let version = u32::try_from(self.log.len()).unwrap() + 1;
+            let recorded = Recorded { version, at: self.now, actor: actor.to_owned(), event };
+            let next = transition::apply(ID, self.states.last().cloned(), &recorded);
+            prop_assert!(next.is_ok(), "{:?} after {:?}", recorded, self.states.last());
+            self.states.push(next.unwrap());
+            self.log.push(recorded);
+        }
+        Ok(())
+    }
+
+    /// Asks, and writes what follows if the guard holds at this moment.
+    fn ask(&mut self, asked: &Asked, directory: &Directory) -> Result<(), TestCaseError> {
+        self.now += TimeDelta::seconds(asked.seconds);
+        let by = directory[asked.by].clone();
+        let command = match asked.what.clone() {
+            What::Approve { justification, digest } => Command::Approve { by, justification, digest, owner: OWNERS[0] },
+            What::Reject { reason } => Command::Reject { by, reason, digest: None },
+            What::Cancel => Command::Cancel { by, reason: None },
+            What::Report(outcome) => Command::Report { by, outcome },
+            What::Finish { attempt, outcome } => Command::Finish { attempt, outcome },
+            What::Recover => Command::Recover { owner: OWNERS[1] },
+            What::Tick => Command::Tick { now: self.now },
+        };
+        let before = self.state().clone();
+        let Ok(Answer::Commit { events, guard }) = transition::decide(&before, &command) else { return Ok(()) };
+        prop_assert!(!before.status().is_final(), "{:?} changed {:?}", command, before);
+        prop_assert!(!events.is_empty());
+        let in_time = guard.not_before.is_none_or(|at| at <= self.now) && guard.not_after.is_none_or(|at| self.now < at);
+        if !in_time {
+            prop_assert!(!matches!(asked.what, What::Tick), "what has fallen due may be written");
+            return Ok(());
+        }
+        let actor = if matches!(asked.what, What::Tick | What::Finish { .. } | What::Recover) { SYSTEM } else { asked.by };
+        self.write(events, actor)?;
+        self.asking_again_writes_nothing(&command, &asked.what)
+    }
+
+    fn asking_again_writes_nothing(&self, command: &Command, what: &What) -> Result<(), TestCaseError> {
+        let again = transition::decide(self.state(), command);
+        match what {
+            What::Approve { .. } | What::Reject { .. } => {
+                let Ok(Answer::Repeat(decision)) = &again else { return Err(TestCaseError::fail(format!("{again:?}"))) };
+                prop_assert_eq!(Some(decision), self.state().decisions.last());
+            }
+            _ => prop_assert!(!matches!(again, Ok(Answer::Commit { .. })), "{:?}", again),
+        }
+        Ok(())
+    }
+
+    /// What has to happen next is known from the state alone, and nothing that is due is forgotten.
+    fn obligation_fits(&self) -> Result<(), TestCaseError> {
+        let state = self.state();
+        let due = transition::decide(state, &Command::Tick { now: self.now });
+        let due = matches!(due, Ok(Answer::Commit { .. }));
+        let fits = match transition::obligation(state, OWNERS[0]) {
+            Obligation::Park { deadline } => {
+                state.status() == Status::PendingApproval && due == deadline.is_some_and(|deadline| deadline <= self.now)
+            }
+            Obligation::AwaitReport => state.status() == Status::Executing && state.submission.action == ActionKind::External,
+            Obligation::Run { .. } => matches!(state.phase, Phase::Executing { owner, .. } if owner == OWNERS[0]),
+            Obligation::Recover => matches!(state.phase, Phase::Executing { owner, .. } if owner != OWNERS[0]),
+            Obligation::Nothing => state.status().is_final() || state.status() == Status::OutcomeUnknown,
+        };
+        prop_assert!(fits, "{:?}, due: {due}", state);
+        prop_assert!(!due || state.status() == Status::PendingApproval);
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_asked_the_log_is_one_that_may_be(case in case()) {
+        let mut run = Run::open(&case)?;
+        for asked in &case.asked {
+            run.ask(asked, &case.directory)?;
+            run.obligation_fits()?;
+        }
+        if let Err(why) = oracle::verdict(&run.log, &case.directory) {
+            prop_assert!(false, "{why}\n{:#?}", run.log);
+        }
+        for (length, state) in (1..).zip(&run.states) {
+            let replayed = transition::replay(ID, &run.log[..length]);
+            prop_assert_eq!(replayed.as_ref(), Ok(&Some(state.clone())), "replaying {} events", length);
+        }
+        prop_assert_eq!(transition::replay(ID, []), Ok(None));
+    }
+
+    /// A log in which an event is missing, stands twice or has changed places is no log.
+    #[test]
+    fn a_log_that_somebody_else_changed_is_refused(case in case(), at in any::<prop::sample::Index>(), how in 0..3_u8) {
+        let mut run = Run::open(&case)?;
+        for asked in &case.asked {
+            run.ask(asked, &case.directory)?;
+        }
+        let (mut log, place) = (run.log, at.index(run.states.len()));
+        match how {
+            0 if place + 1 < log.len() => drop(log.remove(place)),
+            1 => log.insert(place, log[place].clone()),
+            _ if place + 1 < log.len() => log.swap(place, place + 1),
+            _ => return Ok(()),
+        }
+        prop_assert!(transition::replay(ID, &log).is_err(), "{:#?}", log);
+    }
+
+    /// The cases reach what they are about: without this, the properties above could hold of nothing.
+    #[test]
+    fn enough_willing_people_start_the_action(directory in directory(), terms in terms(), requested_by in select(&AGENTS[..])) {
+        let submission = Submission {
+            task_id: None,
+            requested_by: requested_by.to_owned(),
+            on_behalf_of: directory[requested_by].on_behalf_of.clone(),
+            digest: digest(),
+            assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
+            action: ActionKind::Runbook,
+            idempotent: false,
+        };
+        let terms = ApprovalTerms { expire_after: None, ..terms };
+        let required = terms.required as usize;
+        let case = Case { directory, submission, terms: Some(terms), asked: Vec::new() };
+        let mut run = Run::open(&case)?;
+        run.ask(&Asked { seconds: 1_000, by: requested_by, what: What::Tick }, &case.directory)?;
+        for by in PEOPLE {
+            let what = What::Approve { justification: Some("yes".to_owned()), digest: Some(digest().to_string()) };
+            run.ask(&Asked { seconds: 1, by, what }, &case.directory)?;
+        }
+        let started = matches!(run.state().phase, Phase::Executing { .. });
+        let could = oracle::could_start(&run.log, &case.directory);
+        prop_assert_eq!(started, could, "required {}: {:#?}", required, run.log);
+    }
+}
