@@ -14,14 +14,19 @@ use crate::storage::Storage;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// The pauses between attempts to have an outcome recorded.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// So many actions run at once on this machine; further ones wait for their turn.
+const MOST_AT_ONCE: usize = 64;
+
 pub struct Runner {
     executor: Arc<dyn Executor>,
+    turns: Semaphore,
     storage: Storage,
     metrics: Arc<Metrics>,
     /// Attempts that were started and whose outcome has not been recorded.
@@ -30,7 +35,7 @@ pub struct Runner {
 
 impl Runner {
     pub fn new(executor: Arc<dyn Executor>, storage: Storage, metrics: Arc<Metrics>) -> Self {
-        Self { executor, storage, metrics, running: Mutex::default() }
+        Self { executor, turns: Semaphore::new(MOST_AT_ONCE), storage, metrics, running: Mutex::default() }
     }
 
     /// Starts an attempt, unless it has been started. The event that releases it is committed.
@@ -40,9 +45,12 @@ impl Runner {
         }
         let runner = Arc::clone(self);
         tokio::spawn(async move {
+            // The semaphore is never closed, so there always comes a turn.
+            let turn = runner.turns.acquire().await;
             runner.metrics.running.inc();
             let outcome = runner.run(workflow_id, attempt, digest).await;
             runner.metrics.running.dec();
+            drop(turn);
             record(&engine, workflow_id, attempt, outcome).await;
             runner.running().remove(&(workflow_id, attempt));
         });

@@ -20,8 +20,8 @@ pub type TimerRef = ActorRef<Msg>;
 
 /// Between two sweeps without an alarm.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Between two looks at what a crash may have left.
-const RECOVER: Duration = Duration::from_secs(15);
+/// Between two looks at the actions that were begun.
+const RECOVER: Duration = Duration::from_secs(5);
 /// How many are woken at once.
 const WINDOW: i64 = 512;
 /// How long the timer waits for those that it has woken before it goes on.

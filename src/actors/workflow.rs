@@ -150,12 +150,11 @@ impl WorkflowActor {
                     let _ = reply.send(Ok(Submitted::KeyUsed));
                     None
                 }
+                // It may have been written all the same. Then it is found like everything else: by its deadline, by the look
+                // at what was begun, or when somebody asks for it.
                 Err(failure) => {
-                    let stale = Stale::Unavailable(failure.to_string());
-                    let unknown = matches!(failure, Failure::Unavailable(_));
                     let _ = reply.send(Err(failure));
-                    // It may have been written all the same; then whoever reads the log next goes on from there.
-                    return if unknown { Err(stale) } else { Ok(None) };
+                    None
                 }
             },
         };

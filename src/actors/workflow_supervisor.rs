@@ -1,8 +1,7 @@
 //! The workflow supervisor: starts the actor of each workflow, and decides what happens when one fails.
 //!
 //! A failed actor is started again after a pause that doubles; it reads the log and goes on from there. One that keeps
-//! failing is left alone, visibly, and its siblings go on. That the database is away is nobody's failure: such an actor is
-//! started again for as long as it takes.
+//! failing is left alone, visibly, and its siblings go on. That the database is away is nobody's failure and is not counted.
 
 use crate::actors::approval_registry;
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
@@ -22,8 +21,6 @@ const POLICY: RestartPolicy = RestartPolicy {
     first_delay: Duration::from_millis(100),
     longest_delay: Duration::from_secs(5),
 };
-/// The pause before an actor that found no database is started again.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 pub enum Msg {
     /// A new workflow.
@@ -68,8 +65,8 @@ impl WorkflowSupervisor {
             return;
         };
         if let Some(Stale::Unavailable(reason)) = failure.downcast_ref::<Stale>() {
-            tracing::warn!(workflow.id = %id, reason, "a workflow waits for the database");
-            myself.send_after(DATABASE_PAUSE, move || Msg::Respawn { id });
+            // It is read again when it is asked for, or when the timer finds that it has something to do.
+            tracing::warn!(workflow.id = %id, reason, "a workflow has lost touch with the database");
             return;
         }
         self.workshop.metrics.actor_failures.inc();

@@ -9,7 +9,6 @@ need_postgres
 need_script_tools
 need_go_task
 cd "$root"
-export RUSTFLAGS=${RUSTFLAGS:--D warnings}
 if (($# == 0)); then
   for component in rustfmt clippy; do
     cargo "${component/rust/}" --version >/dev/null 2>&1 || { say "$component is missing: installing it with rustup"; rustup component add "$component"; }
@@ -17,7 +16,7 @@ if (($# == 0)); then
   say 'checking the format'
   cargo fmt --all --check
   say 'checking the lints'
-  cargo clippy --locked --all-targets
+  cargo clippy --locked --all-targets -- -D warnings
 fi
 say 'running the tests'
 exec cargo test --locked "$@"

@@ -6,5 +6,6 @@ mod chaos;
 mod flows;
 mod kill;
 mod outage;
+mod queries;
 mod storage;
 mod supervise;

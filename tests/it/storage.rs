@@ -2,6 +2,7 @@
 
 use crate::support::Database;
 use chrono::{DateTime, TimeDelta, Utc};
+use parkbrake::actors::checkpointer::{Checkpointer, CommitError, Msg};
 use parkbrake::domain::digest::Digest;
 use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{ApprovalTerms, EscalationStep};
@@ -10,7 +11,9 @@ use parkbrake::domain::task::{Action, ActionKind, Task};
 use parkbrake::domain::transition::{self, Guard};
 use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
 use parkbrake::storage::{Advance, Error, IdempotencyKey, Opening, Storage, Written, migrate};
+use ractor::Actor;
 use serde_json::Map;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -138,14 +141,40 @@ async fn a_guard_is_checked_after_the_lock_was_waited_for() {
     assert_eq!(waiting.await.unwrap(), [Written::TooLate], "it was in time when it began to wait, and no longer when it could write");
 }
 
-#[tokio::test]
-async fn a_bad_row_is_refused_with_its_batch_and_the_checkpointer_isolates_it() {
-    let (storage, database) = storage().await;
+/// PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody thought of.
+fn batch_with_a_bad_row() -> Vec<Opening> {
     let mut batch: Vec<Opening> = (0..8).map(|number| opening(&format!("task {number}"))).collect();
-    // PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody thought of.
     batch[3].task.description = "a\0b".to_owned();
-    assert!(matches!(storage.open(&batch).await, Err(Error::Refused(_))));
-    assert_eq!(database.count("select count(*) from workflow").await, 0, "a batch is written whole or not at all");
+    batch
+}
+
+#[tokio::test]
+async fn a_batch_is_written_whole_or_not_at_all() {
+    let (storage, database) = storage().await;
+    assert!(matches!(storage.open(&batch_with_a_bad_row()).await, Err(Error::Refused(_))));
+    assert_eq!(database.count("select count(*) from workflow").await, 0);
+}
+
+#[tokio::test]
+async fn a_bad_row_does_no_harm_to_those_that_share_its_batch() {
+    let (storage, database) = storage().await;
+    let checkpointer = Checkpointer { storage, versions: Arc::default(), metrics: Arc::default() };
+    let (checkpointer, task) = Actor::spawn(None, checkpointer, ()).await.unwrap();
+    let commits = batch_with_a_bad_row().into_iter().map(|opening| {
+        let checkpointer = checkpointer.clone();
+        async move { checkpointer.call(|reply| Msg::Open(Box::new(opening), reply), None).await.unwrap().unwrap() }
+    });
+    let answers = futures_util::future::join_all(commits).await;
+    for (place, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(Written::Committed { .. }) => assert_ne!(place, 3),
+            Err(CommitError::Refused(_)) => assert_eq!(place, 3),
+            other => panic!("{place}: {other:?}"),
+        }
+    }
+    assert_eq!(database.count("select count(*) from workflow").await, 7);
+    checkpointer.stop(None);
+    task.await.unwrap();
 }
 
 #[tokio::test]
