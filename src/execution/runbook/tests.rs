@@ -54,14 +54,14 @@ impl Bench {
     async fn succeeded(&self) -> Value {
         match self.run().await {
             Outcome::Succeeded { output } => output.unwrap(),
-            Outcome::Failed { error, output } => panic!("{error}: {output:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
     async fn failed(&self) -> (String, Option<Value>) {
         match self.run().await {
             Outcome::Failed { error, output } => (error, output),
-            Outcome::Succeeded { output } => panic!("succeeded: {output:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
