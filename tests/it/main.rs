@@ -2,6 +2,7 @@
 
 mod support;
 
+mod decide;
 mod flows;
 mod kill;
 mod outage;
