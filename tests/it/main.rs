@@ -7,4 +7,5 @@ mod flows;
 mod kill;
 mod outage;
 mod storage;
+mod submit;
 mod supervise;
