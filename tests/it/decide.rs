@@ -5,7 +5,7 @@ use crate::support::{Answer, Client, Config, TestApp, eventually};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sqlx::{Acquire as _, Row as _};
+use sqlx::Row as _;
 use uuid::Uuid;
 
 impl Client {
@@ -503,9 +503,7 @@ async fn an_approval_that_had_to_wait_beyond_the_deadline_is_too_late() {
     let alice = app.client("alice");
     let accepted = app.client("lone-bot").submit(high()).await;
     let (id, expires) = (accepted["workflow_id"].as_str().unwrap().to_owned(), time(&accepted["approval"]["expires_at"]));
-    let mut holder = app.database.connect().await;
-    let mut held = holder.begin().await.unwrap();
-    sqlx::query("select from workflow for update").execute(&mut *held).await.unwrap();
+    let hold = app.database.hold("select from workflow for update").await;
     let approval = tokio::spawn({
         let (alice, id) = (alice.clone(), id.clone());
         async move { alice.approve(&id).await }
@@ -521,7 +519,7 @@ async fn an_approval_that_had_to_wait_beyond_the_deadline_is_too_late() {
         (now > expires).then_some(())
     })
     .await;
-    held.commit().await.unwrap();
+    hold.release().await;
     let answer = approval.await.unwrap();
     assert!(!assert_one_end_in_time(&app, &id, &answer).await);
 }

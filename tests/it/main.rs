@@ -3,6 +3,7 @@
 mod support;
 
 mod decide;
+mod execute;
 mod flows;
 mod kill;
 mod outage;
