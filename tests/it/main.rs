@@ -6,6 +6,7 @@ mod decide;
 mod execute;
 mod flows;
 mod kill;
+mod lists;
 mod outage;
 mod storage;
 mod submit;
