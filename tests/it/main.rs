@@ -11,3 +11,4 @@ mod outage;
 mod storage;
 mod submit;
 mod supervise;
+mod tokens;
