@@ -83,10 +83,10 @@ async fn mine_are_those_that_i_may_decide_now() {
         let client = app.client(name);
         async move { client.ids("/workflows/pending?mine=true").await }
     };
-    assert_eq!(mine("alice").await, [of_tom.clone()], "not her own");
-    assert_eq!(mine("tom").await, [serious.clone(), of_alice.clone()], "not what his agent asks for");
-    assert_eq!(mine("tess").await, [serious.clone(), of_alice.clone(), of_tom.clone()]);
-    assert_eq!(mine("cora").await, [serious.clone()]);
+    assert_eq!(mine("alice").await, [of_tom.as_str()], "not her own");
+    assert_eq!(mine("tom").await, [serious.as_str(), of_alice.as_str()], "not what his agent asks for");
+    assert_eq!(mine("tess").await, [serious.as_str(), of_alice.as_str(), of_tom.as_str()]);
+    assert_eq!(mine("cora").await, [serious.as_str()]);
     for nobody in ["nora", "deploy-bot", "lone-bot"] {
         assert!(mine(nobody).await.is_empty(), "{nobody} decides nothing");
     }
@@ -95,10 +95,10 @@ async fn mine_are_those_that_i_may_decide_now() {
     tess.approve(&of_alice).await.expect(200);
     tess.approve(&serious).await.expect(200);
     assert!(mine("tess").await.is_empty(), "she has said what she had to say");
-    assert_eq!(mine("tom").await, [serious.clone()], "a second tech_lead counts there, but not where roles have to differ");
+    assert_eq!(mine("tom").await, [serious.as_str()], "a second tech_lead counts there, but not where roles have to differ");
     tom.approve(&of_alice).await.problem(403, "not-an-approver");
-    assert_eq!(mine("alice").await, [of_tom]);
-    assert_eq!(mine("cora").await, [serious]);
+    assert_eq!(mine("alice").await, [of_tom.as_str()]);
+    assert_eq!(mine("cora").await, [serious.as_str()]);
     assert_eq!(tess.ids("/workflows/pending?mine=false").await.len(), 3);
 }
 
@@ -106,19 +106,19 @@ async fn mine_are_those_that_i_may_decide_now() {
 async fn without_separation_of_duties_mine_are_my_own_too() {
     let app = TestApp::with(Config::new().with_policies("separation_of_duties: false")).await;
     let id = app.client("alice").submit_id(high()).await;
-    assert_eq!(app.client("alice").ids("/workflows/pending?mine=true").await, [id]);
+    assert_eq!(app.client("alice").ids("/workflows/pending?mine=true").await, [id.as_str()]);
 }
 
 #[tokio::test]
 async fn an_escalation_makes_it_mine() {
-    let app = TestApp::with(Config::new().with_policies("escalation: { high: [ { after: 1s, to: [cto] } ] }")).await;
+    let app = TestApp::with(Config::new().with_policies("escalation: { high: [ { after: 2s, to: [cto] } ] }")).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
     let id = bot.submit_id(high()).await;
     assert!(cora.ids("/workflows/pending?mine=true").await.is_empty());
     assert!(cora.ids("/workflows/pending?role=cto").await.is_empty());
     bot.get(&format!("/workflows/{id}/wait?since=2&timeout=10s")).await.expect(200);
-    assert_eq!(cora.ids("/workflows/pending?mine=true").await, [id.clone()]);
-    assert_eq!(cora.ids("/workflows/pending?role=cto").await, [id]);
+    assert_eq!(cora.ids("/workflows/pending?mine=true").await, [id.as_str()]);
+    assert_eq!(cora.ids("/workflows/pending?role=cto").await, [id.as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,6 +3,7 @@
 mod support;
 
 mod decide;
+mod escalate;
 mod execute;
 mod flows;
 mod kill;
