@@ -19,6 +19,7 @@ pub enum Command {
     /// Make a token for a person or an agent; prints the token alone, this once
     Create {
         /// Whose token it is: a name of approval-policies.yaml, or any agent
+        #[arg(value_parser = principal_name)]
         name: String,
         /// After how long it stops being good; never if not given
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -51,12 +52,15 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, config: &std::path::Path) -> Result<(), Error> {
-    if !is_principal_name(name) {
-        return Err(Error::Other(format!(
-            "`{name}` cannot be a name: use letters, digits and . _ @ - (at most 64, the first a letter or digit)"
-        )));
+fn principal_name(name: &str) -> Result<String, String> {
+    if is_principal_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("use letters, digits and . _ @ - (at most 64, the first a letter or digit); `parkbrake` itself is taken".to_owned())
     }
+}
+
+async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, config: &std::path::Path) -> Result<(), Error> {
     let token = random_token()?;
     let new = NewToken { token_id: Uuid::now_v7(), hash: TokenHash::of(&token), principal: name, expires_in };
     storage.store_token(&new).await.map_err(failed)?;

@@ -7,9 +7,13 @@ use crate::domain::readings::Facts;
 use crate::domain::runbook::Runbook;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::shown;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// Characters in the requester's own id.
 const LONGEST_ID: usize = 128;
@@ -37,6 +41,31 @@ impl Fault {
     }
 }
 
+/// An object whose fields are named. A derived `Deserialize` would also take a list of the values, in the order in which
+/// the fields happen to stand in the source.
+#[derive(Debug, Clone)]
+pub struct Named<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 /// A task as it is sent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,11 +81,11 @@ pub struct TaskRequest {
     #[serde(default)]
     resource_type: Option<String>,
     #[serde(default)]
-    security_findings: Option<Vec<SecurityFinding>>,
+    security_findings: Option<Vec<Named<SecurityFinding>>>,
     #[serde(default)]
     estimated_cost: Option<f64>,
     #[serde(default)]
-    action: Option<ActionRequest>,
+    action: Option<Named<ActionRequest>>,
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
 }
@@ -79,7 +108,7 @@ impl TaskRequest {
     /// Everything that is wrong with it.
     pub fn admit(self, runbooks: &BTreeMap<String, Runbook>) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let mut faults = self.faults();
-        let requested = self.action.unwrap_or(ActionRequest { kind: None, name: None, args: None });
+        let requested = self.action.map_or(ActionRequest { kind: None, name: None, args: None }, |Named(action)| action);
         let args = requested.args.unwrap_or_default();
         let mut action = Action { kind: requested.kind.unwrap_or(ActionKind::External), name: requested.name, args, runs: None };
         let facts = resolve(&mut action, runbooks).unwrap_or_else(|of_action| {
@@ -96,7 +125,7 @@ impl TaskRequest {
             environment: self.environment,
             resource: self.resource,
             resource_type: self.resource_type,
-            security_findings: self.security_findings.unwrap_or_default(),
+            security_findings: self.security_findings.into_iter().flatten().map(|Named(finding)| finding).collect(),
             estimated_cost: self.estimated_cost,
             action,
             metadata: self.metadata.unwrap_or_default(),
@@ -124,7 +153,7 @@ impl TaskRequest {
                 text(pointer, value, longest);
             }
         }
-        for (place, finding) in self.security_findings.iter().flatten().enumerate() {
+        for (place, Named(finding)) in self.security_findings.iter().flatten().enumerate() {
             text(&format!("/security_findings/{place}/severity"), &finding.severity, LONGEST_WORD);
             for (name, value) in [("id", &finding.id), ("title", &finding.title)] {
                 if let Some(value) = value {

@@ -21,11 +21,12 @@ fn visible(character: char) -> String {
 }
 
 /// Whether a character changes what a reader sees without being seen: bidirectional controls, zero-width characters,
-/// tags, variation selectors, fillers (Unicode Standard Annex 9 and Technical Report 36).
+/// tags, variation selectors, fillers, the blank of braille (Unicode Standard Annex 9 and Technical Report 36).
 pub fn is_invisible(character: char) -> bool {
     matches!(character as u32,
         0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x2028..=0x202E
-        | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB | 0xE0000..=0xE0FFF)
+        | 0x2060..=0x206F | 0x2800 | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB
+        | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
 }
 
 #[cfg(test)]

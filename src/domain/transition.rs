@@ -147,8 +147,9 @@ fn decidable(workflow: &Workflow) -> Result<&Round, Refusal> {
 
 /// What a decision finds on a request that is settled, or that this person has answered before.
 fn settled(workflow: &Workflow, by: &Principal, verdict: Verdict) -> Result<Option<Answer>, Refusal> {
-    let same = |decision: &&Decision| decision.approver == by.name && decision.verdict == verdict;
-    if let Some(before) = workflow.decisions.iter().find(same) {
+    // Their last word counts: who took a yes back is not told that it still stands.
+    let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name);
+    if let Some(before) = last.filter(|decision| decision.verdict == verdict) {
         return Ok(Some(Answer::Repeat(before.clone())));
     }
     match workflow.approval_status() {

@@ -3,7 +3,7 @@
 //! What two parsers could read differently is refused: keys that stand twice, numbers that a double cannot hold. So is what
 //! storage could not keep to the byte, and what is only there to make somebody work.
 
-use crate::domain::request::{Fault, escaped};
+use crate::domain::request::{Fault, Named, escaped};
 use crate::http::problem::{Code, Problem};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, header};
@@ -19,6 +19,8 @@ pub const LARGEST: usize = 256 * 1024;
 const DEEPEST: u32 = 32;
 /// The largest whole number that every JSON reader reads the same, 2^53 - 1 (RFC 8259, section 6).
 const LARGEST_INTEGER: u64 = (1 << 53) - 1;
+/// The next number after it; from there on doubles skip whole numbers.
+const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
 /// How long a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -46,7 +48,7 @@ pub async fn read(request: Request<Body>) -> Result<Value, Problem> {
 /// # Errors
 /// The first thing that does not fit, with its place.
 pub fn decode<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(value).map(|Named(decoded)| decoded).map_err(|error| {
         let pointer: String = error
             .path()
             .iter()
@@ -131,8 +133,10 @@ impl<'de> Visitor<'de> for Strict {
         if value.unsigned_abs() > LARGEST_INTEGER { Err(too_large(value)) } else { Ok(Value::from(value)) }
     }
 
+    /// Also whole numbers of more digits than 64 bits hold, which are as large here as in any other spelling.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| too_large(value))
+        let in_range = value.abs() < FIRST_INEXACT;
+        in_range.then(|| Number::from_f64(value)).flatten().map(Value::Number).ok_or_else(|| too_large(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -218,6 +222,8 @@ mod tests {
             r#"{"x": {"a": 1, "\u0061": 2}}"#,
             r#"{"a": 9007199254740993}"#,
             r#"{"a": -9007199254740993}"#,
+            r#"{"a": 18446744073709551617}"#,
+            r#"{"a": 1e16}"#,
             r#"{"a": 1e999}"#,
             r#"{"a": NaN}"#,
             r#"{"a": 1} {"#,

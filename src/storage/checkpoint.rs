@@ -103,7 +103,7 @@ impl Asked {
     fn of(round: &Round) -> Self {
         let steps = round.terms.escalation.iter().map(|step| json!({"after": step.after.as_secs(), "to": step.to}));
         Self {
-            approvers: joined(&round.terms.approvers),
+            approvers: joined(&approvers(round)),
             required: number(round.terms.required),
             separation: round.terms.separation_of_duties,
             timetable: Value::Array(steps.collect()),
@@ -181,7 +181,7 @@ impl Storage {
         .bind(column(batch, |row| row.guard.not_before))
         .bind(column(batch, |row| row.guard.not_after))
         .bind(request(|_, status| Some(status.as_str().to_owned())))
-        .bind(request(|round, _| Some(joined(&approval::entitled_roles(round).into_iter().cloned().collect::<Vec<_>>()))))
+        .bind(request(|round, _| Some(joined(&approvers(round)))))
         .bind(request(|round, _| Some(joined(&approval::open_roles(round)))))
         .bind(column(&requests, |request| request.map(|(round, _)| number(u32::try_from(round.approvals.len()).unwrap_or(0)))))
         .bind(request(|round, _| Some(joined(&round.approvals.iter().map(|approval| approval.approver.clone()).collect::<Vec<_>>()))))
@@ -242,6 +242,11 @@ fn answers(rows: &[sqlx::postgres::PgRow], expected: usize) -> Result<Vec<Writte
         }
     }
     Ok(answers)
+}
+
+/// The roles that may decide, in the one order in which they are shown everywhere.
+fn approvers(round: &Round) -> Vec<Role> {
+    approval::entitled_roles(round).into_iter().cloned().collect()
 }
 
 fn column<'a, R, T>(batch: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {

@@ -3,9 +3,15 @@
 mod support;
 
 mod chaos;
+mod decide;
+mod escalate;
+mod execute;
 mod flows;
 mod kill;
+mod lists;
 mod outage;
 mod queries;
 mod storage;
+mod submit;
 mod supervise;
+mod tokens;

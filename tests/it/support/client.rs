@@ -1,5 +1,6 @@
 //! A client that speaks for a person or an agent.
 
+use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ pub struct Client {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,
+    /// The body, to the byte.
+    pub text: String,
     pub body: Value,
 }
 
@@ -50,13 +53,19 @@ pub fn token(name: &str) -> String {
 }
 
 impl Client {
+    /// Speaks for somebody with the token that the harness gave them.
     pub fn new(addr: SocketAddr, name: &str) -> Self {
+        Self::with_token(addr, &token(name))
+    }
+
+    /// Speaks for whoever has this token.
+    pub fn with_token(addr: SocketAddr, token: &str) -> Self {
         static TLS: Once = Once::new();
         TLS.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
         let http = reqwest::Client::builder().timeout(Duration::from_secs(70)).build().expect("a client");
-        Self { http, base: format!("http://{addr}"), token: token(name) }
+        Self { http, base: format!("http://{addr}"), token: token.to_owned() }
     }
 
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -68,8 +77,8 @@ impl Client {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, headers, body })
+        let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
+        Ok(Answer { status, headers, text, body })
     }
 
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
@@ -121,6 +130,25 @@ impl Client {
             assert!(began.elapsed() < super::PATIENCE, "{id} never became {status}: {workflow:#}");
         }
     }
+}
+
+/// The names of what happened to a workflow, in order.
+pub fn events(workflow: &Value) -> Vec<&str> {
+    workflow["history"].as_array().expect("a history").iter().map(|event| event["event"].as_str().expect("a name")).collect()
+}
+
+/// When a workflow's first event of a name happened, by the database's clock.
+#[track_caller]
+pub fn at(workflow: &Value, event: &str) -> DateTime<Utc> {
+    let history = workflow["history"].as_array().expect("a history");
+    let found = history.iter().find(|one| one["event"] == event).unwrap_or_else(|| panic!("no {event} in {history:#?}"));
+    time(&found["at"])
+}
+
+/// A moment as the API writes it.
+#[track_caller]
+pub fn time(written: &Value) -> DateTime<Utc> {
+    written.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{written} is no time"))
 }
 
 /// Tasks of each level.

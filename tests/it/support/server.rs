@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Everybody that the test configurations know.
@@ -93,6 +94,7 @@ impl TestApp {
 pub struct Process {
     child: Child,
     pub addr: SocketAddr,
+    log: JoinHandle<Vec<String>>,
 }
 
 impl Process {
@@ -102,12 +104,22 @@ impl Process {
     }
 
     pub async fn serve_with(config: &Config, database: &Database, arguments: &[&str]) -> Self {
+        Self::launch(config, database, arguments, None).await
+    }
+
+    /// Starts it with a filter for its log, such as `trace`.
+    pub async fn serve_telling(config: &Config, database: &Database, filter: &str) -> Self {
+        Self::launch(config, database, &[], Some(filter)).await
+    }
+
+    async fn launch(config: &Config, database: &Database, arguments: &[&str], filter: Option<&str>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(config.path())
             .args(arguments)
             .env("DATABASE_URL", &database.url)
             .env_remove("PARKBRAKE_LOG")
+            .envs(filter.map(|filter| ("PARKBRAKE_LOG", filter)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -119,14 +131,19 @@ impl Process {
         let addr = loop {
             let line = log.next_line().await.expect("a log").unwrap_or_else(|| panic!("it did not start:\n{}", said.join("\n")));
             let addr = serde_json::from_str::<serde_json::Value>(&line).ok().and_then(|line| line["addr"].as_str()?.parse().ok());
-            match addr {
-                Some(addr) => break addr,
-                None => said.push(line),
+            said.push(line);
+            if let Some(addr) = addr {
+                break addr;
             }
         };
         // Read on, so that the log never fills its pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { child, addr }
+        let log = tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                said.push(line);
+            }
+            said
+        });
+        Self { child, addr, log }
     }
 
     pub fn client(&self, name: &str) -> Client {
@@ -138,10 +155,21 @@ impl Process {
         self.child.kill().await.expect("a process to kill");
     }
 
+    /// Stops it, and gives its whole log.
+    pub async fn log(mut self) -> Vec<String> {
+        self.signal_end();
+        self.child.wait().await.expect("its end");
+        self.log.await.expect("its log")
+    }
+
     /// SIGTERM, as a deploy does it; gives whether it ended well.
     pub async fn terminate(mut self) -> bool {
+        self.signal_end();
+        self.child.wait().await.expect("its end").success()
+    }
+
+    fn signal_end(&self) {
         let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)).expect("a process");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
-        self.child.wait().await.expect("its end").success()
     }
 }
