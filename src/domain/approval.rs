@@ -5,10 +5,16 @@ use crate::domain::text::is_invisible;
 use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
 use std::collections::BTreeSet;
 
-/// The roles that may decide now: those of the level, and those that were asked since.
-pub fn entitled_roles(round: &Round) -> BTreeSet<&Role> {
+/// The roles that may decide now: those of the level, as the configuration has them, then those that were asked since.
+pub fn entitled_roles(round: &Round) -> Vec<&Role> {
     let asked = round.terms.escalation.iter().take(round.escalation_level as usize).flat_map(|step| &step.to);
-    round.terms.approvers.iter().chain(asked).collect()
+    let mut roles: Vec<&Role> = Vec::new();
+    for role in round.terms.approvers.iter().chain(asked) {
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    roles
 }
 
 /// Whether this principal may give this verdict on this request, and by which roles.

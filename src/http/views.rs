@@ -7,7 +7,6 @@ use crate::domain::workflow::{Decision, Event, Recorded, Round, Verdict, Workflo
 use crate::storage::{Listed, PendingRow, Quarantine};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A moment as it is written: RFC 3339, UTC, to the microsecond that the database keeps.
@@ -49,7 +48,7 @@ pub fn terms(terms: &ApprovalTerms, requested_at: DateTime<Utc>) -> Value {
     let steps = terms.escalation.iter().map(|step| (step.after, step.to.as_slice()));
     let expires_at = terms.expire_after.map(|delay| later(requested_at, delay));
     json!({
-        "approvers": terms.approvers.iter().collect::<BTreeSet<_>>(),
+        "approvers": terms.approvers,
         "required": terms.required,
         "distinct_roles": terms.distinct_roles,
         "require_justification": terms.require_justification,

@@ -83,7 +83,7 @@ async fn each_step_of_a_chain_is_taken_once_in_order_and_on_time() {
         assert_eq!((first, second), (&json!(["cto"]), &json!(["auditor"])));
         assert_on_time(*late);
         assert_on_time(*later);
-        assert_eq!(workflow["approval"]["approvers"], json!(["auditor", "cto", "team_lead", "tech_lead"]));
+        assert_eq!(workflow["approval"]["approvers"], json!(["team_lead", "tech_lead", "cto", "auditor"]));
         assert_eq!((&workflow["approval"]["escalation_level"], &workflow["status"]), (&json!(2), &json!("pending_approval")));
     }))
     .await;
@@ -116,8 +116,8 @@ risk_levels:
     let bot = app.client("lone-bot");
     for (task, asked, all) in [
         (medium(), json!(["team_lead", "tech_lead"]), json!(["team_lead", "tech_lead"])),
-        (high(), json!(["tech_lead", "cto"]), json!(["cto", "team_lead", "tech_lead"])),
-        (critical(), json!(["admin"]), json!(["admin", "cto", "tech_lead"])),
+        (high(), json!(["tech_lead", "cto"]), json!(["team_lead", "tech_lead", "cto"])),
+        (critical(), json!(["admin"]), json!(["tech_lead", "cto", "admin"])),
     ] {
         let id = bot.submit_id(task).await;
         let workflow = happened(&app, &id, "escalated", 1).await;

@@ -75,6 +75,6 @@ async fn silence_escalates() {
     cora.approve(&id).await.problem(403, "not-an-approver");
     let answer = bot.get(&format!("/workflows/{id}/wait?since=2&timeout=10s")).await.expect(200);
     assert_eq!(answer["workflow"]["history"][2]["event"], "escalated");
-    assert_eq!(answer["workflow"]["approval"]["approvers"], json!(["cto", "team_lead", "tech_lead"]));
+    assert_eq!(answer["workflow"]["approval"]["approvers"], json!(["team_lead", "tech_lead", "cto"]));
     cora.approve(&id).await.expect(200);
 }

@@ -2,7 +2,7 @@
 # The same picture as that of `parkbrake status` (src/cli/show.rs) and of lib.ps1.
 
 # Characters that change what a reader sees without being seen: the list of src/domain/text.rs (tests/scripts compares).
-def invisible: "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB E0000-E0FFF";
+def invisible: "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 2800 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB 1D173-1D17A E0000-E0FFF";
 
 def from_hex: reduce explode[] as $digit (0; . * 16 + if $digit > 64 then $digit - 55 else $digit - 48 end);
 def to_hex:

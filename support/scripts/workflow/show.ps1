@@ -2,7 +2,7 @@
 # The twin of lib.jq: tests/powershell.rs holds the two to the same facts, labels, colours and hidden characters.
 
 # Characters that change what a reader sees without being seen: the list of src/domain/text.rs.
-$Invisible = '00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB E0000-E0FFF'
+$Invisible = '00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 2800 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB 1D173-1D17A E0000-E0FFF'
 $Colours = @{
     low = '32'; completed = '32'; approved = '32'; medium = '33'; pending_approval = '33'; executing = '33'; high = '31'; failed = '31'
     rejected = '31'; outcome_unknown = '31'; critical = '1;35'
