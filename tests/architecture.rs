@@ -1,0 +1,532 @@
+//! The rules of the house, as tests. `support/docs/ARCHITECTURE.md` says why they are as they are; what a rule says when it is
+//! broken is what to do about it.
+
+use axum::http::StatusCode;
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+/// What each module at the top of `src` may use. What it no longer uses has to leave the list, so that the list is the house.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("main", &["cli"]),
+    ("cli", &["app", "config", "domain", "execution", "postgres", "settings", "storage", "telemetry"]),
+    ("app", &["actors", "clock", "config", "domain", "http", "settings", "storage"]),
+    ("http", &["actors", "domain", "storage"]),
+    ("execution", &["actors", "domain"]),
+    ("actors", &["clock", "config", "domain", "storage"]),
+    ("storage", &["domain"]),
+    ("config", &["domain"]),
+    ("settings", &["domain"]),
+    ("postgres", &["domain"]),
+    ("clock", &[]),
+    ("telemetry", &[]),
+    ("domain", &[]),
+];
+
+/// What of the actors each module may see: who uses, and what. The rest of them is nobody's business.
+const OF_THE_ACTORS: &[(&str, &[&str])] = &[
+    ("http", &["engine::Engine", "engine::Story", "workflow::Failure", "workflow::Intake", "workflow::Submitted"]),
+    ("execution", &["ports::Executor", "ports::Job"]),
+    ("app", &["engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
+];
+
+/// Where each of these crates may be used: the beginnings of paths below `src`.
+const HOMES: &[(&str, &[&str])] = &[
+    ("sqlx", &["storage/"]),
+    ("ractor", &["actors/", "http/server.rs", "app.rs"]),
+    ("axum", &["http/"]),
+    ("hyper", &["http/"]),
+    ("hyper_util", &["http/"]),
+    ("tower_http", &["http/"]),
+    ("serde_yaml", &["config/"]),
+    ("cel", &["domain/expression"]),
+    ("clap", &["cli/", "main.rs", "settings.rs"]),
+    ("reqwest", &["cli/"]),
+    ("rustix", &["execution/", "postgres/", "cli/dev_home.rs"]),
+    ("prometheus_client", &["actors/metrics.rs"]),
+    ("tracing_subscriber", &["telemetry.rs"]),
+];
+
+/// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a file or the network.
+const OF_THE_CORE: &[&str] = &["cel", "chrono", "regex", "serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror", "uuid"];
+
+/// Where ids that show the time are made.
+const ID_MAKERS: &[&str] = &["cli/dev.rs", "cli/token.rs", "execution/runbook/tests.rs", "http/tasks.rs"];
+
+/// Lines of a file, beyond which it should be cut along an event, a resource or a type.
+const LONGEST_FILE: usize = 420;
+/// Those that are longer, each with its reason.
+const LONG_FILES: &[(&str, &str)] = &[
+    ("domain/workflow.rs", "one vocabulary: state, events, commands and refusals are read together"),
+    ("domain/transition.rs", "one state machine: cut, nobody could see that it is total"),
+];
+
+/// Scripts without a twin of the same name, and what takes the twin's place.
+const LONE_SCRIPTS: &[(&str, &str)] = &[("show.ps1", "lib.jq")];
+
+#[test]
+fn nothing_points_up() {
+    let table: BTreeMap<&str, &[&str]> = LAYERS.iter().copied().collect();
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in sources() {
+        let allowed = table.get(file.module.as_str());
+        let allowed = allowed.unwrap_or_else(|| panic!("`{}` is not in LAYERS of this test: say there what it may use", file.module));
+        for path in file.paths() {
+            let (other, _) = path.split_once("::").unwrap_or((&path, ""));
+            if other == file.module || other.is_empty() {
+                continue;
+            }
+            assert!(
+                allowed.contains(&other),
+                "src/{} uses `crate::{path}`, and `{}` may use only {allowed:?}: move what is needed down, into a module that both may \
+                 use, or pass it in as an argument or a trait (as actors/ports.rs does)",
+                file.name,
+                file.module
+            );
+            used.entry(file.module.clone()).or_default().insert(other.to_owned());
+        }
+    }
+    for (module, allowed) in LAYERS {
+        let used = used.remove(*module).unwrap_or_default();
+        let idle: Vec<_> = allowed.iter().filter(|other| !used.contains(**other)).collect();
+        assert!(idle.is_empty(), "`{module}` no longer uses {idle:?}: take it out of LAYERS of this test, and the house gets simpler");
+    }
+}
+
+#[test]
+fn the_layers_have_no_cycle() {
+    let mut left: BTreeMap<&str, &[&str]> = LAYERS.iter().copied().collect();
+    while let Some(bottom) = left.iter().find(|(_, uses)| uses.iter().all(|other| !left.contains_key(other))).map(|(module, _)| *module) {
+        left.remove(bottom);
+    }
+    assert!(left.is_empty(), "these modules use each other in a circle: {:?}; one of the edges has to go", left.keys());
+}
+
+#[test]
+fn no_path_escapes_the_scan() {
+    let climbs = Regex::new(r"super::super|(?m)^(pub )?use super::").expect("a pattern");
+    for file in sources() {
+        let escape = climbs.find(&file.code).filter(|found| found.as_str() == "super::super" || !file.name.contains('/'));
+        assert!(
+            escape.is_none(),
+            "src/{} climbs out of its module with `super`: write the path as `crate::…`, so that the layer shows",
+            file.name
+        );
+    }
+}
+
+#[test]
+fn the_actors_are_seen_only_through_their_handle() {
+    for file in sources().iter().filter(|file| file.module != "actors") {
+        let allowed = OF_THE_ACTORS.iter().find(|(module, _)| *module == file.module).map_or(&[][..], |(_, allowed)| allowed);
+        for path in file.paths() {
+            let Some(item) = path.strip_prefix("actors::") else { continue };
+            assert!(
+                allowed.contains(&item),
+                "src/{} uses `crate::actors::{item}`: outside of the actors only {allowed:?} may be used there. Give `Engine` a method for \
+                 it; messages and references of actors stay inside",
+                file.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_crate_has_its_home() {
+    let dependencies = dependencies();
+    for (name, homes) in HOMES {
+        assert!(dependencies.contains(*name), "`{name}` is no dependency any more: take it out of HOMES of this test");
+        for file in sources().iter().filter(|file| file.uses_crate(name)) {
+            assert!(
+                homes.iter().any(|home| file.name.starts_with(home)),
+                "src/{} uses `{name}`, which belongs into {homes:?} alone: put it behind a function there",
+                file.name
+            );
+        }
+    }
+    for file in sources().iter().filter(|file| file.module == "domain") {
+        for name in dependencies.iter().filter(|name| file.uses_crate(name)) {
+            assert!(
+                OF_THE_CORE.contains(&name.as_str()),
+                "src/{} uses `{name}`: the core is pure and uses only {OF_THE_CORE:?}; take the value as an argument",
+                file.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_core_asks_nobody() {
+    let world = Regex::new(r"\bstd::(env|fs|net|process|os|io)\b|\bInstant\b|\basync fn\b").expect("a pattern");
+    for file in sources().iter().filter(|file| file.module == "domain") {
+        if let Some(found) = world.find(&file.code) {
+            panic!(
+                "src/{} uses `{}`: the core knows no clock, file, network or runtime; take the value as an argument",
+                file.name,
+                found.as_str()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_database_has_the_clock() {
+    let clock = Regex::new(r"\b(Utc|Local|SystemTime)::now\b").expect("a pattern");
+    for file in sources() {
+        assert!(
+            !clock.is_match(&file.code),
+            "src/{} asks the machine for the time: take `Clock::now` (the database's time), or let the database compare",
+            file.name
+        );
+        assert!(
+            !file.code.contains("now_v7") || ID_MAKERS.contains(&file.name.as_str()),
+            "src/{} makes an id from the machine's time: ids are made where a request comes in ({ID_MAKERS:?}) and passed on",
+            file.name
+        );
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for file in sources() {
+        let lines = file.text.lines().count();
+        let known = LONG_FILES.iter().any(|(name, _)| *name == file.name);
+        assert!(
+            lines <= LONGEST_FILE || known,
+            "src/{} has {lines} lines, more than {LONGEST_FILE}: cut it along an event, a resource or a type; if it is one thing that is \
+             read as a whole, add it to LONG_FILES of this test with the reason",
+            file.name
+        );
+        assert!(lines > LONGEST_FILE || !known, "src/{} has only {lines} lines by now: take it out of LONG_FILES of this test", file.name);
+    }
+    for (name, _) in LONG_FILES {
+        assert!(sources().iter().any(|file| file.name == *name), "src/{name} is gone: take it out of LONG_FILES of this test");
+    }
+}
+
+#[test]
+fn every_problem_has_its_heading() {
+    let codes = codes();
+    let page = read("support/docs/API.md");
+    let (_, problems) = page.split_once("\n## Problems\n").expect("API.md has a heading `## Problems`");
+    let headings: BTreeMap<&str, &str> = problems
+        .split("\n### ")
+        .skip(1)
+        .map(|section| section.split_once('\n').unwrap_or((section, "")))
+        .map(|(code, text)| (code.trim(), text.trim()))
+        .collect();
+    for (code, status) in &codes {
+        let text = headings.get(code.as_str());
+        let text = text.unwrap_or_else(|| panic!("src/http/problem.rs has the code `{code}`: write `### {code}` into support/docs/API.md, with its status, when it comes and what to do"));
+        assert!(text.starts_with(&format!("{status}")), "`### {code}` of support/docs/API.md has to begin with its status, {status}");
+    }
+    for code in headings.keys() {
+        assert!(codes.contains_key(*code), "support/docs/API.md has `### {code}`, which src/http/problem.rs does not know: take it out");
+    }
+}
+
+#[test]
+fn every_route_has_its_heading() {
+    let page = read("support/docs/API.md");
+    let call = Regex::new("`(GET|POST|PUT|PATCH|DELETE) (/[^`]*)`").expect("a pattern");
+    let headings = page.lines().filter(|line| line.starts_with("### "));
+    let described: BTreeSet<String> =
+        headings.flat_map(|line| call.captures_iter(line)).map(|found| format!("{} {}", &found[1], &found[2])).collect();
+    let route = Regex::new(r#"\.route\("([^"]+)",((?:\s*\.?(?:get|post|put|patch|delete)\([a-z_:]+\))+)"#).expect("a pattern");
+    let method = Regex::new(r"\b(get|post|put|patch|delete)\(").expect("a pattern");
+    let router = read("src/http/router.rs");
+    let served: BTreeSet<String> = route
+        .captures_iter(&router)
+        .flat_map(|found| {
+            let methods: Vec<String> = method.captures_iter(&found[2]).map(|found| found[1].to_uppercase()).collect();
+            methods.into_iter().map(move |method| format!("{method} {}", &found[1])).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(
+        router.matches(".route(").count(),
+        route.find_iter(&router).count(),
+        "a route of src/http/router.rs is written in a way that this test does not read"
+    );
+    for call in served.difference(&described) {
+        panic!("src/http/router.rs serves `{call}`: describe it in support/docs/API.md under a heading with that in it");
+    }
+    for call in described.difference(&served) {
+        panic!("support/docs/API.md describes `{call}`, which src/http/router.rs does not serve: take it out");
+    }
+}
+
+#[test]
+fn operators_are_told_every_setting_and_metric() {
+    let page = read("support/docs/OPERATIONS.md");
+    let settings = Regex::new(r#"env = "(PARKBRAKE_[A-Z_]+)""#).expect("a pattern");
+    for found in settings.captures_iter(&read("src/settings.rs")) {
+        assert!(
+            page.contains(&format!("`{}`", &found[1])),
+            "src/settings.rs has `{}`: add it to the settings of support/docs/OPERATIONS.md",
+            &found[1]
+        );
+    }
+    let metrics = Regex::new(r#"registry\.register\(\s*"([a-z_]+)"(?:[^;]*)?;"#).expect("a pattern");
+    let source = read("src/actors/metrics.rs");
+    let names: BTreeSet<String> = metrics.captures_iter(&source).map(|found| format!("parkbrake_{}", &found[1])).collect();
+    assert_eq!(names.len(), source.matches("registry.register(").count(), "a metric is registered in a way that this test does not read");
+    for name in &names {
+        let known = Regex::new(&format!(r"`{name}(_total|_bucket)?[`{{]")).expect("a pattern");
+        assert!(known.is_match(&page), "src/actors/metrics.rs counts `{name}`: add it to the metrics of support/docs/OPERATIONS.md");
+    }
+    for found in Regex::new(r"\bparkbrake_[a-z_]+").expect("a pattern").find_iter(&page) {
+        let base = found.as_str();
+        let known = names.iter().any(|name| ["", "_total", "_bucket", "_sum", "_count"].iter().any(|end| format!("{name}{end}") == base));
+        // Roles and databases of the page's examples are no metrics.
+        assert!(
+            known || base == "parkbrake_owner",
+            "support/docs/OPERATIONS.md names the metric `{base}`, which nothing counts: take it out"
+        );
+    }
+}
+
+#[test]
+fn the_code_map_has_every_file() {
+    let page = read("support/docs/ARCHITECTURE.md");
+    let (_, map) = page.split_once("\n## Code map\n").expect("ARCHITECTURE.md has a heading `## Code map`");
+    let map = map.split("\n## ").next().unwrap_or_default();
+    let listed = Regex::new(r"(?m)^\| `([^`]+\.rs)` \|").expect("a pattern");
+    let listed: BTreeSet<String> = listed.captures_iter(map).map(|found| found[1].to_owned()).collect();
+    let test = |name: &str| name.ends_with("/tests.rs") || name.contains("/tests/");
+    let mut files: BTreeSet<String> = sources().iter().map(|file| file.name.clone()).filter(|name| !test(name)).collect();
+    files.insert("lib.rs".to_owned());
+    for name in files.difference(&listed) {
+        panic!("src/{name} is new: add a line for it to the code map of support/docs/ARCHITECTURE.md");
+    }
+    for name in listed.difference(&files) {
+        panic!("the code map of support/docs/ARCHITECTURE.md has `{name}`, which is not in src: take the line out");
+    }
+}
+
+#[test]
+fn every_script_has_its_twin() {
+    let folder = root().join("support/scripts/workflow");
+    let names: BTreeSet<String> = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    assert!(
+        !names.is_empty() || !root().join("Taskfile.yml").exists(),
+        "the Taskfile calls the scripts of support/scripts/workflow, and there are none"
+    );
+    for name in &names {
+        let twin = match (name.strip_suffix(".sh"), name.strip_suffix(".ps1")) {
+            (Some(stem), _) => format!("{stem}.ps1"),
+            (_, Some(stem)) => format!("{stem}.sh"),
+            _ => continue,
+        };
+        let twin = LONE_SCRIPTS.iter().find(|(lone, _)| lone == name).map_or(twin, |(_, instead)| (*instead).to_owned());
+        assert!(
+            names.contains(&twin),
+            "support/scripts/workflow/{name} has no twin {twin}: Windows runs the .ps1 and everything else the .sh, so write both"
+        );
+    }
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
+    let mut documents: Vec<PathBuf> = files(&root().join("support/docs"), "md");
+    documents.extend(["README.md"].map(|name| root().join(name)).into_iter().filter(|path| path.exists()));
+    for document in documents {
+        let text = without_code(&fs::read_to_string(&document).expect("a document"));
+        let name = document.strip_prefix(root()).expect("below the root").display().to_string();
+        for found in link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://")) {
+            let (file, anchor) = found.split_once('#').unwrap_or((&found, ""));
+            let target = if file.is_empty() { document.clone() } else { document.parent().expect("a folder").join(file) };
+            assert!(target.exists(), "{name} links to `{found}`, and there is no such file: correct the link");
+            if !anchor.is_empty() {
+                let headings = anchors(&fs::read_to_string(&target).expect("a document"));
+                assert!(headings.contains(anchor), "{name} links to `{found}`, and there is no such heading: correct the link");
+            }
+        }
+    }
+}
+
+/// One file of `src`.
+struct Source {
+    /// Its path below `src`.
+    name: String,
+    /// The module at the top that it belongs to.
+    module: String,
+    text: String,
+    /// The text without comments and without what stands in quotes.
+    code: String,
+    /// The names that paths begin with.
+    starts: BTreeSet<String>,
+}
+
+impl Source {
+    /// The paths below `crate::` (in `main.rs`: below `parkbrake::`) that it names, with lists in braces written out.
+    fn paths(&self) -> Vec<String> {
+        static ROOT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(crate|parkbrake)::").expect("a pattern"));
+        ROOT.find_iter(&self.code).flat_map(|found| expanded(&self.code[found.end()..]).0).collect()
+    }
+
+    /// Whether it names a crate at the start of a path.
+    fn uses_crate(&self, name: &str) -> bool {
+        self.starts.contains(name)
+    }
+}
+
+/// The paths of a use tree at the start of a text (`a::{b, c::d}` gives `a::b` and `a::c::d`), and what stands after it.
+fn expanded(text: &str) -> (Vec<String>, &str) {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        let mut paths = Vec::new();
+        loop {
+            rest = rest.trim_start();
+            if let Some(rest) = rest.strip_prefix('}') {
+                return (paths, rest);
+            }
+            let (more, after) = expanded(rest);
+            paths.extend(more);
+            let after = after.trim_start();
+            // An alias, if there is one, is passed over.
+            rest = after.find([',', '}']).map_or("", |end| after[end..].strip_prefix(',').unwrap_or(&after[end..]));
+            if rest.is_empty() {
+                return (paths, rest);
+            }
+        }
+    }
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    match rest.strip_prefix("::") {
+        // `Type::<…>::function` and globs end the path.
+        Some(rest) if rest.starts_with(|letter: char| letter.is_alphabetic() || letter == '_' || letter == '{') => {
+            let (paths, rest) = expanded(rest);
+            let joined = |path: String| if path == "self" { name.to_owned() } else { format!("{name}::{path}") };
+            let starts_upper = name.starts_with(char::is_uppercase);
+            // What belongs to a type is the type's.
+            (if starts_upper { vec![name.to_owned()] } else { paths.into_iter().map(joined).collect() }, rest)
+        }
+        _ => (vec![name.to_owned()], rest),
+    }
+}
+
+/// Every file of `src`, read once for all tests; `lib.rs` only lists the modules.
+fn sources() -> &'static [Source] {
+    static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(scan);
+    &SOURCES
+}
+
+fn scan() -> Vec<Source> {
+    let src = root().join("src");
+    let start = Regex::new(r"(?:^|[^:\w])([a-z_0-9]+)::|\b(?:use|extern crate) ([a-z_0-9]+)\b").expect("a pattern");
+    let source = |path: PathBuf| {
+        let name = path.strip_prefix(&src).expect("below src").to_str().expect("a name").replace('\\', "/");
+        let module = name.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(&path).expect("a source");
+        let code = code_of(&text);
+        let found = start.captures_iter(&code).filter_map(|found| found.get(1).or(found.get(2)));
+        let starts = found.map(|found| found.as_str().to_owned()).collect();
+        Source { name, module, text, starts, code }
+    };
+    let sources: Vec<Source> = files(&src, "rs").into_iter().map(source).filter(|source| source.name != "lib.rs").collect();
+    assert!(sources.len() > 50, "the scan finds the sources");
+    sources
+}
+
+/// The codes of the API with their statuses, as `Code::facts` writes them.
+fn codes() -> BTreeMap<String, u16> {
+    let fact = Regex::new(r#"StatusCode::([A-Z_]+), "([a-z-]+)","#).expect("a pattern");
+    let text = read("src/http/problem.rs");
+    let codes: BTreeMap<String, u16> = fact.captures_iter(&text).map(|found| (found[2].to_owned(), number(&found[1]))).collect();
+    let variants = text.split_once("pub enum Code {").and_then(|(_, rest)| rest.split_once('}')).expect("the codes").0;
+    assert_eq!(
+        codes.len(),
+        variants.matches(',').count(),
+        "a code of src/http/problem.rs is written in a way that this test does not read"
+    );
+    codes
+}
+
+/// The number of a status, by its name in the source.
+fn number(name: &str) -> u16 {
+    let named =
+        |status: &StatusCode| status.canonical_reason().is_some_and(|reason| reason.to_uppercase().replace([' ', '-'], "_") == name);
+    let all = (400..600).filter_map(|number| StatusCode::from_u16(number).ok());
+    all.into_iter().find(named).unwrap_or_else(|| panic!("{name} is no status")).as_u16()
+}
+
+/// The dependencies of the program, as the source spells them.
+fn dependencies() -> BTreeSet<String> {
+    let manifest = read("Cargo.toml");
+    let (_, section) = manifest.split_once("\n[dependencies]\n").expect("dependencies");
+    let section = section.split("\n[").next().unwrap_or_default();
+    section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim().replace('-', "_")).collect()
+}
+
+/// The anchors of a document's headings, as they are made where it is read.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    headings
+        .map(|heading| {
+            let kept = heading.trim().to_lowercase();
+            kept.chars()
+                .filter(|letter| letter.is_alphanumeric() || "-_ ".contains(*letter))
+                .map(|letter| if letter == ' ' { '-' } else { letter })
+                .collect()
+        })
+        .collect()
+}
+
+/// A document without what stands in code, where brackets mean something else.
+fn without_code(text: &str) -> String {
+    let mut fenced = false;
+    let mut prose = String::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            let _ = writeln!(prose, "{line}");
+        }
+    }
+    prose
+}
+
+/// A source without comments and without the contents of text in quotes, so that neither is taken for code.
+fn code_of(text: &str) -> String {
+    static SKIPPED: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"(?s)//[^\n]*|/\*.*?\*/",                 // comments
+            r##"|\bb?r(#+)".*?"(#+)"##,                // raw text; the hashes are taken to fit
+            r#"|\bb?r"[^"]*"|"(?:[^"\\]|\\.)*""#,      // text
+            r"|'(?:[^'\\\n]|\\(?:x..|u\{[^}]*\}|.))'"  // one character; a lifetime has no second quote
+        ))
+        .expect("a pattern")
+    });
+    SKIPPED.replace_all(text, " ").into_owned()
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

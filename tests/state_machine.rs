@@ -1,0 +1,499 @@
+//! `support/docs/STATE_MACHINE.md` says what the core does. Every table of it is read here and held to `domain::transition`,
+//! cell by cell, so that neither can change without the other.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parkbrake::domain::digest::Digest;
+use parkbrake::domain::level::Level;
+use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind};
+use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::task::ActionKind;
+use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
+use parkbrake::domain::workflow::{Approval, Command, Event, Outcome, Recorded, Refusal, Submission, Workflow};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use uuid::Uuid;
+
+const PAGE: &str = include_str!("../support/docs/STATE_MACHINE.md");
+
+const ID: Uuid = Uuid::from_u128(1);
+/// The process that acts.
+const HERE: Uuid = Uuid::from_u128(2);
+/// A process that is gone.
+const THERE: Uuid = Uuid::from_u128(3);
+
+/// The steps of the timetable, and the expiry, counted from the request.
+const FIRST: Duration = Duration::from_secs(600);
+const SECOND: Duration = Duration::from_secs(1_200);
+const EXPIRY: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn what_follows_from_a_command() {
+    let page = table("What follows from a command");
+    let commands: [(&str, Command); 7] = [
+        ("approve", approve("alice")),
+        ("reject", reject("alice")),
+        ("cancel", cancel("deploy-bot")),
+        ("result", report("deploy-bot", succeeded())),
+        ("finish", Command::Finish { attempt: 1, outcome: succeeded() }),
+        ("recover", Command::Recover { owner: HERE }),
+        ("tick", tick(FIRST)),
+    ];
+    let header: Vec<&str> = std::iter::once("status").chain(commands.iter().map(|(name, _)| *name)).collect();
+    assert_eq!(page.header, header, "the columns of the table are the commands");
+    let mut states = states();
+    for row in &page.rows {
+        let workflow = states.remove(row[0].as_str()).unwrap_or_else(|| panic!("the page has a status `{}` that no test builds", row[0]));
+        let word = row[0].trim_matches('`').split(['`', ' ']).next().unwrap_or_default().to_owned();
+        if !row[0].contains("inside a commit") {
+            assert_eq!(workflow.status().as_str(), word, "the row `{}` is built in another status", row[0]);
+        }
+        for ((name, command), cell) in commands.iter().zip(&row[1..]) {
+            assert_eq!(said(&workflow, command), *cell, "{name} on {}", row[0]);
+        }
+    }
+    assert!(states.is_empty(), "these have no row: {:?}", states.keys());
+}
+
+#[test]
+fn where_it_depends() {
+    let page = table("Where it depends");
+    let mut cases = cases();
+    for row in &page.rows {
+        let key = (row[0].clone(), row[1].clone());
+        let (workflow, command) = cases.remove(&key).unwrap_or_else(|| panic!("the page has a case that no test builds: {key:?}"));
+        assert_eq!(name(&command), row[0], "the case `{}` is of another command", row[1]);
+        assert_eq!(said(&workflow, &command), row[2], "{} when {}", row[0], row[1]);
+    }
+    assert!(cases.is_empty(), "these have no row: {:?}", cases.keys());
+}
+
+#[test]
+fn events_have_the_fields_that_the_page_says() {
+    let page = table("Events");
+    let mut written: BTreeMap<String, BTreeSet<String>> = events()
+        .into_iter()
+        .map(|event| {
+            let Value::Object(mut fields) = serde_json::to_value(&event).expect("events are JSON") else { panic!("events are objects") };
+            assert_eq!(fields.remove("event"), Some(json!(event.name())), "an event has one name");
+            (event.name().to_owned(), fields.into_iter().map(|(field, _)| field).collect())
+        })
+        .collect();
+    for row in &page.rows {
+        let event = row[0].trim_matches('`');
+        let fields: BTreeSet<String> = row[1].split(", ").map(str::to_owned).collect();
+        assert_eq!(written.remove(event), Some(fields), "the fields of {event}");
+    }
+    assert!(written.is_empty(), "these have no row: {:?}", written.keys());
+}
+
+#[test]
+fn guards_are_those_of_the_page() {
+    let page = table("Guards");
+    let parked = parked(&terms());
+    let commits = [
+        (&parked, approve("alice")),
+        (&parked, reject("alice")),
+        (&parked, tick(SECOND)),
+        (&parked, tick(EXPIRY)),
+        (&parked, cancel("deploy-bot")),
+        (&executing(ActionKind::External, false), report("deploy-bot", succeeded())),
+        (&executing(ActionKind::Runbook, false), Command::Recover { owner: HERE }),
+    ];
+    let found: Vec<Vec<String>> = commits
+        .into_iter()
+        .map(|(workflow, command)| {
+            let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &command) else { panic!("{command:?} writes nothing") };
+            let Guard { not_before, not_after } = guard;
+            let event = events.first().map(Event::name).unwrap_or_default();
+            vec![event.to_owned(), moment(not_before), moment(not_after)]
+        })
+        .collect();
+    assert_eq!(found, page.rows);
+}
+
+#[test]
+fn obligations_are_those_of_the_page() {
+    let page = table("Obligations");
+    let states = states();
+    let own = |action| {
+        let mut log = approved_log(action, true);
+        log.push(("alice", Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE }));
+        fold(&log)
+    };
+    for row in &page.rows {
+        let workflow = match row[0].as_str() {
+            "`executing` (runbook, begun by this process)" => own(ActionKind::Runbook),
+            "`executing` (runbook, begun by another process)" => executing(ActionKind::Runbook, true),
+            state => states.get(state).unwrap_or_else(|| panic!("the page has a status `{state}` that no test builds")).clone(),
+        };
+        let expected = match transition::obligation(&workflow, HERE) {
+            Obligation::Nothing => "nothing",
+            Obligation::Park { deadline: Some(deadline) } if deadline == at(FIRST) => "park: wait for people, arm the next deadline",
+            Obligation::Park { deadline } => panic!("the next deadline is another: {deadline:?}"),
+            Obligation::AwaitReport => "await the report",
+            Obligation::Run { attempt: 1 } => "run the attempt, unless it is running",
+            Obligation::Run { attempt } => panic!("attempt {attempt} was not begun"),
+            Obligation::Recover => "recover",
+        };
+        assert_eq!(row[1], expected, "{}", row[0]);
+    }
+    let statuses: BTreeSet<&str> = page.rows.iter().filter_map(|row| row[0].split('`').nth(1)).collect();
+    let all = parkbrake::domain::workflow::Status::ALL;
+    assert_eq!(statuses, all.iter().map(|status| status.as_str()).collect(), "every status has its obligation");
+}
+
+/// No event can follow a final state, and none can follow twice.
+#[test]
+fn final_states_stay() {
+    for (state, workflow) in states().into_iter().filter(|(_, workflow)| workflow.status().is_final()) {
+        for event in events() {
+            let recorded = Recorded { version: workflow.version + 1, at: at(EXPIRY), actor: "anybody".to_owned(), event };
+            let name = recorded.event.name();
+            assert!(transition::apply(ID, Some(workflow.clone()), &recorded).is_err(), "{name} follows {state}");
+        }
+    }
+}
+
+/// What a command leads to, as a cell of the page says it.
+fn said(workflow: &Workflow, command: &Command) -> String {
+    match transition::decide(workflow, command) {
+        Ok(Answer::Nothing) => "nothing".to_owned(),
+        Ok(Answer::Repeat(_)) => "same answer".to_owned(),
+        Ok(Answer::Commit { events, .. }) => {
+            let names: Vec<&str> = events.iter().map(Event::name).collect();
+            let after = events.into_iter().fold(workflow.clone(), |workflow, event| {
+                let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "somebody".to_owned(), event };
+                transition::apply(ID, Some(workflow), &recorded).expect("what is decided can be applied")
+            });
+            format!("{} → {}", names.join(" + "), after.status())
+        }
+        Err(refusal) => match refusal {
+            Refusal::NotPermitted(_) => "not-permitted",
+            Refusal::NotAnApprover(_) => "not-an-approver",
+            Refusal::SelfApproval(_) => "self-approval",
+            Refusal::JustificationRequired => "justification-required",
+            Refusal::DigestMismatch(_) => "digest-mismatch",
+            Refusal::AlreadyDecided(_) => "already-decided",
+            Refusal::Expired => "expired",
+            Refusal::WrongState { .. } => "wrong-state",
+        }
+        .to_owned(),
+    }
+}
+
+/// A workflow for every row of the first table, and so for every phase.
+fn states() -> BTreeMap<&'static str, Workflow> {
+    let ended = |outcome| answered(&executing(ActionKind::External, false), &Command::Finish { attempt: 1, outcome });
+    let unknown = Outcome::Unknown { reason: "gone".to_owned() };
+    let parked = parked(&terms());
+    let alone = || vec![("deploy-bot", submitted(ActionKind::External, false)), ("deploy-bot", started(1))];
+    BTreeMap::from([
+        ("`pending_approval`", parked.clone()),
+        ("`executing` (external)", executing(ActionKind::External, false)),
+        ("`executing` (runbook, idempotent)", executing(ActionKind::Runbook, true)),
+        ("`executing` (runbook, not idempotent)", executing(ActionKind::Runbook, false)),
+        ("`executing` (nobody was asked)", fold(&alone())),
+        ("`outcome_unknown`", answered(&executing(ActionKind::Runbook, false), &Command::Finish { attempt: 1, outcome: unknown })),
+        ("`completed`", ended(succeeded())),
+        ("`failed`", ended(failed())),
+        ("`rejected`", answered(&parked, &reject_as("tess", &["team_lead"]))),
+        ("`cancelled`", answered(&parked, &cancel("deploy-bot"))),
+        ("`expired`", answered(&parked, &tick(EXPIRY))),
+        ("`assessed` (inside a commit)", fold(&alone()[..1])),
+        ("`approved` (inside a commit)", fold(&approved_log(ActionKind::External, false))),
+    ])
+}
+
+/// The cases of the second table.
+fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
+    let one = parked(&terms());
+    let two = parked(&ApprovalTerms { required: 2, ..terms() });
+    let distinct = parked(&ApprovalTerms { required: 2, distinct_roles: true, ..terms() });
+    let by_alice = answered(&two, &approve("alice"));
+    let external = executing(ActionKind::External, false);
+    let runbook = executing(ActionKind::Runbook, true);
+    let with_digest = |command: Command, given: &str| match command {
+        Command::Approve { by, justification, owner, .. } => Command::Approve { by, justification, owner, digest: Some(given.to_owned()) },
+        Command::Reject { by, reason, .. } => Command::Reject { by, reason, digest: Some(given.to_owned()) },
+        other => other,
+    };
+    let list: Vec<(&str, &str, Workflow, Command)> = vec![
+        ("approve", "more approvals are needed after it", two.clone(), approve("alice")),
+        ("approve", "the caller's roles are not asked", one.clone(), approve_as("cora", &["cto"])),
+        ("approve", "the caller is an agent", one.clone(), {
+            let by = Principal { kind: PrincipalKind::Agent, ..person("other-bot", &["team_lead"]) };
+            Command::Approve { by, justification: None, digest: None, owner: HERE }
+        }),
+        ("approve", "the caller submitted the task", one.clone(), approve_as("deploy-bot", &["team_lead"])),
+        ("approve", "the requesting agent acts for the caller", one.clone(), approve_as("tom", &["tech_lead"])),
+        ("approve", "the caller's role was escalated to", answered(&one, &tick(FIRST)), approve_as("cora", &["cto"])),
+        ("approve", "the caller has approved before, others are missing", by_alice.clone(), approve("alice")),
+        ("approve", "the caller has approved before, it is executing", answered(&one, &approve("alice")), approve("alice")),
+        (
+            "approve",
+            "the caller has approved before, somebody rejected it since",
+            answered(&by_alice, &reject_as("tess", &["tech_lead"])),
+            approve("alice"),
+        ),
+        ("approve", "the caller has approved before, it has expired since", answered(&by_alice, &tick(EXPIRY)), approve("alice")),
+        ("approve", "it names another digest", one.clone(), with_digest(approve("alice"), "sha256:0")),
+        ("approve", "a digest is needed and not given", parked(&ApprovalTerms { require_digest: true, ..terms() }), approve("alice")),
+        (
+            "approve",
+            "a justification is needed and says nothing",
+            parked(&ApprovalTerms { require_justification: true, ..terms() }),
+            Command::Approve {
+                by: person("alice", &["team_lead"]),
+                justification: Some(" \u{200b}".to_owned()),
+                digest: None,
+                owner: HERE,
+            },
+        ),
+        (
+            "approve",
+            "distinct roles are needed and the caller's is answered for",
+            answered(&distinct, &approve("alice")),
+            approve_as("tess", &["team_lead"]),
+        ),
+        ("reject", "the caller submitted the task and is asked", one.clone(), reject_as("deploy-bot", &["team_lead"])),
+        ("reject", "the caller's roles are not asked", one.clone(), reject_as("cora", &["cto"])),
+        ("reject", "the caller has approved before, others are missing", by_alice.clone(), reject("alice")),
+        ("reject", "the caller has rejected before", answered(&one, &reject("alice")), reject("alice")),
+        ("reject", "it names another digest", one.clone(), with_digest(reject("alice"), "sha256:0")),
+        ("cancel", "by an admin", one.clone(), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
+        ("cancel", "by the person that the requester acts for", one.clone(), cancel("tom")),
+        ("cancel", "by anybody else", one.clone(), cancel("alice")),
+        ("result", "`failed`, while it is executing", external.clone(), report("deploy-bot", failed())),
+        (
+            "result",
+            "the same as was reported before",
+            answered(&external, &report("deploy-bot", failed())),
+            report("tom", Outcome::Failed { error: "another".to_owned(), output: None }),
+        ),
+        (
+            "result",
+            "the other one than was reported before",
+            answered(&external, &report("deploy-bot", failed())),
+            report("deploy-bot", succeeded()),
+        ),
+        ("result", "by anybody but the requester and the person that it acts for", external.clone(), report("alice", succeeded())),
+        (
+            "result",
+            "the action is a runbook that has completed",
+            answered(&runbook, &Command::Finish { attempt: 1, outcome: succeeded() }),
+            report("deploy-bot", succeeded()),
+        ),
+        ("finish", "`failed`", runbook.clone(), Command::Finish { attempt: 1, outcome: failed() }),
+        ("finish", "nobody knows", runbook.clone(), {
+            Command::Finish { attempt: 1, outcome: Outcome::Unknown { reason: "?".to_owned() } }
+        }),
+        (
+            "finish",
+            "of an earlier attempt",
+            answered(&runbook, &Command::Recover { owner: HERE }),
+            Command::Finish { attempt: 1, outcome: succeeded() },
+        ),
+        ("recover", "by the process that began it", runbook, Command::Recover { owner: THERE }),
+        ("recover", "the action is external", external, Command::Recover { owner: HERE }),
+        ("tick", "nothing is due", one.clone(), tick(FIRST - Duration::from_secs(1))),
+        ("tick", "two steps are due", one.clone(), tick(SECOND)),
+        ("tick", "the expiry is due, and a step as well", one, tick(EXPIRY)),
+    ];
+    list.into_iter().map(|(command, when, workflow, asked)| ((command.to_owned(), when.to_owned()), (workflow, asked))).collect()
+}
+
+/// One of every event, with every field that it can have.
+fn events() -> Vec<Event> {
+    let text = || "text".to_owned();
+    let digest = || Digest::of(b"");
+    let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
+    vec![
+        Event::Submitted(submission),
+        Event::ApprovalRequested { round: 1, terms: terms() },
+        Event::Approved(Approval {
+            round: 1,
+            approver: text(),
+            roles: vec![text()],
+            digest: digest(),
+            justification: Some(text()),
+            remaining: 0,
+        }),
+        Event::Rejected { round: 1, digest: digest(), roles: vec![text()], reason: text() },
+        Event::Escalated { round: 1, level: 1, to: vec![text()] },
+        Event::Expired { round: 1 },
+        Event::Cancelled { round: 1, reason: text() },
+        started(1),
+        Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(json!({})) },
+        Event::ExecutionFailed { step: 1, attempt: 1, output: Some(json!({})), error: text() },
+        Event::OutcomeUnknown { step: 1, attempt: 1, reason: text() },
+    ]
+}
+
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Approve { .. } => "approve",
+        Command::Reject { .. } => "reject",
+        Command::Cancel { .. } => "cancel",
+        Command::Report { .. } => "result",
+        Command::Finish { .. } => "finish",
+        Command::Recover { .. } => "recover",
+        Command::Tick { .. } => "tick",
+    }
+}
+
+fn terms() -> ApprovalTerms {
+    let step = |after, role: &str| EscalationStep { after, to: vec![role.to_owned()] };
+    ApprovalTerms {
+        approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],
+        required: 1,
+        distinct_roles: false,
+        require_justification: false,
+        require_digest: false,
+        separation_of_duties: true,
+        escalation: vec![step(FIRST, "cto"), step(SECOND, "admin")],
+        expire_after: Some(EXPIRY),
+    }
+}
+
+fn submitted(action: ActionKind, idempotent: bool) -> Event {
+    Event::Submitted(Submission {
+        task_id: Some("TASK-1".to_owned()),
+        requested_by: "deploy-bot".to_owned(),
+        on_behalf_of: Some("tom".to_owned()),
+        digest: Digest::of(b"the document"),
+        assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"the policy") },
+        action,
+        idempotent,
+    })
+}
+
+fn started(attempt: u32) -> Event {
+    Event::ExecutionStarted { step: 1, attempt, owner: THERE }
+}
+
+fn parked(terms: &ApprovalTerms) -> Workflow {
+    fold(&[
+        ("deploy-bot", submitted(ActionKind::External, false)),
+        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone() }),
+    ])
+}
+
+/// Approved by tess; the event that starts the action is still missing.
+fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Event)> {
+    let approval = Approval {
+        round: 1,
+        approver: "tess".to_owned(),
+        roles: vec!["team_lead".to_owned()],
+        digest: Digest::of(b"the document"),
+        justification: None,
+        remaining: 0,
+    };
+    let requested = Event::ApprovalRequested { round: 1, terms: terms() };
+    vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]
+}
+
+/// Approved by tess, and begun by the process that is gone.
+fn executing(action: ActionKind, idempotent: bool) -> Workflow {
+    let mut log = approved_log(action, idempotent);
+    log.push(("tess", started(1)));
+    fold(&log)
+}
+
+fn fold(log: &[(&str, Event)]) -> Workflow {
+    let recorded = |(place, (actor, event)): (usize, &(&str, Event))| Recorded {
+        version: u32::try_from(place + 1).expect("a short log"),
+        at: at(Duration::ZERO),
+        actor: (*actor).to_owned(),
+        event: event.clone(),
+    };
+    let log: Vec<Recorded> = log.iter().enumerate().map(recorded).collect();
+    transition::replay(ID, &log).expect("a log that can be").expect("a workflow")
+}
+
+/// The workflow after a command that is not refused.
+#[track_caller]
+fn answered(workflow: &Workflow, command: &Command) -> Workflow {
+    let Ok(Answer::Commit { events, .. }) = transition::decide(workflow, command) else { panic!("{command:?} writes nothing") };
+    let actor = match command {
+        Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Cancel { by, .. } | Command::Report { by, .. } => &by.name,
+        _ => parkbrake::domain::workflow::SYSTEM,
+    };
+    events.into_iter().fold(workflow.clone(), |workflow, event| {
+        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: actor.to_owned(), event };
+        transition::apply(ID, Some(workflow), &recorded).expect("what is decided can be applied")
+    })
+}
+
+fn at(delay: Duration) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::from_std(delay).expect("a short delay")
+}
+
+fn moment(guard: Option<DateTime<Utc>>) -> String {
+    match guard {
+        None => "none",
+        Some(moment) if moment == at(EXPIRY) => "the expiry",
+        Some(moment) if moment == at(SECOND) => "the last step that is due",
+        Some(moment) => panic!("{moment} is no moment of the timetable"),
+    }
+    .to_owned()
+}
+
+fn person(name: &str, roles: &[&str]) -> Principal {
+    let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles, on_behalf_of: None }
+}
+
+fn approve(name: &str) -> Command {
+    approve_as(name, &["team_lead"])
+}
+
+fn approve_as(name: &str, roles: &[&str]) -> Command {
+    Command::Approve { by: person(name, roles), justification: None, digest: None, owner: HERE }
+}
+
+fn reject(name: &str) -> Command {
+    reject_as(name, &["team_lead"])
+}
+
+fn reject_as(name: &str, roles: &[&str]) -> Command {
+    Command::Reject { by: person(name, roles), reason: None, digest: None }
+}
+
+fn cancel(name: &str) -> Command {
+    Command::Cancel { by: person(name, &[]), reason: None }
+}
+
+fn report(name: &str, outcome: Outcome) -> Command {
+    Command::Report { by: person(name, &[]), outcome }
+}
+
+fn tick(after: Duration) -> Command {
+    Command::Tick { now: at(after) }
+}
+
+fn succeeded() -> Outcome {
+    Outcome::Succeeded { output: None }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { error: "broken".to_owned(), output: None }
+}
+
+/// A table of the page.
+struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+/// The first table under a heading.
+fn table(heading: &str) -> Table {
+    let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("the page has no heading `{heading}`"));
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let cells = |line: &str| -> Vec<String> { line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect() };
+    let mut lines = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|')).map(cells);
+    let header = lines.next().unwrap_or_else(|| panic!("there is no table under `{heading}`"));
+    let rows: Vec<_> = lines.skip(1).collect();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row.len() == header.len()), "the table under `{heading}` is not whole");
+    Table { header, rows }
+}
