@@ -4,7 +4,8 @@
 //! At most `max_resident` workflows stay in memory; those that were not asked for the longest leave first. Leaving loses
 //! nothing: an actor is a cache of its log.
 
-use crate::actors::workflow::{self, Answered, Failure, WorkflowRef};
+use crate::actors::exchange::{Answered, Failure};
+use crate::actors::workflow::{self, WorkflowRef};
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
 use crate::domain::workflow::Command;
 use ractor::rpc::CallResult;

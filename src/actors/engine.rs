@@ -4,11 +4,11 @@
 //! or refused, whether or not anybody waits for the answer.
 
 use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::Executor;
 use crate::actors::runner::Runner;
 use crate::actors::versions::Versions;
-use crate::actors::workflow::{Answered, Failure, Intake, Submitted};
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
 use crate::clock::Clock;
 use crate::config::Configuration;

@@ -12,11 +12,12 @@
 //! answered before it was committed, and what has to happen next is computed from the log. A message between actors is a
 //! hint; losing one may cost a moment, never a fact.
 //!
-//! The rest of the program sees only [`engine::Engine`].
+//! The rest of the program sees only [`engine::Engine`] and what is exchanged with it.
 
 pub mod approval_registry;
 pub mod checkpointer;
 pub mod engine;
+pub mod exchange;
 pub mod metrics;
 pub mod ports;
 pub mod restart;

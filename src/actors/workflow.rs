@@ -9,17 +9,17 @@
 use crate::actors::approval_registry::{self, RegistryRef};
 use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
 use crate::actors::engine::Engine;
+use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::metrics::{LevelLabel, Metrics};
 use crate::actors::runner::Runner;
 use crate::actors::timer::{self, TimerRef};
 use crate::clock::Clock;
 use crate::config::Configuration;
+use crate::domain::digest::Digest;
 use crate::domain::policy::Principal;
-use crate::domain::readings::Facts;
-use crate::domain::task::Task;
 use crate::domain::transition::{self, Answer, Guard, Obligation};
-use crate::domain::workflow::{Command, Decision, Event, Recorded, Refusal, SYSTEM, Submission, Workflow};
-use crate::storage::{Advance, Error, IdempotencyKey, Opening, Storage, Written};
+use crate::domain::workflow::{Command, Event, Recorded, SYSTEM, Submission, Workflow};
+use crate::storage::{Advance, Error, Opening, Storage, Written};
 use chrono::{DateTime, Utc};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -44,44 +44,6 @@ pub struct Workshop {
     pub metrics: Arc<Metrics>,
     /// This process; a fresh id for every start of the server.
     pub owner: Uuid,
-}
-
-/// A task as it comes in: checked, with its runbook resolved.
-#[derive(Debug)]
-pub struct Intake {
-    pub by: Principal,
-    pub task: Task,
-    pub facts: Option<Facts>,
-    pub key: Option<IdempotencyKey>,
-}
-
-/// What became of a submit.
-#[derive(Debug)]
-pub enum Submitted {
-    Accepted(Box<Workflow>),
-    /// The idempotency key has been used before.
-    KeyUsed,
-}
-
-/// What became of a command.
-#[derive(Debug)]
-pub struct Answered {
-    pub workflow: Workflow,
-    /// For an approval or a rejection: this one, or the same person's earlier one.
-    pub decision: Option<Decision>,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    #[error("there is no such workflow")]
-    NotFound,
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("{0}")]
-    Unavailable(String),
-    #[error("{0}")]
-    Internal(String),
 }
 
 impl From<CommitError> for Failure {
@@ -184,7 +146,7 @@ impl WorkflowActor {
             task_id: task.task_id.clone(),
             requested_by: by.name,
             on_behalf_of: by.on_behalf_of,
-            digest: crate::domain::digest::Digest::of(&document),
+            digest: Digest::of(&document),
             assessment,
             action: task.action.kind,
             idempotent: task.action.runs.as_ref().is_some_and(|invocation| invocation.idempotent),

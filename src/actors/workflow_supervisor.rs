@@ -4,8 +4,9 @@
 //! failing is left alone, visibly, and its siblings go on. That the database is away is nobody's failure and is not counted.
 
 use crate::actors::approval_registry;
+use crate::actors::exchange::{Failure, Intake, Submitted};
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
-use crate::actors::workflow::{Boot, Failure, Intake, Stale, Submitted, WorkflowActor, WorkflowRef, Workshop};
+use crate::actors::workflow::{Boot, Stale, WorkflowActor, WorkflowRef, Workshop};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

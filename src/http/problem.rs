@@ -3,7 +3,7 @@
 //! Each code has a heading in `support/docs/API.md`; a test holds both to each other. What went wrong inside is for the log
 //! and never for the caller.
 
-use crate::actors::workflow::Failure;
+use crate::actors::exchange::Failure;
 use crate::domain::request::Fault;
 use crate::domain::workflow::Refusal;
 use crate::http::views;

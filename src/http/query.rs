@@ -7,10 +7,13 @@ use crate::storage::Cursor;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
 /// Entries of a page, if nothing else is said.
 const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 500;
+/// The longest that an answer is held back.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(55);
 
 /// The query of a request; unknown parameters are refused.
 pub struct Parameters<T>(pub T);

@@ -1,6 +1,6 @@
 //! Submitting a task, and asking how one would be assessed.
 
-use crate::actors::workflow::{Intake, Submitted};
+use crate::actors::exchange::{Intake, Submitted};
 use crate::domain::digest::{Digest, canonical};
 use crate::domain::policy::Principal;
 use crate::domain::readings::Facts;
@@ -11,6 +11,7 @@ use crate::domain::workflow::{Status, Workflow};
 use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::problem::{Code, Problem};
+use crate::http::query::LONGEST_WAIT;
 use crate::http::router::Api;
 use crate::http::views;
 use crate::storage::IdempotencyKey;
@@ -23,8 +24,6 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The longest that an answer is held back.
-const LONGEST_WAIT: Duration = Duration::from_secs(55);
 /// Characters of an idempotency key.
 const LONGEST_KEY: usize = 255;
 

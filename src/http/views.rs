@@ -50,6 +50,8 @@ pub fn terms(terms: &ApprovalTerms, requested_at: DateTime<Utc>) -> Value {
     json!({
         "approvers": terms.approvers,
         "required": terms.required,
+        "approvals": 0,
+        "escalation_level": 0,
         "distinct_roles": terms.distinct_roles,
         "require_justification": terms.require_justification,
         "require_digest": terms.require_digest,

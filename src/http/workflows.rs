@@ -7,7 +7,7 @@ use crate::domain::policy::{Principal, PrincipalKind};
 use crate::domain::workflow::{Status, Workflow};
 use crate::http::auth::Caller;
 use crate::http::problem::Problem;
-use crate::http::query::{self, Parameters, invalid};
+use crate::http::query::{self, LONGEST_WAIT, Parameters, invalid};
 use crate::http::router::{Api, WorkflowId};
 use crate::http::views;
 use crate::storage::{Cursor, Decider, ListFilter, PendingFilter, Visible};
@@ -16,9 +16,6 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// The longest that an answer is held back.
-const LONGEST_WAIT: Duration = Duration::from_secs(55);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

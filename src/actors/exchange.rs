@@ -1,0 +1,45 @@
+//! What the rest of the program hands to the engine, and what it gets back.
+
+use crate::domain::policy::Principal;
+use crate::domain::readings::Facts;
+use crate::domain::task::Task;
+use crate::domain::workflow::{Decision, Refusal, Workflow};
+use crate::storage::IdempotencyKey;
+
+/// A task as it comes in: checked, with its runbook resolved.
+#[derive(Debug)]
+pub struct Intake {
+    pub by: Principal,
+    pub task: Task,
+    pub facts: Option<Facts>,
+    pub key: Option<IdempotencyKey>,
+}
+
+/// What became of a submit.
+#[derive(Debug)]
+pub enum Submitted {
+    Accepted(Box<Workflow>),
+    /// The idempotency key has been used before.
+    KeyUsed,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Answered {
+    pub workflow: Workflow,
+    /// For an approval or a rejection: this one, or the same person's earlier one.
+    pub decision: Option<Decision>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("there is no such workflow")]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Internal(String),
+}
