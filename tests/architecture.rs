@@ -250,12 +250,13 @@ fn every_route_has_its_heading() {
         route.find_iter(&router).count(),
         "a route of src/http/router.rs is written in a way that this test does not read"
     );
-    for call in served.difference(&described) {
-        panic!("src/http/router.rs serves `{call}`: describe it in support/docs/API.md under a heading with that in it");
-    }
-    for call in described.difference(&served) {
-        panic!("support/docs/API.md describes `{call}`, which src/http/router.rs does not serve: take it out");
-    }
+    let undescribed: Vec<_> = served.difference(&described).collect();
+    assert!(
+        undescribed.is_empty(),
+        "src/http/router.rs serves {undescribed:?}: describe each in support/docs/API.md under a heading with that in it"
+    );
+    let gone: Vec<_> = described.difference(&served).collect();
+    assert!(gone.is_empty(), "support/docs/API.md describes {gone:?}, which src/http/router.rs does not serve: take it out");
 }
 
 #[test]
@@ -298,12 +299,10 @@ fn the_code_map_has_every_file() {
     let test = |name: &str| name.ends_with("/tests.rs") || name.contains("/tests/");
     let mut files: BTreeSet<String> = sources().iter().map(|file| file.name.clone()).filter(|name| !test(name)).collect();
     files.insert("lib.rs".to_owned());
-    for name in files.difference(&listed) {
-        panic!("src/{name} is new: add a line for it to the code map of support/docs/ARCHITECTURE.md");
-    }
-    for name in listed.difference(&files) {
-        panic!("the code map of support/docs/ARCHITECTURE.md has `{name}`, which is not in src: take the line out");
-    }
+    let new: Vec<_> = files.difference(&listed).collect();
+    assert!(new.is_empty(), "{new:?} in src is new: add a line for each file to the code map of support/docs/ARCHITECTURE.md");
+    let gone: Vec<_> = listed.difference(&files).collect();
+    assert!(gone.is_empty(), "the code map of support/docs/ARCHITECTURE.md has {gone:?}, which is not in src: take the line out");
 }
 
 #[test]
