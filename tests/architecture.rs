@@ -250,10 +250,10 @@ fn every_route_has_its_heading() {
         route.find_iter(&router).count(),
         "a route of src/http/router.rs is written in a way that this test does not read"
     );
-    let missing: Vec<_> = served.difference(&described).collect();
+    let undescribed: Vec<_> = served.difference(&described).collect();
     assert!(
-        missing.is_empty(),
-        "src/http/router.rs serves {missing:?}: describe it in support/docs/API.md under a heading with that in it"
+        undescribed.is_empty(),
+        "src/http/router.rs serves {undescribed:?}: describe each in support/docs/API.md under a heading with that in it"
     );
     let gone: Vec<_> = described.difference(&served).collect();
     assert!(gone.is_empty(), "support/docs/API.md describes {gone:?}, which src/http/router.rs does not serve: take it out");
@@ -300,7 +300,7 @@ fn the_code_map_has_every_file() {
     let mut files: BTreeSet<String> = sources().iter().map(|file| file.name.clone()).filter(|name| !test(name)).collect();
     files.insert("lib.rs".to_owned());
     let new: Vec<_> = files.difference(&listed).collect();
-    assert!(new.is_empty(), "{new:?} of src is new: add a line for it to the code map of support/docs/ARCHITECTURE.md");
+    assert!(new.is_empty(), "{new:?} in src is new: add a line for each file to the code map of support/docs/ARCHITECTURE.md");
     let gone: Vec<_> = listed.difference(&files).collect();
     assert!(gone.is_empty(), "the code map of support/docs/ARCHITECTURE.md has {gone:?}, which is not in src: take the line out");
 }

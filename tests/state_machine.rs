@@ -237,6 +237,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             approve("alice"),
         ),
         ("approve", "the caller has approved before, it has expired since", answered(&by_alice, &tick(EXPIRY)), approve("alice")),
+        ("approve", "the caller has approved before and rejected it since", answered(&by_alice, &reject("alice")), approve("alice")),
         ("approve", "it names another digest", one.clone(), with_digest(approve("alice"), "sha256:0")),
         ("approve", "a digest is needed and not given", parked(&ApprovalTerms { require_digest: true, ..terms() }), approve("alice")),
         (
