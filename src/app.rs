@@ -10,7 +10,7 @@ use crate::domain::workflow::Command;
 use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, router};
 use crate::settings::Settings;
-use crate::storage::{self, Storage};
+use crate::storage::{self, Presence, Storage};
 use futures_util::future::join_all;
 use ractor::{Actor, SpawnErr};
 use std::future::Future;
@@ -25,6 +25,8 @@ use tokio::task::JoinHandle;
 /// How long a starting server waits for its database: after a reboot both start at the same time.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks at whether this server still has its database to itself.
+const PRESENCE: Duration = Duration::from_secs(1);
 /// How long requests that are on their way may take when the server stops.
 const HTTP_PATIENCE: Duration = Duration::from_secs(10);
 /// How many workflows are taken back into memory at the same time.
@@ -37,6 +39,8 @@ pub enum StartError {
     Configuration(Vec<Problem>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    #[error("another server works on this database: stop it first, or wait until it has stopped")]
+    Taken,
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error("the current folder cannot be read: {0}")]
@@ -67,6 +71,7 @@ pub struct App {
     root_task: JoinHandle<()>,
     server: ServerRef,
     closing: watch::Sender<bool>,
+    presence: JoinHandle<()>,
     drain: Duration,
 }
 
@@ -81,6 +86,7 @@ impl App {
         let listener = TcpListener::bind(settings.listen).await.map_err(|error| StartError::Listen(settings.listen, error))?;
         let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
         let storage = open_storage(&resources.database_url, resources.migrate, settings.connections).await?;
+        let presence = claim(&resources.database_url).await?;
         storage.keep_policy(&configuration.version, &configuration.document).await?;
         let released = storage.clear_quarantine().await?;
         if released > 0 {
@@ -95,8 +101,9 @@ impl App {
         let arguments = server::Arguments { listener, router: routes };
         let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));
+        let presence = tokio::spawn(stay_present(presence, resources.database_url, root.clone()));
         tracing::info!(%addr, policy.version = %engine.configuration.version, "parkbrake is ready");
-        Ok(Self { addr, engine, root, root_task, server, closing, drain: settings.drain })
+        Ok(Self { addr, engine, root, root_task, server, closing, presence, drain: settings.drain })
     }
 
     /// What it decides by.
@@ -123,6 +130,9 @@ impl App {
         let _ = self.root.cast(root::Msg::Shutdown);
         let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
         self.engine.storage.close().await;
+        // Last of all, so that whoever takes over finds nobody at work. Ending the task closes its connection.
+        self.presence.abort();
+        let _ = self.presence.await;
     }
 
     async fn drain(&self) {
@@ -164,6 +174,40 @@ async fn open_storage(database_url: &str, migrate: bool, connections: u32) -> Re
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Claims the database for this server; one that has just been stopped or killed may need a moment to let go of it.
+async fn claim(database_url: &str) -> Result<Presence, StartError> {
+    let began = Instant::now();
+    let mut presence = Presence::connect(database_url).await?;
+    while !presence.claim().await? {
+        if began.elapsed() > DATABASE_PATIENCE {
+            return Err(StartError::Taken);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(presence)
+}
+
+/// Keeps the claim. It is lost with its connection, and claimed again as soon as the database is back; if another server was
+/// faster, this one ends.
+async fn stay_present(mut presence: Presence, database_url: String, root: RootRef) {
+    loop {
+        tokio::time::sleep(PRESENCE).await;
+        if presence.check().await.is_ok() {
+            continue;
+        }
+        let Ok(mut again) = Presence::connect(&database_url).await else { continue };
+        match again.claim().await {
+            Ok(true) => presence = again,
+            Ok(false) => {
+                tracing::error!("another server has taken over this database; this one ends");
+                root.stop(Some("another server has taken over".to_owned()));
+                return;
+            }
+            Err(_) => {}
         }
     }
 }

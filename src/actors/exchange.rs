@@ -38,6 +38,9 @@ pub enum Failure {
     NotFound,
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Its actor kept failing, and it is left alone.
+    #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
+    Quarantined,
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]

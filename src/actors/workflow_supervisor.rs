@@ -40,6 +40,8 @@ pub struct WorkflowSupervisor {
 pub struct State {
     children: HashMap<ActorId, Uuid>,
     budgets: HashMap<Uuid, RestartBudget>,
+    /// Failed, and not to be started before their pause is over.
+    resting: HashSet<Uuid>,
     quarantined: HashSet<Uuid>,
 }
 
@@ -75,6 +77,7 @@ impl WorkflowSupervisor {
         match budget.record(Instant::now(), POLICY) {
             Verdict::RestartAfter(delay) => {
                 tracing::error!(workflow.id = %id, reason = %failure, failures = budget.failures(), "a workflow's actor failed, it is started again");
+                state.resting.insert(id);
                 myself.send_after(delay, move || Msg::Respawn { id });
             }
             Verdict::GiveUp => {
@@ -117,19 +120,17 @@ impl Actor for WorkflowSupervisor {
             }
             Msg::Wake { id, reply } => {
                 let woken = if state.quarantined.contains(&id) {
-                    Err(Failure::Unavailable(
-                        "this workflow kept failing and is left alone; an operator has to look at the server's log".to_owned(),
-                    ))
+                    Err(Failure::Quarantined)
+                } else if state.resting.contains(&id) {
+                    Err(Failure::Unavailable("this workflow's actor failed and is started again in a moment".to_owned()))
                 } else {
                     self.spawn(&myself, state, id, Boot::Load).await
                 };
                 let _ = reply.send(woken);
             }
             Msg::Respawn { id } => {
-                // It may have been woken by somebody meanwhile.
-                if !state.quarantined.contains(&id) && !state.children.values().any(|live| *live == id) {
-                    let _ = self.spawn(&myself, state, id, Boot::Load).await;
-                }
+                state.resting.remove(&id);
+                let _ = self.spawn(&myself, state, id, Boot::Load).await;
             }
         }
         Ok(())

@@ -26,7 +26,9 @@ pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) 
     for section in &written {
         for (name, at) in section.entries("triggers: a name and a level").unwrap_or_default() {
             match seen.get(name) {
-                Some(before) => at.problem(format!("stands at {} too; keep one of the two", before.location())),
+                // Saying the same thing in both files does no harm; saying two things does.
+                Some(before) if at.is_text() && before.text() == at.text() => {}
+                Some(before) => at.problem(format!("stands at {} too, with another meaning; keep one of the two", before.location())),
                 None => triggers.extend(trigger(name, &at, rules)),
             }
             seen.insert(name, at);

@@ -137,7 +137,7 @@ impl TaskRequest {
         let mut faults = Vec::new();
         let mut text = |pointer: &str, text: &str, longest: usize| {
             if text.trim().is_empty() {
-                faults.push(Fault::new(pointer, "is empty; leave it out, or say what it is"));
+                faults.push(Fault::new(pointer, "is empty; say what it is"));
             } else if text.chars().count() > longest {
                 faults.push(Fault::new(pointer, format!("is longer than {longest} characters")));
             }

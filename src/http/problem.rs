@@ -152,6 +152,7 @@ impl From<Failure> for Problem {
         match failure {
             Failure::NotFound => Self::not_found(),
             Failure::Refused(refusal) => refusal.into(),
+            Failure::Quarantined => Self::new(Code::Unavailable, failure.to_string()),
             Failure::Unavailable(reason) => {
                 tracing::warn!(reason, "a request could not be answered");
                 Self::unavailable()
@@ -170,6 +171,13 @@ impl From<Error> for Problem {
             Error::Unavailable(reason) => {
                 tracing::warn!(reason, "a request could not be answered");
                 Self::unavailable()
+            }
+            Error::Corrupt { .. } => {
+                tracing::error!(%error, "a request failed");
+                Self::new(
+                    Code::Internal,
+                    "what is stored of this workflow cannot be read; an operator finds the reason in the server's log",
+                )
             }
             other => {
                 tracing::error!(error = %other, "a request failed");

@@ -144,7 +144,7 @@ pub fn workflow(workflow: &Workflow, log: &[Recorded], document: &[u8], quaranti
         "decisions": decisions(workflow),
         "execution": execution(log),
         "history": log.iter().map(history).collect::<Vec<_>>(),
-        "quarantine": quarantine,
+        "quarantine": quarantine.map(|left| json!({"reason": left.reason, "failures": left.failures, "since": time(left.since)})),
         "created_at": time(workflow.created_at),
         "updated_at": time(workflow.updated_at),
     })

@@ -3,11 +3,10 @@
 use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use uuid::Uuid;
 
 /// Why and since when a workflow is left alone.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Quarantine {
     pub reason: String,
     pub failures: i32,

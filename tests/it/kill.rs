@@ -173,3 +173,28 @@ async fn waits_for_a_lock(database: &Database) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_second_server_waits_until_the_first_has_stopped() {
+    let (ledger, config, database) = world().await;
+    let first = Process::serve(&config, &database).await;
+    let id = running(&first, &ledger, "once").await;
+    let (addr, waiting) = (first.addr, Process::serve(&config, &database));
+    let (second, ()) = futures_util::future::join(waiting, async {
+        // It has come as far as to ask for the database, and has not touched what the first is doing.
+        eventually("the second server", || async {
+            let claims = "select count(*) from pg_stat_activity
+                          where datname = current_database() and query like 'select pg_try_advisory_lock($1)%'";
+            (database.count(claims).await == 2).then_some(())
+        })
+        .await;
+        let alice = crate::support::Client::new(addr, "alice");
+        assert_eq!(alice.workflow(&id).await["status"], "executing");
+        ledger.release();
+        alice.wait_for(&id, "completed").await;
+        first.kill().await;
+    })
+    .await;
+    assert_eq!(second.client("alice").workflow(&id).await["status"], "completed");
+    assert_eq!(ledger.starts(&id), 1);
+}

@@ -133,6 +133,12 @@ fn the_shipped_runbooks_can_be_run() {
 }
 
 #[test]
+fn the_mission_s_rules_may_stand_beside_the_shipped_triggers() {
+    let shipped_triggers = shipped().iter().find(|(name, _)| *name == TRIGGERS).expect("they are shipped").1;
+    sound(&[(RULES, MISSION), (TRIGGERS, shipped_triggers), (APPROVALS, PEOPLE)]);
+}
+
+#[test]
 fn the_rules_of_the_mission_load_as_they_are() {
     let loaded = sound(&[(RULES, MISSION), (APPROVALS, PEOPLE)]);
     let names: Vec<_> = loaded.rules.triggers.iter().map(|trigger| trigger.name.as_str()).collect();
