@@ -418,7 +418,7 @@ fn answered(workflow: &Workflow, command: &Command) -> Workflow {
     let Ok(Answer::Commit { events, .. }) = transition::decide(workflow, command) else { panic!("{command:?} writes nothing") };
     let actor = match command {
         Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Cancel { by, .. } | Command::Report { by, .. } => &by.name,
-        _ => parkbrake::domain::workflow::SYSTEM,
+        _ => parkbrake::domain::policy::SYSTEM,
     };
     events.into_iter().fold(workflow.clone(), |workflow, event| {
         let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: actor.to_owned(), event };

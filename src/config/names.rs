@@ -1,5 +1,6 @@
 //! The spellings that names may have. Narrow and ASCII, so that no two names look alike and none needs quoting.
 
+use crate::domain::policy::is_principal_spelling;
 use crate::domain::text::shown;
 
 /// The longest name of anything.
@@ -19,9 +20,11 @@ pub fn role(text: &str) -> Result<String, String> {
 /// # Errors
 /// Any other spelling.
 pub fn principal(text: &str) -> Result<String, String> {
-    let fits =
-        starts(text, |first| first.is_ascii_alphanumeric()) && rest(text, |byte| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte));
-    spelled(text, fits, "a person or an agent is written in A-Z, a-z, 0-9, `.`, _, @ and -, and begins with a letter or a digit")
+    spelled(
+        text,
+        is_principal_spelling(text),
+        "a person or an agent is written in A-Z, a-z, 0-9, `.`, _, @ and -, and begins with a letter or a digit",
+    )
 }
 
 /// The name of a runbook or a webhook, which a task names in `action.name`.

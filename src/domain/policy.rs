@@ -2,10 +2,12 @@
 
 use crate::domain::duration;
 use crate::domain::level::Level;
-use crate::domain::workflow::SYSTEM;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// The name under which parkbrake itself acts; nobody else can have it.
+pub const SYSTEM: &str = "parkbrake";
 
 /// The name of a role.
 pub type Role = String;
@@ -163,13 +165,16 @@ impl Principal {
     }
 }
 
-/// Whether this can be the name of a person or an agent: letters, digits and `. _ @ -`, at most 64, and not parkbrake's own.
+/// Whether this can be the name of a person or an agent.
 pub fn is_principal_name(name: &str) -> bool {
+    is_principal_spelling(name) && name != SYSTEM
+}
+
+/// Whether this is spelt as names of people and agents are: letters, digits and `. _ @ -`, the first a letter or a digit, at
+/// most 64.
+pub fn is_principal_spelling(name: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
-    (1..=64).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(sound)
-        && name != SYSTEM
+    (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(sound)
 }
 
 /// Only people decide.

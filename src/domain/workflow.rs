@@ -13,9 +13,6 @@ use serde_json::Value;
 use std::fmt;
 use uuid::Uuid;
 
-/// The name under which parkbrake itself acts.
-pub const SYSTEM: &str = "parkbrake";
-
 /// Something that happened, as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -124,7 +121,7 @@ pub struct Approval {
 pub struct Recorded {
     pub version: u32,
     pub at: DateTime<Utc>,
-    /// Who caused it: a principal's name, or [`SYSTEM`].
+    /// Who caused it: a principal's name, or [`SYSTEM`](crate::domain::policy::SYSTEM).
     pub actor: String,
     pub event: Event,
 }

@@ -2,8 +2,8 @@
 
 use crate::actors::engine::Engine;
 use crate::domain::policy::Principal;
+use crate::http::api::Api;
 use crate::http::problem::{Code, Problem};
-use crate::http::router::Api;
 use crate::storage::{Error, TokenHash};
 use axum::extract::FromRequestParts;
 use axum::http::header;

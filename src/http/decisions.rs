@@ -3,10 +3,10 @@
 use crate::domain::policy::Principal;
 use crate::domain::request::Fault;
 use crate::domain::workflow::{Command, Outcome};
+use crate::http::api::{Api, WorkflowId};
 use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::problem::{Code, Problem};
-use crate::http::router::{Api, WorkflowId};
 use crate::http::views;
 use axum::Json;
 use axum::body::Body;

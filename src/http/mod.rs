@@ -1,8 +1,10 @@
 //! The API: axum on hyper, behind an accept loop with limits. It sees the actors only through the engine.
 //!
-//! `router.rs` has every route on one screen; beside it one file per resource, and what they share: `auth` (who is calling),
+//! `router.rs` has every route on one screen; beside it one file per resource, and what they share: `api` (what handlers share), `auth` (who is calling),
 //! `body` (strict JSON), `problem` (every error), `views` (the shapes that are sent).
 
+mod admission;
+mod api;
 mod auth;
 mod body;
 mod decisions;
@@ -15,5 +17,5 @@ mod tasks;
 mod views;
 mod workflows;
 
-pub use auth::Authenticator;
-pub use router::{Api, router};
+pub use api::Api;
+pub use router::router;

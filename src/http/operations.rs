@@ -1,8 +1,8 @@
 //! For those who run the server: is it alive, is it ready, what does it count.
 
+use crate::http::api::Api;
 use crate::http::auth::Caller;
 use crate::http::problem::{self, Problem};
-use crate::http::router::Api;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};

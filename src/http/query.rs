@@ -1,8 +1,8 @@
 //! The parameters of queries, read as strictly as bodies.
 
 use crate::domain::request::Fault;
+use crate::http::api::Api;
 use crate::http::problem::Problem;
-use crate::http::router::Api;
 use crate::storage::Cursor;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;

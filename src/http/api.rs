@@ -1,0 +1,55 @@
+//! What all handlers share.
+
+use crate::actors::engine::Engine;
+use crate::http::admission::Admission;
+use crate::http::auth::Authenticator;
+use crate::http::problem::Problem;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// The engine behind the API, and who may come in.
+#[derive(Clone)]
+pub struct Api {
+    pub engine: Arc<Engine>,
+    pub authenticator: Arc<Authenticator>,
+    pub admission: Arc<Admission>,
+    /// True once the server is stopping.
+    closing: watch::Receiver<bool>,
+}
+
+impl Api {
+    /// The API of an engine, which answers who is waiting when `closing` becomes true.
+    pub fn new(engine: Arc<Engine>, closing: watch::Receiver<bool>) -> Self {
+        Self { engine, authenticator: Arc::default(), admission: Arc::default(), closing }
+    }
+
+    /// Whether the server is stopping.
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits for something, but not beyond the server's end; `None` is its end.
+    pub async fn until_closing<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            answer = work => Some(answer),
+            _ = closing.wait_for(|closing| *closing) => None,
+        }
+    }
+}
+
+/// The id in a path. What is no id names no workflow.
+pub struct WorkflowId(pub Uuid);
+
+impl FromRequestParts<Api> for WorkflowId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, api).await.map_err(|_| Problem::not_found())?;
+        Uuid::try_parse(&text).map(Self).map_err(|_| Problem::not_found())
+    }
+}
