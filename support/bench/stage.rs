@@ -45,9 +45,12 @@ impl Stage {
         self.cluster.url(name)
     }
 
-    /// Where pgbench is.
+    /// pgbench: beside the other programs, or beside what they are links to, or on `PATH`.
     pub fn pgbench(&self) -> PathBuf {
-        self.programs.folder().join("pgbench")
+        let folder = self.programs.folder();
+        let real = folder.join("postgres").canonicalize().unwrap_or_default();
+        let places = [folder.join("pgbench"), real.with_file_name("pgbench")];
+        places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| "pgbench".into())
     }
 
     /// A place on the disk of the database.
