@@ -64,7 +64,8 @@ impl Programs {
         (programs.initdb().is_file() && programs.postgres().is_file()).then_some(programs)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// The folder that holds them: `pgbench` and others are beside those that are used here.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 

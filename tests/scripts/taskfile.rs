@@ -52,6 +52,7 @@ fn every_task_of_the_workflow_works_and_fails_as_its_script_does() {
         "dev",
         "test",
         "demo",
+        "bench",
         "check",
         "fix",
         "db:prepare",

@@ -83,6 +83,11 @@ need_postgres() {
   find_postgres || fail "PostgreSQL was installed and its initdb is still not found: put the folder with initdb on PATH"
 }
 
+# Most packages of the server bring it along; that of Fedora keeps it apart.
+need_pgbench() {
+  need_program pgbench postgresql postgresql-contrib postgresql@17
+}
+
 # What the workflow scripts run on.
 need_script_tools() {
   need_program curl curl curl curl

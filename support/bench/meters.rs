@@ -1,0 +1,140 @@
+//! What a phase cost: CPU of the server, of this process and of PostgreSQL; WAL; bytes; rows in a commit.
+//!
+//! CPU comes from `/proc/PID/stat` in ticks of 10 ms, so a phase of a second is good for about one part in a hundred.
+
+use crate::load::{Caller, get};
+use crate::stage::{HUMAN, Server, connect};
+use sqlx::PgConnection;
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+/// Ticks in a second; Linux has 100 wherever PostgreSQL runs.
+const TICKS: f64 = 100.0;
+
+/// A reading of everything that only grows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
+    /// Seconds of CPU.
+    pub server: f64,
+    pub client: f64,
+    pub postgres: f64,
+    pub wal: f64,
+    pub store: f64,
+    pub rows: f64,
+    pub batches: f64,
+}
+
+impl Reading {
+    /// What has been added since an earlier one.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            server: self.server - earlier.server,
+            client: self.client - earlier.client,
+            postgres: self.postgres - earlier.postgres,
+            wal: self.wal - earlier.wal,
+            store: self.store - earlier.store,
+            rows: self.rows - earlier.rows,
+            batches: self.batches - earlier.batches,
+        }
+    }
+}
+
+/// Takes readings.
+pub struct Meters {
+    db: PgConnection,
+    postmaster: u32,
+    server: Option<(u32, Caller)>,
+}
+
+impl Meters {
+    /// Of a database, and of a server where one is measured.
+    pub async fn new(url: &str, server: Option<&Server>) -> Self {
+        let mut db = connect(url).await;
+        let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut db).await.expect("a backend");
+        let postmaster = processes().get(&backend.try_into().expect("a process")).expect("a backend on this machine").parent;
+        let server = match server {
+            Some(server) => Some((server.pid, Caller::connect(server.addr).await)),
+            None => None,
+        };
+        Self { db, postmaster, server }
+    }
+
+    /// Writes out what is dirty, so that no phase pays for another.
+    pub async fn checkpoint(&mut self) {
+        sqlx::raw_sql("checkpoint").execute(&mut self.db).await.expect("a checkpoint");
+    }
+
+    pub async fn read(&mut self) -> Reading {
+        let query = "select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8,
+                            (select coalesce(sum(pg_total_relation_size(oid)), 0)::float8 from pg_class
+                             where relnamespace = 'public'::regnamespace and relkind = 'r')";
+        let (wal, store) = sqlx::query_as(query).fetch_one(&mut self.db).await.expect("sizes");
+        let (rows, batches) = match &mut self.server {
+            Some((_, caller)) => batches(caller).await,
+            None => (0.0, 0.0),
+        };
+        let all = processes();
+        let own = |pid: u32| all.get(&pid).map_or(0.0, |process| process.own);
+        // A backend that has ended is counted by its parent.
+        let backends: f64 = all.values().filter(|process| process.parent == self.postmaster).map(|process| process.own).sum();
+        let ended = all.get(&self.postmaster).map_or(0.0, |process| process.own + process.children);
+        let server = self.server.as_ref().map_or(0.0, |(pid, _)| own(*pid));
+        Reading { server, client: own(std::process::id()), postgres: backends + ended, wal, store, rows, batches }
+    }
+}
+
+/// Rows and batches that the server has committed, by its own metrics.
+async fn batches(caller: &mut Caller) -> (f64, f64) {
+    let body = caller.expect(&get("/metrics", HUMAN), 200).await;
+    let text = String::from_utf8_lossy(body).into_owned();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0.0);
+    (value("parkbrake_commit_batch_rows_sum "), value("parkbrake_commit_batch_rows_count "))
+}
+
+struct Process {
+    parent: u32,
+    /// Seconds of CPU, of itself and of children that have ended.
+    own: f64,
+    children: f64,
+}
+
+fn processes() -> HashMap<u32, Process> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, process(&entry.path())?))).collect()
+}
+
+fn process(folder: &Path) -> Option<Process> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    // The name, in parentheses, may hold anything; after it come the state and then numbers.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |place: usize| fields.get(place)?.parse::<f64>().ok();
+    let seconds = |place: usize| Some((number(place)? + number(place + 1)?) / TICKS);
+    Some(Process { parent: fields.get(1)?.parse().ok()?, own: seconds(11)?, children: seconds(13)? })
+}
+
+/// Bytes of memory that a process holds.
+pub fn resident(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
+}
+
+/// Milliseconds that the disk takes to keep a page, in the middle of 200 tries: what every commit waits for.
+pub fn sync_time(folder: &Path) -> f64 {
+    let path = folder.join("sync");
+    let mut file = fs::File::create(&path).expect("a file");
+    let mut times: Vec<f64> = (0..200)
+        .map(|_| {
+            let began = Instant::now();
+            file.write_all(&[7; 8192]).expect("a page");
+            file.sync_data().expect("a disk");
+            began.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    let _ = fs::remove_file(path);
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

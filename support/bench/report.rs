@@ -1,0 +1,197 @@
+//! The report: tables in Markdown, on the terminal and in a file. Medians with the least and the greatest of the rounds.
+
+use crate::scale::{Scale, Scales};
+use crate::throughput::{APPROVE, GROUP_CALLERS, PLAIN_CLIENTS, Round, SUBMIT, Sample};
+use crate::{Args, stage};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// The middle of some figures.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        count if count % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
+}
+
+fn spread(figures: &[f64], digits: usize) -> String {
+    let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{:.digits$} ({least:.digits$}..{greatest:.digits$})", median(figures))
+}
+
+/// What is measured, and on what.
+pub fn heading(facts: &[(String, String)], args: &Args) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
+    let facts = facts.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+    format!(
+        "# parkbrake {}, {}\n\n{cores} cores for load, server and PostgreSQL together; load average at the start {load}. PostgreSQL: {facts}. \
+         {} rounds, {} s a phase. Medians (least..greatest).\n",
+        env!("CARGO_PKG_VERSION"),
+        chrono::Utc::now().format("%Y-%m-%d %H:%M UTC"),
+        args.rounds,
+        args.seconds
+    )
+}
+
+/// A figure of each round.
+fn each(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
+    rounds.iter().map(figure).collect()
+}
+
+fn plain(round: &Round) -> f64 {
+    f64::midpoint(round.plain[0].rate, round.plain[1].rate)
+}
+
+fn lone(round: &Round) -> f64 {
+    f64::midpoint(round.lone[0].mean, round.lone[1].mean)
+}
+
+/// The samples of one phase, each with its round.
+fn of<'a>(rounds: &'a [Round], what: &str, callers: usize) -> Vec<(&'a Round, &'a Sample)> {
+    let found = |round: &'a Round| round.samples.iter().find(|sample| sample.what == what && sample.callers == callers);
+    rounds.iter().filter_map(|round| Some((round, found(round)?))).collect()
+}
+
+/// Every phase of any round, in order.
+fn phases(rounds: &[Round]) -> Vec<(&'static str, usize)> {
+    let mut phases = Vec::new();
+    for sample in rounds.iter().flat_map(|round| &round.samples) {
+        if !phases.contains(&(sample.what, sample.callers)) {
+            phases.push((sample.what, sample.callers));
+        }
+    }
+    phases
+}
+
+/// The tables of the first part.
+pub fn throughput(rounds: &[Round]) -> String {
+    let mut text = "\n## Throughput and latency\n\n| | callers | per second | × A at 16 | p50 ms | p99 ms | p50 / mean of A at 1 |\n|---|---|---|---|---|---|---|\n".to_owned();
+    let sync = spread(&each(rounds, |round| round.sync), 3);
+    let _ = writeln!(text, "| one page written and synced | 1 | | | {sync} | | |");
+    let rates: Vec<f64> = rounds.iter().flat_map(|round| round.lone.map(|lone| lone.rate)).collect();
+    let means: Vec<f64> = rounds.iter().flat_map(|round| round.lone.map(|lone| lone.mean)).collect();
+    let _ =
+        writeln!(text, "| **A** pgbench, a transaction each (mean, not p50) | 1 | {} | | {} | | 1 |", spread(&rates, 0), spread(&means, 3));
+    let rates: Vec<f64> = rounds.iter().flat_map(|round| round.plain.map(|plain| plain.rate)).collect();
+    let means: Vec<f64> = rounds.iter().flat_map(|round| round.plain.map(|plain| plain.mean)).collect();
+    let _ = writeln!(
+        text,
+        "| **A** pgbench, a transaction each (mean, not p50) | {PLAIN_CLIENTS} | {} | 1 | {} | | |",
+        spread(&rates, 0),
+        spread(&means, 3)
+    );
+    let groups: Vec<(&Round, &Sample)> = rounds.iter().map(|round| (round, &round.group)).collect();
+    text += &row("**B** group commits of the same rows", GROUP_CALLERS, &groups);
+    for (what, callers) in phases(rounds) {
+        text += &row(what, callers, &of(rounds, what, callers));
+    }
+    text += "\n## Cost of one step\n\n| | callers | server CPU ms | load CPU ms | PostgreSQL CPU ms | cores busy | rows in a commit | WAL bytes | table and index bytes |\n|---|---|---|---|---|---|---|---|---|\n";
+    for (what, callers) in phases(rounds) {
+        text += &cost(what, callers, &of(rounds, what, callers));
+    }
+    text + &targets(rounds)
+}
+
+fn row(what: &str, callers: usize, samples: &[(&Round, &Sample)]) -> String {
+    let all = |figure: &dyn Fn(&Round, &Sample) -> f64| samples.iter().map(|(round, sample)| figure(round, sample)).collect::<Vec<f64>>();
+    format!(
+        "| {what} | {callers} | {} | {} | {} | {} | {} |\n",
+        spread(&all(&|_, sample| sample.rate), 0),
+        spread(&all(&|round, sample| sample.rate / plain(round)), 2),
+        spread(&all(&|_, sample| sample.p50), 3),
+        spread(&all(&|_, sample| sample.p99), 3),
+        spread(&all(&|round, sample| sample.p50 / lone(round)), 2),
+    )
+}
+
+fn cost(what: &str, callers: usize, samples: &[(&Round, &Sample)]) -> String {
+    let middle = |figure: &dyn Fn(&Sample) -> f64| median(&samples.iter().map(|(_, sample)| figure(sample)).collect::<Vec<f64>>());
+    let busy = |sample: &Sample| (sample.cost.server + sample.cost.client + sample.cost.postgres) / sample.seconds;
+    format!(
+        "| {what} | {callers} | {:.3} | {:.3} | {:.3} | {:.2} | {:.1} | {:.0} | {:.0} |\n",
+        middle(&|sample| sample.cost.server * 1e3 / sample.count),
+        middle(&|sample| sample.cost.client * 1e3 / sample.count),
+        middle(&|sample| sample.cost.postgres * 1e3 / sample.count),
+        middle(&busy),
+        middle(&|sample| sample.cost.rows / sample.cost.batches),
+        middle(&|sample| sample.cost.wal / sample.count),
+        middle(&|sample| sample.cost.store / sample.count),
+    )
+}
+
+fn targets(rounds: &[Round]) -> String {
+    let mut text = "\n## Targets\n\n| | target | measured |\n|---|---|---|\n".to_owned();
+    let mut target = |name: &str, bound: &str, what: &str, callers: usize, digits: usize, figure: &dyn Fn(&Round, &Sample) -> f64| {
+        let figures: Vec<f64> = of(rounds, what, callers).iter().map(|(round, sample)| figure(round, sample)).collect();
+        if !figures.is_empty() {
+            let _ = writeln!(text, "| {name} | {bound} | {} |", spread(&figures, digits));
+        }
+    };
+    for what in [SUBMIT, APPROVE] {
+        target(&format!("{what}, 64 callers, × A at 16"), "≥ 1.5", what, 64, 2, &|round, sample| sample.rate / plain(round));
+    }
+    for what in [SUBMIT, APPROVE] {
+        target(&format!("{what}, p50 of 1 caller / mean of A at 1"), "≤ 2.5", what, 1, 2, &|round, sample| sample.p50 / lone(round));
+    }
+    target("table and index bytes of a parked workflow", "≤ 4096", SUBMIT, 64, 0, &|_, sample| sample.cost.store / sample.count);
+    target("WAL bytes of a parked workflow", "≤ 4096", SUBMIT, 64, 0, &|_, sample| sample.cost.wal / sample.count);
+    text
+}
+
+/// The tables of the second part.
+pub fn scale(scales: &Scales) -> String {
+    let steps = &scales.steps;
+    let columns = steps.iter().map(|step| format!(" {} |", step.parked)).collect::<String>();
+    let mut text = format!("\n## With many parked\n\n| parked |{columns}\n|---|{}\n", "---|".repeat(steps.len()));
+    let mut line = |name: &str, figure: &dyn Fn(&Scale) -> String| {
+        let cells = steps.iter().map(|step| format!(" {} |", figure(step))).collect::<String>();
+        let _ = writeln!(text, "| {name} |{cells}");
+    };
+    let thousand = steps.iter().find(|step| step.parked == 1_000);
+    for (place, (name, _)) in steps.first().map_or(&[][..], |step| &step.lists).iter().enumerate() {
+        line(&format!("list: {name}, ms (× its time at 1,000)"), &|step| {
+            let time = step.lists[place].1;
+            let ratio = thousand.map_or(f64::NAN, |thousand| time / thousand.lists[place].1);
+            format!("{time:.2} ({ratio:.1})")
+        });
+    }
+    line("restart until the first approve is answered, s", &|step| spread(&step.restarts, 3));
+    line("memory of the server, MB", &|step| format!("{:.1}", step.memory / 1e6));
+    line("table and index bytes each, copied rows", &|step| format!("{:.0}", step.store));
+    text += &scale_targets(scales, thousand);
+    text
+}
+
+fn scale_targets(scales: &Scales, thousand: Option<&Scale>) -> String {
+    let mut text = "\n| | target | measured |\n|---|---|---|\n".to_owned();
+    let (Some(few), Some(many), Some(thousand)) = (scales.steps.first(), scales.steps.last(), thousand) else { return text };
+    let worst = many.lists.iter().zip(&thousand.lists).map(|((name, time), (_, base))| (name, time / base));
+    for (name, ratio) in worst {
+        let _ = writeln!(text, "| list: {name}, {} parked / 1,000 parked | ≤ 5 | {ratio:.1} |", many.parked);
+    }
+    let later = median(&many.restarts) - median(&few.restarts);
+    let _ = writeln!(text, "| restart: {} parked, beyond 10 parked | ≤ 2 s | {later:.3} s |", many.parked);
+    if let Some(kept) = scales.steps.iter().find(|step| step.parked == 10_000).filter(|kept| kept.parked < many.parked) {
+        let each = (many.memory - kept.memory) / f64::from(many.parked - kept.parked);
+        let _ = writeln!(text, "| memory of each beyond 10,000, after a restart | ≤ 100 bytes | {each:.0} bytes |");
+    }
+    let _ = writeln!(text, "| memory of each beyond 10,000, parked one after the other | ≤ 100 bytes | {:.0} bytes |", scales.beyond);
+    let _ = writeln!(text, "| table and index bytes of each of these | ≤ 4096 | {:.0} |", scales.store);
+    let _ = writeln!(text, "| WAL bytes of each of these | ≤ 4096 | {:.0} |", scales.wal);
+    text
+}
+
+/// Prints the report and writes it down.
+#[expect(clippy::print_stdout, reason = "this is a program for a terminal")]
+pub fn publish(text: &str, path: &Path) {
+    println!("{text}");
+    std::fs::write(path, text).expect("a report");
+    stage::note(&format!("this is also in {}", path.display()));
+}

@@ -1,0 +1,129 @@
+//! The second part: what many parked workflows cost. They wait for people, for hours or days, so there can be many.
+
+use crate::fill::Patterns;
+use crate::load::{Caller, Id, get, park};
+use crate::meters::{Meters, resident};
+use crate::stage::{self, HUMAN, Server, Stage, connect, note};
+use crate::{Args, report};
+use chrono::{DateTime, Utc};
+use parkbrake::storage::Cursor;
+use sqlx::PgConnection;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// How often a list is asked for; the middle of the times counts.
+const ASKED: usize = 50;
+/// How often the server is restarted.
+const RESTARTS: usize = 3;
+/// Parked through the server, beyond what it keeps in memory, to see what that adds to its memory.
+const BEYOND: usize = 30_000;
+
+/// The figures with so many parked.
+pub struct Scale {
+    pub parked: i32,
+    /// Milliseconds of each list, by its name.
+    pub lists: Vec<(&'static str, f64)>,
+    /// Seconds from the start of the process until the first approval was answered, the quickest first.
+    pub restarts: Vec<f64>,
+    /// Bytes of memory of the server, settled and after the lists.
+    pub memory: f64,
+    /// Bytes of tables and indexes for each workflow.
+    pub store: f64,
+}
+
+/// Everything of this part.
+pub struct Scales {
+    pub steps: Vec<Scale>,
+    /// Bytes of memory that each workflow added that was parked beyond what stays in memory.
+    pub beyond: f64,
+    /// Bytes of tables and indexes, and of WAL, that each of these took.
+    pub store: f64,
+    pub wal: f64,
+}
+
+/// Takes all figures of this part, from few to many.
+pub async fn measure(stage: &Stage, args: &Args) -> Scales {
+    let url = stage.database("scale").await;
+    stage::prepare(&url).await;
+    let server = Server::start(&url).await;
+    let patterns = Patterns::submit(&server).await;
+    server.stop().await;
+    let mut db = connect(&url).await;
+    let mut counts = vec![10, 1_000, 10_000, 100_000];
+    counts.extend(args.million.then_some(1_000_000));
+    let mut steps = Vec::new();
+    for parked in counts {
+        note(&format!("with {parked} parked"));
+        patterns.fill(&mut db, parked).await;
+        steps.push(step(&url, &mut db, &patterns, parked).await);
+    }
+    note(&format!("parking {BEYOND} more through the server"));
+    let mut server = Server::start(&url).await;
+    server.settled().await;
+    // Once without counting: buffers and pools grow to their size.
+    park(&server, BEYOND).await;
+    let mut meters = Meters::new(&url, Some(&server)).await;
+    let (before, memory) = (meters.read().await, resident(server.pid));
+    let count = park(&server, BEYOND).await.len() as f64;
+    let (cost, grown) = (meters.read().await.since(before), resident(server.pid) - memory);
+    server.stop().await;
+    Scales { steps, beyond: grown / count, store: cost.store / count, wal: cost.wal / count }
+}
+
+async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32) -> Scale {
+    let mut restarts = Vec::new();
+    let mut last = None;
+    for _ in 0..RESTARTS {
+        if let Some(server) = last.take() {
+            Server::stop(server).await;
+        }
+        let id = oldest(db, patterns).await;
+        let server = Server::start(url).await;
+        Caller::connect(server.addr).await.approve(&id).await;
+        restarts.push(server.began.elapsed().as_secs_f64());
+        last = Some(server);
+    }
+    restarts.sort_by(f64::total_cmp);
+    let mut server = last.expect("a server");
+    server.settled().await;
+    let lists = lists(&server, db, parked).await;
+    let memory = resident(server.pid);
+    let store = Meters::new(url, None).await.read().await.store / f64::from(parked);
+    server.stop().await;
+    Scale { parked, lists, restarts, memory, store }
+}
+
+/// One that has waited the longest: it is not among those that a restart takes into memory first.
+async fn oldest(db: &mut PgConnection, patterns: &Patterns) -> Id {
+    let query = "select workflow_id from approval_requests where status = 'pending' and risk_level = 'high' and workflow_id <> $1
+                 order by requested_at, workflow_id limit 1";
+    let id: Uuid = sqlx::query_scalar(query).bind(patterns.high).fetch_one(db).await.expect("one that waits");
+    id.to_string()
+}
+
+async fn lists(server: &Server, db: &mut PgConnection, parked: i32) -> Vec<(&'static str, f64)> {
+    let query = "select requested_at, workflow_id from approval_requests where status = 'pending'
+                 order by requested_at desc, workflow_id desc offset $1 limit 1";
+    let deep = i64::from(parked) * 9 / 10 - i64::from(parked.min(500)) / 10;
+    let (at, workflow_id): (DateTime<Utc>, Uuid) = sqlx::query_as(query).bind(deep).fetch_one(db).await.expect("a deep place");
+    let cursor = Cursor { at, workflow_id }.encode();
+    let mut caller = Caller::connect(server.addr).await;
+    let mut lists = Vec::new();
+    for (name, query) in [
+        ("first page", String::new()),
+        ("deep page", format!("?cursor={cursor}")),
+        ("what most are (`risk_level=high`)", "?risk_level=high".to_owned()),
+        ("what few are (`risk_level=critical`, 1 in 1,000)", "?risk_level=critical".to_owned()),
+        ("what the caller may decide (`mine=true`)", "?mine=true".to_owned()),
+    ] {
+        let request = get(&format!("/workflows/pending{query}"), HUMAN);
+        let mut times = Vec::new();
+        for _ in 0..ASKED {
+            let asked = Instant::now();
+            caller.expect(&request, 200).await;
+            times.push(asked.elapsed().as_secs_f64() * 1e3);
+        }
+        lists.push((name, report::median(&times)));
+    }
+    lists
+}

@@ -1,0 +1,167 @@
+//! What is measured: a PostgreSQL of its own, durable and otherwise as it comes, and the server as users run it.
+
+use parkbrake::postgres::{Cluster, Options, Programs};
+use parkbrake::storage::{NewToken, Storage, TokenHash};
+use sqlx::{Connection as _, PgConnection};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Who asks and who decides, of the shipped configuration.
+pub const AGENT: &str = "deploy-bot";
+pub const HUMAN: &str = "alice";
+
+/// How long a server may take to come or to go.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The cluster, in a folder that is removed in the end.
+pub struct Stage {
+    cluster: Cluster,
+    programs: Programs,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Starts PostgreSQL on the disk of this folder.
+    pub async fn set(parent: &Path) -> Self {
+        let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+        // PostgreSQL may run as another user, who has to get there.
+        let passable = std::fs::Permissions::from_mode(0o711);
+        let folder = tempfile::Builder::new().prefix("database-").permissions(passable).tempdir_in(parent).expect("a folder");
+        let cluster = Cluster::start(&programs, &folder.path().join("postgres"), Options::default()).await;
+        Self { cluster: cluster.unwrap_or_else(|error| panic!("{error}")), programs, folder }
+    }
+
+    /// A new database; gives its address.
+    pub async fn database(&self, name: &str) -> String {
+        self.cluster.create_database(name).await.expect("a database");
+        self.cluster.url(name)
+    }
+
+    /// pgbench: beside the other programs, or beside what they are links to, or on `PATH`.
+    pub fn pgbench(&self) -> PathBuf {
+        let folder = self.programs.folder();
+        let real = folder.join("postgres").canonicalize().unwrap_or_default();
+        let places = [folder.join("pgbench"), real.with_file_name("pgbench")];
+        places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| "pgbench".into())
+    }
+
+    /// A place on the disk of the database.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the measurement depends on: versions and settings.
+    pub async fn facts(&self) -> Vec<(String, String)> {
+        let mut db = connect(&self.cluster.url("postgres")).await;
+        let mut facts = Vec::new();
+        for setting in ["server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers"] {
+            let value: String = sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut db).await.expect(setting);
+            facts.push((setting.to_owned(), value));
+        }
+        facts
+    }
+
+    /// Stops PostgreSQL and removes everything.
+    pub async fn strike(self) {
+        self.cluster.stop().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// A connection of the benchmark's own.
+pub async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("a connection")
+}
+
+/// The token of somebody.
+pub fn token(name: &str) -> String {
+    format!("pbk_bench_{name}")
+}
+
+/// Brings a database to this version and gives out the tokens.
+pub async fn prepare(url: &str) {
+    parkbrake::storage::migrate(url).await.expect("migrations");
+    let storage = Storage::connect(url, 1).expect("a database");
+    for principal in [AGENT, HUMAN] {
+        let hash = TokenHash::of(&token(principal));
+        storage.store_token(&NewToken { token_id: Uuid::new_v4(), hash, principal, expires_in: None }).await.expect("a token");
+    }
+    storage.close().await;
+}
+
+/// `parkbrake serve` with the shipped configuration: rules, runbooks, tokens.
+pub struct Server {
+    child: Child,
+    pub addr: SocketAddr,
+    pub pid: u32,
+    /// When the process was started.
+    pub began: Instant,
+    rehydrated: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Starts it, and returns when it says that it is ready.
+    pub async fn start(url: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARKBRAKE_")) {
+            command.env_remove(name);
+        }
+        let began = Instant::now();
+        let mut child = command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("DATABASE_URL", url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the server");
+        let mut log = BufReader::new(child.stderr.take().expect("its log")).lines();
+        let addr = loop {
+            let line = log.next_line().await.expect("its log").expect("a server that starts");
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(addr) = line["addr"].as_str() {
+                break addr.parse().expect("an address");
+            }
+        };
+        let (tell, rehydrated) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                if line.contains("parked workflows are back in memory") {
+                    tell.send_replace(true);
+                } else if !line.contains(r#""level":"INFO""#) {
+                    note(&line);
+                }
+            }
+        });
+        let pid = child.id().expect("a process");
+        Self { child, addr, pid, began, rehydrated }
+    }
+
+    /// Waits until it has taken back into memory what it keeps there.
+    pub async fn settled(&mut self) {
+        let back = self.rehydrated.wait_for(|back| *back);
+        tokio::time::timeout(PATIENCE, back).await.expect("workflows back in memory").expect("a server that lives");
+    }
+
+    /// Stops it as an operator does.
+    pub async fn stop(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.pid.try_into().expect("a number")).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("its end").expect("its end");
+    }
+}
+
+/// Says how far it has come, beside the report.
+#[expect(clippy::print_stderr, reason = "this is a program for a terminal")]
+pub fn note(text: &str) {
+    eprintln!("bench: {text}");
+}
