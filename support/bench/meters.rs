@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
@@ -46,7 +47,7 @@ impl Reading {
 pub struct Meters {
     db: PgConnection,
     postmaster: u32,
-    server: Option<(u32, Caller)>,
+    server: Option<(u32, SocketAddr)>,
 }
 
 impl Meters {
@@ -55,10 +56,7 @@ impl Meters {
         let mut db = connect(url).await;
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut db).await.expect("a backend");
         let postmaster = processes().get(&backend.try_into().expect("a process")).expect("a backend on this machine").parent;
-        let server = match server {
-            Some(server) => Some((server.pid, Caller::connect(server.addr).await)),
-            None => None,
-        };
+        let server = server.map(|server| (server.pid, server.addr));
         Self { db, postmaster, server }
     }
 
@@ -72,8 +70,8 @@ impl Meters {
                             (select coalesce(sum(pg_total_relation_size(oid)), 0)::float8 from pg_class
                              where relnamespace = 'public'::regnamespace and relkind = 'r')";
         let (wal, store) = sqlx::query_as(query).fetch_one(&mut self.db).await.expect("sizes");
-        let (rows, batches) = match &mut self.server {
-            Some((_, caller)) => batches(caller).await,
+        let (rows, batches) = match self.server {
+            Some((_, addr)) => batches(addr).await,
             None => (0.0, 0.0),
         };
         let all = processes();
@@ -81,13 +79,15 @@ impl Meters {
         // A backend that has ended is counted by its parent.
         let backends: f64 = all.values().filter(|process| process.parent == self.postmaster).map(|process| process.own).sum();
         let ended = all.get(&self.postmaster).map_or(0.0, |process| process.own + process.children);
-        let server = self.server.as_ref().map_or(0.0, |(pid, _)| own(*pid));
+        let server = self.server.map_or(0.0, |(pid, _)| own(pid));
         Reading { server, client: own(std::process::id()), postgres: backends + ended, wal, store, rows, batches }
     }
 }
 
-/// Rows and batches that the server has committed, by its own metrics.
-async fn batches(caller: &mut Caller) -> (f64, f64) {
+/// Rows and batches that the server has committed, by its own metrics. The connection is a new one: a server closes those
+/// that rest.
+async fn batches(addr: SocketAddr) -> (f64, f64) {
+    let mut caller = Caller::connect(addr).await;
     let body = caller.expect(&get("/metrics", HUMAN), 200).await;
     let text = String::from_utf8_lossy(body).into_owned();
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0.0);

@@ -86,7 +86,7 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
     restarts.sort_by(f64::total_cmp);
     let mut server = last.expect("a server");
     server.settled().await;
-    let lists = lists(&server, db, parked).await;
+    let lists = lists(&server, db).await;
     let memory = resident(server.pid);
     let store = Meters::new(url, None).await.read().await.store / f64::from(parked);
     server.stop().await;
@@ -101,11 +101,11 @@ async fn oldest(db: &mut PgConnection, patterns: &Patterns) -> Id {
     id.to_string()
 }
 
-async fn lists(server: &Server, db: &mut PgConnection, parked: i32) -> Vec<(&'static str, f64)> {
+async fn lists(server: &Server, db: &mut PgConnection) -> Vec<(&'static str, f64)> {
     let query = "select requested_at, workflow_id from approval_requests where status = 'pending'
-                 order by requested_at desc, workflow_id desc offset $1 limit 1";
-    let deep = i64::from(parked) * 9 / 10 - i64::from(parked.min(500)) / 10;
-    let (at, workflow_id): (DateTime<Utc>, Uuid) = sqlx::query_as(query).bind(deep).fetch_one(db).await.expect("a deep place");
+                 order by requested_at desc, workflow_id desc
+                 offset (select count(*) * 9 / 10 from approval_requests where status = 'pending') limit 1";
+    let (at, workflow_id): (DateTime<Utc>, Uuid) = sqlx::query_as(query).fetch_one(db).await.expect("a deep place");
     let cursor = Cursor { at, workflow_id }.encode();
     let mut caller = Caller::connect(server.addr).await;
     let mut lists = Vec::new();
