@@ -20,7 +20,7 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 10_000)]
     pub max_resident: usize,
 
-    /// Connections to the database
+    /// Connections to the database for reading; commits have two of their own
     #[arg(long, env = "PARKBRAKE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=200))]
     pub connections: u32,
 

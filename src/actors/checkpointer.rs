@@ -25,7 +25,7 @@ const WRITERS: usize = 2;
 /// The largest batch; beyond it only the wait grows.
 const LARGEST_BATCH: usize = 256;
 /// How long a batch is tried again while the database does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause before it is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -344,10 +344,11 @@ impl Actor for WorkflowActor {
         match msg {
             Msg::Boot => {
                 if let Some(boot) = state.boot.take() {
-                    state.workflow = self.boot(&myself, boot).await?;
+                    // Boxed, here and below: what a handler needs while it works must not be part of an actor that rests.
+                    state.workflow = Box::pin(self.boot(&myself, boot)).await?;
                 }
             }
-            Msg::Do(command, reply) => match self.answer(&myself, state, *command).await {
+            Msg::Do(command, reply) => match Box::pin(self.answer(&myself, state, *command)).await {
                 Ok(answer) => {
                     let _ = reply.send(answer);
                 }

@@ -17,8 +17,8 @@ pub type ServerRef = ActorRef<Msg>;
 
 /// Connections at once.
 const MOST_CONNECTIONS: usize = 4096;
-/// How long a client may take to send its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send its headers, and how long a connection may rest between two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that a connection may buffer for its headers.
 const LARGEST_HEADERS: usize = 64 * 1024;
 /// The pause after `accept` failed, which it does when the process has no file descriptors left.

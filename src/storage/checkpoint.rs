@@ -151,7 +151,7 @@ impl Storage {
             .bind(log.kind)
             .bind(log.actor)
             .bind(log.data);
-        let mut db = self.lease().await?;
+        let mut db = self.lease_writer().await?;
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
         answers(&rows, batch.len())
@@ -196,7 +196,7 @@ impl Storage {
         .bind(log.kind)
         .bind(log.actor)
         .bind(log.data);
-        let mut db = self.lease().await?;
+        let mut db = self.lease_writer().await?;
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
         answers(&rows, batch.len())

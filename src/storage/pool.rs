@@ -14,36 +14,31 @@ use std::time::Duration;
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long one query may take. The server has the same limit; this one also holds where the server has vanished.
 const QUERY: Duration = Duration::from_secs(5);
+/// Connections for commits: as many as batches are on their way at once.
+const WRITERS: u32 = 2;
 /// After this long without work a connection is tried before it is used.
 const RESTED: Duration = Duration::from_millis(500);
 
 /// The handle to everything that is stored.
 #[derive(Clone)]
 pub struct Storage {
-    pool: PgPool,
+    /// For all that is read.
+    readers: PgPool,
+    /// For commits alone, so that a crowd of readers never keeps a decision waiting.
+    writers: PgPool,
 }
 
 impl Storage {
-    /// A pool of at most this many connections. Nothing is connected yet: a database that is down is found by the first query.
+    /// Pools of at most this many connections for reading, and two for commits. Nothing is connected yet: a database that is down is found by the first query.
     ///
     /// # Errors
     /// A URL that cannot be read.
     pub fn connect(database_url: &str, connections: u32) -> Result<Self, Error> {
         let options = options(database_url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            // A connection that has rested may have lost its server meanwhile; one in steady use is not asked each time.
-            .before_acquire(|connection, rest| {
-                Box::pin(async move {
-                    if rest.idle_for > RESTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            });
-        Ok(Self { pool: pool.connect_lazy_with(options) })
+        // A commit's plan is the same every time: rows found by primary key. Making it anew, as PostgreSQL would for arrays of
+        // other lengths, takes several times as long as carrying it out.
+        let for_commits = options.clone().options([("plan_cache_mode", "force_generic_plan")]);
+        Ok(Self { readers: pool(options, connections), writers: pool(for_commits, WRITERS) })
     }
 
     /// Whether the database answers.
@@ -70,13 +65,35 @@ impl Storage {
 
     /// Closes every connection; later queries fail.
     pub async fn close(&self) {
-        let _ = tokio::time::timeout(QUERY, self.pool.close()).await;
+        let _ = tokio::time::timeout(QUERY, async { tokio::join!(self.readers.close(), self.writers.close()) }).await;
     }
 
-    /// Takes a connection from the pool.
+    /// Takes a connection for reading, or for something small that is written beside the workflows.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
-        Ok(Lease { connection: Some(self.pool.acquire().await?), in_order: false })
+        Ok(Lease { connection: Some(self.readers.acquire().await?), in_order: false })
     }
+
+    /// Takes a connection for a commit.
+    pub(super) async fn lease_writer(&self) -> Result<Lease, Error> {
+        Ok(Lease { connection: Some(self.writers.acquire().await?), in_order: false })
+    }
+}
+
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        // A connection that has rested may have lost its server meanwhile; one in steady use is not asked each time.
+        .before_acquire(|connection, rest| {
+            Box::pin(async move {
+                if rest.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
+    pool.connect_lazy_with(options)
 }
 
 /// How every connection is set up: limits on the server's side, and a name to find it by.
