@@ -33,5 +33,8 @@ create table approval_requests (
 
 -- The list of what waits, newest first.
 create index approval_requests_pending on approval_requests (requested_at desc, workflow_id desc) where status = 'pending';
+-- The same for one level: without it, the few critical ones would be looked for among all that wait.
+create index approval_requests_pending_at_level on approval_requests (risk_level, requested_at desc, workflow_id desc)
+    where status = 'pending';
 -- What falls due next.
 create index approval_requests_due on approval_requests (timeout_at) where status = 'pending' and timeout_at is not null;
