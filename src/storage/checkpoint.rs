@@ -12,7 +12,9 @@ use crate::domain::transition::{self, Guard};
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::Row as _;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Postgres, Row as _};
 use uuid::Uuid;
 
 /// A workflow's first commit.
@@ -145,16 +147,8 @@ impl Storage {
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.separation)))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.timetable.to_string())))
             .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.timeout_after)))
-            .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)))
-            .bind(log.workflow_id)
-            .bind(log.version)
-            .bind(log.kind)
-            .bind(log.actor)
-            .bind(log.data);
-        let mut db = self.lease_writer().await?;
-        let rows = within(query.fetch_all(&mut *db)).await?;
-        db.release();
-        answers(&rows, batch.len())
+            .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)));
+        self.carry_out(query, log, batch.len()).await
     }
 
     /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
@@ -190,16 +184,19 @@ impl Storage {
             request.and_then(|(round, status)| (status == ApprovalStatus::Pending).then(|| timeout_after(round)).flatten())
         }))
         .bind(column(batch, |row| resolution(row).map(|(by, _)| by)))
-        .bind(column(batch, |row| resolution(row).and_then(|(_, note)| note)))
-        .bind(log.workflow_id)
-        .bind(log.version)
-        .bind(log.kind)
-        .bind(log.actor)
-        .bind(log.data);
+        .bind(column(batch, |row| resolution(row).and_then(|(_, note)| note)));
+        self.carry_out(query, log, batch.len()).await
+    }
+}
+
+impl Storage {
+    /// Adds the events to a statement, carries it out, and reads the answer of each row.
+    async fn carry_out(&self, query: Query<'_, Postgres, PgArguments>, log: Log, rows: usize) -> Result<Vec<Written>, Error> {
+        let query = query.bind(log.workflow_id).bind(log.version).bind(log.kind).bind(log.actor).bind(log.data);
         let mut db = self.lease_writer().await?;
-        let rows = within(query.fetch_all(&mut *db)).await?;
+        let found = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        answers(&rows, batch.len())
+        answers(&found, rows)
     }
 }
 
