@@ -127,8 +127,11 @@ impl App {
         self.closing.send_replace(true);
         let _ = self.server.call(|reply| server::Msg::Stop { patience: HTTP_PATIENCE, reply }, Some(HTTP_PATIENCE * 2)).await;
         self.drain().await;
-        let _ = self.root.cast(root::Msg::Shutdown);
-        let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
+        // Where the root has ended by itself there is nobody left to tell, and its end has been awaited.
+        if !self.root_task.is_finished() {
+            let _ = self.root.cast(root::Msg::Shutdown);
+            let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
+        }
         self.engine.storage.close().await;
         // Last of all, so that whoever takes over finds nobody at work. Ending the task closes its connection.
         self.presence.abort();

@@ -161,18 +161,15 @@ impl Engine {
         let until = Instant::now() + patience;
         // Heard before looking, so that nothing is missed in between.
         let mut versions = self.versions.subscribe(id);
-        let story = loop {
-            versions.borrow_and_update();
+        loop {
+            versions.look();
             let story = self.story(id).await?;
             let left = until.saturating_duration_since(Instant::now());
             if story.as_ref().is_none_or(|story| wanted(&story.workflow)) || left.is_zero() {
-                break story;
+                return Ok(story);
             }
             let _ = tokio::time::timeout(left.min(LOOK), versions.changed()).await;
-        };
-        drop(versions);
-        self.versions.forget(id);
-        Ok(story)
+        }
     }
 }
 

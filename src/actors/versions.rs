@@ -11,8 +11,9 @@ pub struct Versions(Mutex<HashMap<Uuid, watch::Sender<u32>>>);
 
 impl Versions {
     /// Hears of every version of a workflow that is committed from now on.
-    pub fn subscribe(&self, workflow_id: Uuid) -> watch::Receiver<u32> {
-        self.waiting().entry(workflow_id).or_insert_with(|| watch::channel(0).0).subscribe()
+    pub fn subscribe(&self, workflow_id: Uuid) -> Subscription<'_> {
+        let versions = self.waiting().entry(workflow_id).or_insert_with(|| watch::channel(0).0).subscribe();
+        Subscription { all: self, workflow_id, versions: Some(versions) }
     }
 
     /// Tells those who wait.
@@ -27,7 +28,7 @@ impl Versions {
     }
 
     /// Forgets a workflow whose last waiter has gone.
-    pub fn forget(&self, workflow_id: Uuid) {
+    fn forget(&self, workflow_id: Uuid) {
         let mut waiting = self.waiting();
         if waiting.get(&workflow_id).is_some_and(watch::Sender::is_closed) {
             waiting.remove(&workflow_id);
@@ -36,5 +37,54 @@ impl Versions {
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<u32>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One waiter. It is forgotten when it is dropped, also because its client has hung up.
+#[derive(Debug)]
+pub struct Subscription<'a> {
+    all: &'a Versions,
+    workflow_id: Uuid,
+    versions: Option<watch::Receiver<u32>>,
+}
+
+impl Subscription<'_> {
+    /// From here on, only what comes next is news.
+    pub fn look(&mut self) {
+        if let Some(versions) = &mut self.versions {
+            versions.borrow_and_update();
+        }
+    }
+
+    /// Waits for a version that has come since the last look.
+    pub async fn changed(&mut self) {
+        if let Some(versions) = &mut self.versions {
+            let _ = versions.changed().await;
+        }
+    }
+}
+
+impl Drop for Subscription<'_> {
+    fn drop(&mut self) {
+        self.versions = None;
+        self.all.forget(self.workflow_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_waiter_that_has_gone() {
+        let (versions, id) = (Versions::default(), Uuid::new_v4());
+        let (mut one, two) = (versions.subscribe(id), versions.subscribe(id));
+        one.look();
+        versions.publish(id, 3);
+        one.changed().await;
+        drop(one);
+        assert_eq!(versions.waiting().len(), 1, "another still waits");
+        drop(two);
+        assert_eq!(versions.waiting().len(), 0);
     }
 }

@@ -3,7 +3,19 @@
 use crate::support::client::high;
 use crate::support::server::settings;
 use crate::support::{Config, Database, TestApp, eventually};
+use parkbrake::actors::engine::{Engine, Parts};
+use parkbrake::actors::exchange::{Intake, Submitted};
+use parkbrake::actors::root::{Msg, Root, RootRef};
+use parkbrake::clock::Clock;
+use parkbrake::domain::request::TaskRequest;
+use parkbrake::domain::workflow::{Command, Status};
+use parkbrake::execution::Local;
+use parkbrake::storage::Storage;
+use ractor::{Actor, ActorCell};
 use serde_json::json;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_workflow_that_keeps_failing_is_left_alone_and_its_siblings_go_on() {
@@ -74,4 +86,59 @@ async fn parked_workflows_leave_memory_and_come_back_on_demand() {
         assert_eq!(workflow["history"][2]["event"], "escalated", "{workflow:#}");
     }
     assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'escalated'").await, 10);
+}
+
+/// An engine with its crew, without HTTP, whose members can be got hold of.
+async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
+    let config = Config::new();
+    let configuration = Arc::new(parkbrake::config::load(config.path(), config.path()).unwrap());
+    let storage = Storage::connect(&database.url, 4).unwrap();
+    let clock = Clock::new(storage.now().await.unwrap());
+    let engine = Engine::new(Parts { storage, configuration, clock, executor: Arc::new(Local), max_resident: 100 });
+    let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
+    (engine, root, task)
+}
+
+async fn submits(engine: &Engine) -> Option<Uuid> {
+    let request: TaskRequest = serde_json::from_value(high()).unwrap();
+    let (task, facts) = request.admit(&engine.configuration.runbooks).unwrap();
+    let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot"));
+    matches!(engine.submit(id, Intake { by, task, facts, key: None }).await, Ok(Submitted::Accepted(_))).then_some(id)
+}
+
+#[tokio::test]
+async fn when_one_of_the_crew_fails_all_are_replaced_and_what_was_parked_is_decided() {
+    let database = Database::migrated().await;
+    let (engine, root, task) = crew(&database).await;
+    let parked = submits(&engine).await.unwrap();
+    for place in 0..4 {
+        let before: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
+        assert_eq!(before.len(), 4);
+        root.get_children()[place].kill();
+        eventually("a new crew", || async {
+            let now: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
+            (engine.is_manned() && now.len() == 4 && now.iter().all(|id| !before.contains(id))).then_some(())
+        })
+        .await;
+        eventually("a submit", || submits(&engine)).await;
+    }
+    let by = engine.configuration.policy.principal("alice");
+    let approve = Command::Approve { by, justification: None, digest: None, owner: engine.owner };
+    let answered = engine.command(parked, approve).await.unwrap();
+    assert_eq!(answered.workflow.status(), Status::Executing);
+    root.cast(Msg::Shutdown).unwrap();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crew_that_keeps_failing_ends_the_root() {
+    let database = Database::migrated().await;
+    let (engine, root, task) = crew(&database).await;
+    eventually("its end", || async {
+        if engine.is_manned() {
+            root.get_children().iter().take(1).for_each(ActorCell::kill);
+        }
+        task.is_finished().then_some(())
+    })
+    .await;
 }
