@@ -198,3 +198,18 @@ async fn a_second_server_waits_until_the_first_has_stopped() {
     assert_eq!(second.client("alice").workflow(&id).await["status"], "completed");
     assert_eq!(ledger.starts(&id), 1);
 }
+
+#[tokio::test]
+async fn a_server_that_has_lost_its_database_to_another_one_ends() {
+    let (_, config, database) = world().await;
+    let server = Process::serve(&config, &database).await;
+    server.client("deploy-bot").submit_id(high()).await;
+    // Its claim breaks, and somebody else is faster.
+    let taken_over = "with claim as materialized (
+                          select (classid::bigint << 32) | objid::bigint as key, pg_terminate_backend(pid, 10000) from pg_locks
+                          where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database()))
+                      select pg_advisory_lock(key) from claim";
+    let other = database.hold(taken_over).await;
+    assert_eq!(server.ended().await, Some(1));
+    other.release().await;
+}

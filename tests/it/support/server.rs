@@ -162,6 +162,11 @@ impl Process {
         self.log.await.expect("its log")
     }
 
+    /// Waits until it ends by itself, and gives its exit status.
+    pub async fn ended(mut self) -> Option<i32> {
+        self.child.wait().await.expect("its end").code()
+    }
+
     /// SIGTERM, as a deploy does it; gives whether it ended well.
     pub async fn terminate(mut self) -> bool {
         self.signal_end();
