@@ -1,9 +1,12 @@
 //! What the actors need of the outside world, so that tests can put something else in its place.
 
 use crate::domain::digest::Digest;
-use crate::domain::task::Invocation;
-use crate::domain::workflow::Outcome;
+use crate::domain::notice::Kind;
+use crate::domain::task::{Invocation, Task};
+use crate::domain::workflow::{Outcome, Workflow};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// One attempt at an action.
@@ -22,4 +25,56 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Ends what an earlier attempt may have left running on this machine. It is called before an attempt after the first.
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()>;
+}
+
+/// A notice that is to be delivered. Everything in it was true when its event was committed.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// The same for each attempt to deliver it.
+    pub id: Uuid,
+    pub kind: Kind,
+    /// When its event was committed; for a reminder, when it fell due.
+    pub at: DateTime<Utc>,
+    /// Which reminder of the request it is, from 1; 0 for everything else.
+    pub number: u32,
+    /// Who caused its event: a principal, or `parkbrake`.
+    pub actor: String,
+    /// The workflow right after its event.
+    pub workflow: Workflow,
+    pub task: Task,
+    /// Whom it is for, where the channel is personal.
+    pub recipient: Option<Contact>,
+    /// The people who may decide and are asked now; empty where nobody is.
+    pub asked: Vec<Contact>,
+    /// Where people read it and decide; none where no public address is configured.
+    pub link: Option<String>,
+}
+
+/// A person, and where they are reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    pub name: String,
+    pub email: Option<String>,
+    pub slack: Option<String>,
+    pub linear: Option<String>,
+}
+
+/// Why a notice was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// Worth another attempt, not before `after` if the other side said so. The reason holds no secret.
+    #[error("{reason}")]
+    Later { reason: String, after: Option<Duration> },
+    /// This message will never be taken.
+    #[error("{reason}")]
+    Refused { reason: String },
+    /// Nothing will be taken there any more, and nothing more is to be sent.
+    #[error("{reason}")]
+    Gone { reason: String },
+}
+
+/// A way to reach people or programs outside. One delivery at a time is made on each channel.
+pub trait Channel: Send + Sync + 'static {
+    /// Delivers one message: a single notice, or several that ask the same recipient, where the channel groups.
+    fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>>;
 }

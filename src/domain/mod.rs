@@ -8,6 +8,7 @@ pub mod digest;
 pub mod duration;
 pub mod expression;
 pub mod level;
+pub mod notice;
 pub mod policy;
 pub mod readings;
 pub mod request;
