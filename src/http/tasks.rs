@@ -22,7 +22,6 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Characters of an idempotency key.
 const LONGEST_KEY: usize = 255;
@@ -41,7 +40,7 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
     }
     let (task, facts) = admit(&api, value)?;
     let _permit = api.admission.admit(&by.name)?;
-    let id = Uuid::now_v7();
+    let id = api.engine.clock.id();
     match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
         Submitted::Accepted(workflow) => accepted(&api, *workflow, wait).await,
         Submitted::KeyUsed => {

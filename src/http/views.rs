@@ -77,8 +77,9 @@ fn later(from: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
 
 /// One line of the list of what waits.
 pub fn pending(row: &PendingRow) -> Value {
-    let steps: Vec<(Duration, Vec<Role>)> = row
-        .timetable
+    let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
+    let timetable_of: Value = serde_json::from_str(&row.timetable).unwrap_or_default();
+    let steps: Vec<(Duration, Vec<Role>)> = timetable_of
         .as_array()
         .into_iter()
         .flatten()
@@ -88,7 +89,7 @@ pub fn pending(row: &PendingRow) -> Value {
         "workflow_id": row.workflow_id,
         "task_id": row.task_id,
         "risk_level": row.risk_level,
-        "description": row.description,
+        "description": document["description"],
         "requested_by": row.requested_by,
         "requested_at": time(row.requested_at),
         "approvers": row.approvers,

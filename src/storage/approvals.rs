@@ -5,7 +5,6 @@ use super::workflows::Visible;
 use super::{Cursor, Error, Storage};
 use crate::domain::level::Level;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use uuid::Uuid;
 
 /// One request that waits.
@@ -14,16 +13,17 @@ pub struct PendingRow {
     pub workflow_id: Uuid,
     pub task_id: Option<String>,
     pub risk_level: String,
-    pub description: String,
     pub requested_by: String,
     pub requested_at: DateTime<Utc>,
     pub approvers: Vec<String>,
     pub required: i32,
     pub approvals: i32,
     pub escalation_level: i32,
-    pub timetable: Value,
+    /// JSON.
+    pub timetable: String,
     pub expires_at: Option<DateTime<Utc>>,
     pub digest: String,
+    pub document: Vec<u8>,
 }
 
 /// Which requests to list.
@@ -58,7 +58,7 @@ pub struct Due {
 }
 
 impl Storage {
-    /// Requests that wait, newest first.
+    /// Requests that wait, newest first: of each level the newest, from its part of the index, and of these the newest.
     ///
     /// # Errors
     /// No database.
@@ -66,19 +66,26 @@ impl Storage {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
             PendingRow,
-            "select workflow_id, task_id, risk_level, description, requested_by, requested_at, approvers, required, approvals,
-                    escalation_level, timetable, expires_at, digest
-             from approval_requests
-             where status = 'pending'
-               and ($1::text is null or risk_level = $1)
-               and ($2::text is null or approvers @> array[$2])
-               and ($3::text is null or (open_roles && $4 and not approved_by @> array[$3]
-                                         and (not separation_of_duties
-                                              or (requested_by <> $3 and on_behalf_of is distinct from $3))))
-               and ($5::text is null or requested_by = $5 or on_behalf_of = $6)
-               and ($7::timestamptz is null or (requested_at, workflow_id) < ($7, $8))
-             order by requested_at desc, workflow_id desc
-             limit $9",
+            r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
+                    r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
+                    r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!"
+             from unnest(array['critical', 'high', 'medium', 'low']) as level
+             cross join lateral (
+                 select * from workflow w
+                 where w.approval_status = 'pending' and w.risk_level = level
+                   and ($2::text is null or w.approvers @> array[$2])
+                   and ($3::text is null or (w.open_roles && $4 and not w.approved_by @> array[$3]
+                                             and (not w.separation_of_duties
+                                                  or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))
+                   and ($5::text is null or w.requested_by = $5 or w.on_behalf_of = $6)
+                   and ($7::timestamptz is null or (w.requested_at, w.workflow_id) < ($7, $8))
+                 order by w.requested_at desc, w.workflow_id desc
+                 limit $9
+             ) r
+             join workflow_event e on e.workflow_id = r.workflow_id and e.version = 1
+             where $1::text is null or level = $1
+             order by r.requested_at desc, r.workflow_id desc
+             limit $9"#,
             filter.risk_level.map(Level::as_str),
             filter.role.as_deref(),
             filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
@@ -102,15 +109,15 @@ impl Storage {
         let mut db = self.lease().await?;
         let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
         let due = sqlx::query_scalar!(
-            "select r.workflow_id from approval_requests r
-             where r.status = 'pending' and r.timeout_at <= $1
-               and not exists (select from quarantine q where q.workflow_id = r.workflow_id)
-             order by r.timeout_at limit $2",
+            "select w.workflow_id from workflow w
+             where w.approval_status = 'pending' and w.timeout_at <= $1
+               and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
+             order by w.timeout_at limit $2",
             now,
             limit
         );
         let workflows = within(due.fetch_all(&mut *db)).await?;
-        let next = sqlx::query_scalar!("select min(timeout_at) from approval_requests where status = 'pending' and timeout_at > $1", now);
+        let next = sqlx::query_scalar!("select min(timeout_at) from workflow where approval_status = 'pending' and timeout_at > $1", now);
         let next = within(next.fetch_one(&mut *db)).await?;
         db.release();
         Ok(Due { workflows, now, next })
@@ -123,7 +130,16 @@ impl Storage {
     pub async fn newest_pending(&self, limit: i64) -> Result<Vec<Uuid>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
-            "select workflow_id from approval_requests where status = 'pending' order by requested_at desc, workflow_id desc limit $1",
+            "select r.workflow_id
+             from unnest(array['critical', 'high', 'medium', 'low']) as level
+             cross join lateral (
+                 select w.workflow_id, w.requested_at from workflow w
+                 where w.approval_status = 'pending' and w.risk_level = level
+                 order by w.requested_at desc, w.workflow_id desc
+                 limit $1
+             ) r
+             order by r.requested_at desc, r.workflow_id desc
+             limit $1",
             limit
         );
         let ids = within(query.fetch_all(&mut *db)).await?;

@@ -12,7 +12,7 @@ use crate::domain::transition::{self, Guard};
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 use uuid::Uuid;
@@ -58,9 +58,9 @@ pub enum Written {
 }
 
 impl Written {
-    fn read(outcome: &str, at: DateTime<Utc>) -> Self {
+    /// Why a row was not written.
+    fn refused(outcome: &str) -> Self {
         match outcome {
-            "committed" => Self::Committed { at },
             "duplicate" => Self::Duplicate,
             "too_early" => Self::TooEarly,
             "too_late" => Self::TooLate,
@@ -71,23 +71,31 @@ impl Written {
 
 /// The events of a batch, column by column.
 #[derive(Default)]
-struct Log {
+struct Log<'a> {
     workflow_id: Vec<Uuid>,
     version: Vec<i32>,
     kind: Vec<&'static str>,
-    actor: Vec<String>,
+    actor: Vec<&'a str>,
     data: Vec<String>,
 }
 
-impl Log {
-    fn push(&mut self, workflow: Uuid, first: u32, actor: &str, events: &[Event]) {
+impl<'a> Log<'a> {
+    fn push(&mut self, workflow: Uuid, first: u32, actor: &'a str, events: &[Event]) {
         for (event, version) in events.iter().zip(first..) {
             self.workflow_id.push(workflow);
             self.version.push(number(version));
             self.kind.push(event.name());
-            self.actor.push(actor.to_owned());
+            self.actor.push(actor);
             self.data.push(record::write(event));
         }
+    }
+
+    /// Adds the columns to a statement.
+    fn bind<'q>(self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>
+    where
+        'a: 'q,
+    {
+        query.bind(self.workflow_id).bind(self.version).bind(self.kind).bind(self.actor).bind(self.data)
     }
 }
 
@@ -96,7 +104,7 @@ struct Asked {
     approvers: String,
     required: i32,
     separation: bool,
-    timetable: Value,
+    timetable: String,
     timeout_after: Option<f64>,
     expire_after: Option<f64>,
 }
@@ -108,7 +116,7 @@ impl Asked {
             approvers: joined(&approvers(round)),
             required: number(round.terms.required),
             separation: round.terms.separation_of_duties,
-            timetable: Value::Array(steps.collect()),
+            timetable: Value::Array(steps.collect()).to_string(),
             timeout_after: timeout_after(round),
             expire_after: round.terms.expire_after.map(|delay| delay.as_secs_f64()),
         }
@@ -122,12 +130,14 @@ impl Storage {
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn open(&self, batch: &[Opening]) -> Result<Vec<Written>, Error> {
         let mut log = Log::default();
+        let mut documents: Vec<Option<&[u8]>> = Vec::new();
         for opening in batch {
-            let first = opening.workflow.version + 1 - u32::try_from(opening.events.len()).unwrap_or(0);
-            log.push(opening.workflow.id, first, &opening.workflow.submission.requested_by, &opening.events);
+            log.push(opening.workflow.id, 1, &opening.workflow.submission.requested_by, &opening.events);
+            documents.push(Some(&opening.document));
+            documents.resize(log.version.len(), None);
         }
         let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
-        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)")
+        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)")
             .bind(column(batch, |row| row.workflow.id))
             .bind(column(batch, |row| number(row.workflow.version)))
             .bind(column(batch, |row| row.workflow.status().as_str()))
@@ -137,18 +147,16 @@ impl Storage {
             .bind(column(batch, |row| row.workflow.submission.requested_by.as_str()))
             .bind(column(batch, |row| row.workflow.submission.on_behalf_of.as_deref()))
             .bind(column(batch, |row| row.workflow.submission.digest.as_str()))
-            .bind(column(batch, |row| row.document.as_slice()))
             .bind(column(batch, |row| row.key.as_ref().map(|key| key.key.as_str())))
             .bind(column(batch, |row| row.key.as_ref().map(|key| key.fingerprint.as_str())))
-            .bind(column(batch, |row| row.task.description.as_str()))
-            .bind(column(batch, |row| Value::Object(row.task.metadata.clone()).to_string()))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.approvers.as_str())))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.required)))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.separation)))
-            .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.timetable.to_string())))
+            .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.timetable.as_str())))
             .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.timeout_after)))
             .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)));
-        self.carry_out(query, log, batch.len()).await
+        let query = log.bind(query).bind(documents);
+        self.carry_out(query, batch.len()).await
     }
 
     /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
@@ -185,14 +193,11 @@ impl Storage {
         }))
         .bind(column(batch, |row| resolution(row).map(|(by, _)| by)))
         .bind(column(batch, |row| resolution(row).and_then(|(_, note)| note)));
-        self.carry_out(query, log, batch.len()).await
+        self.carry_out(log.bind(query), batch.len()).await
     }
-}
 
-impl Storage {
-    /// Adds the events to a statement, carries it out, and reads the answer of each row.
-    async fn carry_out(&self, query: Query<'_, Postgres, PgArguments>, log: Log, rows: usize) -> Result<Vec<Written>, Error> {
-        let query = query.bind(log.workflow_id).bind(log.version).bind(log.kind).bind(log.actor).bind(log.data);
+    /// Carries a statement out, and reads the answer of each row.
+    async fn carry_out(&self, query: Query<'_, Postgres, PgArguments>, rows: usize) -> Result<Vec<Written>, Error> {
         let mut db = self.lease_writer().await?;
         let found = within(query.fetch_all(&mut *db)).await?;
         db.release();
@@ -230,13 +235,25 @@ fn timeout_after(round: &Round) -> Option<f64> {
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
 }
 
-fn answers(rows: &[sqlx::postgres::PgRow], expected: usize) -> Result<Vec<Written>, Error> {
-    let mut answers = vec![Written::Conflict; expected];
-    for row in rows {
-        let place: i64 = row.try_get("ord")?;
-        if let Some(answer) = usize::try_from(place).ok().and_then(|place| answers.get_mut(place.checked_sub(1)?)) {
-            *answer = Written::read(row.try_get("outcome")?, row.try_get("at")?);
+/// One row says how many were written and when; each of the others says which one was not, and why.
+fn answers(found: &[PgRow], rows: usize) -> Result<Vec<Written>, Error> {
+    let mut summary = None;
+    let mut refused = Vec::new();
+    for row in found {
+        let at = row.try_get("at")?;
+        match row.try_get::<Option<i64>, _>("ord")? {
+            None => summary = Some((row.try_get::<i32, _>("written")?, at)),
+            Some(place) => refused.push((place, Written::refused(row.try_get("outcome")?))),
         }
+    }
+    let (written, at) = summary.ok_or_else(|| Error::Unavailable("a batch was answered without a summary".to_owned()))?;
+    if usize::try_from(written).ok().and_then(|written| written.checked_add(refused.len())) != Some(rows) {
+        return Err(Error::Unavailable(format!("a batch of {rows} was answered for {written} and {}", refused.len())));
+    }
+    let mut answers = vec![Written::Committed { at }; rows];
+    for (place, answer) in refused {
+        let place = usize::try_from(place).ok().and_then(|place| answers.get_mut(place.checked_sub(1)?));
+        *place.ok_or_else(|| Error::Unavailable("a batch was answered for a row that is not in it".to_owned()))? = answer;
     }
     Ok(answers)
 }

@@ -63,10 +63,10 @@ impl Storage {
     /// No database.
     pub async fn document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_scalar!("select document from payload where workflow_id = $1", workflow_id);
+        let query = sqlx::query_scalar!("select document from workflow_event where workflow_id = $1 and version = 1", workflow_id);
         let document = within(query.fetch_optional(&mut *db)).await?;
         db.release();
-        Ok(document)
+        Ok(document.flatten())
     }
 
     /// The version that a workflow is at.
@@ -90,7 +90,7 @@ impl Storage {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
             "select w.workflow_id from workflow w
-             where w.status = 'executing' and w.action <> 'external' and ($1::uuid is null or w.workflow_id > $1)
+             where w.running and ($1::uuid is null or w.workflow_id > $1)
                and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
              order by w.workflow_id limit $2",
             after,
@@ -117,21 +117,22 @@ async fn list(db: &mut Lease, filter: &ListFilter) -> Result<Vec<Listed>, Error>
     let query = sqlx::query_as!(
         Listed,
         r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
-                w.updated_at, q.reason as "quarantine?", p.document
-         from workflow w join payload p using (workflow_id) left join quarantine q using (workflow_id)
+                w.updated_at, q.reason as "quarantine?", e.document as "document!"
+         from workflow w
+         join workflow_event e on e.workflow_id = w.workflow_id and e.version = 1
+         left join quarantine q on q.workflow_id = w.workflow_id
          where ($1::text is null or w.status = $1)
            and ($2::text is null or w.risk_level = $2)
            and ($3::text is null or w.requested_by = $3)
            and ($4::text is null or w.requested_by = $4 or w.on_behalf_of = $5)
-           and ($6::timestamptz is null or (w.created_at, w.workflow_id) < ($6, $7))
-         order by w.created_at desc, w.workflow_id desc
-         limit $8"#,
+           and ($6::uuid is null or w.workflow_id < $6)
+         order by w.workflow_id desc
+         limit $7"#,
         filter.status.map(Status::as_str),
         filter.risk_level.map(Level::as_str),
         filter.requested_by.as_deref(),
         filter.visible_to.as_ref().map(|visible| visible.agent.as_str()),
         filter.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref()),
-        filter.after.map(|cursor| cursor.at),
         filter.after.map(|cursor| cursor.workflow_id),
         filter.limit
     );

@@ -29,7 +29,7 @@ impl Patterns {
 
     /// Copies them until this many wait. The server is not running meanwhile.
     pub async fn fill(&self, db: &mut PgConnection, count: i32) {
-        let there: i64 = sqlx::query_scalar("select count(*) from approval_requests where status = 'pending'")
+        let there: i64 = sqlx::query_scalar("select count(*) from workflow where approval_status = 'pending'")
             .fetch_one(&mut *db)
             .await
             .expect("a count");

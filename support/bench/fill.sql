@@ -12,25 +12,16 @@ begin
           from generate_series(p_from, p_to) as n) as numbered;
     analyze copy;
 
-    insert into workflow (workflow_id, version, status, risk_level, action, task_id, requested_by, on_behalf_of, digest, created_at,
-                          updated_at)
-    select c.workflow_id, w.version, w.status, w.risk_level, w.action, w.task_id, w.requested_by, w.on_behalf_of, w.digest, c.at, c.at
+    insert into workflow (workflow_id, version, status, risk_level, action, running, task_id, requested_by, on_behalf_of, digest, created_at,
+                          updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties, required, approvals,
+                          approved_by, escalation_level, timetable, timeout_at, expires_at)
+    select c.workflow_id, w.version, w.status, w.risk_level, w.action, w.running, w.task_id, w.requested_by, w.on_behalf_of, w.digest, c.at,
+           c.at, w.approval_status, c.at, w.approvers, w.open_roles, w.separation_of_duties, w.required, w.approvals, w.approved_by,
+           w.escalation_level, w.timetable, c.at + (w.timeout_at - w.requested_at), c.at + (w.expires_at - w.requested_at)
     from copy c join workflow w on w.workflow_id = c.source order by c.at;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data)
-    select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
+    select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data, e.document
     from copy c join workflow_event e on e.workflow_id = c.source order by c.at, e.version;
-
-    insert into payload (workflow_id, document)
-    select c.workflow_id, p.document from copy c join payload p on p.workflow_id = c.source order by c.at;
-
-    insert into approval_requests (workflow_id, task_id, risk_level, description, requested_by, requested_at, approvers, timeout_at,
-                                   metadata, status, on_behalf_of, digest, required, approvals, approved_by, separation_of_duties,
-                                   open_roles, escalation_level, timetable, expires_at)
-    select c.workflow_id, r.task_id, r.risk_level, r.description, r.requested_by, c.at, r.approvers,
-           c.at + (r.timeout_at - r.requested_at), r.metadata, r.status, r.on_behalf_of, r.digest, r.required, r.approvals,
-           r.approved_by, r.separation_of_duties, r.open_roles, r.escalation_level, r.timetable,
-           c.at + (r.expires_at - r.requested_at)
-    from copy c join approval_requests r on r.workflow_id = c.source order by c.at;
 end
 $$;

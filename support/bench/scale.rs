@@ -95,16 +95,16 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
 
 /// One that has waited the longest: it is not among those that a restart takes into memory first.
 async fn oldest(db: &mut PgConnection, patterns: &Patterns) -> Id {
-    let query = "select workflow_id from approval_requests where status = 'pending' and risk_level = 'high' and workflow_id <> $1
+    let query = "select workflow_id from workflow where approval_status = 'pending' and risk_level = 'high' and workflow_id <> $1
                  order by requested_at, workflow_id limit 1";
     let id: Uuid = sqlx::query_scalar(query).bind(patterns.high).fetch_one(db).await.expect("one that waits");
     id.to_string()
 }
 
 async fn lists(server: &Server, db: &mut PgConnection) -> Vec<(&'static str, f64)> {
-    let query = "select requested_at, workflow_id from approval_requests where status = 'pending'
+    let query = "select requested_at, workflow_id from workflow where approval_status = 'pending'
                  order by requested_at desc, workflow_id desc
-                 offset (select count(*) * 9 / 10 from approval_requests where status = 'pending') limit 1";
+                 offset (select count(*) * 9 / 10 from workflow where approval_status = 'pending') limit 1";
     let (at, workflow_id): (DateTime<Utc>, Uuid) = sqlx::query_as(query).fetch_one(db).await.expect("a deep place");
     let cursor = Cursor { at, workflow_id }.encode();
     let mut caller = Caller::connect(server.addr).await;

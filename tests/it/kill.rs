@@ -67,7 +67,7 @@ async fn an_approval_whose_commit_was_cut_off_runs_once() {
     let (ledger, config, database) = world().await;
     let server = Process::serve(&config, &database).await;
     let id = server.client("deploy-bot").submit_id(runbook("once")).await;
-    let hold = database.hold("lock table approval_requests in access exclusive mode").await;
+    let hold = database.hold("lock table workflow_event in access exclusive mode").await;
     let alice = server.client("alice");
     let path = format!("/workflows/{id}/approve");
     let cut_off = tokio::spawn(async move { alice.try_send(alice.request(reqwest::Method::POST, &path).json(&json!({}))).await });

@@ -145,9 +145,11 @@ async fn pages_lose_nothing_and_repeat_nothing_while_new_ones_arrive() {
         assert_eq!(distinct, before, "none was lost, and none is newer than the first page");
         assert!(distinct.is_superset(&old));
         assert!(sizes[..sizes.len() - 1].iter().all(|size| *size == 10), "{sizes:?}");
-        let all = alice.get("/workflows?limit=500").await.expect(200);
-        let all = all["workflows"].as_array().unwrap();
-        assert!(all.windows(2).all(|two| time(&two[0]["created_at"]) >= time(&two[1]["created_at"])));
+        let all = alice.ids("/workflows?limit=500").await;
+        assert!(all.is_sorted_by(|newer, older| newer > older), "in the order in which they came in, which is that of their ids");
+        let waiting = alice.get("/workflows/pending?limit=500").await.expect(200);
+        let waiting = waiting["workflows"].as_array().unwrap();
+        assert!(waiting.is_sorted_by(|newer, older| time(&newer["requested_at"]) >= time(&older["requested_at"])));
     }
 }
 
