@@ -4,7 +4,9 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged where `PARKBRAKE_LOG` says nothing (its syntax is that of `tracing-subscriber`'s `EnvFilter`).
-const DEFAULT: &str = "info,sqlx=warn";
+///
+/// Actors come and go by the thousand: the spans that ractor opens for each of them cost more than they tell.
+const DEFAULT: &str = "info,ractor=warn,sqlx=warn";
 
 /// Starts the log of this process.
 pub fn start() {

@@ -40,11 +40,12 @@ pub enum CommitError {
     Refused(String),
 }
 
-type Reply = RpcReplyPort<Result<Written, CommitError>>;
+/// A commit comes back with its answer, so that nobody has to keep a copy of it.
+pub type Reply<R> = RpcReplyPort<Result<(Box<R>, Written), CommitError>>;
 
 pub enum Msg {
-    Open(Box<Opening>, Reply),
-    Advance(Box<Advance>, Reply),
+    Open(Box<Opening>, Reply<Opening>),
+    Advance(Box<Advance>, Reply<Advance>),
     /// A batch has been answered.
     BatchDone,
 }
@@ -57,8 +58,8 @@ pub struct Checkpointer {
 
 #[derive(Default)]
 pub struct State {
-    openings: VecDeque<(Opening, Reply)>,
-    advances: VecDeque<(Advance, Reply)>,
+    openings: VecDeque<(Box<Opening>, Reply<Opening>)>,
+    advances: VecDeque<(Box<Advance>, Reply<Advance>)>,
     writing: usize,
 }
 
@@ -78,16 +79,18 @@ impl Checkpointer {
         }
     }
 
-    fn send<R: Row>(&self, myself: &CheckpointerRef, batch: Vec<(R, Reply)>) {
+    fn send<R: Row>(&self, myself: &CheckpointerRef, mut batch: Vec<(Box<R>, Reply<R>)>) {
+        // One order for all, so that two batches cannot wait for each other.
+        batch.sort_unstable_by_key(|(row, _)| row.fence());
         let (storage, versions, metrics) = (self.storage.clone(), Arc::clone(&self.versions), Arc::clone(&self.metrics));
         let done = Done(myself.clone());
         tokio::spawn(async move {
-            let (rows, replies): (Vec<R>, Vec<Reply>) = batch.into_iter().unzip();
+            let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let began = Instant::now();
             let answers = write(&storage, &rows).await;
             metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
             metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
-            for ((row, reply), answer) in rows.iter().zip(replies).zip(answers) {
+            for ((row, reply), answer) in rows.into_iter().zip(replies).zip(answers) {
                 if let Ok(Written::Committed { .. }) = answer {
                     for event in row.events() {
                         metrics.events.get_or_create(&EventLabel { event: event.name() }).inc();
@@ -95,7 +98,7 @@ impl Checkpointer {
                     let (workflow_id, version) = row.fence();
                     versions.publish(workflow_id, version);
                 }
-                let _ = reply.send(answer);
+                let _ = reply.send(answer.map(|written| (row, written)));
             }
             drop(done);
         });
@@ -118,13 +121,13 @@ fn take<R>(queue: &mut VecDeque<R>) -> Vec<R> {
 
 /// One kind of commit.
 trait Row: Send + Sync + Sized + 'static {
-    fn write<'a>(storage: &'a Storage, rows: &'a [Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
+    fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
     fn events(&self) -> &[Event];
     fn fence(&self) -> (Uuid, u32);
 }
 
 impl Row for Opening {
-    fn write<'a>(storage: &'a Storage, rows: &'a [Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
+    fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
         Box::pin(storage.open(rows))
     }
 
@@ -138,7 +141,7 @@ impl Row for Opening {
 }
 
 impl Row for Advance {
-    fn write<'a>(storage: &'a Storage, rows: &'a [Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
+    fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
         Box::pin(storage.advance(rows))
     }
 
@@ -155,7 +158,7 @@ impl Row for Advance {
 ///
 /// A batch that was sent without an answer is sent again. If it had been written, its rows come back as conflicts, and
 /// those who asked read what is there: sending twice is harmless.
-fn write<'a, R: Row>(storage: &'a Storage, rows: &'a [R]) -> BoxFuture<'a, Vec<Result<Written, CommitError>>> {
+fn write<'a, R: Row>(storage: &'a Storage, rows: &'a [Box<R>]) -> BoxFuture<'a, Vec<Result<Written, CommitError>>> {
     Box::pin(async move {
         let began = Instant::now();
         loop {
@@ -195,8 +198,8 @@ impl Actor for Checkpointer {
 
     async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Open(opening, reply) => state.openings.push_back((*opening, reply)),
-            Msg::Advance(advance, reply) => state.advances.push_back((*advance, reply)),
+            Msg::Open(opening, reply) => state.openings.push_back((opening, reply)),
+            Msg::Advance(advance, reply) => state.advances.push_back((advance, reply)),
             Msg::BatchDone => state.writing = state.writing.saturating_sub(1),
         }
         self.pump(&myself, state);

@@ -5,6 +5,7 @@ use crate::domain::readings::Facts;
 use crate::domain::task::Task;
 use crate::domain::workflow::{Decision, Refusal, Workflow};
 use crate::storage::IdempotencyKey;
+use std::sync::Arc;
 
 /// A task as it comes in: checked, with its runbook resolved.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Intake {
 /// What became of a submit.
 #[derive(Debug)]
 pub enum Submitted {
-    Accepted(Box<Workflow>),
+    Accepted(Arc<Workflow>),
     /// The idempotency key has been used before.
     KeyUsed,
 }
@@ -26,7 +27,7 @@ pub enum Submitted {
 /// What became of a command.
 #[derive(Debug)]
 pub struct Answered {
-    pub workflow: Workflow,
+    pub workflow: Arc<Workflow>,
     /// For an approval or a rejection: this one, or the same person's earlier one.
     pub decision: Option<Decision>,
 }

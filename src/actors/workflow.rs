@@ -15,12 +15,12 @@ use crate::actors::runner::Runner;
 use crate::actors::timer::{self, TimerRef};
 use crate::clock::Clock;
 use crate::config::Configuration;
+use crate::domain::commit;
 use crate::domain::digest::Digest;
 use crate::domain::policy::{Principal, SYSTEM};
 use crate::domain::transition::{self, Answer, Guard, Obligation};
-use crate::domain::workflow::{Command, Event, Recorded, Submission, Workflow};
+use crate::domain::workflow::{Command, Event, Submission, Workflow};
 use crate::storage::{Advance, Error, Opening, Storage, Written};
-use chrono::{DateTime, Utc};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::sync::{Arc, Weak};
@@ -95,18 +95,17 @@ pub struct WorkflowActor {
 pub struct State {
     boot: Option<Boot>,
     /// `None` before the boot, and where there is no such workflow.
-    workflow: Option<Workflow>,
+    workflow: Option<Arc<Workflow>>,
 }
 
 impl WorkflowActor {
-    async fn boot(&self, myself: &WorkflowRef, boot: Boot) -> Result<Option<Workflow>, Stale> {
+    async fn boot(&self, myself: &WorkflowRef, boot: Boot) -> Result<Option<Arc<Workflow>>, Stale> {
         let workflow = match boot {
             Boot::Load => self.load().await?,
             Boot::Submit(intake, reply) => match self.submit(*intake).await {
                 Ok(Submitted::Accepted(workflow)) => {
-                    let live = (*workflow).clone();
-                    let _ = reply.send(Ok(Submitted::Accepted(workflow)));
-                    Some(live)
+                    let _ = reply.send(Ok(Submitted::Accepted(Arc::clone(&workflow))));
+                    Some(workflow)
                 }
                 Ok(Submitted::KeyUsed) => {
                     let _ = reply.send(Ok(Submitted::KeyUsed));
@@ -129,9 +128,10 @@ impl WorkflowActor {
         }
     }
 
-    async fn load(&self) -> Result<Option<Workflow>, Stale> {
+    async fn load(&self) -> Result<Option<Arc<Workflow>>, Stale> {
         let log = self.workshop.storage.log(self.id).await?;
-        transition::replay(self.id, &log).map_err(|error| Stale::Broken(error.to_string()))
+        let workflow = transition::replay(self.id, &log).map_err(|error| Stale::Broken(error.to_string()))?;
+        Ok(workflow.map(Arc::new))
     }
 
     /// Assesses a task and checkpoints what follows from it.
@@ -154,17 +154,18 @@ impl WorkflowActor {
         let terms = (!policy.auto_approve).then(|| policy.terms.clone());
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
-        let workflow = |at| follow(self.id, None, &events, &actor, at).map_err(|error| Failure::Internal(error.to_string()));
-        let opening = Opening { workflow: workflow(DateTime::UNIX_EPOCH)?, events: events.clone(), task, document, key };
-        match call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(Box::new(opening), reply)).await? {
+        let workflow = commit::follow(self.id, None, &events, &actor).map_err(|error| Failure::Internal(error.to_string()))?;
+        let opening = Box::new(Opening { workflow, events, document, key });
+        let (opening, written) = call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
+        match written {
             Written::Committed { at } => {
                 workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level.as_str() }).inc();
-                Ok(Submitted::Accepted(Box::new(workflow(at)?)))
+                Ok(Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at))))
             }
             Written::Duplicate => Ok(Submitted::KeyUsed),
             // Nobody else can have this id: the commit was sent twice, and the first time was enough.
             Written::Conflict | Written::TooEarly | Written::TooLate => match self.load().await {
-                Ok(Some(workflow)) => Ok(Submitted::Accepted(Box::new(workflow))),
+                Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
                 Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
                 Err(error) => Err(Failure::Unavailable(error.to_string())),
             },
@@ -182,22 +183,20 @@ impl WorkflowActor {
             }
             let (events, guard) = match transition::decide(workflow, &command) {
                 Err(refusal) => return Ok(Err(refusal.into())),
-                Ok(Answer::Nothing) => return Ok(Ok(Answered { workflow: workflow.clone(), decision: None })),
-                Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow: workflow.clone(), decision: Some(decision) })),
+                Ok(Answer::Nothing) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: None })),
+                Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: Some(decision) })),
                 Ok(Answer::Commit { events, guard }) => (events, guard),
             };
             let actor = caller(&command).map_or(SYSTEM, |by| &by.name).to_owned();
             match self.commit(workflow, &actor, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
                     let decision = workflow.decisions.last().filter(|_| is_decision(&command)).cloned();
-                    let answered = Answered { workflow: *workflow, decision };
-                    let workflow = self.fulfil(myself, answered.workflow.clone()).await?;
-                    state.workflow = Some(workflow);
-                    return Ok(Ok(answered));
+                    state.workflow = Some(self.fulfil(myself, Arc::clone(&workflow)).await?);
+                    return Ok(Ok(Answered { workflow, decision }));
                 }
                 Ok(Progress::Overtaken) => state.workflow = self.load().await?,
                 Ok(Progress::TooLate) => self.expire(state, guard).await?,
-                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow: workflow.clone(), decision: None })),
+                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
             }
@@ -210,7 +209,7 @@ impl WorkflowActor {
         let (Some(workflow), Some(deadline)) = (&state.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
         match self.commit(workflow, SYSTEM, events, guard).await {
-            Ok(Progress::Moved(workflow)) => state.workflow = Some(*workflow),
+            Ok(Progress::Moved(workflow)) => state.workflow = Some(workflow),
             Ok(_) => state.workflow = self.load().await?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
         }
@@ -218,17 +217,12 @@ impl WorkflowActor {
     }
 
     async fn commit(&self, workflow: &Workflow, actor: &str, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
-        let next =
-            |at| follow(self.id, Some(workflow.clone()), &events, actor, at).map_err(|error| CommitError::Refused(error.to_string()));
-        let advance = Advance {
-            expected: workflow.version,
-            workflow: next(workflow.updated_at)?,
-            actor: actor.to_owned(),
-            events: events.clone(),
-            guard,
-        };
-        Ok(match call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(Box::new(advance), reply)).await? {
-            Written::Committed { at } => Progress::Moved(Box::new(next(at)?)),
+        let next = commit::follow(self.id, Some(workflow.clone()), &events, actor);
+        let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
+        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor: actor.to_owned(), events, guard });
+        let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
+        Ok(match written {
+            Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
             Written::Conflict | Written::Duplicate => Progress::Overtaken,
             Written::TooEarly => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
@@ -236,7 +230,7 @@ impl WorkflowActor {
     }
 
     /// Does what the state obliges to. The same after a commit and after a restart.
-    async fn fulfil(&self, myself: &WorkflowRef, workflow: Workflow) -> Result<Workflow, Stale> {
+    async fn fulfil(&self, myself: &WorkflowRef, workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         match transition::obligation(&workflow, self.workshop.owner) {
             Obligation::Park { deadline } => {
                 if let Some(deadline) = deadline {
@@ -259,11 +253,11 @@ impl WorkflowActor {
     }
 
     /// Takes over, or gives up, an action that another process had begun.
-    async fn recover(&self, myself: &WorkflowRef, workflow: Workflow) -> Result<Workflow, Stale> {
+    async fn recover(&self, myself: &WorkflowRef, workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         let command = Command::Recover { owner: self.workshop.owner };
         let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
         let workflow = match self.commit(&workflow, SYSTEM, events, guard).await {
-            Ok(Progress::Moved(workflow)) => *workflow,
+            Ok(Progress::Moved(workflow)) => workflow,
             Ok(_) => self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
         };
@@ -284,27 +278,10 @@ impl WorkflowActor {
 
 /// What became of a commit.
 enum Progress {
-    Moved(Box<Workflow>),
+    Moved(Arc<Workflow>),
     Overtaken,
     TooEarly,
     TooLate,
-}
-
-/// The state after some events, all of one commit.
-fn follow(
-    id: Uuid,
-    workflow: Option<Workflow>,
-    events: &[Event],
-    actor: &str,
-    at: DateTime<Utc>,
-) -> Result<Workflow, transition::Impossible> {
-    let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
-    let mut state = workflow;
-    for (event, version) in events.iter().zip(first..) {
-        let recorded = Recorded { version, at, actor: actor.to_owned(), event: event.clone() };
-        state = Some(transition::apply(id, state, &recorded)?);
-    }
-    state.ok_or_else(transition::Impossible::without_events)
 }
 
 fn caller(command: &Command) -> Option<&Principal> {
@@ -319,10 +296,10 @@ fn is_decision(command: &Command) -> bool {
 }
 
 /// Asks the checkpointer, which always answers unless it ends.
-async fn call(
+async fn call<R: Send + 'static>(
     checkpointer: &CheckpointerRef,
-    msg: impl FnOnce(RpcReplyPort<Result<Written, CommitError>>) -> checkpointer::Msg,
-) -> Result<Written, CommitError> {
+    msg: impl FnOnce(checkpointer::Reply<R>) -> checkpointer::Msg,
+) -> Result<(Box<R>, Written), CommitError> {
     match checkpointer.call(msg, None).await {
         Ok(CallResult::Success(answer)) => answer,
         _ => Err(CommitError::Unavailable("the checkpointer is being restarted".to_owned())),

@@ -21,6 +21,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Characters of an idempotency key.
@@ -36,18 +37,18 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
     if let Some(key) = &key
         && let Some(workflow) = first_answer(&api, &by, key).await?
     {
-        return accepted(&api, workflow, wait).await;
+        return accepted(&api, Arc::new(workflow), wait).await;
     }
     let (task, facts) = admit(&api, value)?;
     let _permit = api.admission.admit(&by.name)?;
     let id = api.engine.clock.id();
     match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
-        Submitted::Accepted(workflow) => accepted(&api, *workflow, wait).await,
+        Submitted::Accepted(workflow) => accepted(&api, workflow, wait).await,
         Submitted::KeyUsed => {
             let key = key.ok_or_else(Problem::internal)?;
             let workflow = first_answer(&api, &by, &key).await?;
             let in_use = || Problem::new(Code::IdempotencyKeyInUse, "the first request with this key is still being stored");
-            accepted(&api, workflow.ok_or_else(in_use)?, wait).await
+            accepted(&api, Arc::new(workflow.ok_or_else(in_use)?), wait).await
         }
     }
 }
@@ -84,11 +85,11 @@ async fn first_answer(api: &Api, by: &Principal, key: &IdempotencyKey) -> Result
 }
 
 /// The 202, held back as long as the caller prefers and there is nothing to say yet.
-async fn accepted(api: &Api, workflow: Workflow, wait: Option<Duration>) -> Result<Response, Problem> {
+async fn accepted(api: &Api, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Response, Problem> {
     let done = |workflow: &Workflow| workflow.status() != Status::Executing;
     let workflow = match wait {
         Some(wait) if !done(&workflow) => match api.until_closing(api.engine.wait(workflow.id, wait, done)).await {
-            Some(story) => story?.map_or(workflow, |story| story.workflow),
+            Some(story) => story?.map_or(workflow, |story| Arc::new(story.workflow)),
             None => workflow,
         },
         _ => workflow,

@@ -1,13 +1,18 @@
 //! The shapes that are sent. Everything in them is derived from the log and the stored document.
 
 use crate::domain::approval;
+use crate::domain::digest::Digest;
+use crate::domain::level::Level;
 use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::risk::Assessment;
 use crate::domain::transition;
-use crate::domain::workflow::{Decision, Event, Recorded, Round, Verdict, Workflow};
+use crate::domain::workflow::{Decision, Event, Recorded, Round, Status, Verdict, Workflow};
 use crate::storage::{Listed, PendingRow, Quarantine};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A moment as it is written: RFC 3339, UTC, to the microsecond that the database keeps.
 pub fn time(at: DateTime<Utc>) -> Value {
@@ -19,46 +24,76 @@ fn optional_time(at: Option<DateTime<Utc>>) -> Value {
 }
 
 /// The answer to a submit.
-pub fn submitted(workflow: &Workflow) -> Value {
+#[derive(Serialize)]
+pub struct Submitted<'a> {
+    success: bool,
+    workflow_id: Uuid,
+    task_id: Option<&'a str>,
+    status: Status,
+    risk_level: Level,
+    requires_approval: bool,
+    digest: &'a Digest,
+    assessment: &'a Assessment,
+    approval: Option<Approval<'a>>,
+}
+
+/// The answer to a submit.
+pub fn submitted(workflow: &Workflow) -> Submitted<'_> {
     let submission = &workflow.submission;
-    json!({
-        "success": true,
-        "workflow_id": workflow.id,
-        "task_id": submission.task_id,
-        "status": workflow.status(),
-        "risk_level": submission.assessment.level,
-        "requires_approval": workflow.round().is_some(),
-        "digest": submission.digest,
-        "assessment": submission.assessment,
-        "approval": workflow.round().map(approval_of),
-    })
+    Submitted {
+        success: true,
+        workflow_id: workflow.id,
+        task_id: submission.task_id.as_deref(),
+        status: workflow.status(),
+        risk_level: submission.assessment.level,
+        requires_approval: workflow.round().is_some(),
+        digest: &submission.digest,
+        assessment: &submission.assessment,
+        approval: workflow.round().map(approval_of),
+    }
 }
 
-/// The terms of a request with its times.
-pub fn approval_of(round: &Round) -> Value {
-    let mut approval = terms(&round.terms, round.requested_at);
-    approval["approvers"] = json!(approval::entitled_roles(round));
-    approval["approvals"] = json!(round.approvals.len());
-    approval["escalation_level"] = json!(round.escalation_level);
-    approval
+/// A request with its terms and times.
+#[derive(Serialize)]
+pub struct Approval<'a> {
+    approvers: Vec<&'a Role>,
+    required: u32,
+    approvals: usize,
+    escalation_level: u32,
+    distinct_roles: bool,
+    require_justification: bool,
+    require_digest: bool,
+    requested_at: Value,
+    timetable: Value,
+    expires_at: Value,
 }
 
-/// The terms that a request would have if it were made at this moment.
-pub fn terms(terms: &ApprovalTerms, requested_at: DateTime<Utc>) -> Value {
+/// A request as it stands.
+pub fn approval_of(round: &Round) -> Approval<'_> {
+    Approval {
+        approvers: approval::entitled_roles(round),
+        approvals: round.approvals.len(),
+        escalation_level: round.escalation_level,
+        ..terms(&round.terms, round.requested_at)
+    }
+}
+
+/// The request as it would be if it were made at this moment.
+pub fn terms(terms: &ApprovalTerms, requested_at: DateTime<Utc>) -> Approval<'_> {
     let steps = terms.escalation.iter().map(|step| (step.after, step.to.as_slice()));
     let expires_at = terms.expire_after.map(|delay| later(requested_at, delay));
-    json!({
-        "approvers": terms.approvers,
-        "required": terms.required,
-        "approvals": 0,
-        "escalation_level": 0,
-        "distinct_roles": terms.distinct_roles,
-        "require_justification": terms.require_justification,
-        "require_digest": terms.require_digest,
-        "requested_at": time(requested_at),
-        "timetable": timetable(requested_at, steps, expires_at),
-        "expires_at": optional_time(expires_at),
-    })
+    Approval {
+        approvers: terms.approvers.iter().collect(),
+        required: terms.required,
+        approvals: 0,
+        escalation_level: 0,
+        distinct_roles: terms.distinct_roles,
+        require_justification: terms.require_justification,
+        require_digest: terms.require_digest,
+        requested_at: time(requested_at),
+        timetable: timetable(requested_at, steps, expires_at),
+        expires_at: optional_time(expires_at),
+    }
 }
 
 fn timetable<'a>(

@@ -7,7 +7,6 @@ use super::pool::within;
 use super::{Error, IdempotencyKey, Storage, record};
 use crate::domain::approval;
 use crate::domain::policy::Role;
-use crate::domain::task::Task;
 use crate::domain::transition::{self, Guard};
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use chrono::{DateTime, Utc};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
+use std::borrow::Borrow;
 use uuid::Uuid;
 
 /// A workflow's first commit.
@@ -23,7 +23,6 @@ pub struct Opening {
     /// The state after its events. Its times are provisional: the database gives the real one.
     pub workflow: Workflow,
     pub events: Vec<Event>,
-    pub task: Task,
     /// The task's canonical bytes.
     pub document: Vec<u8>,
     pub key: Option<IdempotencyKey>,
@@ -128,27 +127,28 @@ impl Storage {
     ///
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
-    pub async fn open(&self, batch: &[Opening]) -> Result<Vec<Written>, Error> {
+    pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
+        let batch: Vec<&Opening> = batch.iter().map(Borrow::borrow).collect();
         let mut log = Log::default();
         let mut documents: Vec<Option<&[u8]>> = Vec::new();
-        for opening in batch {
+        for opening in &batch {
             log.push(opening.workflow.id, 1, &opening.workflow.submission.requested_by, &opening.events);
             documents.push(Some(&opening.document));
             documents.resize(log.version.len(), None);
         }
         let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
         let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)")
-            .bind(column(batch, |row| row.workflow.id))
-            .bind(column(batch, |row| number(row.workflow.version)))
-            .bind(column(batch, |row| row.workflow.status().as_str()))
-            .bind(column(batch, |row| row.workflow.submission.assessment.level.as_str()))
-            .bind(column(batch, |row| row.workflow.submission.action.as_str()))
-            .bind(column(batch, |row| row.workflow.submission.task_id.as_deref()))
-            .bind(column(batch, |row| row.workflow.submission.requested_by.as_str()))
-            .bind(column(batch, |row| row.workflow.submission.on_behalf_of.as_deref()))
-            .bind(column(batch, |row| row.workflow.submission.digest.as_str()))
-            .bind(column(batch, |row| row.key.as_ref().map(|key| key.key.as_str())))
-            .bind(column(batch, |row| row.key.as_ref().map(|key| key.fingerprint.as_str())))
+            .bind(column(&batch, |row| row.workflow.id))
+            .bind(column(&batch, |row| number(row.workflow.version)))
+            .bind(column(&batch, |row| row.workflow.status().as_str()))
+            .bind(column(&batch, |row| row.workflow.submission.assessment.level.as_str()))
+            .bind(column(&batch, |row| row.workflow.submission.action.as_str()))
+            .bind(column(&batch, |row| row.workflow.submission.task_id.as_deref()))
+            .bind(column(&batch, |row| row.workflow.submission.requested_by.as_str()))
+            .bind(column(&batch, |row| row.workflow.submission.on_behalf_of.as_deref()))
+            .bind(column(&batch, |row| row.workflow.submission.digest.as_str()))
+            .bind(column(&batch, |row| row.key.as_ref().map(|key| key.key.as_str())))
+            .bind(column(&batch, |row| row.key.as_ref().map(|key| key.fingerprint.as_str())))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.approvers.as_str())))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.required)))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.separation)))
@@ -164,24 +164,25 @@ impl Storage {
     ///
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
-    pub async fn advance(&self, batch: &[Advance]) -> Result<Vec<Written>, Error> {
+    pub async fn advance<R: Borrow<Advance>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
+        let batch: Vec<&Advance> = batch.iter().map(Borrow::borrow).collect();
         let mut log = Log::default();
-        for advance in batch {
+        for advance in &batch {
             log.push(advance.workflow.id, advance.expected + 1, &advance.actor, &advance.events);
         }
-        let requests: Vec<Option<(&Round, ApprovalStatus)>> = batch.iter().map(request_after).collect();
+        let requests: Vec<Option<(&Round, ApprovalStatus)>> = batch.iter().copied().map(request_after).collect();
         let request = |of: fn(&Round, ApprovalStatus) -> Option<String>| -> Vec<Option<String>> {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
             "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         )
-        .bind(column(batch, |row| row.workflow.id))
-        .bind(column(batch, |row| number(row.expected)))
-        .bind(column(batch, |row| number(row.workflow.version)))
-        .bind(column(batch, |row| row.workflow.status().as_str()))
-        .bind(column(batch, |row| row.guard.not_before))
-        .bind(column(batch, |row| row.guard.not_after))
+        .bind(column(&batch, |row| row.workflow.id))
+        .bind(column(&batch, |row| number(row.expected)))
+        .bind(column(&batch, |row| number(row.workflow.version)))
+        .bind(column(&batch, |row| row.workflow.status().as_str()))
+        .bind(column(&batch, |row| row.guard.not_before))
+        .bind(column(&batch, |row| row.guard.not_after))
         .bind(request(|_, status| Some(status.as_str().to_owned())))
         .bind(request(|round, _| Some(joined(&approvers(round)))))
         .bind(request(|round, _| Some(joined(&approval::open_roles(round)))))
@@ -191,8 +192,8 @@ impl Storage {
         .bind(column(&requests, |request| {
             request.and_then(|(round, status)| (status == ApprovalStatus::Pending).then(|| timeout_after(round)).flatten())
         }))
-        .bind(column(batch, |row| resolution(row).map(|(by, _)| by)))
-        .bind(column(batch, |row| resolution(row).and_then(|(_, note)| note)));
+        .bind(column(&batch, |row| resolution(row).map(|(by, _)| by)))
+        .bind(column(&batch, |row| resolution(row).and_then(|(_, note)| note)));
         self.carry_out(log.bind(query), batch.len()).await
     }
 

@@ -1,0 +1,54 @@
+//! The state after a commit, before and after it is known when the commit took place.
+//!
+//! What is committed holds the state that its events make; but their time is the database's, which it says only with its
+//! answer. So the state is made once, with no time, and the time is put in when it is known.
+
+use crate::domain::transition::{self, Impossible};
+use crate::domain::workflow::{Event, Phase, Recorded, Round, Workflow};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Stands for a time that is not known yet.
+const UNKNOWN: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+/// The state after some events of one commit. Whatever they date has no time yet; [`dated`] gives it one.
+///
+/// # Errors
+/// An event that cannot follow.
+pub fn follow(id: Uuid, workflow: Option<Workflow>, events: &[Event], actor: &str) -> Result<Workflow, Impossible> {
+    let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
+    let mut state = workflow;
+    for (event, version) in events.iter().zip(first..) {
+        let recorded = Recorded { version, at: UNKNOWN, actor: actor.to_owned(), event: event.clone() };
+        state = Some(transition::apply(id, state, &recorded)?);
+    }
+    state.ok_or_else(Impossible::without_events)
+}
+
+/// The same state, with the time of the commit that made it.
+pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
+    let date = |time: &mut DateTime<Utc>| {
+        if *time == UNKNOWN {
+            *time = at;
+        }
+    };
+    date(&mut workflow.created_at);
+    date(&mut workflow.updated_at);
+    workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
+    if let Some(round) = round_of(&mut workflow.phase) {
+        date(&mut round.requested_at);
+    }
+    workflow
+}
+
+fn round_of(phase: &mut Phase) -> Option<&mut Round> {
+    match phase {
+        Phase::Assessed => None,
+        Phase::PendingApproval(round) | Phase::Rejected(round) | Phase::Cancelled(round) | Phase::Expired(round) => Some(round),
+        Phase::Approved(round)
+        | Phase::Executing { round, .. }
+        | Phase::OutcomeUnknown { round, .. }
+        | Phase::Completed { round }
+        | Phase::Failed { round } => round.as_mut(),
+    }
+}
