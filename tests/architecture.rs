@@ -51,7 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a file or the network.
-const OF_THE_CORE: &[&str] = &["cel", "chrono", "regex", "serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror", "uuid"];
+const OF_THE_CORE: &[&str] = &["cel", "chrono", "regex", "serde", "ryu_js", "serde_json", "sha2", "thiserror", "uuid"];
 
 /// Where ids that show the time are made.
 const ID_MAKERS: &[&str] = &["cli/dev.rs", "cli/token.rs", "execution/runbook/tests.rs", "http/tasks.rs"];

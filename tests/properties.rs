@@ -2,6 +2,8 @@
 
 #[path = "properties/assessment.rs"]
 mod assessment;
+#[path = "properties/canonical.rs"]
+mod canonical;
 #[path = "properties/oracle.rs"]
 mod oracle;
 #[path = "properties/workflow.rs"]

@@ -22,6 +22,8 @@ pub type CheckpointerRef = ActorRef<Msg>;
 
 /// So many batches may be on their way at once; more than the cores of a small machine pays nothing.
 const WRITERS: usize = 2;
+/// A second batch goes only when so many wait: fewer gain more by sharing the next one than by not waiting for it.
+const WORTH_A_SECOND: usize = 32;
 /// The largest batch; beyond it only the wait grows.
 const LARGEST_BATCH: usize = 256;
 /// How long a batch is tried again while the database does not answer.
@@ -66,7 +68,7 @@ pub struct State {
 impl Checkpointer {
     /// Sends batches on their way, as long as there is something to write and a writer to do it.
     fn pump(&self, myself: &CheckpointerRef, state: &mut State) {
-        while state.writing < WRITERS {
+        while state.writing == 0 || state.writing < WRITERS && state.openings.len().max(state.advances.len()) >= WORTH_A_SECOND {
             // The longer queue first; both are served in turn, because a writer that comes back takes the other.
             if state.advances.len() >= state.openings.len() && !state.advances.is_empty() {
                 self.send(myself, take(&mut state.advances));

@@ -3,6 +3,7 @@
 //! What is shown to an approver, hashed, stored and executed is one document in one spelling: the JSON Canonicalization
 //! Scheme (RFC 8785). Anybody who has the document can compute the digest again with any JCS library and `sha256sum`.
 
+use crate::domain::canonical;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -39,10 +40,9 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The canonical bytes of a value (RFC 8785).
 ///
 /// # Panics
-/// Never for the types of this crate: the canonical form fails only for maps with keys that are not strings and for
-/// numbers that are not finite, and requests with such numbers are refused before they get here.
+/// Never for the types of this crate: only maps with keys that are not strings are no JSON.
 pub fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json_canonicalizer::to_vec(value).expect("a document of strings, booleans, finite numbers, lists and objects")
+    canonical::write(&serde_json::to_value(value).expect("a document of strings, booleans, numbers, lists and objects"))
 }
 
 #[cfg(test)]

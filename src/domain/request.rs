@@ -102,6 +102,12 @@ struct ActionRequest {
 }
 
 impl TaskRequest {
+    /// The same with this metadata.
+    #[must_use]
+    pub fn with_metadata(self, metadata: Map<String, Value>) -> Self {
+        Self { metadata: Some(metadata), ..self }
+    }
+
     /// The task, and what is known of it besides the claim, with the runbook resolved to the command that would run.
     ///
     /// # Errors

@@ -64,8 +64,14 @@ pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request
     Ok(Json(json!({"success": true, "digest": task.digest(), "assessment": assessment, "approval": approval})))
 }
 
-fn admit(api: &Api, value: Value) -> Result<(Task, Option<Facts>), Problem> {
+fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {
+    // Its metadata may be anything, so that it is not read field by field.
+    let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
     let request: TaskRequest = body::decode(value)?;
+    let request = match metadata {
+        Some(metadata) => request.with_metadata(metadata),
+        None => request,
+    };
     request.admit(&api.engine.configuration.runbooks).map_err(|faults| Problem::invalid(&faults))
 }
 

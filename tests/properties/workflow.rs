@@ -2,6 +2,7 @@
 
 use crate::oracle::{self, Directory};
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use parkbrake::domain::commit;
 use parkbrake::domain::digest::Digest;
 use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind, SYSTEM};
@@ -169,6 +170,7 @@ impl Run {
 
     /// Writes events, as the database would: each can follow, and is read again as it was written.
     fn write(&mut self, events: Vec<Event>, actor: &str) -> Result<(), TestCaseError> {
+        let committed = commit::follow(ID, self.states.last().cloned(), &events, actor).map(|state| commit::dated(state, self.now));
         for event in events {
             let text = serde_json::to_string(&event).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Event>(&text).unwrap(), &event, "{} is read as something else", text);
@@ -179,6 +181,7 @@ impl Run {
             self.states.push(next.unwrap());
             self.log.push(recorded);
         }
+        prop_assert_eq!(committed.as_ref(), Ok(self.state()), "made at once and dated later, it is the same state");
         Ok(())
     }
 
