@@ -140,9 +140,15 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
 fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
     let (what, said) = match &recorded.event {
         Event::Submitted(submission) => (format!("submitted, assessed as {}", submission.assessment.level), None),
-        Event::ApprovalRequested { terms, .. } => {
-            (format!("parked: {} of {} have to approve", terms.required, terms.approvers.join(", ")), None)
-        }
+        Event::ApprovalRequested { terms, .. } => (
+            format!(
+                "parked for {} approval{} of: {}",
+                terms.required,
+                if terms.required == 1 { "" } else { "s" },
+                terms.approvers.join(", ")
+            ),
+            None,
+        ),
         Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
         Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
         Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
