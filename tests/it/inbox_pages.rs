@@ -209,7 +209,7 @@ async fn the_target_is_shown_as_it_is_claimed_and_as_it_is_known() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new())).await;
     let task = json!({"description": "only reads", "operation": "read", "environment": "development", "resource_type": "code",
-                      "resource": "db-prod-orders", "action": {"type": "runbook", "name": "once"}});
+                      "resource": "db-prod-оrders", "action": {"type": "runbook", "name": "once"}});
     let id = app.client("deploy-bot").submit_id(task).await;
     let page = Browser::of(app.addr, "alice").await.get(&format!("/inbox/workflows/{id}")).await.expect(200);
     let row = |name: &str| {
@@ -221,6 +221,8 @@ async fn the_target_is_shown_as_it_is_claimed_and_as_it_is_known() {
         operation.contains("<bdi>read</bdi>") && operation.contains("<bdi>deploy</bdi>") && operation.contains("differs"),
         "{operation}"
     );
+    assert!(row("resource").contains("not plain ASCII"), "one of its letters is Cyrillic");
+    assert!(!operation.contains("not plain ASCII"));
     assert!(page.html.contains("operation_disagreement"));
 }
 

@@ -2,8 +2,10 @@
 
 use crate::support::client::{high, token};
 use crate::support::{Browser, TestApp};
+use futures_util::future::join_all;
 use parkbrake::storage::Storage;
 use reqwest::Method;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_token_opens_the_inbox_and_the_cookie_is_tied_to_it() {
@@ -47,6 +49,20 @@ async fn who_has_no_good_token_or_is_no_person_stays_outside() {
     assert!(said.windows(2).all(|two| two[0] == two[1]), "nobody learns why: {said:?}");
     browser.sign_in(&token("deploy-bot"), "/").await.expect(403).has("The inbox is for people");
     assert_eq!(app.database.count("select count(*) from session").await, 0);
+}
+
+#[tokio::test]
+async fn guessing_is_slow_and_keeps_nobody_out_for_long() {
+    let app = TestApp::start().await;
+    let began = Instant::now();
+    let guesses = (0..40).map(|guess| {
+        let mut browser = Browser::new(app.addr);
+        async move { browser.sign_in(&format!("pbk_guess_{guess}"), "/").await.status }
+    });
+    let guessing = tokio::spawn(join_all(guesses.collect::<Vec<_>>()));
+    Browser::of(app.addr, "alice").await.get("/").await.expect(200);
+    assert!(guessing.await.unwrap().into_iter().all(|status| status == 401));
+    assert!(began.elapsed() > Duration::from_millis(1_400), "three rounds of half a second: {:?}", began.elapsed());
 }
 
 #[tokio::test]
