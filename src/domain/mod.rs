@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod canonical;
 pub mod commit;
+pub mod difference;
 pub mod digest;
 pub mod duration;
 pub mod expression;

@@ -2,12 +2,14 @@
 //!
 //! `router.rs` has every route on one screen; beside it one file per resource, and what they share: `api` (what handlers share), `auth` (who is calling),
 //! `body` (strict JSON), `problem` (every error), `views` (the shapes that are sent).
+//! The pages for people are in `inbox`.
 
 mod admission;
 mod api;
 mod auth;
 mod body;
 mod decisions;
+mod inbox;
 mod operations;
 mod problem;
 mod query;

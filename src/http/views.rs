@@ -112,9 +112,8 @@ fn later(from: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
 
 /// One line of the list of what waits.
 pub fn pending(row: &PendingRow) -> Value {
-    let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
-    let timetable_of: Value = serde_json::from_str(&row.timetable).unwrap_or_default();
-    let steps: Vec<(Duration, Vec<Role>)> = timetable_of
+    let steps: Vec<(Duration, Vec<Role>)> = row
+        .timetable
         .as_array()
         .into_iter()
         .flatten()
@@ -124,7 +123,7 @@ pub fn pending(row: &PendingRow) -> Value {
         "workflow_id": row.workflow_id,
         "task_id": row.task_id,
         "risk_level": row.risk_level,
-        "description": document["description"],
+        "description": row.description,
         "requested_by": row.requested_by,
         "requested_at": time(row.requested_at),
         "approvers": row.approvers,
@@ -210,7 +209,7 @@ pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
 }
 
 /// The attempts at the action, or null where none was begun.
-fn execution(log: &[Recorded]) -> Value {
+pub fn execution(log: &[Recorded]) -> Value {
     let mut attempts: Vec<Value> = Vec::new();
     for recorded in log {
         let (outcome, output, error) = match &recorded.event {

@@ -5,6 +5,7 @@ use super::workflows::Visible;
 use super::{Cursor, Error, Storage};
 use crate::domain::level::Level;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// One request that waits.
@@ -13,17 +14,17 @@ pub struct PendingRow {
     pub workflow_id: Uuid,
     pub task_id: Option<String>,
     pub risk_level: String,
+    /// The requester's words.
+    pub description: String,
     pub requested_by: String,
     pub requested_at: DateTime<Utc>,
     pub approvers: Vec<String>,
     pub required: i32,
     pub approvals: i32,
     pub escalation_level: i32,
-    /// JSON.
-    pub timetable: String,
+    pub timetable: Value,
     pub expires_at: Option<DateTime<Utc>>,
     pub digest: String,
-    pub document: Vec<u8>,
 }
 
 /// Which requests to list.
@@ -64,8 +65,7 @@ impl Storage {
     /// No database.
     pub async fn pending(&self, filter: &PendingFilter) -> Result<Vec<PendingRow>, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_as!(
-            PendingRow,
+        let query = sqlx::query!(
             r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
                     r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
                     r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!"
@@ -98,7 +98,25 @@ impl Storage {
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        Ok(rows)
+        let rows = rows.into_iter().map(|row| {
+            let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
+            PendingRow {
+                workflow_id: row.workflow_id,
+                task_id: row.task_id,
+                risk_level: row.risk_level,
+                description: document["description"].as_str().unwrap_or_default().to_owned(),
+                requested_by: row.requested_by,
+                requested_at: row.requested_at,
+                approvers: row.approvers,
+                required: row.required,
+                approvals: row.approvals,
+                escalation_level: row.escalation_level,
+                timetable: serde_json::from_str(&row.timetable).unwrap_or_default(),
+                expires_at: row.expires_at,
+                digest: row.digest,
+            }
+        });
+        Ok(rows.collect())
     }
 
     /// What is due, and when the next one will be. The application's clock is not asked.

@@ -1,11 +1,13 @@
 //! What the stories are told with.
 
+pub mod browser;
 pub mod client;
 pub mod config;
 pub mod database;
 pub mod ledger;
 pub mod server;
 
+pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use config::Config;
 pub use database::Database;
