@@ -17,6 +17,7 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub authenticator: Arc<Authenticator>,
     pub admission: Arc<Admission>,
+    pub streams: Arc<Admission>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
@@ -24,7 +25,7 @@ pub struct Api {
 impl Api {
     /// The API of an engine, which answers who is waiting when `closing` becomes true.
     pub fn new(engine: Arc<Engine>, closing: watch::Receiver<bool>) -> Self {
-        Self { engine, authenticator: Arc::default(), admission: Arc::default(), closing }
+        Self { engine, authenticator: Arc::default(), admission: Admission::of_changes(), streams: Admission::of_streams(), closing }
     }
 
     /// Whether the server is stopping.

@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod body;
 mod decisions;
+mod events;
 mod operations;
 mod problem;
 mod query;

@@ -123,6 +123,11 @@ impl Problem {
         Self::new(Code::WorkflowNotFound, "there is no workflow with this id that you may see")
     }
 
+    /// What it is.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     fn with(mut self, name: &str, value: Value) -> Self {
         self.extensions.insert(name.to_owned(), value);
         self

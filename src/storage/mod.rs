@@ -7,6 +7,7 @@
 
 mod approvals;
 mod checkpoint;
+mod feed;
 mod idempotency;
 mod migrate;
 mod policies;
@@ -19,6 +20,7 @@ mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
 pub use checkpoint::{Advance, Opening, Written};
+pub use feed::{FeedEntry, FeedPlace};
 pub use idempotency::{FirstUse, IdempotencyKey};
 pub use migrate::migrate;
 pub use pool::Storage;

@@ -5,6 +5,7 @@ mod support;
 mod chaos;
 mod decide;
 mod escalate;
+mod events;
 mod execute;
 mod flows;
 mod kill;

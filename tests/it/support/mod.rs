@@ -5,6 +5,7 @@ pub mod config;
 pub mod database;
 pub mod ledger;
 pub mod server;
+pub mod stream;
 
 pub use client::{Answer, Client};
 pub use config::Config;
