@@ -15,6 +15,7 @@ mod pool;
 mod presence;
 mod quarantine;
 mod record;
+mod statistics;
 mod tokens;
 mod workflows;
 
@@ -26,6 +27,7 @@ pub use migrate::migrate;
 pub use pool::Storage;
 pub use presence::Presence;
 pub use quarantine::Quarantine;
+pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, RoleFigures, Statistics, WaitingFigures};
 pub use tokens::{NewToken, TokenHash, TokenRow};
 pub use workflows::{ListFilter, Listed, Visible};
 
