@@ -15,6 +15,12 @@ pub fn escaped(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
+/// Text of several lines that came from outside: the lines stay, and nothing else in it can hide, reorder or forge.
+pub fn lines(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    text.chars().map(|character| if character == '\n' { "\n".to_owned() } else { visible(character) }).collect()
+}
+
 /// A character as it can be shown: control, bidirectional and invisible ones by their number.
 fn visible(character: char) -> String {
     if character.is_control() || is_invisible(character) { format!("<U+{:04X}>", character as u32) } else { character.to_string() }
@@ -36,6 +42,7 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_is_shown_by_its_number() {
         assert_eq!(shown("ok\u{202e}dorp\u{200b}\n"), "ok<U+202E>dorp<U+200B><U+000A>");
+        assert_eq!(lines("one\r\ntwo\u{202e}\t\n"), "one\ntwo<U+202E><U+0009>\n");
         assert_eq!(shown(&"x".repeat(100)), format!("{}…", "x".repeat(80)));
     }
 }

@@ -3,6 +3,8 @@
 use crate::actors::engine::Engine;
 use crate::http::admission::Admission;
 use crate::http::auth::Authenticator;
+use crate::http::inbox::page::Pages;
+use crate::http::inbox::sign_in::Door;
 use crate::http::problem::Problem;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -18,6 +20,9 @@ pub struct Api {
     pub authenticator: Arc<Authenticator>,
     pub admission: Arc<Admission>,
     pub streams: Arc<Admission>,
+    pub pages: Arc<Pages>,
+    /// The inbox's.
+    pub door: Arc<Door>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
@@ -25,7 +30,15 @@ pub struct Api {
 impl Api {
     /// The API of an engine, which answers who is waiting when `closing` becomes true.
     pub fn new(engine: Arc<Engine>, closing: watch::Receiver<bool>) -> Self {
-        Self { engine, authenticator: Arc::default(), admission: Admission::of_changes(), streams: Admission::of_streams(), closing }
+        Self {
+            engine,
+            authenticator: Arc::default(),
+            admission: Admission::of_changes(),
+            streams: Admission::of_streams(),
+            pages: Arc::default(),
+            door: Arc::default(),
+            closing,
+        }
     }
 
     /// Whether the server is stopping.

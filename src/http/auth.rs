@@ -1,8 +1,12 @@
 //! Who is calling: a bearer token names a principal, and the configuration says what that principal is today.
+//!
+//! Where nothing is changed, the session of somebody who is signed in to the inbox is taken too, because a browser cannot send a token
+//! along with a stream. A change through the API always takes a token: a cookie comes with whatever makes a browser send a request.
 
 use crate::actors::engine::Engine;
 use crate::domain::policy::Principal;
 use crate::http::api::Api;
+use crate::http::inbox::session;
 use crate::http::problem::{Code, Problem};
 use crate::storage::{Error, TokenHash};
 use axum::extract::FromRequestParts;
@@ -59,6 +63,12 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let refused = |detail: &str| Problem::new(Code::Unauthenticated, detail);
+        if parts.method.is_safe()
+            && !parts.headers.contains_key(header::AUTHORIZATION)
+            && let Some(session) = session::of(api, &parts.headers, false).await?
+        {
+            return Ok(Self(session.person));
+        }
         let written = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, token) = written
             .and_then(|written| written.split_once(' '))

@@ -62,7 +62,11 @@ pub fn decode<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+/// All of a body, within limits of size and time.
+///
+/// # Errors
+/// What is wrong with it.
+pub async fn collect(body: Body) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body has at most {LARGEST} bytes"));
     match tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -2,7 +2,7 @@
 
 use crate::domain::policy::Principal;
 use crate::domain::request::Fault;
-use crate::domain::workflow::{Command, Outcome};
+use crate::domain::workflow::{Command, Decision, Outcome, Workflow};
 use crate::http::api::{Api, WorkflowId};
 use crate::http::auth::Caller;
 use crate::http::body;
@@ -14,9 +14,10 @@ use axum::extract::State;
 use axum::http::Request;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// Bytes of a justification or a reason.
-const LONGEST_NOTE: usize = 4 * 1024;
+pub const LONGEST_NOTE: usize = 4 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,12 +39,27 @@ pub async fn approve(
 ) -> Result<Json<Value>, Problem> {
     let body: ApproveBody = body::decode(body::read(request).await?)?;
     same_caller(&by, body.approved_by.as_deref(), "approved_by")?;
-    let justification = short("/justification", body.justification)?;
+    let (workflow, decision) = give_approval(&api, &by, id, body.justification, body.digest).await?;
+    Ok(Json(views::approved(&workflow, &decision)))
+}
+
+/// One person's yes, however it came here: every approval goes this way.
+///
+/// # Errors
+/// The refusal, or that nobody can say what became of it.
+pub async fn give_approval(
+    api: &Api,
+    by: &Principal,
+    id: Uuid,
+    justification: Option<String>,
+    digest: Option<String>,
+) -> Result<(Workflow, Decision), Problem> {
+    let justification = short("/justification", justification)?;
     let _permit = api.admission.admit(&by.name)?;
-    let command = Command::Approve { by, justification, digest: body.digest, owner: api.engine.owner };
+    let command = Command::Approve { by: by.clone(), justification, digest, owner: api.engine.owner };
     let answered = api.engine.command(id, command).await?;
     let decision = answered.decision.ok_or_else(Problem::internal)?;
-    Ok(Json(views::approved(&answered.workflow, &decision)))
+    Ok((answered.workflow, decision))
 }
 
 #[derive(Deserialize)]
@@ -66,11 +82,25 @@ pub async fn reject(
 ) -> Result<Json<Value>, Problem> {
     let body: RejectBody = body::decode(body::read(request).await?)?;
     same_caller(&by, body.rejected_by.as_deref(), "rejected_by")?;
-    let reason = short("/reason", body.reason)?;
-    let _permit = api.admission.admit(&by.name)?;
-    let answered = api.engine.command(id, Command::Reject { by, reason, digest: body.digest }).await?;
-    let decision = answered.decision.ok_or_else(Problem::internal)?;
+    let decision = give_rejection(&api, &by, id, body.reason, body.digest).await?;
     Ok(Json(json!({"success": true, "workflow_id": id, "status": "rejected", "rejected_by": decision.approver})))
+}
+
+/// One person's no, however it came here.
+///
+/// # Errors
+/// The refusal, or that nobody can say what became of it.
+pub async fn give_rejection(
+    api: &Api,
+    by: &Principal,
+    id: Uuid,
+    reason: Option<String>,
+    digest: Option<String>,
+) -> Result<Decision, Problem> {
+    let reason = short("/reason", reason)?;
+    let _permit = api.admission.admit(&by.name)?;
+    let answered = api.engine.command(id, Command::Reject { by: by.clone(), reason, digest }).await?;
+    answered.decision.ok_or_else(Problem::internal)
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! `router.rs` has every route on one screen; beside it one file per resource, and what they share: `api` (what handlers share), `auth` (who is calling),
 //! `body` (strict JSON), `problem` (every error), `views` (the shapes that are sent).
+//! The pages for people are in `inbox`.
 
 mod admission;
 mod api;
@@ -9,6 +10,7 @@ mod auth;
 mod body;
 mod decisions;
 mod events;
+mod inbox;
 mod operations;
 mod problem;
 mod query;

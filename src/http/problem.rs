@@ -128,6 +128,16 @@ impl Problem {
         self.code
     }
 
+    /// Its status and what it says, for a page that says it in its own way.
+    pub fn said(&self) -> (StatusCode, &str) {
+        (self.code.facts().0, &self.detail)
+    }
+
+    /// Whether there is nothing to show a page of.
+    pub fn is_missing(&self) -> bool {
+        self.code == Code::WorkflowNotFound
+    }
+
     fn with(mut self, name: &str, value: Value) -> Self {
         self.extensions.insert(name.to_owned(), value);
         self

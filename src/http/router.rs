@@ -2,7 +2,7 @@
 
 use crate::http::api::Api;
 use crate::http::problem::{self, Problem};
-use crate::http::{decisions, events, operations, tasks, workflows};
+use crate::http::{decisions, events, inbox, operations, tasks, workflows};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
@@ -31,6 +31,7 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(operations::metrics))
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
+        .merge(inbox::routes(&api))
         .fallback(operations::not_found)
         .method_not_allowed_fallback(operations::method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
@@ -39,18 +40,22 @@ pub fn router(api: Api) -> Router {
 }
 
 /// A handler that panics costs its own request, nobody else's.
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a request handler panicked");
     Problem::internal().into_response()
 }
 
-/// What every response gets: a problem its place, and headers that keep it out of caches and frames.
+/// What every response gets: a problem its place, and headers that keep it out of caches and frames. What a page says of itself holds.
 async fn finish(request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = problem::place(&path, next.run(request).await);
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     response
 }

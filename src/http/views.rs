@@ -174,7 +174,7 @@ pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
 }
 
 /// The attempts at the action, or null where none was begun.
-fn execution(log: &[Recorded]) -> Value {
+pub fn execution(log: &[Recorded]) -> Value {
     let mut attempts: Vec<Value> = Vec::new();
     for recorded in log {
         let (outcome, output, error) = match &recorded.event {

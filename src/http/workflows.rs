@@ -132,16 +132,24 @@ pub fn visible(by: &Principal) -> Option<Visible> {
 }
 
 /// Who asks for what they may decide. An agent has no roles, and so decides nothing.
-fn decider(by: &Principal) -> Decider {
+pub fn decider(by: &Principal) -> Decider {
     Decider { name: by.name.clone(), roles: by.roles.iter().cloned().collect() }
 }
 
-fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
+/// The level that a parameter names.
+///
+/// # Errors
+/// A word that is none.
+pub fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
     let known = || Level::ALL.map(Level::as_str).join(", ");
     text.map(|text| Level::parse(text).ok_or_else(|| invalid("risk_level", format!("has to be one of {}", known())))).transpose()
 }
 
-fn status(text: &str) -> Result<Status, Problem> {
+/// The status that a parameter names.
+///
+/// # Errors
+/// A word that is none.
+pub fn status(text: &str) -> Result<Status, Problem> {
     let known = || Status::ALL.map(Status::as_str).join(", ");
     Status::parse(text).ok_or_else(|| invalid("status", format!("has to be one of {}", known())))
 }

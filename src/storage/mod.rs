@@ -7,27 +7,37 @@
 
 mod approvals;
 mod checkpoint;
+mod decisions;
 mod feed;
 mod idempotency;
 mod migrate;
 mod policies;
 mod pool;
+mod precedent;
 mod presence;
 mod quarantine;
 mod record;
+mod search;
+mod sessions;
 mod statistics;
+mod targets;
 mod tokens;
 mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
 pub use checkpoint::{Advance, Opening, Written};
+pub use decisions::DecisionRow;
 pub use feed::{FeedEntry, FeedPlace};
 pub use idempotency::{FirstUse, IdempotencyKey};
 pub use migrate::migrate;
 pub use pool::Storage;
+pub use precedent::{Kind, LOOKED_THROUGH, Precedent};
 pub use presence::Presence;
 pub use quarantine::Quarantine;
-pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, RoleFigures, Statistics, WaitingFigures};
+pub use search::{Finds, Found, Search, WINDOW};
+pub use sessions::SessionHash;
+pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
+pub use targets::Target;
 pub use tokens::{NewToken, TokenHash, TokenRow};
 pub use workflows::{ListFilter, Listed, Visible};
 

@@ -111,10 +111,10 @@ impl Storage {
     }
 }
 
-    async fn level_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<LevelFigures>, Error> {
-        let query = sqlx::query_as!(
-            LevelFigures,
-            r#"with request as materialized (
+async fn level_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<LevelFigures>, Error> {
+    let query = sqlx::query_as!(
+        LevelFigures,
+        r#"with request as materialized (
                  select risk_level, escalation_level, status in ('approved', 'rejected') as is_decided,
                         extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from approval_requests
@@ -127,17 +127,17 @@ impl Storage {
                       percentile_cont(0.9) within group (order by seconds) filter (where is_decided) as "ninth?"
                from request group by risk_level
                order by array_position(array['low', 'medium', 'high', 'critical'], risk_level)"#,
-            sample.first,
-            sample.since,
-            MOST_REQUESTS
-        );
-        within(query.fetch_all(&mut **db)).await
-    }
+        sample.first,
+        sample.since,
+        MOST_REQUESTS
+    );
+    within(query.fetch_all(&mut **db)).await
+}
 
-    async fn role_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<RoleFigures>, Error> {
-        let query = sqlx::query_as!(
-            RoleFigures,
-            r#"with request as materialized (
+async fn role_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<RoleFigures>, Error> {
+    let query = sqlx::query_as!(
+        RoleFigures,
+        r#"with request as materialized (
                  select workflow_id, status, resolved_at, extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from approval_requests
                  where workflow_id >= $1 and requested_at >= $2
@@ -149,16 +149,16 @@ impl Storage {
                from request r join workflow_event e on e.workflow_id = r.workflow_id and e.kind = r.status and e.at = r.resolved_at
                where r.status in ('approved', 'rejected') and e.data::jsonb -> 'roles' ->> 0 is not null
                group by 1 order by 2 desc, 1 limit 20"#,
-            sample.first,
-            sample.since,
-            MOST_REQUESTS
-        );
-        within(query.fetch_all(&mut **db)).await
-    }
+        sample.first,
+        sample.since,
+        MOST_REQUESTS
+    );
+    within(query.fetch_all(&mut **db)).await
+}
 
-    async fn duration_figures(db: &mut Lease, sample: &Sample) -> Result<[i64; BOUNDS.len() + 1], Error> {
-        let query = sqlx::query!(
-            r#"with request as materialized (
+async fn duration_figures(db: &mut Lease, sample: &Sample) -> Result<[i64; BOUNDS.len() + 1], Error> {
+    let query = sqlx::query!(
+        r#"with request as materialized (
                  select status, extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from approval_requests
                  where workflow_id >= $1 and requested_at >= $2
@@ -166,25 +166,25 @@ impl Storage {
                )
                select width_bucket(seconds, $4::float8[]) as "place!", count(*) as "count!"
                from request where status in ('approved', 'rejected') group by 1"#,
-            sample.first,
-            sample.since,
-            MOST_REQUESTS,
-            &BOUNDS[..]
-        );
-        let rows = within(query.fetch_all(&mut **db)).await?;
-        let mut durations = [0; BOUNDS.len() + 1];
-        for row in rows {
-            if let Some(count) = usize::try_from(row.place).ok().and_then(|place| durations.get_mut(place)) {
-                *count = row.count;
-            }
+        sample.first,
+        sample.since,
+        MOST_REQUESTS,
+        &BOUNDS[..]
+    );
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let mut durations = [0; BOUNDS.len() + 1];
+    for row in rows {
+        if let Some(count) = usize::try_from(row.place).ok().and_then(|place| durations.get_mut(place)) {
+            *count = row.count;
         }
-        Ok(durations)
     }
+    Ok(durations)
+}
 
-    async fn day_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<DayFigures>, Error> {
-        let query = sqlx::query_as!(
-            DayFigures,
-            r#"with request as materialized (
+async fn day_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<DayFigures>, Error> {
+    let query = sqlx::query_as!(
+        DayFigures,
+        r#"with request as materialized (
                  select status, (resolved_at at time zone 'UTC')::date as day
                  from approval_requests
                  where workflow_id >= $1 and requested_at >= $2
@@ -194,17 +194,17 @@ impl Storage {
                       count(*) filter (where status = 'rejected') as "rejected!", count(*) filter (where status = 'expired') as "expired!",
                       count(*) filter (where status = 'cancelled') as "cancelled!"
                from request where day is not null group by day order by day"#,
-            sample.first,
-            sample.since,
-            MOST_REQUESTS
-        );
-        within(query.fetch_all(&mut **db)).await
-    }
+        sample.first,
+        sample.since,
+        MOST_REQUESTS
+    );
+    within(query.fetch_all(&mut **db)).await
+}
 
-    async fn waiting_figures(db: &mut Lease) -> Result<Vec<WaitingFigures>, Error> {
-        let query = sqlx::query_as!(
-            WaitingFigures,
-            r#"select level as "level!", waiting.count as "count!", oldest.at as "oldest?"
+async fn waiting_figures(db: &mut Lease) -> Result<Vec<WaitingFigures>, Error> {
+    let query = sqlx::query_as!(
+        WaitingFigures,
+        r#"select level as "level!", waiting.count as "count!", oldest.at as "oldest?"
                from unnest(array['low', 'medium', 'high', 'critical']) with ordinality as levels (level, place)
                cross join lateral (
                    select count(*) as count
@@ -216,7 +216,7 @@ impl Storage {
                ) oldest on true
                where waiting.count > 0
                order by place"#,
-            MOST_WAITING
-        );
-        within(query.fetch_all(&mut **db)).await
-    }
+        MOST_WAITING
+    );
+    within(query.fetch_all(&mut **db)).await
+}

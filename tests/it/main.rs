@@ -12,6 +12,7 @@ mod kill;
 mod lists;
 mod outage;
 mod queries;
+mod statistics;
 mod storage;
 mod submit;
 mod supervise;

@@ -53,6 +53,14 @@ impl Rules {
         readings
     }
 
+    /// What the registry knows of a task's resource: its environment, the most dangerous if there are several, and its types.
+    pub fn known(&self, task: &Task, facts: Option<&Facts>) -> (Option<&str>, BTreeSet<&str>) {
+        let registered = self.registered(task, facts);
+        let environments = registered.iter().filter_map(|entry| entry.environment.as_deref());
+        let types = registered.iter().filter_map(|entry| entry.resource_type.as_deref());
+        (environments.min_by_key(|word| self.environments.rank(word)), types.collect())
+    }
+
     /// The entries of the registry that match a resource which the requester names or which the runbook acts on.
     fn registered(&self, task: &Task, facts: Option<&Facts>) -> Vec<&Resource> {
         let named = [task.resource.as_deref(), facts.and_then(|facts| facts.resource.as_deref())];

@@ -1,0 +1,67 @@
+//! What is different between two documents, field by field.
+
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One field that is different.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Where it stands, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What stood there, as JSON; `None` where nothing did.
+    pub before: Option<String>,
+    /// What stands there now.
+    pub after: Option<String>,
+}
+
+/// The fields that were added, removed or changed, in the order of their places.
+pub fn between(before: &Value, after: &Value) -> Vec<Difference> {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    leaves(before, String::new(), &mut old);
+    leaves(after, String::new(), &mut new);
+    let places: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differs = |place: &&String| old.get(*place) != new.get(*place);
+    places
+        .into_iter()
+        .filter(differs)
+        .map(|place| Difference { pointer: place.clone(), before: old.get(place).cloned(), after: new.get(place).cloned() })
+        .collect()
+}
+
+/// The values that hold no others, and empty lists and objects, by their places.
+fn leaves(value: &Value, place: String, found: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, field) in fields {
+                leaves(field, format!("{place}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for (index, item) in items.iter().enumerate() {
+                leaves(item, format!("{place}/{index}"), found);
+            }
+        }
+        leaf => {
+            found.insert(place, leaf.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_field_that_differs_is_named_once() {
+        let before = json!({"a": 1, "b": {"c": "x", "d/e": [1, 2]}, "same": [true], "gone": {}});
+        let after = json!({"a": "1", "b": {"c": "x", "d/e": [1]}, "same": [true], "new": null});
+        let written: Vec<_> = between(&before, &after)
+            .into_iter()
+            .map(|one| format!("{} {} {}", one.pointer, one.before.unwrap_or_default(), one.after.unwrap_or_default()))
+            .collect();
+        assert_eq!(written, ["/a 1 \"1\"", "/b/d~1e/1 2 ", "/gone {} ", "/new  null"]);
+        assert_eq!(between(&before, &before), []);
+    }
+}

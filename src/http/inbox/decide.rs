@@ -1,0 +1,79 @@
+//! Approving and rejecting one request. The decision itself is the API's; here are only the form, and what the API has no need of: the
+//! typed confirmation of a critical one.
+
+use crate::domain::level::Level;
+use crate::http::api::{Api, WorkflowId};
+use crate::http::decisions;
+use crate::http::inbox::csrf::Posted;
+use crate::http::inbox::detail::{self, Attempted};
+use crate::http::inbox::exact::Exact;
+use crate::http::inbox::form::Fields;
+use crate::http::inbox::session::{self, Session};
+use crate::http::problem::{Code, Problem};
+use axum::extract::State;
+use axum::response::Response;
+use uuid::Uuid;
+
+/// `POST /inbox/workflows/{id}/approve`
+pub async fn approve(State(api): State<Api>, WorkflowId(id): WorkflowId, Posted { session, fields }: Posted) -> Result<Response, Problem> {
+    let digest = fields.one("digest")?.map(str::to_owned);
+    let justification = fields.one("justification")?.map(str::to_owned);
+    let decided = async {
+        if digest.is_none() {
+            return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
+        }
+        confirm(&api, id, fields.one("confirmation")?).await?;
+        decisions::give_approval(&api, &session.person, id, justification, digest).await
+    };
+    match decided.await {
+        Ok((_, decision)) => {
+            let done = if decision.remaining == 0 { "approved" } else { "counted" };
+            Ok(session::go_to(&detail::after(&session, id, done)))
+        }
+        Err(problem) => refused(&api, &session, id, &fields, problem).await,
+    }
+}
+
+/// `POST /inbox/workflows/{id}/reject`
+pub async fn reject(State(api): State<Api>, WorkflowId(id): WorkflowId, Posted { session, fields }: Posted) -> Result<Response, Problem> {
+    let reason = fields.one("reason")?.map(str::to_owned);
+    let digest = fields.one("digest")?.map(str::to_owned);
+    match decisions::give_rejection(&api, &session.person, id, reason, digest).await {
+        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
+        Err(problem) => refused(&api, &session, id, &fields, problem).await,
+    }
+}
+
+/// Whether a critical request's target was typed, so that nobody approves one out of habit.
+async fn confirm(api: &Api, id: Uuid, typed: Option<&str>) -> Result<(), Problem> {
+    let story = api.engine.story(id).await?.ok_or_else(Problem::not_found)?;
+    let submission = &story.workflow.submission;
+    if submission.assessment.level != Level::Critical {
+        return Ok(());
+    }
+    let document = api.engine.storage.document(id).await?.unwrap_or_default();
+    let expected = Exact::of(api, submission, &document).map(|exact| exact.confirmation);
+    if expected.is_some() && expected.as_deref() == typed.map(str::trim) {
+        return Ok(());
+    }
+    let detail = "this request is critical: type the name of its target exactly as it is shown, to confirm that it is the one you mean";
+    Err(Problem::new(Code::InvalidTask, detail))
+}
+
+/// The page again, with what was written, and why it was not taken.
+async fn refused(api: &Api, session: &Session, id: Uuid, fields: &Fields, problem: Problem) -> Result<Response, Problem> {
+    let (status, detail) = problem.said();
+    if problem.is_missing() {
+        return Err(problem);
+    }
+    let written = |name: &str| Ok::<_, Problem>(fields.one(name)?.unwrap_or_default().to_owned());
+    let attempted = Attempted {
+        detail: detail.to_owned(),
+        justification: written("justification")?,
+        reason: written("reason")?,
+        confirmation: written("confirmation")?,
+    };
+    let mut page = detail::page_of(api, session, id, Some(attempted), None).await?;
+    *page.status_mut() = status;
+    Ok(page)
+}

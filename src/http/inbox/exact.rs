@@ -1,0 +1,205 @@
+//! What exactly would happen, read from the bytes that the digest is taken of, apart from what the requester says about it.
+
+use crate::domain::digest::Digest;
+use crate::domain::duration;
+use crate::domain::readings::Facts;
+use crate::domain::task::{ActionKind, Task};
+use crate::domain::text;
+use crate::domain::workflow::Submission;
+use crate::http::api::Api;
+use serde::Serialize;
+use serde_json::Value;
+
+/// The document as people read it before they decide.
+#[derive(Debug, Serialize)]
+pub struct Exact {
+    /// The digest of the bytes that are shown, computed now.
+    pub digest: String,
+    /// Whether it is the one that the log has.
+    pub is_sound: bool,
+    pub document: String,
+    pub headline: String,
+    runs: Runs,
+    target: Vec<Aspect>,
+    claim: Claim,
+    /// What has to be typed where a request is critical.
+    pub confirmation: String,
+}
+
+/// What happens after the approval.
+#[derive(Debug, Serialize)]
+struct Runs {
+    kind: &'static str,
+    name: Option<String>,
+    /// The argument vector, each element so that it reads in one way only.
+    command: Vec<Word>,
+    working_dir: Option<String>,
+    timeout: Option<String>,
+    env: Vec<String>,
+    is_idempotent: bool,
+    /// The arguments of the request, as JSON.
+    arguments: Vec<(String, String)>,
+}
+
+/// One element of an argument vector.
+#[derive(Debug, Serialize)]
+struct Word {
+    text: String,
+    /// Letters that are not ASCII may look like others.
+    is_foreign: bool,
+}
+
+/// One fact of what it acts on: as the requester says, and as the configuration knows.
+#[derive(Debug, Serialize)]
+struct Aspect {
+    name: &'static str,
+    claimed: Option<String>,
+    known: Vec<String>,
+    differs: bool,
+}
+
+/// What the requester says beside it.
+#[derive(Debug, Serialize)]
+struct Claim {
+    description: String,
+    findings: Vec<Finding>,
+    cost: Option<String>,
+    metadata: Vec<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    severity: String,
+    id: String,
+    title: String,
+}
+
+impl Exact {
+    /// Reads the document of a workflow; `None` where it is no task, so that nothing could be shown of what would run.
+    pub fn of(api: &Api, submission: &Submission, document: &[u8]) -> Option<Self> {
+        let task: Task = serde_json::from_slice(document).ok()?;
+        let digest = Digest::of(document);
+        Some(Self {
+            is_sound: digest == submission.digest && task.action.kind == submission.action,
+            digest: digest.to_string(),
+            document: String::from_utf8_lossy(document).into_owned(),
+            headline: headline(&task.operation, task.resource.as_deref(), task.environment.as_deref()),
+            confirmation: confirmation(&task),
+            target: target(api, &task),
+            runs: runs(&task),
+            claim: claim(task),
+        })
+    }
+}
+
+/// What a request is about in a line: `deploy api-gateway in production`.
+pub fn headline(operation: &str, resource: Option<&str>, environment: Option<&str>) -> String {
+    let on = resource.map(|resource| format!(" {}", text::shown(resource))).unwrap_or_default();
+    let within = environment.map(|environment| format!(" in {}", text::shown(environment))).unwrap_or_default();
+    format!("{}{on}{within}", text::shown(operation))
+}
+
+/// What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation; as it
+/// is shown, so that it can be typed.
+fn confirmation(task: &Task) -> String {
+    let named = task.resource.as_deref().or(task.environment.as_deref()).unwrap_or(&task.operation);
+    text::escaped(named.trim())
+}
+
+fn runs(task: &Task) -> Runs {
+    let action = &task.action;
+    let invocation = action.runs.as_ref();
+    let word = |word: &String| Word { text: one_way(word), is_foreign: !word.is_ascii() };
+    Runs {
+        kind: action.kind.as_str(),
+        name: action.name.clone(),
+        command: invocation.into_iter().flat_map(|runs| &runs.command).map(word).collect(),
+        working_dir: invocation.map(|runs| runs.working_dir.display().to_string()),
+        timeout: invocation.map(|runs| duration::show(runs.timeout).to_string()),
+        env: invocation.map(|runs| runs.env.clone()).unwrap_or_default(),
+        is_idempotent: invocation.is_some_and(|runs| runs.idempotent),
+        // Where there is a command, it holds them.
+        arguments: if invocation.is_some() { Vec::new() } else { fields(&action.args) },
+    }
+}
+
+/// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes it.
+fn one_way(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { Value::from(word).to_string() }
+}
+
+fn fields(object: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
+    object.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
+fn target(api: &Api, task: &Task) -> Vec<Aspect> {
+    let configuration = &api.engine.configuration;
+    let runbook = task.action.name.as_deref().filter(|_| task.action.kind == ActionKind::Runbook);
+    let runbook = runbook.and_then(|name| configuration.runbooks.get(name));
+    let facts = runbook.and_then(|runbook| Some(runbook.resolve(&task.action.args).ok()?.1));
+    let (environment, resource_types) = configuration.rules.known(task, facts.as_ref());
+    let of_runbook = |part: fn(&Facts) -> Option<&str>| facts.as_ref().and_then(part).map(str::to_owned);
+    let registered = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let rules = &configuration.rules;
+    let same = |vocabulary: &crate::domain::vocabulary::Vocabulary, one: &str, other: &str| {
+        one == other || vocabulary.resolve(one).is_some_and(|word| Some(word) == vocabulary.resolve(other))
+    };
+    let operation = of_runbook(|facts| Some(&facts.operation)).into_iter().collect();
+    let environments = registered(environment.into_iter().collect()).into_iter().chain(of_runbook(|facts| facts.environment.as_deref()));
+    let resource = of_runbook(|facts| facts.resource.as_deref()).into_iter().collect();
+    let types = registered(resource_types.into_iter().collect()).into_iter().chain(of_runbook(|facts| facts.resource_type.as_deref()));
+    let plain = crate::domain::vocabulary::Vocabulary::default();
+    let rows = [
+        ("operation", Some(&task.operation), operation, &rules.operations),
+        ("environment", task.environment.as_ref(), once_each(environments), &rules.environments),
+        ("resource", task.resource.as_ref(), resource, &plain),
+        ("resource type", task.resource_type.as_ref(), once_each(types), &rules.resource_types),
+    ];
+    rows.into_iter()
+        .map(|(name, claimed, known, vocabulary): (_, Option<&String>, Vec<String>, _)| Aspect {
+            name,
+            differs: claimed.is_some_and(|claimed| known.iter().any(|known| !same(vocabulary, claimed, known))),
+            claimed: claimed.cloned(),
+            known,
+        })
+        .collect()
+}
+
+fn once_each(words: impl Iterator<Item = String>) -> Vec<String> {
+    words.fold(Vec::new(), |mut all, word| {
+        if !all.contains(&word) {
+            all.push(word);
+        }
+        all
+    })
+}
+
+fn claim(task: Task) -> Claim {
+    let finding = |finding: crate::domain::task::SecurityFinding| Finding {
+        severity: finding.severity,
+        id: finding.id.unwrap_or_default(),
+        title: finding.title.unwrap_or_default(),
+    };
+    Claim {
+        metadata: fields(&task.metadata),
+        description: task.description,
+        findings: task.security_findings.into_iter().map(finding).collect(),
+        cost: task.estimated_cost.map(|cost| format!("${cost}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_reads_in_one_way_only() {
+        let words = ["deploy.sh", "--version=1.4", "", "a b", "it's", "\"", "a\nb", "x\u{200b}", "аpi"];
+        let written = words.map(one_way);
+        assert_eq!(
+            written,
+            ["deploy.sh", "--version=1.4", "\"\"", "\"a b\"", "\"it's\"", "\"\\\"\"", "\"a\\nb\"", "\"x\u{200b}\"", "\"аpi\""]
+        );
+    }
+}

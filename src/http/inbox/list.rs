@@ -1,0 +1,144 @@
+//! What waits: for the person who looks, or for anybody.
+
+use crate::domain::level::Level;
+use crate::domain::text;
+use crate::http::api::Api;
+use crate::http::inbox::form::{Fields, address};
+use crate::http::inbox::moment::Moment;
+use crate::http::inbox::page;
+use crate::http::inbox::reject::line;
+use crate::http::inbox::session::Session;
+use crate::http::problem::Problem;
+use crate::http::query;
+use crate::http::workflows::{decider, level};
+use crate::storage::{Cursor, PendingFilter, PendingRow, Target};
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Requests of a page.
+const PAGE: usize = 25;
+/// How many requests are looked through for words at a time.
+const WINDOW: usize = 1_000;
+
+/// One request that waits.
+#[derive(Debug, Serialize)]
+struct Waiting {
+    id: Uuid,
+    level: String,
+    headline: String,
+    task_id: Option<String>,
+    description: String,
+    requested_by: String,
+    requested: Moment,
+    approvals: i32,
+    required: i32,
+    approvers: String,
+    next: Option<Next>,
+}
+
+/// What falls due next.
+#[derive(Debug, Serialize)]
+struct Next {
+    at: Moment,
+    what: &'static str,
+}
+
+/// `GET /`
+pub async fn waiting(State(api): State<Api>, session: Session, query: Fields) -> Result<Response, Problem> {
+    let everybodys = query.one("of")? == Some("all");
+    let (level_word, role, words) = (query.one("level")?, query.one("role")?, query.one("text")?.map(str::trim));
+    let filter = PendingFilter {
+        risk_level: level(level_word)?,
+        role: role.map(str::to_owned),
+        decidable_by: (!everybodys).then(|| decider(&session.person)),
+        visible_to: None,
+        after: query::cursor(query.one("cursor")?)?,
+        limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE + 1 }).unwrap_or(i64::MAX),
+    };
+    let rows = api.engine.storage.pending(&filter).await?;
+    let (rows, targets, next, is_cut) = page_of(&api, rows, words).await?;
+    let now = api.engine.clock.now();
+    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
+    let of = everybodys.then_some("all");
+    let with =
+        |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
+    let shown = json!({
+        "section": "waiting", "everybodys": everybodys, "items": items, "levels": Level::ALL.map(Level::as_str), "roles": roles(&api),
+        "filter": json!({ "level": level_word.unwrap_or_default(), "role": role.unwrap_or_default(), "text": words.unwrap_or_default() }),
+        "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": filter.after.is_none(),
+        "first": with(None), "next": next.map(|cursor| with(Some(&cursor.encode()))), "is_cut": is_cut, "window": WINDOW});
+    let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
+    Ok(page::render(&api, &session, template, shown))
+}
+
+type Targets = BTreeMap<Uuid, Target>;
+
+/// The rows of a page with what they are about, where the next page starts, and whether it starts there only because so many were
+/// looked through.
+async fn page_of(
+    api: &Api,
+    mut rows: Vec<PendingRow>,
+    words: Option<&str>,
+) -> Result<(Vec<PendingRow>, Targets, Option<Cursor>, bool), Problem> {
+    let end = rows.last().map(place).filter(|_| words.is_some() && rows.len() == WINDOW);
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
+    let targets = api.engine.storage.targets(&ids).await?;
+    let targets: Targets = targets.into_iter().map(|target| (target.workflow_id, target)).collect();
+    if let Some(words) = words {
+        rows.retain(|row| holds(row, targets.get(&row.workflow_id), words));
+    }
+    let is_full = rows.len() > PAGE;
+    rows.truncate(PAGE);
+    let next = if is_full { rows.last().map(place) } else { end };
+    Ok((rows, targets, next, !is_full && end.is_some()))
+}
+
+fn place(row: &PendingRow) -> Cursor {
+    Cursor { at: row.requested_at, workflow_id: row.workflow_id }
+}
+
+/// Whether the words stand in what a line is about, but for capitals.
+fn holds(row: &PendingRow, target: Option<&Target>, words: &str) -> bool {
+    let target = target.into_iter().flat_map(|target| [&target.operation, &target.resource, &target.environment, &target.action_name]);
+    let texts = target.flatten().chain(&row.task_id).chain([&row.description, &row.requested_by]);
+    let words = words.to_lowercase();
+    texts.into_iter().any(|text| text.to_lowercase().contains(&words))
+}
+
+fn item(row: PendingRow, targets: &Targets, now: DateTime<Utc>) -> Waiting {
+    Waiting {
+        id: row.workflow_id,
+        headline: targets.get(&row.workflow_id).map_or_else(|| "unknown".to_owned(), line),
+        next: next(&row, now),
+        level: row.risk_level,
+        task_id: row.task_id,
+        description: text::shown(&row.description),
+        requested_by: row.requested_by,
+        requested: Moment::of(row.requested_at, now),
+        approvals: row.approvals,
+        required: row.required,
+        approvers: row.approvers.join(", "),
+    }
+}
+
+/// The next step of the timetable that has not been taken, or the end, whichever comes first.
+fn next(row: &PendingRow, now: DateTime<Utc>) -> Option<Next> {
+    let taken = usize::try_from(row.escalation_level).unwrap_or_default();
+    let step = row.timetable.as_array().and_then(|steps| steps.get(taken)).and_then(|step| step["after"].as_i64());
+    let escalation = step.and_then(|seconds| row.requested_at.checked_add_signed(TimeDelta::try_seconds(seconds)?));
+    let escalation = escalation.filter(|at| row.expires_at.is_none_or(|end| *at < end)).map(|at| (at, "escalates"));
+    let (at, what) = escalation.or_else(|| Some((row.expires_at?, "expires")))?;
+    Some(Next { at: Moment::of(at, now), what })
+}
+
+/// Every role that the configuration speaks of, for the filter.
+fn roles(api: &Api) -> BTreeSet<&String> {
+    let policy = &api.engine.configuration.policy;
+    let terms = Level::ALL.map(|level| &policy.level(level).terms);
+    terms.into_iter().flat_map(|terms| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to))).collect()
+}

@@ -1,0 +1,49 @@
+//! The inbox: what waits for people, as pages that a browser shows.
+//!
+//! Pages are made on the server and work without a script; the one script that there is (`static/inbox.js`) only keeps what is shown
+//! up to date. People sign in with a token (`sign_in`) and get a session (`session`); every form proves that it came from here
+//! (`csrf`). What a page shows of a request comes from its canonical bytes, and what a form decides goes the same way as a call of
+//! the API (`http/decisions.rs`). A GET never decides.
+
+mod assets;
+mod charts;
+mod csrf;
+mod decide;
+mod detail;
+mod exact;
+mod form;
+mod history;
+mod list;
+mod moment;
+pub mod page;
+mod person;
+mod record;
+mod reject;
+pub mod session;
+pub mod sign_in;
+mod statistics;
+
+use crate::http::api::Api;
+use crate::http::router::panicked;
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// The pages. Whatever goes wrong in one of them is a page too.
+pub fn routes(api: &Api) -> Router<Api> {
+    Router::new()
+        .route("/", get(list::waiting))
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/inbox/workflows/{id}", get(detail::show))
+        .route("/inbox/workflows/{id}/approve", post(decide::approve))
+        .route("/inbox/workflows/{id}/reject", post(decide::reject))
+        .route("/inbox/reject", post(reject::several))
+        .route("/inbox/history", get(history::search))
+        .route("/inbox/people/{name}", get(person::decisions))
+        .route("/inbox/statistics", get(statistics::show))
+        .route("/inbox/assets/{name}", get(assets::serve))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(api.clone(), page::dress))
+}

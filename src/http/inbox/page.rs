@@ -1,0 +1,129 @@
+//! Pages: a template and what it shows become a response, with the headers that every page has.
+
+use crate::domain::text;
+use crate::http::api::Api;
+use crate::http::inbox::assets::Assets;
+use crate::http::inbox::moment::Moment;
+use crate::http::inbox::session::Session;
+use crate::http::problem::{Problem, Unplaced};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, Request, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse as _, Response};
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Error, ErrorKind, Output, State as Rendering, UndefinedBehavior};
+use serde_json::{Value as Json, json};
+
+/// What a page may do: show what this server sends, and talk to it. There is no script or style within pages.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// The templates, by their names.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("layout.html", include_str!("templates/layout.html")),
+    ("words.html", include_str!("templates/words.html")),
+    ("sign_in.html", include_str!("templates/sign_in.html")),
+    ("list.html", include_str!("templates/list.html")),
+    ("list_fragment.html", include_str!("templates/list_fragment.html")),
+    ("detail.html", include_str!("templates/detail.html")),
+    ("detail_exact.html", include_str!("templates/detail_exact.html")),
+    ("detail_decide.html", include_str!("templates/detail_decide.html")),
+    ("detail_record.html", include_str!("templates/detail_record.html")),
+    ("rejected.html", include_str!("templates/rejected.html")),
+    ("history.html", include_str!("templates/history.html")),
+    ("person.html", include_str!("templates/person.html")),
+    ("statistics.html", include_str!("templates/statistics.html")),
+    ("error.html", include_str!("templates/error.html")),
+];
+
+/// The templates and the assets, made once.
+pub struct Pages {
+    templates: Environment<'static>,
+    pub assets: Assets,
+}
+
+impl Default for Pages {
+    /// # Panics
+    /// A template that is not sound, which the tests would have found.
+    fn default() -> Self {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_formatter(write);
+        for (name, source) in TEMPLATES {
+            templates.add_template(name, source).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        Self { templates, assets: Assets::default() }
+    }
+}
+
+/// How a value is written into a page: escaped, and with every character that could hide or reorder something shown by its number.
+/// Nothing is no text: what may be missing has to be asked for first.
+fn write(output: &mut Output, state: &mut Rendering, value: &Value) -> Result<(), Error> {
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "a value that is missing would be shown as text"));
+    }
+    match value.as_str() {
+        Some(text) if !value.is_safe() => minijinja::escape_formatter(output, state, &Value::from(text::lines(text))),
+        _ => minijinja::escape_formatter(output, state, value),
+    }
+}
+
+/// A page for somebody who is signed in.
+pub fn render(api: &Api, session: &Session, template: &str, shown: Json) -> Response {
+    render_for(api, Some(session), template, shown)
+}
+
+/// A page for somebody who may be signed in.
+pub fn render_for(api: &Api, session: Option<&Session>, template: &str, shown: Json) -> Response {
+    let now = api.engine.clock.now();
+    let mut all = json!({
+        "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
+        "now": Moment::of(now, now).iso,
+        "form_token": session.map(Session::form_token),
+        "assets": api.pages.assets,
+    });
+    if let (Json::Object(all), Json::Object(shown)) = (&mut all, shown) {
+        all.extend(shown);
+    }
+    match api.pages.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(all)))) {
+        Ok(page) => Html(page).into_response(),
+        Err(error) => {
+            tracing::error!(template, error = ?error, "a page could not be made");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+/// What every page gets: where something went wrong, words for it; and the headers that keep it to itself.
+pub async fn dress(State(api): State<Api>, request: Request<Body>, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(Unplaced(problem)) = response.extensions_mut().remove::<Unplaced>() {
+        response = explain(&api, response, &problem);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // The form of a page says where it comes from; nobody else learns which request somebody looked at.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A problem as a page, with the problem's status and headers.
+fn explain(api: &Api, response: Response, problem: &Json) -> Response {
+    let (mut parts, _) = response.into_parts();
+    let word = |name: &str| problem[name].as_str().unwrap_or_default();
+    let shown = json!({"title": word("title"), "detail": word("detail"), "status": parts.status.as_u16()});
+    let mut page = render_for(api, None, "error.html", shown);
+    if page.extensions_mut().remove::<Unplaced>().is_some() {
+        return parts.status.into_response();
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(page.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+    Response::from_parts(parts, page.into_body())
+}

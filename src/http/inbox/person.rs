@@ -1,0 +1,71 @@
+//! One person's decisions.
+
+use crate::domain::policy::{PrincipalKind, is_principal_spelling};
+use crate::http::api::Api;
+use crate::http::inbox::exact::headline;
+use crate::http::inbox::form::{Fields, address};
+use crate::http::inbox::moment::Moment;
+use crate::http::inbox::page;
+use crate::http::inbox::record::status_words;
+use crate::http::inbox::session::Session;
+use crate::http::problem::Problem;
+use crate::http::query::{self, invalid};
+use crate::storage::{Cursor, DecisionRow};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+/// Decisions of a page.
+const PAGE: usize = 25;
+
+/// One decision.
+#[derive(Debug, Serialize)]
+struct Line {
+    id: Uuid,
+    verdict: String,
+    at: Moment,
+    note: Option<String>,
+    headline: String,
+    level: String,
+    requested_by: String,
+    status_words: &'static str,
+}
+
+/// `GET /inbox/people/{name}`
+pub async fn decisions(State(api): State<Api>, session: Session, Path(name): Path<String>, query: Fields) -> Result<Response, Problem> {
+    if !is_principal_spelling(&name) {
+        return Err(invalid("name", "is not spelt as names of people are"));
+    }
+    let after = query::cursor(query.one("cursor")?)?;
+    let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
+    let mut rows = api.engine.storage.decisions_of(&name, after, limit).await?;
+    let is_full = rows.len() > PAGE;
+    rows.truncate(PAGE);
+    let last = rows.last().filter(|_| is_full).map(|row| Cursor { at: row.at, workflow_id: row.workflow_id }.encode());
+    let here = format!("/inbox/people/{name}");
+    let now = api.engine.clock.now();
+    let person = api.engine.configuration.policy.principal(&name);
+    let shown = json!({
+        "section": if name == session.person.name { "person" } else { "" },
+        "name": name, "roles": person.roles, "is_person": person.kind == PrincipalKind::Person, "is_me": name == session.person.name,
+        "items": rows.into_iter().map(|row| line(row, now)).collect::<Vec<_>>(),
+        "is_first": after.is_none(), "first": here, "next": last.map(|cursor| address(&here, &[("cursor", Some(&cursor))]))});
+    Ok(page::render(&api, &session, "person.html", shown))
+}
+
+fn line(row: DecisionRow, now: DateTime<Utc>) -> Line {
+    let operation = row.operation.as_deref().unwrap_or("unknown");
+    Line {
+        id: row.workflow_id,
+        headline: headline(operation, row.resource.as_deref(), row.environment.as_deref()),
+        status_words: status_words(&row.status),
+        verdict: row.verdict,
+        at: Moment::of(row.at, now),
+        note: row.note,
+        level: row.risk_level,
+        requested_by: row.requested_by,
+    }
+}

@@ -1,0 +1,63 @@
+//! Rejecting several requests at once, each answered by itself. There is no approving of several: a yes is for what one has read.
+
+use crate::http::api::Api;
+use crate::http::decisions;
+use crate::http::inbox::csrf::Posted;
+use crate::http::inbox::exact::headline;
+use crate::http::inbox::page;
+use crate::http::problem::Problem;
+use crate::http::query::invalid;
+use crate::storage::Target;
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Requests of one form.
+const MOST: usize = 100;
+
+/// What became of one of them.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    id: Uuid,
+    headline: Option<String>,
+    /// Why it was not rejected.
+    refusal: Option<String>,
+}
+
+/// `POST /inbox/reject`
+pub async fn several(State(api): State<Api>, Posted { session, fields }: Posted) -> Result<Response, Problem> {
+    let mut ids = Vec::new();
+    for text in fields.all("id") {
+        ids.push(Uuid::try_parse(text).map_err(|_| invalid("id", "names no request"))?);
+    }
+    ids.dedup();
+    if ids.len() > MOST {
+        return Err(invalid("id", format!("at most {MOST} requests are rejected at once")));
+    }
+    let reason = fields.one("reason")?;
+    let targets = api.engine.storage.targets(&ids).await?;
+    let headlines: BTreeMap<Uuid, String> = targets.iter().map(|target| (target.workflow_id, line(target))).collect();
+    let answers = join_all(ids.iter().map(|id| decisions::give_rejection(&api, &session.person, *id, reason.map(str::to_owned), None)));
+    let outcomes: Vec<Outcome> = answers
+        .await
+        .into_iter()
+        .zip(&ids)
+        .map(|(answer, id)| Outcome {
+            id: *id,
+            headline: headlines.get(id).cloned(),
+            refusal: answer.err().map(|problem| problem.said().1.to_owned()),
+        })
+        .collect();
+    let rejected = outcomes.iter().filter(|outcome| outcome.refusal.is_none()).count();
+    Ok(page::render(&api, &session, "rejected.html", json!({ "section": "waiting", "outcomes": outcomes, "rejected": rejected })))
+}
+
+/// What a request is about in a line.
+pub fn line(target: &Target) -> String {
+    let operation = target.operation.as_deref().unwrap_or("unknown");
+    headline(operation, target.resource.as_deref(), target.environment.as_deref())
+}

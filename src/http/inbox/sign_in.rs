@@ -1,0 +1,95 @@
+//! Signing in with a token, and signing out.
+
+use crate::domain::policy::PrincipalKind;
+use crate::http::api::Api;
+use crate::http::inbox::form::Fields;
+use crate::http::inbox::page;
+use crate::http::inbox::session::{self, Session};
+use crate::http::inbox::{csrf, csrf::Posted};
+use crate::http::problem::{Code, Problem};
+use crate::storage::TokenHash;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How many people may be signing in at the same moment.
+const AT_ONCE: usize = 16;
+/// For how long a wrong token keeps its place, so that guessing is slow: 16 places make 32 guesses a second, of 2^256.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long somebody waits for a place.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The door: a few at a time.
+#[derive(Debug)]
+pub struct Door(Semaphore);
+
+impl Default for Door {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+/// `GET /sign-in`
+pub async fn show(State(api): State<Api>, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
+    let next = wanted(&query)?;
+    match session::of(&api, &headers, true).await? {
+        Some(_) => Ok(session::go_to(next)),
+        None => Ok(form(&api, next, None)),
+    }
+}
+
+/// `POST /sign-in`
+pub async fn sign_in(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+    if !csrf::is_from_here(request.headers()) {
+        let detail = "this form did not come from the page for signing in, so nobody was signed in; open that page, and then send it";
+        return Err(Problem::new(Code::NotPermitted, detail));
+    }
+    let headers = request.headers().clone();
+    let fields = Fields::read(request).await?;
+    let next = wanted(&fields)?;
+    let _place = match tokio::time::timeout(PATIENCE, api.door.0.acquire()).await {
+        Ok(Ok(place)) => place,
+        _ => return Ok(form(&api, next, Some((Code::RateLimited, "Too many people are signing in at the moment. Try again shortly.")))),
+    };
+    let token = TokenHash::of(fields.one("token")?.unwrap_or_default().trim());
+    let Some((name, _)) = api.engine.storage.token_holder(token).await? else {
+        tokio::time::sleep(PAUSE).await;
+        return Ok(form(&api, next, Some((Code::Unauthenticated, "This token is not known, was revoked, or has expired."))));
+    };
+    let person = api.engine.configuration.policy.principal(&name);
+    if person.kind != PrincipalKind::Person {
+        let detail = "This is the token of an agent. The inbox is for people; agents use the API, and never decide.";
+        return Ok(form(&api, next, Some((Code::NotPermitted, detail))));
+    }
+    // An id from before is never taken over into the new session.
+    session::end(&api, &headers).await?;
+    let cookie = session::begin(&api, &person, token).await?;
+    tracing::info!(person = %person.name, "somebody signed in to the inbox");
+    Ok(([(header::SET_COOKIE, cookie)], session::go_to(next)).into_response())
+}
+
+/// `POST /sign-out`
+pub async fn sign_out(State(api): State<Api>, headers: HeaderMap, _: Posted) -> Result<Response, Problem> {
+    let cookie = session::end(&api, &headers).await?;
+    Ok(([(header::SET_COOKIE, cookie)], session::go_to("/sign-in")).into_response())
+}
+
+fn form(api: &Api, next: &str, refused: Option<(Code, &str)>) -> Response {
+    let mut response =
+        page::render_for(api, None::<&Session>, "sign_in.html", json!({ "next": next, "error": refused.map(|(_, text)| text) }));
+    if let Some((code, _)) = refused {
+        *response.status_mut() = code.facts().0;
+    }
+    response
+}
+
+/// Where somebody wanted to go: one of our pages, and never another site's.
+fn wanted(fields: &Fields) -> Result<&str, Problem> {
+    let next = fields.one("next")?.unwrap_or("/");
+    let ours = next == "/" || next.starts_with("/?") || next.starts_with("/inbox/");
+    Ok(if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" })
+}

@@ -1,0 +1,160 @@
+// Keeps what is shown up to date. Every page works without it.
+"use strict";
+
+(() => {
+  const EVENTS = [
+    "message", "reset", "submitted", "approval_requested", "approved", "rejected", "escalated", "expired", "cancelled",
+    "execution_started", "execution_succeeded", "execution_failed", "outcome_unknown",
+  ];
+  const body = document.body;
+  const list = document.getElementById("list");
+  const detail = document.querySelector("[data-workflow]");
+  const stream = document.getElementById("stream");
+  const announcements = document.getElementById("announcements");
+
+  // ---- Times: the same words as `moment.rs`, by the server's clock.
+  const ahead = Date.parse(body.dataset.now) - Date.now();
+
+  function words(seconds) {
+    const size = Math.abs(seconds);
+    if (size < 60) return seconds > 0 ? "in less than a minute" : "just now";
+    const [unit, length] = size < 3600 ? ["minute", 60] : size < 172800 ? ["hour", 3600] : ["day", 86400];
+    const count = Math.floor(size / length);
+    const amount = `${count} ${unit}${count === 1 ? "" : "s"}`;
+    return seconds > 0 ? `in ${amount}` : `${amount} ago`;
+  }
+
+  function tellTime() {
+    const now = Date.now() + ahead;
+    for (const time of document.querySelectorAll("time[data-relative]")) {
+      const said = words(Math.trunc((Date.parse(time.dateTime) - now) / 1000));
+      if (time.textContent !== said) time.textContent = said;
+    }
+  }
+
+  setInterval(tellTime, 10000);
+
+  // A page that comes back from the browser's memory may show what is no longer so.
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // What was refused is where the reader goes on.
+  document.getElementById("problem")?.focus();
+
+  if (!body.dataset.live || !(list || detail)) return;
+
+  // ---- The list: fetched anew and put in place, with what was selected, written and focused.
+  const keys = () => new Set([...list.querySelectorAll("[data-key]")].map((row) => row.dataset.key));
+  let shown = list ? keys() : new Set();
+  let wanted = false, busy = false, touched = 0;
+  for (const kind of ["pointerdown", "keydown"]) {
+    list?.addEventListener(kind, () => { touched = Date.now(); }, { passive: true });
+  }
+
+  function refreshSoon() {
+    if (!list || wanted) return;
+    wanted = true;
+    setTimeout(refresh, 300);
+  }
+
+  async function refresh() {
+    // Nothing moves under a finger.
+    if (busy || Date.now() - touched < 1000) { setTimeout(refresh, 300); return; }
+    wanted = false;
+    busy = true;
+    try {
+      const place = new URL(location.href);
+      place.searchParams.set("fragment", list.dataset.fragment);
+      const response = await fetch(place, { headers: { accept: "text/html" } });
+      if (response.redirected) { say("lost", "You are signed out. Reload the page to sign in."); source?.close(); return; }
+      if (response.ok) put(await response.text());
+    } catch {
+      // The stream tells when the server is back.
+    } finally {
+      busy = false;
+    }
+  }
+
+  function put(text) {
+    const fresh = new DOMParser().parseFromString(text, "text/html").body;
+    const selected = [...list.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.id);
+    const reason = document.getElementById("bulk-reason")?.value ?? "";
+    const focused = list.contains(document.activeElement) ? document.activeElement.id : "";
+    const caret = document.activeElement?.selectionStart;
+    list.replaceChildren(...fresh.childNodes);
+    for (const id of selected) { const box = document.getElementById(id); if (box) box.checked = true; }
+    const field = document.getElementById("bulk-reason");
+    if (field) field.value = reason;
+    if (focused) {
+      const again = document.getElementById(focused) ?? document.getElementById("main");
+      again.focus({ preventScroll: true });
+      if (again === field && typeof caret === "number") field.setSelectionRange(caret, caret);
+    }
+    const before = shown;
+    shown = keys();
+    const arrived = [...shown].filter((key) => !before.has(key));
+    const gone = [...before].filter((key) => !shown.has(key)).length;
+    for (const key of arrived) list.querySelector(`[data-key="${CSS.escape(key)}"]`)?.classList.add("is-new");
+    tellTime();
+    if (arrived.length || gone) {
+      const news = [arrived.length && `${arrived.length} new`, gone && `${gone} gone`].filter(Boolean).join(", ");
+      announcements.textContent = `The list has changed: ${news}. It shows ${shown.size}.`;
+    }
+  }
+
+  // ---- The stream. It rests while nobody looks, so that many open pages do not use up the browser's connections.
+  let source = null, retry = 0, wasLost = false;
+
+  function say(state, text) {
+    stream.hidden = false;
+    if (stream.dataset.state === state && stream.textContent === text) return;
+    if (state === "lost" || stream.dataset.state === "lost") announcements.textContent = text;
+    stream.dataset.state = state;
+    stream.textContent = text;
+  }
+
+  function heard(event) {
+    refreshSoon();
+    if (!detail || event.type === "reset") { if (detail) news(); return; }
+    try {
+      const told = JSON.parse(event.data);
+      if (told.workflow_id === detail.dataset.workflow && told.version > Number(detail.dataset.version)) news();
+    } catch {
+      // Nothing of ours.
+    }
+  }
+
+  function news() {
+    const note = document.getElementById("news");
+    if (note) note.hidden = false;
+  }
+
+  function listen() {
+    clearTimeout(retry);
+    source?.close();
+    const since = source ? null : undefined;
+    source = new EventSource(body.dataset.live);
+    source.onopen = () => {
+      say("live", "Live");
+      if (wasLost || since === null) refreshSoon();
+      wasLost = false;
+    };
+    source.onerror = () => {
+      wasLost = true;
+      say("lost", "The connection is lost; what is shown may be old. Trying again.");
+      // The browser tries again by itself, unless the server refused.
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(listen, 5000);
+    };
+    for (const name of EVENTS) source.addEventListener(name, heard);
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      clearTimeout(retry);
+      source?.close();
+      say("none", "Resting");
+    } else {
+      listen();
+    }
+  });
+  if (!document.hidden) listen();
+})();

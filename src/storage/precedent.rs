@@ -1,0 +1,67 @@
+//! The last request of the same kind that was approved, to show what is different this time.
+
+use super::pool::within;
+use super::{Error, Storage};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// How many workflows before a request are looked through for one of its kind.
+pub const LOOKED_THROUGH: i64 = 2_000;
+
+/// What makes two requests the same kind: who asks, what for, and by which action.
+#[derive(Debug)]
+pub struct Kind<'a> {
+    pub requested_by: &'a str,
+    pub operation: &'a str,
+    /// The action's type, and its name if it has one.
+    pub action: &'a str,
+    pub action_name: Option<&'a str>,
+}
+
+/// A request that was approved before.
+#[derive(Debug)]
+pub struct Precedent {
+    pub workflow_id: Uuid,
+    pub approved_at: Option<DateTime<Utc>>,
+    pub document: Vec<u8>,
+}
+
+impl Storage {
+    /// The newest approved request of a kind among those that were submitted shortly before another.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn precedent(&self, kind: &Kind<'_>, before: DateTime<Utc>, workflow_id: Uuid) -> Result<Option<Precedent>, Error> {
+        let mut db = self.lease().await?;
+        // Documents are opened one by one, newest first, and only those of this requester's approved requests.
+        let query = sqlx::query_as!(
+            Precedent,
+            "with recent as materialized (
+                 select w.workflow_id, w.requested_by, w.action, w.created_at
+                 from workflow w
+                 where (w.created_at, w.workflow_id) < ($1, $2)
+                 order by w.created_at desc, w.workflow_id desc
+                 limit $3
+             )
+             select r.workflow_id, a.resolved_at as approved_at, p.document
+             from recent r
+                  join approval_requests a on a.workflow_id = r.workflow_id and a.status = 'approved'
+                  join payload p on p.workflow_id = r.workflow_id,
+                  lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
+             where r.requested_by = $4 and r.action = $5
+               and t.task ->> 'operation' = $6 and t.task #>> '{action,name}' is not distinct from $7
+             order by r.created_at desc, r.workflow_id desc
+             limit 1",
+            before,
+            workflow_id,
+            LOOKED_THROUGH,
+            kind.requested_by,
+            kind.action,
+            kind.operation,
+            kind.action_name
+        );
+        let precedent = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(precedent)
+    }
+}

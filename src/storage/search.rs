@@ -1,0 +1,136 @@
+//! Looking for workflows, settled ones too.
+//!
+//! Words are looked for within a window: so many workflows, newest first, of those that the other filters leave. So a search costs
+//! the same however many there are, and who wants to look further back goes on where the window ended.
+
+use super::pool::within;
+use super::{Cursor, Error, Storage};
+use crate::domain::level::Level;
+use crate::domain::workflow::Status;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// How many workflows are looked through for words at a time.
+pub const WINDOW: i64 = 2_000;
+
+/// What is looked for.
+#[derive(Debug, Default)]
+pub struct Search {
+    pub status: Option<Status>,
+    pub risk_level: Option<Level>,
+    pub requested_by: Option<String>,
+    /// Submitted at this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Submitted before this moment.
+    pub until: Option<DateTime<Utc>>,
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name.
+    pub text: Option<String>,
+    pub after: Option<Cursor>,
+    pub limit: i64,
+}
+
+/// One workflow that was found.
+#[derive(Debug)]
+pub struct Found {
+    pub workflow_id: Uuid,
+    pub status: String,
+    pub risk_level: String,
+    pub requested_by: String,
+    pub created_at: DateTime<Utc>,
+    pub task_id: Option<String>,
+    pub description: Option<String>,
+    pub operation: Option<String>,
+    pub environment: Option<String>,
+    pub resource: Option<String>,
+}
+
+/// What was found, newest first, and where to look further.
+#[derive(Debug)]
+pub struct Finds {
+    pub found: Vec<Found>,
+    pub next: Option<Cursor>,
+    /// Whether there is a next because the window ended, not because the page is full.
+    pub is_cut: bool,
+}
+
+impl Storage {
+    /// A page of what is looked for.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn search(&self, search: &Search) -> Result<Finds, Error> {
+        let mut db = self.lease().await?;
+        let window = if search.text.is_some() { WINDOW } else { search.limit + 1 };
+        let query = sqlx::query!(
+            r#"with scanned as materialized (
+                   select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id
+                   from workflow w
+                   where ($1::text is null or w.status = $1)
+                     and ($2::text is null or w.risk_level = $2)
+                     and ($3::text is null or w.requested_by = $3)
+                     and ($4::timestamptz is null or w.created_at >= $4)
+                     and ($5::timestamptz is null or w.created_at < $5)
+                     and ($6::timestamptz is null or (w.created_at, w.workflow_id) < ($6, $7))
+                   order by w.created_at desc, w.workflow_id desc
+                   limit $8
+               ),
+               found as (
+                   select s.*, t.task ->> 'description' as description, t.task ->> 'operation' as operation,
+                          t.task ->> 'environment' as environment, t.task ->> 'resource' as resource
+                   from scanned s join payload p using (workflow_id),
+                        lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
+                   where $9::text is null
+                      or strpos(lower(concat_ws(E'\n', t.task ->> 'description', s.task_id, t.task ->> 'resource',
+                                                t.task #>> '{action,name}')), lower($9)) > 0
+                   order by s.created_at desc, s.workflow_id desc
+                   limit $10
+               )
+               select e.scanned as "scanned!", e.last_at as "last_at?", e.last_id as "last_id?", f.workflow_id as "workflow_id?", f.status as "status?",
+                      f.risk_level as "risk_level?", f.requested_by as "requested_by?", f.created_at as "created_at?",
+                      f.task_id as "task_id?", f.description as "description?", f.operation as "operation?",
+                      f.environment as "environment?", f.resource as "resource?"
+               from (select (select count(*) from scanned) as scanned, l.created_at as last_at, l.workflow_id as last_id
+                     from (select) one left join lateral
+                          (select * from scanned order by created_at, workflow_id limit 1) l on true) e
+                    left join found f on true
+               order by f.created_at desc, f.workflow_id desc"#,
+            search.status.map(Status::as_str),
+            search.risk_level.map(Level::as_str),
+            search.requested_by.as_deref(),
+            search.from,
+            search.until,
+            search.after.map(|cursor| cursor.at),
+            search.after.map(|cursor| cursor.workflow_id),
+            window,
+            search.text.as_deref(),
+            search.limit + 1
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        let window_is_full = rows.first().is_some_and(|row| row.scanned == window);
+        let end = rows.first().and_then(|row| Some(Cursor { at: row.last_at?, workflow_id: row.last_id? }));
+        let found = rows.into_iter().filter_map(|row| {
+            Some(Found {
+                workflow_id: row.workflow_id?,
+                status: row.status?,
+                risk_level: row.risk_level?,
+                requested_by: row.requested_by?,
+                created_at: row.created_at?,
+                task_id: row.task_id,
+                description: row.description,
+                operation: row.operation,
+                environment: row.environment,
+                resource: row.resource,
+            })
+        });
+        let mut found: Vec<Found> = found.collect();
+        let page = usize::try_from(search.limit).unwrap_or(usize::MAX);
+        if found.len() > page {
+            found.truncate(page);
+            let next = found.last().map(|last| Cursor { at: last.created_at, workflow_id: last.workflow_id });
+            return Ok(Finds { found, next, is_cut: false });
+        }
+        let is_cut = search.text.is_some() && window_is_full;
+        Ok(Finds { found, next: end.filter(|_| is_cut), is_cut })
+    }
+}
