@@ -54,7 +54,14 @@ trap 'exit 130' INT TERM
 
 unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
 export PARKBRAKE_DEV_HOME=$home
-target/debug/parkbrake dev --listen 127.0.0.1:0 --config config >"$home/out" 2>"$home/log" &
+config=config
+if [[ ${1:-} == --screenshots ]]; then
+  # Pictures show where a server usually is, and not where this one happens to be.
+  cp -r config "$home/config"
+  sed -i.shipped 's|working_dir: \.|working_dir: /opt/parkbrake|' "$home/config/runbooks.yaml"
+  config=$home/config
+fi
+target/debug/parkbrake dev --listen 127.0.0.1:0 --config "$config" >"$home/out" 2>"$home/log" &
 server=$!
 for ((tries = 0; tries < 600; tries++)); do
   url=$(sed -n 's|^parkbrake is ready at \(http://[^ ]*\).*|\1|p' "$home/out")
@@ -69,13 +76,13 @@ fi
 export PARKBRAKE_URL=$url PARKBRAKE_TOKENS=$home/tokens PARKBRAKE_CHROMIUM=$chromium
 if [[ ${1:-} == --screenshots ]]; then
   say 'making the pictures'
-  exec_tests=(tests/browser/screenshots.js)
+  tests=(tests/browser/screenshots.js)
 else
   say "running the browser tests with $chromium"
-  exec_tests=(tests/browser/*.test.js)
+  tests=(tests/browser/*.test.js)
 fi
 status=0
-node --test --test-concurrency=1 --test-timeout=60000 "${exec_tests[@]}" || status=$?
+node --test --test-concurrency=1 --test-timeout=60000 "${tests[@]}" || status=$?
 if ((status != 0)); then
   say 'the end of the server'\''s log:'
   tail -n 20 "$home/log" >&2

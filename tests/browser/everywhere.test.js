@@ -26,6 +26,11 @@ async function pages() {
   };
 }
 
+/// Opens whatever can be opened.
+function unfold(page) {
+  return page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
+}
+
 for (const colorScheme of ["light", "dark"]) {
   test(`axe-core finds nothing, in ${colorScheme}`, async (t) => {
     const nobody = await open(t, { colorScheme });
@@ -34,7 +39,7 @@ for (const colorScheme of ["light", "dark"]) {
     const page = await signedIn(t, "cora", { colorScheme });
     for (const [what, path] of Object.entries(await pages())) {
       await page.goto(base + path);
-      for (const summary of await page.locator("details:not([open]) > summary").all()) await summary.click();
+      await unfold(page);
       await assertAccessible(page, what);
     }
   });
@@ -48,7 +53,7 @@ test("a phone is wide enough for everything", async (t) => {
   const page = await signedIn(t, "cora", phone);
   for (const [what, path] of Object.entries(await pages())) {
     await page.goto(base + path);
-    for (const summary of await page.locator("details:not([open]) > summary").all()) await summary.click();
+    await unfold(page);
     await assertFits(page, what);
   }
   await page.goto(`${base}/`);
@@ -81,7 +86,7 @@ test("what an agent writes is text, however it is meant", async (t) => {
       .catch(() => submit({ description: text, metadata: { note: text } }));
     for (const path of ["/", `/inbox/workflows/${id}`, "/inbox/history"]) {
       await page.goto(base + path);
-      for (const summary of await page.locator("details:not([open]) > summary").all()) await summary.click();
+      await unfold(page);
       const shown = await page.locator("main").evaluate((main) => main.textContent);
       assert.ok(!/[\u202a-\u202e\u2066-\u2069\u200b\u00ad]/.test(shown), `${path} shows what reorders or hides: ${text}`);
       assert.ok(!shown.includes("49{%") && !(await page.evaluate(() => "pwned" in window)), `${path}: ${text}`);

@@ -13,7 +13,7 @@ test("a request arrives while the list is open, and goes when somebody else deci
   await row.waitFor();
   assert.match(await row.textContent(), /Arrives live/);
   await page.waitForFunction(() => document.getElementById("announcements").textContent.includes("1 new"));
-  await call("cora", "POST", `/workflows/${id}/reject`, { reason: "seen" }).catch(() => call("deploy-bot", "POST", `/workflows/${id}/cancel`, {}));
+  await call("deploy-bot", "POST", `/workflows/${id}/cancel`, {});
   await row.waitFor({ state: "detached" });
   assert.ok(await page.evaluate(() => window.sameDocument), "the page was not loaded anew");
 });
@@ -41,6 +41,18 @@ test("what happened just before the page listened is not missed", async (t) => {
   const id = await submit({ description: "In between" });
   release();
   await page.locator(`[data-key="${id}"]`).waitFor();
+});
+
+test("what was decided just before the page of a request listened is told", async (t) => {
+  const id = await submit();
+  const page = await signedIn(t, "alice");
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route("**/events**", async (route) => { await held; await route.continue(); });
+  await page.goto(`${base}/inbox/workflows/${id}`);
+  await call("deploy-bot", "POST", `/workflows/${id}/cancel`, { reason: "not needed" });
+  release();
+  await page.locator("#news").waitFor();
 });
 
 test("a page whose request is decided elsewhere says so", async (t) => {

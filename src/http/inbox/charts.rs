@@ -9,8 +9,6 @@ const WIDTH: f64 = 480.0;
 /// Room for the words left of the bars, and for the figures right of them.
 const LEFT: f64 = 110.0;
 const RIGHT: f64 = 12.0;
-/// Room for the names of the series.
-const TOP: f64 = 30.0;
 /// Room for the words below the axis.
 const BOTTOM: f64 = 28.0;
 /// The longest word of an axis, in characters.
@@ -27,6 +25,13 @@ pub struct Chart<'a> {
     pub series: &'a [&'a str],
     pub categories: Vec<Category>,
     pub unit: Unit,
+}
+
+impl Chart<'_> {
+    /// Room above the bars: for the names of the series, where there is more than one.
+    fn top(&self) -> f64 {
+        if self.series.len() > 1 { 30.0 } else { 8.0 }
+    }
 }
 
 /// One place on the axis, with a value for each series.
@@ -90,19 +95,19 @@ pub fn duration(seconds: f64) -> String {
 
 /// Bars that lie: a group for each category, a bar for each series.
 pub fn lying(chart: &Chart<'_>) -> String {
-    let (bar, gap) = (14.0, 12.0);
+    let (bar, gap, above) = (14.0, 12.0, chart.top());
     let group = bar * count(chart.series.len()) + gap;
-    let height = TOP + group * count(chart.categories.len()) + BOTTOM;
+    let height = above + group * count(chart.categories.len()) + BOTTOM;
     let marks = chart.unit.marks(largest(chart.categories.iter().flat_map(|category| category.values.iter().copied())));
     let scale = (WIDTH - LEFT - RIGHT - 52.0) / marks.last().copied().unwrap_or(1.0);
     let mut svg = opening(chart, height);
     for mark in &marks {
         let x = LEFT + mark * scale;
-        let _ = write!(svg, r#"<line class="grid" x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{:.1}"/>"#, height - BOTTOM);
+        let _ = write!(svg, r#"<line class="grid" x1="{x:.1}" y1="{above}" x2="{x:.1}" y2="{:.1}"/>"#, height - BOTTOM);
         text(&mut svg, x, height - BOTTOM + 17.0, "middle", &chart.unit.show(*mark));
     }
     for (place, category) in chart.categories.iter().enumerate() {
-        let top = TOP + group * count(place) + gap / 2.0;
+        let top = above + group * count(place) + gap / 2.0;
         text(&mut svg, LEFT - 8.0, top + (group - gap) / 2.0 + 5.0, "end", &short(&category.label));
         for (series, value) in category.values.iter().enumerate() {
             let (y, width) = (top + bar * count(series), value * scale);
@@ -118,7 +123,7 @@ pub fn lying(chart: &Chart<'_>) -> String {
 pub fn standing(chart: &Chart<'_>) -> String {
     let (height, left) = (240.0, 48.0);
     let marks = chart.unit.marks(largest(chart.categories.iter().map(|category| category.values.iter().sum())));
-    let scale = (height - TOP - BOTTOM) / marks.last().copied().unwrap_or(1.0);
+    let scale = (height - chart.top() - BOTTOM) / marks.last().copied().unwrap_or(1.0);
     let column = (WIDTH - left - RIGHT) / count(chart.categories.len().max(1));
     let width = (column * 0.8).min(48.0);
     let mut svg = opening(chart, height);
@@ -252,7 +257,7 @@ mod tests {
         let (y, height) = (bars(&svg, "y"), bars(&svg, "height"));
         assert!((y[0] - (y[1] + height[1])).abs() < 0.2, "the second stands on the first: {y:?} {height:?}");
         assert!((height[1] / height[0] - 3.0).abs() < 0.05);
-        assert!(y.iter().all(|y| *y >= TOP - 0.1), "{y:?}");
+        assert!(y.iter().all(|y| *y >= 29.9), "{y:?}");
     }
 
     #[test]
