@@ -141,7 +141,7 @@ fn welcome(app: &App, policy: &Policy, tokens: &Path, database_url: &str) -> Res
     });
     let elsewhere = if app.addr.port() == 8001 { String::new() } else { format!("export PARKBRAKE_URL={url}\n    ") };
     let mut page = Page::stdout();
-    page.line(format_args!("parkbrake is ready at {url}  (there is no web inbox yet; {url}/readyz answers a browser)"));
+    page.line(format_args!("parkbrake is ready at {url}  (open it in a browser, and sign in with the token of one of the people)"));
     page.fact("people", people.collect::<Vec<_>>().join(", "));
     page.fact("agents", agents.collect::<Vec<_>>().join(", "));
     page.fact("tokens", tokens.display());

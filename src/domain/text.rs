@@ -3,27 +3,37 @@
 /// Text of the requester inside a sentence of ours: short, and with nothing that could hide or reorder it.
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut shown: String = text.chars().take(LONGEST).map(visible).collect();
+    let mut shown = text.chars().take(LONGEST).fold(String::new(), visible);
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     shown
 }
 
+/// Text of several lines inside a sentence of ours: as [`shown`], on one line.
+pub fn in_a_line(text: &str) -> String {
+    shown(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// Text of any length that came from outside, with nothing that could hide, reorder or forge what stands around it.
 pub fn escaped(text: &str) -> String {
-    text.chars().map(visible).collect()
+    text.chars().fold(String::with_capacity(text.len()), visible)
 }
 
 /// Text of several lines that came from outside: the lines stay, and nothing else in it can hide, reorder or forge.
 pub fn lines(text: &str) -> String {
-    let text = text.replace("\r\n", "\n");
-    text.chars().map(|character| if character == '\n' { "\n".to_owned() } else { visible(character) }).collect()
+    let lines: Vec<String> = text.replace("\r\n", "\n").split('\n').map(escaped).collect();
+    lines.join("\n")
 }
 
-/// A character as it can be shown: control, bidirectional and invisible ones by their number.
-fn visible(character: char) -> String {
-    if character.is_control() || is_invisible(character) { format!("<U+{:04X}>", character as u32) } else { character.to_string() }
+/// Adds a character as it can be shown: control, bidirectional and invisible ones by their number.
+fn visible(mut shown: String, character: char) -> String {
+    if character.is_control() || is_invisible(character) {
+        shown.push_str(&format!("<U+{:04X}>", character as u32));
+    } else {
+        shown.push(character);
+    }
+    shown
 }
 
 /// Whether a character changes what a reader sees without being seen: bidirectional controls, zero-width characters,
@@ -42,6 +52,7 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_is_shown_by_its_number() {
         assert_eq!(shown("ok\u{202e}dorp\u{200b}\n"), "ok<U+202E>dorp<U+200B><U+000A>");
+        assert_eq!(in_a_line("one\r\n  two\n"), "one two");
         assert_eq!(lines("one\r\ntwo\u{202e}\t\n"), "one\ntwo<U+202E><U+0009>\n");
         assert_eq!(shown(&"x".repeat(100)), format!("{}…", "x".repeat(80)));
     }

@@ -42,6 +42,8 @@ pub struct Found {
     pub operation: Option<String>,
     pub environment: Option<String>,
     pub resource: Option<String>,
+    pub action: Option<String>,
+    pub action_name: Option<String>,
 }
 
 /// What was found, newest first, and where to look further.
@@ -76,7 +78,8 @@ impl Storage {
                ),
                found as (
                    select s.*, t.task ->> 'description' as description, t.task ->> 'operation' as operation,
-                          t.task ->> 'environment' as environment, t.task ->> 'resource' as resource
+                          t.task ->> 'environment' as environment, t.task ->> 'resource' as resource,
+                          t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
                    from scanned s join payload p using (workflow_id),
                         lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
                    where $9::text is null
@@ -88,7 +91,8 @@ impl Storage {
                select e.scanned as "scanned!", e.last_at as "last_at?", e.last_id as "last_id?", f.workflow_id as "workflow_id?", f.status as "status?",
                       f.risk_level as "risk_level?", f.requested_by as "requested_by?", f.created_at as "created_at?",
                       f.task_id as "task_id?", f.description as "description?", f.operation as "operation?",
-                      f.environment as "environment?", f.resource as "resource?"
+                      f.environment as "environment?", f.resource as "resource?", f.action as "action?",
+                      f.action_name as "action_name?"
                from (select (select count(*) from scanned) as scanned, l.created_at as last_at, l.workflow_id as last_id
                      from (select) one left join lateral
                           (select * from scanned order by created_at, workflow_id limit 1) l on true) e
@@ -121,6 +125,8 @@ impl Storage {
                 operation: row.operation,
                 environment: row.environment,
                 resource: row.resource,
+                action: row.action,
+                action_name: row.action_name,
             })
         });
         let mut found: Vec<Found> = found.collect();

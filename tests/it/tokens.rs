@@ -62,8 +62,9 @@ async fn nobody_is_served_without_a_token_that_is_known() {
 #[tokio::test]
 async fn what_only_looks_like_a_token_is_none() {
     let app = TestApp::start().await;
-    let plain = reqwest::Client::new();
+    // The first client sets up TLS for all.
     let client = app.client("alice");
+    let plain = reqwest::Client::new();
     let ask = |headers: Vec<&[u8]>| {
         let mut request = plain.get(format!("http://{}/workflows", app.addr));
         for value in headers {

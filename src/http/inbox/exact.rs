@@ -56,6 +56,8 @@ struct Aspect {
     claimed: Option<String>,
     known: Vec<String>,
     differs: bool,
+    /// Whether the claim has letters that may look like others.
+    is_foreign: bool,
 }
 
 /// What the requester says beside it.
@@ -160,6 +162,7 @@ fn target(api: &Api, task: &Task) -> Vec<Aspect> {
         .map(|(name, claimed, known, vocabulary): (_, Option<&String>, Vec<String>, _)| Aspect {
             name,
             differs: claimed.is_some_and(|claimed| known.iter().any(|known| !same(vocabulary, claimed, known))),
+            is_foreign: claimed.is_some_and(|claimed| !claimed.is_ascii()),
             claimed: claimed.cloned(),
             known,
         })

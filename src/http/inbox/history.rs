@@ -6,6 +6,7 @@ use crate::domain::workflow::Status;
 use crate::http::api::Api;
 use crate::http::inbox::exact::headline;
 use crate::http::inbox::form::{Fields, address};
+use crate::http::inbox::list::action;
 use crate::http::inbox::moment::Moment;
 use crate::http::inbox::page;
 use crate::http::inbox::record::status_words;
@@ -32,6 +33,7 @@ struct Line {
     status: String,
     status_words: &'static str,
     headline: String,
+    action: Option<String>,
     description: String,
     task_id: Option<String>,
     requested_by: String,
@@ -76,10 +78,11 @@ fn line(found: Found, now: DateTime<Utc>) -> Line {
     Line {
         id: found.workflow_id,
         headline: headline(operation, found.resource.as_deref(), found.environment.as_deref()),
+        action: action(found.action.as_deref(), found.action_name.as_deref()),
         status_words: status_words(&found.status),
         level: found.risk_level,
         status: found.status,
-        description: text::shown(&found.description.unwrap_or_default()),
+        description: text::in_a_line(&found.description.unwrap_or_default()),
         task_id: found.task_id,
         requested_by: found.requested_by,
         created: Moment::of(found.created_at, now),

@@ -31,6 +31,7 @@ struct Waiting {
     id: Uuid,
     level: String,
     headline: String,
+    action: Option<String>,
     task_id: Option<String>,
     description: String,
     requested_by: String,
@@ -114,10 +115,11 @@ fn item(row: PendingRow, targets: &Targets, now: DateTime<Utc>) -> Waiting {
     Waiting {
         id: row.workflow_id,
         headline: targets.get(&row.workflow_id).map_or_else(|| "unknown".to_owned(), line),
+        action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
         next: next(&row, now),
         level: row.risk_level,
         task_id: row.task_id,
-        description: text::shown(&row.description),
+        description: text::in_a_line(&row.description),
         requested_by: row.requested_by,
         requested: Moment::of(row.requested_at, now),
         approvals: row.approvals,
@@ -134,6 +136,11 @@ fn next(row: &PendingRow, now: DateTime<Utc>) -> Option<Next> {
     let escalation = escalation.filter(|at| row.expires_at.is_none_or(|end| *at < end)).map(|at| (at, "escalates"));
     let (at, what) = escalation.or_else(|| Some((row.expires_at?, "expires")))?;
     Some(Next { at: Moment::of(at, now), what })
+}
+
+/// By what it would be done, if that has a name.
+pub fn action(kind: Option<&str>, name: Option<&str>) -> Option<String> {
+    Some(format!("{} {}", kind?, text::shown(name?)))
 }
 
 /// Every role that the configuration speaks of, for the filter.

@@ -43,10 +43,12 @@ struct Attempt {
     started: Option<Moment>,
     finished: Option<Moment>,
     error: Option<String>,
+    /// The numbers and truths of its output.
+    facts: Vec<(String, String)>,
     output: Vec<Output>,
 }
 
-/// One field of an output.
+/// One text, list or object of an output.
 #[derive(Debug, Serialize)]
 struct Output {
     name: String,
@@ -114,15 +116,25 @@ fn attempts(log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
         started: time(&attempt["started_at"]),
         finished: time(&attempt["finished_at"]),
         error: attempt["error"].as_str().map(str::to_owned),
+        facts: facts(&attempt["output"]),
         output: outputs(&attempt["output"]),
     })
     .collect()
 }
 
+fn facts(output: &Value) -> Vec<(String, String)> {
+    let fields = output.as_object().into_iter().flatten();
+    fields.filter(|(_, value)| value.is_number() || value.is_boolean()).map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
 fn outputs(output: &Value) -> Vec<Output> {
     match output {
         Value::Null => Vec::new(),
-        Value::Object(fields) => fields.iter().filter_map(|(name, value)| one_output(name, value)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_number() && !value.is_boolean())
+            .filter_map(|(name, value)| one_output(name, value))
+            .collect(),
         other => one_output("output", other).into_iter().collect(),
     }
 }
@@ -140,9 +152,15 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
 fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
     let (what, said) = match &recorded.event {
         Event::Submitted(submission) => (format!("submitted, assessed as {}", submission.assessment.level), None),
-        Event::ApprovalRequested { terms, .. } => {
-            (format!("parked: {} of {} have to approve", terms.required, terms.approvers.join(", ")), None)
-        }
+        Event::ApprovalRequested { terms, .. } => (
+            format!(
+                "parked for {} approval{} of: {}",
+                terms.required,
+                if terms.required == 1 { "" } else { "s" },
+                terms.approvers.join(", ")
+            ),
+            None,
+        ),
         Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
         Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
         Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
@@ -182,7 +200,8 @@ mod tests {
         let long = format!("{}end", "é".repeat(SHOWN));
         let shown = outputs(&json!({"stdout": long, "stderr": "", "exit_status": 1, "none": null}));
         let names: Vec<_> = shown.iter().map(|output| (output.name.as_str(), output.is_cut)).collect();
-        assert_eq!(names, [("stdout", true), ("exit_status", false)]);
+        assert_eq!(names, [("stdout", true)]);
+        assert_eq!(facts(&json!({"stdout": "x", "exit_status": 1})), [("exit_status".to_owned(), "1".to_owned())]);
         assert_eq!(shown[0].text.chars().count(), SHOWN);
         assert!(shown[0].text.ends_with("éend"));
         assert_eq!(outputs(&json!("done"))[0].text, "done");

@@ -1,5 +1,6 @@
 //! What the stories are told with.
 
+pub mod browser;
 pub mod client;
 pub mod config;
 pub mod database;
@@ -7,6 +8,7 @@ pub mod ledger;
 pub mod server;
 pub mod stream;
 
+pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use config::Config;
 pub use database::Database;
