@@ -28,7 +28,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What of the actors each module may see: who uses, and what. The rest of them is nobody's business.
 const OF_THE_ACTORS: &[(&str, &[&str])] = &[
-    ("http", &["engine::Engine", "engine::Story", "exchange::Failure", "exchange::Intake", "exchange::Submitted"]),
+    (
+        "http",
+        &["engine::Engine", "engine::Story", "exchange::Failure", "exchange::Intake", "exchange::Submitted", "feed::Feed", "feed::News"],
+    ),
     ("execution", &["ports::Executor", "ports::Job"]),
     ("app", &["engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
 ];

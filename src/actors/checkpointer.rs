@@ -7,10 +7,12 @@
 //! A batch is written by a task that nothing cancels: whoever asked may be gone by then, the commit happens or does not
 //! happen as a whole.
 
+use crate::actors::feed::{Commit, Feed};
 use crate::actors::metrics::{EventLabel, Metrics};
 use crate::actors::versions::Versions;
 use crate::domain::workflow::Event;
 use crate::storage::{Advance, Error, Opening, Storage, Written};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::collections::VecDeque;
@@ -55,6 +57,7 @@ pub enum Msg {
 pub struct Checkpointer {
     pub storage: Storage,
     pub versions: Arc<Versions>,
+    pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -85,6 +88,7 @@ impl Checkpointer {
         // One order for all, so that two batches cannot wait for each other.
         batch.sort_unstable_by_key(|(row, _)| row.fence());
         let (storage, versions, metrics) = (self.storage.clone(), Arc::clone(&self.versions), Arc::clone(&self.metrics));
+        let feed = Arc::clone(&self.feed);
         let done = Done(myself.clone());
         tokio::spawn(async move {
             let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
@@ -92,6 +96,8 @@ impl Checkpointer {
             let answers = write(&storage, &rows).await;
             metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
             metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
+            // Before anybody is answered, so that of two commits of a workflow the first is told first.
+            feed.tell(&committed(&rows, &answers));
             for ((row, reply), answer) in rows.into_iter().zip(replies).zip(answers) {
                 if let Ok(Written::Committed { .. }) = answer {
                     for event in row.events() {
@@ -116,6 +122,15 @@ impl Drop for Done {
     }
 }
 
+/// What of a batch is durable.
+fn committed<'a, R: Row>(rows: &'a [Box<R>], answers: &[Result<Written, CommitError>]) -> Vec<Commit<'a>> {
+    let commits = rows.iter().zip(answers).filter_map(|(row, answer)| match answer {
+        Ok(Written::Committed { at }) => Some(row.commit(*at)),
+        _ => None,
+    });
+    commits.collect()
+}
+
 fn take<R>(queue: &mut VecDeque<R>) -> Vec<R> {
     let count = queue.len().min(LARGEST_BATCH);
     queue.drain(..count).collect()
@@ -126,6 +141,7 @@ trait Row: Send + Sync + Sized + 'static {
     fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
     fn events(&self) -> &[Event];
     fn fence(&self) -> (Uuid, u32);
+    fn commit(&self, at: DateTime<Utc>) -> Commit<'_>;
 }
 
 impl Row for Opening {
@@ -140,6 +156,10 @@ impl Row for Opening {
     fn fence(&self) -> (Uuid, u32) {
         (self.workflow.id, self.workflow.version)
     }
+
+    fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
+        Commit { at, workflow: &self.workflow, actor: &self.workflow.submission.requested_by, events: &self.events }
+    }
 }
 
 impl Row for Advance {
@@ -153,6 +173,10 @@ impl Row for Advance {
 
     fn fence(&self) -> (Uuid, u32) {
         (self.workflow.id, self.workflow.version)
+    }
+
+    fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
+        Commit { at, workflow: &self.workflow, actor: &self.actor, events: &self.events }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::actors::approval_registry::{self, RegistryRef};
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
+use crate::actors::feed::Feed;
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::Executor;
 use crate::actors::runner::Runner;
@@ -32,6 +33,7 @@ pub struct Engine {
     pub configuration: Arc<Configuration>,
     pub clock: Arc<Clock>,
     pub versions: Arc<Versions>,
+    pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub runner: Arc<Runner>,
     /// How many workflows stay in memory.
@@ -74,6 +76,7 @@ impl Engine {
             configuration: parts.configuration,
             clock: Arc::new(parts.clock),
             versions: Arc::default(),
+            feed: Arc::default(),
             metrics,
             max_resident: parts.max_resident,
             owner: Uuid::new_v4(),

@@ -32,6 +32,7 @@ pub struct Metrics {
     pub running: Gauge,
     pub actor_failures: Counter,
     pub quarantined: Counter,
+    pub event_streams: Gauge,
 }
 
 impl Default for Metrics {
@@ -42,6 +43,7 @@ impl Default for Metrics {
         let batch_seconds = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 5.0]);
         let (resident, running) = (Gauge::default(), Gauge::default());
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
+        let event_streams = Gauge::default();
         let mut registry = Registry::with_prefix("parkbrake");
         registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
         registry.register("events", "Events that were committed, by name", events.clone());
@@ -51,7 +53,8 @@ impl Default for Metrics {
         registry.register("actions_running", "Actions that this server is running now", running.clone());
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
         registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
-        Self { registry, submitted, events, batch_rows, batch_seconds, resident, running, actor_failures, quarantined }
+        registry.register("event_streams", "Event streams that are open", event_streams.clone());
+        Self { registry, submitted, events, batch_rows, batch_seconds, resident, running, actor_failures, quarantined, event_streams }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod approval_registry;
 pub mod checkpointer;
 pub mod engine;
 pub mod exchange;
+pub mod feed;
 pub mod metrics;
 pub mod ports;
 pub mod restart;

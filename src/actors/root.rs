@@ -47,8 +47,12 @@ impl Root {
     async fn muster(&self, myself: &RootRef, state: &mut State) -> Result<(), ActorProcessingErr> {
         let engine = &self.engine;
         let cell = || myself.get_cell();
-        let checkpointer =
-            Checkpointer { storage: engine.storage.clone(), versions: Arc::clone(&engine.versions), metrics: Arc::clone(&engine.metrics) };
+        let checkpointer = Checkpointer {
+            storage: engine.storage.clone(),
+            versions: Arc::clone(&engine.versions),
+            feed: Arc::clone(&engine.feed),
+            metrics: Arc::clone(&engine.metrics),
+        };
         let (checkpointer, _) = Actor::spawn_linked(None, checkpointer, (), cell()).await?;
         let timer = Timer { storage: engine.storage.clone(), clock: Arc::clone(&engine.clock) };
         let (timer, _) = Actor::spawn_linked(None, timer, (), cell()).await?;

@@ -19,6 +19,7 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub authenticator: Arc<Authenticator>,
     pub admission: Arc<Admission>,
+    pub streams: Arc<Admission>,
     pub pages: Arc<Pages>,
     /// The inbox's.
     pub door: Arc<Door>,
@@ -29,7 +30,15 @@ pub struct Api {
 impl Api {
     /// The API of an engine, which answers who is waiting when `closing` becomes true.
     pub fn new(engine: Arc<Engine>, closing: watch::Receiver<bool>) -> Self {
-        Self { engine, authenticator: Arc::default(), admission: Arc::default(), pages: Arc::default(), door: Arc::default(), closing }
+        Self {
+            engine,
+            authenticator: Arc::default(),
+            admission: Admission::of_changes(),
+            streams: Admission::of_streams(),
+            pages: Arc::default(),
+            door: Arc::default(),
+            closing,
+        }
     }
 
     /// Whether the server is stopping.

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long a token is believed without asking the database again; a revocation takes effect within this time.
 const BELIEVED: Duration = Duration::from_secs(2);
+/// How long a stream goes on whose caller could not be proved anew.
+const UNPROVED: Duration = Duration::from_secs(60);
 /// So many tokens are remembered at most.
 const MOST: usize = 10_000;
 
@@ -77,6 +79,33 @@ impl FromRequestParts<Api> for Caller {
         match api.authenticator.holder(&api.engine, token.trim()).await? {
             Some(name) => Ok(Self(api.engine.configuration.policy.principal(&name))),
             None => Err(refused("this token is not known, was revoked, or has expired")),
+        }
+    }
+}
+
+/// The caller of a request that is answered for a long time, who has to prove again and again to be the caller.
+pub struct Standing {
+    parts: Parts,
+    proved: Instant,
+}
+
+impl FromRequestParts<Api> for Standing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        Ok(Self { parts: parts.clone(), proved: Instant::now() })
+    }
+}
+
+impl Standing {
+    /// Whether the caller may still be answered. Where nobody can say, because the database is away, that holds for a while.
+    pub async fn holds(&mut self, api: &Api) -> bool {
+        match Caller::from_request_parts(&mut self.parts, api).await {
+            Ok(_) => {
+                self.proved = Instant::now();
+                true
+            }
+            Err(problem) => problem.code() == Code::Unavailable && self.proved.elapsed() < UNPROVED,
         }
     }
 }

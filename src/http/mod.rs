@@ -9,6 +9,7 @@ mod api;
 mod auth;
 mod body;
 mod decisions;
+mod events;
 mod inbox;
 mod operations;
 mod problem;

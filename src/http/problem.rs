@@ -123,6 +123,11 @@ impl Problem {
         Self::new(Code::WorkflowNotFound, "there is no workflow with this id that you may see")
     }
 
+    /// What it is.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// Its status and what it says, for a page that says it in its own way.
     pub fn said(&self) -> (StatusCode, &str) {
         (self.code.facts().0, &self.detail)

@@ -2,7 +2,7 @@
 
 use crate::http::api::Api;
 use crate::http::problem::{self, Problem};
-use crate::http::{decisions, inbox, operations, tasks, workflows};
+use crate::http::{decisions, events, inbox, operations, tasks, workflows};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
@@ -22,6 +22,8 @@ pub fn router(api: Api) -> Router {
         .route("/workflows/{id}", get(workflows::status_of))
         .route("/workflows/{id}/status", get(workflows::status_of))
         .route("/workflows/{id}/wait", get(workflows::wait))
+        .route("/workflows/{id}/events", get(events::of_workflow))
+        .route("/events", get(events::of_all))
         .route("/workflows/{id}/approve", post(decisions::approve))
         .route("/workflows/{id}/reject", post(decisions::reject))
         .route("/workflows/{id}/cancel", post(decisions::cancel))

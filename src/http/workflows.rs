@@ -121,12 +121,13 @@ async fn show(api: &Api, by: &Principal, story: Option<Story>) -> Result<Json<Va
     Ok(Json(json!({"success": true, "workflow": views::workflow(&story.workflow, &story.log, &document, quarantine.as_ref())})))
 }
 
-fn may_see(by: &Principal, workflow: &Workflow) -> bool {
+/// Whether the caller may see a workflow.
+pub fn may_see(by: &Principal, workflow: &Workflow) -> bool {
     by.may_see(&workflow.submission.requested_by, workflow.submission.on_behalf_of.as_deref())
 }
 
 /// What an agent is limited to; people see everything.
-fn visible(by: &Principal) -> Option<Visible> {
+pub fn visible(by: &Principal) -> Option<Visible> {
     (by.kind == PrincipalKind::Agent).then(|| Visible { agent: by.name.clone(), on_behalf_of: by.on_behalf_of.clone() })
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs everything that a change has to pass: format, lints, all tests. Installs what is missing for that, and says so before.
-# Arguments are handed to `cargo test`, for a part of the tests; the format and the lints are then left out.
+# Runs everything that a change has to pass: format, lints, all tests, those in a browser too. Installs what is missing for that, and
+# says so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo
@@ -19,4 +19,7 @@ if (($# == 0)); then
   cargo clippy --locked --all-targets -- -D warnings
 fi
 say 'running the tests'
-exec cargo test --locked "$@"
+cargo test --locked "$@"
+if (($# == 0)); then
+  exec support/scripts/browser-test.sh
+fi

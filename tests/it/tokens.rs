@@ -13,7 +13,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 /// Every call that needs a token.
-const CALLS: [(&str, &str); 13] = [
+const CALLS: [(&str, &str); 15] = [
     ("POST", "/orchestrate"),
     ("POST", "/risk/assess"),
     ("GET", "/workflows"),
@@ -25,6 +25,8 @@ const CALLS: [(&str, &str); 13] = [
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/reject"),
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/cancel"),
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/result"),
+    ("GET", "/workflows/0198f0a0-0000-7000-8000-000000000000/events"),
+    ("GET", "/events"),
     ("GET", "/metrics"),
     ("GET", "/workflows?limit=0"),
 ];

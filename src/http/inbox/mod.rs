@@ -6,6 +6,7 @@
 //! the API (`http/decisions.rs`). A GET never decides.
 
 mod assets;
+mod charts;
 mod csrf;
 mod decide;
 mod detail;
@@ -20,6 +21,7 @@ mod record;
 mod reject;
 pub mod session;
 pub mod sign_in;
+mod statistics;
 
 use crate::http::api::Api;
 use crate::http::router::panicked;
@@ -40,6 +42,7 @@ pub fn routes(api: &Api) -> Router<Api> {
         .route("/inbox/reject", post(reject::several))
         .route("/inbox/history", get(history::search))
         .route("/inbox/people/{name}", get(person::decisions))
+        .route("/inbox/statistics", get(statistics::show))
         .route("/inbox/assets/{name}", get(assets::serve))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(api.clone(), page::dress))

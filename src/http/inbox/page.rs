@@ -33,6 +33,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("rejected.html", include_str!("templates/rejected.html")),
     ("history.html", include_str!("templates/history.html")),
     ("person.html", include_str!("templates/person.html")),
+    ("statistics.html", include_str!("templates/statistics.html")),
     ("error.html", include_str!("templates/error.html")),
 ];
 

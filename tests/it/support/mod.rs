@@ -6,6 +6,7 @@ pub mod config;
 pub mod database;
 pub mod ledger;
 pub mod server;
+pub mod stream;
 
 pub use browser::Browser;
 pub use client::{Answer, Client};

@@ -102,7 +102,7 @@
   }
 
   // ---- The stream. It rests while nobody looks, so that many open pages do not use up the browser's connections.
-  let source = null, retry = 0, wasLost = false;
+  let source = null, retry = 0;
 
   function say(state, text) {
     stream.hidden = false;
@@ -113,13 +113,26 @@
   }
 
   function heard(event) {
+    if (event.type === "reset") { lookAgain(); return; }
     refreshSoon();
-    if (!detail || event.type === "reset") { if (detail) news(); return; }
+    if (!detail) return;
     try {
       const told = JSON.parse(event.data);
       if (told.workflow_id === detail.dataset.workflow && told.version > Number(detail.dataset.version)) news();
     } catch {
       // Nothing of ours.
+    }
+  }
+
+  // Between the making of the page and the beginning of the stream something may have happened.
+  async function lookAgain() {
+    refreshSoon();
+    if (!detail) return;
+    try {
+      const response = await fetch(`/workflows/${detail.dataset.workflow}`, { headers: { accept: "application/json" } });
+      if (response.ok && (await response.json()).workflow.version > Number(detail.dataset.version)) news();
+    } catch {
+      // The stream tells when the server is back.
     }
   }
 
@@ -131,15 +144,12 @@
   function listen() {
     clearTimeout(retry);
     source?.close();
-    const since = source ? null : undefined;
     source = new EventSource(body.dataset.live);
     source.onopen = () => {
       say("live", "Live");
-      if (wasLost || since === null) refreshSoon();
-      wasLost = false;
+      lookAgain();
     };
     source.onerror = () => {
-      wasLost = true;
       say("lost", "The connection is lost; what is shown may be old. Trying again.");
       // The browser tries again by itself, unless the server refused.
       if (source.readyState === EventSource.CLOSED) retry = setTimeout(listen, 5000);

@@ -1,0 +1,287 @@
+//! Charts, drawn as SVG on the server: bars with axes and labels, and words for those who do not see them.
+//!
+//! There is no style in a chart, because a page may hold none: colours come from the classes `series-0` to `series-3`, everything
+//! else from attributes. Whatever a chart shows stands beside it as a table, too.
+
+use std::fmt::Write as _;
+
+const WIDTH: f64 = 480.0;
+/// Room for the words left of the bars, and for the figures right of them.
+const LEFT: f64 = 110.0;
+const RIGHT: f64 = 12.0;
+/// Room for the words below the axis.
+const BOTTOM: f64 = 28.0;
+/// The longest word of an axis, in characters.
+const LONGEST: usize = 14;
+
+/// What a chart shows.
+pub struct Chart<'a> {
+    /// What makes the ids in the page its own.
+    pub id: &'a str,
+    pub title: &'a str,
+    /// The same in a sentence, for those who do not see it.
+    pub description: &'a str,
+    /// The names of the series; of one alone there is nothing to tell apart.
+    pub series: &'a [&'a str],
+    pub categories: Vec<Category>,
+    pub unit: Unit,
+}
+
+impl Chart<'_> {
+    /// Room above the bars: for the names of the series, where there is more than one.
+    fn top(&self) -> f64 {
+        if self.series.len() > 1 { 30.0 } else { 8.0 }
+    }
+}
+
+/// One place on the axis, with a value for each series.
+pub struct Category {
+    pub label: String,
+    pub values: Vec<f64>,
+}
+
+/// What the values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Count,
+    Seconds,
+}
+
+impl Unit {
+    /// A value as it is read.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Count => format!("{value:.0}"),
+            Self::Seconds => duration(value),
+        }
+    }
+
+    /// The distances that marks of an axis may have, the smallest first.
+    fn steps(self) -> Vec<f64> {
+        let decades = |from: f64| (0..12).flat_map(move |decade| [1.0, 2.0, 5.0].map(|digit| from * digit * 10_f64.powi(decade)));
+        match self {
+            Self::Count => decades(1.0).collect(),
+            Self::Seconds => {
+                let (minute, hour, day) = (60.0, 3_600.0, 86_400.0);
+                let mut steps = vec![1.0, 2.0, 5.0, 10.0, 15.0, 30.0];
+                steps.extend([1.0, 2.0, 5.0, 10.0, 15.0, 30.0].map(|count| count * minute));
+                steps.extend([1.0, 2.0, 4.0, 6.0, 12.0].map(|count| count * hour));
+                steps.extend(decades(day));
+                steps
+            }
+        }
+    }
+
+    /// The marks of an axis that reaches beyond the largest value: zero, and at most five more.
+    fn marks(self, largest: f64) -> Vec<f64> {
+        let step = self.steps().into_iter().find(|step| largest <= step * 5.0).unwrap_or(largest.max(1.0));
+        let count = (largest / step).ceil().clamp(1.0, 5.0);
+        (0..=5).map(f64::from).take_while(|n| *n <= count).map(|n| n * step).collect()
+    }
+}
+
+/// A length of time in the unit that suits it.
+pub fn duration(seconds: f64) -> String {
+    let (length, unit) = match seconds {
+        seconds if seconds < 90.0 => (1.0, "s"),
+        seconds if seconds < 5_400.0 => (60.0, "min"),
+        seconds if seconds < 172_800.0 => (3_600.0, "h"),
+        _ => (86_400.0, "d"),
+    };
+    let value = seconds / length;
+    let digits = usize::from(value < 10.0 && (value - value.round()).abs() >= 0.05);
+    format!("{value:.digits$} {unit}")
+}
+
+/// Bars that lie: a group for each category, a bar for each series.
+pub fn lying(chart: &Chart<'_>) -> String {
+    let (bar, gap, above) = (14.0, 12.0, chart.top());
+    let group = bar * count(chart.series.len()) + gap;
+    let height = above + group * count(chart.categories.len()) + BOTTOM;
+    let marks = chart.unit.marks(largest(chart.categories.iter().flat_map(|category| category.values.iter().copied())));
+    let scale = (WIDTH - LEFT - RIGHT - 52.0) / marks.last().copied().unwrap_or(1.0);
+    let mut svg = opening(chart, height);
+    for mark in &marks {
+        let x = LEFT + mark * scale;
+        let _ = write!(svg, r#"<line class="grid" x1="{x:.1}" y1="{above}" x2="{x:.1}" y2="{:.1}"/>"#, height - BOTTOM);
+        text(&mut svg, x, height - BOTTOM + 17.0, "middle", &chart.unit.show(*mark));
+    }
+    for (place, category) in chart.categories.iter().enumerate() {
+        let top = above + group * count(place) + gap / 2.0;
+        text(&mut svg, LEFT - 8.0, top + (group - gap) / 2.0 + 5.0, "end", &short(&category.label));
+        for (series, value) in category.values.iter().enumerate() {
+            let (y, width) = (top + bar * count(series), value * scale);
+            rectangle(&mut svg, chart, category, series, [LEFT, y, width, bar - 1.0]);
+            text(&mut svg, LEFT + width + 6.0, y + 11.5, "start", &chart.unit.show(*value));
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// Columns that stand: one for each category, the series stacked upon each other.
+pub fn standing(chart: &Chart<'_>) -> String {
+    let (height, left) = (240.0, 48.0);
+    let marks = chart.unit.marks(largest(chart.categories.iter().map(|category| category.values.iter().sum())));
+    let scale = (height - chart.top() - BOTTOM) / marks.last().copied().unwrap_or(1.0);
+    let column = (WIDTH - left - RIGHT) / count(chart.categories.len().max(1));
+    let width = (column * 0.8).min(48.0);
+    let mut svg = opening(chart, height);
+    for mark in &marks {
+        let y = height - BOTTOM - mark * scale;
+        let _ = write!(svg, r#"<line class="grid" x1="{left}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
+        text(&mut svg, left - 8.0, y + 4.5, "end", &chart.unit.show(*mark));
+    }
+    // As many words as there is room for, and always the last one.
+    let every = (70.0 / column).ceil().max(1.0);
+    for (place, category) in chart.categories.iter().enumerate() {
+        let middle = left + column * (count(place) + 0.5);
+        if count(chart.categories.len() - 1 - place) % every == 0.0 {
+            text(&mut svg, middle.clamp(left, WIDTH - 24.0), height - BOTTOM + 17.0, "middle", &short(&category.label));
+        }
+        let mut y = height - BOTTOM;
+        for (series, value) in category.values.iter().enumerate() {
+            y -= value * scale;
+            rectangle(&mut svg, chart, category, series, [middle - width / 2.0, y, width, value * scale]);
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn opening(chart: &Chart<'_>, height: f64) -> String {
+    let (id, title, description) = (escaped(chart.id), escaped(chart.title), escaped(chart.description));
+    let mut svg = format!(
+        r#"<svg class="chart" viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-labelledby="{id}-title {id}-description" font-size="13"><title id="{id}-title">{title}</title><desc id="{id}-description">{description}</desc>"#
+    );
+    if chart.series.len() > 1 {
+        let mut x = LEFT;
+        for (place, name) in chart.series.iter().enumerate() {
+            let _ = write!(svg, r#"<rect class="series-{place}" x="{x:.1}" y="8" width="11" height="11"/>"#);
+            text(&mut svg, x + 16.0, 18.0, "start", name);
+            x += 32.0 + 7.5 * count(name.chars().count());
+        }
+    }
+    svg
+}
+
+/// A bar, at least so large that a value that is not nothing is seen; with its value for those who point at it.
+fn rectangle(svg: &mut String, chart: &Chart<'_>, category: &Category, series: usize, [x, y, width, height]: [f64; 4]) {
+    let value = category.values[series];
+    if value <= 0.0 {
+        return;
+    }
+    let name = chart.series.get(series).filter(|_| chart.series.len() > 1).map(|name| format!(", {name}")).unwrap_or_default();
+    let words = escaped(&format!("{}{name}: {}", category.label, chart.unit.show(value)));
+    let (width, height) = (width.max(1.0), height.max(1.0));
+    let _ = write!(
+        svg,
+        r#"<rect class="series-{series}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{words}</title></rect>"#
+    );
+}
+
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
+    let _ = write!(svg, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{}</text>"#, escaped(words));
+}
+
+fn largest(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, f64::max)
+}
+
+fn short(words: &str) -> String {
+    if words.chars().count() <= LONGEST {
+        return words.to_owned();
+    }
+    words.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+fn escaped(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart<'a>(series: &'a [&'a str], categories: &[(&str, &[f64])], unit: Unit) -> Chart<'a> {
+        let categories =
+            categories.iter().map(|(label, values)| Category { label: (*label).to_owned(), values: values.to_vec() }).collect();
+        Chart { id: "test", title: "A title", description: "A description", series, categories, unit }
+    }
+
+    /// The attributes of the bars, in their order.
+    fn bars(svg: &str, attribute: &str) -> Vec<f64> {
+        let bars = svg.split("<rect ").skip(1).filter(|rest| rest.split('>').next().is_some_and(|tag| !tag.ends_with('/')));
+        let value = |bar: &str| bar.split(&format!(" {attribute}=\"")).nth(1)?.split('"').next()?.parse().ok();
+        bars.filter_map(value).collect()
+    }
+
+    #[test]
+    fn marks_are_round_and_reach_beyond_the_largest() {
+        assert_eq!(Unit::Count.marks(0.0), [0.0, 1.0]);
+        assert_eq!(Unit::Count.marks(3.0), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(Unit::Count.marks(7.0), [0.0, 2.0, 4.0, 6.0, 8.0]);
+        assert_eq!(Unit::Count.marks(41_000.0), [0.0, 10_000.0, 20_000.0, 30_000.0, 40_000.0, 50_000.0]);
+        assert_eq!(Unit::Seconds.marks(100.0), [0.0, 30.0, 60.0, 90.0, 120.0]);
+        assert_eq!(Unit::Seconds.marks(30_000.0), [0.0, 7_200.0, 14_400.0, 21_600.0, 28_800.0, 36_000.0]);
+        for unit in [Unit::Count, Unit::Seconds] {
+            for largest in [0.4, 1.0, 9.0, 59.0, 3_601.0, 90_000.0, 4e9, 3e13] {
+                let marks = unit.marks(largest);
+                assert!((2..=6).contains(&marks.len()) && *marks.last().unwrap() >= largest, "{unit:?} {largest}: {marks:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_are_read_in_the_unit_that_suits_them() {
+        let said = [0.0, 2.4, 59.6, 90.0, 150.0, 3_600.0, 5_400.0, 100_000.0, 172_800.0, 900_000.0].map(duration);
+        assert_eq!(said, ["0 s", "2.4 s", "60 s", "1.5 min", "2.5 min", "60 min", "1.5 h", "28 h", "2 d", "10 d"]);
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_values() {
+        let svg = lying(&chart(&["one", "two"], &[("a", &[10.0, 20.0]), ("b", &[40.0, 0.0])], Unit::Count));
+        let widths = bars(&svg, "width");
+        assert_eq!(widths.len(), 3, "nothing is drawn for nothing");
+        assert!((widths[1] / widths[0] - 2.0).abs() < 0.01 && (widths[2] / widths[0] - 4.0).abs() < 0.01, "{widths:?}");
+        assert!(svg.contains("<title>a, two: 20</title>"), "{svg}");
+    }
+
+    #[test]
+    fn columns_are_stacked() {
+        let svg = standing(&chart(&["one", "two"], &[("a", &[10.0, 30.0]), ("b", &[5.0, 5.0])], Unit::Count));
+        let (y, height) = (bars(&svg, "y"), bars(&svg, "height"));
+        assert!((y[0] - (y[1] + height[1])).abs() < 0.2, "the second stands on the first: {y:?} {height:?}");
+        assert!((height[1] / height[0] - 3.0).abs() < 0.05);
+        assert!(y.iter().all(|y| *y >= 29.9), "{y:?}");
+    }
+
+    #[test]
+    fn words_are_words_and_nothing_else() {
+        let hostile = "</text><script>\"&";
+        let mut chart = chart(&["one"], &[(hostile, &[1.0])], Unit::Count);
+        (chart.title, chart.description) = (hostile, hostile);
+        for svg in [lying(&chart), standing(&chart)] {
+            assert!(!svg.contains("<script") && !svg.contains("</text><s"), "{svg}");
+            assert!(svg.contains("&lt;/text&gt;&lt;script&gt;&quot;&amp;</title>"), "{svg}");
+            assert!(!svg.contains("style="), "a page may hold no style");
+        }
+        let none = super::tests::chart(&["one"], &[], Unit::Seconds);
+        assert!(standing(&none).ends_with("</svg>") && lying(&none).ends_with("</svg>"));
+    }
+
+    #[test]
+    fn many_columns_keep_apart_and_their_words_too() {
+        let days: Vec<(String, [f64; 1])> = (0..90).map(|day| (format!("{day} Nov"), [1.0])).collect();
+        let days: Vec<(&str, &[f64])> = days.iter().map(|(label, values)| (label.as_str(), &values[..])).collect();
+        let svg = standing(&chart(&["one"], &days, Unit::Count));
+        assert_eq!(bars(&svg, "x").len(), 90);
+        let words = svg.matches("Nov</text>").count();
+        assert!((4..=7).contains(&words), "{words}");
+        assert!(svg.contains("89 Nov</text>"), "the last day is always named");
+    }
+}

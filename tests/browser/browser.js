@@ -1,0 +1,148 @@
+// What the tests share: a browser, people who are signed in, agents who submit, and a connection that can be cut.
+
+import { after, before } from "node:test";
+import assert from "node:assert/strict";
+import net from "node:net";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+// "localhost", because browsers keep the cookies of a session only over TLS or there.
+export const base = required("PARKBRAKE_URL").replace("127.0.0.1", "localhost");
+const tokens = new Map(
+  readFileSync(required("PARKBRAKE_TOKENS"), "utf8").split("\n")
+    .filter((line) => /^[^#\s]+\s+\S+\s+pbk_/.test(line))
+    .map((line) => line.split(/\s+/).slice(1, 3)),
+);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+function required(name) {
+  return process.env[name] ?? assert.fail(`${name} is not set: start the tests with support/scripts/browser-test.sh`);
+}
+
+export function token(name) {
+  return tokens.get(name) ?? assert.fail(`${name} has no token`);
+}
+
+// ---- The browser. Each test has pages of its own, with nothing kept from others.
+
+let browser;
+
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: required("PARKBRAKE_CHROMIUM"),
+    chromiumSandbox: process.getuid?.() !== 0,
+    args: [
+      "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  });
+});
+
+after(() => browser?.close());
+
+/// A page on which whatever a browser complains of, and every request to somewhere else, fails the test at its end.
+export async function open(t, { at = base, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const complaints = [];
+  page.complaints = complaints;
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  page.on("console", (message) => {
+    // A cut connection and a refused form are part of some tests, and the browser reports each as an error.
+    if (message.type() === "error" && !/^Failed to load resource/.test(message.text())) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(`script: ${error}`));
+  page.on("request", (request) => {
+    if (new URL(request.url()).origin !== new URL(at).origin) complaints.push(`a request to ${request.url()}`);
+  });
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(complaints, []);
+  });
+  page.at = at;
+  return page;
+}
+
+/// A page of somebody who has signed in.
+export async function signedIn(t, name, options) {
+  const page = await open(t, options);
+  await page.goto(`${page.at}/sign-in`);
+  await page.getByLabel("Your token").fill(token(name));
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL(`${page.at}/`);
+  return page;
+}
+
+/// Waits until the page hears of what happens.
+export function live(page) {
+  return page.locator('#stream[data-state="live"]').waitFor();
+}
+
+// ---- The API, as agents and people call it.
+
+export async function call(name, method, path, body) {
+  const response = await fetch(base + path, {
+    method,
+    headers: { authorization: `Bearer ${token(name)}`, "content-type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  const answer = await response.json();
+  assert.ok(response.ok, `${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
+  return answer;
+}
+
+/// Submits a task of high risk, or whatever it is changed to.
+export async function submit(task = {}) {
+  const high = { description: "Deploy", operation: "deploy", environment: "production", resource_type: "service", resource: "api" };
+  const accepted = await call("deploy-bot", "POST", "/orchestrate", { ...high, ...task });
+  return accepted.workflow_id;
+}
+
+export const critical = { description: "Remove the old orders", operation: "delete", resource_type: "database", resource: "orders" };
+
+export async function status(id) {
+  return (await call("alice", "GET", `/workflows/${id}/status`)).workflow;
+}
+
+// ---- A connection that can be cut.
+
+/// Hands on bytes to the server, until it is cut.
+export async function proxy(t) {
+  const sockets = new Set();
+  const server = { isCut: false };
+  const listener = net.createServer((from) => {
+    if (server.isCut) return from.destroy();
+    const to = net.connect(Number(new URL(base).port), "127.0.0.1");
+    for (const [one, other] of [[from, to], [to, from]]) {
+      sockets.add(one);
+      one.pipe(other);
+      one.on("error", () => other.destroy());
+      one.on("close", () => { sockets.delete(one); other.destroy(); });
+    }
+  });
+  server.cut = () => { server.isCut = true; for (const socket of sockets) socket.destroy(); };
+  server.mend = () => { server.isCut = false; };
+  await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  server.at = `http://localhost:${listener.address().port}`;
+  t.after(() => { server.cut(); listener.close(); });
+  return server;
+}
+
+// ---- What every page has to be.
+
+/// No violation that axe-core finds of WCAG 2.1 A and AA, nor of its best practices.
+export async function assertAccessible(page, what) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html}\n${node.failureSummary}`).join("; ")}`);
+  assert.deepEqual(found, [], what);
+}
+
+/// Nothing has to be scrolled sideways.
+export async function assertFits(page, what) {
+  const { wide, room } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth }));
+  assert.ok(wide <= room, `${what} is ${wide} wide, and there is room for ${room}`);
+}

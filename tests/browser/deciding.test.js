@@ -1,0 +1,128 @@
+// Signing in, reading, deciding.
+
+import test from "node:test";
+import assert from "node:assert/strict";
+import { base, critical, open, signedIn, status, submit, token } from "./browser.js";
+
+test("whoever is not signed in is asked to, and comes to where they wanted to go", async (t) => {
+  const id = await submit();
+  const page = await open(t);
+  await page.goto(`${base}/inbox/workflows/${id}`);
+  assert.equal(new URL(page.url()).pathname, "/sign-in");
+  await page.getByLabel("Your token").fill("pbk_not_one");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("alert").waitFor();
+  await page.getByLabel("Your token").fill(token("deploy-bot"));
+  await page.getByRole("button", { name: "Sign in" }).click();
+  assert.match(await page.getByRole("alert").textContent(), /agent/);
+  await page.getByLabel("Your token").fill(token("alice"));
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL(`**/inbox/workflows/${id}`);
+  const cookies = await page.context().cookies();
+  assert.deepEqual(cookies.map(({ name, httpOnly, secure }) => ({ name, httpOnly, secure })), [{ name: "__Host-parkbrake", httpOnly: true, secure: true }]);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.waitForURL("**/sign-in");
+  await page.goto(`${base}/`);
+  assert.equal(new URL(page.url()).pathname, "/sign-in", "the session is over");
+});
+
+test("what is shown is approved, and it is over", async (t) => {
+  const id = await submit({ description: "Deploy api 1.4.2" });
+  const page = await signedIn(t, "alice");
+  await page.locator(`[data-key="${id}"] a`).click();
+  await page.waitForURL(`**/inbox/workflows/${id}`);
+  const { digest } = await status(id);
+  assert.ok((await page.locator("main").textContent()).includes(digest), "the digest of what would run is shown");
+  const justification = page.getByLabel("Why may it be done?");
+  await justification.fill("tests are green");
+  await page.getByRole("button", { name: "Approve exactly this" }).click();
+  await page.locator(".note-good").waitFor();
+  const after = await status(id);
+  assert.equal(after.status, "executing");
+  assert.deepEqual(after.decisions.map(({ approver, verdict, justification }) => [approver, verdict, justification]), [["alice", "approved", "tests are green"]]);
+  await page.goto(`${base}/`);
+  assert.equal(await page.locator(`[data-key="${id}"]`).count(), 0);
+});
+
+test("a rejection says why", async (t) => {
+  const id = await submit();
+  const page = await signedIn(t, "alice");
+  await page.goto(`${base}/inbox/workflows/${id}`);
+  await page.getByLabel("Why not?").fill("not before the weekend");
+  await page.getByRole("button", { name: "Reject" }).click();
+  await page.locator(".note-good").waitFor();
+  const after = await status(id);
+  assert.deepEqual([after.status, after.decisions[0].justification], ["rejected", "not before the weekend"]);
+});
+
+test("several are rejected at once, and none approved", async (t) => {
+  const ids = [await submit(), await submit()];
+  const other = await submit();
+  const page = await signedIn(t, "alice");
+  for (const id of ids) await page.locator(`#pick-${id}`).check();
+  await page.getByLabel("Reason, for all of them").fill("a freeze");
+  await page.getByRole("button", { name: "Reject selected" }).click();
+  await page.getByRole("heading", { level: 1 }).waitFor();
+  await assert.doesNotReject(page.getByText(/2 /).first().waitFor());
+  for (const id of ids) assert.equal((await status(id)).status, "rejected");
+  assert.equal((await status(other)).status, "pending_approval");
+  assert.equal(await page.getByRole("button", { name: /approve/i }).count(), 0);
+});
+
+test("what is critical is confirmed by its target, in so many letters", async (t) => {
+  const id = await submit(critical);
+  const page = await signedIn(t, "cora");
+  await page.goto(`${base}/inbox/workflows/${id}`);
+  const wanted = await page.locator("label .typed").textContent();
+  assert.ok(wanted.includes("orders"), wanted);
+  const approve = async (confirmation) => {
+    await page.getByLabel("Why may it be done?").fill("the backup was restored for a trial");
+    await page.getByLabel(/Type its target to confirm/).fill(confirmation);
+    await page.getByRole("button", { name: "Approve exactly this" }).click();
+  };
+  for (const wrong of ["order", `${wanted.slice(0, -1)}x`, wanted.toUpperCase() === wanted ? wanted.toLowerCase() : wanted.toUpperCase()]) {
+    await approve(wrong);
+    await page.locator("#problem").waitFor();
+    assert.deepEqual((await status(id)).decisions, [], `“${wrong}” is not “${wanted}”`);
+    assert.equal(await page.getByLabel("Why may it be done?").inputValue(), "the backup was restored for a trial", "what was written is kept");
+  }
+  await approve(wanted);
+  await page.locator(".note-good").waitFor();
+  const after = await status(id);
+  assert.deepEqual(after.decisions.map(({ approver, verdict }) => [approver, verdict]), [["cora", "approved"]]);
+  assert.equal(after.status, "pending_approval", "a second person has to agree");
+});
+
+test("the keyboard is enough", async (t) => {
+  const id = await submit({ description: "By keyboard" });
+  const page = await open(t);
+  const press = (key) => page.keyboard.press(key);
+  const tabTo = async (selector) => {
+    for (let tabs = 0; tabs < 200; tabs++) {
+      if (await page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) {
+        const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+        assert.notEqual(outline, "none", `${selector} shows that it has the focus`);
+        return;
+      }
+      await press("Tab");
+    }
+    assert.fail(`${selector} cannot be reached`);
+  };
+  await page.goto(`${base}/`);
+  await tabTo("#token");
+  await page.keyboard.type(token("alice"));
+  await press("Enter");
+  await page.waitForURL(`${base}/`);
+  await press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.className), "skip", "the first stop leads past the menu");
+  await tabTo(`#open-${id}`);
+  await press("Enter");
+  await page.waitForURL(`**/inbox/workflows/${id}`);
+  await tabTo("#justification");
+  await page.keyboard.type("by keyboard alone");
+  await tabTo(`form[action$="/approve"] button`);
+  await press("Enter");
+  await page.locator(".note-good").waitFor();
+  assert.equal((await status(id)).status, "executing");
+});

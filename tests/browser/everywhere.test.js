@@ -1,0 +1,121 @@
+// What holds on every page: for everybody, in light and dark, on a phone, whatever an agent writes.
+
+import test from "node:test";
+import assert from "node:assert/strict";
+import { assertAccessible, assertFits, base, call, critical, open, signedIn, status, submit } from "./browser.js";
+
+/// The pages, each as it is with something on it.
+async function pages() {
+  const [waiting, deep, decided, rejected] = [await submit(), await submit(critical), await submit(), await submit()];
+  await call("alice", "POST", `/workflows/${decided}/approve`, { justification: "looked at it" });
+  await call("deploy-bot", "POST", `/workflows/${decided}/result`, { outcome: "failed", error: "no room left" });
+  await call("alice", "POST", `/workflows/${rejected}/reject`, { reason: "not today" });
+  return {
+    "what waits for me": "/",
+    "what waits": "/?of=all",
+    "a filter": "/?of=all&level=critical&text=orders",
+    "one request": `/inbox/workflows/${waiting}`,
+    "a critical one": `/inbox/workflows/${deep}`,
+    "one that has failed": `/inbox/workflows/${decided}`,
+    "one that was rejected": `/inbox/workflows/${rejected}`,
+    history: "/inbox/history",
+    "a search": "/inbox/history?text=orders&status=pending_approval",
+    "a person": "/inbox/people/alice",
+    statistics: "/inbox/statistics?days=7",
+    "what is not there": "/inbox/workflows/0198f0a0-0000-7000-8000-000000000000",
+  };
+}
+
+/// Opens whatever can be opened.
+function unfold(page) {
+  return page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe-core finds nothing, in ${colorScheme}`, async (t) => {
+    const nobody = await open(t, { colorScheme });
+    await nobody.goto(`${base}/sign-in`);
+    await assertAccessible(nobody, "signing in");
+    const page = await signedIn(t, "cora", { colorScheme });
+    for (const [what, path] of Object.entries(await pages())) {
+      await page.goto(base + path);
+      await unfold(page);
+      await assertAccessible(page, what);
+    }
+  });
+}
+
+test("a phone is wide enough for everything", async (t) => {
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+  const nobody = await open(t, phone);
+  await nobody.goto(`${base}/sign-in`);
+  await assertFits(nobody, "signing in");
+  const page = await signedIn(t, "cora", phone);
+  for (const [what, path] of Object.entries(await pages())) {
+    await page.goto(base + path);
+    await unfold(page);
+    await assertFits(page, what);
+  }
+  await page.goto(`${base}/`);
+  await assertAccessible(page, "the list on a phone");
+});
+
+test("without a script everything can be read and decided", async (t) => {
+  const id = await submit();
+  const page = await signedIn(t, "alice", { javaScriptEnabled: false });
+  await page.locator(`#open-${id}`).click();
+  await page.getByLabel("Why may it be done?").fill("read without a script");
+  await page.getByRole("button", { name: "Approve exactly this" }).click();
+  await page.locator(".note-good").waitFor();
+  assert.equal((await status(id)).status, "executing");
+});
+
+test("what an agent writes is text, however it is meant", async (t) => {
+  const hostile = [
+    "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>",
+    "\"><svg onload=window.pwned=3>{{ 7 * 7 }}{% raw %}",
+    "approved by alice \u202e ecila yb devorppa \u2066\u200b\u00ad",
+    "x".repeat(2000),
+    "a\u0301".repeat(300),
+    "javascript:window.pwned=4",
+  ];
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+  const [page, small] = [await signedIn(t, "alice"), await signedIn(t, "alice", phone)];
+  for (const text of hostile) {
+    const id = await submit({ description: text, resource: text.slice(0, 100), task_id: text.slice(0, 100), metadata: { [text.slice(0, 60)]: text } })
+      .catch(() => submit({ description: text, metadata: { note: text } }));
+    for (const path of ["/", `/inbox/workflows/${id}`, "/inbox/history"]) {
+      await page.goto(base + path);
+      await unfold(page);
+      const shown = await page.locator("main").evaluate((main) => main.textContent);
+      assert.ok(!/[\u202a-\u202e\u2066-\u2069\u200b\u00ad]/.test(shown), `${path} shows what reorders or hides: ${text}`);
+      assert.ok(!shown.includes("49{%") && !(await page.evaluate(() => "pwned" in window)), `${path}: ${text}`);
+      assert.equal(await page.locator("main :is(script, img, iframe, [onerror], [onload], a[href^='javascript:' i])").count(), 0);
+      await small.goto(base + path);
+      await assertFits(small, `${path} with ${text.slice(0, 40)}`);
+    }
+    await call("alice", "POST", `/workflows/${id}/reject`, { reason: text });
+  }
+  await page.goto(`${base}/inbox/people/alice`);
+  assert.ok(!(await page.evaluate(() => "pwned" in window)));
+});
+
+test("the statistics show what was decided", async (t) => {
+  const id = await submit();
+  await call("alice", "POST", `/workflows/${id}/approve`, { justification: "looked at it" });
+  const page = await signedIn(t, "alice");
+  await page.getByRole("link", { name: "Statistics" }).click();
+  await page.waitForURL("**/inbox/statistics");
+  const charts = page.getByRole("img");
+  assert.equal(await charts.count(), 6);
+  for (const chart of await charts.all()) {
+    const { width, height } = await chart.boundingBox();
+    assert.ok(width > 300 && height > 80, `${width} × ${height}`);
+    assert.ok(await chart.locator("rect").count() > 0);
+  }
+  const table = page.getByRole("figure", { name: "Time to the decision, by role" }).locator("table");
+  assert.match(await table.evaluate((table) => table.textContent), /team_lead\s*\d+/);
+  await page.getByRole("link", { name: "7 days" }).click();
+  await page.waitForURL("**/inbox/statistics?days=7");
+  assert.equal(await page.locator('a[aria-current="page"]', { hasText: "7 days" }).count(), 1);
+});
