@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::workflow::Command;
 use crate::http::server::{self, HttpServer, ServerRef};
-use crate::http::{Api, router};
+use crate::http::{Api, Slack, router};
 use crate::settings::Settings;
 use crate::storage::{self, Presence, Storage};
 use futures_util::future::join_all;
@@ -61,6 +61,8 @@ pub struct Resources {
     /// What relative folders of runbooks are relative to; the current folder if not given.
     pub base: Option<PathBuf>,
     pub executor: Arc<dyn Executor>,
+    /// The buttons in Slack, where channels have some.
+    pub slack: Option<Slack>,
 }
 
 /// A running server.
@@ -97,7 +99,7 @@ impl App {
         let engine = Engine::new(Parts { storage, configuration, clock, executor, max_resident: settings.max_resident });
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
-        let routes = router(Api::new(Arc::clone(&engine), closed));
+        let routes = router(Api::new(Arc::clone(&engine), closed).with_slack(resources.slack));
         let arguments = server::Arguments { listener, router: routes };
         let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));

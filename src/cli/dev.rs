@@ -66,7 +66,7 @@ async fn serve(
 ) -> Result<ExitCode, Error> {
     cluster.create_database(DATABASE).await.map_err(other)?;
     let database_url = cluster.url(DATABASE);
-    let resources = Resources { database_url: database_url.clone(), migrate: true, base, executor: Arc::new(Local) };
+    let resources = Resources { database_url: database_url.clone(), migrate: true, base, executor: Arc::new(Local), slack: None };
     let app = App::start(settings, resources).await.map_err(other)?;
     if let Err(error) = open_the_door(&app, home, &database_url).await {
         app.stop().await;

@@ -4,6 +4,7 @@
 //! arguments. The server, the tests and every checker run these same functions.
 
 pub mod approval;
+pub mod buttons;
 pub mod digest;
 pub mod duration;
 pub mod expression;

@@ -4,6 +4,7 @@ use crate::actors::engine::Engine;
 use crate::http::admission::Admission;
 use crate::http::auth::Authenticator;
 use crate::http::problem::Problem;
+use crate::http::slack::Slack;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use std::future::Future;
@@ -17,6 +18,8 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub authenticator: Arc<Authenticator>,
     pub admission: Arc<Admission>,
+    /// The buttons in Slack; none where no channel has any.
+    pub slack: Option<Arc<Slack>>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
@@ -24,7 +27,14 @@ pub struct Api {
 impl Api {
     /// The API of an engine, which answers who is waiting when `closing` becomes true.
     pub fn new(engine: Arc<Engine>, closing: watch::Receiver<bool>) -> Self {
-        Self { engine, authenticator: Arc::default(), admission: Arc::default(), closing }
+        Self { engine, authenticator: Arc::default(), admission: Arc::default(), slack: None, closing }
+    }
+
+    /// The same with buttons in Slack.
+    #[must_use]
+    pub fn with_slack(mut self, slack: Option<Slack>) -> Self {
+        self.slack = slack.map(Arc::new);
+        self
     }
 
     /// Whether the server is stopping.

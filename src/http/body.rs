@@ -62,7 +62,11 @@ pub fn decode<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+/// The bytes of a body.
+///
+/// # Errors
+/// It is too large, too slow, or broke off.
+pub async fn collect(body: Body) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body has at most {LARGEST} bytes"));
     match tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

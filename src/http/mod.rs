@@ -13,9 +13,11 @@ mod problem;
 mod query;
 mod router;
 pub mod server;
+mod slack;
 mod tasks;
 mod views;
 mod workflows;
 
 pub use api::Api;
 pub use router::router;
+pub use slack::{Slack, SlackApp};

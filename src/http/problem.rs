@@ -123,6 +123,11 @@ impl Problem {
         Self::new(Code::WorkflowNotFound, "there is no workflow with this id that you may see")
     }
 
+    /// What went wrong, in words for a place where no document can be sent.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     fn with(mut self, name: &str, value: Value) -> Self {
         self.extensions.insert(name.to_owned(), value);
         self

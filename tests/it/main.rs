@@ -2,6 +2,7 @@
 
 mod support;
 
+mod channels;
 mod chaos;
 mod decide;
 mod escalate;
@@ -11,6 +12,7 @@ mod kill;
 mod lists;
 mod outage;
 mod queries;
+mod slack;
 mod storage;
 mod submit;
 mod supervise;

@@ -4,7 +4,9 @@ pub mod client;
 pub mod config;
 pub mod database;
 pub mod ledger;
+pub mod notices;
 pub mod server;
+pub mod services;
 
 pub use client::{Answer, Client};
 pub use config::Config;

@@ -3,6 +3,7 @@
 use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Resources};
 use parkbrake::execution::Local;
+use parkbrake::http::Slack;
 use parkbrake::settings::Settings;
 use parkbrake::storage::{NewToken, Storage, TokenHash};
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub struct TestApp {
     pub addr: SocketAddr,
     pub database: Database,
     pub config: Config,
+    slack: Option<Slack>,
 }
 
 pub fn settings(config: &Config) -> Settings {
@@ -58,22 +60,32 @@ impl TestApp {
         Self::launch(config, &settings, Database::migrated().await).await
     }
 
-    pub async fn launch(config: Config, settings: &Settings, database: Database) -> Self {
-        hand_out_tokens(&database).await;
-        let app = Self::app(settings, &database).await;
-        Self { addr: app.addr, app: Some(app), database, config }
+    /// A server whose messages in Slack have buttons.
+    pub async fn with_slack(config: Config, slack: Slack) -> Self {
+        let settings = settings(&config);
+        Self::launch_with(config, &settings, Database::migrated().await, Some(slack)).await
     }
 
-    async fn app(settings: &Settings, database: &Database) -> App {
+    pub async fn launch(config: Config, settings: &Settings, database: Database) -> Self {
+        Self::launch_with(config, settings, database, None).await
+    }
+
+    async fn launch_with(config: Config, settings: &Settings, database: Database, slack: Option<Slack>) -> Self {
+        hand_out_tokens(&database).await;
+        let app = Self::app(settings, &database, slack.clone()).await;
+        Self { addr: app.addr, app: Some(app), database, config, slack }
+    }
+
+    async fn app(settings: &Settings, database: &Database, slack: Option<Slack>) -> App {
         let executor = Arc::new(Local);
-        let resources = Resources { database_url: database.url.clone(), migrate: true, base: Some(PathBuf::from("/")), executor };
+        let resources = Resources { database_url: database.url.clone(), migrate: true, base: Some(PathBuf::from("/")), executor, slack };
         App::start(settings, resources).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Stops the server and starts another on the same database.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let app = Self::app(&settings(&self.config), &self.database).await;
+        let app = Self::app(&settings(&self.config), &self.database, self.slack.clone()).await;
         self.addr = app.addr;
         self.app = Some(app);
     }
