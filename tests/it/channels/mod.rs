@@ -3,6 +3,7 @@
 mod email;
 mod linear;
 mod pagerduty;
+mod services;
 mod slack;
 mod templates;
 

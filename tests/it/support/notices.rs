@@ -147,11 +147,28 @@ pub fn to_alice(mut notice: Notice) -> Notice {
     notice
 }
 
+/// A notice of which everything is left out that can be.
+pub fn bare(kind: Kind, level: Level) -> Notice {
+    let task = json!({"description": "x", "operation": "o", "action": {"type": "external"}});
+    let mut notice = about(kind, level, serde_json::from_value(task).expect("a task"));
+    notice.link = None;
+    notice.asked.clear();
+    notice.workflow.submission.on_behalf_of = None;
+    notice.workflow.submission.assessment.reasons.clear();
+    notice.workflow.decisions.clear();
+    match &mut notice.workflow.phase {
+        Phase::Completed { round } | Phase::Failed { round } | Phase::OutcomeUnknown { round, .. } | Phase::Executing { round, .. } => {
+            *round = None;
+        }
+        _ => {}
+    }
+    notice
+}
+
 /// Everything that can be said, at each level.
 pub fn everything() -> impl Iterator<Item = Notice> {
-    let hostile_and_not = |(kind, level)| [notice(kind, level), about(kind, level, hostile())];
     let all = Kind::ALL.into_iter().flat_map(|kind| Level::ALL.map(|level| (kind, level)));
-    all.flat_map(hostile_and_not).map(to_alice)
+    all.flat_map(|(kind, level)| [notice(kind, level), about(kind, level, hostile()), bare(kind, level)]).map(to_alice)
 }
 
 /// Many requests at once.

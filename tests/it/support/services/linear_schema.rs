@@ -12,8 +12,11 @@ pub struct Field {
     pub selected: Vec<Field>,
 }
 
+/// Names, each with a type.
+type Typed = &'static [(&'static str, &'static str)];
+
 /// The root fields: operation, name, arguments with their types, type of the answer.
-const ROOTS: &[(&str, &str, &[(&str, &str)], &str)] = &[
+const ROOTS: &[(&str, &str, Typed, &str)] = &[
     ("query", "issue", &[("id", "String!")], "Issue"),
     ("query", "comment", &[("id", "String")], "Comment"),
     ("query", "team", &[("id", "String!")], "Team"),
@@ -23,7 +26,7 @@ const ROOTS: &[(&str, &str, &[(&str, &str)], &str)] = &[
 ];
 
 /// The types: each field with its own type; an empty one is a scalar.
-const TYPES: &[(&str, &[(&str, &str)])] = &[
+const TYPES: &[(&str, Typed)] = &[
     ("Issue", &[("id", ""), ("identifier", ""), ("title", ""), ("priority", ""), ("url", ""), ("state", "WorkflowState")]),
     ("Comment", &[("id", ""), ("body", "")]),
     ("Team", &[("id", ""), ("name", ""), ("states", "WorkflowStateConnection")]),
@@ -34,7 +37,7 @@ const TYPES: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// The inputs: each field with its type.
-const INPUTS: &[(&str, &[(&str, &str)])] = &[
+const INPUTS: &[(&str, Typed)] = &[
     (
         "IssueCreateInput!",
         &[

@@ -3,12 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// Names and values.
+type Headers = Vec<(String, String)>;
+
 /// A mail that was taken.
 #[derive(Debug, Clone)]
 pub struct Mail {
     pub from: String,
     pub to: Vec<String>,
-    headers: Vec<(String, String)>,
+    headers: Headers,
     pub text: String,
     pub html: String,
 }
@@ -47,8 +50,8 @@ pub fn read(from: String, to: Vec<String>, raw: &[u8]) -> Result<Mail, String> {
         single(&headers, name).ok_or_else(|| format!("not exactly one {name} in {headers:?}"))?;
     }
     chrono::DateTime::parse_from_rfc2822(single(&headers, "Date").unwrap_or_default()).map_err(|error| format!("Date: {error}"))?;
+    let id = regex::Regex::new(r"^<[!-;=?-~]+@[A-Za-z0-9.-]+>$").expect("a pattern");
     for name in ["Message-ID", "In-Reply-To", "References"] {
-        let id = regex::Regex::new(r"^<[!-;=?-~]+@[A-Za-z0-9.-]+>$").expect("a pattern");
         if single(&headers, name).is_some_and(|value| !id.is_match(value)) {
             return Err(format!("{name} is no id: {headers:?}"));
         }
@@ -75,9 +78,9 @@ pub fn read(from: String, to: Vec<String>, raw: &[u8]) -> Result<Mail, String> {
 }
 
 /// Headers and body of a mail or one of its parts.
-fn part(text: &str) -> Result<(Vec<(String, String)>, &str), String> {
+fn part(text: &str) -> Result<(Headers, &str), String> {
     let (head, body) = text.split_once("\r\n\r\n").ok_or("no end of the headers")?;
-    let mut headers: Vec<(String, String)> = Vec::new();
+    let mut headers = Headers::new();
     for line in head.split("\r\n") {
         if line.starts_with([' ', '\t']) {
             let (_, value) = headers.last_mut().ok_or("a header that begins with its second line")?;
@@ -104,7 +107,7 @@ fn words(value: &str) -> Result<String, String> {
     let mut at = 0;
     while let Some(found) = word.captures_at(value, at) {
         let whole = found.get(0).expect("a match");
-        decoded.extend_from_slice(value[at..whole.start()].as_bytes());
+        decoded.extend_from_slice(&value.as_bytes()[at..whole.start()]);
         if !found[1].eq_ignore_ascii_case("utf-8") {
             return Err(format!("a word in {}", &found[1]));
         }
@@ -119,7 +122,7 @@ fn words(value: &str) -> Result<String, String> {
         decoded.extend(bytes);
         at = found.get(5).map_or(whole.end(), |next| next.start());
     }
-    decoded.extend_from_slice(value[at..].as_bytes());
+    decoded.extend_from_slice(&value.as_bytes()[at..]);
     String::from_utf8(decoded).map_err(|error| error.to_string())
 }
 
