@@ -18,6 +18,7 @@ pub mod config;
 pub mod domain;
 pub mod execution;
 pub mod http;
+pub mod notify;
 pub mod postgres;
 pub mod settings;
 pub mod storage;

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["actors", "clock", "config", "domain", "http", "settings", "storage"]),
     ("http", &["actors", "domain", "storage"]),
     ("execution", &["actors", "domain"]),
+    ("notify", &["actors"]),
     ("actors", &["clock", "config", "domain", "storage"]),
     ("storage", &["domain"]),
     ("config", &["domain"]),
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     ("http", &["engine::Engine", "engine::Story", "exchange::Failure", "exchange::Intake", "exchange::Submitted"]),
     ("execution", &["ports::Executor", "ports::Job"]),
+    ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
     ("app", &["engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
 ];
 
@@ -44,7 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config/"]),
     ("cel", &["domain/expression"]),
     ("clap", &["cli/", "main.rs", "settings.rs"]),
-    ("reqwest", &["cli/"]),
+    ("reqwest", &["cli/", "notify/"]),
     ("rustix", &["execution/", "postgres/", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),
