@@ -155,7 +155,8 @@ impl WorkflowActor {
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = |at| follow(self.id, None, &events, &actor, at).map_err(|error| Failure::Internal(error.to_string()));
-        let opening = Opening { workflow: workflow(DateTime::UNIX_EPOCH)?, events: events.clone(), task, document, key };
+        let opening =
+            Opening { workflow: workflow(DateTime::UNIX_EPOCH)?, events: events.clone(), task, document, key, notices: Vec::new() };
         match call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(Box::new(opening), reply)).await? {
             Written::Committed { at } => {
                 workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level.as_str() }).inc();
@@ -226,6 +227,7 @@ impl WorkflowActor {
             actor: actor.to_owned(),
             events: events.clone(),
             guard,
+            notices: Vec::new(),
         };
         Ok(match call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(Box::new(advance), reply)).await? {
             Written::Committed { at } => Progress::Moved(Box::new(next(at)?)),
