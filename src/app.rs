@@ -1,6 +1,8 @@
 //! The composition root: settings and a database become a running server, which is a value; there are no globals, and
 //! several can run in one process.
 
+pub use crate::actors::courier::Pace;
+
 use crate::actors::engine::{Engine, Parts};
 use crate::actors::ports::Executor;
 use crate::actors::root::{self, Root, RootRef};
@@ -9,6 +11,7 @@ use crate::config::{self, Configuration, Problem};
 use crate::domain::workflow::Command;
 use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, router};
+use crate::notify;
 use crate::settings::Settings;
 use crate::storage::{self, Presence, Storage};
 use futures_util::future::join_all;
@@ -35,7 +38,7 @@ const REHYDRATE_AT_ONCE: usize = 32;
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the configuration is not sound:\n{}", lines(.0))]
+    #[error("the configuration is not sound:\n{}", indented(.0))]
     Configuration(Vec<Problem>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -45,13 +48,18 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     #[error("the current folder cannot be read: {0}")]
     Folder(std::io::Error),
+    #[error("notices could not be sent:\n{}", indented(.0))]
+    Channels(Vec<String>),
     #[error("the actors could not be started: {0}")]
     Actors(#[from] SpawnErr),
 }
 
-fn lines(problems: &[Problem]) -> String {
+fn indented(problems: &[impl std::fmt::Display]) -> String {
     problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
 }
+
+/// Reads a variable of the environment.
+pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What a server needs besides its settings.
 pub struct Resources {
@@ -61,6 +69,10 @@ pub struct Resources {
     /// What relative folders of runbooks are relative to; the current folder if not given.
     pub base: Option<PathBuf>,
     pub executor: Arc<dyn Executor>,
+    /// Where the secrets of channels are read from, once.
+    pub environment: Environment,
+    /// How fast a failed delivery of a notice is tried again.
+    pub pace: Pace,
 }
 
 /// A running server.
@@ -92,9 +104,11 @@ impl App {
         if released > 0 {
             tracing::info!(workflows = released, "workflows that were left alone are tried again");
         }
-        let clock = Clock::new(storage.now().await?);
-        let executor = resources.executor;
-        let engine = Engine::new(Parts { storage, configuration, clock, executor, max_resident: settings.max_resident });
+        let clock = Arc::new(Clock::new(storage.now().await?));
+        let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
+        let (executor, pace) = (resources.executor, resources.pace);
+        let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident };
+        let engine = Engine::new(parts);
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
         let routes = router(Api::new(Arc::clone(&engine), closed));

@@ -138,7 +138,7 @@ fn answerable<'p>(workflow: &Workflow, kind: Kind, policy: &'p Policy) -> Vec<(&
 }
 
 /// Whether a personal channel of this kind reaches somebody at all.
-fn is_reached(person: &Person, medium: Medium) -> bool {
+pub fn is_reached(person: &Person, medium: Medium) -> bool {
     match medium {
         Medium::Email => person.email.is_some(),
         Medium::Slack => person.slack.is_some(),

@@ -2,7 +2,7 @@
 
 use crate::http::api::Api;
 use crate::http::problem::{self, Problem};
-use crate::http::{decisions, operations, tasks, workflows};
+use crate::http::{decisions, notices, operations, tasks, workflows};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
@@ -26,6 +26,8 @@ pub fn router(api: Api) -> Router {
         .route("/workflows/{id}/reject", post(decisions::reject))
         .route("/workflows/{id}/cancel", post(decisions::cancel))
         .route("/workflows/{id}/result", post(decisions::result))
+        .route("/notices", get(notices::list))
+        .route("/notices/{id}/resend", post(notices::resend))
         .route("/metrics", get(operations::metrics))
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))

@@ -9,6 +9,7 @@ mod execute;
 mod flows;
 mod kill;
 mod lists;
+mod notices;
 mod outage;
 mod queries;
 mod storage;

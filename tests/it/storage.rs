@@ -165,7 +165,7 @@ async fn a_batch_is_written_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_bad_row_does_no_harm_to_those_that_share_its_batch() {
     let (storage, database) = storage().await;
-    let checkpointer = Checkpointer { storage, versions: Arc::default(), metrics: Arc::default() };
+    let checkpointer = Checkpointer { storage, versions: Arc::default(), bell: Arc::default(), metrics: Arc::default() };
     let (checkpointer, task) = Actor::spawn(None, checkpointer, ()).await.unwrap();
     let commits = batch_with_a_bad_row().into_iter().map(|opening| {
         let checkpointer = checkpointer.clone();

@@ -1,7 +1,7 @@
 //! Servers: in this process, where nothing has to be killed, and as the real program, where something has.
 
 use super::{Client, Config, Database, client};
-use parkbrake::app::{App, Resources};
+use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
 use parkbrake::settings::Settings;
 use parkbrake::storage::{NewToken, Storage, TokenHash};
@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 /// Everybody that the test configurations know.
 const EVERYBODY: [&str; 8] = ["alice", "tom", "tess", "cora", "nora", "deploy-bot", "other-bot", "lone-bot"];
+
+/// What every channel's secret is: a key that webhooks are signed with.
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A server in this process.
 pub struct TestApp {
@@ -65,8 +68,15 @@ impl TestApp {
     }
 
     async fn app(settings: &Settings, database: &Database) -> App {
-        let executor = Arc::new(Local);
-        let resources = Resources { database_url: database.url.clone(), migrate: true, base: Some(PathBuf::from("/")), executor };
+        let resources = Resources {
+            database_url: database.url.clone(),
+            migrate: true,
+            base: Some(PathBuf::from("/")),
+            executor: Arc::new(Local),
+            // Every secret of every channel is the same, so that no test has to touch the environment.
+            environment: Box::new(|name| (name != "MISSING").then(|| SECRET.to_owned())),
+            pace: Pace(1_000),
+        };
         App::start(settings, resources).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -118,6 +128,7 @@ impl Process {
             .arg(config.path())
             .args(arguments)
             .env("DATABASE_URL", &database.url)
+            .env("HOOK_SECRET", SECRET)
             .env_remove("PARKBRAKE_LOG")
             .envs(filter.map(|filter| ("PARKBRAKE_LOG", filter)))
             .stdin(Stdio::null())
