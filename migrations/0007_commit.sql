@@ -11,7 +11,10 @@ create function open_workflows(
     p_description text[], p_metadata text[], p_approvers text[], p_required integer[], p_separation boolean[], p_timetable text[],
     p_timeout_after double precision[], p_expire_after double precision[],
     -- The events, of all rows together.
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[]
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[],
+    -- The notices that follow from them, each due so many seconds after the commit.
+    n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
+    n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, at timestamptz) language plpgsql as $$
 declare
     v_at    timestamptz;
@@ -70,6 +73,14 @@ begin
                0, '{}', i.separation, string_to_array(i.approvers, ','), 0, i.timetable::jsonb, v_at + make_interval(secs => i.expire_after)
         from input i join opened using (workflow_id)
         where i.approvers is not null
+    ),
+    noticed as (
+        insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+        select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.level, n.channel, n.recipient, v_at,
+               v_at + make_interval(secs => n.due_after), v_at + make_interval(secs => n.due_after)
+        from unnest(n_notice_id, n_workflow_id, n_version, n_kind, n_number, n_level, n_channel, n_recipient, n_due_after)
+             as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
+        join opened using (workflow_id)
     )
     select i.ord,
            case when o.workflow_id is not null then 'committed'
@@ -88,7 +99,9 @@ create function advance_workflows(
     -- The approval request as it stands afterwards; null in p_approval_status where it is not touched.
     p_approval_status text[], p_approvers text[], p_open_roles text[], p_approvals integer[], p_approved_by text[],
     p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[]
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[],
+    n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
+    n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, at timestamptz) language plpgsql as $$
 declare
     v_at timestamptz;
@@ -136,6 +149,22 @@ begin
             resolution_note = i.resolution_note
         from input i join advanced using (workflow_id)
         where r.workflow_id = i.workflow_id and i.approval_status is not null
+    ),
+    noticed as (
+        insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+        select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.level, n.channel, n.recipient, v_at,
+               v_at + make_interval(secs => n.due_after), v_at + make_interval(secs => n.due_after)
+        from unnest(n_notice_id, n_workflow_id, n_version, n_kind, n_number, n_level, n_channel, n_recipient, n_due_after)
+             as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
+        join advanced using (workflow_id)
+    ),
+    -- Whoever has not been asked yet is not asked any more.
+    silenced as (
+        update notice n
+        set status = 'cancelled', error = 'the request was settled first'
+        from input i join advanced using (workflow_id)
+        where n.workflow_id = i.workflow_id and n.status = 'pending' and i.approval_status <> 'pending'
+          and n.kind in ('approval.requested', 'approval.reminded', 'approval.escalated')
     )
     select i.ord,
            case when a.workflow_id is not null then 'committed'

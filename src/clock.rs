@@ -7,6 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Mutex;
 use std::time::Instant;
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// The database's time as last heard, and when that was.
 #[derive(Debug)]
@@ -21,6 +22,13 @@ impl Clock {
     /// Hears the time again.
     pub fn hear(&self, now: DateTime<Utc>) {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (now, Instant::now());
+    }
+
+    /// A fresh id that shows the database's time.
+    pub fn new_id(&self) -> Uuid {
+        let now = self.now();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
     }
 
     /// The time by the database, to within the drift since it was last heard.

@@ -13,10 +13,10 @@ use std::sync::LazyLock;
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain", "execution", "postgres", "settings", "storage", "telemetry"]),
-    ("app", &["actors", "clock", "config", "domain", "http", "settings", "storage"]),
+    ("app", &["actors", "clock", "config", "domain", "http", "notify", "settings", "storage"]),
     ("http", &["actors", "domain", "storage"]),
     ("execution", &["actors", "domain"]),
-    ("notify", &["actors", "domain"]),
+    ("notify", &["actors", "clock", "domain"]),
     ("actors", &["clock", "config", "domain", "storage"]),
     ("storage", &["domain"]),
     ("config", &["domain"]),
@@ -32,7 +32,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     ("http", &["engine::Engine", "engine::Story", "exchange::Failure", "exchange::Intake", "exchange::Submitted"]),
     ("execution", &["ports::Executor", "ports::Job"]),
     ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
-    ("app", &["engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
+    ("app", &["courier::Pace", "engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
 ];
 
 /// Where each of these crates may be used: the beginnings of paths below `src`.
@@ -45,6 +45,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower_http", &["http/"]),
     ("serde_yaml", &["config/"]),
     ("cel", &["domain/expression"]),
+    ("hmac", &["http/slack.rs", "notify/"]),
+    ("minijinja", &["config/channels.rs", "notify/"]),
     ("clap", &["cli/", "main.rs", "settings.rs"]),
     ("reqwest", &["cli/", "notify/"]),
     ("lettre", &["notify/email.rs"]),

@@ -7,6 +7,7 @@
 //! A batch is written by a task that nothing cancels: whoever asked may be gone by then, the commit happens or does not
 //! happen as a whole.
 
+use crate::actors::bell::Bell;
 use crate::actors::metrics::{EventLabel, Metrics};
 use crate::actors::versions::Versions;
 use crate::domain::workflow::Event;
@@ -52,6 +53,7 @@ pub enum Msg {
 pub struct Checkpointer {
     pub storage: Storage,
     pub versions: Arc<Versions>,
+    pub bell: Arc<Bell>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -80,6 +82,7 @@ impl Checkpointer {
 
     fn send<R: Row>(&self, myself: &CheckpointerRef, batch: Vec<(R, Reply)>) {
         let (storage, versions, metrics) = (self.storage.clone(), Arc::clone(&self.versions), Arc::clone(&self.metrics));
+        let bell = Arc::clone(&self.bell);
         let done = Done(myself.clone());
         tokio::spawn(async move {
             let (rows, replies): (Vec<R>, Vec<Reply>) = batch.into_iter().unzip();
@@ -94,6 +97,9 @@ impl Checkpointer {
                     }
                     let (workflow_id, version) = row.fence();
                     versions.publish(workflow_id, version);
+                    if row.has_notices() {
+                        bell.ring();
+                    }
                 }
                 let _ = reply.send(answer);
             }
@@ -121,6 +127,8 @@ trait Row: Send + Sync + Sized + 'static {
     fn write<'a>(storage: &'a Storage, rows: &'a [Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
     fn events(&self) -> &[Event];
     fn fence(&self) -> (Uuid, u32);
+    /// Whether something is to be said of it.
+    fn has_notices(&self) -> bool;
 }
 
 impl Row for Opening {
@@ -135,6 +143,10 @@ impl Row for Opening {
     fn fence(&self) -> (Uuid, u32) {
         (self.workflow.id, self.workflow.version)
     }
+
+    fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
 }
 
 impl Row for Advance {
@@ -148,6 +160,10 @@ impl Row for Advance {
 
     fn fence(&self) -> (Uuid, u32) {
         (self.workflow.id, self.workflow.version)
+    }
+
+    fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
     }
 }
 

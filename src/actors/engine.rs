@@ -4,9 +4,11 @@
 //! or refused, whether or not anybody waits for the answer.
 
 use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::bell::Bell;
+use crate::actors::courier::Pace;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::metrics::Metrics;
-use crate::actors::ports::Executor;
+use crate::actors::ports::{Channel, Executor};
 use crate::actors::runner::Runner;
 use crate::actors::versions::Versions;
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
@@ -14,8 +16,9 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::transition;
 use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
-use crate::storage::{Error, Storage};
+use crate::storage::{Error, Resent, Storage};
 use ractor::rpc::CallResult;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -34,6 +37,10 @@ pub struct Engine {
     pub versions: Arc<Versions>,
     pub metrics: Arc<Metrics>,
     pub runner: Arc<Runner>,
+    /// The channels by which notices leave, by their names.
+    pub channels: BTreeMap<String, Arc<dyn Channel>>,
+    pub pace: Pace,
+    pub bell: Arc<Bell>,
     /// How many workflows stay in memory.
     pub max_resident: usize,
     /// This process; a fresh id for every start.
@@ -52,8 +59,10 @@ pub struct Crew {
 pub struct Parts {
     pub storage: Storage,
     pub configuration: Arc<Configuration>,
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     pub executor: Arc<dyn Executor>,
+    pub channels: BTreeMap<String, Arc<dyn Channel>>,
+    pub pace: Pace,
     pub max_resident: usize,
 }
 
@@ -72,7 +81,10 @@ impl Engine {
             runner: Arc::new(Runner::new(parts.executor, parts.storage.clone(), Arc::clone(&metrics))),
             storage: parts.storage,
             configuration: parts.configuration,
-            clock: Arc::new(parts.clock),
+            clock: parts.clock,
+            channels: parts.channels,
+            pace: parts.pace,
+            bell: Arc::default(),
             versions: Arc::default(),
             metrics,
             max_resident: parts.max_resident,
@@ -141,6 +153,16 @@ impl Engine {
             Ok(_) | Err(Failure::NotFound | Failure::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Has a notice sent once more.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn resend_notice(&self, id: Uuid) -> Result<Resent, Error> {
+        let resent = self.storage.resend_notice(id).await?;
+        self.bell.ring();
+        Ok(resent)
     }
 
     /// A workflow with its log, as it is stored.

@@ -20,6 +20,12 @@ pub struct EventLabel {
     pub event: &'static str,
 }
 
+/// The name of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChannelLabel {
+    pub channel: String,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -32,6 +38,10 @@ pub struct Metrics {
     pub running: Gauge,
     pub actor_failures: Counter,
     pub quarantined: Counter,
+    pub notices_delivered: Family<ChannelLabel, Counter>,
+    pub notice_failures: Family<ChannelLabel, Counter>,
+    pub notices_dead: Family<ChannelLabel, Counter>,
+    pub notices_waiting: Family<ChannelLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -42,6 +52,10 @@ impl Default for Metrics {
         let batch_seconds = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 5.0]);
         let (resident, running) = (Gauge::default(), Gauge::default());
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
+        let notices_delivered = Family::<ChannelLabel, Counter>::default();
+        let notice_failures = Family::<ChannelLabel, Counter>::default();
+        let notices_dead = Family::<ChannelLabel, Counter>::default();
+        let notices_waiting = Family::<ChannelLabel, Gauge>::default();
         let mut registry = Registry::with_prefix("parkbrake");
         registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
         registry.register("events", "Events that were committed, by name", events.clone());
@@ -51,7 +65,25 @@ impl Default for Metrics {
         registry.register("actions_running", "Actions that this server is running now", running.clone());
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
         registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
-        Self { registry, submitted, events, batch_rows, batch_seconds, resident, running, actor_failures, quarantined }
+        registry.register("notices_delivered", "Notices that were delivered, by channel", notices_delivered.clone());
+        registry.register("notice_failures", "Attempts to deliver a notice that failed, by channel", notice_failures.clone());
+        registry.register("notices_dead", "Notices that were given up, by channel", notices_dead.clone());
+        registry.register("notices_waiting", "Notices that are due and not delivered, by channel", notices_waiting.clone());
+        Self {
+            notices_delivered,
+            notice_failures,
+            notices_dead,
+            notices_waiting,
+            registry,
+            submitted,
+            events,
+            batch_rows,
+            batch_seconds,
+            resident,
+            running,
+            actor_failures,
+            quarantined,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::actors::approval_registry::{self, ApprovalRegistry};
 use crate::actors::checkpointer::Checkpointer;
 use crate::actors::engine::{Crew, Engine};
+use crate::actors::notifier::Notifier;
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
 use crate::actors::timer::{self, Timer};
 use crate::actors::workflow::Workshop;
@@ -47,8 +48,12 @@ impl Root {
     async fn muster(&self, myself: &RootRef, state: &mut State) -> Result<(), ActorProcessingErr> {
         let engine = &self.engine;
         let cell = || myself.get_cell();
-        let checkpointer =
-            Checkpointer { storage: engine.storage.clone(), versions: Arc::clone(&engine.versions), metrics: Arc::clone(&engine.metrics) };
+        let checkpointer = Checkpointer {
+            storage: engine.storage.clone(),
+            versions: Arc::clone(&engine.versions),
+            bell: Arc::clone(&engine.bell),
+            metrics: Arc::clone(&engine.metrics),
+        };
         let (checkpointer, _) = Actor::spawn_linked(None, checkpointer, (), cell()).await?;
         let timer = Timer { storage: engine.storage.clone(), clock: Arc::clone(&engine.clock) };
         let (timer, _) = Actor::spawn_linked(None, timer, (), cell()).await?;
@@ -68,9 +73,10 @@ impl Root {
         };
         let supervisor = WorkflowSupervisor { workshop: Arc::new(workshop) };
         let (supervisor, _) = Actor::spawn_linked(None, supervisor, (), cell()).await?;
+        let (notifier, _) = Actor::spawn_linked(None, Notifier { engine: Arc::clone(engine) }, (), cell()).await?;
         registry.cast(approval_registry::Msg::Supervisor(supervisor.clone()))?;
         timer.cast(timer::Msg::Registry(registry.clone()))?;
-        state.members = vec![supervisor.get_cell(), registry.get_cell(), timer.get_cell(), checkpointer.get_cell()];
+        state.members = vec![notifier.get_cell(), supervisor.get_cell(), registry.get_cell(), timer.get_cell(), checkpointer.get_cell()];
         engine.take_on(Crew { supervisor, registry });
         Ok(())
     }

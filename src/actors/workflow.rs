@@ -16,6 +16,7 @@ use crate::actors::timer::{self, TimerRef};
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::digest::Digest;
+use crate::domain::outbox::{self, Planned};
 use crate::domain::policy::{Principal, SYSTEM};
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::workflow::{Command, Event, Recorded, Submission, Workflow};
@@ -155,7 +156,9 @@ impl WorkflowActor {
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = |at| follow(self.id, None, &events, &actor, at).map_err(|error| Failure::Internal(error.to_string()));
-        let opening = Opening { workflow: workflow(DateTime::UNIX_EPOCH)?, events: events.clone(), task, document, key };
+        let opened = workflow(DateTime::UNIX_EPOCH)?;
+        let notices = self.notices(None, &opened, &events);
+        let opening = Opening { workflow: opened, events: events.clone(), task, document, key, notices };
         match call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(Box::new(opening), reply)).await? {
             Written::Committed { at } => {
                 workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level.as_str() }).inc();
@@ -220,19 +223,23 @@ impl WorkflowActor {
     async fn commit(&self, workflow: &Workflow, actor: &str, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
         let next =
             |at| follow(self.id, Some(workflow.clone()), &events, actor, at).map_err(|error| CommitError::Refused(error.to_string()));
-        let advance = Advance {
-            expected: workflow.version,
-            workflow: next(workflow.updated_at)?,
-            actor: actor.to_owned(),
-            events: events.clone(),
-            guard,
-        };
+        let after = next(workflow.updated_at)?;
+        let notices = self.notices(Some(workflow), &after, &events);
+        let advance =
+            Advance { expected: workflow.version, workflow: after, actor: actor.to_owned(), events: events.clone(), guard, notices };
         Ok(match call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(Box::new(advance), reply)).await? {
             Written::Committed { at } => Progress::Moved(Box::new(next(at)?)),
             Written::Conflict | Written::Duplicate => Progress::Overtaken,
             Written::TooEarly => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
         })
+    }
+
+    /// What is said to the outside of a commit, which is written with it.
+    fn notices(&self, before: Option<&Workflow>, after: &Workflow, events: &[Event]) -> Vec<Planned> {
+        let Workshop { configuration, clock, .. } = self.workshop.as_ref();
+        let commit = outbox::Commit { before, after, events };
+        outbox::plan(commit, &configuration.policy, &configuration.notifications, || clock.new_id())
     }
 
     /// Does what the state obliges to. The same after a commit and after a restart.

@@ -1,12 +1,13 @@
 //! `parkbrake dev`: everything that it takes to try parkbrake out, and nothing left behind.
 
-use crate::app::{App, Resources};
+use crate::app::{App, Pace, Resources};
 use crate::cli::dev_home::{self, Identity, Kind};
 use crate::cli::terminal::Page;
-use crate::cli::{Error, serve, token};
+use crate::cli::{Error, serve, token, variable};
 use crate::config;
 use crate::domain::policy::Policy;
 use crate::execution::Local;
+use crate::notify::slack_answers::SLACK;
 use crate::postgres::{Cluster, Options, Programs};
 use crate::settings::Settings;
 use crate::storage::{NewToken, Storage, TokenHash};
@@ -66,7 +67,15 @@ async fn serve(
 ) -> Result<ExitCode, Error> {
     cluster.create_database(DATABASE).await.map_err(other)?;
     let database_url = cluster.url(DATABASE);
-    let resources = Resources { database_url: database_url.clone(), migrate: true, base, executor: Arc::new(Local), slack: None };
+    let resources = Resources {
+        database_url: database_url.clone(),
+        migrate: true,
+        base,
+        executor: Arc::new(Local),
+        environment: Box::new(variable),
+        pace: Pace::default(),
+        slack: SLACK.to_owned(),
+    };
     let app = App::start(settings, resources).await.map_err(other)?;
     if let Err(error) = open_the_door(&app, home, &database_url).await {
         app.stop().await;

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod expression;
 pub mod level;
 pub mod notice;
+pub mod outbox;
 pub mod policy;
 pub mod readings;
 pub mod request;

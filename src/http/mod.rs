@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod body;
 mod decisions;
+mod notices;
 mod operations;
 mod problem;
 mod query;

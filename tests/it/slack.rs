@@ -1,17 +1,14 @@
 //! Buttons in Slack: who may press them, what comes of it, and what does not.
 
 use crate::support::client::{critical, events, high, medium};
+use crate::support::server::Services;
 use crate::support::services::{self};
 use crate::support::{Client, Config, TestApp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use parkbrake::domain::digest::hex;
-use parkbrake::domain::level::Level;
-use parkbrake::http::{Slack, SlackApp};
-use parkbrake::notify::slack_answers::Answers;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::sync::Arc;
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const APPROVE: &str = "parkbrake_approve";
@@ -31,6 +28,14 @@ policies:
   high: { required: 2 }
 ";
 
+/// Rooms that nothing is routed to: whatever is pressed here, the test has made up.
+const ROOMS: &str = "
+public_url: https://parkbrake.example.com
+channels:
+  little: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: OTHER }, levels: [low] } }
+  more:   { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [medium, high, critical] } }
+";
+
 /// A server, and the Slack that presses its buttons.
 struct Stage {
     app: TestApp,
@@ -41,16 +46,13 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let slack = services::Slack::start().await;
-        let answers = Answers::new(&format!("{}/actions/", slack.service.url)).unwrap();
-        // One room has buttons for little things, another for more; each is another app.
-        let app = |secret: &str, levels: &[Level]| SlackApp { signing_secret: secret.to_owned(), levels: levels.to_vec() };
-        let buttons = Slack {
-            apps: vec![app("of another room", &[]), app(SECRET, &[Level::Medium, Level::High, Level::Critical])],
-            inbox: Some("https://parkbrake.example.com".to_owned()),
-            answer: Arc::new(move |address, answer| answers.send(address, answer)),
+        // One room has buttons for more, another for next to nothing; each is another app.
+        let services = Services {
+            secrets: vec![("SIGNING", SECRET.to_owned()), ("OTHER", "of another room".to_owned()), ("ROOM", slack.webhook_url())],
+            slack: format!("{}/actions/", slack.service.url),
         };
-        let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE);
-        let app = TestApp::with_slack(config, buttons).await;
+        let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE).write("notifications.yaml", ROOMS);
+        let app = TestApp::with_services(config, services).await;
         let bot = app.client("deploy-bot");
         Self { app, slack, bot }
     }

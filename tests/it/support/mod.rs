@@ -3,6 +3,7 @@
 pub mod client;
 pub mod config;
 pub mod database;
+pub mod hook;
 pub mod ledger;
 pub mod notices;
 pub mod server;
