@@ -13,7 +13,7 @@ use crate::domain::workflow::Command;
 use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, Slack, SlackApp, router};
 use crate::notify;
-use crate::notify::slack_answers::Answers;
+use crate::notify::slack_answers::{Answers, SLACK};
 use crate::settings::Settings;
 use crate::storage::{self, Presence, Storage};
 use futures_util::future::join_all;
@@ -75,8 +75,8 @@ pub struct Resources {
     pub environment: Environment,
     /// How fast a failed delivery of a notice is tried again.
     pub pace: Pace,
-    /// Where Slack takes answers to buttons, which is [`notify::slack_answers::SLACK`] but for tests.
-    pub slack: String,
+    /// Where answers to buttons in Slack go, for tests; left out, to Slack.
+    pub slack: Option<String>,
 }
 
 /// A running server.
@@ -110,7 +110,8 @@ impl App {
         }
         let clock = Arc::new(Clock::new(storage.now().await?));
         let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
-        let slack = buttons(&configuration.notifications, &*resources.environment, &resources.slack).map_err(StartError::Channels)?;
+        let answers = resources.slack.as_deref().unwrap_or(SLACK);
+        let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let (executor, pace) = (resources.executor, resources.pace);
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident };
         let engine = Engine::new(parts);

@@ -7,7 +7,6 @@ use crate::cli::{Error, serve, token, variable};
 use crate::config;
 use crate::domain::policy::Policy;
 use crate::execution::Local;
-use crate::notify::slack_answers::SLACK;
 use crate::postgres::{Cluster, Options, Programs};
 use crate::settings::Settings;
 use crate::storage::{NewToken, Storage, TokenHash};
@@ -74,7 +73,7 @@ async fn serve(
         executor: Arc::new(Local),
         environment: Box::new(variable),
         pace: Pace::default(),
-        slack: SLACK.to_owned(),
+        slack: None,
     };
     let app = App::start(settings, resources).await.map_err(other)?;
     if let Err(error) = open_the_door(&app, home, &database_url).await {

@@ -3,7 +3,6 @@
 use crate::app::{App, Pace, Resources};
 use crate::cli::{Error, database_url, variable};
 use crate::execution::Local;
-use crate::notify::slack_answers::SLACK;
 use crate::settings::Settings;
 use crate::telemetry;
 use std::future::Future;
@@ -36,7 +35,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         executor: Arc::new(Local),
         environment: Box::new(variable),
         pace: Pace::default(),
-        slack: SLACK.to_owned(),
+        slack: None,
     };
     let app = App::start(&args.settings, resources).await.map_err(|error| Error::Other(error.to_string()))?;
     if app.run_until(told_to_stop).await {

@@ -364,7 +364,7 @@ async fn a_server_does_not_start_without_a_secret_and_says_which() {
         executor: Arc::new(Local),
         environment: Box::new(|name| (name == "UNSOUND").then(|| "secret-that-is-none".to_owned())),
         pace: Pace::default(),
-        slack: String::new(),
+        slack: None,
     };
     let Err(error) = App::start(&settings(&config), resources).await else { panic!("it started") };
     let told = error.to_string();

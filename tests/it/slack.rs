@@ -49,7 +49,7 @@ impl Stage {
         // One room has buttons for more, another for next to nothing; each is another app.
         let services = Services {
             secrets: vec![("SIGNING", SECRET.to_owned()), ("OTHER", "of another room".to_owned()), ("ROOM", slack.webhook_url())],
-            slack: format!("{}/actions/", slack.service.url),
+            slack: Some(format!("{}/actions/", slack.service.url)),
         };
         let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE).write("notifications.yaml", ROOMS);
         let app = TestApp::with_services(config, services).await;

@@ -3,7 +3,6 @@
 use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
-use parkbrake::notify::slack_answers::SLACK;
 use parkbrake::settings::Settings;
 use parkbrake::storage::{NewToken, Storage, TokenHash};
 use std::net::SocketAddr;
@@ -23,18 +22,12 @@ const EVERYBODY: [&str; 8] = ["alice", "tom", "tess", "cora", "nora", "deploy-bo
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What a server knows of the services that its notices go to, beside its configuration.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Services {
     /// The variables of the environment that hold secrets.
     pub secrets: Vec<(&'static str, String)>,
-    /// Where Slack takes answers to buttons.
-    pub slack: String,
-}
-
-impl Default for Services {
-    fn default() -> Self {
-        Self { secrets: Vec::new(), slack: SLACK.to_owned() }
-    }
+    /// Where answers to buttons in Slack go.
+    pub slack: Option<String>,
 }
 
 /// A server in this process.
