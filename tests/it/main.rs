@@ -3,6 +3,7 @@
 mod support;
 
 mod chaos;
+mod couriers;
 mod decide;
 mod escalate;
 mod execute;

@@ -91,20 +91,21 @@ async fn what_no_level_notifies_of_is_not_told() {
 #[tokio::test]
 async fn a_failed_delivery_is_made_again_with_the_same_id_and_what_follows_waits_for_it() {
     let (hook, app) = told_to_one().await;
-    hook.then([Reply::Status(500), Reply::With(302, "location", "/elsewhere")]);
+    hook.always(Reply::Status(500));
     let id = app.client("deploy-bot").submit_id(high()).await;
     hook.attempted(1).await;
     app.client("tess").reject(&id).await.expect(200);
-    // The request was never taken, so nobody is asked any more; the decision comes at once.
+    hook.always(Reply::Status(204));
+    // The request was never taken, so nobody is asked any more.
     hook.hears(&id, &["approval.decided"]).await;
     becomes(&app, "approval.requested", "cancelled").await;
     let attempts = hook.attempts();
 
-    hook.then([Reply::Status(500), Reply::Status(404)]);
+    hook.then([Reply::Status(500), Reply::With(302, "location", "/elsewhere")]);
     let next = app.client("deploy-bot").submit_id(high()).await;
     hook.hears(&next, &["approval.requested"]).await;
     let of_next: Vec<_> = hook.attempts().split_off(attempts.len()).into_iter().map(|attempt| (attempt.id, attempt.answered)).collect();
-    assert_eq!(of_next.iter().map(|(_, answered)| answered.unwrap()).collect::<Vec<_>>(), [500, 404, 204]);
+    assert_eq!(of_next.iter().map(|(_, answered)| answered.unwrap()).collect::<Vec<_>>(), [500, 302, 204], "a redirect is a failure");
     assert!(of_next.iter().all(|(id, _)| *id == of_next[0].0), "{of_next:?}");
     let delivered = becomes(&app, "approval.requested", "delivered").await;
     assert_eq!((&delivered["attempts"], &delivered["error"]), (&json!(3), &Value::Null));
