@@ -176,7 +176,7 @@ impl Courier {
 
     async fn send(&self, notices: Vec<Notice>) -> Result<(), Undelivered> {
         let later = |reason: &str| Err(Undelivered::Later { reason: reason.to_owned(), after: None });
-        let delivery = AssertUnwindSafe(self.channel.deliver(notices)).catch_unwind();
+        let delivery = AssertUnwindSafe(async { self.channel.deliver(notices).await }).catch_unwind();
         match tokio::time::timeout(DELIVERY, delivery).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => later("the channel itself failed; look at the server's log"),

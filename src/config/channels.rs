@@ -26,6 +26,9 @@ const LARGEST_TEMPLATE: usize = 64 * 1024;
 const LINEAR: &str = "https://api.linear.app/graphql";
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
+/// Reads what a type of channel has of its own.
+type ReadService = fn(&Fields<'_>) -> Option<Service>;
+
 /// Reads a channel. Its template is looked for in `dir`, the folder of the configuration.
 pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
     // The type says what else may stand there, so it is looked for before anything is called unknown.
@@ -34,7 +37,7 @@ pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
         at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty");
         return None;
     };
-    let (keys, service): (&[&str], fn(&Fields<'_>) -> Option<Service>) = match kind.text()? {
+    let (keys, service): (&[&str], ReadService) = match kind.text()? {
         "slack" => (&["type", "webhook_url", "buttons", "group", "template"], slack),
         "email" => (&["type", "smtp_url", "from", "group", "template"], email),
         "linear" => (&["type", "api_key", "team_id", "api_url", "done_state", "cancelled_state", "template"], linear),

@@ -4,6 +4,7 @@ mod support;
 
 mod channels;
 mod chaos;
+mod couriers;
 mod decide;
 mod escalate;
 mod execute;

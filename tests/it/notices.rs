@@ -91,20 +91,21 @@ async fn what_no_level_notifies_of_is_not_told() {
 #[tokio::test]
 async fn a_failed_delivery_is_made_again_with_the_same_id_and_what_follows_waits_for_it() {
     let (hook, app) = told_to_one().await;
-    hook.then([Reply::Status(500), Reply::With(302, "location", "/elsewhere")]);
+    hook.always(Reply::Status(500));
     let id = app.client("deploy-bot").submit_id(high()).await;
     hook.attempted(1).await;
     app.client("tess").reject(&id).await.expect(200);
-    // The request was never taken, so nobody is asked any more; the decision comes at once.
+    hook.always(Reply::Status(204));
+    // The request was never taken, so nobody is asked any more.
     hook.hears(&id, &["approval.decided"]).await;
     becomes(&app, "approval.requested", "cancelled").await;
     let attempts = hook.attempts();
 
-    hook.then([Reply::Status(500), Reply::Status(404)]);
+    hook.then([Reply::Status(500), Reply::With(302, "location", "/elsewhere")]);
     let next = app.client("deploy-bot").submit_id(high()).await;
     hook.hears(&next, &["approval.requested"]).await;
     let of_next: Vec<_> = hook.attempts().split_off(attempts.len()).into_iter().map(|attempt| (attempt.id, attempt.answered)).collect();
-    assert_eq!(of_next.iter().map(|(_, answered)| answered.unwrap()).collect::<Vec<_>>(), [500, 404, 204]);
+    assert_eq!(of_next.iter().map(|(_, answered)| answered.unwrap()).collect::<Vec<_>>(), [500, 302, 204], "a redirect is a failure");
     assert!(of_next.iter().all(|(id, _)| *id == of_next[0].0), "{of_next:?}");
     let delivered = becomes(&app, "approval.requested", "delivered").await;
     assert_eq!((&delivered["attempts"], &delivered["error"]), (&json!(3), &Value::Null));
@@ -149,7 +150,7 @@ async fn what_nobody_took_for_a_day_is_dead_visible_and_can_be_sent_again() {
     app.database.execute("update notice set first_due_at = first_due_at - interval '25 hours' where kind = 'approval.requested'").await;
     let dead = becomes(&app, "approval.requested", "dead").await;
     assert!(dead["error"].as_str().unwrap().contains("500") && dead["attempts"].as_u64().unwrap() >= 1, "{dead}");
-    assert_eq!(notices(&app, "?status=dead&channel=audit").await, [dead.clone()]);
+    assert_eq!(notices(&app, "?status=dead&channel=audit").await, std::slice::from_ref(&dead));
     assert_eq!(notices(&app, "?status=dead&channel=other").await, Vec::<Value>::new());
     let metrics = nora.get("/metrics").await.expect(200);
     assert!(metrics.as_str().unwrap().contains("parkbrake_notices_dead_total{channel=\"audit\"} 1"), "{metrics}");
@@ -372,4 +373,20 @@ async fn a_server_does_not_start_without_a_secret_and_says_which() {
         assert!(told.contains(expected), "{told}");
     }
     assert!(!told.contains("secret-that-is-none"), "{told}");
+}
+
+#[test]
+fn a_check_only_notes_what_is_not_set_here() {
+    let config = told_to(&["  audit: { type: webhook, url: 'https://example.com/hook', secret: { from_env: HOOK_SECRET } }\n".to_owned()]);
+    let check = |set: bool| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command.args(["check", "--config"]).arg(config.path()).env_remove("HOOK_SECRET");
+        let output = if set { command.env("HOOK_SECRET", "x").output() } else { command.output() }.expect("the program");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(
+        check(false).contains("note: HOOK_SECRET is not set here; a server does not start without it, because the channel audit needs it")
+    );
+    assert!(!check(true).contains("HOOK_SECRET"));
 }

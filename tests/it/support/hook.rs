@@ -5,6 +5,7 @@ use super::server::SECRET;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -191,9 +192,11 @@ async fn receive(State(book): State<Arc<Mutex<Book>>>, method: Method, uri: Uri,
         reply
     };
     let status = |status| StatusCode::from_u16(status).expect("a status");
+    // No connection is kept: a receiver that is stopped is not there any more.
+    let close = [(CONNECTION, HeaderValue::from_static("close"))];
     match reply {
-        Reply::Status(code) => status(code).into_response(),
-        Reply::With(code, name, value) => (status(code), [(name, HeaderValue::from_static(value))]).into_response(),
+        Reply::Status(code) => (status(code), close).into_response(),
+        Reply::With(code, name, value) => (status(code), close, [(name, HeaderValue::from_static(value))]).into_response(),
         Reply::Silence => {
             tokio::time::sleep(Duration::from_secs(120)).await;
             StatusCode::OK.into_response()
