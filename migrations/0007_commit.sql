@@ -14,7 +14,10 @@ create function open_workflows(
     p_approvers text[], p_required integer[], p_separation boolean[], p_timetable text[],
     p_timeout_after double precision[], p_expire_after double precision[],
     -- The events, of all rows together. A document stands with the first event of each.
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_document bytea[]
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_document bytea[],
+    -- The notices that follow from them, each due so many seconds after the commit.
+    n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
+    n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
 declare
     v_at     timestamptz;
@@ -61,6 +64,15 @@ begin
     from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_document) as e (workflow_id, version, kind, actor, data, document)
     where cardinality(v_opened) = cardinality(p_workflow_id) or e.workflow_id = any (v_opened);
 
+    if n_notice_id <> '{}' then
+        insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+        select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.level, n.channel, n.recipient, v_at,
+               v_at + make_interval(secs => n.due_after), v_at + make_interval(secs => n.due_after)
+        from unnest(n_notice_id, n_workflow_id, n_version, n_kind, n_number, n_level, n_channel, n_recipient, n_due_after)
+             as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
+        where n.workflow_id = any (v_opened);
+    end if;
+
     return query select null::bigint, null::text, cardinality(v_opened), v_at;
     if cardinality(v_opened) < cardinality(p_workflow_id) then
         return query
@@ -80,7 +92,9 @@ create function advance_workflows(
     -- The approval request as it stands afterwards; null in p_approval_status where it is not touched.
     p_approval_status text[], p_approvers text[], p_open_roles text[], p_approvals integer[], p_approved_by text[],
     p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[]
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[],
+    n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
+    n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
 declare
     v_at       timestamptz;
@@ -121,6 +135,22 @@ begin
     select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data
     from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data) as e (workflow_id, version, kind, actor, data)
     where cardinality(v_advanced) = cardinality(p_workflow_id) or e.workflow_id = any (v_advanced);
+
+    if n_notice_id <> '{}' then
+        insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+        select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.level, n.channel, n.recipient, v_at,
+               v_at + make_interval(secs => n.due_after), v_at + make_interval(secs => n.due_after)
+        from unnest(n_notice_id, n_workflow_id, n_version, n_kind, n_number, n_level, n_channel, n_recipient, n_due_after)
+             as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
+        where n.workflow_id = any (v_advanced);
+    end if;
+    -- Whoever has not been asked yet is not asked any more.
+    update notice n
+    set status = 'cancelled', error = 'the request was settled first'
+    from unnest(p_workflow_id, p_approval_status) as i (workflow_id, approval_status)
+    where i.approval_status <> 'pending' and i.workflow_id = any (v_advanced)
+      and n.workflow_id = i.workflow_id and n.status = 'pending'
+      and n.kind in ('approval.requested', 'approval.reminded', 'approval.escalated');
 
     return query select null::bigint, null::text, cardinality(v_advanced), v_at;
     if cardinality(v_advanced) < cardinality(p_workflow_id) then

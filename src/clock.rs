@@ -35,7 +35,7 @@ impl Clock {
     }
 
     /// A new id (UUIDv7). Ids are made in the order of time, so that a list in the order of ids is one in the order of time.
-    pub fn id(&self) -> Uuid {
+    pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         Uuid::new_v7(Timestamp::from_unix(&self.ids, seconds, now.timestamp_subsec_nanos()))

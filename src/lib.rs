@@ -4,11 +4,11 @@
 //! until the right human says yes. Then it runs exactly what was shown, once, and can prove it.
 //!
 //! ```text
-//! main → cli → app → { http, actors, execution } → storage → domain        config → domain
+//! main → cli → app → { http, actors, execution, notify } → storage → domain        config → domain
 //! ```
 //! Nothing points up. `domain` is pure; all SQL is in `storage`; `ractor` is in `actors` and in the HTTP server's actor;
-//! `axum` is in `http`; `serde_yaml` is in `config`. `execution` implements a trait of `actors::ports`; `http` sees the actors
-//! through `actors::engine`. `tests/architecture.rs` holds this.
+//! `axum` is in `http`; `serde_yaml` is in `config`. `execution` and `notify` implement traits of `actors::ports`; `http`
+//! sees the actors through `actors::engine`. `tests/architecture.rs` holds this.
 
 pub mod actors;
 pub mod app;
@@ -18,6 +18,7 @@ pub mod config;
 pub mod domain;
 pub mod execution;
 pub mod http;
+pub mod notify;
 pub mod postgres;
 pub mod settings;
 pub mod storage;

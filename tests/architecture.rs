@@ -13,9 +13,10 @@ use std::sync::LazyLock;
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain", "execution", "postgres", "settings", "storage", "telemetry"]),
-    ("app", &["actors", "clock", "config", "domain", "http", "settings", "storage"]),
+    ("app", &["actors", "clock", "config", "domain", "http", "notify", "settings", "storage"]),
     ("http", &["actors", "domain", "storage"]),
     ("execution", &["actors", "domain"]),
+    ("notify", &["actors", "clock", "domain"]),
     ("actors", &["clock", "config", "domain", "storage"]),
     ("storage", &["domain"]),
     ("config", &["domain"]),
@@ -33,7 +34,8 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
         &["engine::Engine", "engine::Story", "exchange::Failure", "exchange::Intake", "exchange::Submitted", "feed::Feed", "feed::News"],
     ),
     ("execution", &["ports::Executor", "ports::Job"]),
-    ("app", &["engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
+    ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
+    ("app", &["courier::Pace", "engine::Engine", "engine::Parts", "ports::Executor", "root", "root::Root", "root::RootRef"]),
 ];
 
 /// Where each of these crates may be used: the beginnings of paths below `src`.
@@ -46,8 +48,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower_http", &["http/"]),
     ("serde_yaml", &["config/"]),
     ("cel", &["domain/expression"]),
+    ("hmac", &["http/slack.rs", "notify/"]),
+    ("minijinja", &["config/channels.rs", "notify/"]),
     ("clap", &["cli/", "main.rs", "settings.rs"]),
-    ("reqwest", &["cli/"]),
+    ("reqwest", &["cli/", "notify/"]),
+    ("lettre", &["notify/email.rs"]),
     ("rustix", &["execution/", "postgres/", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),

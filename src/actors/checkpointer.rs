@@ -7,6 +7,7 @@
 //! A batch is written by a task that nothing cancels: whoever asked may be gone by then, the commit happens or does not
 //! happen as a whole.
 
+use crate::actors::bell::Bell;
 use crate::actors::feed::{Commit, Feed};
 use crate::actors::metrics::{EventLabel, Metrics};
 use crate::actors::versions::Versions;
@@ -58,6 +59,7 @@ pub struct Checkpointer {
     pub storage: Storage,
     pub versions: Arc<Versions>,
     pub feed: Arc<Feed>,
+    pub bell: Arc<Bell>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -89,6 +91,7 @@ impl Checkpointer {
         batch.sort_unstable_by_key(|(row, _)| row.fence());
         let (storage, versions, metrics) = (self.storage.clone(), Arc::clone(&self.versions), Arc::clone(&self.metrics));
         let feed = Arc::clone(&self.feed);
+        let bell = Arc::clone(&self.bell);
         let done = Done(myself.clone());
         tokio::spawn(async move {
             let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
@@ -105,6 +108,9 @@ impl Checkpointer {
                     }
                     let (workflow_id, version) = row.fence();
                     versions.publish(workflow_id, version);
+                    if row.has_notices() {
+                        bell.ring();
+                    }
                 }
                 let _ = reply.send(answer.map(|written| (row, written)));
             }
@@ -142,6 +148,8 @@ trait Row: Send + Sync + Sized + 'static {
     fn events(&self) -> &[Event];
     fn fence(&self) -> (Uuid, u32);
     fn commit(&self, at: DateTime<Utc>) -> Commit<'_>;
+    /// Whether something is to be said of it.
+    fn has_notices(&self) -> bool;
 }
 
 impl Row for Opening {
@@ -160,6 +168,10 @@ impl Row for Opening {
     fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
         Commit { at, workflow: &self.workflow, actor: &self.workflow.submission.requested_by, events: &self.events }
     }
+
+    fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
 }
 
 impl Row for Advance {
@@ -177,6 +189,10 @@ impl Row for Advance {
 
     fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
         Commit { at, workflow: &self.workflow, actor: &self.actor, events: &self.events }
+    }
+
+    fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
     }
 }
 

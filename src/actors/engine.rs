@@ -4,10 +4,12 @@
 //! or refused, whether or not anybody waits for the answer.
 
 use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::bell::Bell;
+use crate::actors::courier::Pace;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::feed::Feed;
 use crate::actors::metrics::Metrics;
-use crate::actors::ports::Executor;
+use crate::actors::ports::{Channel, Executor};
 use crate::actors::runner::Runner;
 use crate::actors::versions::Versions;
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
@@ -15,8 +17,9 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::transition;
 use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
-use crate::storage::{Error, Storage};
+use crate::storage::{Error, Resent, Storage};
 use ractor::rpc::CallResult;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -36,6 +39,10 @@ pub struct Engine {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub runner: Arc<Runner>,
+    /// The channels by which notices leave, by their names.
+    pub channels: BTreeMap<String, Arc<dyn Channel>>,
+    pub pace: Pace,
+    pub bell: Arc<Bell>,
     /// How many workflows stay in memory.
     pub max_resident: usize,
     /// This process; a fresh id for every start.
@@ -54,8 +61,10 @@ pub struct Crew {
 pub struct Parts {
     pub storage: Storage,
     pub configuration: Arc<Configuration>,
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     pub executor: Arc<dyn Executor>,
+    pub channels: BTreeMap<String, Arc<dyn Channel>>,
+    pub pace: Pace,
     pub max_resident: usize,
 }
 
@@ -74,7 +83,10 @@ impl Engine {
             runner: Arc::new(Runner::new(parts.executor, parts.storage.clone(), Arc::clone(&metrics))),
             storage: parts.storage,
             configuration: parts.configuration,
-            clock: Arc::new(parts.clock),
+            clock: parts.clock,
+            channels: parts.channels,
+            pace: parts.pace,
+            bell: Arc::default(),
             versions: Arc::default(),
             feed: Arc::default(),
             metrics,
@@ -144,6 +156,16 @@ impl Engine {
             Ok(_) | Err(Failure::NotFound | Failure::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Has a notice sent once more.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn resend_notice(&self, id: Uuid) -> Result<Resent, Error> {
+        let resent = self.storage.resend_notice(id).await?;
+        self.bell.ring();
+        Ok(resent)
     }
 
     /// A workflow with its log, as it is stored.

@@ -20,6 +20,12 @@ pub struct EventLabel {
     pub event: &'static str,
 }
 
+/// The name of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChannelLabel {
+    pub channel: String,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -33,6 +39,10 @@ pub struct Metrics {
     pub actor_failures: Counter,
     pub quarantined: Counter,
     pub event_streams: Gauge,
+    pub notices_delivered: Family<ChannelLabel, Counter>,
+    pub notice_failures: Family<ChannelLabel, Counter>,
+    pub notices_dead: Family<ChannelLabel, Counter>,
+    pub notices_waiting: Family<ChannelLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -44,6 +54,10 @@ impl Default for Metrics {
         let (resident, running) = (Gauge::default(), Gauge::default());
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
         let event_streams = Gauge::default();
+        let notices_delivered = Family::<ChannelLabel, Counter>::default();
+        let notice_failures = Family::<ChannelLabel, Counter>::default();
+        let notices_dead = Family::<ChannelLabel, Counter>::default();
+        let notices_waiting = Family::<ChannelLabel, Gauge>::default();
         let mut registry = Registry::with_prefix("parkbrake");
         registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
         registry.register("events", "Events that were committed, by name", events.clone());
@@ -54,7 +68,26 @@ impl Default for Metrics {
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
         registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
         registry.register("event_streams", "Event streams that are open", event_streams.clone());
-        Self { registry, submitted, events, batch_rows, batch_seconds, resident, running, actor_failures, quarantined, event_streams }
+        registry.register("notices_delivered", "Notices that were delivered, by channel", notices_delivered.clone());
+        registry.register("notice_failures", "Attempts to deliver a notice that failed, by channel", notice_failures.clone());
+        registry.register("notices_dead", "Notices that were given up, by channel", notices_dead.clone());
+        registry.register("notices_waiting", "Notices that are due and not delivered, by channel", notices_waiting.clone());
+        Self {
+            notices_delivered,
+            notice_failures,
+            notices_dead,
+            notices_waiting,
+            registry,
+            submitted,
+            events,
+            batch_rows,
+            batch_seconds,
+            resident,
+            running,
+            actor_failures,
+            quarantined,
+            event_streams,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //!       ├─ workflow supervisor ── one actor for each live workflow
 //!       ├─ approval registry      workflow id → actor; routes decisions and results; wakes parked ones
 //!       ├─ timer                  deadlines, and what a crash left behind
+//!       ├─ notifier               delivers notices; a courier for each channel
 //!       └─ http                   (in `crate::http`) the last to start, the first to stop
 //! ```
 //!
@@ -15,11 +16,16 @@
 //! The rest of the program sees only [`engine::Engine`] and what is exchanged with it.
 
 pub mod approval_registry;
+pub mod bell;
 pub mod checkpointer;
+pub mod courier;
 pub mod engine;
 pub mod exchange;
 pub mod feed;
+pub mod gathering;
+pub mod letters;
 pub mod metrics;
+pub mod notifier;
 pub mod ports;
 pub mod restart;
 pub mod root;

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::commit;
 use crate::domain::digest::Digest;
+use crate::domain::outbox::{self, Planned};
 use crate::domain::policy::{Principal, SYSTEM};
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::workflow::{Command, Event, Submission, Workflow};
@@ -155,7 +156,8 @@ impl WorkflowActor {
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = commit::follow(self.id, None, &events, &actor).map_err(|error| Failure::Internal(error.to_string()))?;
-        let opening = Box::new(Opening { workflow, events, document, key });
+        let notices = self.notices(None, &workflow, &events);
+        let opening = Box::new(Opening { workflow, events, document, key, notices });
         let (opening, written) = call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
         match written {
             Written::Committed { at } => {
@@ -219,7 +221,9 @@ impl WorkflowActor {
     async fn commit(&self, workflow: &Workflow, actor: &str, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
         let next = commit::follow(self.id, Some(workflow.clone()), &events, actor);
         let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
-        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor: actor.to_owned(), events, guard });
+        let notices = self.notices(Some(workflow), &next, &events);
+        let actor = actor.to_owned();
+        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, events, guard, notices });
         let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
@@ -227,6 +231,13 @@ impl WorkflowActor {
             Written::TooEarly => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
         })
+    }
+
+    /// What is said to the outside of a commit, which is written with it.
+    fn notices(&self, before: Option<&Workflow>, after: &Workflow, events: &[Event]) -> Vec<Planned> {
+        let Workshop { configuration, clock, .. } = self.workshop.as_ref();
+        let commit = outbox::Commit { before, after, events };
+        outbox::plan(commit, &configuration.policy, &configuration.notifications, || clock.new_id())
     }
 
     /// Does what the state obliges to. The same after a commit and after a restart.

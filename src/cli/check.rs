@@ -29,10 +29,19 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     for note in &configuration.notes {
         page.line(format_args!("note: {note}"));
     }
+    for (name, channel) in &configuration.notifications.channels {
+        for secret in channel.service.secrets().into_iter().filter(|secret| std::env::var_os(&secret.0).is_none()) {
+            let variable = &secret.0;
+            page.line(format_args!(
+                "note: {variable} is not set here; a server does not start without it, because the channel {name} needs it"
+            ));
+        }
+    }
     page.fact("triggers", configuration.rules.triggers.len());
     page.fact("people", configuration.policy.people().len());
     page.fact("agents", configuration.policy.agents().len());
     page.fact("runbooks", configuration.runbooks.len());
+    page.fact("channels", configuration.notifications.channels.len());
     page.fact("version", &configuration.version);
     page.print()?;
     Ok(ExitCode::SUCCESS)

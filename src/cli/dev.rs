@@ -1,9 +1,9 @@
 //! `parkbrake dev`: everything that it takes to try parkbrake out, and nothing left behind.
 
-use crate::app::{App, Resources};
+use crate::app::{App, Pace, Resources};
 use crate::cli::dev_home::{self, Identity, Kind};
 use crate::cli::terminal::Page;
-use crate::cli::{Error, serve, token};
+use crate::cli::{Error, serve, token, variable};
 use crate::config;
 use crate::domain::policy::Policy;
 use crate::execution::Local;
@@ -66,7 +66,15 @@ async fn serve(
 ) -> Result<ExitCode, Error> {
     cluster.create_database(DATABASE).await.map_err(other)?;
     let database_url = cluster.url(DATABASE);
-    let resources = Resources { database_url: database_url.clone(), migrate: true, base, executor: Arc::new(Local) };
+    let resources = Resources {
+        database_url: database_url.clone(),
+        migrate: true,
+        base,
+        executor: Arc::new(Local),
+        environment: Box::new(variable),
+        pace: Pace::default(),
+        slack: None,
+    };
     let app = App::start(settings, resources).await.map_err(other)?;
     if let Err(error) = open_the_door(&app, home, &database_url).await {
         app.stop().await;

@@ -88,6 +88,11 @@ impl Cli {
     }
 }
 
+/// A variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Where the database is. It is taken from the environment alone: a command line can be read by everybody on the machine.
 fn database_url() -> Result<String, Error> {
     std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! `parkbrake serve`: the server.
 
-use crate::app::{App, Resources};
-use crate::cli::{Error, database_url};
+use crate::app::{App, Pace, Resources};
+use crate::cli::{Error, database_url, variable};
 use crate::execution::Local;
 use crate::settings::Settings;
 use crate::telemetry;
@@ -28,7 +28,15 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     telemetry::start();
     let told_to_stop = told_to_stop()?;
-    let resources = Resources { database_url: database_url()?, migrate: !args.no_migrate, base: None, executor: Arc::new(Local) };
+    let resources = Resources {
+        database_url: database_url()?,
+        migrate: !args.no_migrate,
+        base: None,
+        executor: Arc::new(Local),
+        environment: Box::new(variable),
+        pace: Pace::default(),
+        slack: None,
+    };
     let app = App::start(&args.settings, resources).await.map_err(|error| Error::Other(error.to_string()))?;
     if app.run_until(told_to_stop).await {
         Ok(ExitCode::SUCCESS)

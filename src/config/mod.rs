@@ -1,14 +1,17 @@
 //! YAML as written → the values of the core; one file for each YAML file.
 //!
 //! Two stages: each file is read as it was written, with what it leaves out filled in ([`risk_rules`],
-//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`]); then what they say together is resolved and checked
+//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`notifications`]); then what they say together is resolved and checked
 //! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once, each with file, line and
 //! key. A configuration with a single problem is not used at all.
 
+mod address;
 mod approval_policies;
+mod channels;
 mod document;
 mod interrupt_triggers;
 mod names;
+mod notifications;
 mod placeholders;
 mod policy;
 mod problem;
@@ -27,6 +30,7 @@ pub use problem::Problem;
 pub use shipped::shipped;
 
 use crate::domain::digest::{self, Digest};
+use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::risk::Rules;
 use crate::domain::runbook::Runbook;
@@ -43,6 +47,7 @@ pub struct Configuration {
     pub rules: Rules,
     pub policy: Policy,
     pub runbooks: BTreeMap<String, Runbook>,
+    pub notifications: Notifications,
     /// The digest of `document`: the same values, however they are written, have the same version.
     pub version: Digest,
     /// The values of all files with the defaults filled in, as canonical JSON.
@@ -116,6 +121,8 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     });
     let runbooks =
         known(&files.runbooks).map(|file| file.map_or_else(runbooks::Runbooks::default, |file| runbooks::read(&file.root(), &rules, base)));
+    let notifications =
+        known(&files.notifications).map(|file| file.map_or_else(Notifications::default, |file| notifications::read(&file.root(), dir)));
 
     let approvals = approvals?;
     if known(&files.approval_policies)?.is_none() && rules.asks_somebody() {
@@ -123,25 +130,25 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     }
     let mut notes = Vec::new();
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
-    let (triggers, runbooks) = (triggers?, runbooks?);
+    let (triggers, runbooks, notifications) = (triggers?, runbooks?, notifications?);
     notes.extend(rules.notes());
     notes.extend(runbooks.notes());
-    if known(&files.notifications)?.is_some() {
-        notes.push(format!("{} is sound YAML, but this version sends no notices yet", shipped::NOTIFICATIONS));
-    }
+    notes.extend(notifications::notes(&notifications, &policy));
 
-    // What this version does not act on (`notifications.yaml`) is no part of what a decision was taken by.
+    // All of it, notices too: who was asked, and how, is part of what a decision was taken by.
     let document = digest::canonical(&json!({
         "risk_assessment_rules": rules.document(),
         "interrupt_triggers": triggers.document(),
         "approval_policies": approvals.document(),
         "runbooks": runbooks.document(),
+        "notifications": notifications::document(&notifications),
     }));
     let version = Digest::of(&document);
     Some(Configuration {
         rules: rules.into_domain(triggers.into_domain(), version.clone()),
         policy,
         runbooks: runbooks.into_domain(),
+        notifications,
         version,
         document: String::from_utf8(document).ok()?,
         notes,

@@ -37,6 +37,15 @@ pub fn action(text: &str) -> Result<String, String> {
     spelled(text, fits, "an action is written in A-Z, a-z, 0-9, `.`, _ and -, and begins with a letter or a digit")
 }
 
+/// The name of a channel: `[a-z][a-z0-9_-]*`.
+///
+/// # Errors
+/// Any other spelling.
+pub fn channel(text: &str) -> Result<String, String> {
+    let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
+    spelled(text, fits, "a channel is written in a-z, 0-9, _ and -, and begins with a letter")
+}
+
 /// The name of an argument of a runbook: `[A-Za-z][A-Za-z0-9_-]*`.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! arguments. The server, the tests and every checker run these same functions.
 
 pub mod approval;
+pub mod buttons;
 pub mod canonical;
 pub mod commit;
 pub mod difference;
@@ -12,6 +13,7 @@ pub mod duration;
 pub mod expression;
 pub mod level;
 pub mod notice;
+pub mod outbox;
 pub mod policy;
 pub mod readings;
 pub mod request;

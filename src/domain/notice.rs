@@ -49,6 +49,11 @@ impl Kind {
         }
     }
 
+    /// The kind with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// Whether it asks somebody to decide. Such a notice is no longer true once somebody has.
     pub fn asks(self) -> bool {
         matches!(self, Self::Requested | Self::Reminded | Self::Escalated)
@@ -175,6 +180,21 @@ impl Service {
             Self::Linear { .. } => Medium::Linear,
             Self::Webhook { .. } => Medium::Webhook,
             Self::PagerDuty { .. } => Medium::PagerDuty,
+        }
+    }
+}
+
+impl Service {
+    /// The variables that its secrets are read from.
+    pub fn secrets(&self) -> Vec<&SecretName> {
+        match self {
+            Self::Slack { webhook_url, buttons } => {
+                [webhook_url].into_iter().chain(buttons.as_ref().map(|buttons| &buttons.signing_secret)).collect()
+            }
+            Self::Email { smtp_url: secret, .. }
+            | Self::Linear { api_key: secret, .. }
+            | Self::Webhook { secret, .. }
+            | Self::PagerDuty { routing_key: secret, .. } => vec![secret],
         }
     }
 }

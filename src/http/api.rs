@@ -6,6 +6,7 @@ use crate::http::auth::Authenticator;
 use crate::http::inbox::page::Pages;
 use crate::http::inbox::sign_in::Door;
 use crate::http::problem::Problem;
+use crate::http::slack::Slack;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use std::future::Future;
@@ -23,6 +24,8 @@ pub struct Api {
     pub pages: Arc<Pages>,
     /// The inbox's.
     pub door: Arc<Door>,
+    /// The buttons in Slack; none where no channel has any.
+    pub slack: Option<Arc<Slack>>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
@@ -37,8 +40,16 @@ impl Api {
             streams: Admission::of_streams(),
             pages: Arc::default(),
             door: Arc::default(),
+            slack: None,
             closing,
         }
+    }
+
+    /// The same with buttons in Slack.
+    #[must_use]
+    pub fn with_slack(mut self, slack: Option<Slack>) -> Self {
+        self.slack = slack.map(Arc::new);
+        self
     }
 
     /// Whether the server is stopping.

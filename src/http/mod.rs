@@ -11,14 +11,17 @@ mod body;
 mod decisions;
 mod events;
 mod inbox;
+mod notices;
 mod operations;
 mod problem;
 mod query;
 mod router;
 pub mod server;
+mod slack;
 mod tasks;
 mod views;
 mod workflows;
 
 pub use api::Api;
 pub use router::router;
+pub use slack::{Slack, SlackApp};

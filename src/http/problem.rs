@@ -22,6 +22,7 @@ pub enum Code {
     SelfApproval,
     IdentityMismatch,
     WorkflowNotFound,
+    NoticeNotFound,
     AlreadyDecided,
     WrongState,
     IdempotencyKeyInUse,
@@ -39,7 +40,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -47,6 +48,7 @@ impl Code {
         Self::SelfApproval,
         Self::IdentityMismatch,
         Self::WorkflowNotFound,
+        Self::NoticeNotFound,
         Self::AlreadyDecided,
         Self::WrongState,
         Self::IdempotencyKeyInUse,
@@ -72,6 +74,7 @@ impl Code {
             Self::SelfApproval => (StatusCode::FORBIDDEN, "self-approval", "Nobody approves their own request"),
             Self::IdentityMismatch => (StatusCode::FORBIDDEN, "identity-mismatch", "The name in the body is not yours"),
             Self::WorkflowNotFound => (StatusCode::NOT_FOUND, "workflow-not-found", "There is no such workflow"),
+            Self::NoticeNotFound => (StatusCode::NOT_FOUND, "notice-not-found", "There is no such notice"),
             Self::AlreadyDecided => (StatusCode::CONFLICT, "already-decided", "The request has been decided"),
             Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The workflow is not in a state for this"),
             Self::IdempotencyKeyInUse => {
@@ -136,6 +139,11 @@ impl Problem {
     /// Whether there is nothing to show a page of.
     pub fn is_missing(&self) -> bool {
         self.code == Code::WorkflowNotFound
+    }
+
+    /// A notice that cannot be sent again as it is.
+    pub fn wrong_notice(status: &str, detail: &str) -> Self {
+        Self::new(Code::WrongState, detail).with("current_status", json!(status))
     }
 
     fn with(mut self, name: &str, value: Value) -> Self {

@@ -2,7 +2,7 @@
 
 use crate::http::api::Api;
 use crate::http::problem::{self, Problem};
-use crate::http::{decisions, events, inbox, operations, tasks, workflows};
+use crate::http::{decisions, events, inbox, notices, operations, slack, tasks, workflows};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
@@ -28,6 +28,9 @@ pub fn router(api: Api) -> Router {
         .route("/workflows/{id}/reject", post(decisions::reject))
         .route("/workflows/{id}/cancel", post(decisions::cancel))
         .route("/workflows/{id}/result", post(decisions::result))
+        .route("/slack/interactions", post(slack::interactions))
+        .route("/notices", get(notices::list))
+        .route("/notices/{id}/resend", post(notices::resend))
         .route("/metrics", get(operations::metrics))
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))

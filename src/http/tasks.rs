@@ -41,7 +41,7 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
     }
     let (task, facts) = admit(&api, value)?;
     let _permit = api.admission.admit(&by.name)?;
-    let id = api.engine.clock.id();
+    let id = api.engine.clock.new_id();
     match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
         Submitted::Accepted(workflow) => accepted(&api, workflow, wait).await,
         Submitted::KeyUsed => {

@@ -19,7 +19,8 @@ pub fn time(at: DateTime<Utc>) -> Value {
     Value::String(at.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
-fn optional_time(at: Option<DateTime<Utc>>) -> Value {
+/// A moment, or null.
+pub fn optional_time(at: Option<DateTime<Utc>>) -> Value {
     at.map_or(Value::Null, time)
 }
 

@@ -6,6 +6,7 @@
 use super::pool::within;
 use super::{Error, IdempotencyKey, Storage, record};
 use crate::domain::approval;
+use crate::domain::outbox::Planned;
 use crate::domain::policy::Role;
 use crate::domain::transition::{self, Guard};
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
@@ -26,6 +27,8 @@ pub struct Opening {
     /// The task's canonical bytes.
     pub document: Vec<u8>,
     pub key: Option<IdempotencyKey>,
+    /// What is said of it to the outside.
+    pub notices: Vec<Planned>,
 }
 
 /// A later commit of a workflow.
@@ -39,6 +42,8 @@ pub struct Advance {
     pub actor: String,
     pub events: Vec<Event>,
     pub guard: Guard,
+    /// What is said of it to the outside.
+    pub notices: Vec<Planned>,
 }
 
 /// What became of one row of a batch.
@@ -98,6 +103,9 @@ impl<'a> Log<'a> {
     }
 }
 
+/// The notices of a batch, each with its workflow.
+type Notices<'a> = Vec<(Uuid, &'a Planned)>;
+
 /// The request of an opening, as its columns.
 struct Asked {
     approvers: String,
@@ -136,8 +144,9 @@ impl Storage {
             documents.push(Some(&opening.document));
             documents.resize(log.version.len(), None);
         }
+        let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
-        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)")
+        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)")
             .bind(column(&batch, |row| row.workflow.id))
             .bind(column(&batch, |row| number(row.workflow.version)))
             .bind(column(&batch, |row| row.workflow.status().as_str()))
@@ -156,7 +165,7 @@ impl Storage {
             .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.timeout_after)))
             .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)));
         let query = log.bind(query).bind(documents);
-        self.carry_out(query, batch.len()).await
+        self.carry_out(query, notices, batch.len()).await
     }
 
     /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
@@ -170,12 +179,13 @@ impl Storage {
         for advance in &batch {
             log.push(advance.workflow.id, advance.expected + 1, &advance.actor, &advance.events);
         }
+        let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let requests: Vec<Option<(&Round, ApprovalStatus)>> = batch.iter().copied().map(request_after).collect();
         let request = |of: fn(&Round, ApprovalStatus) -> Option<String>| -> Vec<Option<String>> {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))
@@ -194,11 +204,21 @@ impl Storage {
         }))
         .bind(column(&batch, |row| resolution(row).map(|(by, _)| by)))
         .bind(column(&batch, |row| resolution(row).and_then(|(_, note)| note)));
-        self.carry_out(log.bind(query), batch.len()).await
+        self.carry_out(log.bind(query), notices, batch.len()).await
     }
 
-    /// Carries a statement out, and reads the answer of each row.
-    async fn carry_out(&self, query: Query<'_, Postgres, PgArguments>, rows: usize) -> Result<Vec<Written>, Error> {
+    /// Adds the notices to a statement, carries it out, and reads the answer of each row.
+    async fn carry_out(&self, query: Query<'_, Postgres, PgArguments>, notices: Notices<'_>, rows: usize) -> Result<Vec<Written>, Error> {
+        let query = query
+            .bind(column(&notices, |(_, notice)| notice.id))
+            .bind(column(&notices, |(workflow_id, _)| *workflow_id))
+            .bind(column(&notices, |(_, notice)| number(notice.version)))
+            .bind(column(&notices, |(_, notice)| notice.kind.as_str()))
+            .bind(column(&notices, |(_, notice)| number(notice.number)))
+            .bind(column(&notices, |(_, notice)| notice.level.as_str()))
+            .bind(column(&notices, |(_, notice)| notice.channel.as_str()))
+            .bind(column(&notices, |(_, notice)| notice.recipient.as_deref()))
+            .bind(column(&notices, |(_, notice)| notice.due_after.as_secs_f64()));
         let mut db = self.lease_writer().await?;
         let found = within(query.fetch_all(&mut *db)).await?;
         db.release();

@@ -2,7 +2,9 @@
 
 mod support;
 
+mod channels;
 mod chaos;
+mod couriers;
 mod decide;
 mod escalate;
 mod events;
@@ -13,8 +15,11 @@ mod inbox_pages;
 mod inbox_session;
 mod kill;
 mod lists;
+mod notices;
 mod outage;
+mod people;
 mod queries;
+mod slack;
 mod statistics;
 mod storage;
 mod submit;

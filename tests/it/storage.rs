@@ -56,7 +56,8 @@ fn opening(description: &str) -> Opening {
     };
     let id = Uuid::now_v7();
     let events = transition::open(submission, Some(terms), Uuid::new_v4());
-    Opening { workflow: fold(id, None, &events, DateTime::UNIX_EPOCH), events, document: task.canonical(), key: None }
+    let workflow = fold(id, None, &events, DateTime::UNIX_EPOCH);
+    Opening { workflow, events, document: task.canonical(), key: None, notices: Vec::new() }
 }
 
 fn fold(id: Uuid, workflow: Option<Workflow>, events: &[Event], at: DateTime<Utc>) -> Workflow {
@@ -75,7 +76,7 @@ async fn opened(storage: &Storage) -> Workflow {
 fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
     let events = vec![Event::Escalated { round: 1, level: 1, to: vec!["cto".to_owned()] }];
     let next = fold(workflow.id, Some(workflow.clone()), &events, workflow.updated_at);
-    Advance { expected: workflow.version, workflow: next, actor: "parkbrake".to_owned(), events, guard }
+    Advance { expected: workflow.version, workflow: next, actor: "parkbrake".to_owned(), events, guard, notices: Vec::new() }
 }
 
 #[tokio::test]
@@ -158,7 +159,8 @@ async fn a_batch_is_written_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_bad_row_does_no_harm_to_those_that_share_its_batch() {
     let (storage, database) = storage().await;
-    let checkpointer = Checkpointer { storage, versions: Arc::default(), feed: Arc::default(), metrics: Arc::default() };
+    let (versions, feed, bell, metrics) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+    let checkpointer = Checkpointer { storage, versions, feed, bell, metrics };
     let (checkpointer, task) = Actor::spawn(None, checkpointer, ()).await.unwrap();
     let commits = batch_with_a_bad_row().into_iter().map(|opening| {
         let checkpointer = checkpointer.clone();

@@ -6,6 +6,7 @@ use crate::support::{Config, Database, TestApp, eventually};
 use parkbrake::actors::engine::{Engine, Parts};
 use parkbrake::actors::exchange::{Intake, Submitted};
 use parkbrake::actors::root::{Msg, Root, RootRef};
+use parkbrake::app::Pace;
 use parkbrake::clock::Clock;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::{Command, Status};
@@ -13,6 +14,7 @@ use parkbrake::execution::Local;
 use parkbrake::storage::Storage;
 use ractor::{Actor, ActorCell};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -93,8 +95,16 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
     let config = Config::new();
     let configuration = Arc::new(parkbrake::config::load(config.path(), config.path()).unwrap());
     let storage = Storage::connect(&database.url, 4).unwrap();
-    let clock = Clock::new(storage.now().await.unwrap());
-    let engine = Engine::new(Parts { storage, configuration, clock, executor: Arc::new(Local), max_resident: 100 });
+    let clock = Arc::new(Clock::new(storage.now().await.unwrap()));
+    let engine = Engine::new(Parts {
+        storage,
+        configuration,
+        clock,
+        executor: Arc::new(Local),
+        channels: BTreeMap::new(),
+        pace: Pace::default(),
+        max_resident: 100,
+    });
     let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
     (engine, root, task)
 }
@@ -111,13 +121,13 @@ async fn when_one_of_the_crew_fails_all_are_replaced_and_what_was_parked_is_deci
     let database = Database::migrated().await;
     let (engine, root, task) = crew(&database).await;
     let parked = submits(&engine).await.unwrap();
-    for place in 0..4 {
+    for place in 0..5 {
         let before: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
-        assert_eq!(before.len(), 4);
+        assert_eq!(before.len(), 5);
         root.get_children()[place].kill();
         eventually("a new crew", || async {
             let now: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
-            (engine.is_manned() && now.len() == 4 && now.iter().all(|id| !before.contains(id))).then_some(())
+            (engine.is_manned() && now.len() == 5 && now.iter().all(|id| !before.contains(id))).then_some(())
         })
         .await;
         eventually("a submit", || submits(&engine)).await;

@@ -210,7 +210,11 @@ fn hold_never_expires() {
 fn what_an_operator_should_know_is_noted() {
     let people = "people:\n  ann: { roles: [team_lead, tech_lead, chef], email: one@example.com }\n  bob: { roles: [cto], email: ONE@example.com }\nseparation_of_duties: false\n";
     let order = "environments: { development: [], production: [], staging: [] }\n";
-    let loaded = sound(&[(APPROVALS, people), (RULES, order), (NOTIFICATIONS, "channels: { ops: { type: slack } }\n")]);
+    let loaded = sound(&[
+        (APPROVALS, people),
+        (RULES, order),
+        (NOTIFICATIONS, "channels: { ops: { type: slack, webhook_url: { from_env: OPS } } }\n"),
+    ]);
     let notes = loaded.notes.join("\n");
     for words in [
         "nobody has the role admin",
@@ -218,7 +222,7 @@ fn what_an_operator_should_know_is_noted() {
         "the role chef is asked at no level",
         "ann and bob have the same email address",
         "`development` stands before `production`",
-        "this version sends no notices yet",
+        "the channel ops is named by no route",
     ] {
         assert!(notes.contains(words), "{words}: {notes}");
     }

@@ -49,7 +49,7 @@ fn text_that_is_no_sound_yaml() {
             ("- a\n", ":1: is a list, but has to be a mapping of risk_levels", ""),
         ],
     );
-    refuses(NOTIFICATIONS, &[("a: 1\na: 2\n", ":2: a: stands twice", "keep one"), ("a: {\n", ":", "not sound YAML")]);
+    refuses(NOTIFICATIONS, &[("routes: []\nroutes: []\n", ":2: routes: stands twice", "keep one"), ("a: {\n", ":", "not sound YAML")]);
     let dir = folder(&[(APPROVALS, PEOPLE)]);
     std::fs::write(dir.path().join(RULES), b"a: 1\nb: \xff\n").unwrap();
     std::fs::create_dir(dir.path().join(RUNBOOKS)).unwrap();

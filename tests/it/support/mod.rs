@@ -4,8 +4,11 @@ pub mod browser;
 pub mod client;
 pub mod config;
 pub mod database;
+pub mod hook;
 pub mod ledger;
+pub mod notices;
 pub mod server;
+pub mod services;
 pub mod stream;
 
 pub use browser::Browser;

@@ -1,7 +1,7 @@
 //! Servers: in this process, where nothing has to be killed, and as the real program, where something has.
 
 use super::{Client, Config, Database, client};
-use parkbrake::app::{App, Resources};
+use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
 use parkbrake::settings::Settings;
 use parkbrake::storage::{NewToken, Storage, TokenHash};
@@ -18,12 +18,25 @@ use uuid::Uuid;
 /// Everybody that the test configurations know.
 const EVERYBODY: [&str; 8] = ["alice", "tom", "tess", "cora", "nora", "deploy-bot", "other-bot", "lone-bot"];
 
+/// What every channel's secret is: a key that webhooks are signed with.
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What a server knows of the services that its notices go to, beside its configuration.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// The variables of the environment that hold secrets.
+    pub secrets: Vec<(&'static str, String)>,
+    /// Where answers to buttons in Slack go.
+    pub slack: Option<String>,
+}
+
 /// A server in this process.
 pub struct TestApp {
     app: Option<App>,
     pub addr: SocketAddr,
     pub database: Database,
     pub config: Config,
+    services: Services,
 }
 
 pub fn settings(config: &Config) -> Settings {
@@ -58,22 +71,44 @@ impl TestApp {
         Self::launch(config, &settings, Database::migrated().await).await
     }
 
-    pub async fn launch(config: Config, settings: &Settings, database: Database) -> Self {
-        hand_out_tokens(&database).await;
-        let app = Self::app(settings, &database).await;
-        Self { addr: app.addr, app: Some(app), database, config }
+    /// A server whose channels have these secrets, and whose Slack takes answers at an address of the test's.
+    pub async fn with_services(config: Config, services: Services) -> Self {
+        let settings = settings(&config);
+        Self::launch_with(config, &settings, Database::migrated().await, services).await
     }
 
-    async fn app(settings: &Settings, database: &Database) -> App {
-        let executor = Arc::new(Local);
-        let resources = Resources { database_url: database.url.clone(), migrate: true, base: Some(PathBuf::from("/")), executor };
+    pub async fn launch(config: Config, settings: &Settings, database: Database) -> Self {
+        Self::launch_with(config, settings, database, Services::default()).await
+    }
+
+    async fn launch_with(config: Config, settings: &Settings, database: Database, services: Services) -> Self {
+        hand_out_tokens(&database).await;
+        let app = Self::app(settings, &database, services.clone()).await;
+        Self { addr: app.addr, app: Some(app), database, config, services }
+    }
+
+    async fn app(settings: &Settings, database: &Database, services: Services) -> App {
+        let secrets = services.secrets;
+        let resources = Resources {
+            database_url: database.url.clone(),
+            migrate: true,
+            base: Some(PathBuf::from("/")),
+            executor: Arc::new(Local),
+            // Where nothing else is said every secret is the same, so that no test has to touch the environment.
+            environment: Box::new(move |name| {
+                let said = secrets.iter().find(|(known, _)| *known == name).map(|(_, secret)| secret.clone());
+                said.or_else(|| (name != "MISSING").then(|| SECRET.to_owned()))
+            }),
+            pace: Pace(1_000),
+            slack: services.slack,
+        };
         App::start(settings, resources).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Stops the server and starts another on the same database.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let app = Self::app(&settings(&self.config), &self.database).await;
+        let app = Self::app(&settings(&self.config), &self.database, self.services.clone()).await;
         self.addr = app.addr;
         self.app = Some(app);
     }
@@ -118,6 +153,7 @@ impl Process {
             .arg(config.path())
             .args(arguments)
             .env("DATABASE_URL", &database.url)
+            .env("HOOK_SECRET", SECRET)
             .env_remove("PARKBRAKE_LOG")
             .envs(filter.map(|filter| ("PARKBRAKE_LOG", filter)))
             .stdin(Stdio::null())

@@ -1,0 +1,47 @@
+//! Addresses of the web, as configurations name them.
+
+/// An address that is called, without a name and a password in it.
+///
+/// # Errors
+/// Anything else.
+pub fn url(text: &str) -> Result<String, &'static str> {
+    let rest = ["https://", "http://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = rest.ok_or("is no address that can be called: it has to begin with https:// or http://")?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        return Err("holds a name or a password; secrets come from the environment: secret: { from_env: NAME }");
+    }
+    let sound = !host.is_empty() && !host.starts_with(':') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if sound { Ok(text.to_owned()) } else { Err("is no address that can be called: write https://, a host and a path") }
+}
+
+/// The address under which people reach a server: without a query, and without the slash at its end.
+///
+/// # Errors
+/// Anything else.
+pub fn base(text: &str) -> Result<String, &'static str> {
+    let sound = url(text)?;
+    if sound.contains(['?', '#']) {
+        return Err("is the address that links begin with, so it has no `?` and no `#`");
+    }
+    Ok(sound.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_that_can_be_called() {
+        for text in ["https://a.example", "http://127.0.0.1:8001/x?y#z", "https://[::1]:1/"] {
+            assert_eq!(url(text), Ok(text.to_owned()));
+        }
+        for text in
+            ["", "a.example", "ftp://a.example", "https://", "https://:80", "https://u:p@a.example", "https://a.example/ x", "https://ä"]
+        {
+            assert!(url(text).is_err(), "{text}");
+        }
+        assert_eq!(base("https://a.example/parkbrake/"), Ok("https://a.example/parkbrake".to_owned()));
+        assert!(base("https://a.example/?x").is_err() && base("https://a.example/#x").is_err());
+    }
+}

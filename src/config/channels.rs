@@ -1,0 +1,243 @@
+//! One channel of `notifications.yaml`: each type with the keys that it has, and no others.
+
+use crate::config::address;
+use crate::config::runbooks::from_env;
+use crate::config::value::{At, Fields};
+use crate::domain::duration;
+use crate::domain::level::Level;
+use crate::domain::notice::{Buttons, ChannelSettings, Medium, SecretName, Service};
+use crate::domain::text::shown;
+use minijinja::Environment;
+use serde_json::{Value, json};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long requests are gathered where nothing is said.
+const GROUP: Duration = Duration::from_secs(60);
+/// The longest that they may be: whoever is asked should hear of it while it matters.
+const LONGEST_GROUP: Duration = Duration::from_secs(60 * 60);
+/// How long a webhook may take to answer where nothing is said; Standard Webhooks recommends 15 s to 30 s.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a template.
+const LARGEST_TEMPLATE: usize = 64 * 1024;
+
+const LINEAR: &str = "https://api.linear.app/graphql";
+const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+
+/// Reads what a type of channel has of its own.
+type ReadService = fn(&Fields<'_>) -> Option<Service>;
+
+/// Reads a channel. Its template is looked for in `dir`, the folder of the configuration.
+pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
+    // The type says what else may stand there, so it is looked for before anything is called unknown.
+    let kind = at.entries("a channel's settings")?.into_iter().find(|(name, _)| *name == "type");
+    let Some((_, kind)) = kind else {
+        at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty");
+        return None;
+    };
+    let (keys, service): (&[&str], ReadService) = match kind.text()? {
+        "slack" => (&["type", "webhook_url", "buttons", "group", "template"], slack),
+        "email" => (&["type", "smtp_url", "from", "group", "template"], email),
+        "linear" => (&["type", "api_key", "team_id", "api_url", "done_state", "cancelled_state", "template"], linear),
+        "webhook" => (&["type", "url", "secret", "timeout", "allow_private"], webhook),
+        "pagerduty" => (&["type", "routing_key", "api_url", "template"], pagerduty),
+        other => {
+            kind.problem(format!("is `{}`, but has to be slack, email, linear, webhook or pagerduty", shown(other)));
+            return None;
+        }
+    };
+    let fields = at.fields(keys)?;
+    let service = service(&fields);
+    let group = fields.get("group").and_then(|at| group(&at));
+    let template = fields.get("template").map(|at| template(&at, dir));
+    let service = service?;
+    let usual = if service.medium().groups() { GROUP } else { Duration::ZERO };
+    Some(ChannelSettings { service, group_within: group.unwrap_or(usual), template: template.flatten() })
+}
+
+fn slack(fields: &Fields<'_>) -> Option<Service> {
+    let webhook_url = secret(fields, "webhook_url", "the address of an incoming webhook, which is itself a secret");
+    let buttons = match fields.get("buttons") {
+        None => Some(None),
+        Some(at) => buttons(&at).map(Some),
+    };
+    Some(Service::Slack { webhook_url: webhook_url?, buttons: buttons? })
+}
+
+fn buttons(at: &At<'_>) -> Option<Buttons> {
+    let fields = at.fields(&["signing_secret", "levels"])?;
+    let signing_secret = secret(&fields, "signing_secret", "what Slack signs its calls with");
+    let levels = fields.get("levels").map_or_else(|| Some(vec![Level::Medium]), |at| levels(&at));
+    Some(Buttons { signing_secret: signing_secret?, levels: levels? })
+}
+
+fn email(fields: &Fields<'_>) -> Option<Service> {
+    let smtp_url = secret(fields, "smtp_url", "the address of the mail server, such as smtps://user:password@mail.example.com");
+    let from = fields.required("from", "write the sender's address, such as parkbrake@example.com");
+    Some(Service::Email { smtp_url: smtp_url?, from: from.and_then(|at| at.parsed(mailbox))? })
+}
+
+fn mailbox(text: &str) -> Result<String, &'static str> {
+    let sound = text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
+        && !text.chars().any(|character| character.is_control() || character.is_whitespace() || "<>,;\"".contains(character));
+    if sound { Ok(text.to_owned()) } else { Err("is no address: write it bare, such as parkbrake@example.com") }
+}
+
+fn linear(fields: &Fields<'_>) -> Option<Service> {
+    let api_key = secret(fields, "api_key", "a key of Linear's API");
+    let team_id = fields.required("team_id", "write the id of the team in which issues are created").and_then(|at| identifier(&at));
+    let api_url = api_url(fields, LINEAR);
+    let state = |name: &str| match fields.get(name) {
+        None => Some(None),
+        Some(at) => identifier(&at).map(Some),
+    };
+    let (done_state, cancelled_state) = (state("done_state"), state("cancelled_state"));
+    Some(Service::Linear {
+        api_key: api_key?,
+        team_id: team_id?,
+        api_url: api_url?,
+        done_state: done_state?,
+        cancelled_state: cancelled_state?,
+    })
+}
+
+/// An id or a name of somebody else's, which is only passed on.
+fn identifier(at: &At<'_>) -> Option<String> {
+    let text = at.text()?;
+    if text.trim().is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
+        at.problem("is no id: write it as it stands there, in one line of at most 128 bytes");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn webhook(fields: &Fields<'_>) -> Option<Service> {
+    let url = fields.required("url", "write where notices go, such as https://example.com/hook").and_then(|at| at.parsed(address::url));
+    let secret = secret(fields, "secret", "the secret that notices are signed with, whsec_ and 24 to 64 bytes in base64");
+    let timeout = fields.get("timeout").and_then(|at| {
+        let fits = |timeout: &Duration| *timeout <= LONGEST_TIMEOUT;
+        let found = at.duration()?;
+        if !fits(&found) {
+            at.problem(format!(
+                "is more than {}; whoever needs longer should answer at once and work afterwards",
+                duration::show(LONGEST_TIMEOUT)
+            ));
+        }
+        Some(found).filter(fits)
+    });
+    let allow_private = fields.get("allow_private").and_then(|at| at.boolean()).unwrap_or(false);
+    Some(Service::Webhook { url: url?, secret: secret?, timeout: timeout.unwrap_or(TIMEOUT), allow_private })
+}
+
+fn pagerduty(fields: &Fields<'_>) -> Option<Service> {
+    let routing_key = secret(fields, "routing_key", "the integration key of a service, for the Events API v2");
+    let api_url = api_url(fields, PAGERDUTY);
+    Some(Service::PagerDuty { routing_key: routing_key?, api_url: api_url? })
+}
+
+fn api_url(fields: &Fields<'_>, usual: &str) -> Option<String> {
+    fields.get("api_url").map_or_else(|| Some(usual.to_owned()), |at| at.parsed(address::url))
+}
+
+/// A secret, which is only ever named: what stands in a file is read by too many.
+fn secret(fields: &Fields<'_>, name: &str, meaning: &str) -> Option<SecretName> {
+    let at = fields.required(name, &format!("name the variable that holds {meaning}: {name}: {{ from_env: NAME }}"))?;
+    if at.is_text() {
+        at.problem("is a secret, and secrets come from the environment: write { from_env: NAME }, and change what stood here");
+        return None;
+    }
+    from_env(&at).map(SecretName)
+}
+
+/// The levels of a list, of which there is at least one.
+pub fn levels(at: &At<'_>) -> Option<Vec<Level>> {
+    let items = at.items("levels")?;
+    if items.is_empty() {
+        at.problem("is empty; name levels: low, medium, high, critical");
+        return None;
+    }
+    items.iter().map(At::level).collect()
+}
+
+/// How long requests are gathered; `0s` is not at all.
+fn group(at: &At<'_>) -> Option<Duration> {
+    if at.is_text() && at.text() == Some("0s") {
+        return Some(Duration::ZERO);
+    }
+    let group = at.duration()?;
+    if group > LONGEST_GROUP {
+        at.problem(format!("is more than {}: people would hear of a request too late", duration::show(LONGEST_GROUP)));
+        return None;
+    }
+    Some(group)
+}
+
+/// The text of a template, which has to be one.
+fn template(at: &At<'_>, dir: &Path) -> Option<String> {
+    let name = at.text()?;
+    let mut text = String::new();
+    // One byte more than is allowed, so that a file without an end is refused and not read.
+    let read = std::fs::File::open(dir.join(name)).and_then(|file| file.take(LARGEST_TEMPLATE as u64 + 1).read_to_string(&mut text));
+    if let Err(error) = read {
+        at.problem(format!("names the file `{}` in the configuration's folder, which cannot be read: {error}", shown(name)));
+        return None;
+    }
+    if text.len() > LARGEST_TEMPLATE {
+        at.problem(format!("names a file of more than {LARGEST_TEMPLATE} bytes"));
+        return None;
+    }
+    match Environment::new().template_from_str(&text).map(drop) {
+        Ok(()) => Some(text),
+        Err(error) => {
+            let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
+            let why = error.detail().unwrap_or("it cannot be read");
+            at.problem(format!("names the file `{}`, which is no sound template{line}: {}", shown(name), shown(why)));
+            None
+        }
+    }
+}
+
+/// The values of a channel as a document, with the defaults filled in.
+pub fn document(channel: &ChannelSettings) -> Value {
+    let from_env = |name: &SecretName| json!({ "from_env": name.0 });
+    let show = |duration: Duration| if duration.is_zero() { "0s".to_owned() } else { duration::show(duration).to_string() };
+    let mut document = match &channel.service {
+        Service::Slack { webhook_url, buttons } => json!({
+            "type": "slack",
+            "webhook_url": from_env(webhook_url),
+            "buttons": buttons.as_ref().map(|buttons| json!({
+                "signing_secret": from_env(&buttons.signing_secret),
+                "levels": buttons.levels.iter().map(|level| level.as_str()).collect::<Vec<_>>(),
+            })),
+        }),
+        Service::Email { smtp_url, from } => json!({ "type": "email", "smtp_url": from_env(smtp_url), "from": from }),
+        Service::Linear { api_key, team_id, api_url, done_state, cancelled_state } => json!({
+            "type": "linear",
+            "api_key": from_env(api_key),
+            "team_id": team_id,
+            "api_url": api_url,
+            "done_state": done_state,
+            "cancelled_state": cancelled_state,
+        }),
+        Service::Webhook { url, secret, timeout, allow_private } => json!({
+            "type": "webhook",
+            "url": url,
+            "secret": from_env(secret),
+            "timeout": show(*timeout),
+            "allow_private": allow_private,
+        }),
+        Service::PagerDuty { routing_key, api_url } => {
+            json!({ "type": "pagerduty", "routing_key": from_env(routing_key), "api_url": api_url })
+        }
+    };
+    let medium = channel.service.medium();
+    if medium.groups() {
+        document["group"] = json!(show(channel.group_within));
+    }
+    if medium != Medium::Webhook {
+        document["template"] = json!(channel.template);
+    }
+    document
+}

@@ -1,0 +1,96 @@
+//! `notifications.yaml`: the channels by which notices leave, and which levels go to which of them.
+
+use crate::config::channels;
+use crate::config::value::At;
+use crate::config::{address, names};
+use crate::domain::level::Level;
+use crate::domain::notice::{Notifications, Route, Service};
+use crate::domain::policy::Policy;
+use crate::domain::text::shown;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Reads the file. Files that it names are looked for in `dir`, the folder of the configuration.
+pub fn read(file: &At<'_>, dir: &Path) -> Notifications {
+    let mut found = Notifications::default();
+    let Some(fields) = file.fields(&["public_url", "channels", "routes"]) else { return found };
+    found.public_url = fields.get("public_url").and_then(|at| at.parsed(address::base));
+    // Those that cannot be read count as well, so that a route is not blamed for them.
+    let mut named = BTreeSet::new();
+    let mut all_named = true;
+    if let Some(at) = fields.get("channels") {
+        let entries = at.entries("channels: a name and { type: ... }");
+        all_named = entries.is_some();
+        for (name, at) in entries.unwrap_or_default() {
+            named.insert(name);
+            if let Err(error) = names::channel(name) {
+                at.problem(error);
+            } else if let Some(channel) = channels::read(&at, dir) {
+                found.channels.insert(name.to_owned(), channel);
+            }
+        }
+    }
+    let routes = fields.get("routes").and_then(|at| at.items("routes, such as { levels: [high], channels: [ops] }")).unwrap_or_default();
+    found.routes = routes.iter().filter_map(|at| route(at, all_named.then_some(&named))).collect();
+    found
+}
+
+fn route(at: &At<'_>, known: Option<&BTreeSet<&str>>) -> Option<Route> {
+    let fields = at.fields(&["levels", "channels"])?;
+    let levels = fields.required("levels", "name the levels that are told, such as [high, critical]").and_then(|at| channels::levels(&at));
+    let channels = fields.required("channels", "name the channels that are told").and_then(|at| {
+        let items = at.items("channels")?;
+        if items.is_empty() {
+            at.problem("is empty; name channels, or leave the route out");
+        }
+        let name = |at: &At<'_>| {
+            at.parsed(|text| match known {
+                Some(known) if !known.contains(text) => Err(unknown(text, known)),
+                _ => Ok(text.to_owned()),
+            })
+        };
+        items.iter().map(name).collect::<Option<Vec<_>>>()
+    });
+    Some(Route { levels: levels?, channels: channels? })
+}
+
+fn unknown(name: &str, known: &BTreeSet<&str>) -> String {
+    let known: Vec<_> = known.iter().copied().collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    format!("`{}` is no channel; under `channels` there is: {known}", shown(name))
+}
+
+/// The values as a document, with the defaults filled in.
+pub fn document(notifications: &Notifications) -> Value {
+    let channels: Map<_, _> = notifications.channels.iter().map(|(name, channel)| (name.clone(), channels::document(channel))).collect();
+    // What a channel hears counts, not by which route; so two spellings of the same are one.
+    let routes: BTreeMap<&str, Vec<&str>> =
+        Level::ALL.into_iter().map(|level| (level.as_str(), notifications.heard_at(level).map(|(name, _)| name).collect())).collect();
+    json!({ "public_url": notifications.public_url, "channels": channels, "routes": routes })
+}
+
+/// What is sound, but probably not what was meant.
+pub fn notes(notifications: &Notifications, policy: &Policy) -> Vec<String> {
+    let mut notes = Vec::new();
+    for name in notifications.channels.keys() {
+        if !notifications.routes.iter().any(|route| route.channels.contains(name)) {
+            notes.push(format!("the channel {name} is named by no route, so nothing is sent there"));
+        }
+    }
+    let routed: BTreeSet<Level> = notifications.routes.iter().flat_map(|route| route.levels.iter().copied()).collect();
+    for level in routed.into_iter().filter(|level| !policy.level(*level).notify) {
+        notes.push(format!("a route names {level}, but risk_levels.{level}.notify is false, so nobody is told of such tasks"));
+    }
+    if notifications.public_url.is_none() && !notifications.channels.is_empty() {
+        notes.push("public_url is not set, so messages have no links".to_owned());
+    }
+    if notifications.channels.values().any(|channel| matches!(channel.service, Service::Email { .. })) {
+        let unreachable = policy.people().iter().filter(|(_, person)| !person.roles.is_empty() && person.email.is_none());
+        let unreachable: Vec<_> = unreachable.map(|(name, _)| name.as_str()).collect();
+        if !unreachable.is_empty() {
+            notes.push(format!("these people have no email, so no mail reaches them: {}", unreachable.join(", ")));
+        }
+    }
+    notes
+}

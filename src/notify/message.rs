@@ -1,0 +1,326 @@
+//! What a notice says, in words: the same facts for every channel, and every text from outside already fit to be shown.
+//!
+//! Nothing here knows a format. A channel puts the words into its own, and keeps text from outside from being read as markup
+//! there. What cannot be seen, or would reorder what stands around it, is shown by its number before it gets that far.
+
+use crate::actors::ports::Notice;
+use crate::domain::approval;
+use crate::domain::level::Level;
+use crate::domain::notice::Kind;
+use crate::domain::task::{ActionKind, Task};
+use crate::domain::text::{escaped, shown};
+use crate::domain::transition;
+use crate::domain::workflow::{ApprovalStatus, Round, Verdict, Workflow};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// Characters of a value from outside, such as a resource or a command.
+const LONGEST_VALUE: usize = 500;
+/// Characters of the requester's own words.
+const LONGEST_DESCRIPTION: usize = 4 * 1024;
+/// Reasons that are told; whoever wants all of them follows the link.
+const MOST_REASONS: usize = 10;
+
+/// One message: what templates can say.
+#[derive(Debug, Clone, Serialize)]
+pub struct Message {
+    /// The whole message in one line.
+    pub title: String,
+    /// How many notices it is made of.
+    pub count: usize,
+    /// The highest level of them.
+    pub worst: Level,
+    /// The first notice, which is the only one of a message that is no group.
+    pub notice: Said,
+    /// All of them.
+    pub notices: Vec<Said>,
+}
+
+/// One notice in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct Said {
+    pub id: String,
+    /// What happened: the event type, such as `approval.requested`.
+    pub kind: &'static str,
+    /// The notice in one line.
+    pub title: String,
+    /// The same in a sentence, without the task.
+    pub sentence: String,
+    pub at: String,
+    /// Which reminder it is, from 1; 0 for everything else.
+    pub number: u32,
+    /// Who caused it.
+    pub actor: String,
+    /// Where people read it and decide.
+    pub link: Option<String>,
+    pub workflow_id: String,
+    pub status: &'static str,
+    pub risk: Level,
+    pub digest: String,
+    pub requested_by: String,
+    pub on_behalf_of: Option<String>,
+    /// The requester's own words, a claim that nobody has checked.
+    pub description: String,
+    pub task_id: Option<String>,
+    pub operation: String,
+    pub environment: Option<String>,
+    pub resource: Option<String>,
+    pub resource_type: Option<String>,
+    pub estimated_cost: Option<String>,
+    /// What would run, in words.
+    pub action: String,
+    /// Why the level is what it is, the worst first.
+    pub reasons: Vec<Why>,
+    /// Everything worth knowing of it at a glance, each with its name.
+    pub facts: Vec<Fact>,
+    /// The people who are asked now.
+    pub asked: Vec<String>,
+    /// The roles that may decide.
+    pub approvers: Vec<String>,
+    pub required: u32,
+    pub approvals: usize,
+    pub expires_at: Option<String>,
+    /// What a person has just answered; only where that is the news.
+    pub decision: Option<Answer>,
+}
+
+/// One reason of an assessment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Why {
+    pub level: Level,
+    pub trigger: String,
+    pub detail: String,
+}
+
+/// Something worth knowing at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fact {
+    pub name: &'static str,
+    pub value: String,
+}
+
+/// What a person answered.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
+    pub by: String,
+    pub verdict: &'static str,
+    pub justification: Option<String>,
+    /// How many more approvals were needed after it.
+    pub remaining: u32,
+}
+
+impl Message {
+    /// What one message says; `None` where there is nothing to say.
+    pub fn of(notices: &[Notice]) -> Option<Self> {
+        let said: Vec<Said> = notices.iter().map(Said::of).collect();
+        let (first, worst) = (said.first()?.clone(), said.iter().map(|one| one.risk).max()?);
+        let title = match said.len() {
+            1 => first.title.clone(),
+            count => format!("{count} requests wait for approval, the worst of them {worst}"),
+        };
+        Some(Self { title, count: said.len(), worst, notice: first, notices: said })
+    }
+}
+
+impl Said {
+    /// One notice in words.
+    pub fn of(notice: &Notice) -> Self {
+        let (workflow, task) = (&notice.workflow, &notice.task);
+        let submission = &workflow.submission;
+        let round = workflow.round();
+        let reasons = submission.assessment.reasons.iter().take(MOST_REASONS);
+        let last = workflow.decisions.last().filter(|_| notice.kind == Kind::Decided);
+        let decision = last.map(|last| Answer {
+            by: shown(&last.approver),
+            verdict: last.verdict.as_str(),
+            justification: last.justification.as_deref().map(|text| lines(text, LONGEST_DESCRIPTION)),
+            remaining: last.remaining,
+        });
+        let headline = headline(notice);
+        Self {
+            id: notice.id.to_string(),
+            kind: notice.kind.as_str(),
+            title: format!("{headline}: {}", subject(task)),
+            sentence: sentence(notice, &headline),
+            at: time(notice.at),
+            number: notice.number,
+            actor: shown(&notice.actor),
+            link: notice.link.clone(),
+            workflow_id: workflow.id.to_string(),
+            status: workflow.status().as_str(),
+            risk: submission.assessment.level,
+            digest: submission.digest.to_string(),
+            requested_by: shown(&submission.requested_by),
+            on_behalf_of: submission.on_behalf_of.as_deref().map(shown),
+            description: lines(&task.description, LONGEST_DESCRIPTION),
+            task_id: task.task_id.as_deref().map(value),
+            operation: value(&task.operation),
+            environment: task.environment.as_deref().map(value),
+            resource: task.resource.as_deref().map(value),
+            resource_type: task.resource_type.as_deref().map(value),
+            estimated_cost: task.estimated_cost.map(|cost| format!("{cost} US dollars")),
+            action: action(task),
+            reasons: reasons
+                .map(|reason| Why { level: reason.level, trigger: value(&reason.trigger), detail: value(&reason.detail) })
+                .collect(),
+            facts: facts(notice),
+            asked: notice.asked.iter().map(|person| shown(&person.name)).collect(),
+            approvers: round.map(|round| approval::entitled_roles(round).into_iter().map(|role| shown(role)).collect()).unwrap_or_default(),
+            required: round.map_or(0, |round| round.terms.required),
+            approvals: round.map_or(0, |round| round.approvals.len()),
+            expires_at: round.and_then(transition::expires_at).map(time),
+            decision,
+        }
+    }
+}
+
+/// What would be done to what, in one short line.
+pub fn subject(task: &Task) -> String {
+    let mut words = shown(&task.operation);
+    for (between, word) in [(" ", &task.resource), (" in ", &task.environment)] {
+        if let Some(word) = word {
+            words.push_str(between);
+            words.push_str(&shown(word));
+        }
+    }
+    words
+}
+
+/// What happened, in a few words of our own.
+fn headline(notice: &Notice) -> String {
+    let (risk, actor) = (notice.workflow.submission.assessment.level, shown(&notice.actor));
+    match notice.kind {
+        Kind::Requested => format!("Approval needed ({risk} risk)"),
+        Kind::Reminded => format!("Still waiting for approval ({risk} risk, reminder {})", notice.number),
+        Kind::Escalated => format!("Escalated ({risk} risk)"),
+        Kind::Decided => decided(&notice.workflow, &actor),
+        Kind::Expired => "Expired, because nobody decided in time".to_owned(),
+        Kind::Cancelled => format!("Cancelled by {actor}"),
+        Kind::Executing => "Running".to_owned(),
+        Kind::Succeeded => "Succeeded".to_owned(),
+        Kind::Failed => "Failed".to_owned(),
+        Kind::OutcomeUnknown => "Outcome unknown".to_owned(),
+    }
+}
+
+fn decided(workflow: &Workflow, actor: &str) -> String {
+    match workflow.decisions.last() {
+        Some(last) if last.verdict == Verdict::Rejected => format!("Rejected by {}", shown(&last.approver)),
+        Some(last) if last.remaining > 0 => format!("Approved by {}, {} more needed", shown(&last.approver), last.remaining),
+        Some(last) => format!("Approved by {}", shown(&last.approver)),
+        None => format!("Decided by {actor}"),
+    }
+}
+
+/// What the notice means for the reader.
+fn sentence(notice: &Notice, headline: &str) -> String {
+    let waiting = match (notice.kind.asks(), notice.workflow.round()) {
+        (true, Some(round)) => format!(" It does not run before {} said yes.", needed(round)),
+        _ => String::new(),
+    };
+    let then = match notice.kind {
+        Kind::Decided => match notice.workflow.approval_status() {
+            ApprovalStatus::Approved => " It has been released.",
+            ApprovalStatus::Rejected => " It will not run.",
+            _ => " It still waits.",
+        },
+        Kind::Expired | Kind::Cancelled => " It will not run.",
+        Kind::OutcomeUnknown => " Nobody knows whether the action happened: find out what it did before anything is done again.",
+        _ => "",
+    };
+    format!("{headline}.{waiting}{then}")
+}
+
+fn needed(round: &Round) -> String {
+    let roles = approval::entitled_roles(round).into_iter().map(|role| shown(role)).collect::<Vec<_>>().join(" or ");
+    match (round.terms.required, round.approvals.len()) {
+        (1, _) => format!("one person who is {roles} has"),
+        (required, 0) => format!("{required} people who are {roles} have"),
+        (required, given) => format!("{required} people who are {roles} have ({given} so far)"),
+    }
+}
+
+/// At most eight, so that they fit everywhere.
+fn facts(notice: &Notice) -> Vec<Fact> {
+    let (workflow, task) = (&notice.workflow, &notice.task);
+    let submission = &workflow.submission;
+    let requester = match &submission.on_behalf_of {
+        Some(person) => format!("{} for {}", shown(&submission.requested_by), shown(person)),
+        None => shown(&submission.requested_by),
+    };
+    let waits = notice.kind.asks().then(|| workflow.round()).flatten();
+    [
+        ("Risk", Some(submission.assessment.level.to_string())),
+        ("Operation", Some(value(&task.operation))),
+        ("Resource", task.resource.as_deref().map(value)),
+        ("Environment", task.environment.as_deref().map(value)),
+        ("Estimated cost", task.estimated_cost.map(|cost| format!("{cost} US dollars"))),
+        ("Would run", Some(action(task))),
+        ("Requested by", Some(requester)),
+        ("Expires", waits.and_then(transition::expires_at).map(time)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| value.map(|value| Fact { name, value }))
+    .collect()
+}
+
+/// What would run: the arguments as they are, or who acts.
+fn action(task: &Task) -> String {
+    match (&task.action.runs, task.action.kind) {
+        (Some(invocation), _) => value(&serde_json::json!(invocation.command).to_string()),
+        (None, ActionKind::External) => "the requester acts itself, and reports".to_owned(),
+        (None, kind) => format!("{} {}", kind.as_str(), task.action.name.as_deref().map(shown).unwrap_or_default()),
+    }
+}
+
+/// A moment as people read it.
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// A value from outside, in one line.
+fn value(text: &str) -> String {
+    cut(&escaped(&cut(text, LONGEST_VALUE)), LONGEST_VALUE)
+}
+
+/// Text from outside that may have several lines.
+fn lines(text: &str, most: usize) -> String {
+    let text = text.replace("\r\n", "\n");
+    cut(&text.split('\n').map(escaped).collect::<Vec<_>>().join("\n"), most)
+}
+
+/// Text of at most so many UTF-16 units, which is how the services count that count characters at all; what is cut off is
+/// replaced by an ellipsis.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.encode_utf16().count() <= most {
+        return text.to_owned();
+    }
+    let mut left = most.saturating_sub(1);
+    let fits = |character: &char| {
+        let fits = character.len_utf16() <= left;
+        left = left.saturating_sub(character.len_utf16());
+        fits
+    };
+    let mut shorter: String = text.chars().take_while(fits).collect();
+    shorter.push('…');
+    shorter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "long…");
+        assert_eq!(cut("🚀🚀🚀", 5), "🚀🚀…");
+        assert_eq!(cut("🚀🚀🚀🚀", 6), "🚀🚀…");
+        assert_eq!(cut("ab", 1), "…");
+    }
+
+    #[test]
+    fn lines_stay_and_what_cannot_be_seen_is_shown() {
+        assert_eq!(lines("one\r\ntwo\u{202e}\rthree", 100), "one\ntwo<U+202E><U+000D>three");
+    }
+}

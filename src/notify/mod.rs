@@ -1,0 +1,85 @@
+//! The channels by which notices leave: one file for each kind, behind the port of the actors.
+
+pub mod email;
+pub mod http;
+pub mod linear;
+mod linear_api;
+pub mod message;
+pub mod pagerduty;
+pub mod secret;
+pub mod slack;
+pub mod slack_answers;
+pub mod templates;
+pub mod webhook;
+
+use crate::actors::ports::Channel;
+use crate::clock::Clock;
+use crate::domain::notice::{ChannelSettings, Notifications, SecretName, Service};
+use email::Email;
+use linear::Linear;
+use pagerduty::PagerDuty;
+use secret::Secret;
+use slack::Slack;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use webhook::Webhook;
+
+/// The channels of a configuration, by their names. `read` finds the variables of the environment that hold their secrets.
+///
+/// # Errors
+/// Everything that keeps a channel from being used, in a line each; no line shows a secret.
+pub fn channels(
+    notifications: &Notifications,
+    clock: &Arc<Clock>,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, Arc<dyn Channel>>, Vec<String>> {
+    let (mut channels, mut problems) = (BTreeMap::new(), Vec::new());
+    for (name, settings) in &notifications.channels {
+        match channel(name, settings, notifications.public_url.as_deref(), clock, read) {
+            Ok(channel) => drop(channels.insert(name.clone(), channel)),
+            Err(problem) => problems.push(format!("the channel {name} cannot be used: {problem}")),
+        }
+    }
+    if problems.is_empty() { Ok(channels) } else { Err(problems) }
+}
+
+/// A secret out of the environment.
+///
+/// # Errors
+/// It is not there.
+pub fn secret(name: &SecretName, read: &dyn Fn(&str) -> Option<String>) -> Result<Secret, String> {
+    let found = read(&name.0).filter(|value| !value.trim().is_empty());
+    found.map(Secret::new).ok_or_else(|| format!("{} is not set in the server's environment, and its secret is read from it", name.0))
+}
+
+fn channel(
+    name: &str,
+    settings: &ChannelSettings,
+    public_url: Option<&str>,
+    clock: &Arc<Clock>,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Arc<dyn Channel>, String> {
+    let template = settings.template.as_deref();
+    Ok(match &settings.service {
+        Service::Slack { webhook_url, buttons } => {
+            let levels = buttons.as_ref().map(|buttons| buttons.levels.clone()).unwrap_or_default();
+            Arc::new(Slack::new(secret(webhook_url, read)?, levels, public_url.map(str::to_owned), template)?)
+        }
+        Service::Email { smtp_url, from } => Arc::new(Email::new(&secret(smtp_url, read)?, from, template)?),
+        Service::Linear { api_key, team_id, api_url, done_state, cancelled_state } => {
+            let settings = linear::Settings {
+                channel: name.to_owned(),
+                api_url: api_url.clone(),
+                team_id: team_id.clone(),
+                done_state: done_state.clone(),
+                cancelled_state: cancelled_state.clone(),
+            };
+            Arc::new(Linear::new(&secret(api_key, read)?, settings, template)?)
+        }
+        Service::Webhook { url, secret: name, timeout, allow_private } => {
+            let settings = webhook::Settings { url: url.clone(), timeout: *timeout, allow_private: *allow_private };
+            Arc::new(Webhook::new(&settings, name, &secret(name, read)?, Arc::clone(clock))?)
+        }
+        Service::PagerDuty { routing_key, api_url } => Arc::new(PagerDuty::new(secret(routing_key, read)?, api_url, template)?),
+    })
+}

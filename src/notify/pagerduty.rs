@@ -1,0 +1,127 @@
+//! PagerDuty, by its Events API v2: somebody is called when a request was escalated, and the call ends with the decision.
+//!
+//! A call is known by its `dedup_key`. That of an escalation is the workflow's id, so that all its steps are one call, and so
+//! that sending an event twice changes nothing. An outcome that nobody knows is a call of its own, which the person who took
+//! it ends.
+
+use crate::actors::ports::{Channel, Notice, Undelivered};
+use crate::domain::level::Level;
+use crate::domain::notice::Kind;
+use crate::domain::text::shown;
+use crate::domain::workflow::ApprovalStatus;
+use crate::notify::http;
+use crate::notify::message::{Message, cut};
+use crate::notify::secret::Secret;
+use crate::notify::templates::{Shipped, Template};
+use chrono::SecondsFormat;
+use futures_util::future::BoxFuture;
+use reqwest::{Client, StatusCode};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Characters of a summary.
+const LONGEST_SUMMARY: usize = 1024;
+/// Bytes of an answer that are read.
+const LONGEST_ANSWER: usize = 4 * 1024;
+
+/// A service of PagerDuty.
+pub struct PagerDuty {
+    client: Client,
+    api_url: String,
+    routing_key: Secret,
+    summary: Template,
+}
+
+impl PagerDuty {
+    /// A channel to the service that a key routes to; the address is `https://events.pagerduty.com/v2/enqueue`, or that of a
+    /// region.
+    ///
+    /// # Errors
+    /// A template that is not sound, or no TLS.
+    pub fn new(routing_key: Secret, api_url: &str, template: Option<&str>) -> Result<Self, String> {
+        let summary = Template::new(Shipped::PagerDuty, template)?;
+        Ok(Self { client: http::client(PATIENCE)?, api_url: api_url.to_owned(), routing_key, summary })
+    }
+
+    async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
+        let Some(event) = self.event(notice) else { return Ok(()) };
+        let response = self.client.post(&self.api_url).json(&event).send().await.map_err(|error| http::unanswered(&error))?;
+        if response.status() != StatusCode::BAD_REQUEST {
+            return http::outcome(&response);
+        }
+        let answer = http::body(response, LONGEST_ANSWER).await.unwrap_or_default();
+        Err(Undelivered::Refused { reason: format!("PagerDuty does not take the event: {}", complaint(&answer)) })
+    }
+
+    /// The event that a notice is; none where nobody has to be called, and no call ends.
+    fn event(&self, notice: &Notice) -> Option<Value> {
+        let workflow = &notice.workflow;
+        let (action, key) = match notice.kind {
+            Kind::Escalated => ("trigger", workflow.id.to_string()),
+            Kind::OutcomeUnknown => ("trigger", format!("{}/outcome", workflow.id)),
+            Kind::Decided if workflow.approval_status() == ApprovalStatus::Pending => return None,
+            Kind::Decided | Kind::Expired | Kind::Cancelled => ("resolve", workflow.id.to_string()),
+            Kind::Requested | Kind::Reminded | Kind::Executing | Kind::Succeeded | Kind::Failed => return None,
+        };
+        let mut event = json!({"routing_key": self.routing_key.expose(), "event_action": action, "dedup_key": key});
+        if action == "trigger" {
+            event["payload"] = self.payload(notice)?;
+            event["client"] = json!("parkbrake");
+            if let Some(link) = &notice.link {
+                event["client_url"] = json!(link);
+                event["links"] = json!([{"href": link, "text": "See exactly what would run, and decide"}]);
+            }
+        }
+        Some(event)
+    }
+
+    fn payload(&self, notice: &Notice) -> Option<Value> {
+        let message = Message::of(std::slice::from_ref(notice))?;
+        let summary = cut(self.summary.render(&message).trim(), LONGEST_SUMMARY);
+        let said = message.notice;
+        let mut details: Map<String, Value> = said.facts.iter().map(|fact| (fact.name.to_owned(), json!(fact.value))).collect();
+        details.insert("In the requester's words, unchecked".to_owned(), json!(said.description));
+        details.insert("Why this level".to_owned(), json!(said.reasons));
+        details.insert("Workflow".to_owned(), json!(said.workflow_id));
+        Some(json!({
+            // An empty summary is refused, and a template may come to nothing.
+            "summary": if summary.is_empty() { said.title } else { summary },
+            "source": "parkbrake",
+            "severity": severity(notice),
+            "timestamp": notice.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            "component": said.resource.unwrap_or(said.operation),
+            "group": said.environment.unwrap_or_else(|| "no environment named".to_owned()),
+            "class": said.kind,
+            "custom_details": details,
+        }))
+    }
+}
+
+impl Channel for PagerDuty {
+    fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>> {
+        Box::pin(async move {
+            for notice in &message {
+                self.tell(notice).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// How urgent it is; that nobody knows what an action did is never less than an error.
+fn severity(notice: &Notice) -> &'static str {
+    match (notice.workflow.submission.assessment.level, notice.kind) {
+        (Level::Critical, _) => "critical",
+        (Level::High, _) | (_, Kind::OutcomeUnknown) => "error",
+        (Level::Medium, _) => "warning",
+        (Level::Low, _) => "info",
+    }
+}
+
+/// What PagerDuty says is wrong.
+fn complaint(answer: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let errors = answer["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).map(shown).collect::<Vec<_>>();
+    if errors.is_empty() { answer["message"].as_str().map_or_else(|| "it does not say why".to_owned(), shown) } else { errors.join("; ") }
+}

@@ -1,0 +1,198 @@
+//! Webhooks as Standard Webhooks 1.0 has them: an event as JSON, with an id that stays the same, signed with a shared secret.
+
+use crate::actors::ports::{Channel, Notice, Undelivered};
+use crate::clock::Clock;
+use crate::domain::approval;
+use crate::domain::notice::SecretName;
+use crate::domain::transition;
+use crate::domain::workflow::Workflow;
+use crate::notify::http;
+use crate::notify::secret::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::future::BoxFuture;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Url};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const PREFIX: &str = "whsec_";
+/// How long a secret is, in bytes.
+const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
+/// Bytes of a body: a receiver may refuse more.
+const LARGEST: usize = 20_000;
+/// Characters of the requester's words, of anything shorter, and how many entries of a list.
+const LONGEST_CLAIM: usize = 1_000;
+const LONGEST_TEXT: usize = 200;
+const MOST: usize = 10;
+
+/// One destination.
+pub struct Webhook {
+    client: Client,
+    url: Url,
+    key: Vec<u8>,
+    clock: Arc<Clock>,
+}
+
+/// Where notices go, and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub url: String,
+    pub timeout: Duration,
+    /// Whether the address may be one of this machine or of a private network.
+    pub allow_private: bool,
+}
+
+impl Webhook {
+    /// A destination; the secret is the one that stands in this variable.
+    ///
+    /// # Errors
+    /// An address or a secret that is none.
+    pub fn new(settings: &Settings, name: &SecretName, secret: &Secret, clock: Arc<Clock>) -> Result<Self, String> {
+        let url = Url::parse(&settings.url).map_err(|error| format!("its url is no address: {error}"))?;
+        if !settings.allow_private && http::is_inside(&url) {
+            return Err("its url leads to this machine or into a private network; if that is meant, say allow_private: true".to_owned());
+        }
+        let client = if settings.allow_private { http::client(settings.timeout)? } else { http::public_client(settings.timeout)? };
+        Ok(Self { client, url, key: key(name, secret)?, clock })
+    }
+
+    async fn send(&self, notice: &Notice) -> Result<(), Undelivered> {
+        let id = message_id(notice.id);
+        // The time of this attempt: a receiver refuses what is older than a few minutes.
+        let timestamp = self.clock.now().timestamp().to_string();
+        let body = body(notice);
+        let signature = signature(&self.key, &id, &timestamp, &body)?;
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            .body(body);
+        let response = request.send().await.map_err(|error| http::unanswered(&error))?;
+        http::outcome(&response)
+    }
+}
+
+impl Channel for Webhook {
+    fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>> {
+        Box::pin(async move {
+            for notice in &message {
+                self.send(notice).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The bytes of a secret such as `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`. No error shows it.
+fn key(name: &SecretName, secret: &Secret) -> Result<Vec<u8>, String> {
+    let encoded = secret.expose().trim().strip_prefix(PREFIX);
+    let bytes = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).filter(|bytes| SECRET.contains(&bytes.len()));
+    bytes.ok_or_else(|| {
+        format!(
+            "{} has to be {PREFIX} and {} to {} bytes in base64: echo {PREFIX}$(openssl rand -base64 32)",
+            name.0,
+            SECRET.start(),
+            SECRET.end()
+        )
+    })
+}
+
+fn message_id(id: Uuid) -> String {
+    format!("msg_{}", id.simple())
+}
+
+/// What proves that a message is ours: `v1,` and the HMAC-SHA256 of id, time and body.
+fn signature(key: &[u8], id: &str, timestamp: &str, body: &str) -> Result<String, Undelivered> {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key).map_err(|_| Undelivered::Refused { reason: "its secret cannot be used".to_owned() })?;
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+/// The event as JSON, below what a receiver has to take.
+fn body(notice: &Notice) -> String {
+    let whole = event(notice, LONGEST_CLAIM, MOST).to_string();
+    // Only text that is escaped character by character comes here.
+    if whole.len() < LARGEST { whole } else { event(notice, LONGEST_TEXT / 2, 1).to_string() }
+}
+
+fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
+    let (workflow, task) = (&notice.workflow, &notice.task);
+    let submission = &workflow.submission;
+    let text = |text: &str| bounded(text, LONGEST_TEXT);
+    let optional = |field: &Option<String>| field.as_deref().map(text);
+    let reasons = submission.assessment.reasons.iter().take(most);
+    let reasons: Vec<_> =
+        reasons.map(|reason| json!({"trigger": reason.trigger, "level": reason.level, "detail": text(&reason.detail)})).collect();
+    json!({
+        "type": notice.kind.as_str(),
+        "timestamp": time(notice.at),
+        "data": {
+            "workflow_id": workflow.id,
+            "task_id": submission.task_id.as_deref().map(text),
+            "version": workflow.version,
+            "status": workflow.status(),
+            "approval_status": workflow.approval_status(),
+            "risk_level": submission.assessment.level,
+            "reasons": reasons,
+            "digest": submission.digest,
+            "requested_by": submission.requested_by,
+            "on_behalf_of": submission.on_behalf_of,
+            "actor": notice.actor,
+            "description": bounded(&task.description, longest_claim),
+            "operation": text(&task.operation),
+            "environment": optional(&task.environment),
+            "resource": optional(&task.resource),
+            "resource_type": optional(&task.resource_type),
+            "action": {"type": task.action.kind, "name": optional(&task.action.name)},
+            "approval": approval(workflow, most),
+            "decision": decision(workflow),
+            "reminder": (notice.number > 0).then_some(notice.number),
+            "asked": notice.asked.iter().take(most).map(|person| person.name.as_str()).collect::<Vec<_>>(),
+            "link": notice.link,
+        },
+    })
+}
+
+fn approval(workflow: &Workflow, most: usize) -> Option<Value> {
+    let round = workflow.round()?;
+    Some(json!({
+        "approvers": approval::entitled_roles(round).into_iter().take(most).collect::<Vec<_>>(),
+        "required": round.terms.required,
+        "approvals": round.approvals.len(),
+        "escalation_level": round.escalation_level,
+        "requested_at": time(round.requested_at),
+        "expires_at": transition::expires_at(round).map(time),
+    }))
+}
+
+/// The decision that settled the request.
+fn decision(workflow: &Workflow) -> Option<Value> {
+    let decision = workflow.deciding()?;
+    let justification = decision.justification.as_deref().map(|text| bounded(text, LONGEST_TEXT));
+    Some(json!({"verdict": decision.verdict, "approver": decision.approver, "justification": justification, "at": time(decision.at)}))
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+fn bounded(text: &str, longest: usize) -> String {
+    let mut bounded: String = text.chars().take(longest).collect();
+    if text.chars().nth(longest).is_some() {
+        bounded.push('…');
+    }
+    bounded
+}
+
+#[cfg(test)]
+mod tests;

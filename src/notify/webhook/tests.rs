@@ -1,0 +1,120 @@
+use super::*;
+use crate::actors::ports::Contact;
+use crate::domain::digest::Digest;
+use crate::domain::level::Level;
+use crate::domain::notice::Kind;
+use crate::domain::policy::ApprovalTerms;
+use crate::domain::risk::{Assessment, Reason};
+use crate::domain::task::{Action, Task};
+use crate::domain::workflow::{Event, Recorded, Submission};
+
+const SECRET_TEXT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn name() -> SecretName {
+    SecretName("HOOK_SECRET".to_owned())
+}
+
+#[test]
+fn the_signature_is_that_of_the_standard() {
+    // The example of the specification's libraries.
+    let key = key(&name(), &Secret::new(SECRET_TEXT)).unwrap();
+    let found = signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#).unwrap();
+    assert_eq!(found, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+}
+
+#[test]
+fn a_secret_that_is_none_is_told_without_being_shown() {
+    let encoded = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+    for sound in [encoded(24), encoded(64), format!(" {}\n", encoded(32))] {
+        assert!(key(&name(), &Secret::new(sound)).is_ok());
+    }
+    for unsound in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_???", &encoded(23), &encoded(65)] {
+        let told = key(&name(), &Secret::new(unsound)).unwrap_err();
+        assert!(told.contains("HOOK_SECRET") && !told.contains("MfKQ"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_inside_needs_to_be_meant() {
+    let new = |url: &str, allow_private| {
+        let settings = Settings { url: url.to_owned(), timeout: Duration::from_secs(20), allow_private };
+        Webhook::new(&settings, &name(), &Secret::new(SECRET_TEXT), Arc::new(Clock::new(DateTime::UNIX_EPOCH))).map(drop)
+    };
+    assert!(new("http://127.0.0.1:9/", false).unwrap_err().contains("allow_private: true"));
+    assert!(new("http://[::ffff:10.0.0.1]/", false).is_err());
+    assert_eq!(new("http://127.0.0.1:9/", true), Ok(()));
+    assert_eq!(new("https://example.com/hook", false), Ok(()));
+}
+
+/// A notice of which every text is as long and as hostile as a task may have it.
+fn hostile(filler: &str) -> Notice {
+    let long = |length: usize| filler.repeat(length);
+    let digest = Digest::of(b"");
+    let reason = || Reason { trigger: long(64), level: Level::High, detail: long(4_000) };
+    let submission = Submission {
+        task_id: Some(long(128)),
+        requested_by: "a".repeat(64),
+        on_behalf_of: Some("b".repeat(64)),
+        digest: digest.clone(),
+        assessment: Assessment { level: Level::High, reasons: (0..50).map(|_| reason()).collect(), policy_version: digest },
+        action: crate::domain::task::ActionKind::External,
+        idempotent: false,
+    };
+    let terms = ApprovalTerms {
+        approvers: (0..100).map(|n| format!("{}{n}", "r".repeat(60))).collect(),
+        required: 1,
+        distinct_roles: false,
+        require_justification: false,
+        require_digest: false,
+        separation_of_duties: false,
+        escalation: Vec::new(),
+        expire_after: Some(Duration::from_secs(60)),
+    };
+    let rejected = Event::Rejected { round: 1, digest: Digest::of(b""), roles: vec!["r".to_owned()], reason: long(4_096) };
+    let events = [Event::Submitted(submission), Event::ApprovalRequested { round: 1, terms }, rejected];
+    let recorded = |(version, event)| Recorded { version, at: DateTime::UNIX_EPOCH, actor: "c".repeat(64), event };
+    let log: Vec<_> = (1..).zip(events).map(recorded).collect();
+    let person = |n: usize| Contact { name: format!("{}{n}", "p".repeat(60)), email: None, slack: None, linear: None };
+    Notice {
+        id: Uuid::from_u128(7),
+        kind: Kind::Decided,
+        at: DateTime::from_timestamp(1_700_000_000, 5_000).unwrap(),
+        number: 0,
+        actor: "c".repeat(64),
+        workflow: transition::replay(Uuid::nil(), &log).unwrap().unwrap(),
+        task: Task {
+            task_id: Some(long(128)),
+            description: long(4_096),
+            operation: long(128),
+            environment: Some(long(128)),
+            resource: Some(long(1_024)),
+            resource_type: Some(long(128)),
+            security_findings: Vec::new(),
+            estimated_cost: None,
+            action: Action { name: Some(long(128)), ..Action::external() },
+            metadata: serde_json::Map::new(),
+        },
+        recipient: None,
+        asked: (0..200).map(person).collect(),
+        link: Some(format!("https://{}.example.com/inbox/workflows/x", "h".repeat(200))),
+    }
+}
+
+#[test]
+fn a_body_is_small_whatever_a_task_says() {
+    for filler in ["x", "\u{1}", "\"", "🚀", "\u{202e}"] {
+        let body = body(&hostile(filler));
+        assert!(body.len() < LARGEST, "{filler:?}: {}", body.len());
+        let read: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(read["type"], "approval.decided");
+        assert_eq!(read["timestamp"], "2023-11-14T22:13:20.000005Z");
+        let data = &read["data"];
+        assert_eq!(
+            (&data["risk_level"], &data["status"], &data["approval_status"]),
+            (&json!("high"), &json!("rejected"), &json!("rejected"))
+        );
+        assert_eq!(data["workflow_id"], Uuid::nil().to_string());
+        assert_eq!(data["decision"]["verdict"], "rejected");
+        assert!(data["description"].as_str().unwrap().starts_with(filler));
+    }
+}

@@ -1,0 +1,246 @@
+//! The outbox, as the notifier works it off: what is due on a channel, and what became of it.
+//!
+//! A notice that is due stays where it is until its delivery is known to have succeeded, or to be hopeless; nothing is claimed
+//! beforehand. A server that dies in between leaves the row as it was, and the next one delivers it again.
+
+use super::pool::within;
+use super::{Error, Storage};
+use crate::domain::level::Level;
+use crate::domain::notice::Kind;
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A notice that is due.
+#[derive(Debug, Clone)]
+pub struct DueNotice {
+    pub id: Uuid,
+    pub workflow_id: Uuid,
+    pub version: u32,
+    pub kind: Kind,
+    pub number: u32,
+    pub level: Level,
+    pub recipient: Option<String>,
+    pub attempts: u32,
+    pub first_due_at: DateTime<Utc>,
+    /// Whether somebody has asked for it to be sent once more.
+    pub resent: bool,
+}
+
+/// The reminder after one that is done with.
+#[derive(Debug, Clone, Copy)]
+pub struct Next {
+    pub id: Uuid,
+    pub after: Duration,
+}
+
+/// How a notice ended.
+#[derive(Debug, Clone, Copy)]
+pub enum Done<'a> {
+    Delivered,
+    /// Given up, after an attempt or without one.
+    Dead {
+        error: &'a str,
+        attempted: bool,
+    },
+}
+
+impl Storage {
+    /// What a channel has to deliver, what is due for the longest first. Of the notices about one workflow to one recipient only
+    /// the first is among them: the others come after it. With `all`, those that wait for another attempt are due as well.
+    ///
+    /// # Errors
+    /// No database, or a row that cannot be read.
+    pub async fn due_notices(&self, channel: &str, all: bool, limit: i64) -> Result<Vec<DueNotice>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.risk_level, n.recipient, n.attempts, n.first_due_at, n.resends
+             from notice n
+             where n.channel = $1 and n.status = 'pending' and n.first_due_at <= statement_timestamp()
+               and n.due_at <= case when $2 then 'infinity' else statement_timestamp() end
+               and not exists (
+                   select from notice b
+                   where b.workflow_id = n.workflow_id and b.channel = n.channel and b.recipient is not distinct from n.recipient
+                     and b.status = 'pending'
+                     and (b.first_due_at, b.version, b.notice_id) < (n.first_due_at, n.version, n.notice_id))
+             order by n.due_at, n.version, n.notice_id
+             limit $3",
+            channel,
+            all,
+            limit
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        let read = rows.into_iter().map(|row| {
+            let corrupt = |what: &str| Error::Corrupt { workflow_id: row.workflow_id, detail: format!("notice {}: {what}", row.notice_id) };
+            Ok(DueNotice {
+                id: row.notice_id,
+                workflow_id: row.workflow_id,
+                version: u32::try_from(row.version).map_err(|_| corrupt("its version has no place in a log"))?,
+                kind: Kind::parse(&row.kind).ok_or_else(|| corrupt("its kind is not known"))?,
+                number: u32::try_from(row.number).unwrap_or(0),
+                level: Level::parse(&row.risk_level).ok_or_else(|| corrupt("its level is not known"))?,
+                recipient: row.recipient,
+                attempts: u32::try_from(row.attempts).unwrap_or(0),
+                first_due_at: row.first_due_at,
+                resent: row.resends > 0,
+            })
+        });
+        read.collect()
+    }
+
+    /// Those of these notices that are still to be delivered; a decision may have overtaken the others.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn still_pending(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!("select notice_id from notice where notice_id = any ($1) and status = 'pending'", ids);
+        let pending = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(pending)
+    }
+
+    /// Whether a recipient was ever asked about a workflow on a channel.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn was_asked(&self, workflow_id: Uuid, channel: &str, recipient: Option<&str>) -> Result<bool, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!(
+            r#"select exists (
+                   select from notice
+                   where workflow_id = $1 and channel = $2 and recipient is not distinct from $3 and delivered_at is not null
+                     and kind in ('approval.requested', 'approval.reminded', 'approval.escalated')) as "asked!""#,
+            workflow_id,
+            channel,
+            recipient
+        );
+        let asked = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(asked)
+    }
+
+    /// A notice is done with: it was delivered, or is given up. If it was a reminder, the next one follows in the same statement;
+    /// unless the request was settled meanwhile, or there is one that waits already.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn notice_done(&self, id: Uuid, done: Done<'_>, next: Option<Next>) -> Result<(), Error> {
+        let (status, attempts, error) = match done {
+            Done::Delivered => ("delivered", 1, None),
+            Done::Dead { error, attempted } => ("dead", i32::from(attempted), Some(error)),
+        };
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "with done as (
+                 update notice
+                 set status = $2, attempts = attempts + $3, error = $4,
+                     delivered_at = case when $2 = 'delivered' then clock_timestamp() else delivered_at end,
+                     first_attempt_at = case when $3 = 0 then first_attempt_at else coalesce(first_attempt_at, clock_timestamp()) end
+                 where notice_id = $1 and status = 'pending'
+                 returning workflow_id, version, kind, number, risk_level, channel, recipient
+             )
+             insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+             select $5, d.workflow_id, d.version, d.kind, d.number + 1, d.risk_level, d.channel, d.recipient, statement_timestamp(),
+                    statement_timestamp() + make_interval(secs => $6), statement_timestamp() + make_interval(secs => $6)
+             from done d
+             where $5::uuid is not null and d.kind = 'approval.reminded'
+               and exists (select from approval_requests r where r.workflow_id = d.workflow_id and r.status = 'pending')
+               and not exists (
+                   select from notice n
+                   where n.workflow_id = d.workflow_id and n.channel = d.channel and n.recipient is not distinct from d.recipient
+                     and n.kind = d.kind and n.status = 'pending' and n.notice_id <> $1)",
+            id,
+            status,
+            attempts,
+            error,
+            next.map(|next| next.id),
+            next.map_or(0.0, |next| next.after.as_secs_f64())
+        );
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// A notice that asks was delivered although a decision had overtaken it on its way: whoever got it is to hear the end.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn notice_overtaken(&self, id: Uuid) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "update notice
+             set status = 'delivered', attempts = attempts + 1, error = null, delivered_at = clock_timestamp(),
+                 first_attempt_at = coalesce(first_attempt_at, clock_timestamp())
+             where notice_id = $1 and status = 'cancelled'",
+            id
+        );
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// An attempt failed; there is another one after a pause.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn notice_failed(&self, id: Uuid, error: &str, pause: Duration) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "update notice
+             set attempts = attempts + 1, error = $2, due_at = clock_timestamp() + make_interval(secs => $3),
+                 first_attempt_at = coalesce(first_attempt_at, clock_timestamp())
+             where notice_id = $1 and status = 'pending'",
+            id,
+            error,
+            pause.as_secs_f64()
+        );
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// A notice is no longer true, or is not wanted, and is not sent.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn notice_cancelled(&self, id: Uuid, reason: &str) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        let query =
+            sqlx::query!("update notice set status = 'cancelled', error = $2 where notice_id = $1 and status = 'pending'", id, reason);
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// Gives up what waits for channels other than these: no configuration names them any more. Says how many there were.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn give_up_notices_beyond(&self, channels: &[String], reason: &str) -> Result<u64, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "update notice set status = 'dead', error = $2 where status = 'pending' and channel <> all ($1)",
+            channels,
+            reason
+        );
+        let given_up = within(query.execute(&mut *db)).await?.rows_affected();
+        db.release();
+        Ok(given_up)
+    }
+
+    /// How many notices of each channel wait to be delivered, of those that are due.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn waiting_notices(&self) -> Result<Vec<(String, i64)>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            r#"select channel, count(*) as "count!" from notice where status = 'pending' and first_due_at <= statement_timestamp() group by channel"#
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows.into_iter().map(|row| (row.channel, row.count)).collect())
+    }
+}

@@ -1,0 +1,182 @@
+//! Slack: the messages, and what becomes of them.
+
+use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
+use crate::support::notices::{HOSTILE, INBOX, about, crowd, everything, notice, task, to_alice};
+use crate::support::services::http::{Mishap, Reply};
+use crate::support::services::{self};
+use parkbrake::actors::ports::{Channel as _, Undelivered};
+use parkbrake::domain::level::Level;
+use parkbrake::domain::notice::Kind;
+use parkbrake::domain::workflow::Phase;
+use parkbrake::notify::secret::Secret;
+use parkbrake::notify::slack::Slack;
+use serde_json::Value;
+
+pub async fn start() -> (services::Slack, Slack) {
+    with_buttons(&[]).await
+}
+
+async fn with_buttons(levels: &[Level]) -> (services::Slack, Slack) {
+    let service = services::Slack::start().await;
+    let channel = Slack::new(Secret::new(service.webhook_url()), levels.to_vec(), Some(INBOX.to_owned()), None).unwrap();
+    (service, channel)
+}
+
+/// Everything in a message with a key of this name.
+fn all<'a>(message: &'a Value, key: &str) -> Vec<&'a str> {
+    match message {
+        Value::Object(fields) => {
+            let here = fields.get(key).and_then(Value::as_str);
+            here.into_iter().chain(fields.values().flat_map(|inner| all(inner, key))).collect()
+        }
+        Value::Array(list) => list.iter().flat_map(|inner| all(inner, key)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn slack_takes_whatever_is_said() {
+    let (service, channel) = with_buttons(&Level::ALL).await;
+    let mut sent = 0;
+    for notice in everything() {
+        let (kind, level) = (notice.kind, notice.workflow.submission.assessment.level);
+        let answer = deliver(&channel, notice).await;
+        assert_eq!(answer, Ok(()), "{kind:?} {level}: {:?}", service.complaints());
+        sent += 1;
+    }
+    assert_eq!(service.messages().len(), sent);
+}
+
+#[tokio::test]
+async fn a_request_says_what_would_run_and_mentions_whom_it_asks() {
+    let (service, channel) = start().await;
+    let notice = notice(Kind::Requested, Level::High);
+    let link = notice.link.clone().unwrap();
+    deliver(&channel, notice).await.unwrap();
+    let message = &service.messages()[0];
+    assert_eq!(message["text"], "Approval needed (high risk): deploy api-gateway in production");
+    let said = all(message, "text").join("\n");
+    for words in ["<@U01>", r#"["deploy.sh","api","it's 1.4.2"]"#, "deploy-bot for tom", "> Deploy api 1.4.2", "team_lead or tech_lead"] {
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    assert_eq!(all(message, "url"), [link]);
+    assert_eq!(all(message, "value"), Vec::<&str>::new(), "no buttons that decide where none are configured");
+}
+
+#[tokio::test]
+async fn text_from_outside_is_plain() {
+    let (service, channel) = start().await;
+    deliver(&channel, about(Kind::Requested, Level::High, crate::support::notices::hostile())).await.unwrap();
+    let message = service.messages()[0].to_string();
+    assert!(message.contains("<!channel>"), "it is shown, as it is, where it does nothing");
+    assert!(!message.contains('\u{202e}') && !message.contains('\u{200b}'), "what cannot be seen is shown by its number");
+    assert!(service.messages()[0]["text"].as_str().unwrap().contains("&lt;!channel&gt;"), "the notification is escaped");
+}
+
+#[tokio::test]
+async fn long_words_are_cut_and_the_link_stays() {
+    let (service, channel) = start().await;
+    for text in ["🚀".repeat(1024), "x".repeat(4096), "\u{202e}".repeat(1365), "`<!channel>\n".repeat(340), "\n".repeat(4096)] {
+        let mut task = task(&text);
+        task.operation = text.clone();
+        deliver(&channel, about(Kind::Requested, Level::High, task)).await.unwrap_or_else(|_| panic!("{:?}", service.complaints()));
+    }
+    assert!(service.messages().iter().all(|message| all(message, "url").len() == 1));
+}
+
+#[tokio::test]
+async fn many_requests_are_one_message() {
+    let (service, channel) = start().await;
+    for size in [2, 12, 40, 50, 100] {
+        let crowd = crowd(size);
+        let links: Vec<String> = crowd.iter().filter_map(|notice| notice.link.clone()).collect();
+        channel.deliver(crowd).await.unwrap_or_else(|_| panic!("{:?}", service.complaints()));
+        let message = service.messages().pop().unwrap();
+        let worst = if size > 3 { "critical" } else { "medium" };
+        assert_eq!(message["text"], format!("{size} requests wait for approval, the worst of them {worst}"));
+        let urls = all(&message, "url");
+        let shown = size.min(40);
+        assert!(links[..shown].iter().all(|link| urls.contains(&link.as_str())), "a link for each");
+        assert_eq!(urls.last(), Some(&INBOX));
+        let said = all(&message, "text").join("\n");
+        assert_eq!(said.contains(&format!("and {} more", size - shown)), size > 40, "{said}");
+        assert_eq!(said.matches("<@U01>").count(), 1, "each person is mentioned once");
+    }
+    assert_eq!(service.messages().len(), 5);
+}
+
+#[tokio::test]
+async fn buttons_are_where_they_are_configured_and_words_are_not_needed() {
+    let (service, channel) = with_buttons(&[Level::Medium]).await;
+    let asks = notice(Kind::Requested, Level::Medium);
+    let value = format!("{} {}", asks.workflow.id, asks.workflow.submission.digest);
+    deliver(&channel, asks).await.unwrap();
+    assert_eq!(all(&service.messages()[0], "value"), [value.as_str(), &value]);
+    assert_eq!(all(&service.messages()[0], "action_id"), ["parkbrake_approve", "parkbrake_reject", "parkbrake_open"]);
+    let mut wordy = notice(Kind::Requested, Level::Medium);
+    if let Phase::PendingApproval(round) = &mut wordy.workflow.phase {
+        round.terms.require_justification = true;
+    }
+    for without in [notice(Kind::Requested, Level::High), notice(Kind::Decided, Level::Medium), wordy] {
+        deliver(&channel, without).await.unwrap();
+        assert_eq!(all(&service.messages().pop().unwrap(), "action_id"), ["parkbrake_open"]);
+    }
+    channel.deliver(crowd(3)).await.unwrap();
+    assert!(all(&service.messages().pop().unwrap(), "value").is_empty(), "nobody decides many at once");
+}
+
+#[tokio::test]
+async fn only_ids_of_members_are_mentioned() {
+    let (service, channel) = start().await;
+    let mut notice = escalated();
+    let person = |slack: &str| parkbrake::actors::ports::Contact { slack: Some(slack.to_owned()), ..notice.asked[0].clone() };
+    notice.asked = ["!channel", "U01> <!here", "U02", "", "u03"].map(person).to_vec();
+    deliver(&channel, notice).await.unwrap();
+    let said = all(&service.messages()[0], "text").join("\n");
+    assert!(said.contains("Asked: <@U02>") && !said.contains("<!here"), "{said}");
+}
+
+#[tokio::test]
+async fn what_slack_answers_is_understood() {
+    let (service, channel) = start().await;
+    let secret = service.webhook_url();
+    weathers_what_http_does(&channel, &service.service, &[&secret, "/services/"]).await;
+    let answer = |status: u16, body: &str| service.service.next(Mishap::Instead(Reply::new(status, body)));
+    for (status, word) in [(400, "invalid_blocks"), (400, "invalid_payload"), (403, "action_prohibited"), (404, "something_new")] {
+        answer(status, word);
+        refused(deliver(&channel, escalated()).await, word);
+    }
+    for (status, word) in
+        [(404, "no_service"), (410, "channel_is_archived"), (404, "channel_not_found"), (403, "invalid_token"), (404, "no_team")]
+    {
+        answer(status, word);
+        let gone = deliver(&channel, escalated()).await;
+        assert!(matches!(gone, Err(Undelivered::Gone { .. })), "{word}: {gone:?}");
+    }
+    answer(200, "<html>please sign in</html>");
+    assert!(matches!(deliver(&channel, escalated()).await, Err(Undelivered::Later { .. })));
+    let wrong = format!("{}/services/T0/B0/other", service.service.url);
+    let gone = deliver(&Slack::new(Secret::new(wrong), vec![], None, None).unwrap(), escalated()).await;
+    assert!(matches!(gone, Err(Undelivered::Gone { .. })));
+    let nowhere = format!("http://{}/services/secret", nowhere());
+    weathers_that_nobody_is_there(&Slack::new(Secret::new(nowhere), vec![], None, None).unwrap(), &["secret"]).await;
+}
+
+#[tokio::test]
+async fn an_unsound_address_is_not_repeated() {
+    let error = Slack::new(Secret::new("hooks.slack.com/services/secret"), vec![], None, None).err().unwrap();
+    assert!(!error.contains("secret"), "{error}");
+    assert_eq!(format!("{:?}", Secret::new("secret")), "Secret");
+}
+
+#[tokio::test]
+async fn a_template_of_ones_own_is_the_text_and_still_plain() {
+    let service = services::Slack::start().await;
+    let own = "{{ notice.operation }} by {{ notice.requested_by }}: {{ notice.description }}";
+    let channel = Slack::new(Secret::new(service.webhook_url()), vec![], None, Some(own)).unwrap();
+    deliver(&channel, to_alice(about(Kind::Requested, Level::High, task(HOSTILE)))).await.unwrap();
+    let said = all(&service.messages()[0], "text").join("\n");
+    assert!(said.contains("deploy by deploy-bot: </script>") && !said.contains("Why this level"), "{said}");
+    let empty = Slack::new(Secret::new(service.webhook_url()), vec![], None, Some("{# nothing #}")).unwrap();
+    deliver(&empty, escalated()).await.unwrap_or_else(|_| panic!("{:?}", service.complaints()));
+}

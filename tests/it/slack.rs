@@ -1,0 +1,278 @@
+//! Buttons in Slack: who may press them, what comes of it, and what does not.
+
+use crate::support::client::{critical, events, high, medium};
+use crate::support::server::Services;
+use crate::support::services::{self};
+use crate::support::{Client, Config, TestApp};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use parkbrake::domain::digest::hex;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+const APPROVE: &str = "parkbrake_approve";
+const REJECT: &str = "parkbrake_reject";
+
+/// People with their ids in Slack; two of them share one.
+const PEOPLE: &str = "
+people:
+  alice: { roles: [team_lead], slack: U01 }
+  tom:   { roles: [tech_lead], slack: U02 }
+  tess:  { roles: [tech_lead], slack: U03 }
+  cora:  { roles: [cto, admin], slack: U04 }
+  nora:  { roles: [auditor], slack: U04 }
+agents:
+  deploy-bot: { on_behalf_of: tom }
+policies:
+  high: { required: 2 }
+";
+
+/// Rooms that nothing is routed to: whatever is pressed here, the test has made up.
+const ROOMS: &str = "
+public_url: https://parkbrake.example.com
+channels:
+  little: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: OTHER }, levels: [low] } }
+  more:   { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [medium, high, critical] } }
+";
+
+/// A server, and the Slack that presses its buttons.
+struct Stage {
+    app: TestApp,
+    slack: services::Slack,
+    bot: Client,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let slack = services::Slack::start().await;
+        // One room has buttons for more, another for next to nothing; each is another app.
+        let services = Services {
+            secrets: vec![("SIGNING", SECRET.to_owned()), ("OTHER", "of another room".to_owned()), ("ROOM", slack.webhook_url())],
+            slack: Some(format!("{}/actions/", slack.service.url)),
+        };
+        let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE).write("notifications.yaml", ROOMS);
+        let app = TestApp::with_services(config, services).await;
+        let bot = app.client("deploy-bot");
+        Self { app, slack, bot }
+    }
+
+    /// Somebody presses a button of a message about a workflow; gives what was said to that in Slack.
+    async fn press(&self, user: &str, action: &str, value: &str) -> Value {
+        let before = self.slack.answers().len();
+        let answer = self.send(&press(user, action, value, &self.slack.response_url())).await;
+        assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, ""));
+        let said = self.slack.answers();
+        assert_eq!(said.len(), before + 1, "{:?}", self.slack.complaints());
+        said[before].clone()
+    }
+
+    async fn send(&self, body: &str) -> crate::support::Answer {
+        let now = chrono::Utc::now().timestamp();
+        self.send_signed(body, &now.to_string(), &sign(SECRET, &now.to_string(), body)).await
+    }
+
+    async fn send_signed(&self, body: &str, timestamp: &str, signature: &str) -> crate::support::Answer {
+        // Without a token that anybody would know.
+        let request = Client::with_token(self.app.addr, "none").request(Method::POST, "/slack/interactions");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.header("x-slack-request-timestamp", timestamp).header("x-slack-signature", signature);
+        self.bot.send(request.body(body.to_owned())).await
+    }
+
+    /// A parked request: its id, and the value of its buttons.
+    async fn parked(&self, task: Value) -> (String, String) {
+        let submitted = self.bot.submit(task).await;
+        let id = submitted["workflow_id"].as_str().unwrap().to_owned();
+        let value = format!("{id} {}", submitted["digest"].as_str().unwrap());
+        (id, value)
+    }
+
+    async fn status(&self, id: &str) -> String {
+        self.bot.workflow(id).await["status"].as_str().unwrap().to_owned()
+    }
+}
+
+fn sign(secret: &str, timestamp: &str, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("v0:{timestamp}:{body}").as_bytes());
+    format!("v0={}", hex(&mac.finalize().into_bytes()))
+}
+
+/// The body of a press, with much that is of no interest here, as Slack sends it.
+fn press(user: &str, action: &str, value: &str, response_url: &str) -> String {
+    form(&json!({
+        "type": "block_actions", "user": {"id": user, "username": "whoever", "name": "whoever", "team_id": "T0"},
+        "api_app_id": "A0", "token": "legacy", "container": {"type": "message", "message_ts": "1548261231.000200"},
+        "trigger_id": "12321423423.333649436676", "team": {"id": "T0", "domain": "example"}, "enterprise": null,
+        "channel": {"id": "C0", "name": "ops"}, "message": {"bot_id": "B0", "type": "message", "text": "ü & = % + 🚀"},
+        "response_url": response_url,
+        "actions": [{"action_id": action, "block_id": "=qXel", "text": {"type": "plain_text", "text": "Approve", "emoji": false},
+            "value": value, "type": "button", "action_ts": "1548426417.840180"}],
+    }))
+}
+
+fn form(payload: &Value) -> String {
+    let mut url = reqwest::Url::parse("http://x/").unwrap();
+    url.query_pairs_mut().append_pair("payload", &payload.to_string());
+    url.query().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_press_is_a_decision_of_the_person_who_pressed() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    let said = stage.press("U01", APPROVE, &value).await;
+    assert_eq!(said["replace_original"], true, "the buttons are gone for everybody");
+    assert_eq!(said["text"], format!("Workflow `{id}`, medium risk: approved by alice."));
+    let workflow = stage.bot.workflow(&id).await;
+    assert_eq!((&workflow["decisions"][0]["approver"], &workflow["decisions"][0]["verdict"]), (&json!("alice"), &json!("approved")));
+    assert_eq!(workflow["status"], "executing");
+    // Twice, as when Slack did not hear the answer: the same answer, and nothing more happens.
+    assert_eq!(stage.press("U01", APPROVE, &value).await["text"], said["text"]);
+    assert_eq!(events(&stage.bot.workflow(&id).await).len(), events(&workflow).len());
+    let (id, value) = stage.parked(medium()).await;
+    assert_eq!(stage.press("U01", REJECT, &value).await["text"], format!("Workflow `{id}`, medium risk: rejected by alice."));
+    assert_eq!(stage.status(&id).await, "rejected");
+    let late = stage.press("U01", APPROVE, &value).await;
+    assert_eq!((&late["response_type"], &late["replace_original"]), (&json!("ephemeral"), &json!(false)));
+    assert!(late["text"].as_str().unwrap().contains("rejected by alice already"), "{late}");
+}
+
+#[tokio::test]
+async fn the_buttons_stay_while_more_people_are_needed() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(high()).await;
+    let first = stage.press("U01", APPROVE, &value).await;
+    assert_eq!((&first["replace_original"], &first["response_type"]), (&json!(false), &json!("in_channel")));
+    assert!(first["text"].as_str().unwrap().ends_with("approved by alice, 1 more needed."), "{first}");
+    assert_eq!(stage.press("U03", APPROVE, &value).await["replace_original"], true);
+    assert_eq!(stage.status(&id).await, "executing");
+}
+
+#[tokio::test]
+async fn a_press_that_may_not_decide_decides_nothing_and_is_told_why() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(high()).await;
+    let (plain, other) = stage.parked(medium()).await;
+    let (_, other_digest) = other.split_once(' ').unwrap();
+    let (serious, serious_value) = stage.parked(critical()).await;
+    for (user, value, why) in [
+        ("U99", &value, "does not know you: ask an operator to write `slack: U99`"),
+        ("<!channel>", &value, "&lt;!channel&gt;"),
+        ("U04", &value, "beside two names"),
+        ("U02", &value, "on behalf of tom; somebody else has to approve it"),
+        ("U03", &other, "decided by people with one of the roles: team_lead"),
+        ("U03", &format!("{id} {other_digest}"), "about another document"),
+        ("U03", &format!("{} {other_digest}", uuid::Uuid::now_v7()), "no workflow with this id"),
+        ("U03", &serious_value, "with a justification"),
+    ] {
+        let said = stage.press(user, APPROVE, value).await;
+        assert_eq!((&said["response_type"], &said["replace_original"]), (&json!("ephemeral"), &json!(false)), "{why}");
+        let text = said["text"].as_str().unwrap();
+        assert!(text.contains(why) && text.ends_with("The inbox is at https://parkbrake.example.com."), "`{why}` is not in: {text}");
+    }
+    for id in [&id, &plain, &serious] {
+        assert_eq!(stage.status(id).await, "pending_approval");
+    }
+}
+
+#[tokio::test]
+async fn a_level_without_buttons_has_none_whoever_presses() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    // Signed by the app of the room whose messages have no buttons.
+    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    let now = chrono::Utc::now().timestamp().to_string();
+    stage.send_signed(&body, &now, &sign("of another room", &now, &body)).await;
+    let said = stage.slack.answers().pop().expect("an answer");
+    assert!(said["text"].as_str().unwrap().starts_with("A request of medium risk is not decided by a button"), "{said}");
+    assert_eq!(stage.status(&id).await, "pending_approval");
+}
+
+#[tokio::test]
+async fn what_slack_did_not_sign_lately_is_nothing() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    let tampered = press("U01", REJECT, &value, &stage.slack.response_url());
+    let now = chrono::Utc::now().timestamp();
+    let at = |seconds: i64| (now + seconds).to_string();
+    let signed = |seconds: i64| sign(SECRET, &at(seconds), &body);
+    for (timestamp, signature, body) in [
+        (at(0), sign("another secret", &at(0), &body), &body),
+        (at(0), signed(0), &tampered),
+        (at(1), signed(0), &body),
+        (at(-310), signed(-310), &body),
+        (at(310), signed(310), &body),
+        (at(0), signed(0).replace("v0=", "v1="), &body),
+        (at(0), signed(0)[..40].to_owned(), &body),
+        (at(0), signed(0).replace("v0=", ""), &body),
+        (at(0), "v0=".to_owned(), &body),
+        (at(0), format!("{}00", signed(0)), &body),
+        (at(0), format!("v0={}", "z".repeat(64)), &body),
+        ("soon".to_owned(), sign(SECRET, "soon", &body), &body),
+        (String::new(), sign(SECRET, "", &body), &body),
+    ] {
+        let answer = stage.send_signed(body, &timestamp, &signature).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{timestamp} {signature}");
+    }
+    let bare = stage.bot.request(Method::POST, "/slack/interactions").body(body.clone());
+    assert_eq!(stage.bot.send(bare).await.status, StatusCode::UNAUTHORIZED, "a token of ours is no signature of Slack's");
+    assert_eq!(stage.status(&id).await, "pending_approval");
+    assert!(stage.slack.answers().is_empty());
+    // At the edge of what is lately, and signed, it is good.
+    let answer = stage.send_signed(&body, &at(-290), &signed(-290)).await;
+    assert_eq!((answer.status, stage.status(&id).await.as_str()), (StatusCode::OK, "executing"));
+}
+
+#[tokio::test]
+async fn what_is_no_press_is_refused_and_a_link_is_no_decision() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    for body in [
+        "nonsense".to_owned(),
+        "payload=nonsense".to_owned(),
+        form(&json!({"type": "view_submission", "user": {"id": "U01"}})),
+        form(&json!({"type": "block_actions"})),
+        String::new(),
+    ] {
+        assert_eq!(stage.send(&body).await.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    for (action, value) in [("parkbrake_open", value.as_str()), (APPROVE, ""), (APPROVE, &id), (APPROVE, "a b"), ("delete", &value)] {
+        assert_eq!(stage.send(&press("U01", action, value, &stage.slack.response_url())).await.status, StatusCode::OK);
+    }
+    assert_eq!(stage.status(&id).await, "pending_approval");
+    assert!(stage.slack.answers().is_empty());
+    let get = stage.bot.get("/slack/interactions").await;
+    assert_eq!(get.status, StatusCode::METHOD_NOT_ALLOWED, "nothing decides on GET");
+}
+
+#[tokio::test]
+async fn answers_go_nowhere_but_to_slack_and_the_decision_stands() {
+    let stage = Stage::set().await;
+    let elsewhere = services::Slack::start().await;
+    for url in [elsewhere.response_url(), String::new(), stage.slack.response_url().replace("/actions/", "/services/")] {
+        let (id, value) = stage.parked(medium()).await;
+        assert_eq!(stage.send(&press("U01", APPROVE, &value, &url)).await.status, StatusCode::OK);
+        assert_eq!(stage.status(&id).await, "executing");
+    }
+    assert!(elsewhere.service.calls().is_empty() && stage.slack.service.calls().is_empty());
+}
+
+#[tokio::test]
+async fn without_buttons_there_is_no_such_place() {
+    let app = TestApp::start().await;
+    let client = app.client("alice");
+    assert_eq!(client.post("/slack/interactions", json!({})).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_button_still_works_after_a_restart() {
+    let mut stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    stage.app.restart().await;
+    stage.bot = stage.app.client("deploy-bot");
+    stage.press("U01", APPROVE, &value).await;
+    assert_eq!(stage.status(&id).await, "executing");
+}

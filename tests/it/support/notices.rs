@@ -1,0 +1,180 @@
+//! Notices as the notifier hands them to channels, of each kind and level.
+
+use chrono::{DateTime, Utc};
+use parkbrake::actors::ports::{Contact, Notice};
+use parkbrake::domain::level::Level;
+use parkbrake::domain::notice::Kind;
+use parkbrake::domain::policy::ApprovalTerms;
+use parkbrake::domain::risk::{Assessment, Reason};
+use parkbrake::domain::task::{ActionKind, Task};
+use parkbrake::domain::workflow::{Decision, Phase, Round, Submission, Verdict, Workflow};
+use serde_json::json;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Where the links lead.
+pub const INBOX: &str = "https://parkbrake.example.com";
+
+/// Text that a mail, Slack, Markdown, HTML, a terminal or a template would do something with.
+pub const HOSTILE: &str = "</script><img src=x onerror=alert(1)> <!channel> <@U999> <https://evil.example|click> *b* `c`\n```\n# out of the \
+    fence\n````\r\nBcc: everybody@example.com\r\n\r\nbody\n.\n{{ 7 * 7 }} {% raw %} =?utf-8?q?hidden?= &lt; 🚀 \u{202e}drow\u{200b} ü";
+
+/// A moment.
+pub fn at() -> DateTime<Utc> {
+    "2026-11-22T12:00:00Z".parse().expect("a moment")
+}
+
+pub fn task(description: &str) -> Task {
+    serde_json::from_value(json!({
+        "description": description, "operation": "deploy", "environment": "production", "resource": "api-gateway",
+        "resource_type": "code", "estimated_cost": 250.0,
+        "action": {"type": "runbook", "name": "deploy-service", "args": {},
+            "runs": {"command": ["deploy.sh", "api", "it's 1.4.2"], "working_dir": ".", "timeout": "10m", "idempotent": false}},
+    }))
+    .expect("a task")
+}
+
+/// A task of which nothing is harmless.
+pub fn hostile() -> Task {
+    let mut task = task(HOSTILE);
+    task.operation = HOSTILE.to_owned();
+    task.resource = Some(HOSTILE.to_owned());
+    task.environment = Some(HOSTILE.to_owned());
+    task.task_id = Some(HOSTILE.to_owned());
+    task
+}
+
+pub fn alice() -> Contact {
+    Contact { name: "alice".to_owned(), email: Some("alice@example.com".to_owned()), slack: Some("U01".to_owned()), linear: None }
+}
+
+/// A notice about a task of its own.
+pub fn notice(kind: Kind, level: Level) -> Notice {
+    about(kind, level, task("Deploy api 1.4.2"))
+}
+
+/// A notice about a task.
+pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
+    let id = Uuid::now_v7();
+    let detail = format!("a deploy to {}", task.environment.as_deref().unwrap_or_default());
+    let submission = Submission {
+        task_id: task.task_id.clone(),
+        requested_by: "deploy-bot".to_owned(),
+        on_behalf_of: Some("tom".to_owned()),
+        digest: task.digest(),
+        assessment: Assessment {
+            level,
+            reasons: vec![Reason { trigger: "deploy_production".to_owned(), level, detail }],
+            policy_version: task.digest(),
+        },
+        action: ActionKind::Runbook,
+        idempotent: false,
+    };
+    let terms = ApprovalTerms {
+        approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],
+        required: 1,
+        distinct_roles: false,
+        require_justification: false,
+        require_digest: false,
+        separation_of_duties: true,
+        escalation: Vec::new(),
+        expire_after: Some(Duration::from_secs(86_400)),
+    };
+    let round = Round { number: 1, requested_at: at(), terms, escalation_level: 0, approvals: Vec::new() };
+    let decision = Decision {
+        round: 1,
+        approver: "alice".to_owned(),
+        roles: vec!["team_lead".to_owned()],
+        verdict: Verdict::Approved,
+        justification: Some(task.description.clone()),
+        remaining: 0,
+        at: at(),
+    };
+    let owner = Uuid::nil();
+    let (phase, decisions) = match kind {
+        Kind::Requested | Kind::Reminded | Kind::Escalated => (Phase::PendingApproval(round), vec![]),
+        Kind::Decided | Kind::Executing => (Phase::Executing { round: Some(round), attempt: 1, owner }, vec![decision]),
+        Kind::Expired => (Phase::Expired(round), vec![]),
+        Kind::Cancelled => (Phase::Cancelled(round), vec![]),
+        Kind::Succeeded => (Phase::Completed { round: Some(round) }, vec![decision]),
+        Kind::Failed => (Phase::Failed { round: Some(round) }, vec![decision]),
+        Kind::OutcomeUnknown => (Phase::OutcomeUnknown { round: Some(round), attempt: 1 }, vec![decision]),
+    };
+    let workflow = Workflow { id, version: 2, submission, phase, decisions, created_at: at(), updated_at: at() };
+    Notice {
+        id: Uuid::now_v7(),
+        kind,
+        at: at(),
+        number: u32::from(kind == Kind::Reminded),
+        actor: "alice".to_owned(),
+        workflow,
+        task,
+        recipient: None,
+        asked: if kind.asks() { vec![alice()] } else { Vec::new() },
+        link: Some(format!("{INBOX}/workflows/{id}")),
+    }
+}
+
+/// The next notice about the same workflow.
+pub fn then(before: &Notice, kind: Kind) -> Notice {
+    let mut after = about(kind, before.workflow.submission.assessment.level, before.task.clone());
+    after.workflow.id = before.workflow.id;
+    after.link = before.link.clone();
+    after
+}
+
+/// The decision was a no.
+pub fn rejected(mut notice: Notice) -> Notice {
+    let decision = notice.workflow.decisions.last_mut().expect("a decision");
+    decision.verdict = Verdict::Rejected;
+    let round = notice.workflow.round().expect("a round").clone();
+    notice.workflow.phase = Phase::Rejected(round);
+    notice
+}
+
+/// One more approval is needed.
+pub fn short_of_one(mut notice: Notice) -> Notice {
+    notice.workflow.decisions.last_mut().expect("a decision").remaining = 1;
+    let mut round = notice.workflow.round().expect("a round").clone();
+    round.terms.required = 2;
+    notice.workflow.phase = Phase::PendingApproval(round);
+    notice
+}
+
+/// For somebody in particular.
+pub fn to_alice(mut notice: Notice) -> Notice {
+    notice.recipient = Some(alice());
+    notice
+}
+
+/// A notice of which everything is left out that can be.
+pub fn bare(kind: Kind, level: Level) -> Notice {
+    let task = json!({"description": "x", "operation": "o", "action": {"type": "external"}});
+    let mut notice = about(kind, level, serde_json::from_value(task).expect("a task"));
+    notice.link = None;
+    notice.asked.clear();
+    notice.workflow.submission.on_behalf_of = None;
+    notice.workflow.submission.assessment.reasons.clear();
+    notice.workflow.decisions.clear();
+    match &mut notice.workflow.phase {
+        Phase::Completed { round } | Phase::Failed { round } | Phase::OutcomeUnknown { round, .. } | Phase::Executing { round, .. } => {
+            *round = None;
+        }
+        _ => {}
+    }
+    notice
+}
+
+/// Everything that can be said, at each level.
+pub fn everything() -> impl Iterator<Item = Notice> {
+    let all = Kind::ALL.into_iter().flat_map(|kind| Level::ALL.map(|level| (kind, level)));
+    all.flat_map(|(kind, level)| [notice(kind, level), about(kind, level, hostile()), bare(kind, level)]).map(to_alice)
+}
+
+/// Many requests at once.
+pub fn crowd(size: usize) -> Vec<Notice> {
+    let level = |place: usize| Level::ALL[place % 4];
+    (0..size)
+        .map(|place| to_alice(about(Kind::Requested, level(place), if place % 7 == 0 { hostile() } else { task("one of many") })))
+        .collect()
+}

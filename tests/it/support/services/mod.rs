@@ -1,0 +1,15 @@
+//! Stand-ins for the services that notices go to. Each takes what the real one takes and nothing else, answers as it does, and
+//! can be told to be down, slow or strange.
+
+pub mod http;
+pub mod linear;
+mod linear_schema;
+pub mod mail;
+pub mod pagerduty;
+pub mod slack;
+pub mod smtp;
+
+pub use linear::Linear;
+pub use pagerduty::PagerDuty;
+pub use slack::Slack;
+pub use smtp::Smtp;
