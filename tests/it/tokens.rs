@@ -13,7 +13,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 /// Every call that needs a token.
-const CALLS: [(&str, &str); 13] = [
+const CALLS: [(&str, &str); 15] = [
     ("POST", "/orchestrate"),
     ("POST", "/risk/assess"),
     ("GET", "/workflows"),
@@ -25,6 +25,8 @@ const CALLS: [(&str, &str); 13] = [
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/reject"),
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/cancel"),
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/result"),
+    ("GET", "/notices"),
+    ("POST", "/notices/0198f0a0-0000-7000-8000-000000000000/resend"),
     ("GET", "/metrics"),
     ("GET", "/workflows?limit=0"),
 ];
@@ -60,8 +62,9 @@ async fn nobody_is_served_without_a_token_that_is_known() {
 #[tokio::test]
 async fn what_only_looks_like_a_token_is_none() {
     let app = TestApp::start().await;
-    let plain = reqwest::Client::new();
+    // The first client sets up TLS for all.
     let client = app.client("alice");
+    let plain = reqwest::Client::new();
     let ask = |headers: Vec<&[u8]>| {
         let mut request = plain.get(format!("http://{}/workflows", app.addr));
         for value in headers {
