@@ -13,7 +13,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 /// Every call that needs a token.
-const CALLS: [(&str, &str); 15] = [
+const CALLS: [(&str, &str); 17] = [
     ("POST", "/orchestrate"),
     ("POST", "/risk/assess"),
     ("GET", "/workflows"),
@@ -27,6 +27,8 @@ const CALLS: [(&str, &str); 15] = [
     ("POST", "/workflows/0198f0a0-0000-7000-8000-000000000000/result"),
     ("GET", "/workflows/0198f0a0-0000-7000-8000-000000000000/events"),
     ("GET", "/events"),
+    ("GET", "/notices"),
+    ("POST", "/notices/0198f0a0-0000-7000-8000-000000000000/resend"),
     ("GET", "/metrics"),
     ("GET", "/workflows?limit=0"),
 ];
