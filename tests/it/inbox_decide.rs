@@ -121,7 +121,10 @@ async fn an_approval_is_for_the_document_that_was_read() {
         ))
         .await;
     let page = alice.get(&place(&ids[1])).await.expect(200);
-    page.has("Do not approve this").has("cannot be approved here").lacks("Approve exactly this").has(">Reject</button>");
+    page.has("Do not approve this")
+        .has("You cannot approve this: what is stored is not what was submitted.")
+        .lacks("Approve exactly this")
+        .has(">Reject</button>");
     app.database.execute(&format!("update payload set document = 'no task' where workflow_id = '{}'", ids[1])).await;
     alice.get(&place(&ids[1])).await.expect(200).has("A request that cannot be read").lacks("Approve exactly this");
 }

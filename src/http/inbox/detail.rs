@@ -41,6 +41,7 @@ pub struct Attempted {
 struct Choice {
     may_approve: bool,
     may_reject: bool,
+    has_approved: bool,
     /// Why there is no form, or why only half of it.
     why_not: Option<String>,
     needs_justification: bool,
@@ -130,13 +131,14 @@ fn choice(api: &Api, workflow: &Workflow, by: &Principal, is_sound: bool) -> Opt
     let why_not = match &approve {
         Err(refusal) => Some(refusal.to_string()),
         Ok(Answer::Repeat(_)) => Some("You have approved this request. It waits for others.".to_owned()),
-        Ok(_) if !is_sound => Some("What is stored is not what was submitted, so it cannot be approved here.".to_owned()),
+        Ok(_) if !is_sound => Some("what is stored is not what was submitted".to_owned()),
         Ok(_) => None,
     };
     let terms = workflow.round().map(|round| &round.terms);
     Some(Choice {
         may_approve: may(&approve) && is_sound,
         may_reject: may(&reject),
+        has_approved: matches!(approve, Ok(Answer::Repeat(_))),
         why_not,
         needs_justification: terms.is_some_and(|terms| terms.require_justification),
         is_confirmed: workflow.submission.assessment.level == Level::Critical,
