@@ -162,9 +162,12 @@ async fn a_search_for_words_goes_on_where_its_window_ended() {
     let id = app.client("deploy-bot").submit_id(high()).await;
     app.database
         .execute(
-            "with many as (select gen_random_uuid() as id, clock_timestamp() + make_interval(secs => n) as at from generate_series(1, 2100) n),
-                  first as (insert into workflow select id, 1, 'completed', 'low', 'external', null, 'x', null, 'y', at, at from many)
-             insert into payload select id, convert_to('{\"description\": \"filler\"}', 'UTF8') from many",
+            "with many as (select ('ffffffff' || substr(gen_random_uuid()::text, 9))::uuid as id, clock_timestamp() as at
+                           from generate_series(1, 2100)),
+                  first as (insert into workflow (workflow_id, version, status, risk_level, action, running, requested_by, digest, created_at, updated_at)
+                            select id, 1, 'completed', 'low', 'external', false, 'x', 'y', at, at from many)
+             insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
+             select id, 1, 'submitted', 'x', at, '{}', convert_to('{\"description\": \"filler\"}', 'UTF8') from many",
         )
         .await;
     let alice = Browser::of(app.addr, "alice").await;
