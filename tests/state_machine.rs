@@ -311,7 +311,7 @@ fn events() -> Vec<Event> {
     let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
     vec![
         Event::Submitted(submission),
-        Event::ApprovalRequested { round: 1, terms: terms() },
+        Event::ApprovalRequested { round: 1, terms: terms().into() },
         Event::Approved(Approval {
             round: 1,
             approver: text(),
@@ -376,7 +376,7 @@ fn started(attempt: u32) -> Event {
 fn parked(terms: &ApprovalTerms) -> Workflow {
     fold(&[
         ("deploy-bot", submitted(ActionKind::External, false)),
-        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone() }),
+        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone().into() }),
     ])
 }
 
@@ -390,7 +390,7 @@ fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Even
         justification: None,
         remaining: 0,
     };
-    let requested = Event::ApprovalRequested { round: 1, terms: terms() };
+    let requested = Event::ApprovalRequested { round: 1, terms: terms().into() };
     vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]
 }
 

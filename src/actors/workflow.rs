@@ -152,7 +152,7 @@ impl WorkflowActor {
             action: task.action.kind,
             idempotent: task.action.runs.as_ref().is_some_and(|invocation| invocation.idempotent),
         };
-        let terms = (!policy.auto_approve).then(|| policy.terms.clone());
+        let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = commit::follow(self.id, None, &events, &actor).map_err(|error| Failure::Internal(error.to_string()))?;

@@ -7,6 +7,7 @@ use crate::domain::duration;
 use crate::domain::level::Level;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Role, roles};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Resolves the policy, and notes what in it could never happen.
 pub fn resolve(rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>, notes: &mut Vec<String>) -> Option<Policy> {
@@ -43,7 +44,7 @@ fn nobody_is_asked(level: Level, approvals: &ApprovalPolicies<'_>) {
 fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &ApprovalPolicies<'_>) -> Option<LevelPolicy> {
     let rules = levels[level as usize].as_ref()?;
     let terms = approvals.terms(level);
-    let terms = ApprovalTerms {
+    let terms = Arc::new(ApprovalTerms {
         approvers: held(&rules.approvers, approvals),
         required: terms.required,
         distinct_roles: terms.distinct_roles,
@@ -52,7 +53,7 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
         separation_of_duties: approvals.separation_of_duties,
         escalation: escalation(level, rules, levels, approvals),
         expire_after: terms.expires_after(),
-    };
+    });
     Some(LevelPolicy { auto_approve: rules.auto_approve, notify: rules.notify, terms, remind_every: approvals.remind_every })
 }
 

@@ -7,16 +7,17 @@ use crate::domain::canonical;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::sync::Arc;
 
-/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits.
+/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits. Copies share their text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Digest(String);
+pub struct Digest(Arc<str>);
 
 impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(format!("sha256:{}", hex(&Sha256::digest(bytes))))
+        Self(format!("sha256:{}", hex(&Sha256::digest(bytes))).into())
     }
 
     /// The text form.

@@ -4,6 +4,7 @@ use crate::domain::duration;
 use crate::domain::level::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The name under which parkbrake itself acts; nobody else can have it.
@@ -72,7 +73,8 @@ pub struct LevelPolicy {
     /// Runs at once; nobody is asked.
     pub auto_approve: bool,
     pub notify: bool,
-    pub terms: ApprovalTerms,
+    /// Shared with every workflow that is parked under them.
+    pub terms: Arc<ApprovalTerms>,
     /// How often those who may decide are reminded.
     pub remind_every: Duration,
 }

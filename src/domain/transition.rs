@@ -8,6 +8,7 @@ use crate::domain::workflow::{
     Approval, ApprovalStatus, Command, Decision, Event, Outcome, Phase, Recorded, Refusal, Round, Status, Submission, Verdict, Workflow,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -68,9 +69,9 @@ impl Impossible {
 }
 
 /// The events that open a workflow. Without terms the level approves itself, and the action starts at once.
-pub fn open(submission: Submission, terms: Option<ApprovalTerms>, owner: Uuid) -> Vec<Event> {
+pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
-        Some(terms) => Event::ApprovalRequested { round: 1, terms },
+        Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into() },
         None => Event::ExecutionStarted { step: STEP, attempt: 1, owner },
     };
     vec![Event::Submitted(submission), next]

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Something that happened, as it stands in the log.
@@ -20,7 +21,7 @@ pub enum Event {
     Submitted(Submission),
     ApprovalRequested {
         round: u32,
-        terms: ApprovalTerms,
+        terms: Arc<ApprovalTerms>,
     },
     Approved(Approval),
     Rejected {
@@ -172,7 +173,7 @@ pub enum Phase {
 pub struct Round {
     pub number: u32,
     pub requested_at: DateTime<Utc>,
-    pub terms: ApprovalTerms,
+    pub terms: Arc<ApprovalTerms>,
     /// How many steps of the timetable have been taken.
     pub escalation_level: u32,
     pub approvals: Vec<Approval>,

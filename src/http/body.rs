@@ -22,6 +22,8 @@ const DEEPEST: u32 = 32;
 const LARGEST_INTEGER: u64 = (1 << 53) - 1;
 /// The next number after it; from there on doubles skip whole numbers.
 const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
+/// Most objects have no more fields; memory for so many is asked for at once.
+const USUAL_FIELDS: usize = 12;
 /// A NUL character as JSON writes it.
 const ESCAPED_NUL: &[u8] = b"\\u0000";
 /// How long a client may take to send its body.
@@ -168,7 +170,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(USUAL_FIELDS);
         while let Some(key) = entries.next_key::<String>()? {
             match map.entry(key) {
                 Entry::Vacant(place) => {

@@ -11,7 +11,7 @@ use crate::domain::policy::Role;
 use crate::domain::transition::{self, Guard};
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde::Serialize;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
@@ -116,14 +116,22 @@ struct Asked {
     expire_after: Option<f64>,
 }
 
+/// A step of the timetable, as it is stored.
+#[derive(Serialize)]
+struct Step<'a> {
+    /// Seconds.
+    after: u64,
+    to: &'a [Role],
+}
+
 impl Asked {
     fn of(round: &Round) -> Self {
-        let steps = round.terms.escalation.iter().map(|step| json!({"after": step.after.as_secs(), "to": step.to}));
+        let steps: Vec<_> = round.terms.escalation.iter().map(|step| Step { after: step.after.as_secs(), to: &step.to }).collect();
         Self {
             approvers: joined(&approvers(round)),
             required: number(round.terms.required),
             separation: round.terms.separation_of_duties,
-            timetable: Value::Array(steps.collect()).to_string(),
+            timetable: serde_json::to_string(&steps).expect("a list of numbers and names"),
             timeout_after: timeout_after(round),
             expire_after: round.terms.expire_after.map(|delay| delay.as_secs_f64()),
         }

@@ -33,7 +33,7 @@ fn terms() -> ApprovalTerms {
 
 /// Levels of which low says nothing; ann and ben are leads, cora is cto, dora admin; eve has no address, and bot acts for ben.
 fn policy() -> Policy {
-    let level = |notify| LevelPolicy { auto_approve: false, notify, terms: terms(), remind_every: REMIND };
+    let level = |notify| LevelPolicy { auto_approve: false, notify, terms: terms().into(), remind_every: REMIND };
     let person = |name: &str, roles: &[&str], reached: bool| {
         let email = reached.then(|| format!("{name}@example.com"));
         (name.to_owned(), Person { roles: roles.iter().map(|role| (*role).to_owned()).collect(), email, ..Person::default() })
@@ -124,7 +124,7 @@ fn told(planned: &[Planned]) -> Vec<String> {
 }
 
 fn asked_of(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> [Event; 2] {
-    [submission(level, requested_by, on_behalf_of), Event::ApprovalRequested { round: 1, terms: terms() }]
+    [submission(level, requested_by, on_behalf_of), Event::ApprovalRequested { round: 1, terms: terms().into() }]
 }
 
 #[test]

@@ -11,6 +11,7 @@ use parkbrake::domain::workflow::Phase;
 use parkbrake::notify::secret::Secret;
 use parkbrake::notify::slack::Slack;
 use serde_json::Value;
+use std::sync::Arc;
 
 pub async fn start() -> (services::Slack, Slack) {
     with_buttons(&[]).await
@@ -115,7 +116,7 @@ async fn buttons_are_where_they_are_configured_and_words_are_not_needed() {
     assert_eq!(all(&service.messages()[0], "action_id"), ["parkbrake_approve", "parkbrake_reject", "parkbrake_open"]);
     let mut wordy = notice(Kind::Requested, Level::Medium);
     if let Phase::PendingApproval(round) = &mut wordy.workflow.phase {
-        round.terms.require_justification = true;
+        Arc::make_mut(&mut round.terms).require_justification = true;
     }
     for without in [notice(Kind::Requested, Level::High), notice(Kind::Decided, Level::Medium), wordy] {
         deliver(&channel, without).await.unwrap();

@@ -9,6 +9,7 @@ use parkbrake::domain::risk::{Assessment, Reason};
 use parkbrake::domain::task::{ActionKind, Task};
 use parkbrake::domain::workflow::{Decision, Phase, Round, Submission, Verdict, Workflow};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -80,7 +81,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         escalation: Vec::new(),
         expire_after: Some(Duration::from_secs(86_400)),
     };
-    let round = Round { number: 1, requested_at: at(), terms, escalation_level: 0, approvals: Vec::new() };
+    let round = Round { number: 1, requested_at: at(), terms: terms.into(), escalation_level: 0, approvals: Vec::new() };
     let decision = Decision {
         round: 1,
         approver: "alice".to_owned(),
@@ -136,7 +137,7 @@ pub fn rejected(mut notice: Notice) -> Notice {
 pub fn short_of_one(mut notice: Notice) -> Notice {
     notice.workflow.decisions.last_mut().expect("a decision").remaining = 1;
     let mut round = notice.workflow.round().expect("a round").clone();
-    round.terms.required = 2;
+    Arc::make_mut(&mut round.terms).required = 2;
     notice.workflow.phase = Phase::PendingApproval(round);
     notice
 }
