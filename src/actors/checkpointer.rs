@@ -97,6 +97,8 @@ impl Checkpointer {
             let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let began = Instant::now();
             let answers = write(&storage, &rows).await;
+            // The next batch is written while those of this one are answered.
+            drop(done);
             metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
             metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
             // Before anybody is answered, so that of two commits of a workflow the first is told first.
@@ -114,7 +116,6 @@ impl Checkpointer {
                 }
                 let _ = reply.send(answer.map(|written| (row, written)));
             }
-            drop(done);
         });
     }
 }
