@@ -10,8 +10,7 @@ use crate::domain::task::ActionKind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 /// Something that happened, as it stands in the log.
