@@ -117,7 +117,7 @@ impl App {
         let engine = Engine::new(parts);
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
-        let routes = router(Api::new(Arc::clone(&engine), closed).with_slack(slack));
+        let routes = router(Api::new(Arc::clone(&engine), slack, closed));
         let arguments = server::Arguments { listener, router: routes };
         let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));

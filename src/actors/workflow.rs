@@ -102,7 +102,7 @@ pub struct State {
 impl WorkflowActor {
     async fn boot(&self, myself: &WorkflowRef, boot: Boot) -> Result<Option<Arc<Workflow>>, Stale> {
         let workflow = match boot {
-            Boot::Load => self.load().await?,
+            Boot::Load => Box::pin(self.load()).await?,
             Boot::Submit(intake, reply) => match self.submit(*intake).await {
                 Ok(Submitted::Accepted(workflow)) => {
                     let _ = reply.send(Ok(Submitted::Accepted(Arc::clone(&workflow))));
@@ -135,38 +135,43 @@ impl WorkflowActor {
         Ok(workflow.map(Arc::new))
     }
 
-    /// Assesses a task and checkpoints what follows from it.
-    async fn submit(&self, intake: Intake) -> Result<Submitted, Failure> {
+    /// Assesses a task, and says what is to be checkpointed.
+    fn assess(&self, intake: Intake) -> Result<Box<Opening>, Failure> {
         let Intake { by, task, facts, key } = intake;
         let workshop = &self.workshop;
         let assessment = workshop.configuration.rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
-        let level = assessment.level;
-        let policy = workshop.configuration.policy.level(level);
+        let policy = workshop.configuration.policy.level(assessment.level);
         let document = task.canonical();
         let submission = Submission {
-            task_id: task.task_id.clone(),
+            task_id: task.task_id,
             requested_by: by.name,
             on_behalf_of: by.on_behalf_of,
             digest: Digest::of(&document),
             assessment,
             action: task.action.kind,
-            idempotent: task.action.runs.as_ref().is_some_and(|invocation| invocation.idempotent),
+            idempotent: task.action.runs.is_some_and(|invocation| invocation.idempotent),
         };
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = commit::follow(self.id, None, &events, &actor).map_err(|error| Failure::Internal(error.to_string()))?;
         let notices = self.notices(None, &workflow, &events);
-        let opening = Box::new(Opening { workflow, events, document, key, notices });
-        let (opening, written) = call(&workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
+        Ok(Box::new(Opening { workflow, events, document, key, notices }))
+    }
+
+    /// Assesses a task and checkpoints what follows from it.
+    async fn submit(&self, intake: Intake) -> Result<Submitted, Failure> {
+        let opening = self.assess(intake)?;
+        let (opening, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
         match written {
             Written::Committed { at } => {
-                workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level.as_str() }).inc();
+                let level = opening.workflow.submission.assessment.level.as_str();
+                self.workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level }).inc();
                 Ok(Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at))))
             }
             Written::Duplicate => Ok(Submitted::KeyUsed),
             // Nobody else can have this id: the commit was sent twice, and the first time was enough.
-            Written::Conflict | Written::TooEarly | Written::TooLate => match self.load().await {
+            Written::Conflict | Written::TooEarly | Written::TooLate => match Box::pin(self.load()).await {
                 Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
                 Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
                 Err(error) => Err(Failure::Unavailable(error.to_string())),
@@ -196,8 +201,8 @@ impl WorkflowActor {
                     state.workflow = Some(self.fulfil(myself, Arc::clone(&workflow)).await?);
                     return Ok(Ok(Answered { workflow, decision }));
                 }
-                Ok(Progress::Overtaken) => state.workflow = self.load().await?,
-                Ok(Progress::TooLate) => self.expire(state, guard).await?,
+                Ok(Progress::Overtaken) => state.workflow = Box::pin(self.load()).await?,
+                Ok(Progress::TooLate) => Box::pin(self.expire(state, guard)).await?,
                 Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
@@ -254,7 +259,7 @@ impl WorkflowActor {
                 self.workshop.runner.ensure(Weak::clone(&self.workshop.engine), self.id, attempt, digest);
                 Ok(workflow)
             }
-            Obligation::Recover => self.recover(myself, workflow).await,
+            Obligation::Recover => Box::pin(self.recover(myself, workflow)).await,
             Obligation::AwaitReport => Ok(workflow),
             Obligation::Nothing => {
                 self.ask_to_leave(myself);

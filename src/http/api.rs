@@ -10,46 +10,51 @@ use crate::http::slack::Slack;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// The engine behind the API, and who may come in.
+/// The handle that every handler gets; a copy for each request.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Shared>);
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The engine behind the API, and who may come in.
+pub struct Shared {
     pub engine: Arc<Engine>,
-    pub authenticator: Arc<Authenticator>,
+    pub authenticator: Authenticator,
     pub admission: Arc<Admission>,
     pub streams: Arc<Admission>,
-    pub pages: Arc<Pages>,
+    pub pages: Pages,
     /// The inbox's.
-    pub door: Arc<Door>,
+    pub door: Door,
     /// The buttons in Slack; none where no channel has any.
-    pub slack: Option<Arc<Slack>>,
+    pub slack: Option<Slack>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
 
 impl Api {
-    /// The API of an engine, which answers who is waiting when `closing` becomes true.
-    pub fn new(engine: Arc<Engine>, closing: watch::Receiver<bool>) -> Self {
-        Self {
+    /// The API of an engine, with its buttons in Slack, which answers who is waiting when `closing` becomes true.
+    pub fn new(engine: Arc<Engine>, slack: Option<Slack>, closing: watch::Receiver<bool>) -> Self {
+        Self(Arc::new(Shared {
             engine,
-            authenticator: Arc::default(),
+            authenticator: Authenticator::default(),
             admission: Admission::of_changes(),
             streams: Admission::of_streams(),
-            pages: Arc::default(),
-            door: Arc::default(),
-            slack: None,
+            pages: Pages::default(),
+            door: Door::default(),
+            slack,
             closing,
-        }
-    }
-
-    /// The same with buttons in Slack.
-    #[must_use]
-    pub fn with_slack(mut self, slack: Option<Slack>) -> Self {
-        self.slack = slack.map(Arc::new);
-        self
+        }))
     }
 
     /// Whether the server is stopping.

@@ -39,7 +39,8 @@ impl Authenticator {
         if let Some(name) = self.remembered(hash) {
             return Ok(Some(name));
         }
-        let Some((name, left)) = engine.storage.token_holder(hash).await? else { return Ok(None) };
+        // Boxed, because it is rare: see `tasks::orchestrate`.
+        let Some((name, left)) = Box::pin(engine.storage.token_holder(hash)).await? else { return Ok(None) };
         let until = Instant::now() + left.unwrap_or(BELIEVED).min(BELIEVED);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
@@ -65,7 +66,7 @@ impl FromRequestParts<Api> for Caller {
         let refused = |detail: &str| Problem::new(Code::Unauthenticated, detail);
         if parts.method.is_safe()
             && !parts.headers.contains_key(header::AUTHORIZATION)
-            && let Some(session) = session::of(api, &parts.headers, false).await?
+            && let Some(session) = Box::pin(session::of(api, &parts.headers, false)).await?
         {
             return Ok(Self(session.person));
         }

@@ -28,6 +28,9 @@ use std::time::Duration;
 const LONGEST_KEY: usize = 255;
 
 /// `POST /orchestrate`
+///
+/// What is rarely awaited is boxed here: a request's future is moved several times before it rests, and it is as large as the
+/// largest of what it may wait for.
 pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers())?;
     let wait = preferred_wait(request.headers());
@@ -35,21 +38,24 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
     let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
     // Asked first, so that the first answer is given again even where the configuration has changed since.
     if let Some(key) = &key
-        && let Some(workflow) = first_answer(&api, &by, key).await?
+        && let Some(workflow) = Box::pin(first_answer(&api, &by, key)).await?
     {
-        return accepted(&api, Arc::new(workflow), wait).await;
+        return Box::pin(accepted(&api, workflow, wait)).await;
     }
     let (task, facts) = admit(&api, value)?;
     let _permit = api.admission.admit(&by.name)?;
     let id = api.engine.clock.new_id();
-    match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
-        Submitted::Accepted(workflow) => accepted(&api, workflow, wait).await,
+    let workflow = match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
+        Submitted::Accepted(workflow) => workflow,
         Submitted::KeyUsed => {
             let key = key.ok_or_else(Problem::internal)?;
-            let workflow = first_answer(&api, &by, &key).await?;
             let in_use = || Problem::new(Code::IdempotencyKeyInUse, "the first request with this key is still being stored");
-            accepted(&api, Arc::new(workflow.ok_or_else(in_use)?), wait).await
+            Box::pin(first_answer(&api, &by, &key)).await?.ok_or_else(in_use)?
         }
+    };
+    match wait {
+        None => Ok(answer(&workflow)),
+        Some(_) => Box::pin(accepted(&api, workflow, wait)).await,
     }
 }
 
@@ -76,7 +82,7 @@ fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> 
 }
 
 /// What the first request with this key was answered with: the workflow as its first commit left it.
-async fn first_answer(api: &Api, by: &Principal, key: &IdempotencyKey) -> Result<Option<Workflow>, Problem> {
+async fn first_answer(api: &Api, by: &Principal, key: &IdempotencyKey) -> Result<Option<Arc<Workflow>>, Problem> {
     let Some(first) = api.engine.storage.first_use(&by.name, &key.key).await? else { return Ok(None) };
     if first.fingerprint != key.fingerprint.as_str() {
         return Err(Problem::new(Code::IdempotencyKeyReused, "this key came with another body before; use a new key for a new task"));
@@ -84,10 +90,17 @@ async fn first_answer(api: &Api, by: &Principal, key: &IdempotencyKey) -> Result
     let log = api.engine.storage.log(first.workflow_id).await?;
     let at = log.first().map(|submitted| submitted.at);
     let opening = log.iter().take_while(|recorded| recorded.version <= transition::OPENING_EVENTS && Some(recorded.at) == at);
-    transition::replay(first.workflow_id, opening).map_err(|error| {
+    let workflow = transition::replay(first.workflow_id, opening).map_err(|error| {
         tracing::error!(workflow.id = %first.workflow_id, %error, "a log cannot be read");
         Problem::internal()
-    })
+    })?;
+    Ok(workflow.map(Arc::new))
+}
+
+/// The 202.
+fn answer(workflow: &Workflow) -> Response {
+    let location = format!("/workflows/{}", workflow.id);
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(views::submitted(workflow))).into_response()
 }
 
 /// The 202, held back as long as the caller prefers and there is nothing to say yet.
@@ -100,8 +113,7 @@ async fn accepted(api: &Api, workflow: Arc<Workflow>, wait: Option<Duration>) ->
         },
         _ => workflow,
     };
-    let location = format!("/workflows/{}", workflow.id);
-    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(views::submitted(&workflow))).into_response();
+    let mut response = answer(&workflow);
     if let Some(wait) = wait {
         let applied = format!("wait={}", wait.as_secs());
         response.headers_mut().insert("preference-applied", applied.parse().map_err(|_| Problem::internal())?);
