@@ -159,8 +159,8 @@ async fn only_what_ended_long_ago_goes_and_all_of_it() {
     assert_eq!(database.count(record).await, 1);
 
     // For the server that runs it is as if it had never been.
-    alice.get(&format!("/workflows/{old}")).await.problem(404, "not_found");
-    alice.approve(&old).await.problem(404, "not_found");
+    alice.get(&format!("/workflows/{old}")).await.problem(404, "workflow-not-found");
+    alice.approve(&old).await.problem(404, "workflow-not-found");
     let again = submit(&bot, "completed").await;
     assert_eq!(alice.workflow(&again).await["status"], "pending_approval", "a key that is gone is a new one");
     assert_eq!(summary(database, &["--older-than", "90d", "--yes"]).await["workflows"], 0);
