@@ -222,7 +222,7 @@ pub fn retention(seen: &Retention) -> String {
         seen.count
     );
     for (day, figures) in seen.days.iter().enumerate() {
-        let took = figures.pruned.map_or_else(|| "| |".to_owned(), |took| format!("| {took:.1} | {:.0} |", f64::from(seen.count) / took));
+        let took = figures.pruned.map_or_else(|| "| | |".to_owned(), |took| format!("| {took:.1} | {:.0} |", f64::from(seen.count) / took));
         let _ = writeln!(text, "| {} | {:.1} | {:.1} {took}", day + 1, figures.tables / 1e6, figures.indexes / 1e6);
     }
     let beside = &seen.beside;
