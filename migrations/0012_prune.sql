@@ -60,7 +60,9 @@ create function refuse_other_removal() returns trigger language plpgsql as $$
 declare
     v_record pruned := record_of_this_transaction();
 begin
+    -- The log's own times count as well: unlike those in `workflow`, nobody can have changed them.
     if (select count(*) from removed) <> v_record.events
+       or exists (select from removed r where r.at >= v_record.cut_off)
        or exists (select from (select distinct r.workflow_id from removed r) as r
                   left join workflow w using (workflow_id)
                   where (is_final(w.status) and w.updated_at < v_record.cut_off

@@ -198,6 +198,13 @@ async fn by_hand_nothing_is_removed_from_the_log() {
             format!("delete from workflow where task_id = 'old'; {} delete from workflow_event {of_old}", record(90, whole)),
             "not what is on record",
         ),
+        (
+            format!(
+                "update workflow set updated_at = now() - interval '100 days'; {} delete from workflow_event {of_new}",
+                record(90, whole)
+            ),
+            "not what is on record",
+        ),
         (record(0, whole), "within the last day"),
         (format!("{} update workflow_event set actor = 'mallory'", record(90, whole)), "append-only"),
         (format!("{} truncate workflow_event", record(90, whole)), "append-only"),
