@@ -14,6 +14,7 @@ mod facts;
 pub mod migrate;
 pub mod pending;
 pub mod problem;
+pub mod prune;
 pub mod reject;
 pub mod serve;
 mod show;
@@ -48,6 +49,8 @@ pub enum Command {
     Check(check::Args),
     /// Bring the database to this version; needs DATABASE_URL
     Migrate(migrate::Args),
+    /// Remove workflows that ended long ago, or say what would go; needs DATABASE_URL
+    Prune(prune::Args),
     /// Make, list and revoke tokens; needs DATABASE_URL
     #[command(subcommand)]
     Token(token::Command),
@@ -75,6 +78,7 @@ impl Cli {
             Command::Dev(args) => dev::run(args).await,
             Command::Check(args) => check::run(&args),
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Prune(args) => prune::run(args).await,
             Command::Token(command) => token::run(command).await,
             Command::Submit(args) => submit::run(*args).await,
             Command::Pending(args) => pending::run(args).await,

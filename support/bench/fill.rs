@@ -1,11 +1,17 @@
-//! Many parked workflows, quickly: rows as the server writes them, copied from three that it wrote.
+//! Many workflows, quickly: rows as the server writes them, copied from a few that it wrote.
 
-use crate::load::{Caller, Id, submission, task};
+use crate::load::{Caller, Id, submission, task, usual_task};
 use crate::stage::Server;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-/// What is copied: one of each level that waits for people.
+/// So many are copied by one statement, so that what PostgreSQL has to sort stays small.
+const CHUNK: i32 = 50_000;
+
+/// What is copied: one of each level that waits for people; or one that has ended, three times.
+#[derive(Clone, Copy)]
 pub struct Patterns {
     medium: Uuid,
     pub high: Uuid,
@@ -27,25 +33,55 @@ impl Patterns {
         }
     }
 
-    /// Copies them until this many wait. The server is not running meanwhile.
+    /// Submits one, and has it approved and done.
+    pub async fn complete(server: &Server) -> Self {
+        let mut caller = Caller::connect(server.addr).await;
+        let id = caller.submit(&submission(&usual_task())).await;
+        caller.approve(&id).await;
+        caller.report(&id).await;
+        Self::only(id.parse().expect("an id"))
+    }
+
+    /// Copies of one and the same.
+    pub fn only(id: Uuid) -> Self {
+        Self { medium: id, high: id, critical: id }
+    }
+
+    /// Copies them until this many wait, the last of them just now. The server is not running meanwhile.
     pub async fn fill(&self, db: &mut PgConnection, count: i32) {
         let there: i64 = sqlx::query_scalar("select count(*) from workflow where approval_status = 'pending'")
             .fetch_one(&mut *db)
             .await
             .expect("a count");
         let there = i32::try_from(there).expect("a small count");
+        let spacing = TimeDelta::microseconds(100);
+        let start = now(db).await - spacing * count;
+        self.copy(db, there + 1, count, start, spacing).await;
+    }
+
+    /// Copies them, each so much later than the one before.
+    pub async fn copy(&self, db: &mut PgConnection, from: i32, to: i32, start: DateTime<Utc>, spacing: TimeDelta) {
         sqlx::raw_sql(include_str!("fill.sql")).execute(&mut *db).await.expect("a function");
-        sqlx::query("select pg_temp.fill($1, $2, $3, $4, $5)")
-            .bind(there + 1)
-            .bind(count)
-            .bind(self.medium)
-            .bind(self.high)
-            .bind(self.critical)
-            .execute(&mut *db)
-            .await
-            .expect("copies");
+        for first in (from..=to).step_by(CHUNK as usize) {
+            sqlx::query("select pg_temp.fill($1, $2, $3, $4, $5, $6, $7)")
+                .bind(first)
+                .bind(to.min(first + CHUNK - 1))
+                .bind(start)
+                .bind(PgInterval::try_from(spacing).expect("a spacing"))
+                .bind(self.medium)
+                .bind(self.high)
+                .bind(self.critical)
+                .execute(&mut *db)
+                .await
+                .expect("copies");
+        }
         for statement in ["drop function pg_temp.fill", "vacuum analyze", "checkpoint"] {
             sqlx::raw_sql(statement).execute(&mut *db).await.expect(statement);
         }
     }
+}
+
+/// The database's clock.
+pub async fn now(db: &mut PgConnection) -> DateTime<Utc> {
+    sqlx::query_scalar("select clock_timestamp()").fetch_one(db).await.expect("the time")
 }

@@ -97,7 +97,7 @@ impl Caller {
         self.post(id, "approve", HUMAN, r#"{"justification": "looked at it"}"#).await;
     }
 
-    async fn report(&mut self, id: &Id) {
+    pub async fn report(&mut self, id: &Id) {
         self.post(id, "result", AGENT, r#"{"outcome": "succeeded", "output": {"released": true}}"#).await;
     }
 

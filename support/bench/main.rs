@@ -6,16 +6,20 @@
 //! This process is the load: one thread, one connection for each caller. Nothing is asserted but that the answers are the
 //! expected ones; whether a target is met is printed and left to the reader.
 
+mod deadlines;
 mod fill;
 mod load;
 mod meters;
+mod plots;
 mod references;
 mod report;
+mod retention;
 mod scale;
 mod stage;
 mod throughput;
 
 use clap::Parser;
+use plots::Figures;
 use stage::Stage;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +35,7 @@ pub struct Args {
     pub rounds: usize,
 
     /// Callers at once; a list
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16, 64])]
     pub callers: Vec<usize>,
 
     /// Also with many parked workflows: lists, restart, memory, bytes
@@ -42,9 +46,21 @@ pub struct Args {
     #[arg(long, requires = "scale")]
     pub million: bool,
 
+    /// Also with escalations that fall due within a minute, beside submits
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..))]
+    pub deadlines: Option<u32>,
+
+    /// Also prune day after day, with so many workflows a day
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..=500_000))]
+    pub retention: Option<u32>,
+
     /// Leave the throughput out
-    #[arg(long, requires = "scale")]
-    pub only_scale: bool,
+    #[arg(long, alias = "only-scale")]
+    pub skip_throughput: bool,
+
+    /// Draw support/bench/plots from target/bench/figures.json, where runs leave what they measured
+    #[arg(long)]
+    pub plots: bool,
 
     /// Where the database is kept meanwhile: on the disk that is to be measured [default: target/bench]
     #[arg(long)]
@@ -71,14 +87,28 @@ async fn run(args: &Args) {
     std::fs::create_dir_all(&output).expect("a folder for the report");
     let folder = args.folder.clone().unwrap_or_else(|| output.clone());
     let stage = Stage::set(&folder).await;
-    let mut text = report::heading(&stage.facts().await, args);
-    if !args.only_scale {
+    let facts = stage.facts().await;
+    let mut text = report::heading(&facts, args);
+    let mut figures = Figures::read(&output.join("figures.json"));
+    if !args.skip_throughput {
         let rounds = throughput::measure(&stage, args).await;
         text += &report::throughput(&rounds);
+        figures.throughput = Some(report::throughput_figures(&rounds));
     }
     if args.scale {
-        let steps = scale::measure(&stage, args).await;
-        text += &report::scale(&steps);
+        let scales = scale::measure(&stage, args).await;
+        text += &report::scale(&scales);
+        figures.scale = Some(report::scale_figures(&scales));
+    }
+    if let Some(count) = args.deadlines {
+        text += &report::deadlines(&deadlines::measure(&stage, count).await);
+    }
+    if let Some(count) = args.retention {
+        text += &report::retention(&retention::measure(&stage, count).await);
+    }
+    figures.write(&output.join("figures.json"));
+    if args.plots {
+        plots::draw(&figures, &Path::new(env!("CARGO_MANIFEST_DIR")).join("support/bench/plots"));
     }
     report::publish(&text, &output.join("report.md"));
     stage.strike().await;

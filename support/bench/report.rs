@@ -1,5 +1,8 @@
 //! The report: tables in Markdown, on the terminal and in a file. Medians with the least and the greatest of the rounds.
 
+use crate::deadlines::{Deadlines, Side};
+use crate::plots::Chart;
+use crate::retention::Retention;
 use crate::scale::{Scale, Scales};
 use crate::throughput::{APPROVE, GROUP_CALLERS, PLAIN_CLIENTS, Round, SUBMIT, Sample};
 use crate::{Args, stage};
@@ -186,6 +189,108 @@ fn scale_targets(scales: &Scales, thousand: Option<&Scale>) -> String {
     let _ = writeln!(text, "| table and index bytes of each of these | ≤ 4096 | {:.0} |", scales.store);
     let _ = writeln!(text, "| WAL bytes of each of these | ≤ 4096 | {:.0} |", scales.wal);
     text
+}
+
+/// The tables of the third part.
+pub fn deadlines(seen: &Deadlines) -> String {
+    let mut text = format!(
+        "\n## {} deadlines within a minute\n\n| submits beside them | per second | p99 ms | server CPU, cores | PostgreSQL CPU, cores | cores busy |\n|---|---|---|---|---|---|\n",
+        seen.count
+    );
+    let mut line = |name: &str, side: &Side| {
+        let Side { rate, p99, seconds, cost } = side;
+        let (server, postgres) = (cost.server / seconds, cost.postgres / seconds);
+        let busy = server + postgres + cost.client / seconds;
+        let _ = writeln!(text, "| {name} | {rate:.0} | {p99:.1} | {server:.2} | {postgres:.2} | {busy:.2} |");
+    };
+    line("before any was due", &seen.before);
+    line("while they fell due", &seen.during);
+    line("once all were handled", &seen.after);
+    let [middle, most, last] = seen.late;
+    let share = seen.during.rate / f64::midpoint(seen.before.rate, seen.after.rate);
+    text += "\n| | target | measured |\n|---|---|---|\n";
+    let _ = writeln!(text, "| the last was handled so long after its time | ≤ 10 s | {last:.2} s |");
+    let _ = writeln!(text, "| p50, p99 of that | | {middle:.3} s, {most:.3} s |");
+    let _ = writeln!(text, "| submits meanwhile / the mean before and afterwards | ≥ 0.5 | {share:.2} |");
+    text
+}
+
+/// The tables of the fourth part.
+pub fn retention(seen: &Retention) -> String {
+    let mut text = format!(
+        "\n## Retention, {} workflows a day\n\n| day | tables MB | indexes MB | pruning the oldest day, s | workflows a second |\n|---|---|---|---|---|\n",
+        seen.count
+    );
+    for (day, figures) in seen.days.iter().enumerate() {
+        let took = figures.pruned.map_or_else(|| "| | |".to_owned(), |took| format!("| {took:.1} | {:.0} |", f64::from(seen.count) / took));
+        let _ = writeln!(text, "| {} | {:.1} | {:.1} {took}", day + 1, figures.tables / 1e6, figures.indexes / 1e6);
+    }
+    let beside = &seen.beside;
+    let _ = writeln!(text, "\n| 64 callers submit | per second | p99 ms |\n|---|---|---|");
+    let _ = writeln!(text, "| alone | {:.0} | {:.1} |", beside.without, beside.p99_without);
+    let _ = writeln!(text, "| while a day is pruned, which takes {:.1} s | {:.0} | {:.1} |", beside.seconds, beside.with, beside.p99_with);
+    text
+}
+
+/// The curves of the first part.
+pub fn throughput_figures(rounds: &[Round]) -> Vec<Chart> {
+    let curve = |name: &str, what: &str, figure: &dyn Fn(&Sample) -> f64| {
+        let points = phases(rounds).into_iter().filter(|(phase, _)| *phase == what).map(|(_, callers)| {
+            let figures: Vec<f64> = of(rounds, what, callers).iter().map(|(_, sample)| figure(sample)).collect();
+            (callers as f64, median(&figures))
+        });
+        (name.to_owned(), points.collect::<Vec<_>>())
+    };
+    let reference = |figure: &dyn Fn(&crate::references::Plain) -> f64| {
+        let middle = |plains: &dyn Fn(&Round) -> [crate::references::Plain; 2]| {
+            median(&rounds.iter().flat_map(|round| plains(round).map(|plain| figure(&plain))).collect::<Vec<_>>())
+        };
+        ("A: pgbench".to_owned(), vec![(1.0, middle(&|round| round.lone)), (PLAIN_CLIENTS as f64, middle(&|round| round.plain))])
+    };
+    let chart = |name: &str, title: &str, unit: &str, curves| Chart {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        across: "callers".to_owned(),
+        up: unit.to_owned(),
+        curves,
+    };
+    let rate = |sample: &Sample| sample.rate;
+    let middle = |sample: &Sample| sample.p50;
+    vec![
+        chart(
+            "throughput",
+            "Steps a second",
+            "per second",
+            vec![curve(SUBMIT, SUBMIT, &rate), curve(APPROVE, APPROVE, &rate), reference(&|plain| plain.rate)],
+        ),
+        chart(
+            "latency",
+            "How long a step takes (A: the mean)",
+            "p50, ms",
+            vec![curve(SUBMIT, SUBMIT, &middle), curve(APPROVE, APPROVE, &middle), reference(&|plain| plain.mean)],
+        ),
+    ]
+}
+
+/// The curves of the second part.
+pub fn scale_figures(scales: &Scales) -> Vec<Chart> {
+    let curve = |name: &str, figure: &dyn Fn(&Scale) -> f64| {
+        (name.to_owned(), scales.steps.iter().map(|step| (f64::from(step.parked), figure(step))).collect::<Vec<_>>())
+    };
+    let names: Vec<&str> = scales.steps.first().map_or_else(Vec::new, |step| step.lists.iter().map(|(name, _)| *name).collect());
+    let lists = names.iter().enumerate().map(|(place, name)| curve(&name.replace('`', ""), &|step| step.lists[place].1)).collect();
+    let chart = |name: &str, title: &str, unit: &str, curves| Chart {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        across: "parked workflows".to_owned(),
+        up: unit.to_owned(),
+        curves,
+    };
+    vec![
+        chart("lists", "How long a list of 50 takes", "ms", lists),
+        chart("restart", "Restart until the first approval is answered", "s", vec![curve("restart", &|step| median(&step.restarts))]),
+        chart("memory", "Memory of the server", "MB", vec![curve("VmRSS, once settled", &|step| step.memory / 1e6)]),
+    ]
 }
 
 /// Prints the report and writes it down.

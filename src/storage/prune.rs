@@ -1,0 +1,76 @@
+//! Retention: workflows that ended long ago are removed, a few at a time.
+//!
+//! Each step is one transaction of `migrations/0012_prune.sql`, which removes workflows whole and puts it on record. Between
+//! two steps nothing is held, so a run can be broken off at any moment.
+
+use super::pool::within;
+use super::{Error, Storage};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// What one step removed.
+#[derive(Debug)]
+pub struct PruneStep {
+    /// The last workflow that was looked at: the next step begins after it.
+    pub visited: Uuid,
+    pub workflows: i32,
+    pub events: i32,
+    pub notices: i32,
+    pub keys: i32,
+    /// The latest last change of what was removed.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// What a step would remove, of one status.
+#[derive(Debug)]
+pub struct PrunePreview {
+    pub visited: Uuid,
+    /// `None` where only `visited` is told.
+    pub status: Option<String>,
+    pub workflows: i64,
+    pub oldest: Option<DateTime<Utc>>,
+    pub newest: Option<DateTime<Utc>>,
+    pub events: i64,
+    pub bytes: i64,
+}
+
+impl Storage {
+    /// Looks at the next so many workflows after an id, and removes those that are final and whose last change was before the cut-off.
+    /// `None` where there are none after it.
+    ///
+    /// # Errors
+    /// No database, or one that refuses.
+    pub async fn prune_step(&self, cut_off: DateTime<Utc>, after: Uuid, limit: i32) -> Result<Option<PruneStep>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_as!(
+            PruneStep,
+            r#"select visited as "visited!", workflows as "workflows!", events as "events!", notices as "notices!", keys as "keys!", until
+             from prune_step($1, $2, $3)"#,
+            cut_off,
+            after,
+            limit
+        );
+        let step = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(step)
+    }
+
+    /// What [`Self::prune_step`] would remove; changes nothing. Empty where there are no workflows after this id.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn prune_preview(&self, cut_off: DateTime<Utc>, after: Uuid, limit: i32) -> Result<Vec<PrunePreview>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_as!(
+            PrunePreview,
+            r#"select visited as "visited!", status, workflows as "workflows!", oldest, newest, events as "events!", bytes as "bytes!"
+             from prune_preview($1, $2, $3)"#,
+            cut_off,
+            after,
+            limit
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows)
+    }
+}

@@ -1,0 +1,108 @@
+//! The third part: many escalations that fall due within a minute, while agents go on submitting.
+//!
+//! How late each one was is read out of the log: the time of its event, which is the database's, less the time at which it was due.
+
+use crate::fill::{Patterns, now};
+use crate::load::{Caller, Phase, Step, callers, drive};
+use crate::meters::{Meters, Reading};
+use crate::stage::{self, Server, Stage, connect, note};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use std::time::{Duration, Instant};
+
+/// They fall due evenly over this.
+const WITHIN: Duration = Duration::from_secs(60);
+/// From the beginning of the fill to the first of them: time to fill, to start, and to measure without them.
+const LEAD: TimeDelta = TimeDelta::seconds(60);
+/// Submits beside them.
+const CALLERS: usize = 64;
+/// The least time to measure without them, before and afterwards.
+const BASE: Duration = Duration::from_secs(10);
+/// How long the last may take; far more than is allowed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What was seen.
+pub struct Deadlines {
+    pub count: u32,
+    /// Seconds after their time: the middle, the 99th of a hundred, the last.
+    pub late: [f64; 3],
+    /// Submits without them, before and afterwards, and with them.
+    pub before: Side,
+    pub after: Side,
+    pub during: Side,
+}
+
+/// Submits of some time, and what that took.
+pub struct Side {
+    pub rate: f64,
+    pub p99: f64,
+    pub seconds: f64,
+    pub cost: Reading,
+}
+
+/// Measures it.
+pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
+    let url = stage.database("deadlines").await;
+    stage::prepare(&url).await;
+    let server = Server::start(&url).await;
+    let pattern = Patterns::submit(&server).await.high;
+    server.stop().await;
+    let mut db = connect(&url).await;
+    let query = "select extract(epoch from timeout_at - requested_at)::float8 from workflow where workflow_id = $1";
+    let term: f64 = sqlx::query_scalar(query).bind(pattern).fetch_one(&mut db).await.expect("a deadline");
+    let term = TimeDelta::from_std(Duration::from_secs_f64(term)).expect("a term");
+
+    let first_due = now(&mut db).await + LEAD;
+    let spacing = TimeDelta::from_std(WITHIN / count).expect("a spacing");
+    note(&format!("{count} deadlines within {} s", WITHIN.as_secs()));
+    Patterns::only(pattern).copy(&mut db, 1, count.try_into().expect("a count"), first_due - term, spacing).await;
+    let mut server = Server::start(&url).await;
+    server.settled().await;
+
+    let mut work = Work { callers: callers(&server, CALLERS).await, meters: Meters::new(&url, Some(&server)).await };
+    drive(&mut work.callers, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
+    let left = until(&mut db, first_due).await;
+    assert!(left > BASE, "filling took so long that the first deadlines are too near: {left:?}");
+    let before = work.side(left).await;
+    note(&format!("they fall due (the server is process {})", server.pid));
+    let during = work.side(WITHIN).await;
+    all_handled(&mut db).await;
+    let after = work.side(BASE).await;
+    server.stop().await;
+
+    let query = "select percentile_disc(array[0.5, 0.99, 1]) within group (order by late), count(*)
+                 from (select extract(epoch from e.at - s.at)::float8 - $1 as late
+                       from workflow_event e join workflow_event s on s.workflow_id = e.workflow_id and s.version = 1
+                       where e.kind = 'escalated') as escalation";
+    let (late, handled): (Vec<f64>, i64) = sqlx::query_as(query).bind(term.as_seconds_f64()).fetch_one(&mut db).await.expect("escalations");
+    assert_eq!(handled, i64::from(count), "each of them was escalated, and once");
+    Deadlines { count, late: late.try_into().expect("three"), before, after, during }
+}
+
+struct Work {
+    callers: Vec<Caller>,
+    meters: Meters,
+}
+
+impl Work {
+    async fn side(&mut self, patience: Duration) -> Side {
+        let before = self.meters.read().await;
+        let phase: Phase = drive(&mut self.callers, Step::Submit, Vec::new(), patience, usize::MAX).await;
+        let cost = self.meters.read().await.since(before);
+        Side { rate: phase.rate(), p99: phase.percentile(0.99), seconds: phase.seconds, cost }
+    }
+}
+
+async fn until(db: &mut PgConnection, moment: DateTime<Utc>) -> Duration {
+    (moment - now(db).await).to_std().unwrap_or_default()
+}
+
+/// Waits until nothing is due any more.
+async fn all_handled(db: &mut PgConnection) {
+    let began = Instant::now();
+    let query = "select exists (select from workflow where approval_status = 'pending' and timeout_at <= clock_timestamp())";
+    while sqlx::query_scalar(query).fetch_one(&mut *db).await.expect("what is due") {
+        assert!(began.elapsed() < PATIENCE, "some are still not handled after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

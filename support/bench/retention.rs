@@ -1,0 +1,130 @@
+//! The fourth part: `parkbrake prune`, beside full load, and what it leaves behind.
+//!
+//! Day after day as much comes in as goes: three days' workflows are kept, a fourth comes in, the oldest day is pruned, and its room is
+//! vacuumed. If the tables are as large after many days as after four, nothing is left behind.
+
+use crate::fill::{Patterns, now};
+use crate::load::{Step, callers, drive};
+use crate::stage::{self, Server, Stage, connect, note};
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+/// How many days are gone through.
+const DAYS: i32 = 9;
+/// How many are kept.
+const KEPT: i32 = 3;
+/// How long ago the first of them was.
+const OLDEST: i32 = 100;
+/// Submits beside the last prune.
+const CALLERS: usize = 64;
+/// The time to measure without it.
+const BASE: Duration = Duration::from_secs(8);
+
+/// Bytes after a day's workflows had come in, and what pruning the oldest day took.
+pub struct Day {
+    pub tables: f64,
+    pub indexes: f64,
+    /// Seconds; `None` where nothing was old enough.
+    pub pruned: Option<f64>,
+}
+
+/// Submits without and beside a prune.
+pub struct Beside {
+    pub without: f64,
+    pub with: f64,
+    pub p99_without: f64,
+    pub p99_with: f64,
+    /// Seconds that the prune took under load.
+    pub seconds: f64,
+}
+
+/// What was seen.
+pub struct Retention {
+    /// Workflows of a day.
+    pub count: u32,
+    pub days: Vec<Day>,
+    pub beside: Beside,
+}
+
+/// Measures it.
+pub async fn measure(stage: &Stage, count: u32) -> Retention {
+    let url = stage.database("retention").await;
+    stage::prepare(&url).await;
+    let server = Server::start(&url).await;
+    let pattern = Patterns::complete(&server).await;
+    server.stop().await;
+    let mut db = connect(&url).await;
+    let begin = now(&mut db).await - TimeDelta::days(OLDEST.into());
+    let mut days = Vec::new();
+    for day in 0..DAYS {
+        note(&format!("day {} of {DAYS}, {count} workflows each", day + 1));
+        let start = begin + TimeDelta::days(day.into());
+        // Within the first hours of the day.
+        pattern.copy(&mut db, 1, count.try_into().expect("a count"), start, TimeDelta::milliseconds(20)).await;
+        let (tables, indexes) = sizes(&mut db).await;
+        let pruned = if day >= KEPT {
+            let began = Instant::now();
+            finish(prune(&url, day - KEPT)).await;
+            let took = began.elapsed().as_secs_f64();
+            // As autovacuum does, once it comes to it.
+            sqlx::raw_sql("vacuum").execute(&mut db).await.expect("a vacuum");
+            Some(took)
+        } else {
+            None
+        };
+        days.push(Day { tables, indexes, pruned });
+    }
+    let beside = beside(&url).await;
+    Retention { count, days, beside }
+}
+
+/// Prunes the next day while agents submit.
+async fn beside(url: &str) -> Beside {
+    let server = Server::start(url).await;
+    let mut callers = callers(&server, CALLERS).await;
+    drive(&mut callers, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
+    let without = drive(&mut callers, Step::Submit, Vec::new(), BASE, usize::MAX).await;
+    note("pruning beside submits");
+    let began = Instant::now();
+    let mut child = prune(url, DAYS - KEPT);
+    let (mut latencies, mut seconds) = (Vec::new(), 0.0);
+    while child.try_wait().expect("a process").is_none() {
+        let phase = drive(&mut callers, Step::Submit, Vec::new(), Duration::from_millis(500), usize::MAX).await;
+        seconds += phase.seconds;
+        latencies.extend(phase.latencies);
+    }
+    let took = began.elapsed().as_secs_f64();
+    finish(child).await;
+    server.stop().await;
+    latencies.sort_unstable();
+    let with = crate::load::Phase { count: CALLERS, seconds, latencies, ids: Vec::new() };
+    Beside {
+        without: without.rate(),
+        with: with.rate(),
+        p99_without: without.percentile(0.99),
+        p99_with: with.percentile(0.99),
+        seconds: took,
+    }
+}
+
+/// `parkbrake prune` of this day and all before it.
+fn prune(url: &str, day: i32) -> Child {
+    let age = format!("{}h", (OLDEST - day - 1) * 24 + 12);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+    command.args(["prune", "--older-than", &age, "--yes"]).env("DATABASE_URL", url).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).kill_on_drop(true).spawn().expect("the program")
+}
+
+async fn finish(mut child: Child) {
+    assert!(child.wait().await.expect("its end").success(), "a prune failed");
+}
+
+/// Bytes of all tables with their TOAST, and of all indexes.
+async fn sizes(db: &mut PgConnection) -> (f64, f64) {
+    let query = "select sum(pg_table_size(oid))::float8, sum(pg_indexes_size(oid))::float8 from pg_class
+                 where relnamespace = 'public'::regnamespace and relkind = 'r'";
+    sqlx::query_as(query).fetch_one(db).await.expect("sizes")
+}
