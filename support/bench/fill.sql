@@ -1,10 +1,10 @@
--- Makes workflows by the thousand: copies of three that the server wrote, each with an id and times of its own. A thousandth
--- is of the critical one, a fifth of the medium, the rest of the high. For the benchmark alone.
+-- Makes workflows by the thousand: copies of three that the server wrote, each with an id and times of its own. A twentieth
+-- is of the critical one, three twentieths of the medium, the rest of the high. For the benchmark alone.
 create function pg_temp.fill(p_from integer, p_to integer, p_start timestamptz, p_spacing interval, p_medium uuid, p_high uuid, p_critical uuid)
     returns void language plpgsql as $$
 begin
     create temp table copy on commit drop as
-    select case when n % 1000 = 0 then p_critical when n % 5 = 0 then p_medium else p_high end as source,
+    select case when n % 20 = 0 then p_critical when n % 5 = 0 then p_medium else p_high end as source,
            -- A UUID of version 7: milliseconds first.
            (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(noise, 1, 3) || '8' || substr(noise, 4, 3)
             || substr(noise, 7, 12))::uuid as workflow_id,

@@ -113,7 +113,7 @@ async fn lists(server: &Server, db: &mut PgConnection) -> Vec<(&'static str, f64
         ("first page", String::new()),
         ("deep page", format!("?cursor={cursor}")),
         ("what most are (`risk_level=high`)", "?risk_level=high".to_owned()),
-        ("what few are (`risk_level=critical`, 1 in 1,000)", "?risk_level=critical".to_owned()),
+        ("what few are (`risk_level=critical`, 1 in 20)", "?risk_level=critical".to_owned()),
         ("what the caller may decide (`mine=true`)", "?mine=true".to_owned()),
     ] {
         let request = get(&format!("/workflows/pending{query}"), HUMAN);
