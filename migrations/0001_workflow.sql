@@ -43,8 +43,9 @@ create table workflow (
 -- No index holds a column that every step changes, so that most steps touch no index at all. The list of all workflows is
 -- in the order of their ids, which are made in the order of time.
 
--- What waits for people: newest first within each level.
-create index workflow_pending on workflow (risk_level, requested_at desc, workflow_id desc) where approval_status = 'pending';
+-- What waits for people: newest first within each level and each set of roles that may decide. There are few such places, so
+-- a list for whoever holds some roles looks only at those where they count.
+create index workflow_pending on workflow (risk_level, approvers, requested_at desc, workflow_id desc) where approval_status = 'pending';
 -- What falls due next.
 create index workflow_due on workflow (timeout_at) where approval_status = 'pending' and timeout_at is not null;
 -- What a restart has to look at.

@@ -11,3 +11,18 @@ from workflow w
 cross join lateral (select convert_from(e.document, 'UTF8')::jsonb as document
                     from workflow_event e where e.workflow_id = w.workflow_id and e.version = 1) task
 where w.approval_status is not null;
+
+-- The levels and sets of roles at which something waits: one look into the index for each, however much waits there.
+create view pending_place as
+with recursive place as (
+    (select w.risk_level, w.approvers from workflow w
+     where w.approval_status = 'pending' order by w.risk_level, w.approvers limit 1)
+    union all
+    select following.risk_level, following.approvers
+    from place cross join lateral (
+        select w.risk_level, w.approvers from workflow w
+        where w.approval_status = 'pending' and (w.risk_level, w.approvers) > (place.risk_level, place.approvers)
+        order by w.risk_level, w.approvers limit 1
+    ) following
+)
+select risk_level, approvers from place;

@@ -59,7 +59,8 @@ pub struct Due {
 }
 
 impl Storage {
-    /// Requests that wait, newest first: of each level the newest, from its part of the index, and of these the newest.
+    /// Requests that wait, newest first: of each level and set of roles the newest, from its part of the index, and of these
+    /// the newest.
     ///
     /// # Errors
     /// No database.
@@ -69,11 +70,10 @@ impl Storage {
             r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
                     r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
                     r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!"
-             from unnest(array['critical', 'high', 'medium', 'low']) as level
+             from pending_place place
              cross join lateral (
                  select * from workflow w
-                 where w.approval_status = 'pending' and w.risk_level = level
-                   and ($2::text is null or w.approvers @> array[$2])
+                 where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
                    and ($3::text is null or (w.open_roles && $4 and not w.approved_by @> array[$3]
                                              and (not w.separation_of_duties
                                                   or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))
@@ -83,7 +83,9 @@ impl Storage {
                  limit $9
              ) r
              join workflow_event e on e.workflow_id = r.workflow_id and e.version = 1
-             where $1::text is null or level = $1
+             where ($1::text is null or place.risk_level = $1)
+               and ($2::text is null or place.approvers @> array[$2])
+               and ($3::text is null or place.approvers && $4)
              order by r.requested_at desc, r.workflow_id desc
              limit $9"#,
             filter.risk_level.map(Level::as_str),
@@ -149,10 +151,10 @@ impl Storage {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
             "select r.workflow_id
-             from unnest(array['critical', 'high', 'medium', 'low']) as level
+             from pending_place place
              cross join lateral (
                  select w.workflow_id, w.requested_at from workflow w
-                 where w.approval_status = 'pending' and w.risk_level = level
+                 where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
                  order by w.requested_at desc, w.workflow_id desc
                  limit $1
              ) r

@@ -211,8 +211,13 @@ async fn waiting_figures(db: &mut Lease) -> Result<Vec<WaitingFigures>, Error> {
                    from (select 1 from workflow where approval_status = 'pending' and risk_level = level limit $1) as one
                ) waiting
                left join lateral (
-                   select requested_at as at from workflow where approval_status = 'pending' and risk_level = level
-                   order by requested_at limit 1
+                   select min(first.requested_at) as at
+                   from pending_place place cross join lateral (
+                       select w.requested_at from workflow w
+                       where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
+                       order by w.requested_at limit 1
+                   ) first
+                   where place.risk_level = level
                ) oldest on true
                where waiting.count > 0
                order by place"#,
