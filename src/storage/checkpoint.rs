@@ -1,6 +1,6 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row.
 //!
-//! The statements are the two functions of `migrations/0007_commit.sql`. They are built for arrays, so they are not among
+//! The statements are the two functions of `migrations/0020_commit.sql`. They are built for arrays, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 use super::pool::within;

@@ -1,0 +1,165 @@
+-- The two commit functions, made anew with what later migrations added to the tables. The reasons for their shape are in 0007_commit.sql.
+
+drop function open_workflows;
+drop function advance_workflows;
+
+-- Opens workflows. A row that was not written is a `duplicate` (its idempotency key is in use), or a `conflict` (its id is).
+create function open_workflows(
+    p_workflow_id uuid[], p_version integer[], p_status text[], p_risk_level text[], p_action text[], p_task_id text[], p_requested_by text[],
+    p_on_behalf_of text[], p_digest text[], p_key text[], p_fingerprint text[],
+    -- The approval request; null in p_approvers where none is needed. Lists are joined with commas, delays are in seconds.
+    p_approvers text[], p_required integer[], p_separation boolean[], p_timetable text[],
+    p_timeout_after double precision[], p_expire_after double precision[],
+    -- The events, of all rows together. A document stands with the first event of each.
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_document bytea[],
+    -- The notices that follow from them, each due so many seconds after the commit.
+    n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
+    n_recipient text[], n_due_after double precision[]
+) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
+declare
+    v_at     timestamptz;
+    v_keyed  uuid[];
+    v_opened uuid[];
+begin
+    if array_remove(p_key, null) <> '{}' then
+        with keyed as (
+            insert into idempotency_key (principal, key, fingerprint, workflow_id, created_at)
+            select i.principal, i.key, i.fingerprint, i.workflow_id, clock_timestamp()
+            from unnest(p_requested_by, p_key, p_fingerprint, p_workflow_id) as i (principal, key, fingerprint, workflow_id)
+            where i.key is not null
+            order by i.principal, i.key     -- one order for all, so that two batches cannot wait for each other
+            on conflict do nothing
+            returning workflow_id
+        )
+        select coalesce(array_agg(keyed.workflow_id), '{}') into v_keyed from keyed;
+    end if;
+    v_at := clock_timestamp();
+
+    with opened as (
+        insert into workflow as w (workflow_id, version, status, risk_level, action, running, task_id, requested_by, on_behalf_of, digest,
+                                   created_at, updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties,
+                                   required, approvals, approved_by, escalation_level, timetable, timeout_at, expires_at)
+        select i.workflow_id, i.version, i.status, i.risk_level, i.action, i.status = 'executing' and i.action <> 'external', i.task_id,
+               i.requested_by, i.on_behalf_of, i.digest, v_at, v_at,
+               case when i.approvers is not null then 'pending' end, case when i.approvers is not null then v_at end,
+               string_to_array(i.approvers, ','), string_to_array(i.approvers, ','), i.separation, i.required,
+               case when i.approvers is not null then 0 end, case when i.approvers is not null then '{}'::text[] end,
+               case when i.approvers is not null then 0 end, i.timetable,
+               v_at + make_interval(secs => i.timeout_after), v_at + make_interval(secs => i.expire_after)
+        from unnest(p_workflow_id, p_version, p_status, p_risk_level, p_action, p_task_id, p_requested_by, p_on_behalf_of, p_digest,
+                    p_key, p_approvers, p_required, p_separation, p_timetable, p_timeout_after, p_expire_after)
+             as i (workflow_id, version, status, risk_level, action, task_id, requested_by, on_behalf_of, digest,
+                   key, approvers, required, separation, timetable, timeout_after, expire_after)
+        where i.key is null or i.workflow_id = any (v_keyed)
+        on conflict (workflow_id) do nothing
+        returning w.workflow_id
+    )
+    select coalesce(array_agg(opened.workflow_id), '{}') into v_opened from opened;
+
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.document
+    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_document) as e (workflow_id, version, kind, actor, data, document)
+    where cardinality(v_opened) = cardinality(p_workflow_id) or e.workflow_id = any (v_opened);
+
+    if n_notice_id <> '{}' then
+        insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+        select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.level, n.channel, n.recipient, v_at,
+               v_at + make_interval(secs => n.due_after), v_at + make_interval(secs => n.due_after)
+        from unnest(n_notice_id, n_workflow_id, n_version, n_kind, n_number, n_level, n_channel, n_recipient, n_due_after)
+             as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
+        where n.workflow_id = any (v_opened);
+    end if;
+
+    return query select null::bigint, null::text, cardinality(v_opened), v_at;
+    if cardinality(v_opened) < cardinality(p_workflow_id) then
+        return query
+        select i.ord, case when i.key is not null and i.workflow_id <> all (v_keyed) then 'duplicate' else 'conflict' end,
+               null::integer, v_at
+        from unnest(p_workflow_id, p_key) with ordinality as i (workflow_id, key, ord)
+        where i.workflow_id <> all (v_opened);
+    end if;
+end
+$$;
+
+-- Takes workflows to their next version. A row that was not written is a `conflict` (somebody else wrote the next event), or
+-- `too_early` or `too_late` (by this database's clock, read after the row was locked).
+create function advance_workflows(
+    p_workflow_id uuid[], p_expected integer[], p_version integer[], p_status text[],
+    p_not_before timestamptz[], p_not_after timestamptz[],
+    -- The approval request as it stands afterwards; null in p_approval_status where it is not touched.
+    p_approval_status text[], p_approvers text[], p_open_roles text[], p_approvals integer[], p_approved_by text[],
+    p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[],
+    n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
+    n_recipient text[], n_due_after double precision[]
+) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
+declare
+    v_at       timestamptz;
+    v_advanced uuid[];
+begin
+    -- The clock decides only where there is a guard, and then it is read once the rows are ours. Without one the version
+    -- alone decides, and the update itself waits for whoever is before it.
+    if array_remove(p_not_before, null) <> '{}' or array_remove(p_not_after, null) <> '{}' then
+        perform from workflow w where w.workflow_id = any (p_workflow_id) order by w.workflow_id for update;
+    end if;
+    v_at := clock_timestamp();
+
+    with advanced as (
+        update workflow w
+        set version = i.version, status = i.status, running = i.status = 'executing' and w.action <> 'external', updated_at = v_at,
+            approval_status = coalesce(i.approval_status, w.approval_status),
+            approvers = case when i.approval_status is null then w.approvers else string_to_array(i.approvers, ',') end,
+            open_roles = case when i.approval_status is null then w.open_roles else string_to_array(i.open_roles, ',') end,
+            approvals = case when i.approval_status is null then w.approvals else i.approvals end,
+            approved_by = case when i.approval_status is null then w.approved_by else string_to_array(i.approved_by, ',') end,
+            escalation_level = case when i.approval_status is null then w.escalation_level else i.escalation_level end,
+            timeout_at = case when i.approval_status is null then w.timeout_at else w.requested_at + make_interval(secs => i.timeout_after) end,
+            resolved_by = case when i.approval_status is null then w.resolved_by else i.resolved_by end,
+            resolved_at = case when i.approval_status is null then w.resolved_at when i.approval_status <> 'pending' then v_at end,
+            resolution_note = case when i.approval_status is null then w.resolution_note else i.resolution_note end
+        from unnest(p_workflow_id, p_expected, p_version, p_status, p_not_before, p_not_after, p_approval_status, p_approvers,
+                    p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by, p_resolution_note)
+             as i (workflow_id, expected, version, status, not_before, not_after, approval_status, approvers, open_roles,
+                   approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note)
+        where w.workflow_id = i.workflow_id and w.version = i.expected
+          and (i.not_before is null or v_at >= i.not_before)
+          and (i.not_after is null or v_at < i.not_after)
+        returning w.workflow_id
+    )
+    select coalesce(array_agg(advanced.workflow_id), '{}') into v_advanced from advanced;
+
+    insert into workflow_event (workflow_id, version, kind, actor, at, data)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data
+    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data) as e (workflow_id, version, kind, actor, data)
+    where cardinality(v_advanced) = cardinality(p_workflow_id) or e.workflow_id = any (v_advanced);
+
+    if n_notice_id <> '{}' then
+        insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+        select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.level, n.channel, n.recipient, v_at,
+               v_at + make_interval(secs => n.due_after), v_at + make_interval(secs => n.due_after)
+        from unnest(n_notice_id, n_workflow_id, n_version, n_kind, n_number, n_level, n_channel, n_recipient, n_due_after)
+             as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
+        where n.workflow_id = any (v_advanced);
+    end if;
+    -- Whoever has not been asked yet is not asked any more.
+    update notice n
+    set status = 'cancelled', error = 'the request was settled first'
+    from unnest(p_workflow_id, p_approval_status) as i (workflow_id, approval_status)
+    where i.approval_status <> 'pending' and i.workflow_id = any (v_advanced)
+      and n.workflow_id = i.workflow_id and n.status = 'pending'
+      and n.kind in ('approval.requested', 'approval.reminded', 'approval.escalated');
+
+    return query select null::bigint, null::text, cardinality(v_advanced), v_at;
+    if cardinality(v_advanced) < cardinality(p_workflow_id) then
+        return query
+        select i.ord,
+               case when w.version is distinct from i.expected then 'conflict'
+                    when v_at < i.not_before then 'too_early'
+                    else 'too_late' end,
+               null::integer, v_at
+        from unnest(p_workflow_id, p_expected, p_not_before) with ordinality as i (workflow_id, expected, not_before, ord)
+        left join workflow w using (workflow_id)
+        where i.workflow_id <> all (v_advanced);
+    end if;
+end
+$$;
