@@ -18,6 +18,7 @@ mod lists;
 mod notices;
 mod outage;
 mod people;
+mod proxy;
 mod prune;
 mod queries;
 mod slack;

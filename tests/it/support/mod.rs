@@ -7,6 +7,7 @@ pub mod database;
 pub mod hook;
 pub mod ledger;
 pub mod notices;
+pub mod proxy;
 pub mod server;
 pub mod services;
 pub mod stream;
