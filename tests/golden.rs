@@ -1,0 +1,56 @@
+//! Stored events are read for ever: the fixtures of every schema are read, and what the current version writes has not changed.
+
+use parkbrake::domain::workflow::Event;
+use regex::Regex;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The folder whose events are written today.
+const CURRENT: &str = "2";
+
+fn folder(schema: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/events").join(schema)
+}
+
+/// The fixtures of one schema: the event's name, the file's name and the text.
+fn fixtures(schema: &str) -> Vec<(String, String, String)> {
+    let files = std::fs::read_dir(folder(schema)).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| {
+        let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let name = file.split('-').next().unwrap().to_owned();
+        (name, format!("{schema}/{file}.json"), std::fs::read_to_string(&path).unwrap().trim_end().to_owned())
+    };
+    files.map(read).collect()
+}
+
+/// The names that `Event::name` gives, from its source: the type itself cannot list them.
+fn all_names() -> BTreeSet<String> {
+    let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain/workflow.rs")).unwrap();
+    let body = source.split("pub fn name(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    Regex::new(r#"=> "([a-z_]+)""#).unwrap().captures_iter(body).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn events_of_every_schema_are_read() {
+    for schema in ["1", CURRENT] {
+        for (name, file, text) in fixtures(schema) {
+            let event: Event = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(event.name(), name, "{file}");
+        }
+    }
+}
+
+#[test]
+fn what_the_current_version_reads_it_writes_again_byte_for_byte() {
+    for (_, file, text) in fixtures(CURRENT) {
+        let event: Event = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), text, "{file}");
+    }
+}
+
+#[test]
+fn every_event_has_a_fixture() {
+    let covered: BTreeSet<String> = fixtures(CURRENT).into_iter().map(|(name, ..)| name).collect();
+    let missing: Vec<_> = all_names().difference(&covered).cloned().collect();
+    assert!(all_names().len() > 10 && missing.is_empty(), "no fixture in tests/fixtures/events/{CURRENT} for {missing:?}");
+}
