@@ -14,6 +14,7 @@ use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, Slack, SlackApp, router};
 use crate::notify;
 use crate::notify::slack_answers::{Answers, SLACK};
+use crate::secret_key::SecretKeys;
 use crate::settings::Settings;
 use crate::storage::{self, Presence, Storage};
 use futures_util::future::join_all;
@@ -66,6 +67,8 @@ pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// What a server needs besides its settings.
 pub struct Resources {
     pub database_url: String,
+    /// What tokens, sessions and the log are sealed with.
+    pub keys: SecretKeys,
     /// Whether the database is brought to this version first.
     pub migrate: bool,
     /// What relative folders of runbooks are relative to; the current folder if not given.
@@ -101,7 +104,7 @@ impl App {
         // Bound first: a second server on the same address fails before it has touched anything.
         let listener = TcpListener::bind(settings.listen).await.map_err(|error| StartError::Listen(settings.listen, error))?;
         let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
-        let storage = open_storage(&resources.database_url, resources.migrate, settings.connections).await?;
+        let storage = open_storage(&resources.database_url, &resources.keys, resources.migrate, settings.connections).await?;
         let presence = claim(&resources.database_url).await?;
         storage.keep_policy(&configuration.version, &configuration.document).await?;
         let released = storage.clear_quarantine().await?;
@@ -201,10 +204,10 @@ fn buttons(notifications: &Notifications, read: &dyn Fn(&str) -> Option<String>,
 }
 
 /// Waits for the database, brings it to this version, and connects.
-async fn open_storage(database_url: &str, migrate: bool, connections: u32) -> Result<Storage, storage::Error> {
+async fn open_storage(database_url: &str, keys: &SecretKeys, migrate: bool, connections: u32) -> Result<Storage, storage::Error> {
     let began = Instant::now();
     loop {
-        let storage = Storage::connect(database_url, connections)?;
+        let storage = Storage::connect(database_url, connections)?.with_keys(keys.clone());
         let ready = async {
             if migrate {
                 storage::migrate(database_url).await?;

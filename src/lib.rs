@@ -20,6 +20,7 @@ pub mod execution;
 pub mod http;
 pub mod notify;
 pub mod postgres;
+pub mod secret_key;
 pub mod settings;
 pub mod storage;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use crate::config;
 use crate::domain::policy::Policy;
 use crate::execution::Local;
 use crate::postgres::{Cluster, Options, Programs};
+use crate::secret_key::SecretKeys;
 use crate::settings::Settings;
 use crate::storage::{NewToken, Storage, TokenHash};
 use crate::telemetry;
@@ -50,9 +51,10 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let told_to_stop = serve::told_to_stop()?;
     let home = dev_home::folder()?;
     let (settings, base) = with_configuration(args.settings, &home)?;
+    let keys = SecretKeys::load_or_create(&home.join("secret-key")).map_err(other)?;
     let programs = Programs::find().map_err(|error| Error::Other(error.to_string()))?;
     let cluster = Cluster::start(&programs, &home.join("postgres"), Options::default()).await.map_err(other)?;
-    let served = serve(&settings, base, &home, &cluster, told_to_stop).await;
+    let served = serve(&settings, base, &home, keys, &cluster, told_to_stop).await;
     let stopped = cluster.stop().await.map_err(other);
     served.and_then(|code| stopped.map(|()| code))
 }
@@ -61,6 +63,7 @@ async fn serve(
     settings: &Settings,
     base: Option<PathBuf>,
     home: &Path,
+    keys: SecretKeys,
     cluster: &Cluster,
     told_to_stop: impl Future<Output = ()>,
 ) -> Result<ExitCode, Error> {
@@ -68,6 +71,7 @@ async fn serve(
     let database_url = cluster.url(DATABASE);
     let resources = Resources {
         database_url: database_url.clone(),
+        keys: keys.clone(),
         migrate: true,
         base,
         executor: Arc::new(Local),
@@ -76,7 +80,7 @@ async fn serve(
         slack: None,
     };
     let app = App::start(settings, resources).await.map_err(other)?;
-    if let Err(error) = open_the_door(&app, home, &database_url).await {
+    if let Err(error) = open_the_door(&app, home, &keys, &database_url).await {
         app.stop().await;
         return Err(error);
     }
@@ -87,9 +91,9 @@ async fn serve(
     }
 }
 
-async fn open_the_door(app: &App, home: &Path, database_url: &str) -> Result<(), Error> {
+async fn open_the_door(app: &App, home: &Path, keys: &SecretKeys, database_url: &str) -> Result<(), Error> {
     let policy = &app.configuration().policy;
-    let tokens = hand_out_tokens(home, policy, database_url).await?;
+    let tokens = hand_out_tokens(home, keys, policy, database_url).await?;
     welcome(app, policy, &tokens, database_url)
 }
 
@@ -117,11 +121,11 @@ fn unpack(path: &Path, contents: &str, mode: u32) -> Result<(), Error> {
 }
 
 /// Gives everybody of the configuration a token. Those of earlier runs stay good.
-async fn hand_out_tokens(home: &Path, policy: &Policy, database_url: &str) -> Result<PathBuf, Error> {
+async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<PathBuf, Error> {
     let earlier = dev_home::read(home).unwrap_or_default();
     let people = policy.people().keys().map(|name| (Kind::Person, name));
     let agents = policy.agents().keys().map(|name| (Kind::Agent, name));
-    let storage = Storage::connect(database_url, 1).map_err(other)?;
+    let storage = Storage::connect(database_url, 1).map_err(other)?.with_keys(keys.clone());
     let mut identities = Vec::new();
     for (kind, name) in people.chain(agents) {
         let token = match earlier.iter().find(|identity| identity.name == *name) {

@@ -11,6 +11,7 @@ pub mod dev;
 pub mod dev_home;
 pub mod error;
 mod facts;
+pub mod key;
 pub mod migrate;
 pub mod pending;
 pub mod problem;
@@ -51,7 +52,10 @@ pub enum Command {
     Migrate(migrate::Args),
     /// Remove workflows that ended long ago, or say what would go; needs DATABASE_URL
     Prune(prune::Args),
-    /// Make, list and revoke tokens; needs DATABASE_URL
+    /// Make a secret key, which `serve` and `token` need
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make, list and revoke tokens; needs DATABASE_URL and the secret key
     #[command(subcommand)]
     Token(token::Command),
     /// Submit a task, from a file, from standard input or from flags
@@ -79,6 +83,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Migrate(args) => migrate::run(args).await,
             Command::Prune(args) => prune::run(args).await,
+            Command::Key(command) => key::run(&command),
             Command::Token(command) => token::run(command).await,
             Command::Submit(args) => submit::run(*args).await,
             Command::Pending(args) => pending::run(args).await,

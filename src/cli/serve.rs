@@ -1,6 +1,7 @@
 //! `parkbrake serve`: the server.
 
 use crate::app::{App, Pace, Resources};
+use crate::cli::key::KeyArgs;
 use crate::cli::{Error, database_url, variable};
 use crate::execution::Local;
 use crate::settings::Settings;
@@ -16,6 +17,9 @@ pub struct Args {
     #[command(flatten)]
     settings: Settings,
 
+    #[command(flatten)]
+    key: KeyArgs,
+
     /// Leave the database as it is; `parkbrake migrate` brings it to this version
     #[arg(long)]
     no_migrate: bool,
@@ -30,6 +34,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let told_to_stop = told_to_stop()?;
     let resources = Resources {
         database_url: database_url()?,
+        keys: args.key.load()?,
         migrate: !args.no_migrate,
         base: None,
         executor: Arc::new(Local),

@@ -59,6 +59,9 @@ pub enum Error {
     /// What is stored does not make sense.
     #[error("what is stored of workflow {workflow_id} cannot be read: {detail}")]
     Corrupt { workflow_id: Uuid, detail: String },
+    /// What is sealed can be neither written nor read.
+    #[error("this needs the secret key, and none was given")]
+    Keyless,
     /// The database refused.
     #[error("the database refused: {0}")]
     Refused(sqlx::Error),

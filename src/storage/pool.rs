@@ -1,6 +1,7 @@
 //! The pool, and connections that come back to it only when they are in order.
 
 use super::Error;
+use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -26,6 +27,8 @@ pub struct Storage {
     readers: PgPool,
     /// For commits alone, so that a crowd of readers never keeps a decision waiting.
     writers: PgPool,
+    /// What rows are sealed with; a tool that reads no sealed row needs none.
+    keys: Option<SecretKeys>,
 }
 
 impl Storage {
@@ -38,7 +41,21 @@ impl Storage {
         // A commit's plan is the same every time: rows found by primary key. Making it anew, as PostgreSQL would for arrays of
         // other lengths, takes several times as long as carrying it out.
         let for_commits = options.clone().options([("plan_cache_mode", "force_generic_plan")]);
-        Ok(Self { readers: pool(options, connections), writers: pool(for_commits, WRITERS) })
+        Ok(Self { readers: pool(options, connections), writers: pool(for_commits, WRITERS), keys: None })
+    }
+
+    /// Seals what it writes, and verifies what it reads, with these keys.
+    #[must_use]
+    pub fn with_keys(self, keys: SecretKeys) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    /// The keys.
+    ///
+    /// # Errors
+    /// It was given none.
+    pub fn keys(&self) -> Result<&SecretKeys, Error> {
+        self.keys.as_ref().ok_or(Error::Keyless)
     }
 
     /// Whether the database answers.

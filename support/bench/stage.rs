@@ -1,6 +1,7 @@
 //! What is measured: a PostgreSQL of its own, durable and otherwise as it comes, and the server as users run it.
 
 use parkbrake::postgres::{Cluster, Options, Programs};
+use parkbrake::secret_key::SecretKeys;
 use parkbrake::storage::{NewToken, Storage, TokenHash};
 use sqlx::{Connection as _, PgConnection};
 use std::net::SocketAddr;
@@ -17,6 +18,9 @@ use uuid::Uuid;
 /// Who asks and who decides, of the shipped configuration.
 pub const AGENT: &str = "deploy-bot";
 pub const HUMAN: &str = "alice";
+
+/// The secret key of the measured server.
+const SECRET_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f1";
 
 /// How long a server may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -88,7 +92,8 @@ pub fn token(name: &str) -> String {
 /// Brings a database to this version and gives out the tokens.
 pub async fn prepare(url: &str) {
     parkbrake::storage::migrate(url).await.expect("migrations");
-    let storage = Storage::connect(url, 1).expect("a database");
+    let keys = SecretKeys::parse(SECRET_KEY, "the benchmark").expect("a key");
+    let storage = Storage::connect(url, 1).expect("a database").with_keys(keys);
     for principal in [AGENT, HUMAN] {
         let hash = TokenHash::of(&token(principal));
         storage.store_token(&NewToken { token_id: Uuid::new_v4(), hash, principal, expires_in: None }).await.expect("a token");
@@ -118,6 +123,7 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("DATABASE_URL", url)
+            .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

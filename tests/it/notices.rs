@@ -2,7 +2,7 @@
 
 use crate::support::client::{critical, high, low};
 use crate::support::hook::{Hook, Reply};
-use crate::support::server::{hand_out_tokens, settings};
+use crate::support::server::{hand_out_tokens, keys, settings};
 use crate::support::{Config, Database, Process, TestApp, eventually};
 use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
@@ -359,6 +359,7 @@ async fn a_server_does_not_start_without_a_secret_and_says_which() {
     let config =
         told_to(&[hook.channel("audit").replace("HOOK_SECRET", "MISSING"), hook.channel("other").replace("HOOK_SECRET", "UNSOUND")]);
     let resources = Resources {
+        keys: keys(),
         database_url: Database::migrated().await.url,
         migrate: true,
         base: Some("/".into()),

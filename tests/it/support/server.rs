@@ -3,6 +3,7 @@
 use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
+use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::Settings;
 use parkbrake::storage::{NewToken, Storage, TokenHash};
 use std::net::SocketAddr;
@@ -20,6 +21,14 @@ const EVERYBODY: [&str; 8] = ["alice", "tom", "tess", "cora", "nora", "deploy-bo
 
 /// What every channel's secret is: a key that webhooks are signed with.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The secret key of every server of the tests.
+pub const SECRET_KEY: &str = "8f1d0c6a4be27935f0a1c2d3e4b5968778695a4b3c2d1e0ff1e2d3c4b5a69788";
+
+/// That key, ready to use.
+pub fn keys() -> SecretKeys {
+    SecretKeys::parse(SECRET_KEY, "the tests").expect("a key")
+}
 
 /// What a server knows of the services that its notices go to, beside its configuration.
 #[derive(Clone, Default)]
@@ -51,7 +60,7 @@ pub fn settings(config: &Config) -> Settings {
 
 /// Gives everybody a token.
 pub async fn hand_out_tokens(database: &Database) {
-    let storage = Storage::connect(&database.url, 1).expect("a database");
+    let storage = Storage::connect(&database.url, 1).expect("a database").with_keys(keys());
     for name in EVERYBODY {
         let hash = TokenHash::of(&client::token(name));
         let token = NewToken { token_id: Uuid::new_v4(), hash, principal: name, expires_in: None };
@@ -91,6 +100,7 @@ impl TestApp {
         let secrets = services.secrets;
         let resources = Resources {
             database_url: database.url.clone(),
+            keys: keys(),
             migrate: true,
             base: Some(PathBuf::from("/")),
             executor: Arc::new(Local),
@@ -154,6 +164,7 @@ impl Process {
             .args(arguments)
             .env("DATABASE_URL", &database.url)
             .env("HOOK_SECRET", SECRET)
+            .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)
             .env_remove("PARKBRAKE_LOG")
             .envs(filter.map(|filter| ("PARKBRAKE_LOG", filter)))
             .stdin(Stdio::null())
