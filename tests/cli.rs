@@ -64,7 +64,7 @@ fn submit_sends_a_file_byte_for_byte() {
     assert_eq!(stub.last("POST").body, "{\"from\": \"stdin\"}");
     assert_eq!(stub.last("POST").header("content-type"), "application/json");
 
-    ran(&stub, &["submit", "/no/such/file"]).failed(1, &["cannot read the task from /no/such/file"]);
+    ran(&stub, &["submit", "/no/such/file"]).failed(1, &["cannot read /no/such/file"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod check;
 pub mod client;
 pub mod dev;
 pub mod dev_home;
+pub mod digest;
 pub mod error;
 mod facts;
 pub mod key;
@@ -72,6 +73,8 @@ pub enum Command {
     Watch(watch::Args),
     /// Take back a task that has not run
     Cancel(cancel::Args),
+    /// Print the digest of a document, to compare it with the one that was approved
+    Digest(digest::Args),
 }
 
 impl Cli {
@@ -92,6 +95,7 @@ impl Cli {
             Command::Status(args) => status::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Cancel(args) => cancel::run(args).await,
+            Command::Digest(args) => digest::run(&args),
         };
         done.unwrap_or_else(|error| error.report())
     }

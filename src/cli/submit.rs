@@ -5,13 +5,12 @@ use crate::cli::dev_home::Kind;
 use crate::cli::facts::text;
 use crate::cli::task_flags::TaskFlags;
 use crate::cli::terminal::{Page, print_json};
-use crate::cli::{Error, show};
+use crate::cli::{Error, digest, show};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,7 +47,8 @@ fn key(text: &str) -> Result<String, String> {
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Agent)?;
     let body = match &args.file {
-        Some(file) => read(file)?,
+        // Sent as it is, so that what the server says of it (a duplicate key, say) holds for the file.
+        Some(file) => digest::read(file)?,
         None => args.flags.task().to_string().into_bytes(),
     };
     let held = Duration::from_secs(args.wait.unwrap_or(0).into());
@@ -67,17 +67,6 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     }
     let failed = matches!(text(&answer.value, "/status"), Some("failed" | "rejected" | "cancelled" | "expired"));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// The file's bytes, sent as they are, so that what the server says of them (a key that stands twice, say) holds for the file.
-fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    let cannot = |error: std::io::Error| Error::Other(format!("cannot read the task from {}: {error}", file.display()));
-    if file != Path::new("-") {
-        return std::fs::read(file).map_err(cannot);
-    }
-    let mut body = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut body).map_err(cannot)?;
-    Ok(body)
 }
 
 fn print(answer: &Value) -> Result<(), Error> {
