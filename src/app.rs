@@ -11,11 +11,11 @@ use crate::config::{self, Configuration, Problem};
 use crate::domain::notice::{Notifications, Service};
 use crate::domain::workflow::Command;
 use crate::http::server::{self, HttpServer, ServerRef};
-use crate::http::{Api, Slack, SlackApp, router};
+use crate::http::{Api, Limits, Share, Slack, SlackApp, router};
 use crate::notify;
 use crate::notify::slack_answers::{Answers, SLACK};
 use crate::secret_key::SecretKeys;
-use crate::settings::Settings;
+use crate::settings::{LimitSettings, Settings};
 use crate::storage::{self, Presence, Storage};
 use futures_util::future::join_all;
 use ractor::{Actor, SpawnErr};
@@ -120,7 +120,7 @@ impl App {
         let engine = Engine::new(parts);
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
-        let routes = router(Api::new(Arc::clone(&engine), slack, closed));
+        let routes = router(Api::new(Arc::clone(&engine), slack, limits(&settings.limits), closed));
         let arguments = server::Arguments { listener, router: routes };
         let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));
@@ -180,6 +180,11 @@ fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, Sta
         tracing::warn!("{note}");
     }
     Ok(configuration)
+}
+
+fn limits(settings: &LimitSettings) -> Limits {
+    let share = |requests, mib: u64| Share { requests, bytes: usize::try_from(mib << 20).unwrap_or(usize::MAX) };
+    Limits { each: share(settings.max_requests_each, settings.max_body_mib_each), all: share(settings.max_requests, settings.max_body_mib) }
 }
 
 /// The buttons of the channels in Slack that have some; none where no channel has.

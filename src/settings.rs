@@ -27,6 +27,35 @@ pub struct Settings {
     /// How long a stopping server waits for actions that it is running; one that is cut off has an unknown outcome
     #[arg(long, env = "PARKBRAKE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = crate::domain::duration::parse)]
     pub drain: Duration,
+
+    #[command(flatten)]
+    pub limits: LimitSettings,
+}
+
+/// How much is taken on at once. Beyond it clients are told to come back.
+#[derive(Debug, Clone, Args)]
+pub struct LimitSettings {
+    /// Changes that may be under way at once, in all
+    #[arg(long, env = "PARKBRAKE_MAX_REQUESTS", value_name = "N", default_value_t = 4_096)]
+    pub max_requests: usize,
+
+    /// Changes of one principal that may be under way at once
+    #[arg(long, env = "PARKBRAKE_MAX_REQUESTS_EACH", value_name = "N", default_value_t = 512)]
+    pub max_requests_each: usize,
+
+    /// MiB that the bodies of all changes under way may have; memory for them is about five times as much
+    #[arg(long, env = "PARKBRAKE_MAX_BODY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub max_body_mib: u64,
+
+    /// MiB that the bodies of one principal's changes under way may have
+    #[arg(long, env = "PARKBRAKE_MAX_BODY_MIB_EACH", value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub max_body_mib_each: u64,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self { max_requests: 4_096, max_requests_each: 512, max_body_mib: 64, max_body_mib_each: 16 }
+    }
 }
 
 impl Settings {

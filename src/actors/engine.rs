@@ -20,6 +20,7 @@ use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
 use crate::storage::{Error, Resent, Storage};
 use ractor::rpc::CallResult;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -122,7 +123,7 @@ impl Engine {
     /// `Unavailable` where nobody can say whether it was stored.
     pub async fn submit(&self, id: Uuid, intake: Intake) -> Result<Submitted, Failure> {
         let intake = Box::new(intake);
-        let answer = self.crew()?.supervisor.call(|reply| workflow_supervisor::Msg::Submit { id, intake, reply }, Some(PATIENCE)).await;
+        let answer = self.crew()?.supervisor.call(|reply| workflow_supervisor::Msg::Submit { id, intake, reply }, None).await;
         match answer {
             Ok(CallResult::Success(answer)) => answer,
             _ => Err(unanswered()),
@@ -134,9 +135,13 @@ impl Engine {
     /// # Errors
     /// The refusal; `NotFound` also for what the caller may not see; `Unavailable` where nobody can say what became of it.
     pub async fn command(&self, id: Uuid, command: Command) -> Result<Answered, Failure> {
+        self.deliver(id, command, Some(PATIENCE)).await
+    }
+
+    async fn deliver(&self, id: Uuid, command: Command, patience: Option<Duration>) -> Result<Answered, Failure> {
         for _ in 0..ATTEMPTS {
             let command = Box::new(command.clone());
-            let answer = self.crew()?.registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, Some(PATIENCE)).await;
+            let answer = self.crew()?.registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, patience).await;
             match answer {
                 Ok(CallResult::Success(answer)) => return answer,
                 // The actor ended before it came to this message; asking again is safe, and finds what was committed.
@@ -145,6 +150,40 @@ impl Engine {
             }
         }
         Err(unanswered())
+    }
+
+    /// Submits a task for a client, who may hang up: it goes on to its end all the same. `after` hears of the end, which may come long
+    /// after the client was told that nobody can say. What `after` holds is held until then.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; `Unavailable` also where there is no end in time.
+    pub async fn submit_for(
+        self: &Arc<Self>,
+        id: Uuid,
+        intake: Intake,
+        after: impl FnOnce(&Result<Submitted, Failure>) + Send + 'static,
+    ) -> Result<Submitted, Failure> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let answer = engine.submit(id, intake).await;
+            after(&answer);
+            answer
+        })
+        .await
+    }
+
+    /// Takes a client's command to its workflow, whether or not the client stays; `held` is held until it has been answered or given up.
+    ///
+    /// # Errors
+    /// As [`Self::command`]; `Unavailable` also where there is no end in time.
+    pub async fn command_for(self: &Arc<Self>, id: Uuid, command: Command, held: impl Send + 'static) -> Result<Answered, Failure> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let answer = engine.deliver(id, command, None).await;
+            drop(held);
+            answer
+        })
+        .await
     }
 
     /// Records how an attempt went; `Ok` once it is durable, or once it no longer matters.
@@ -158,14 +197,19 @@ impl Engine {
         }
     }
 
-    /// Has a notice sent once more.
+    /// Has a notice sent once more, whether or not the client stays; `held` is held until that is done.
     ///
     /// # Errors
     /// No database.
-    pub async fn resend_notice(&self, id: Uuid) -> Result<Resent, Error> {
-        let resent = self.storage.resend_notice(id).await?;
-        self.bell.ring();
-        Ok(resent)
+    pub async fn resend_notice_for(self: &Arc<Self>, id: Uuid, held: impl Send + 'static) -> Result<Resent, Error> {
+        let engine = Arc::clone(self);
+        let work = tokio::spawn(async move {
+            let resent = engine.storage.resend_notice(id).await;
+            engine.bell.ring();
+            drop(held);
+            resent
+        });
+        work.await.unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
     }
 
     /// A workflow with its log, as it is stored.
@@ -195,6 +239,14 @@ impl Engine {
             }
             let _ = tokio::time::timeout(left.min(LOOK), versions.changed()).await;
         }
+    }
+}
+
+/// Sees work through to its end whether or not the caller stays, and keeps the caller waiting for [`PATIENCE`] at most.
+async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
+    match tokio::time::timeout(PATIENCE, tokio::spawn(work)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Err(unanswered()),
     }
 }
 

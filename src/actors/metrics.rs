@@ -39,6 +39,8 @@ pub struct Metrics {
     pub actor_failures: Counter,
     pub quarantined: Counter,
     pub event_streams: Gauge,
+    pub requests_under_way: Gauge,
+    pub request_bytes_under_way: Gauge,
     pub notices_delivered: Family<ChannelLabel, Counter>,
     pub notice_failures: Family<ChannelLabel, Counter>,
     pub notices_dead: Family<ChannelLabel, Counter>,
@@ -54,6 +56,7 @@ impl Default for Metrics {
         let (resident, running) = (Gauge::default(), Gauge::default());
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
         let event_streams = Gauge::default();
+        let (requests_under_way, request_bytes_under_way) = (Gauge::default(), Gauge::default());
         let notices_delivered = Family::<ChannelLabel, Counter>::default();
         let notice_failures = Family::<ChannelLabel, Counter>::default();
         let notices_dead = Family::<ChannelLabel, Counter>::default();
@@ -68,6 +71,8 @@ impl Default for Metrics {
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
         registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
         registry.register("event_streams", "Event streams that are open", event_streams.clone());
+        registry.register("requests_under_way", "Changes that are not answered or given up yet", requests_under_way.clone());
+        registry.register("request_bytes_under_way", "Bytes of the bodies of changes under way", request_bytes_under_way.clone());
         registry.register("notices_delivered", "Notices that were delivered, by channel", notices_delivered.clone());
         registry.register("notice_failures", "Attempts to deliver a notice that failed, by channel", notice_failures.clone());
         registry.register("notices_dead", "Notices that were given up, by channel", notices_dead.clone());
@@ -87,6 +92,8 @@ impl Default for Metrics {
             actor_failures,
             quarantined,
             event_streams,
+            requests_under_way,
+            request_bytes_under_way,
         }
     }
 }

@@ -1,43 +1,82 @@
-//! How many changes of one principal may be on their way at once, and how many event streams may be open.
+//! How much may be under way at once: of one principal, so that none crowds out the others, and in all, so that memory stays bounded.
+//!
+//! A permit counts one request and the bytes of its body. It belongs to the work and not to the connection: whoever hangs up gives
+//! nothing back. It is dropped when the work has been answered or given up.
 
 use crate::http::problem::{Code, Problem};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts what is going on, by principal, so that none can crowd out the others.
+/// A number of requests, and the bytes of their bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    pub requests: usize,
+    pub bytes: usize,
+}
+
+impl Share {
+    /// Both together, if that is within a limit.
+    fn with(self, more: Self, limit: Self) -> Option<Self> {
+        let sum = Self { requests: self.requests.saturating_add(more.requests), bytes: self.bytes.saturating_add(more.bytes) };
+        (sum.requests <= limit.requests && sum.bytes <= limit.bytes).then_some(sum)
+    }
+
+    fn without(self, less: Self) -> Self {
+        Self { requests: self.requests.saturating_sub(less.requests), bytes: self.bytes.saturating_sub(less.bytes) }
+    }
+}
+
+/// Counts what is under way, by the name of who asked for it.
 #[derive(Debug)]
 pub struct Admission {
-    most: usize,
-    /// What to do for somebody who has as many.
+    each: Share,
+    all: Share,
+    /// What somebody is told who has too much under way.
     advice: &'static str,
-    counts: Mutex<HashMap<String, usize>>,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    all: Share,
+    each: HashMap<String, Share>,
 }
 
 impl Admission {
-    /// For changes that are on their way.
-    pub fn of_changes() -> Arc<Self> {
-        let advice = "of your requests are on their way; wait for some of them to be answered";
-        Arc::new(Self { most: 512, advice, counts: Mutex::default() })
+    /// Limits for each name and for all of them together.
+    pub fn new(each: Share, all: Share, advice: &'static str) -> Arc<Self> {
+        Arc::new(Self { each, all, advice, under_way: Mutex::default() })
     }
 
-    /// For event streams that are open.
-    pub fn of_streams() -> Arc<Self> {
-        let advice = "event streams are open for you; close some of them, or follow all workflows with one";
-        Arc::new(Self { most: 64, advice, counts: Mutex::default() })
-    }
-
-    /// Lets one more in; it is counted until the permit is dropped.
+    /// Lets one more in, with a body of this size. It counts until the last copy of its permit is dropped.
     ///
     /// # Errors
-    /// `rate-limited` where there are too many.
-    pub fn admit(self: &Arc<Self>, name: &str) -> Result<Permit, Problem> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(name.to_owned()).or_default();
-        if *count >= self.most {
-            return Err(Problem::new(Code::RateLimited, format!("{} {}", self.most, self.advice)));
+    /// `rate-limited` where this name has too much under way, `busy` where all together have.
+    pub fn admit(self: &Arc<Self>, name: &str, bytes: usize) -> Result<Arc<Permit>, Problem> {
+        let asked = Share { requests: 1, bytes };
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = under_way.each.get(name).copied().unwrap_or_default();
+        let own = own.with(asked, self.each).ok_or_else(|| Problem::new(Code::RateLimited, self.advice))?;
+        let all = under_way.all.with(asked, self.all);
+        under_way.all = all.ok_or_else(|| Problem::new(Code::Busy, "the server has too much under way; try again in a moment"))?;
+        under_way.each.insert(name.to_owned(), own);
+        Ok(Arc::new(Permit { admission: Arc::clone(self), name: name.to_owned(), share: asked }))
+    }
+
+    /// What is under way of all names together.
+    pub fn under_way(&self) -> Share {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
+    fn give_back(&self, name: &str, share: Share) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.all = under_way.all.without(share);
+        if let Some(own) = under_way.each.get_mut(name) {
+            *own = own.without(share);
+            if own.requests == 0 {
+                under_way.each.remove(name);
+            }
         }
-        *count += 1;
-        Ok(Permit { admission: Arc::clone(self), name: name.to_owned() })
     }
 }
 
@@ -46,16 +85,73 @@ impl Admission {
 pub struct Permit {
     admission: Arc<Admission>,
     name: String,
+    share: Share,
+}
+
+impl Permit {
+    /// The body turned out to be smaller than it could have been.
+    pub fn shrink(permit: &mut Arc<Self>, bytes: usize) {
+        if let Some(permit) = Arc::get_mut(permit)
+            && bytes < permit.share.bytes
+        {
+            permit.admission.give_back(&permit.name, Share { requests: 0, bytes: permit.share.bytes - bytes });
+            permit.share.bytes = bytes;
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.name);
-            }
-        }
+        self.admission.give_back(&self.name, self.share);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission() -> Arc<Admission> {
+        Admission::new(Share { requests: 3, bytes: 100 }, Share { requests: 5, bytes: 150 }, "wait")
+    }
+
+    fn code(refused: Result<Arc<Permit>, Problem>) -> Code {
+        refused.expect_err("it was let in").code()
+    }
+
+    #[test]
+    fn one_name_has_its_own_limits_of_requests_and_of_bytes() {
+        let admission = admission();
+        let held: Vec<_> = (0..3).map(|_| admission.admit("a", 1).unwrap()).collect();
+        assert_eq!(code(admission.admit("a", 0)), Code::RateLimited);
+        drop(held);
+        let large = admission.admit("a", 99).unwrap();
+        assert_eq!(code(admission.admit("a", 2)), Code::RateLimited);
+        assert!(admission.admit("a", 1).is_ok() && admission.admit("b", 2).is_ok());
+        drop(large);
+        assert_eq!(admission.under_way(), Share::default());
+        assert!(admission.under_way.lock().unwrap().each.is_empty());
+    }
+
+    #[test]
+    fn all_names_together_have_limits_too() {
+        let admission = admission();
+        let _large = (admission.admit("a", 75).unwrap(), admission.admit("b", 75).unwrap());
+        assert_eq!(code(admission.admit("c", 1)), Code::Busy);
+        let _small = (admission.admit("c", 0).unwrap(), admission.admit("d", 0).unwrap(), admission.admit("e", 0).unwrap());
+        assert_eq!(code(admission.admit("f", 0)), Code::Busy);
+        assert_eq!(admission.under_way(), Share { requests: 5, bytes: 150 });
+    }
+
+    #[test]
+    fn a_permit_counts_until_its_last_copy_is_dropped_and_a_body_by_its_size() {
+        let admission = admission();
+        let mut permit = admission.admit("a", 100).unwrap();
+        Permit::shrink(&mut permit, 10);
+        assert_eq!(admission.under_way(), Share { requests: 1, bytes: 10 });
+        let copy = Arc::clone(&permit);
+        drop(permit);
+        assert_eq!(admission.under_way(), Share { requests: 1, bytes: 10 });
+        drop(copy);
+        assert_eq!(admission.under_way(), Share::default());
     }
 }

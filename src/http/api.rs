@@ -1,10 +1,10 @@
 //! What all handlers share.
 
 use crate::actors::engine::Engine;
-use crate::http::admission::Admission;
 use crate::http::auth::Authenticator;
+use crate::http::inbox::door::Door;
 use crate::http::inbox::page::Pages;
-use crate::http::inbox::sign_in::Door;
+use crate::http::limits::{Admissions, Limits};
 use crate::http::problem::Problem;
 use crate::http::slack::Slack;
 use axum::extract::{FromRequestParts, Path};
@@ -31,8 +31,7 @@ impl Deref for Api {
 pub struct Shared {
     pub engine: Arc<Engine>,
     pub authenticator: Authenticator,
-    pub admission: Arc<Admission>,
-    pub streams: Arc<Admission>,
+    pub admissions: Admissions,
     pub pages: Pages,
     /// The inbox's.
     pub door: Door,
@@ -44,12 +43,11 @@ pub struct Shared {
 
 impl Api {
     /// The API of an engine, with its buttons in Slack, which answers who is waiting when `closing` becomes true.
-    pub fn new(engine: Arc<Engine>, slack: Option<Slack>, closing: watch::Receiver<bool>) -> Self {
+    pub fn new(engine: Arc<Engine>, slack: Option<Slack>, limits: Limits, closing: watch::Receiver<bool>) -> Self {
         Self(Arc::new(Shared {
             engine,
             authenticator: Authenticator::default(),
-            admission: Admission::of_changes(),
-            streams: Admission::of_streams(),
+            admissions: Admissions::new(limits),
             pages: Pages::default(),
             door: Door::default(),
             slack,

@@ -4,7 +4,9 @@
 //! storage could not keep to the byte, and what is only there to make somebody work.
 
 use crate::domain::request::{Fault, Named, escaped};
+use crate::http::admission::{Admission, Permit};
 use crate::http::problem::{Code, Problem};
+use axum::body::HttpBody as _;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -12,6 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAcces
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of a body.
@@ -29,15 +32,16 @@ const ESCAPED_NUL: &[u8] = b"\\u0000";
 /// How long a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Reads the body of a request as JSON; an empty one is `{}` where that is enough.
+/// Reads the body of a request as JSON; an empty one is `{}` where that is enough. It is let in before it is read, under the name of
+/// the caller; the permit belongs to whatever is done with it.
 ///
 /// # Errors
-/// What is wrong with it.
-pub async fn read(request: Request<Body>) -> Result<Value, Problem> {
+/// What is wrong with it, or that too much is under way.
+pub async fn read(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(Value, Arc<Permit>), Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = collect(body).await?;
+    let (bytes, permit) = take(admission, name, body).await?;
     if bytes.is_empty() {
-        return Ok(Value::Object(Map::new()));
+        return Ok((Value::Object(Map::new()), permit));
     }
     if !is_json(&parts.headers) {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body as `Content-Type: application/json`"));
@@ -48,7 +52,7 @@ pub async fn read(request: Request<Body>) -> Result<Value, Problem> {
     if bytes.windows(ESCAPED_NUL.len()).any(|window| window == ESCAPED_NUL) {
         find_nul(&value, &mut String::new(), &mut faults);
     }
-    if faults.is_empty() { Ok(value) } else { Err(Problem::invalid(&faults)) }
+    if faults.is_empty() { Ok((value, permit)) } else { Err(Problem::invalid(&faults)) }
 }
 
 /// A value as the type that a call takes.
@@ -70,18 +74,37 @@ pub fn decode<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     })
 }
 
+/// All of a body, within limits of size and time. Its bytes are counted before the first of them is taken: by the length that the
+/// client gives, and as the largest that there may be where it gives none.
+///
+/// # Errors
+/// What is wrong with it, or that too much is under way.
+pub async fn take(admission: &Arc<Admission>, name: &str, body: Body) -> Result<(Bytes, Arc<Permit>), Problem> {
+    let announced = body.size_hint().upper().map_or(LARGEST, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    if announced > LARGEST {
+        return Err(too_long(LARGEST));
+    }
+    let mut permit = admission.admit(name, announced)?;
+    let bytes = collect(body, LARGEST).await?;
+    Permit::shrink(&mut permit, bytes.len());
+    Ok((bytes, permit))
+}
+
 /// All of a body, within limits of size and time.
 ///
 /// # Errors
 /// What is wrong with it.
-pub async fn collect(body: Body) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body has at most {LARGEST} bytes"));
-    match tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await {
+pub async fn collect(body: Body, largest: usize) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, largest).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_long(largest)),
         Ok(Err(_)) => Err(Problem::new(Code::MalformedJson, "the body broke off")),
         Err(_) => Err(Problem::new(Code::MalformedJson, format!("the body did not arrive within {} s", PATIENCE.as_secs()))),
     }
+}
+
+fn too_long(largest: usize) -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("a body has at most {largest} bytes"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -3,6 +3,7 @@
 use crate::domain::policy::Principal;
 use crate::domain::request::Fault;
 use crate::domain::workflow::{Command, Decision, Outcome, Workflow};
+use crate::http::admission::Permit;
 use crate::http::api::{Api, WorkflowId};
 use crate::http::auth::Caller;
 use crate::http::body;
@@ -38,13 +39,14 @@ pub async fn approve(
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Json<Value>, Problem> {
-    let body: ApproveBody = body::decode(body::read(request).await?)?;
+    let (body, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let body: ApproveBody = body::decode(body)?;
     same_caller(&by, body.approved_by.as_deref(), "approved_by")?;
-    let (workflow, decision) = give_approval(&api, &by, id, body.justification, body.digest).await?;
+    let (workflow, decision) = give_approval(&api, &by, id, body.justification, body.digest, permit).await?;
     Ok(Json(views::approved(&workflow, &decision)))
 }
 
-/// One person's yes, however it came here: every approval goes this way.
+/// One person's yes, however it came here: every approval goes this way. The permit is held until it has been answered.
 ///
 /// # Errors
 /// The refusal, or that nobody can say what became of it.
@@ -54,11 +56,11 @@ pub async fn give_approval(
     id: Uuid,
     justification: Option<String>,
     digest: Option<String>,
+    permit: Arc<Permit>,
 ) -> Result<(Arc<Workflow>, Decision), Problem> {
     let justification = short("/justification", justification)?;
-    let _permit = api.admission.admit(&by.name)?;
     let command = Command::Approve { by: by.clone(), justification, digest, owner: api.engine.owner };
-    let answered = api.engine.command(id, command).await?;
+    let answered = api.engine.command_for(id, command, permit).await?;
     let decision = answered.decision.ok_or_else(Problem::internal)?;
     Ok((answered.workflow, decision))
 }
@@ -81,9 +83,10 @@ pub async fn reject(
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Json<Value>, Problem> {
-    let body: RejectBody = body::decode(body::read(request).await?)?;
+    let (body, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let body: RejectBody = body::decode(body)?;
     same_caller(&by, body.rejected_by.as_deref(), "rejected_by")?;
-    let decision = give_rejection(&api, &by, id, body.reason, body.digest).await?;
+    let decision = give_rejection(&api, &by, id, body.reason, body.digest, permit).await?;
     Ok(Json(json!({"success": true, "workflow_id": id, "status": "rejected", "rejected_by": decision.approver})))
 }
 
@@ -97,10 +100,10 @@ pub async fn give_rejection(
     id: Uuid,
     reason: Option<String>,
     digest: Option<String>,
+    permit: Arc<Permit>,
 ) -> Result<Decision, Problem> {
     let reason = short("/reason", reason)?;
-    let _permit = api.admission.admit(&by.name)?;
-    let answered = api.engine.command(id, Command::Reject { by: by.clone(), reason, digest }).await?;
+    let answered = api.engine.command_for(id, Command::Reject { by: by.clone(), reason, digest }, permit).await?;
     answered.decision.ok_or_else(Problem::internal)
 }
 
@@ -118,10 +121,10 @@ pub async fn cancel(
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Json<Value>, Problem> {
-    let body: CancelBody = body::decode(body::read(request).await?)?;
+    let (body, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let body: CancelBody = body::decode(body)?;
     let reason = short("/reason", body.reason)?;
-    let _permit = api.admission.admit(&by.name)?;
-    let answered = api.engine.command(id, Command::Cancel { by, reason }).await?;
+    let answered = api.engine.command_for(id, Command::Cancel { by, reason }, permit).await?;
     Ok(Json(json!({"success": true, "workflow_id": id, "status": answered.workflow.status()})))
 }
 
@@ -149,15 +152,15 @@ pub async fn result(
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Json<Value>, Problem> {
-    let body: ResultBody = body::decode(body::read(request).await?)?;
+    let (body, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let body: ResultBody = body::decode(body)?;
     let outcome = match body.outcome {
         Reported::Succeeded => Outcome::Succeeded { output: body.output },
         Reported::Failed => {
             Outcome::Failed { error: body.error.unwrap_or_else(|| "no error was reported".to_owned()), output: body.output }
         }
     };
-    let _permit = api.admission.admit(&by.name)?;
-    let answered = api.engine.command(id, Command::Report { by, outcome }).await?;
+    let answered = api.engine.command_for(id, Command::Report { by, outcome }, permit).await?;
     Ok(Json(json!({"success": true, "workflow_id": id, "status": answered.workflow.status()})))
 }
 

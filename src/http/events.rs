@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -85,12 +86,12 @@ fn since<T: FromStr>(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<
 /// An open stream is counted as long as this lives.
 struct Place {
     api: Api,
-    _permit: Permit,
+    _permit: Arc<Permit>,
 }
 
 impl Place {
     fn take(api: &Api, name: &str) -> Result<Self, Problem> {
-        let permit = api.streams.admit(name)?;
+        let permit = api.admissions.streams.admit(name, 0)?;
         api.engine.metrics.event_streams.inc();
         Ok(Self { api: api.clone(), _permit: permit })
     }

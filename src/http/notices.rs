@@ -63,13 +63,13 @@ pub async fn resend(
     NoticeId(id): NoticeId,
     request: Request<Body>,
 ) -> Result<Json<Value>, Problem> {
-    let ResendBody {} = body::decode(body::read(request).await?)?;
+    let (body, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let ResendBody {} = body::decode(body)?;
     only_people(&by)?;
     if !by.has_role(roles::ADMIN) {
         return Err(Problem::new(Code::NotPermitted, "a notice is sent again by an admin"));
     }
-    let _permit = api.admission.admit(&by.name)?;
-    match api.engine.resend_notice(id).await? {
+    match api.engine.resend_notice_for(id, permit).await? {
         Resent::Pending(row) => {
             tracing::info!(notice.id = %id, by = by.name, "a notice is sent once more");
             Ok(Json(json!({"success": true, "notice": view(&row)})))

@@ -30,8 +30,11 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 
 /// `GET /metrics`, in the Prometheus text format.
 pub async fn metrics(State(api): State<Api>, _: Caller) -> Result<Response, Problem> {
+    let (metrics, under_way) = (&api.engine.metrics, api.admissions.changes.under_way());
+    metrics.requests_under_way.set(i64::try_from(under_way.requests).unwrap_or(i64::MAX));
+    metrics.request_bytes_under_way.set(i64::try_from(under_way.bytes).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, content_type)], api.engine.metrics.text()).into_response())
+    Ok(([(header::CONTENT_TYPE, content_type)], metrics.text()).into_response())
 }
 
 /// What is not served.

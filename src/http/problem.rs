@@ -35,12 +35,13 @@ pub enum Code {
     IdempotencyKeyReused,
     RateLimited,
     Internal,
+    Busy,
     Unavailable,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -61,6 +62,7 @@ impl Code {
         Self::IdempotencyKeyReused,
         Self::RateLimited,
         Self::Internal,
+        Self::Busy,
         Self::Unavailable,
     ];
 
@@ -91,6 +93,7 @@ impl Code {
             }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests at once"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is under way"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment"),
         }
     }
@@ -232,7 +235,7 @@ impl IntoResponse for Problem {
         }
         let mut response = document(status, body);
         match self.code {
-            Code::Unavailable | Code::RateLimited | Code::IdempotencyKeyInUse => {
+            Code::Busy | Code::Unavailable | Code::RateLimited | Code::IdempotencyKeyInUse => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Code::Unauthenticated => {

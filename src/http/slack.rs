@@ -10,6 +10,7 @@ use crate::domain::policy::Principal;
 use crate::domain::text::shown;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
 use crate::http::api::Api;
+use crate::http::peer::Peer;
 use crate::http::problem::{self, Problem};
 use crate::http::{body, decisions};
 use axum::Form;
@@ -81,12 +82,12 @@ struct Action {
 }
 
 /// `POST /slack/interactions`
-pub async fn interactions(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn interactions(State(api): State<Api>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
     let Some(slack) = api.slack.clone() else {
         return Ok(problem::plain(StatusCode::NOT_FOUND, "no channel has buttons"));
     };
     let (parts, body) = request.into_parts();
-    let bytes = body::collect(body).await?;
+    let (bytes, _permit) = body::take(&api.admissions.strangers, &peer.to_string(), body).await?;
     let now = api.engine.clock.now().timestamp();
     let Some(app) = slack.apps.iter().find(|app| is_signed(app, &parts.headers, &bytes, now)).cloned() else {
         tracing::warn!("a call to /slack/interactions was not signed by Slack, or too long ago, and is refused");
@@ -152,9 +153,10 @@ async fn decide(api: &Api, app: &SlackApp, press: &Press, question: Question) ->
         return Err("This request is decided with a justification: read it and decide in the inbox.".to_owned());
     }
     let (id, digest) = (question.workflow_id, Some(question.digest));
+    let permit = api.admissions.changes.admit(&by.name, 0).map_err(said)?;
     let given = match question.verdict {
-        Verdict::Approved => decisions::give_approval(api, &by, id, None, digest).await.map(|(_, decision)| decision),
-        Verdict::Rejected => decisions::give_rejection(api, &by, id, None, digest).await,
+        Verdict::Approved => decisions::give_approval(api, &by, id, None, digest, permit).await.map(|(_, decision)| decision),
+        Verdict::Rejected => decisions::give_rejection(api, &by, id, None, digest, permit).await,
     };
     let decision = given.map_err(said)?;
     tracing::info!(workflow.id = %id, by = by.name, verdict = question.verdict.as_str(), "decided by a button in Slack");

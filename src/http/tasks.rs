@@ -34,18 +34,19 @@ const LONGEST_KEY: usize = 255;
 pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers())?;
     let wait = preferred_wait(request.headers());
-    let value = body::read(request).await?;
+    let (value, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
     let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
     // Asked first, so that the first answer is given again even where the configuration has changed since.
     if let Some(key) = &key
         && let Some(workflow) = Box::pin(first_answer(&api, &by, key)).await?
     {
-        return Box::pin(accepted(&api, workflow, wait)).await;
+        drop(permit);
+        return Box::pin(accepted(&api, &by, workflow, wait)).await;
     }
     let (task, facts) = admit(&api, value)?;
-    let _permit = api.admission.admit(&by.name)?;
     let id = api.engine.clock.new_id();
-    let workflow = match api.engine.submit(id, Intake { by: by.clone(), task, facts, key: key.clone() }).await? {
+    let intake = Intake { by: by.clone(), task, facts, key: key.clone() };
+    let workflow = match api.engine.submit_for(id, intake, move |_| drop(permit)).await? {
         Submitted::Accepted(workflow) => workflow,
         Submitted::KeyUsed => {
             let key = key.ok_or_else(Problem::internal)?;
@@ -55,13 +56,14 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
     };
     match wait {
         None => Ok(answer(&workflow)),
-        Some(_) => Box::pin(accepted(&api, workflow, wait)).await,
+        Some(_) => Box::pin(accepted(&api, &by, workflow, wait)).await,
     }
 }
 
 /// `POST /risk/assess`
 pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Json<Value>, Problem> {
-    let (task, facts) = admit(&api, body::read(request).await?)?;
+    let (value, _permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let (task, facts) = admit(&api, value)?;
     let configuration = &api.engine.configuration;
     let now = api.engine.clock.now();
     let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
@@ -103,9 +105,12 @@ fn answer(workflow: &Workflow) -> Response {
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(views::submitted(workflow))).into_response()
 }
 
-/// The 202, held back as long as the caller prefers and there is nothing to say yet.
-async fn accepted(api: &Api, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Response, Problem> {
+/// The 202, held back as long as the caller prefers and there is nothing to say yet. What is committed needs no permit for a change
+/// any more; the wait has one of its own, and who has too many waits is answered at once: a preference is no order (RFC 7240).
+async fn accepted(api: &Api, by: &Principal, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Response, Problem> {
     let done = |workflow: &Workflow| workflow.status() != Status::Executing;
+    let permit = wait.and_then(|_| api.admissions.waits.admit(&by.name, 0).ok());
+    let wait = wait.filter(|_| permit.is_some());
     let workflow = match wait {
         Some(wait) if !done(&workflow) => match api.until_closing(api.engine.wait(workflow.id, wait, done)).await {
             Some(story) => story?.map_or(workflow, |story| Arc::new(story.workflow)),

@@ -105,6 +105,7 @@ pub async fn wait(
     if story.as_ref().is_none_or(|story| !may_see(&by, &story.workflow) || story.workflow.version > query.since) {
         return show(&api, &by, story).await;
     }
+    let _permit = api.admissions.waits.admit(&by.name, 0)?;
     let newer = move |workflow: &Workflow| workflow.version > query.since;
     let story = match api.until_closing(api.engine.wait(id, patience, newer)).await {
         Some(story) => story?,

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod admission;
 mod channels;
 mod chaos;
 mod couriers;

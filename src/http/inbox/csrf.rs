@@ -5,6 +5,7 @@
 //! session can know.
 
 use crate::domain::digest::hex;
+use crate::http::admission::Permit;
 use crate::http::api::Api;
 use crate::http::inbox::form::Fields;
 use crate::http::inbox::session::{self, Session};
@@ -15,6 +16,7 @@ use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use std::sync::Arc;
 
 /// The field of a form that holds its token.
 pub const FIELD: &str = "form_token";
@@ -25,6 +27,8 @@ const FORM: &str = "form";
 pub struct Posted {
     pub session: Session,
     pub fields: Fields,
+    /// Held until what the form asks for is done.
+    pub permit: Arc<Permit>,
 }
 
 impl FromRequest<Api> for Posted {
@@ -43,9 +47,10 @@ impl FromRequest<Api> for Posted {
             Ok(None) => return Err(session::ask_to_sign_in(request.uri().path())),
             Err(problem) => return Err(problem.into_response()),
         };
-        let fields = Fields::read(request).await.map_err(Problem::into_response)?;
+        let read = Fields::read(&api.admissions.changes, &session.person.name, request).await;
+        let (fields, permit) = read.map_err(Problem::into_response)?;
         let token = fields.one(FIELD).map_err(Problem::into_response)?.unwrap_or_default();
-        if is_seal(session.id(), FORM, token) { Ok(Self { session, fields }) } else { Err(foreign()) }
+        if is_seal(session.id(), FORM, token) { Ok(Self { session, fields, permit }) } else { Err(foreign()) }
     }
 }
 

@@ -15,7 +15,11 @@ use axum::response::Response;
 use uuid::Uuid;
 
 /// `POST /inbox/workflows/{id}/approve`
-pub async fn approve(State(api): State<Api>, WorkflowId(id): WorkflowId, Posted { session, fields }: Posted) -> Result<Response, Problem> {
+pub async fn approve(
+    State(api): State<Api>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
     let digest = fields.one("digest")?.map(str::to_owned);
     let justification = fields.one("justification")?.map(str::to_owned);
     let decided = async {
@@ -23,7 +27,7 @@ pub async fn approve(State(api): State<Api>, WorkflowId(id): WorkflowId, Posted 
             return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
         }
         confirm(&api, id, fields.one("confirmation")?).await?;
-        decisions::give_approval(&api, &session.person, id, justification, digest).await
+        decisions::give_approval(&api, &session.person, id, justification, digest, permit).await
     };
     match decided.await {
         Ok((_, decision)) => {
@@ -35,10 +39,14 @@ pub async fn approve(State(api): State<Api>, WorkflowId(id): WorkflowId, Posted 
 }
 
 /// `POST /inbox/workflows/{id}/reject`
-pub async fn reject(State(api): State<Api>, WorkflowId(id): WorkflowId, Posted { session, fields }: Posted) -> Result<Response, Problem> {
+pub async fn reject(
+    State(api): State<Api>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
     let reason = fields.one("reason")?.map(str::to_owned);
     let digest = fields.one("digest")?.map(str::to_owned);
-    match decisions::give_rejection(&api, &session.person, id, reason, digest).await {
+    match decisions::give_rejection(&api, &session.person, id, reason, digest, permit).await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
         Err(problem) => refused(&api, &session, id, &fields, problem).await,
     }

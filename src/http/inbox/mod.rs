@@ -10,6 +10,7 @@ mod charts;
 mod csrf;
 mod decide;
 mod detail;
+pub mod door;
 mod exact;
 mod form;
 mod history;

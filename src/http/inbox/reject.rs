@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Requests of one form.
@@ -29,7 +30,7 @@ struct Outcome {
 }
 
 /// `POST /inbox/reject`
-pub async fn several(State(api): State<Api>, Posted { session, fields }: Posted) -> Result<Response, Problem> {
+pub async fn several(State(api): State<Api>, Posted { session, fields, permit }: Posted) -> Result<Response, Problem> {
     let mut ids = Vec::new();
     for text in fields.all("id") {
         ids.push(Uuid::try_parse(text).map_err(|_| invalid("id", "names no request"))?);
@@ -41,7 +42,8 @@ pub async fn several(State(api): State<Api>, Posted { session, fields }: Posted)
     let reason = fields.one("reason")?;
     let targets = api.engine.storage.targets(&ids).await?;
     let headlines: BTreeMap<Uuid, String> = targets.iter().map(|target| (target.workflow_id, line(target))).collect();
-    let answers = join_all(ids.iter().map(|id| decisions::give_rejection(&api, &session.person, *id, reason.map(str::to_owned), None)));
+    let reject = |id: &Uuid| decisions::give_rejection(&api, &session.person, *id, reason.map(str::to_owned), None, Arc::clone(&permit));
+    let answers = join_all(ids.iter().map(reject));
     let outcomes: Vec<Outcome> = answers
         .await
         .into_iter()

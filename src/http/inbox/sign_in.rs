@@ -6,6 +6,7 @@ use crate::http::inbox::form::Fields;
 use crate::http::inbox::page;
 use crate::http::inbox::session::{self, Session};
 use crate::http::inbox::{csrf, csrf::Posted};
+use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};
 use crate::storage::TokenHash;
 use axum::body::Body;
@@ -13,25 +14,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use std::time::Duration;
-use tokio::sync::Semaphore;
-
-/// How many people may be signing in at the same moment.
-const AT_ONCE: usize = 16;
-/// For how long a wrong token keeps its place, so that guessing is slow: 16 places make 32 guesses a second, of 2^256.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How long somebody waits for a place.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The door: a few at a time.
-#[derive(Debug)]
-pub struct Door(Semaphore);
-
-impl Default for Door {
-    fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
-    }
-}
+use std::time::Instant;
 
 /// `GET /sign-in`
 pub async fn show(State(api): State<Api>, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
@@ -43,22 +26,28 @@ pub async fn show(State(api): State<Api>, headers: HeaderMap, query: Fields) -> 
 }
 
 /// `POST /sign-in`
-pub async fn sign_in(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn sign_in(State(api): State<Api>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
     if !csrf::is_from_here(request.headers()) {
         let detail = "this form did not come from the page for signing in, so nobody was signed in; open that page, and then send it";
         return Err(Problem::new(Code::NotPermitted, detail));
     }
     let headers = request.headers().clone();
-    let fields = Fields::read(request).await?;
+    let fields = Fields::read_small(request).await?;
     let next = wanted(&fields)?;
-    let _place = match tokio::time::timeout(PATIENCE, api.door.0.acquire()).await {
-        Ok(Ok(place)) => place,
-        _ => return Ok(form(&api, next, Some((Code::RateLimited, "Too many people are signing in at the moment. Try again shortly.")))),
+    let Some(place) = api.door.enter(peer).await else {
+        return Ok(form(&api, next, Some((Code::RateLimited, "Too many tokens are being looked up at the moment. Try again shortly."))));
     };
     let token = TokenHash::of(fields.one("token")?.unwrap_or_default().trim());
-    let Some((name, _)) = api.engine.storage.token_holder(token).await? else {
-        tokio::time::sleep(PAUSE).await;
-        return Ok(form(&api, next, Some((Code::Unauthenticated, "This token is not known, was revoked, or has expired."))));
+    let holder = api.engine.storage.token_holder(token).await?;
+    drop(place);
+    let Some((name, _)) = holder else {
+        let Some(pause) = api.door.note_wrong(peer, Instant::now()) else {
+            return Ok(form(&api, next, Some((Code::Unauthenticated, "This token is not known, was revoked, or has expired."))));
+        };
+        let detail = "This token is not known, was revoked, or has expired, and many wrong ones came from your address. Wait a minute.";
+        let mut response = form(&api, next, Some((Code::RateLimited, detail)));
+        response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
+        return Ok(response);
     };
     let person = api.engine.configuration.policy.principal(&name);
     if person.kind != PrincipalKind::Person {

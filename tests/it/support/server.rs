@@ -4,7 +4,7 @@ use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
 use parkbrake::secret_key::SecretKeys;
-use parkbrake::settings::Settings;
+use parkbrake::settings::{LimitSettings, Settings};
 use parkbrake::storage::{NewToken, Storage, TokenHash};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,6 +55,7 @@ pub fn settings(config: &Config) -> Settings {
         max_resident: 1_000,
         connections: 5,
         drain: Duration::from_secs(5),
+        limits: LimitSettings::default(),
     }
 }
 

@@ -1,0 +1,151 @@
+//! How much may be under way: what a client asked for counts until it is done, whether or not the client is still there.
+
+use crate::support::client::{high, low};
+use crate::support::server::settings;
+use crate::support::{Client, Config, Database, TestApp, eventually};
+use futures_util::future::join_all;
+use parkbrake::settings::LimitSettings;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const KIB: u64 = 1_024;
+
+async fn gauge(client: &Client, name: &str) -> u64 {
+    let metrics = client.get("/metrics").await.text;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("parkbrake_{name} "))).expect("a gauge");
+    line.parse().expect("a number")
+}
+
+async fn limited(limits: LimitSettings) -> TestApp {
+    let config = Config::new();
+    let settings = parkbrake::settings::Settings { limits, ..settings(&config) };
+    TestApp::launch(config, &settings, Database::migrated().await).await
+}
+
+/// A task that is as large as many bytes.
+fn large(bytes: u64) -> Value {
+    let mut task = high();
+    task["metadata"] = json!({"log": "x".repeat(usize::try_from(bytes).unwrap())});
+    task
+}
+
+/// Submits, and hangs up after a moment.
+async fn hang_up(client: &Client, task: &Value) {
+    let request = client.request(Method::POST, "/orchestrate").json(task).timeout(Duration::from_millis(150));
+    let _ = client.try_send(request).await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_gives_no_place_back_before_the_work_is_done() {
+    let limits = LimitSettings { max_requests_each: 50, max_body_mib_each: 4, ..LimitSettings::default() };
+    let app = limited(limits).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let hold = app.database.hold("lock table workflow_event in exclusive mode").await;
+
+    let task = large(200 * KIB);
+    let refused = async {
+        for _ in 0..6 {
+            join_all((0..20).map(|_| hang_up(&bot, &task))).await;
+            let (requests, bytes) = (gauge(&alice, "requests_under_way").await, gauge(&alice, "request_bytes_under_way").await);
+            assert!(requests <= 50 && bytes <= 4 * KIB * KIB, "{requests} requests of {bytes} bytes are under way");
+            let resident = gauge(&alice, "workflows_resident").await;
+            assert!(resident <= 20, "{resident} workflows are in memory, and 20 fit");
+        }
+        bot.post("/orchestrate", task.clone()).await.problem(429, "rate-limited")
+    };
+    let refused = refused.await;
+    assert!(refused["detail"].as_str().unwrap().contains("wait for some of them"), "{refused}");
+    // Small ones are counted too.
+    let small = high();
+    join_all((0..60).map(|_| hang_up(&bot, &small))).await;
+    assert!(gauge(&alice, "requests_under_way").await <= 50);
+    // Somebody else is not kept out, nor kept from asking.
+    app.client("lone-bot").post("/risk/assess", low()).await.expect(200);
+
+    hold.release().await;
+    eventually("everything is answered or given up", || async {
+        (gauge(&alice, "requests_under_way").await == 0 && gauge(&alice, "request_bytes_under_way").await == 0).then_some(())
+    })
+    .await;
+    bot.submit(task).await;
+}
+
+#[tokio::test]
+async fn all_together_have_a_limit_and_are_told_to_come_back() {
+    let limits = LimitSettings { max_requests: 4, max_requests_each: 3, ..LimitSettings::default() };
+    let app = limited(limits).await;
+    let alice = app.client("alice");
+    let hold = app.database.hold("lock table workflow_event in exclusive mode").await;
+    for (name, count) in [("deploy-bot", 3), ("other-bot", 1)] {
+        let client = app.client(name);
+        join_all((0..count).map(|_| async { hang_up(&client, &high()).await })).await;
+    }
+    assert_eq!(gauge(&alice, "requests_under_way").await, 4);
+    app.client("deploy-bot").post("/orchestrate", high()).await.problem(429, "rate-limited");
+    let answer = app.client("lone-bot").post("/orchestrate", high()).await;
+    assert_eq!(answer.headers["retry-after"], "1");
+    answer.problem(503, "busy");
+    app.client("lone-bot").post("/risk/assess", low()).await.problem(503, "busy");
+    hold.release().await;
+}
+
+#[tokio::test]
+async fn who_waits_to_hear_keeps_nobody_from_acting() {
+    let limits = LimitSettings { max_requests_each: 2, ..LimitSettings::default() };
+    let app = limited(limits).await;
+    let bot = app.client("deploy-bot");
+    let mut waiting = Vec::new();
+    for number in 1..=8 {
+        let waiter = bot.clone();
+        waiting.push(tokio::spawn(async move {
+            let request = waiter.request(Method::POST, "/orchestrate").header("prefer", "wait=50").json(&low());
+            waiter.send(request).await
+        }));
+        eventually("it is committed", || async {
+            (app.database.count("select count(*) from workflow where status = 'executing'").await == number).then_some(())
+        })
+        .await;
+    }
+    // Eight of two are held, and none of them is a change under way any more.
+    assert_eq!(gauge(&bot, "requests_under_way").await, 0);
+    let listed = bot.get("/workflows?status=executing").await.expect(200);
+    for workflow in listed["workflows"].as_array().unwrap() {
+        let id = workflow["workflow_id"].as_str().unwrap();
+        bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
+    }
+    for answer in join_all(waiting).await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.headers["preference-applied"], "wait=50");
+        assert_eq!(answer.expect(202)["status"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn waits_have_a_limit_of_their_own() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let id = bot.submit_id(low()).await;
+    let waiting: Vec<_> = (0..256)
+        .map(|_| {
+            let (waiter, path) = (bot.clone(), format!("/workflows/{id}/wait?since=2&timeout=50s"));
+            tokio::spawn(async move { waiter.get(&path).await })
+        })
+        .collect();
+    let path = format!("/workflows/{id}/wait?since=2&timeout=1s");
+    let one_more = || bot.get(&path);
+    let refused = eventually("all places are taken", || async { Some(one_more().await).filter(|answer| answer.status == 429) }).await;
+    refused.problem(429, "rate-limited");
+    // A preference is no order: who has no place to wait is answered at once.
+    let began = Instant::now();
+    let request = bot.request(Method::POST, "/orchestrate").header("prefer", "wait=30").json(&low());
+    let answer = bot.send(request).await;
+    assert!(!answer.headers.contains_key("preference-applied") && began.elapsed() < Duration::from_secs(10));
+    answer.expect(202);
+    // Somebody else waits, and the work itself is not held up.
+    app.client("alice").get(&format!("/workflows/{id}/wait?since=2&timeout=1s")).await.expect(200);
+    bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
+    for answer in join_all(waiting).await {
+        assert_eq!(answer.unwrap().expect(200)["workflow"]["status"], "completed");
+    }
+}
