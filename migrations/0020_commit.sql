@@ -36,10 +36,11 @@ begin
     v_at := clock_timestamp();
 
     with opened as (
-        insert into workflow as w (workflow_id, version, status, risk_level, action, running, task_id, requested_by, on_behalf_of, digest,
+        insert into workflow as w (workflow_id, version, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest,
                                    created_at, updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties,
                                    required, approvals, approved_by, escalation_level, timetable, timeout_at, expires_at)
-        select i.workflow_id, i.version, i.status, i.risk_level, i.action, i.status = 'executing' and i.action <> 'external', i.task_id,
+        select i.workflow_id, i.version, i.status, i.risk_level, i.action, i.status = 'queued',
+               i.status = 'executing' and i.action <> 'external', i.task_id,
                i.requested_by, i.on_behalf_of, i.digest, v_at, v_at,
                case when i.approvers is not null then 'pending' end, case when i.approvers is not null then v_at end,
                string_to_array(i.approvers, ','), string_to_array(i.approvers, ','), i.separation, i.required,
@@ -89,6 +90,8 @@ create function advance_workflows(
     -- The approval request as it stands afterwards; null in p_approval_status where it is not touched.
     p_approval_status text[], p_approvers text[], p_open_roles text[], p_approvals integer[], p_approved_by text[],
     p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
+    -- What a further round asks for; null in p_required where the commit opens none.
+    p_required integer[], p_separation boolean[], p_timetable text[], p_expire_after double precision[],
     e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[],
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
@@ -106,21 +109,29 @@ begin
 
     with advanced as (
         update workflow w
-        set version = i.version, status = i.status, running = i.status = 'executing' and w.action <> 'external', updated_at = v_at,
+        set version = i.version, status = i.status, queued = i.status = 'queued', running = i.status = 'executing' and w.action <> 'external', updated_at = v_at,
             approval_status = coalesce(i.approval_status, w.approval_status),
             approvers = case when i.approval_status is null then w.approvers else string_to_array(i.approvers, ',') end,
             open_roles = case when i.approval_status is null then w.open_roles else string_to_array(i.open_roles, ',') end,
             approvals = case when i.approval_status is null then w.approvals else i.approvals end,
             approved_by = case when i.approval_status is null then w.approved_by else string_to_array(i.approved_by, ',') end,
             escalation_level = case when i.approval_status is null then w.escalation_level else i.escalation_level end,
-            timeout_at = case when i.approval_status is null then w.timeout_at else w.requested_at + make_interval(secs => i.timeout_after) end,
+            timeout_at = case when i.approval_status is null then w.timeout_at
+                              else case when i.required is null then w.requested_at else v_at end + make_interval(secs => i.timeout_after) end,
+            requested_at = case when i.required is null then w.requested_at else v_at end,
+            required = coalesce(i.required, w.required),
+            separation_of_duties = case when i.required is null then w.separation_of_duties else i.separation end,
+            timetable = case when i.required is null then w.timetable else i.timetable end,
+            expires_at = case when i.required is null then w.expires_at else v_at + make_interval(secs => i.expire_after) end,
             resolved_by = case when i.approval_status is null then w.resolved_by else i.resolved_by end,
             resolved_at = case when i.approval_status is null then w.resolved_at when i.approval_status <> 'pending' then v_at end,
             resolution_note = case when i.approval_status is null then w.resolution_note else i.resolution_note end
         from unnest(p_workflow_id, p_expected, p_version, p_status, p_not_before, p_not_after, p_approval_status, p_approvers,
-                    p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by, p_resolution_note)
+                    p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by, p_resolution_note,
+                    p_required, p_separation, p_timetable, p_expire_after)
              as i (workflow_id, expected, version, status, not_before, not_after, approval_status, approvers, open_roles,
-                   approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note)
+                   approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note,
+                   required, separation, timetable, expire_after)
         where w.workflow_id = i.workflow_id and w.version = i.expected
           and (i.not_before is null or v_at >= i.not_before)
           and (i.not_after is null or v_at < i.not_after)

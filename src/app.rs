@@ -6,6 +6,7 @@ pub use crate::actors::courier::Pace;
 use crate::actors::engine::{Engine, Parts};
 use crate::actors::ports::Executor;
 use crate::actors::root::{self, Root, RootRef};
+use crate::actors::turns::TurnLimits;
 use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::notice::{Notifications, Service};
@@ -116,7 +117,8 @@ impl App {
         let answers = resources.slack.as_deref().unwrap_or(SLACK);
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let (executor, pace) = (resources.executor, resources.pace);
-        let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident };
+        let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
+        let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns };
         let engine = Engine::new(parts);
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
@@ -162,6 +164,7 @@ impl App {
     }
 
     async fn drain(&self) {
+        self.engine.runner.close();
         let began = Instant::now();
         while self.engine.runner.count() > 0 && began.elapsed() < self.drain {
             tokio::time::sleep(PAUSE).await;

@@ -20,6 +20,14 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 10_000)]
     pub max_resident: usize,
 
+    /// How many actions run at once; a quarter of them are kept for what people approved
+    #[arg(long, env = "PARKBRAKE_TURNS", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub turns: u16,
+
+    /// How many actions of one requester run at once, of what people approved and of what needed nobody, each
+    #[arg(long, env = "PARKBRAKE_TURNS_PER_REQUESTER", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub turns_per_requester: u16,
+
     /// Connections to the database for reading; commits have two of their own
     #[arg(long, env = "PARKBRAKE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=200))]
     pub connections: u32,

@@ -21,6 +21,8 @@ const ID: Uuid = Uuid::from_u128(1);
 const HERE: Uuid = Uuid::from_u128(2);
 /// A process that is gone.
 const THERE: Uuid = Uuid::from_u128(3);
+/// What a runner made for a start.
+const TOKEN: Uuid = Uuid::from_u128(4);
 
 /// The steps of the timetable, and the expiry, counted from the request.
 const FIRST: Duration = Duration::from_secs(600);
@@ -30,11 +32,12 @@ const EXPIRY: Duration = Duration::from_secs(3_600);
 #[test]
 fn what_follows_from_a_command() {
     let page = table("What follows from a command");
-    let commands: [(&str, Command); 7] = [
+    let commands: [(&str, Command); 8] = [
         ("approve", approve("alice")),
         ("reject", reject("alice")),
         ("cancel", cancel("deploy-bot")),
         ("result", report("deploy-bot", succeeded())),
+        ("start", start(1)),
         ("finish", Command::Finish { attempt: 1, outcome: succeeded() }),
         ("recover", Command::Recover { owner: HERE }),
         ("tick", tick(FIRST)),
@@ -118,7 +121,7 @@ fn obligations_are_those_of_the_page() {
     let states = states();
     let own = |action| {
         let mut log = approved_log(action, true);
-        log.push(("alice", Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE }));
+        log.push(("parkbrake", Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) }));
         fold(&log)
     };
     for row in &page.rows {
@@ -132,8 +135,9 @@ fn obligations_are_those_of_the_page() {
             Obligation::Park { deadline: Some(deadline) } if deadline == at(FIRST) => "park: wait for people, arm the next deadline",
             Obligation::Park { deadline } => panic!("the next deadline is another: {deadline:?}"),
             Obligation::AwaitReport => "await the report",
-            Obligation::Run { attempt: 1 } => "run the attempt, unless it is running",
-            Obligation::Run { attempt } => panic!("attempt {attempt} was not begun"),
+            Obligation::Queue => "see to it that the runner has it in its queue",
+            Obligation::Attend { attempt: 1, token: Some(TOKEN) } => "see to it that the runner knows of it; nothing is started",
+            Obligation::Attend { attempt, token } => panic!("attempt {attempt} with {token:?} was not begun"),
             Obligation::Recover => "recover",
         };
         assert_eq!(row[1], expected, "{}", row[0]);
@@ -153,6 +157,46 @@ fn final_states_stay() {
             assert!(transition::apply(ID, Some(workflow.clone()), &recorded).is_err(), "{name} follows {state}");
         }
     }
+}
+
+/// Logs from before there was a queue fold to the same states as they did then.
+#[test]
+fn a_log_without_a_queue_is_read_like_any_other() {
+    let old = |text: &str| serde_json::from_str::<Event>(text).expect("an event of an earlier version");
+    let started = |attempt: u32| old(&format!(r#"{{"event":"execution_started","step":1,"attempt":{attempt},"owner":"{THERE}"}}"#));
+    let requested = {
+        let mut event = serde_json::to_value(Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None }).expect("JSON");
+        assert!(event.as_object_mut().expect("an object").remove("reason").is_none(), "it is left out where there is none");
+        serde_json::from_value(event).expect("an event")
+    };
+    let mut log = approved_log(ActionKind::Runbook, true);
+    log[1].1 = requested;
+    log.push(("tess", started(1)));
+    assert_eq!(fold(&log), executing(ActionKind::Runbook, true));
+    log.push(("parkbrake", started(2)));
+    let workflow = fold(&log);
+    assert_eq!((workflow.status().as_str(), workflow.attempts), ("executing", 2));
+    let alone = fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", started(1))]);
+    assert_eq!(alone.status().as_str(), "executing");
+    let cancelled = [("deploy-bot", submitted(ActionKind::External, false)), log[1].clone(), {
+        ("deploy-bot", old(r#"{"event":"cancelled","round":1,"reason":"no"}"#))
+    }];
+    assert_eq!(fold(&cancelled).status().as_str(), "cancelled");
+}
+
+/// Who is asked again answers again, and what was approved before counts for nothing.
+#[test]
+fn a_further_round_needs_its_own_approvals() {
+    let asked = answered(&queued(false), &ask_again());
+    let round = asked.round().expect("a round");
+    assert_eq!((round.number, round.approvals.len(), asked.status().as_str()), (2, 0, "pending_approval"));
+    let approved = answered(&asked, &approve("tess"));
+    assert_eq!((approved.status().as_str(), approved.attempts), ("queued", 0));
+    assert!(matches!(transition::decide(&approved, &approve("tess")), Ok(Answer::Repeat(decision)) if decision.round == 2));
+    let two = answered(&answered(&queued(true), &start(1)), &Command::Recover { owner: THERE });
+    let again =
+        answered(&answered(&two, &Command::AskAgain { attempt: 2, reason: "x".to_owned(), terms: terms().into() }), &approve("tess"));
+    assert_eq!(answered(&again, &Command::Start { attempt: 2, owner: HERE, token: TOKEN }).attempts, 2, "attempts are counted on");
 }
 
 /// What a command leads to, as a cell of the page says it.
@@ -190,10 +234,13 @@ fn states() -> BTreeMap<&'static str, Workflow> {
     let alone = || vec![("deploy-bot", submitted(ActionKind::External, false)), ("deploy-bot", started(1))];
     BTreeMap::from([
         ("`pending_approval`", parked.clone()),
+        ("`pending_approval` (runbook)", parked_of(ActionKind::Runbook, &terms())),
+        ("`queued`", queued(false)),
+        ("`queued` (nobody was asked)", fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", released(1))])),
         ("`executing` (external)", executing(ActionKind::External, false)),
         ("`executing` (runbook, idempotent)", executing(ActionKind::Runbook, true)),
         ("`executing` (runbook, not idempotent)", executing(ActionKind::Runbook, false)),
-        ("`executing` (nobody was asked)", fold(&alone())),
+        ("`executing` (external, nobody was asked)", fold(&alone())),
         ("`outcome_unknown`", answered(&executing(ActionKind::Runbook, false), &Command::Finish { attempt: 1, outcome: unknown })),
         ("`completed`", ended(succeeded())),
         ("`failed`", ended(failed())),
@@ -213,6 +260,9 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
     let by_alice = answered(&two, &approve("alice"));
     let external = executing(ActionKind::External, false);
     let runbook = executing(ActionKind::Runbook, true);
+    let begun = answered(&queued(true), &start(1));
+    let once = answered(&queued(false), &start(1));
+    let alone = fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", released(1))]);
     let with_digest = |command: Command, given: &str| match command {
         Command::Approve { by, justification, owner, .. } => Command::Approve { by, justification, owner, digest: Some(given.to_owned()) },
         Command::Reject { by, reason, .. } => Command::Reject { by, reason, digest: Some(given.to_owned()) },
@@ -238,6 +288,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ),
         ("approve", "the caller has approved before, it has expired since", answered(&by_alice, &tick(EXPIRY)), approve("alice")),
         ("approve", "the caller has approved before and rejected it since", answered(&by_alice, &reject("alice")), approve("alice")),
+        ("approve", "the caller approved the round before this one", answered(&queued(false), &ask_again()), approve("tess")),
         ("approve", "it names another digest", one.clone(), with_digest(approve("alice"), "sha256:0")),
         ("approve", "a digest is needed and not given", parked(&ApprovalTerms { require_digest: true, ..terms() }), approve("alice")),
         (
@@ -262,6 +313,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("reject", "the caller has approved before, others are missing", by_alice.clone(), reject("alice")),
         ("reject", "the caller has rejected before", answered(&one, &reject("alice")), reject("alice")),
         ("reject", "it names another digest", one.clone(), with_digest(reject("alice"), "sha256:0")),
+        ("cancel", "it waits for a turn, by an admin", queued(false), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
         ("cancel", "by an admin", one.clone(), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
         ("cancel", "by the person that the requester acts for", one.clone(), cancel("tom")),
         ("cancel", "by anybody else", one.clone(), cancel("alice")),
@@ -295,6 +347,19 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             answered(&runbook, &Command::Recover { owner: HERE }),
             Command::Finish { attempt: 1, outcome: succeeded() },
         ),
+        ("finish", "nobody knows, and that is known already", answered(&once, &Command::Recover { owner: THERE }), {
+            Command::Finish { attempt: 1, outcome: Outcome::Unknown { reason: "?".to_owned() } }
+        }),
+        ("start", "of another attempt than the one that waits", queued(false), start(2)),
+        ("start", "it was committed before, with the same token", begun.clone(), start(1)),
+        ("refuse", "the attempt waits", queued(false), refuse()),
+        ("refuse", "it has started meanwhile", begun.clone(), refuse()),
+        ("ask again", "the attempt waits", queued(false), ask_again()),
+        ("ask again", "nobody was asked before", alone, ask_again()),
+        ("ask again", "it was cancelled meanwhile", answered(&queued(false), &cancel("deploy-bot")), ask_again()),
+        ("disown", "the attempt is the one that runs, idempotent", begun.clone(), disown(TOKEN)),
+        ("disown", "the attempt is the one that runs, not idempotent", once, disown(TOKEN)),
+        ("disown", "another start of the same attempt runs", begun, disown(HERE)),
         ("recover", "by the process that began it", runbook, Command::Recover { owner: THERE }),
         ("recover", "the action is external", external, Command::Recover { owner: HERE }),
         ("tick", "nothing is due", one.clone(), tick(FIRST - Duration::from_secs(1))),
@@ -311,7 +376,7 @@ fn events() -> Vec<Event> {
     let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
     vec![
         Event::Submitted(submission),
-        Event::ApprovalRequested { round: 1, terms: terms().into() },
+        Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()) },
         Event::Approved(Approval {
             round: 1,
             approver: text(),
@@ -323,8 +388,10 @@ fn events() -> Vec<Event> {
         Event::Rejected { round: 1, digest: digest(), roles: vec![text()], reason: text() },
         Event::Escalated { round: 1, level: 1, to: vec![text()] },
         Event::Expired { round: 1 },
-        Event::Cancelled { round: 1, reason: text() },
-        started(1),
+        Event::Cancelled { round: Some(1), reason: text() },
+        released(1),
+        Event::StartRefused { step: 1, attempt: 1, reason: text() },
+        Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) },
         Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(json!({})) },
         Event::ExecutionFailed { step: 1, attempt: 1, output: Some(json!({})), error: text() },
         Event::OutcomeUnknown { step: 1, attempt: 1, reason: text() },
@@ -337,8 +404,12 @@ fn name(command: &Command) -> &'static str {
         Command::Reject { .. } => "reject",
         Command::Cancel { .. } => "cancel",
         Command::Report { .. } => "result",
+        Command::Start { .. } => "start",
+        Command::RefuseStart { .. } => "refuse",
+        Command::AskAgain { .. } => "ask again",
         Command::Finish { .. } => "finish",
         Command::Recover { .. } => "recover",
+        Command::Disown { .. } => "disown",
         Command::Tick { .. } => "tick",
     }
 }
@@ -370,14 +441,29 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
 }
 
 fn started(attempt: u32) -> Event {
-    Event::ExecutionStarted { step: 1, attempt, owner: THERE }
+    Event::ExecutionStarted { step: 1, attempt, owner: THERE, token: None }
+}
+
+fn released(attempt: u32) -> Event {
+    Event::Released { step: 1, attempt }
 }
 
 fn parked(terms: &ApprovalTerms) -> Workflow {
+    parked_of(ActionKind::External, terms)
+}
+
+fn parked_of(action: ActionKind, terms: &ApprovalTerms) -> Workflow {
     fold(&[
-        ("deploy-bot", submitted(ActionKind::External, false)),
-        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone().into() }),
+        ("deploy-bot", submitted(action, false)),
+        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None }),
     ])
+}
+
+/// Approved by tess, and waiting for its turn.
+fn queued(idempotent: bool) -> Workflow {
+    let mut log = approved_log(ActionKind::Runbook, idempotent);
+    log.push(("tess", released(1)));
+    fold(&log)
 }
 
 /// Approved by tess; the event that starts the action is still missing.
@@ -390,7 +476,7 @@ fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Even
         justification: None,
         remaining: 0,
     };
-    let requested = Event::ApprovalRequested { round: 1, terms: terms().into() };
+    let requested = Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None };
     vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]
 }
 
@@ -467,6 +553,22 @@ fn cancel(name: &str) -> Command {
 
 fn report(name: &str, outcome: Outcome) -> Command {
     Command::Report { by: person(name, &[]), outcome }
+}
+
+fn start(attempt: u32) -> Command {
+    Command::Start { attempt, owner: HERE, token: TOKEN }
+}
+
+fn refuse() -> Command {
+    Command::RefuseStart { attempt: 1, reason: "the runbook was changed".to_owned() }
+}
+
+fn ask_again() -> Command {
+    Command::AskAgain { attempt: 1, reason: "the terms are stricter now".to_owned(), terms: terms().into() }
+}
+
+fn disown(token: Uuid) -> Command {
+    Command::Disown { attempt: 1, token: Some(token) }
 }
 
 fn tick(after: Duration) -> Command {

@@ -24,7 +24,7 @@ pub enum Msg {
         command: Box<Command>,
         reply: RpcReplyPort<Result<Answered, Failure>>,
     },
-    /// Have a workflow in memory, so that it does what its state obliges to.
+    /// Have a workflow read its log, so that it does what its state obliges to; also one that is in memory, and may be behind.
     Wake {
         id: Uuid,
     },
@@ -147,7 +147,8 @@ impl Actor for ApprovalRegistry {
             Msg::Supervisor(supervisor) => state.supervisor = Some(supervisor),
             Msg::Route { id, command, reply } => self.route(state, id, command, reply).await,
             Msg::Wake { id } => {
-                if !state.residents.contains_key(&id) {
+                let is_told = state.residents.get(&id).is_some_and(|resident| resident.actor.cast(workflow::Msg::Look).is_ok());
+                if !is_told {
                     // Whoever cannot be woken now is found again by the next sweep.
                     let _ = self.wake(state, id).await;
                 }

@@ -8,9 +8,11 @@ use crate::actors::bell::Bell;
 use crate::actors::courier::Pace;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::feed::Feed;
+use crate::actors::gate::Gate;
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Channel, Executor};
-use crate::actors::runner::Runner;
+use crate::actors::runner::{self, Runner};
+use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
 use crate::clock::Clock;
@@ -21,7 +23,7 @@ use crate::storage::{Error, Resent, Storage};
 use ractor::rpc::CallResult;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -67,6 +69,7 @@ pub struct Parts {
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
     pub max_resident: usize,
+    pub turns: TurnLimits,
 }
 
 /// A workflow with its log.
@@ -80,8 +83,16 @@ impl Engine {
     /// An engine without a crew; the root gives it one.
     pub fn new(parts: Parts) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
-        Arc::new(Self {
-            runner: Arc::new(Runner::new(parts.executor, parts.storage.clone(), Arc::clone(&metrics))),
+        let owner = Uuid::new_v4();
+        Arc::new_cyclic(|engine| Self {
+            runner: Arc::new(Runner::new(runner::Parts {
+                executor: parts.executor,
+                gate: Gate { storage: parts.storage.clone(), configuration: Arc::clone(&parts.configuration) },
+                metrics: Arc::clone(&metrics),
+                engine: Weak::clone(engine),
+                owner,
+                limits: parts.turns,
+            })),
             storage: parts.storage,
             configuration: parts.configuration,
             clock: parts.clock,
@@ -92,7 +103,7 @@ impl Engine {
             feed: Arc::default(),
             metrics,
             max_resident: parts.max_resident,
-            owner: Uuid::new_v4(),
+            owner,
             crew: RwLock::new(None),
         })
     }
@@ -184,6 +195,13 @@ impl Engine {
             answer
         })
         .await
+    }
+
+    /// Has a workflow look at its log, and do what that obliges to. A hint: it is not awaited.
+    pub fn wake(&self, id: Uuid) {
+        if let Ok(crew) = self.crew() {
+            let _ = crew.registry.cast(approval_registry::Msg::Wake { id });
+        }
     }
 
     /// Records how an attempt went; `Ok` once it is durable, or once it no longer matters.

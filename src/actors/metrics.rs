@@ -36,6 +36,8 @@ pub struct Metrics {
     pub batch_seconds: Histogram,
     pub resident: Gauge,
     pub running: Gauge,
+    pub queued: Gauge,
+    pub executing_without_attempt: Counter,
     pub actor_failures: Counter,
     pub quarantined: Counter,
     pub event_streams: Gauge,
@@ -53,7 +55,8 @@ impl Default for Metrics {
         let events = Family::<EventLabel, Counter>::default();
         let batch_rows = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let batch_seconds = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 5.0]);
-        let (resident, running) = (Gauge::default(), Gauge::default());
+        let (resident, running, queued) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let executing_without_attempt = Counter::default();
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
         let event_streams = Gauge::default();
         let (requests_under_way, request_bytes_under_way) = (Gauge::default(), Gauge::default());
@@ -68,6 +71,12 @@ impl Default for Metrics {
         registry.register("commit_batch_seconds", "Time from sending a batch to its answer", batch_seconds.clone());
         registry.register("workflows_resident", "Workflows whose actor is in memory", resident.clone());
         registry.register("actions_running", "Actions that this server is running now", running.clone());
+        registry.register("actions_queued", "Actions that are released and wait for a turn on this server", queued.clone());
+        registry.register(
+            "executing_without_attempt",
+            "Workflows that were said to be executing on this server while it knew of no attempt; this should never count",
+            executing_without_attempt.clone(),
+        );
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
         registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
         registry.register("event_streams", "Event streams that are open", event_streams.clone());
@@ -89,6 +98,8 @@ impl Default for Metrics {
             batch_seconds,
             resident,
             running,
+            queued,
+            executing_without_attempt,
             actor_failures,
             quarantined,
             event_streams,

@@ -56,7 +56,7 @@ impl Root {
             metrics: Arc::clone(&engine.metrics),
         };
         let (checkpointer, _) = Actor::spawn_linked(None, checkpointer, (), cell()).await?;
-        let timer = Timer { storage: engine.storage.clone(), clock: Arc::clone(&engine.clock) };
+        let timer = Timer { storage: engine.storage.clone(), clock: Arc::clone(&engine.clock), runner: Arc::clone(&engine.runner) };
         let (timer, _) = Actor::spawn_linked(None, timer, (), cell()).await?;
         let registry = ApprovalRegistry { max_resident: engine.max_resident };
         let (registry, _) = Actor::spawn_linked(None, registry, (), cell()).await?;
@@ -66,7 +66,6 @@ impl Root {
             timer: timer.clone(),
             registry: registry.clone(),
             runner: Arc::clone(&engine.runner),
-            engine: Arc::downgrade(engine),
             configuration: Arc::clone(&engine.configuration),
             clock: Arc::clone(&engine.clock),
             metrics: Arc::clone(&engine.metrics),

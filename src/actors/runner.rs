@@ -1,108 +1,262 @@
-//! The actions that this process is running.
+//! What this process starts and runs.
 //!
-//! An action outlives the actor that released it: the actor may leave memory, fail, or be restarted while a runbook runs.
-//! So the runs are kept here, and this is where "once" is made sure of within a process: an attempt is started when it is
-//! first asked for and never again. Between processes the event `execution_started` is the fence.
+//! An action that is released waits here for its turn. When it has one, the [gate](crate::actors::gate) is asked, and then the
+//! start is committed, with a token that is made for this one start. Only whoever finds its own token in the log runs: so it does
+//! not matter how many actors of a workflow there are, what they remember, or how often anybody asks. A lost answer is asked for
+//! again with the same token.
+//!
+//! What waits here is a copy of what the database knows to be queued. Losing it costs a moment.
 
 use crate::actors::engine::Engine;
+use crate::actors::exchange::Failure;
+use crate::actors::gate::{Gate, Verdict};
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Executor, Job};
-use crate::domain::digest::Digest;
-use crate::domain::task::Task;
-use crate::domain::workflow::Outcome;
-use crate::storage::Storage;
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use crate::actors::turns::{TurnLimits, Turns, Waiting};
+use crate::domain::workflow::{Command, Outcome, Phase};
+use crate::storage::Error;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// The pauses between attempts to have an outcome recorded.
+/// The pauses between attempts to have something recorded.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// So many actions run at once on this machine; further ones wait for their turn.
-const MOST_AT_ONCE: usize = 64;
+/// Before the gate is asked again about what has to wait.
+const WAIT: Duration = Duration::from_secs(1);
 
 pub struct Runner {
     executor: Arc<dyn Executor>,
-    turns: Semaphore,
-    storage: Storage,
+    gate: Gate,
     metrics: Arc<Metrics>,
-    /// Attempts that were started and whose outcome has not been recorded.
-    running: Mutex<HashSet<(Uuid, u32)>>,
+    engine: Weak<Engine>,
+    /// This process; a fresh id for every start of the server.
+    owner: Uuid,
+    state: Mutex<State>,
+}
+
+struct State {
+    turns: Turns,
+    /// Everything that waits here, has a turn, or is not recorded yet.
+    known: HashSet<Uuid>,
+    /// The attempts that this process starts or has started, with their tokens: from before the start is committed until the outcome
+    /// is recorded.
+    held: HashMap<Uuid, (u32, Uuid)>,
+    closed: bool,
+}
+
+/// What a runner is made of.
+pub struct Parts {
+    pub executor: Arc<dyn Executor>,
+    pub gate: Gate,
+    pub metrics: Arc<Metrics>,
+    pub engine: Weak<Engine>,
+    pub owner: Uuid,
+    pub limits: TurnLimits,
 }
 
 impl Runner {
-    pub fn new(executor: Arc<dyn Executor>, storage: Storage, metrics: Arc<Metrics>) -> Self {
-        Self { executor, turns: Semaphore::new(MOST_AT_ONCE), storage, metrics, running: Mutex::default() }
+    pub fn new(parts: Parts) -> Self {
+        let Parts { executor, gate, metrics, engine, owner, limits } = parts;
+        let state = State { turns: Turns::new(limits), known: HashSet::new(), held: HashMap::new(), closed: false };
+        Self { executor, gate, metrics, engine, owner, state: Mutex::new(state) }
     }
 
-    /// Starts an attempt, unless it has been started. The event that releases it is committed.
-    pub fn ensure(self: &Arc<Self>, engine: Weak<Engine>, workflow_id: Uuid, attempt: u32, digest: Digest) {
-        if !self.running().insert((workflow_id, attempt)) {
-            return;
-        }
-        let runner = Arc::clone(self);
-        tokio::spawn(async move {
-            // The semaphore is never closed, so there always comes a turn.
-            let turn = runner.turns.acquire().await;
-            runner.metrics.running.inc();
-            let outcome = runner.run(workflow_id, attempt, digest).await;
-            runner.metrics.running.dec();
-            drop(turn);
-            record(&engine, workflow_id, attempt, outcome).await;
-            runner.running().remove(&(workflow_id, attempt));
-        });
-    }
-
-    async fn run(&self, workflow_id: Uuid, attempt: u32, digest: Digest) -> Outcome {
-        match self.approved(workflow_id, &digest).await {
-            Ok(job) => {
-                if attempt > 1 {
-                    self.executor.end_stragglers(workflow_id).await;
-                }
-                tracing::info!(workflow.id = %workflow_id, attempt, "the action starts");
-                // In a task of its own, so that a panic in an executor is an outcome like any other.
-                let run = tokio::spawn(self.executor.run(Job { attempt, ..job }));
-                run.await.unwrap_or_else(|_| Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() })
+    /// Sees to it that something that is queued in the database waits here too.
+    pub fn enqueue(self: &Arc<Self>, waiting: Waiting) {
+        {
+            let mut state = self.state();
+            let id = waiting.workflow_id;
+            if state.closed || !state.known.insert(id) {
+                return;
             }
-            Err(reason) => {
-                tracing::error!(workflow.id = %workflow_id, attempt, reason, "the action was not started");
-                failed(format!("not started: {reason}"))
+            if !state.turns.push(waiting) {
+                state.known.remove(&id);
             }
         }
+        self.pump();
     }
 
-    /// Reads what was approved from storage and makes sure that it is that, to the byte, just before it runs.
-    async fn approved(&self, workflow_id: Uuid, digest: &Digest) -> Result<Job, String> {
+    /// Whether something waits here, has a turn, or is not recorded yet.
+    pub fn knows(&self, workflow_id: Uuid) -> bool {
+        self.state().known.contains(&workflow_id)
+    }
+
+    /// Whether this process starts, or has started, this very attempt, and its outcome is not recorded yet.
+    pub fn holds(&self, workflow_id: Uuid, attempt: u32, token: Option<Uuid>) -> bool {
+        self.state().held.get(&workflow_id).is_some_and(|held| Some(*held) == token.map(|token| (attempt, token)))
+    }
+
+    /// How many attempts have been started, or are just being, whose outcome is not recorded yet.
+    pub fn count(&self) -> usize {
+        self.state().held.len()
+    }
+
+    /// Starts nothing more. What waits stays queued in the database.
+    pub fn close(&self) {
+        self.state().closed = true;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives turns to those who are next, as long as there are any.
+    fn pump(self: &Arc<Self>) {
+        while let Some(waiting) = self.take() {
+            let turn = Turn { runner: Arc::clone(self), waiting, is_over: false };
+            tokio::spawn(turn.play());
+        }
+    }
+
+    fn take(&self) -> Option<Waiting> {
+        let mut state = self.state();
+        let next = if state.closed { None } else { state.turns.take() };
+        self.metrics.queued.set(i64::try_from(state.turns.waiting()).unwrap_or(i64::MAX));
+        next
+    }
+
+    /// Has a command carried out, however long the database is away; `None` if this process ends first, or where the workflow is left
+    /// alone.
+    async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Phase> {
         let mut pause = FIRST_PAUSE;
-        let document = loop {
-            match self.storage.document(workflow_id).await {
-                Ok(document) => break document.ok_or("its document is missing")?,
+        let mut is_lost = false;
+        while let Some(engine) = self.engine.upgrade() {
+            match engine.command(workflow_id, command.clone()).await {
+                Ok(answered) => return Some(answered.workflow.phase.clone()),
+                Err(Failure::NotFound | Failure::Refused(_)) => return None,
+                Err(Failure::Quarantined) if !is_lost => return None,
                 Err(error) => {
-                    tracing::warn!(workflow.id = %workflow_id, %error, "cannot read what is to run, trying again");
+                    is_lost = true;
+                    tracing::warn!(workflow.id = %workflow_id, %error, "the answer to a command is missing, asking again");
+                }
+            }
+            drop(engine);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        None
+    }
+
+    /// Commits the start; whether it is this process's to run.
+    async fn start(&self, workflow_id: Uuid, attempt: u32, token: Uuid) -> bool {
+        let command = Command::Start { attempt, owner: self.owner, token };
+        match self.insist(workflow_id, &command).await {
+            Some(Phase::Executing { attempt, .. }) => attempt.token == Some(token),
+            _ => false,
+        }
+    }
+
+    async fn run(&self, job: Job) -> Outcome {
+        if job.attempt > 1 {
+            self.executor.end_stragglers(job.workflow_id).await;
+        }
+        tracing::info!(workflow.id = %job.workflow_id, attempt = job.attempt, "the action starts");
+        // In a task of its own, so that a panic in an executor is an outcome like any other.
+        let run = tokio::spawn(self.executor.run(job));
+        run.await.unwrap_or_else(|_| Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() })
+    }
+}
+
+/// One turn. Dropping it gives the turn back and forgets the workflow, however it ends.
+struct Turn {
+    runner: Arc<Runner>,
+    waiting: Waiting,
+    /// The turn has been given back.
+    is_over: bool,
+}
+
+impl Turn {
+    async fn play(mut self) {
+        let id = self.waiting.workflow_id;
+        match self.ask().await {
+            Some(Verdict::Start(job)) => self.start(*job).await,
+            Some(Verdict::Wait(reason)) => {
+                tracing::debug!(workflow.id = %id, reason, "the action has to wait");
+                self.give_back();
+                tokio::time::sleep(WAIT).await;
+                let (runner, waiting) = (Arc::clone(&self.runner), self.waiting.clone());
+                drop(self);
+                runner.enqueue(waiting);
+            }
+            Some(Verdict::Refuse { attempt, reason }) => {
+                tracing::error!(workflow.id = %id, attempt, reason, "the action is not started");
+                self.runner.insist(id, &Command::RefuseStart { attempt, reason }).await;
+            }
+            Some(Verdict::AskAgain { attempt, reason, terms }) => {
+                tracing::warn!(workflow.id = %id, attempt, reason, "people are asked again before the action starts");
+                self.runner.insist(id, &Command::AskAgain { attempt, reason, terms }).await;
+            }
+            Some(Verdict::NotQueued) | None => {}
+        }
+    }
+
+    /// What the gate says; `None` if this process stops first, or where the log cannot be read.
+    async fn ask(&self) -> Option<Verdict> {
+        let id = self.waiting.workflow_id;
+        let mut pause = FIRST_PAUSE;
+        while !self.runner.is_closed() {
+            match self.runner.gate.may_start(id).await {
+                Ok(verdict) => return Some(verdict),
+                Err(Error::Unavailable(reason)) => {
+                    tracing::warn!(workflow.id = %id, reason, "cannot read what is to start, trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
+                Err(error) => {
+                    tracing::error!(workflow.id = %id, %error, "the action is not started: its log cannot be read");
+                    // Its actor finds the same, and it is left alone, visibly.
+                    if let Some(engine) = self.runner.engine.upgrade() {
+                        engine.wake(id);
+                    }
+                    return None;
+                }
             }
-        };
-        let found = Digest::of(&document);
-        if found != *digest {
-            return Err(format!("its document has been changed since it was approved: approved was {digest}, found was {found}"));
         }
-        let task: Task = serde_json::from_slice(&document).map_err(|error| format!("its document cannot be read: {error}"))?;
-        let invocation = task.action.runs.ok_or("its document names no command")?;
-        Ok(Job { workflow_id, attempt: 1, digest: found, invocation })
+        None
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashSet<(Uuid, u32)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn start(&mut self, job: Job) {
+        let (id, attempt, token) = (job.workflow_id, job.attempt, Uuid::new_v4());
+        {
+            let mut state = self.runner.state();
+            if state.closed {
+                return;
+            }
+            // Before the commit, so that nobody ever finds a start of this process that it does not know.
+            state.held.insert(id, (attempt, token));
+        }
+        if !self.runner.start(id, attempt, token).await {
+            return;
+        }
+        self.runner.metrics.running.inc();
+        let outcome = self.runner.run(job).await;
+        self.runner.metrics.running.dec();
+        self.give_back();
+        record(&self.runner.engine, id, attempt, outcome).await;
     }
 
-    /// How many attempts have not had their outcome recorded.
-    pub fn count(&self) -> usize {
-        self.running().len()
+    fn give_back(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.runner.state().turns.give_back(&self.waiting);
+            self.runner.pump();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        {
+            let mut state = self.runner.state();
+            state.held.remove(&self.waiting.workflow_id);
+            state.known.remove(&self.waiting.workflow_id);
+        }
+        self.give_back();
     }
 }
 
@@ -119,8 +273,4 @@ async fn record(engine: &Weak<Engine>, workflow_id: Uuid, attempt: u32, outcome:
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-}
-
-fn failed(error: String) -> Outcome {
-    Outcome::Failed { error, output: None }
 }

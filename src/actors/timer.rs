@@ -5,9 +5,11 @@
 //! the very moment at which the next thing falls due.
 
 use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::runner::Runner;
+use crate::actors::turns::Waiting;
 use crate::clock::Clock;
 use crate::domain::workflow::Command;
-use crate::storage::{Error, Storage};
+use crate::storage::{Error, QueuedRow, Storage};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -43,6 +45,7 @@ pub enum Msg {
 pub struct Timer {
     pub storage: Storage,
     pub clock: Arc<Clock>,
+    pub runner: Arc<Runner>,
 }
 
 #[derive(Default)]
@@ -92,14 +95,24 @@ impl Timer {
         }
     }
 
-    /// Wakes every workflow whose action parkbrake itself has begun: what it is obliged to, it then does.
+    /// Puts everything that waits for a turn into the runner's queue, and wakes every workflow whose action parkbrake itself has
+    /// begun and this process knows nothing of: what it is obliged to, it then does.
     async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let rows = self.storage.queued(after, WINDOW).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.workflow_id);
+            for QueuedRow { workflow_id, requested_by, approved } in rows {
+                self.runner.enqueue(Waiting { workflow_id, requested_by, approved });
+            }
+        }
         let mut after = None;
         loop {
             let ids = self.storage.running(after, WINDOW).await?;
             let Some(last) = ids.last() else { return Ok(()) };
             after = Some(*last);
-            for id in ids {
+            for id in ids.into_iter().filter(|id| !self.runner.knows(*id)) {
                 let _ = registry.cast(approval_registry::Msg::Wake { id });
             }
         }

@@ -4,15 +4,18 @@
 //! id, and then it reads the log. From there on both are the same: a command is decided by the pure core, the events are
 //! committed, and only then the memory moves, the caller is answered, and what the new state obliges to is done.
 //!
+//! Every time the log is read, what the state obliges to is done, whatever the caller is answered. A memory may be behind the
+//! log, for another actor of the same workflow or another server may have written; so nothing is refused from memory alone.
+//!
 //! `Err` from a handler means "my memory may differ from the database": the actor ends, and is read anew.
 
 use crate::actors::approval_registry::{self, RegistryRef};
 use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
-use crate::actors::engine::Engine;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::metrics::{LevelLabel, Metrics};
 use crate::actors::runner::Runner;
 use crate::actors::timer::{self, TimerRef};
+use crate::actors::turns::Waiting;
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::commit;
@@ -24,13 +27,16 @@ use crate::domain::workflow::{Command, Event, Submission, Workflow};
 use crate::storage::{Advance, Error, Opening, Storage, Written};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 pub type WorkflowRef = ActorRef<Msg>;
 
 /// How often a command is decided anew because somebody else wrote the next event first.
 const ATTEMPTS: u32 = 4;
+/// So long after it was read a memory is good enough for a tick, which is sent again as long as something is due.
+const RECENT: Duration = Duration::from_secs(1);
 
 /// What every workflow's actor works with.
 pub struct Workshop {
@@ -39,7 +45,6 @@ pub struct Workshop {
     pub timer: TimerRef,
     pub registry: RegistryRef,
     pub runner: Arc<Runner>,
-    pub engine: Weak<Engine>,
     pub configuration: Arc<Configuration>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
@@ -79,6 +84,8 @@ pub enum Msg {
     /// The first message, from the actor to itself.
     Boot,
     Do(Box<Command>, RpcReplyPort<Result<Answered, Failure>>),
+    /// Read the log, and do what it obliges to.
+    Look,
     /// Leave memory. From the registry alone, which sends nothing afterwards.
     Leave,
 }
@@ -95,38 +102,39 @@ pub struct WorkflowActor {
 
 pub struct State {
     boot: Option<Boot>,
-    /// `None` before the boot, and where there is no such workflow.
+    /// `None` before the boot, and where there was no such workflow.
     workflow: Option<Arc<Workflow>>,
+    /// When the log was last read, or written to.
+    read_at: Option<Instant>,
 }
 
 impl WorkflowActor {
-    async fn boot(&self, myself: &WorkflowRef, boot: Boot) -> Result<Option<Arc<Workflow>>, Stale> {
-        let workflow = match boot {
-            Boot::Load => Box::pin(self.load()).await?,
-            Boot::Submit(intake, reply) => match self.submit(*intake).await {
-                Ok(Submitted::Accepted(workflow)) => {
-                    let _ = reply.send(Ok(Submitted::Accepted(Arc::clone(&workflow))));
-                    Some(workflow)
-                }
-                Ok(Submitted::KeyUsed) => {
-                    let _ = reply.send(Ok(Submitted::KeyUsed));
-                    None
-                }
-                // It may have been written all the same. Then it is found like everything else: by its deadline, by the look
-                // at what was begun, or when somebody asks for it.
-                Err(failure) => {
-                    let _ = reply.send(Err(failure));
-                    None
-                }
-            },
-        };
-        match workflow {
-            Some(workflow) => self.fulfil(myself, workflow).await.map(Some),
-            None => {
-                self.ask_to_leave(myself);
-                Ok(None)
+    async fn boot(&self, myself: &WorkflowRef, state: &mut State, boot: Boot) -> Result<(), Stale> {
+        let Boot::Submit(intake, reply) = boot else { return self.look(myself, state).await };
+        match self.submit(*intake).await {
+            Ok(Submitted::Accepted(workflow)) => {
+                let _ = reply.send(Ok(Submitted::Accepted(Arc::clone(&workflow))));
+                state.read_at = Some(Instant::now());
+                state.workflow = Some(self.fulfil(myself, workflow).await?);
+                Ok(())
+            }
+            // It may have been written all the same: by a commit that was sent twice, or whose answer was lost.
+            other => {
+                let _ = reply.send(other);
+                self.look(myself, state).await
             }
         }
+    }
+
+    /// Reads the log, and does what it obliges to.
+    async fn look(&self, myself: &WorkflowRef, state: &mut State) -> Result<(), Stale> {
+        state.workflow = Box::pin(self.load()).await?;
+        state.read_at = Some(Instant::now());
+        match state.workflow.take() {
+            Some(workflow) => state.workflow = Some(Box::pin(self.fulfil(myself, workflow)).await?),
+            None => self.ask_to_leave(myself),
+        }
+        Ok(())
     }
 
     async fn load(&self) -> Result<Option<Arc<Workflow>>, Stale> {
@@ -181,29 +189,50 @@ impl WorkflowActor {
 
     /// Decides a command, commits what follows, and answers; the outer error means that the memory cannot be trusted.
     async fn answer(&self, myself: &WorkflowRef, state: &mut State, command: Command) -> Result<Result<Answered, Failure>, Stale> {
+        // What was committed is certain; what was not done may have been done by somebody else meanwhile.
+        let mut is_current = matches!(command, Command::Tick { .. }) && state.read_at.is_some_and(|at| at.elapsed() < RECENT);
         for _ in 0..ATTEMPTS {
-            let Some(workflow) = &state.workflow else { return Ok(Err(Failure::NotFound)) };
+            let Some(workflow) = state.workflow.clone() else {
+                if is_current {
+                    return Ok(Err(Failure::NotFound));
+                }
+                self.look(myself, state).await?;
+                is_current = true;
+                continue;
+            };
             if let Some(by) = caller(&command)
                 && !by.may_see(&workflow.submission.requested_by, workflow.submission.on_behalf_of.as_deref())
             {
                 return Ok(Err(Failure::NotFound));
             }
-            let (events, guard) = match transition::decide(workflow, &command) {
+            let (events, guard) = match transition::decide(&workflow, &command) {
+                Err(_) | Ok(Answer::Nothing) if !is_current => {
+                    self.look(myself, state).await?;
+                    is_current = true;
+                    continue;
+                }
                 Err(refusal) => return Ok(Err(refusal.into())),
-                Ok(Answer::Nothing) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: None })),
-                Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: Some(decision) })),
+                Ok(Answer::Nothing) => return Ok(Ok(Answered { workflow, decision: None })),
+                Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow, decision: Some(decision) })),
                 Ok(Answer::Commit { events, guard }) => (events, guard),
             };
             let actor = caller(&command).map_or(SYSTEM, |by| &by.name).to_owned();
-            match self.commit(workflow, &actor, events, guard).await {
+            match self.commit(&workflow, &actor, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
                     let decision = workflow.decisions.last().filter(|_| is_decision(&command)).cloned();
-                    state.workflow = Some(self.fulfil(myself, Arc::clone(&workflow)).await?);
+                    state.read_at = Some(Instant::now());
+                    state.workflow = Some(Box::pin(self.fulfil(myself, Arc::clone(&workflow))).await?);
                     return Ok(Ok(Answered { workflow, decision }));
                 }
-                Ok(Progress::Overtaken) => state.workflow = Box::pin(self.load()).await?,
-                Ok(Progress::TooLate) => Box::pin(self.expire(state, guard)).await?,
-                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow: Arc::clone(workflow), decision: None })),
+                Ok(Progress::Overtaken) => {
+                    self.look(myself, state).await?;
+                    is_current = true;
+                }
+                Ok(Progress::TooLate) => {
+                    Box::pin(self.expire(myself, state, guard)).await?;
+                    is_current = true;
+                }
+                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
             }
@@ -212,12 +241,12 @@ impl WorkflowActor {
     }
 
     /// The database says that the deadline has passed: that is written before anybody is told.
-    async fn expire(&self, state: &mut State, guard: Guard) -> Result<(), Stale> {
+    async fn expire(&self, myself: &WorkflowRef, state: &mut State, guard: Guard) -> Result<(), Stale> {
         let (Some(workflow), Some(deadline)) = (&state.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
         match self.commit(workflow, SYSTEM, events, guard).await {
-            Ok(Progress::Moved(workflow)) => state.workflow = Some(workflow),
-            Ok(_) => state.workflow = self.load().await?,
+            Ok(Progress::Moved(workflow)) => state.workflow = Some(Box::pin(self.fulfil(myself, workflow)).await?),
+            Ok(_) => self.look(myself, state).await?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
         }
         Ok(())
@@ -245,44 +274,63 @@ impl WorkflowActor {
         outbox::plan(commit, &configuration.policy, &configuration.notifications, || clock.new_id())
     }
 
-    /// Does what the state obliges to. The same after a commit and after a restart.
-    async fn fulfil(&self, myself: &WorkflowRef, workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
-        match transition::obligation(&workflow, self.workshop.owner) {
-            Obligation::Park { deadline } => {
-                if let Some(deadline) = deadline {
+    /// Does what the state obliges to. The same after a commit and after a restart. Nothing is started here.
+    async fn fulfil(&self, myself: &WorkflowRef, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
+        for _ in 0..ATTEMPTS {
+            let command = match transition::obligation(&workflow, self.workshop.owner) {
+                Obligation::Park { deadline: Some(deadline) } => {
                     let _ = self.workshop.timer.cast(timer::Msg::Arm { deadline });
+                    return Ok(workflow);
                 }
-                Ok(workflow)
-            }
-            Obligation::Run { attempt } => {
-                let digest = workflow.submission.digest.clone();
-                self.workshop.runner.ensure(Weak::clone(&self.workshop.engine), self.id, attempt, digest);
-                Ok(workflow)
-            }
-            Obligation::Recover => Box::pin(self.recover(myself, workflow)).await,
-            Obligation::AwaitReport => Ok(workflow),
-            Obligation::Nothing => {
-                self.ask_to_leave(myself);
-                Ok(workflow)
-            }
+                Obligation::Queue => {
+                    let (requested_by, approved) = (workflow.submission.requested_by.clone(), workflow.round().is_some());
+                    self.workshop.runner.enqueue(Waiting { workflow_id: self.id, requested_by, approved });
+                    return Ok(workflow);
+                }
+                Obligation::Attend { attempt, token } if self.workshop.runner.holds(self.id, attempt, token) => return Ok(workflow),
+                Obligation::Attend { attempt, token } => {
+                    // The runner lets go of an attempt once its outcome is in the log, which may have happened since it was read.
+                    let before = workflow.version;
+                    workflow = self.reload().await?;
+                    if workflow.version != before {
+                        continue;
+                    }
+                    self.alarm(attempt);
+                    Command::Disown { attempt, token }
+                }
+                Obligation::Recover => Command::Recover { owner: self.workshop.owner },
+                Obligation::Park { deadline: None } | Obligation::AwaitReport => return Ok(workflow),
+                Obligation::Nothing => {
+                    self.ask_to_leave(myself);
+                    return Ok(workflow);
+                }
+            };
+            let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
+            workflow = match self.commit(&workflow, SYSTEM, events, guard).await {
+                Ok(Progress::Moved(workflow)) => {
+                    tracing::warn!(workflow.id = %self.id, status = %workflow.status(), "an interrupted action was taken up");
+                    workflow
+                }
+                Ok(_) => self.reload().await?,
+                Err(error) => return Err(Stale::Unavailable(error.to_string())),
+            };
         }
+        // Somebody else is faster at this; what they write is read by the next look.
+        Ok(workflow)
     }
 
-    /// Takes over, or gives up, an action that another process had begun.
-    async fn recover(&self, myself: &WorkflowRef, workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
-        let command = Command::Recover { owner: self.workshop.owner };
-        let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
-        let workflow = match self.commit(&workflow, SYSTEM, events, guard).await {
-            Ok(Progress::Moved(workflow)) => workflow,
-            Ok(_) => self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))?,
-            Err(error) => return Err(Stale::Unavailable(error.to_string())),
-        };
-        tracing::warn!(workflow.id = %self.id, status = %workflow.status(), "an interrupted action was taken up");
-        match transition::obligation(&workflow, self.workshop.owner) {
-            // Somebody else is faster at this; what they write will be read when it is asked for.
-            Obligation::Recover => Ok(workflow),
-            _ => Box::pin(self.fulfil(myself, workflow)).await,
-        }
+    async fn reload(&self) -> Result<Arc<Workflow>, Stale> {
+        self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))
+    }
+
+    /// The log says that this process runs an attempt which its runner knows nothing of.
+    fn alarm(&self, attempt: u32) {
+        tracing::error!(
+            workflow.id = %self.id,
+            attempt,
+            "this server is said to run an action of which it knows nothing: look at its log before this line; the attempt is given up"
+        );
+        self.workshop.metrics.executing_without_attempt.inc();
     }
 
     /// Asks to leave memory. The registry forgets this actor first and then says `Leave`, which is the last message that it
@@ -303,7 +351,13 @@ enum Progress {
 fn caller(command: &Command) -> Option<&Principal> {
     match command {
         Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Cancel { by, .. } | Command::Report { by, .. } => Some(by),
-        Command::Finish { .. } | Command::Recover { .. } | Command::Tick { .. } => None,
+        Command::Start { .. }
+        | Command::RefuseStart { .. }
+        | Command::AskAgain { .. }
+        | Command::Finish { .. }
+        | Command::Recover { .. }
+        | Command::Disown { .. }
+        | Command::Tick { .. } => None,
     }
 }
 
@@ -330,7 +384,7 @@ impl Actor for WorkflowActor {
     /// Does no I/O: whoever starts an actor never waits for the database, and a failure to read is supervised.
     async fn pre_start(&self, myself: ActorRef<Msg>, boot: Boot) -> Result<State, ActorProcessingErr> {
         myself.cast(Msg::Boot)?;
-        Ok(State { boot: Some(boot), workflow: None })
+        Ok(State { boot: Some(boot), workflow: None, read_at: None })
     }
 
     async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -338,7 +392,7 @@ impl Actor for WorkflowActor {
             Msg::Boot => {
                 if let Some(boot) = state.boot.take() {
                     // Boxed, here and below: what a handler needs while it works must not be part of an actor that rests.
-                    state.workflow = Box::pin(self.boot(&myself, boot)).await?;
+                    Box::pin(self.boot(&myself, state, boot)).await?;
                 }
             }
             Msg::Do(command, reply) => match Box::pin(self.answer(&myself, state, *command)).await {
@@ -350,6 +404,7 @@ impl Actor for WorkflowActor {
                     return Err(stale.into());
                 }
             },
+            Msg::Look => Box::pin(self.look(&myself, state)).await?,
             Msg::Leave => myself.stop(None),
         }
         Ok(())

@@ -18,7 +18,7 @@ impl Style {
     pub fn of(word: &str) -> Self {
         Self(match word {
             "low" | "completed" | "approved" => "32",
-            "medium" | "pending_approval" | "executing" => "33",
+            "medium" | "pending_approval" | "queued" | "executing" => "33",
             "high" | "failed" | "rejected" | "outcome_unknown" => "31",
             "critical" => "1;35",
             _ => return PLAIN,

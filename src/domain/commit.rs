@@ -35,6 +35,9 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     date(&mut workflow.created_at);
     date(&mut workflow.updated_at);
     workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
+    if let Phase::Executing { attempt, .. } = &mut workflow.phase {
+        date(&mut attempt.started_at);
+    }
     if let Some(round) = round_of(&mut workflow.phase) {
         date(&mut round.requested_at);
     }
@@ -44,8 +47,10 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
 fn round_of(phase: &mut Phase) -> Option<&mut Round> {
     match phase {
         Phase::Assessed => None,
-        Phase::PendingApproval(round) | Phase::Rejected(round) | Phase::Cancelled(round) | Phase::Expired(round) => Some(round),
+        Phase::PendingApproval(round) | Phase::Rejected(round) | Phase::Expired(round) => Some(round),
         Phase::Approved(round)
+        | Phase::Queued { round, .. }
+        | Phase::Cancelled(round)
         | Phase::Executing { round, .. }
         | Phase::OutcomeUnknown { round, .. }
         | Phase::Completed { round }

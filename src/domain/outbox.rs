@@ -78,7 +78,8 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     let mut said: Vec<(u32, Kind)> = Vec::new();
     for (version, event) in (first..).zip(commit.events) {
         let kind = match event {
-            Event::Submitted(_) => continue,
+            // That something waits for its turn is told when it starts.
+            Event::Submitted(_) | Event::Released { .. } => continue,
             // A quorum that is still short has decided nothing.
             Event::Approved(approval) if approval.remaining > 0 => continue,
             Event::ApprovalRequested { .. } => Kind::Requested,
@@ -88,7 +89,7 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::Cancelled { .. } => Kind::Cancelled,
             Event::ExecutionStarted { .. } => Kind::Executing,
             Event::ExecutionSucceeded { .. } => Kind::Succeeded,
-            Event::ExecutionFailed { .. } => Kind::Failed,
+            Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Kind::Failed,
             Event::OutcomeUnknown { .. } => Kind::OutcomeUnknown,
         };
         said.retain(|(_, before)| kind != Kind::Escalated || *before != Kind::Escalated);

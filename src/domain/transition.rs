@@ -5,12 +5,17 @@ use crate::domain::approval;
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, roles};
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, Command, Decision, Event, Outcome, Phase, Recorded, Refusal, Round, Status, Submission, Verdict, Workflow,
+    Approval, ApprovalStatus, Command, Decision, Event, Outcome, Phase, Refusal, Round, Status, Submission, Verdict, Workflow,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+mod apply;
+mod start;
+
+pub use apply::{Impossible, apply, replay};
 
 /// How many events a first commit holds: what was asked, and what follows from its level.
 pub const OPENING_EVENTS: u32 = 2;
@@ -45,34 +50,21 @@ pub enum Obligation {
     Nothing,
     /// Wait for people, and come back at the deadline.
     Park { deadline: Option<DateTime<Utc>> },
+    /// See to it that this process's runner has it in its queue.
+    Queue,
     /// Wait for the requester's report.
     AwaitReport,
-    /// See to it that this attempt runs in this process; starting it twice is the executor's to prevent.
-    Run { attempt: u32 },
+    /// This process has started the attempt. Nothing is started because of it: see to it that the runner knows of it.
+    Attend { attempt: u32, token: Option<Uuid> },
     /// A process that is gone had begun this attempt.
     Recover,
 }
 
-/// A log that does not follow the rules: somebody else wrote to it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("event {version} `{event}` cannot follow here")]
-pub struct Impossible {
-    version: u32,
-    event: &'static str,
-}
-
-impl Impossible {
-    /// A commit that writes nothing.
-    pub fn without_events() -> Self {
-        Self { version: 0, event: "nothing" }
-    }
-}
-
-/// The events that open a workflow. Without terms the level approves itself, and the action starts at once.
+/// The events that open a workflow. Without terms the level approves itself, and the action is released at once.
 pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
-        Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into() },
-        None => Event::ExecutionStarted { step: STEP, attempt: 1, owner },
+        Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None },
+        None => start::release(submission.action, 1, owner),
     };
     vec![Event::Submitted(submission), next]
 }
@@ -87,8 +79,12 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::Reject { by, reason, digest } => reject(workflow, by, reason.as_deref(), digest.as_deref()),
         Command::Cancel { by, reason } => cancel(workflow, by, reason.as_deref()),
         Command::Report { by, outcome } => report(workflow, by, outcome),
-        Command::Finish { attempt, outcome } => Ok(finish(workflow, *attempt, outcome)),
-        Command::Recover { owner } => Ok(recover(workflow, *owner)),
+        Command::Start { attempt, owner, token } => Ok(start::start(workflow, *attempt, *owner, *token)),
+        Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
+        Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
+        Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
+        Command::Recover { owner } => Ok(start::recover(workflow, *owner)),
+        Command::Disown { attempt, token } => Ok(start::disown(workflow, *attempt, *token)),
         Command::Tick { now } => Ok(tick(workflow, *now)),
     }
 }
@@ -123,7 +119,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
         remaining,
     })];
     if remaining == 0 {
-        events.push(Event::ExecutionStarted { step: STEP, attempt: 1, owner });
+        events.push(start::release(workflow.submission.action, workflow.attempts + 1, owner));
     }
     Ok(Answer::Commit { events, guard: Guard { not_before: None, not_after: expires_at(round) } })
 }
@@ -148,8 +144,9 @@ fn decidable(workflow: &Workflow) -> Result<&Round, Refusal> {
 
 /// What a decision finds on a request that is settled, or that this person has answered before.
 fn settled(workflow: &Workflow, by: &Principal, verdict: Verdict) -> Result<Option<Answer>, Refusal> {
-    // Their last word counts: who took a yes back is not told that it still stands.
-    let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name);
+    // Their last word in this round counts: who took a yes back is not told that it still stands, and who was asked again answers again.
+    let round = workflow.round().map(|round| round.number);
+    let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && Some(decision.round) == round);
     if let Some(before) = last.filter(|decision| decision.verdict == verdict) {
         return Ok(Some(Answer::Repeat(before.clone())));
     }
@@ -182,14 +179,15 @@ fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<A
         return Err(Refusal::NotPermitted("a task is cancelled by its requester or by an admin".to_owned()));
     }
     match &workflow.phase {
-        Phase::PendingApproval(round) => {
+        Phase::PendingApproval(_) | Phase::Queued { .. } => {
             let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
-            Ok(Answer::Commit { events: vec![Event::Cancelled { round: round.number, reason }], guard: Guard::default() })
+            let round = workflow.round().map(|round| round.number);
+            Ok(Answer::Commit { events: vec![Event::Cancelled { round, reason }], guard: Guard::default() })
         }
         Phase::Cancelled(_) => Ok(Answer::Nothing),
         Phase::Assessed | Phase::Approved(_) | Phase::Executing { .. } => Err(Refusal::WrongState {
             current: workflow.status(),
-            detail: "the action has been released and may have begun, so it can no longer be cancelled".to_owned(),
+            detail: "the action has been started and may have had effects, so it can no longer be cancelled".to_owned(),
         }),
         Phase::OutcomeUnknown { .. } | Phase::Completed { .. } | Phase::Failed { .. } | Phase::Rejected(_) | Phase::Expired(_) => {
             Err(Refusal::WrongState { current: workflow.status(), detail: "there is nothing left to cancel".to_owned() })
@@ -211,49 +209,18 @@ fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answ
     if workflow.submission.action != ActionKind::External {
         return wrong("parkbrake itself runs this action and knows its result");
     }
+    let ended = |attempt| Ok(Answer::Commit { events: vec![start::ended(attempt, outcome)], guard: Guard::default() });
     match (&workflow.phase, outcome) {
-        (Phase::Executing { attempt, .. }, _) => Ok(Answer::Commit { events: vec![ended(*attempt, outcome)], guard: Guard::default() }),
+        (Phase::Executing { attempt, .. }, _) => ended(attempt.number),
+        // A late report is the truth about what nobody knew.
+        (Phase::OutcomeUnknown { attempt, .. }, _) => ended(*attempt),
         (Phase::Completed { .. }, Outcome::Succeeded { .. }) | (Phase::Failed { .. }, Outcome::Failed { .. }) => Ok(Answer::Nothing),
         (Phase::Completed { .. } | Phase::Failed { .. }, _) => wrong("the other result was reported before"),
-        (Phase::PendingApproval(_) | Phase::Assessed | Phase::Approved(_), _) => wrong("the action has not been released"),
-        (Phase::Rejected(_) | Phase::Cancelled(_) | Phase::Expired(_), _) => wrong("the action was never released"),
-        (Phase::OutcomeUnknown { .. }, _) => wrong("the outcome has to be resolved by an approver"),
-    }
-}
-
-fn ended(attempt: u32, outcome: &Outcome) -> Event {
-    // An output of null is no output: in the log, which is JSON, the two are one.
-    let some = |output: Option<serde_json::Value>| output.filter(|output| !output.is_null());
-    match outcome.clone() {
-        Outcome::Succeeded { output } => Event::ExecutionSucceeded { step: STEP, attempt, output: some(output) },
-        Outcome::Failed { error, output } => Event::ExecutionFailed { step: STEP, attempt, output: some(output), error },
-        Outcome::Unknown { reason } => Event::OutcomeUnknown { step: STEP, attempt, reason },
-    }
-}
-
-fn finish(workflow: &Workflow, finished: u32, outcome: &Outcome) -> Answer {
-    match workflow.phase {
-        Phase::Executing { attempt, .. } if attempt == finished => {
-            Answer::Commit { events: vec![ended(attempt, outcome)], guard: Guard::default() }
+        (Phase::PendingApproval(_) | Phase::Assessed | Phase::Approved(_) | Phase::Queued { .. }, _) => {
+            wrong("the action has not been released")
         }
-        _ => Answer::Nothing,
+        (Phase::Rejected(_) | Phase::Cancelled(_) | Phase::Expired(_), _) => wrong("the action was never released"),
     }
-}
-
-fn recover(workflow: &Workflow, owner: Uuid) -> Answer {
-    let Phase::Executing { attempt, owner: began, .. } = workflow.phase else { return Answer::Nothing };
-    if began == owner || workflow.submission.action == ActionKind::External {
-        return Answer::Nothing;
-    }
-    let event = if workflow.submission.idempotent {
-        Event::ExecutionStarted { step: STEP, attempt: attempt + 1, owner }
-    } else {
-        let reason = "the server stopped while the action was running, and the action is not declared idempotent: \
-                      find out what it did before anything is done again"
-            .to_owned();
-        Event::OutcomeUnknown { step: STEP, attempt, reason }
-    };
-    Answer::Commit { events: vec![event], guard: Guard::default() }
 }
 
 /// Everything that has fallen due, in one commit: each step once, or the end of the request.
@@ -295,8 +262,9 @@ pub fn deadline(round: &Round) -> Option<DateTime<Utc>> {
 pub fn obligation(workflow: &Workflow, owner: Uuid) -> Obligation {
     match &workflow.phase {
         Phase::PendingApproval(round) => Obligation::Park { deadline: deadline(round) },
+        Phase::Queued { .. } => Obligation::Queue,
         Phase::Executing { .. } if workflow.submission.action == ActionKind::External => Obligation::AwaitReport,
-        Phase::Executing { attempt, owner: began, .. } if *began == owner => Obligation::Run { attempt: *attempt },
+        Phase::Executing { attempt, .. } if attempt.owner == owner => Obligation::Attend { attempt: attempt.number, token: attempt.token },
         Phase::Executing { .. } => Obligation::Recover,
         // Between two events of one commit; no whole commit ends here.
         Phase::Assessed | Phase::Approved(_) => Obligation::Nothing,
@@ -309,127 +277,12 @@ pub fn obligation(workflow: &Workflow, owner: Uuid) -> Obligation {
     }
 }
 
-/// What a log folds to; `None` for an empty one.
-///
-/// # Errors
-/// An event that cannot follow the ones before it.
-pub fn replay<'a>(id: Uuid, log: impl IntoIterator<Item = &'a Recorded>) -> Result<Option<Workflow>, Impossible> {
-    log.into_iter().try_fold(None, |workflow, recorded| apply(id, workflow, recorded).map(Some))
-}
-
-/// The state after one more event.
-///
-/// # Errors
-/// An event that cannot follow this state, or whose version is not the next.
-pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Result<Workflow, Impossible> {
-    let impossible = || Impossible { version: recorded.version, event: recorded.event.name() };
-    let Some(mut workflow) = workflow else {
-        let Event::Submitted(submission) = &recorded.event else { return Err(impossible()) };
-        if recorded.version != 1 {
-            return Err(impossible());
-        }
-        return Ok(Workflow {
-            id,
-            version: 1,
-            submission: submission.clone(),
-            phase: Phase::Assessed,
-            decisions: Vec::new(),
-            created_at: recorded.at,
-            updated_at: recorded.at,
-        });
-    };
-    if recorded.version != workflow.version + 1 {
-        return Err(impossible());
-    }
-    let phase = std::mem::replace(&mut workflow.phase, Phase::Assessed);
-    workflow.phase = next_phase(phase, recorded).ok_or_else(impossible)?;
-    workflow.decisions.extend(decision(recorded));
-    workflow.version = recorded.version;
-    workflow.updated_at = recorded.at;
-    Ok(workflow)
-}
-
-fn next_phase(phase: Phase, recorded: &Recorded) -> Option<Phase> {
-    Some(match (phase, &recorded.event) {
-        // From assessed
-        (Phase::Assessed, Event::ApprovalRequested { round, terms }) => Phase::PendingApproval(Round {
-            number: *round,
-            requested_at: recorded.at,
-            terms: terms.clone(),
-            escalation_level: 0,
-            approvals: Vec::new(),
-        }),
-        (Phase::Assessed, Event::ExecutionStarted { attempt, owner, .. }) => {
-            Phase::Executing { round: None, attempt: *attempt, owner: *owner }
-        }
-
-        // From pending
-        (Phase::PendingApproval(mut round), Event::Approved(approval)) if approval.round == round.number => {
-            round.approvals.push(approval.clone());
-            if approval.remaining == 0 { Phase::Approved(Some(round)) } else { Phase::PendingApproval(round) }
-        }
-        (Phase::PendingApproval(round), Event::Rejected { round: number, .. }) if *number == round.number => Phase::Rejected(round),
-        (Phase::PendingApproval(mut round), Event::Escalated { round: number, level, .. })
-            if *number == round.number && *level == round.escalation_level + 1 =>
-        {
-            round.escalation_level = *level;
-            Phase::PendingApproval(round)
-        }
-        (Phase::PendingApproval(round), Event::Expired { round: number }) if *number == round.number => Phase::Expired(round),
-        (Phase::PendingApproval(round), Event::Cancelled { round: number, .. }) if *number == round.number => Phase::Cancelled(round),
-
-        // From approved
-        (Phase::Approved(round), Event::ExecutionStarted { attempt, owner, .. }) => {
-            Phase::Executing { round, attempt: *attempt, owner: *owner }
-        }
-
-        // From executing
-        (Phase::Executing { round, attempt, .. }, Event::ExecutionStarted { attempt: next, owner, .. }) if *next == attempt + 1 => {
-            Phase::Executing { round, attempt: *next, owner: *owner }
-        }
-        (Phase::Executing { round, attempt, .. }, Event::ExecutionSucceeded { attempt: ended, .. }) if *ended == attempt => {
-            Phase::Completed { round }
-        }
-        (Phase::Executing { round, attempt, .. }, Event::ExecutionFailed { attempt: ended, .. }) if *ended == attempt => {
-            Phase::Failed { round }
-        }
-        (Phase::Executing { round, attempt, .. }, Event::OutcomeUnknown { attempt: ended, .. }) if *ended == attempt => {
-            Phase::OutcomeUnknown { round, attempt }
-        }
-
-        _ => return None,
-    })
-}
-
-fn decision(recorded: &Recorded) -> Option<Decision> {
-    match &recorded.event {
-        Event::Approved(approval) => Some(Decision {
-            round: approval.round,
-            approver: approval.approver.clone(),
-            roles: approval.roles.clone(),
-            verdict: Verdict::Approved,
-            justification: approval.justification.clone(),
-            remaining: approval.remaining,
-            at: recorded.at,
-        }),
-        Event::Rejected { round, roles, reason, .. } => Some(Decision {
-            round: *round,
-            approver: recorded.actor.clone(),
-            roles: roles.clone(),
-            verdict: Verdict::Rejected,
-            justification: Some(reason.clone()),
-            remaining: 0,
-            at: recorded.at,
-        }),
-        _ => None,
-    }
-}
-
 /// The status that a workflow had right after a decision: what the decision was answered with.
-pub fn status_after(decision: &Decision) -> Status {
-    match decision.verdict {
-        Verdict::Rejected => Status::Rejected,
-        Verdict::Approved if decision.remaining == 0 => Status::Executing,
-        Verdict::Approved => Status::PendingApproval,
+pub fn status_after(decision: &Decision, action: ActionKind) -> Status {
+    match (decision.verdict, action) {
+        (Verdict::Rejected, _) => Status::Rejected,
+        (Verdict::Approved, _) if decision.remaining > 0 => Status::PendingApproval,
+        (Verdict::Approved, ActionKind::External) => Status::Executing,
+        (Verdict::Approved, ActionKind::Runbook | ActionKind::Webhook) => Status::Queued,
     }
 }

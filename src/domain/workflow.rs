@@ -4,7 +4,7 @@
 //! happens in rounds (an edit will open a new one), an action has attempts. Events carry `round`, `step` and `attempt`.
 
 use crate::domain::digest::Digest;
-use crate::domain::policy::{ApprovalTerms, Principal, Role};
+use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
 use crate::domain::task::ActionKind;
 use chrono::{DateTime, Utc};
@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{fmt, sync::Arc};
 use uuid::Uuid;
+
+mod command;
+pub use command::{Command, Outcome, Refusal};
 
 /// Something that happened, as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub enum Event {
     ApprovalRequested {
         round: u32,
         terms: Arc<ApprovalTerms>,
+        /// Why people are asked again; only in rounds after the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     Approved(Approval),
     Rejected {
@@ -39,7 +45,20 @@ pub enum Event {
         round: u32,
     },
     Cancelled {
-        round: u32,
+        /// The round of approval; none where nobody was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<u32>,
+        reason: String,
+    },
+    /// The action may start: it waits for its turn, and nothing has run yet.
+    Released {
+        step: u32,
+        attempt: u32,
+    },
+    /// The action was not started and never will be; nothing ran.
+    StartRefused {
+        step: u32,
+        attempt: u32,
         reason: String,
     },
     /// From here on the action may have had effects.
@@ -48,6 +67,9 @@ pub enum Event {
         attempt: u32,
         /// The process that runs it; a fresh id for every start of the server.
         owner: Uuid,
+        /// Made by the runner for this one start. Whoever made it, and nobody else, runs the attempt. External actions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<Uuid>,
     },
     ExecutionSucceeded {
         step: u32,
@@ -79,6 +101,8 @@ impl Event {
             Self::Escalated { .. } => "escalated",
             Self::Expired { .. } => "expired",
             Self::Cancelled { .. } => "cancelled",
+            Self::Released { .. } => "released",
+            Self::StartRefused { .. } => "start_refused",
             Self::ExecutionStarted { .. } => "execution_started",
             Self::ExecutionSucceeded { .. } => "execution_succeeded",
             Self::ExecutionFailed { .. } => "execution_failed",
@@ -135,6 +159,8 @@ pub struct Workflow {
     pub submission: Submission,
     pub phase: Phase,
     pub decisions: Vec<Decision>,
+    /// How many attempts have been started.
+    pub attempts: u32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -145,12 +171,16 @@ pub enum Phase {
     /// Assessed; the event that says what follows is in the same commit.
     Assessed,
     PendingApproval(Round),
-    /// Approved by as many as were needed; the event that starts the action is in the same commit.
+    /// Approved by as many as were needed; the event that releases the action is in the same commit.
     Approved(Option<Round>),
-    Executing {
+    /// Released: this attempt waits for its turn, and nothing of it has run.
+    Queued {
         round: Option<Round>,
         attempt: u32,
-        owner: Uuid,
+    },
+    Executing {
+        round: Option<Round>,
+        attempt: Attempt,
     },
     OutcomeUnknown {
         round: Option<Round>,
@@ -163,8 +193,21 @@ pub enum Phase {
         round: Option<Round>,
     },
     Rejected(Round),
-    Cancelled(Round),
+    /// By its requester or an admin, before anything ran. There is no round where nobody was asked.
+    Cancelled(Option<Round>),
     Expired(Round),
+}
+
+/// An attempt that was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: u32,
+    /// The process that started it.
+    pub owner: Uuid,
+    /// The one that the runner made for this start; none of an external action, and none in old logs.
+    pub token: Option<Uuid>,
+    pub started_at: DateTime<Utc>,
 }
 
 /// One round of approval.
@@ -176,6 +219,13 @@ pub struct Round {
     /// How many steps of the timetable have been taken.
     pub escalation_level: u32,
     pub approvals: Vec<Approval>,
+}
+
+impl Round {
+    /// Whether as many as were needed have approved.
+    pub fn is_approved(&self) -> bool {
+        self.approvals.last().is_some_and(|approval| approval.remaining == 0)
+    }
 }
 
 /// One answer of a person, as it is shown.
@@ -214,6 +264,7 @@ impl Verdict {
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     PendingApproval,
+    Queued,
     Executing,
     Completed,
     Failed,
@@ -225,8 +276,9 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PendingApproval,
+        Self::Queued,
         Self::Executing,
         Self::Completed,
         Self::Failed,
@@ -240,6 +292,7 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PendingApproval => "pending_approval",
+            Self::Queued => "queued",
             Self::Executing => "executing",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -257,7 +310,7 @@ impl Status {
 
     /// Whether nothing can follow.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::PendingApproval | Self::Executing | Self::OutcomeUnknown)
+        !matches!(self, Self::PendingApproval | Self::Queued | Self::Executing | Self::OutcomeUnknown)
     }
 }
 
@@ -297,8 +350,9 @@ impl Workflow {
     /// The status on the wire.
     pub fn status(&self) -> Status {
         match self.phase {
-            // Never the state after a whole commit; to a reader it would be work that has not started yet.
-            Phase::Assessed | Phase::Approved(_) | Phase::Executing { .. } => Status::Executing,
+            // The first two are never the state after a whole commit; to a reader they would be work that has not started yet.
+            Phase::Assessed | Phase::Approved(_) | Phase::Queued { .. } => Status::Queued,
+            Phase::Executing { .. } => Status::Executing,
             Phase::PendingApproval(_) => Status::PendingApproval,
             Phase::OutcomeUnknown { .. } => Status::OutcomeUnknown,
             Phase::Completed { .. } => Status::Completed,
@@ -313,8 +367,10 @@ impl Workflow {
     pub fn round(&self) -> Option<&Round> {
         match &self.phase {
             Phase::Assessed => None,
-            Phase::PendingApproval(round) | Phase::Rejected(round) | Phase::Cancelled(round) | Phase::Expired(round) => Some(round),
+            Phase::PendingApproval(round) | Phase::Rejected(round) | Phase::Expired(round) => Some(round),
             Phase::Approved(round)
+            | Phase::Queued { round, .. }
+            | Phase::Cancelled(round)
             | Phase::Executing { round, .. }
             | Phase::OutcomeUnknown { round, .. }
             | Phase::Completed { round }
@@ -327,7 +383,7 @@ impl Workflow {
         match (&self.phase, self.round()) {
             (Phase::PendingApproval(_), _) => ApprovalStatus::Pending,
             (Phase::Rejected(_), _) => ApprovalStatus::Rejected,
-            (Phase::Cancelled(_), _) => ApprovalStatus::Cancelled,
+            (Phase::Cancelled(Some(round)), _) if !round.is_approved() => ApprovalStatus::Cancelled,
             (Phase::Expired(_), _) => ApprovalStatus::Expired,
             (_, Some(_)) => ApprovalStatus::Approved,
             (_, None) => ApprovalStatus::NotRequired,
@@ -338,83 +394,7 @@ impl Workflow {
     pub fn deciding(&self) -> Option<&Decision> {
         match self.approval_status() {
             ApprovalStatus::Approved | ApprovalStatus::Rejected => self.decisions.last(),
-            _ => None,
+            ApprovalStatus::NotRequired | ApprovalStatus::Pending | ApprovalStatus::Expired | ApprovalStatus::Cancelled => None,
         }
     }
-}
-
-/// What can be asked of a workflow.
-#[derive(Debug, Clone)]
-pub enum Command {
-    Approve {
-        by: Principal,
-        justification: Option<String>,
-        digest: Option<String>,
-        /// The process that will run the action if this approval completes the quorum.
-        owner: Uuid,
-    },
-    Reject {
-        by: Principal,
-        reason: Option<String>,
-        digest: Option<String>,
-    },
-    Cancel {
-        by: Principal,
-        reason: Option<String>,
-    },
-    /// The requester of an external action says how it went.
-    Report {
-        by: Principal,
-        outcome: Outcome,
-    },
-    /// The executor says how an attempt went.
-    Finish {
-        attempt: u32,
-        outcome: Outcome,
-    },
-    /// An attempt was begun by a process that is gone.
-    Recover {
-        owner: Uuid,
-    },
-    /// Time has passed; `now` is the database's.
-    Tick {
-        now: DateTime<Utc>,
-    },
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    Succeeded {
-        output: Option<Value>,
-    },
-    Failed {
-        error: String,
-        output: Option<Value>,
-    },
-    /// Nobody knows; only parkbrake itself says so, of an action that it runs.
-    Unknown {
-        reason: String,
-    },
-}
-
-/// Why a command is refused. Each has its status and its page in the API's errors.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("{0}")]
-    NotPermitted(String),
-    #[error("{0}")]
-    NotAnApprover(String),
-    #[error("{0}")]
-    SelfApproval(String),
-    #[error("this level needs a justification: say in a sentence why it may be done")]
-    JustificationRequired,
-    #[error("{0}")]
-    DigestMismatch(String),
-    #[error("the request was {verdict} by {approver} already", verdict = .0.verdict.as_str(), approver = .0.approver)]
-    AlreadyDecided(Box<Decision>),
-    #[error("the request has expired: nobody decided in time, and it will not run; submit the task again")]
-    Expired,
-    #[error("{detail}; its status is {current}")]
-    WrongState { current: Status, detail: String },
 }

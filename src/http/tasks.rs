@@ -108,7 +108,7 @@ fn answer(workflow: &Workflow) -> Response {
 /// The 202, held back as long as the caller prefers and there is nothing to say yet. What is committed needs no permit for a change
 /// any more; the wait has one of its own, and who has too many waits is answered at once: a preference is no order (RFC 7240).
 async fn accepted(api: &Api, by: &Principal, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Response, Problem> {
-    let done = |workflow: &Workflow| workflow.status() != Status::Executing;
+    let done = |workflow: &Workflow| !matches!(workflow.status(), Status::Queued | Status::Executing);
     let permit = wait.and_then(|_| api.admissions.waits.admit(&by.name, 0).ok());
     let wait = wait.filter(|_| permit.is_some());
     let workflow = match wait {

@@ -209,30 +209,48 @@ pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
     })
 }
 
-/// The attempts at the action, or null where none was begun.
+/// The attempts at the action, or null where none was begun or refused.
 pub fn execution(log: &[Recorded]) -> Value {
     let mut attempts: Vec<Value> = Vec::new();
     for recorded in log {
-        let (outcome, output, error) = match &recorded.event {
-            Event::ExecutionStarted { .. } => ("interrupted", &None, Some("the server stopped while this attempt was running")),
-            Event::ExecutionSucceeded { output, .. } => ("succeeded", output, None),
-            Event::ExecutionFailed { output, error, .. } => ("failed", output, Some(error.as_str())),
-            Event::OutcomeUnknown { reason, .. } => ("unknown", &None, Some(reason.as_str())),
-            _ => continue,
-        };
-        if let Some(attempt) = attempts.last_mut() {
-            attempt["finished_at"] = time(recorded.at);
-            attempt["outcome"] = json!(outcome);
-            attempt["output"] = json!(output);
-            attempt["error"] = json!(error);
-        }
-        if let Event::ExecutionStarted { attempt, .. } = recorded.event {
-            let started_at = time(recorded.at);
-            attempts
-                .push(json!({"n": attempt, "started_at": started_at, "finished_at": null, "outcome": null, "output": null, "error": null}));
+        match &recorded.event {
+            Event::Released { .. } => interrupt(&mut attempts, recorded.at),
+            Event::ExecutionStarted { attempt, .. } => {
+                interrupt(&mut attempts, recorded.at);
+                attempts.push(begin(*attempt, time(recorded.at)));
+            }
+            // Nothing of it ran, so that it has no beginning.
+            Event::StartRefused { attempt, reason, .. } => {
+                attempts.push(begin(*attempt, Value::Null));
+                end(&mut attempts, recorded.at, "refused", None, Some(reason));
+            }
+            Event::ExecutionSucceeded { output, .. } => end(&mut attempts, recorded.at, "succeeded", output.as_ref(), None),
+            Event::ExecutionFailed { output, error, .. } => end(&mut attempts, recorded.at, "failed", output.as_ref(), Some(error)),
+            Event::OutcomeUnknown { reason, .. } => end(&mut attempts, recorded.at, "unknown", None, Some(reason)),
+            _ => {}
         }
     }
     if attempts.is_empty() { Value::Null } else { json!({"attempts": attempts}) }
+}
+
+fn begin(attempt: u32, started_at: Value) -> Value {
+    json!({"n": attempt, "started_at": started_at, "finished_at": null, "outcome": null, "output": null, "error": null})
+}
+
+fn end(attempts: &mut [Value], at: DateTime<Utc>, outcome: &str, output: Option<&Value>, error: Option<&str>) {
+    if let Some(attempt) = attempts.last_mut() {
+        attempt["finished_at"] = time(at);
+        attempt["outcome"] = json!(outcome);
+        attempt["output"] = json!(output);
+        attempt["error"] = json!(error);
+    }
+}
+
+/// The attempt before the next one, where nothing said how it ended.
+fn interrupt(attempts: &mut [Value], at: DateTime<Utc>) {
+    if attempts.last().is_some_and(|attempt| attempt["outcome"].is_null()) {
+        end(attempts, at, "interrupted", None, Some("the server stopped while this attempt was running"));
+    }
 }
 
 /// One event as histories show it.
@@ -258,6 +276,6 @@ pub fn approved(workflow: &Workflow, decision: &Decision) -> Value {
         "status": if decision.remaining == 0 { "approved" } else { "pending" },
         "approved_by": decision.approver,
         "approvals_remaining": decision.remaining,
-        "workflow_status": transition::status_after(decision),
+        "workflow_status": transition::status_after(decision, workflow.submission.action),
     })
 }

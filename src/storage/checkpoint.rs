@@ -189,11 +189,12 @@ impl Storage {
         }
         let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let requests: Vec<Option<(&Round, ApprovalStatus)>> = batch.iter().copied().map(request_after).collect();
+        let reopened: Vec<Option<Asked>> = batch.iter().map(|row| reopened(row).map(Asked::of)).collect();
         let request = |of: fn(&Round, ApprovalStatus) -> Option<String>| -> Vec<Option<String>> {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))
@@ -211,7 +212,11 @@ impl Storage {
             request.and_then(|(round, status)| (status == ApprovalStatus::Pending).then(|| timeout_after(round)).flatten())
         }))
         .bind(column(&batch, |row| resolution(row).map(|(by, _)| by)))
-        .bind(column(&batch, |row| resolution(row).and_then(|(_, note)| note)));
+        .bind(column(&batch, |row| resolution(row).and_then(|(_, note)| note)))
+        .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.required)))
+        .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.separation)))
+        .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.timetable.as_str())))
+        .bind(column(&reopened, |asked| asked.as_ref().and_then(|asked| asked.expire_after)));
         self.carry_out(log.bind(query), notices, batch.len()).await
     }
 
@@ -236,13 +241,22 @@ impl Storage {
 
 /// The request as it stands after a commit, where the commit touches it.
 fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
-    let touches = |event: &Event| {
-        matches!(
-            event,
-            Event::Approved(_) | Event::Rejected { .. } | Event::Escalated { .. } | Event::Expired { .. } | Event::Cancelled { .. }
-        )
+    let status = advance.workflow.approval_status();
+    let touches = |event: &Event| match event {
+        Event::ApprovalRequested { .. } | Event::Approved(_) | Event::Rejected { .. } | Event::Escalated { .. } | Event::Expired { .. } => {
+            true
+        }
+        // What was approved stays approved, also where it was cancelled before it had a turn.
+        Event::Cancelled { .. } => status == ApprovalStatus::Cancelled,
+        _ => false,
     };
-    advance.events.iter().any(touches).then(|| advance.workflow.round()).flatten().map(|round| (round, advance.workflow.approval_status()))
+    advance.events.iter().any(touches).then(|| advance.workflow.round()).flatten().map(|round| (round, status))
+}
+
+/// The round that a commit opens, where people are asked again.
+fn reopened(advance: &Advance) -> Option<&Round> {
+    let opens = |event: &Event| matches!(event, Event::ApprovalRequested { .. });
+    advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
 }
 
 /// Who settled a request with this commit, and what they said.

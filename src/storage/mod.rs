@@ -45,7 +45,7 @@ pub use sessions::SessionHash;
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 pub use targets::Target;
 pub use tokens::{NewToken, TokenHash, TokenRow};
-pub use workflows::{ListFilter, Listed, Visible};
+pub use workflows::{ListFilter, Listed, QueuedRow, Visible};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

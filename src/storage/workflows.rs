@@ -36,6 +36,15 @@ pub struct ListFilter {
     pub limit: i64,
 }
 
+/// A workflow that waits for its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedRow {
+    pub workflow_id: Uuid,
+    pub requested_by: String,
+    /// Whether people have approved it; otherwise nobody had to.
+    pub approved: bool,
+}
+
 /// An agent's field of view.
 #[derive(Debug, Clone)]
 pub struct Visible {
@@ -99,6 +108,27 @@ impl Storage {
         let ids = within(query.fetch_all(&mut *db)).await?;
         db.release();
         Ok(ids)
+    }
+
+    /// Workflows that wait for their turn to start, in the order of their ids, from after this one on; without those in
+    /// quarantine.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn queued(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<QueuedRow>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_as!(
+            QueuedRow,
+            r#"select w.workflow_id, w.requested_by, w.approval_status is not null as "approved!" from workflow w
+             where w.queued and ($1::uuid is null or w.workflow_id > $1)
+               and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
+             order by w.workflow_id limit $2"#,
+            after,
+            limit
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows)
     }
 
     /// All workflows, newest first.

@@ -129,7 +129,7 @@ async fn nothing_is_lost_nothing_runs_twice_nothing_runs_unapproved() {
         client.await.expect("a client that found nothing wrong");
     }
     eventually("every action's end", || async {
-        let running = "select count(*) from workflow where status = 'executing'";
+        let running = "select count(*) from workflow where status in ('queued', 'executing')";
         (database.count(running).await == 0).then_some(())
     })
     .await;

@@ -7,6 +7,7 @@ use parkbrake::actors::engine::{Engine, Parts};
 use parkbrake::actors::exchange::{Intake, Submitted};
 use parkbrake::actors::ports::{Channel, Notice, Undelivered};
 use parkbrake::actors::root::{Msg, Root, RootRef};
+use parkbrake::actors::turns::TurnLimits;
 use parkbrake::app::Pace;
 use parkbrake::clock::Clock;
 use parkbrake::domain::notice::Kind;
@@ -101,7 +102,16 @@ impl World {
         let channels = BTreeMap::from([("it".to_owned(), Arc::clone(&channel) as Arc<dyn Channel>)]);
         let pace = Pace(100);
         let executor = Arc::new(Local);
-        let engine = Engine::new(Parts { storage, configuration, clock, executor, channels, pace, max_resident: 100 });
+        let engine = Engine::new(Parts {
+            storage,
+            configuration,
+            clock,
+            executor,
+            channels,
+            pace,
+            max_resident: 100,
+            turns: TurnLimits { at_once: 8, per_requester: 8 },
+        });
         let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
         Self { engine, database, channel, root, task }
     }

@@ -47,7 +47,7 @@ async fn a_runbook_that_ends_well_completes_the_workflow() {
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(runbook("well", json!({"whom": "you"}))).await;
     let workflow = bot.wait_for(&id, "completed").await;
-    assert_eq!(events(&workflow), ["submitted", "execution_started", "execution_succeeded"]);
+    assert_eq!(events(&workflow), ["submitted", "released", "execution_started", "execution_succeeded"]);
     let attempts = workflow["execution"]["attempts"].as_array().unwrap();
     assert_eq!(attempts.len(), 1);
     let attempt = &attempts[0];
@@ -75,7 +75,7 @@ async fn a_runbook_that_ends_badly_fails_the_workflow_and_says_how() {
         async move {
             let id = bot.submit_id(runbook(name, json!({}))).await;
             let workflow = bot.wait_for(&id, "failed").await;
-            assert_eq!(events(&workflow), ["submitted", "execution_started", "execution_failed"]);
+            assert_eq!(events(&workflow), ["submitted", "released", "execution_started", "execution_failed"]);
             let attempts = workflow["execution"]["attempts"].as_array().unwrap().clone();
             assert_eq!((attempts.len(), &attempts[0]["outcome"]), (1, &json!("failed")));
             (attempts[0]["error"].as_str().unwrap().to_owned(), attempts[0]["output"].clone())
@@ -200,8 +200,10 @@ async fn what_was_changed_after_it_was_shown_is_not_run() {
         let alice = app.client("alice");
         alice.approve(&id).await.expect(200);
         let workflow = alice.wait_for(&id, "failed").await;
-        assert_eq!(events(&workflow)[2..], ["approved", "execution_started", "execution_failed"]);
-        let error = workflow["execution"]["attempts"][0]["error"].as_str().unwrap();
+        assert_eq!(events(&workflow)[2..], ["approved", "released", "start_refused"]);
+        let attempt = &workflow["execution"]["attempts"][0];
+        assert_eq!((&attempt["outcome"], &attempt["started_at"]), (&json!("refused"), &json!(null)));
+        let error = attempt["error"].as_str().unwrap();
         assert!(error.starts_with("not started: its document") && error.contains(reason), "{tampering}: {error}");
     }
     assert_eq!(ledger.entries(), []);
@@ -299,6 +301,6 @@ async fn what_is_approved_runs_once_and_nothing_else_ever_runs() {
     for id in &approved {
         assert_eq!(ledger.starts(id), 1);
         let workflow = alice.workflow(id).await;
-        assert_eq!(events(&workflow)[2..], ["approved", "execution_started", "execution_succeeded"]);
+        assert_eq!(events(&workflow)[2..], ["approved", "released", "execution_started", "execution_succeeded"]);
     }
 }

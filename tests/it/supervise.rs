@@ -6,6 +6,7 @@ use crate::support::{Config, Database, TestApp, eventually};
 use parkbrake::actors::engine::{Engine, Parts};
 use parkbrake::actors::exchange::{Intake, Submitted};
 use parkbrake::actors::root::{Msg, Root, RootRef};
+use parkbrake::actors::turns::TurnLimits;
 use parkbrake::app::Pace;
 use parkbrake::clock::Clock;
 use parkbrake::domain::request::TaskRequest;
@@ -104,6 +105,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
         channels: BTreeMap::new(),
         pace: Pace::default(),
         max_resident: 100,
+        turns: TurnLimits { at_once: 8, per_requester: 8 },
     });
     let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
     (engine, root, task)

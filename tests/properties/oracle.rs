@@ -1,6 +1,7 @@
 //! Who may decide, worked out a second time from the log alone, without the functions under test.
 
 use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
+use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::workflow::{Event, Recorded, Submission};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     let mut round: Option<Asked<'_>> = None;
     let mut over: Option<&str> = None;
     let mut attempts = 0;
+    let mut released = None;
     for (place, recorded) in log.iter().enumerate() {
         if recorded.version as usize != place + 1 {
             return Err(format!("version {} at place {place}", recorded.version));
@@ -22,7 +24,12 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
         }
         match &recorded.event {
             Event::Submitted(submitted) => submission = Some(submitted),
-            Event::ApprovalRequested { terms, .. } => round = Some(Asked::new(terms, recorded)),
+            Event::ApprovalRequested { terms, reason, .. } => {
+                if reason.is_some() != (released.take().is_some()) {
+                    return Err("asked again without a reason, or with a reason at first".to_owned());
+                }
+                round = Some(Asked::new(terms, recorded));
+            }
             Event::Approved(approval) => {
                 let (Some(round), Some(submission)) = (&mut round, submission) else { return Err("approved unasked".to_owned()) };
                 if approval.digest != submission.digest || approval.approver != recorded.actor {
@@ -32,27 +39,46 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
             }
             Event::Escalated { level, to, .. } => round.as_mut().ok_or("escalated unasked")?.escalate(*level, to, recorded)?,
             Event::Expired { .. } => round.as_ref().ok_or("expired unasked")?.expire(recorded)?,
-            Event::ExecutionStarted { attempt, .. } => {
-                attempts += 1;
+            Event::Released { attempt, .. } => {
+                let submission = submission.ok_or("released before it was submitted")?;
+                may_begin(*attempt, attempts, submission, round.as_ref())?;
+                released = Some(*attempt);
+            }
+            Event::ExecutionStarted { attempt, token, .. } => {
                 let submission = submission.ok_or("started before it was submitted")?;
-                if *attempt != attempts || (attempts > 1 && !submission.idempotent) {
-                    return Err(format!("attempt {attempt} is start number {attempts}"));
+                may_begin(*attempt, attempts, submission, round.as_ref())?;
+                let is_external = submission.action == ActionKind::External;
+                if is_external == (released.take() == Some(*attempt)) || is_external == token.is_some() {
+                    return Err(format!("attempt {attempt} was started without its turn"));
                 }
-                if let Some(round) = &round
-                    && !round.is_satisfied()
-                {
-                    return Err(format!("started with too few approvals: {:?}", round.approvals));
-                }
+                attempts += 1;
+            }
+            Event::StartRefused { attempt, .. } if released != Some(*attempt) => {
+                return Err(format!("attempt {attempt} was refused and not released"));
+            }
+            Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } | Event::OutcomeUnknown { .. } if attempts == 0 => {
+                return Err("it ended before it began".to_owned());
             }
             _ => {}
         }
         over = match recorded.event {
             Event::Rejected { .. } | Event::Expired { .. } | Event::Cancelled { .. } => Some(recorded.event.name()),
-            Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } => Some(recorded.event.name()),
+            Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Some(recorded.event.name()),
             _ => None,
         };
     }
     Ok(())
+}
+
+/// Whether this may be the next attempt: the first, or one of an idempotent action, with all the approvals of the last round.
+fn may_begin(attempt: u32, attempts: u32, submission: &Submission, round: Option<&Asked<'_>>) -> Result<(), String> {
+    if attempt != attempts + 1 || (attempts > 0 && !submission.idempotent) {
+        return Err(format!("attempt {attempt} comes after {attempts}"));
+    }
+    match round {
+        Some(round) if !round.is_satisfied() => Err(format!("begun with too few approvals: {:?}", round.approvals)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether everybody together could start what this log asks for, after all its steps.

@@ -13,6 +13,7 @@ use parkbrake::domain::workflow::{Command, Event, Outcome, Phase, Recorded, Stat
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -86,9 +87,18 @@ enum What {
     Reject { reason: Option<String> },
     Cancel,
     Report(Outcome),
+    Start { attempt: u32 },
+    RefuseStart { attempt: u32 },
+    AskAgain { attempt: u32, terms: Arc<ApprovalTerms> },
     Finish { attempt: u32, outcome: Outcome },
     Recover,
+    Disown { attempt: u32 },
     Tick,
+}
+
+/// The token of an attempt: here each has one.
+fn token(attempt: u32) -> Uuid {
+    Uuid::from_u128(u128::from(attempt))
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -107,8 +117,12 @@ fn what() -> impl Strategy<Value = What> {
         1 => justification.prop_map(move |it| What::Reject { reason: text(it) }),
         1 => Just(What::Cancel),
         2 => outcome().prop_map(What::Report),
+        4 => (1..3_u32).prop_map(|attempt| What::Start { attempt }),
+        1 => (1..3_u32).prop_map(|attempt| What::RefuseStart { attempt }),
+        1 => (1..3_u32, terms()).prop_map(|(attempt, terms)| What::AskAgain { attempt, terms: terms.into() }),
         2 => (1..4_u32, outcome()).prop_map(|(attempt, outcome)| What::Finish { attempt, outcome }),
         1 => Just(What::Recover),
+        1 => (1..3_u32).prop_map(|attempt| What::Disown { attempt }),
         4 => Just(What::Tick),
     ]
 }
@@ -194,6 +208,10 @@ impl Run {
             What::Reject { reason } => Command::Reject { by, reason, digest: None },
             What::Cancel => Command::Cancel { by, reason: None },
             What::Report(outcome) => Command::Report { by, outcome },
+            What::Start { attempt } => Command::Start { attempt, owner: OWNERS[0], token: token(attempt) },
+            What::RefuseStart { attempt } => Command::RefuseStart { attempt, reason: "changed".to_owned() },
+            What::AskAgain { attempt, terms } => Command::AskAgain { attempt, reason: "stricter".to_owned(), terms },
+            What::Disown { attempt } => Command::Disown { attempt, token: Some(token(attempt)) },
             What::Finish { attempt, outcome } => Command::Finish { attempt, outcome },
             What::Recover => Command::Recover { owner: OWNERS[1] },
             What::Tick => Command::Tick { now: self.now },
@@ -207,7 +225,8 @@ impl Run {
             prop_assert!(!matches!(asked.what, What::Tick), "what has fallen due may be written");
             return Ok(());
         }
-        let actor = if matches!(asked.what, What::Tick | What::Finish { .. } | What::Recover) { SYSTEM } else { asked.by };
+        let is_a_caller = matches!(asked.what, What::Approve { .. } | What::Reject { .. } | What::Cancel | What::Report(_));
+        let actor = if is_a_caller { asked.by } else { SYSTEM };
         self.write(events, actor)?;
         self.asking_again_writes_nothing(&command, &asked.what)
     }
@@ -234,8 +253,12 @@ impl Run {
                 state.status() == Status::PendingApproval && due == deadline.is_some_and(|deadline| deadline <= self.now)
             }
             Obligation::AwaitReport => state.status() == Status::Executing && state.submission.action == ActionKind::External,
-            Obligation::Run { .. } => matches!(state.phase, Phase::Executing { owner, .. } if owner == OWNERS[0]),
-            Obligation::Recover => matches!(state.phase, Phase::Executing { owner, .. } if owner != OWNERS[0]),
+            Obligation::Queue => state.status() == Status::Queued,
+            Obligation::Attend { attempt, token } => {
+                matches!(state.phase, Phase::Executing { attempt: begun, .. }
+                         if begun.owner == OWNERS[0] && (begun.number, begun.token) == (attempt, token))
+            }
+            Obligation::Recover => matches!(state.phase, Phase::Executing { attempt, .. } if attempt.owner != OWNERS[0]),
             Obligation::Nothing => state.status().is_final() || state.status() == Status::OutcomeUnknown,
         };
         prop_assert!(fits, "{:?}, due: {due}", state);
@@ -302,7 +325,7 @@ proptest! {
             let what = What::Approve { justification: Some("yes".to_owned()), digest: Some(digest().to_string()) };
             run.ask(&Asked { seconds: 1, by, what }, &case.directory)?;
         }
-        let started = matches!(run.state().phase, Phase::Executing { .. });
+        let started = matches!(run.state().phase, Phase::Queued { .. });
         let could = oracle::could_start(&run.log, &case.directory);
         prop_assert_eq!(started, could, "required {}: {:#?}", required, run.log);
     }

@@ -92,7 +92,7 @@ fn escalated(level: u32) -> Event {
 }
 
 fn started() -> Event {
-    Event::ExecutionStarted { step: 1, attempt: 1, owner: Uuid::nil() }
+    Event::ExecutionStarted { step: 1, attempt: 1, owner: Uuid::nil(), token: None }
 }
 
 /// A workflow of these events, in commits; what follows from the last.
@@ -124,7 +124,7 @@ fn told(planned: &[Planned]) -> Vec<String> {
 }
 
 fn asked_of(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> [Event; 2] {
-    [submission(level, requested_by, on_behalf_of), Event::ApprovalRequested { round: 1, terms: terms().into() }]
+    [submission(level, requested_by, on_behalf_of), Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None }]
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn every_end_is_told() {
     for (event, kind) in [
         (rejected, "approval.decided"),
         (Event::Expired { round: 1 }, "approval.expired"),
-        (Event::Cancelled { round: 1, reason: "no".to_owned() }, "workflow.cancelled"),
+        (Event::Cancelled { round: Some(1), reason: "no".to_owned() }, "workflow.cancelled"),
     ] {
         let expected: Vec<_> = ["hook", "linear", "pager", "room"].map(|channel| format!("{channel} {kind}@3")).into();
         assert_eq!(told(&follow(&[&asked, &[event]])), expected);

@@ -152,14 +152,14 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
 fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
     let (what, said) = match &recorded.event {
         Event::Submitted(submission) => (format!("submitted, assessed as {}", submission.assessment.level), None),
-        Event::ApprovalRequested { terms, .. } => (
+        Event::ApprovalRequested { terms, reason, .. } => (
             format!(
                 "parked for {} approval{} of: {}",
                 terms.required,
                 if terms.required == 1 { "" } else { "s" },
                 terms.approvers.join(", ")
             ),
-            None,
+            reason.clone(),
         ),
         Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
         Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
@@ -167,7 +167,9 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
         Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),
         Event::Expired { .. } => ("expired: nobody decided in time".to_owned(), None),
         Event::Cancelled { reason, .. } => ("cancelled".to_owned(), Some(reason.clone())),
-        Event::ExecutionStarted { attempt, .. } => (format!("released, attempt {attempt}"), None),
+        Event::Released { attempt, .. } => (format!("released, attempt {attempt} waits for its turn"), None),
+        Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
+        Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
         Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),
         Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
         Event::OutcomeUnknown { attempt, reason, .. } => (format!("nobody knows how attempt {attempt} ended"), Some(reason.clone())),
@@ -179,7 +181,8 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
 pub fn status_words(status: &str) -> &'static str {
     match Status::parse(status) {
         Some(Status::PendingApproval) => "waits for approval",
-        Some(Status::Executing) => "released",
+        Some(Status::Queued) => "waits for its turn",
+        Some(Status::Executing) => "started",
         Some(Status::Completed) => "completed",
         Some(Status::Failed) => "failed",
         Some(Status::OutcomeUnknown) => "outcome unknown",

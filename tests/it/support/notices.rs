@@ -7,7 +7,7 @@ use parkbrake::domain::notice::Kind;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::{Assessment, Reason};
 use parkbrake::domain::task::{ActionKind, Task};
-use parkbrake::domain::workflow::{Decision, Phase, Round, Submission, Verdict, Workflow};
+use parkbrake::domain::workflow::{Attempt, Decision, Phase, Round, Submission, Verdict, Workflow};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,17 +91,17 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         remaining: 0,
         at: at(),
     };
-    let owner = Uuid::nil();
+    let attempt = Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at() };
     let (phase, decisions) = match kind {
         Kind::Requested | Kind::Reminded | Kind::Escalated => (Phase::PendingApproval(round), vec![]),
-        Kind::Decided | Kind::Executing => (Phase::Executing { round: Some(round), attempt: 1, owner }, vec![decision]),
+        Kind::Decided | Kind::Executing => (Phase::Executing { round: Some(round), attempt }, vec![decision]),
         Kind::Expired => (Phase::Expired(round), vec![]),
-        Kind::Cancelled => (Phase::Cancelled(round), vec![]),
+        Kind::Cancelled => (Phase::Cancelled(Some(round)), vec![]),
         Kind::Succeeded => (Phase::Completed { round: Some(round) }, vec![decision]),
         Kind::Failed => (Phase::Failed { round: Some(round) }, vec![decision]),
         Kind::OutcomeUnknown => (Phase::OutcomeUnknown { round: Some(round), attempt: 1 }, vec![decision]),
     };
-    let workflow = Workflow { id, version: 2, submission, phase, decisions, created_at: at(), updated_at: at() };
+    let workflow = Workflow { id, version: 2, submission, phase, decisions, attempts: 0, created_at: at(), updated_at: at() };
     Notice {
         id: Uuid::now_v7(),
         kind,

@@ -53,6 +53,8 @@ pub fn settings(config: &Config) -> Settings {
         listen: "127.0.0.1:0".parse().expect("an address"),
         config: Some(config.path().to_owned()),
         max_resident: 1_000,
+        turns: 64,
+        turns_per_requester: 16,
         connections: 5,
         drain: Duration::from_secs(5),
         limits: LimitSettings::default(),

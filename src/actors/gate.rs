@@ -1,0 +1,119 @@
+//! The start gate: whether what is released may start, asked right before its start is committed.
+//!
+//! What is asked is what the database holds at that moment, never an actor's memory. Each guard is a plain function that looks at
+//! one thing; they are asked in the order of [`Gate::objection`], and the first objection holds.
+
+use crate::actors::ports::Job;
+use crate::config::Configuration;
+use crate::domain::digest::Digest;
+use crate::domain::policy::ApprovalTerms;
+use crate::domain::task::{Invocation, Task};
+use crate::domain::transition;
+use crate::domain::workflow::{Phase, Recorded, Workflow};
+use crate::storage::{Error, Storage};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What the gate says of one workflow.
+#[derive(Debug)]
+pub enum Verdict {
+    /// This may start.
+    Start(Box<Job>),
+    /// Nothing waits any more: it was cancelled, or somebody else has started it.
+    NotQueued,
+    /// Not now. It stays in the queue.
+    Wait(String),
+    /// Never. Nothing has run.
+    Refuse { attempt: u32, reason: String },
+    /// Not before people have been asked again.
+    AskAgain { attempt: u32, reason: String, terms: Arc<ApprovalTerms> },
+}
+
+/// What a guard has against a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(dead_code, reason = "each guard has its own objections")]
+pub enum Objection {
+    Wait(String),
+    Refuse(String),
+    AskAgain(String),
+}
+
+/// What is about to start, as the database holds it.
+pub struct Candidate<'a> {
+    pub workflow: &'a Workflow,
+    pub log: &'a [Recorded],
+    pub document: &'a [u8],
+    /// What stands in the document; none where it cannot be read.
+    pub task: Option<&'a Task>,
+}
+
+impl Candidate<'_> {
+    fn invocation(&self) -> Option<&Invocation> {
+        self.task.and_then(|task| task.action.runs.as_ref())
+    }
+}
+
+pub struct Gate {
+    pub storage: Storage,
+    pub configuration: Arc<Configuration>,
+}
+
+impl Gate {
+    /// Whether a workflow's action may start now.
+    ///
+    /// # Errors
+    /// No database, or a log that cannot be read.
+    pub async fn may_start(&self, workflow_id: Uuid) -> Result<Verdict, Error> {
+        let log = self.storage.log(workflow_id).await?;
+        let workflow = transition::replay(workflow_id, &log).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
+        let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
+        let Phase::Queued { attempt, .. } = workflow.phase else { return Ok(Verdict::NotQueued) };
+        let document = self.storage.document(workflow_id).await?.unwrap_or_default();
+        let task: Option<Task> = serde_json::from_slice(&document).ok();
+        let candidate = Candidate { workflow: &workflow, log: &log, document: &document, task: task.as_ref() };
+        if let Some(objection) = self.objection(&candidate).await {
+            return Ok(self.verdict(&candidate, attempt, objection));
+        }
+        let Some(invocation) = candidate.invocation().cloned() else {
+            return Ok(Verdict::Refuse { attempt, reason: "not started: its document names no command".to_owned() });
+        };
+        let digest = workflow.submission.digest.clone();
+        Ok(Verdict::Start(Box::new(Job { workflow_id, attempt, digest, invocation })))
+    }
+
+    /// The guards, one a line.
+    #[expect(clippy::unused_async, reason = "guards may read")]
+    async fn objection(&self, candidate: &Candidate<'_>) -> Option<Objection> {
+        what_was_approved_is_unchanged(candidate)
+    }
+
+    fn verdict(&self, candidate: &Candidate<'_>, attempt: u32, objection: Objection) -> Verdict {
+        match objection {
+            Objection::Wait(reason) => Verdict::Wait(reason),
+            Objection::Refuse(reason) => Verdict::Refuse { attempt, reason: format!("not started: {reason}") },
+            Objection::AskAgain(reason) => match self.terms(candidate.workflow) {
+                Some(terms) => Verdict::AskAgain { attempt, reason, terms },
+                None => Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") },
+            },
+        }
+    }
+
+    /// The terms under which people are asked again: today's of its level; where that asks nobody, those of before.
+    fn terms(&self, workflow: &Workflow) -> Option<Arc<ApprovalTerms>> {
+        let policy = self.configuration.policy.level(workflow.submission.assessment.level);
+        let today = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
+        today.or_else(|| workflow.round().map(|round| Arc::clone(&round.terms))).filter(|terms| !terms.approvers.is_empty())
+    }
+}
+
+/// The document is, to the byte, what its digest says: what was shown, and what was approved.
+fn what_was_approved_is_unchanged(candidate: &Candidate<'_>) -> Option<Objection> {
+    let approved = &candidate.workflow.submission.digest;
+    if candidate.document.is_empty() {
+        return Some(Objection::Refuse("its document is missing".to_owned()));
+    }
+    let found = Digest::of(candidate.document);
+    (found != *approved).then(|| {
+        Objection::Refuse(format!("its document has been changed since it was approved: approved was {approved}, found was {found}"))
+    })
+}

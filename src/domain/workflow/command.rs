@@ -1,0 +1,106 @@
+//! What can be asked of a workflow, and how it is refused.
+
+use crate::domain::policy::{ApprovalTerms, Principal};
+use crate::domain::workflow::{Decision, Status};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What can be asked of a workflow.
+#[derive(Debug, Clone)]
+pub enum Command {
+    Approve {
+        by: Principal,
+        justification: Option<String>,
+        digest: Option<String>,
+        /// The process that will run the action if this approval completes the quorum.
+        owner: Uuid,
+    },
+    Reject {
+        by: Principal,
+        reason: Option<String>,
+        digest: Option<String>,
+    },
+    Cancel {
+        by: Principal,
+        reason: Option<String>,
+    },
+    /// The requester of an external action says how it went.
+    Report {
+        by: Principal,
+        outcome: Outcome,
+    },
+    /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow afterwards runs it.
+    Start {
+        attempt: u32,
+        owner: Uuid,
+        token: Uuid,
+    },
+    /// A guard of the start gate says that a queued attempt is not to run.
+    RefuseStart {
+        attempt: u32,
+        reason: String,
+    },
+    /// A guard of the start gate says that people have to be asked again before a queued attempt runs, under these terms.
+    AskAgain {
+        attempt: u32,
+        reason: String,
+        terms: Arc<ApprovalTerms>,
+    },
+    /// The executor says how an attempt went.
+    Finish {
+        attempt: u32,
+        outcome: Outcome,
+    },
+    /// An attempt was begun by a process that is gone.
+    Recover {
+        owner: Uuid,
+    },
+    /// This process is said to run an attempt, and its runner knows nothing of it.
+    Disown {
+        attempt: u32,
+        token: Option<Uuid>,
+    },
+    /// Time has passed; `now` is the database's.
+    Tick {
+        now: DateTime<Utc>,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Succeeded {
+        output: Option<Value>,
+    },
+    Failed {
+        error: String,
+        output: Option<Value>,
+    },
+    /// Nobody knows; only parkbrake itself says so, of an action that it runs.
+    Unknown {
+        reason: String,
+    },
+}
+
+/// Why a command is refused. Each has its status and its page in the API's errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    NotPermitted(String),
+    #[error("{0}")]
+    NotAnApprover(String),
+    #[error("{0}")]
+    SelfApproval(String),
+    #[error("this level needs a justification: say in a sentence why it may be done")]
+    JustificationRequired,
+    #[error("{0}")]
+    DigestMismatch(String),
+    #[error("the request was {verdict} by {approver} already", verdict = .0.verdict.as_str(), approver = .0.approver)]
+    AlreadyDecided(Box<Decision>),
+    #[error("the request has expired: nobody decided in time, and it will not run; submit the task again")]
+    Expired,
+    #[error("{detail}; its status is {current}")]
+    WrongState { current: Status, detail: String },
+}
