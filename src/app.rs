@@ -44,6 +44,8 @@ const REHYDRATE_AT_ONCE: usize = 32;
 pub enum StartError {
     #[error("the configuration is not sound:\n{}", indented(.0))]
     Configuration(Vec<Problem>),
+    #[error("the configuration is sound, but --strict refuses it:\n{}", indented(.0))]
+    Weak(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error("another server works on this database: stop it first, or wait until it has stopped")]
@@ -179,7 +181,10 @@ impl App {
 fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, StartError> {
     let base = base.map_or_else(std::env::current_dir, Ok).map_err(StartError::Folder)?;
     let configuration = config::load(settings.config_dir(), &base).map_err(StartError::Configuration)?;
-    for note in &configuration.notes {
+    if settings.strict && !configuration.weaknesses.is_empty() {
+        return Err(StartError::Weak(configuration.weaknesses));
+    }
+    for note in configuration.weaknesses.iter().chain(&configuration.notes) {
         tracing::warn!("{note}");
     }
     Ok(configuration)

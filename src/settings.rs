@@ -16,6 +16,10 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR")]
     pub config: Option<PathBuf>,
 
+    /// Refuse to start with a configuration that opens the gate wider than the shipped one does; `check` says what that is
+    #[arg(long, env = "PARKBRAKE_STRICT")]
+    pub strict: bool,
+
     /// How many parked workflows stay in memory; the others are read again when they are asked for
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 10_000)]
     pub max_resident: usize,

@@ -65,7 +65,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("minijinja", &["config/channels.rs", "http/inbox/", "notify/"]),
     ("clap", &["cli/", "main.rs", "settings.rs"]),
     ("reqwest", &["cli/", "notify/"]),
-    ("lettre", &["notify/email.rs"]),
+    ("lettre", &["config/mail_address.rs", "notify/email.rs"]),
     ("rustix", &["execution/", "postgres/", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),

@@ -47,6 +47,7 @@ pub struct Metrics {
     pub notice_failures: Family<ChannelLabel, Counter>,
     pub notices_dead: Family<ChannelLabel, Counter>,
     pub notices_waiting: Family<ChannelLabel, Gauge>,
+    pub weaknesses: Gauge,
 }
 
 impl Default for Metrics {
@@ -64,6 +65,7 @@ impl Default for Metrics {
         let notice_failures = Family::<ChannelLabel, Counter>::default();
         let notices_dead = Family::<ChannelLabel, Counter>::default();
         let notices_waiting = Family::<ChannelLabel, Gauge>::default();
+        let weaknesses = Gauge::default();
         let mut registry = Registry::with_prefix("parkbrake");
         registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
         registry.register("events", "Events that were committed, by name", events.clone());
@@ -86,7 +88,10 @@ impl Default for Metrics {
         registry.register("notice_failures", "Attempts to deliver a notice that failed, by channel", notice_failures.clone());
         registry.register("notices_dead", "Notices that were given up, by channel", notices_dead.clone());
         registry.register("notices_waiting", "Notices that are due and not delivered, by channel", notices_waiting.clone());
+        let help = "What in the configuration is weaker than in the shipped one; `parkbrake check` says what";
+        registry.register("configuration_weaknesses", help, weaknesses.clone());
         Self {
+            weaknesses,
             notices_delivered,
             notice_failures,
             notices_dead,

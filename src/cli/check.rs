@@ -12,6 +12,9 @@ pub struct Args {
     /// The folder of the configuration
     #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
     config: PathBuf,
+    /// Refuse what opens the gate wider than the shipped configuration does, or lets a requester do more than it seems
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Reads the configuration as a server would, and says everything that is wrong with it.
@@ -24,9 +27,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::Other(format!("{} is not sound:\n{}", args.config.display(), lines.join("\n")))
     })?;
+    if args.strict && !configuration.weaknesses.is_empty() {
+        let lines: Vec<String> = configuration.weaknesses.iter().map(|weakness| format!("  {weakness}")).collect();
+        return Err(Error::Other(format!("{} is sound, but --strict refuses it:\n{}", args.config.display(), lines.join("\n"))));
+    }
     let mut page = Page::stdout();
     page.line(format_args!("{} is sound", args.config.display()));
-    for note in &configuration.notes {
+    for note in configuration.weaknesses.iter().chain(&configuration.notes) {
         page.line(format_args!("note: {note}"));
     }
     for (name, channel) in &configuration.notifications.channels {

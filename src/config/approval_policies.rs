@@ -1,8 +1,8 @@
 //! `hitl/approval-policies.yaml`: the people, the agents, and under what terms they decide.
 
-use crate::config::names;
 use crate::config::risk_rules::{self, AskedRole};
 use crate::config::value::At;
+use crate::config::{mail_address, names};
 use crate::domain::duration;
 use crate::domain::level::Level;
 use crate::domain::policy::SYSTEM;
@@ -140,7 +140,8 @@ fn people(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
 fn person(at: &At<'_>) -> Option<Person> {
     let fields = at.fields(&PERSON_KEYS)?;
     let text = |key: &str| fields.get(key).and_then(|at| contact(&at));
-    let (email, slack, linear) = (text("email"), text("slack"), text("linear"));
+    let email = fields.get("email").and_then(|at| at.parsed(mail_address::parse));
+    let (slack, linear) = (text("slack"), text("linear"));
     let roles = fields.get("roles").map_or(Some(Vec::new()), |at| at.items("roles"))?;
     let roles: Vec<_> = roles.iter().map(|at| at.parsed(names::role)).collect();
     let roles: BTreeSet<_> = roles.into_iter().collect::<Option<_>>()?;

@@ -1,6 +1,7 @@
 //! One channel of `notifications.yaml`: each type with the keys that it has, and no others.
 
 use crate::config::address;
+use crate::config::mail_address;
 use crate::config::runbooks::from_env;
 use crate::config::value::{At, Fields};
 use crate::domain::duration;
@@ -76,13 +77,7 @@ fn buttons(at: &At<'_>) -> Option<Buttons> {
 fn email(fields: &Fields<'_>) -> Option<Service> {
     let smtp_url = secret(fields, "smtp_url", "the address of the mail server, such as smtps://user:password@mail.example.com");
     let from = fields.required("from", "write the sender's address, such as parkbrake@example.com");
-    Some(Service::Email { smtp_url: smtp_url?, from: from.and_then(|at| at.parsed(mailbox))? })
-}
-
-fn mailbox(text: &str) -> Result<String, &'static str> {
-    let sound = text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
-        && !text.chars().any(|character| character.is_control() || character.is_whitespace() || "<>,;\"".contains(character));
-    if sound { Ok(text.to_owned()) } else { Err("is no address: write it bare, such as parkbrake@example.com") }
+    Some(Service::Email { smtp_url: smtp_url?, from: from.and_then(|at| at.parsed(mail_address::parse))? })
 }
 
 fn linear(fields: &Fields<'_>) -> Option<Service> {

@@ -10,6 +10,7 @@ mod approval_policies;
 mod channels;
 mod document;
 mod interrupt_triggers;
+mod mail_address;
 mod names;
 mod notifications;
 mod placeholders;
@@ -19,7 +20,9 @@ mod risk_rules;
 mod runbooks;
 mod shipped;
 mod source;
+mod unread;
 mod value;
+mod weaknesses;
 mod webhooks;
 mod words;
 
@@ -54,6 +57,8 @@ pub struct Configuration {
     pub document: String,
     /// What an operator should know, though nothing is wrong.
     pub notes: Vec<String>,
+    /// What opens the gate wider than the shipped configuration does, or lets a requester do more than it seems.
+    pub weaknesses: Vec<String>,
 }
 
 /// Reads the configuration in a folder. A relative `working_dir` of a runbook is resolved against `base`.
@@ -66,7 +71,7 @@ pub fn load(dir: &Path, base: &Path) -> Result<Configuration, Vec<Problem>> {
         let detail = "is no folder; name the one that holds the configuration with --config".to_owned();
         return Err(vec![Problem { file: dir.to_owned(), line: None, key: String::new(), detail }]);
     }
-    let mut problems = Vec::new();
+    let mut problems = unread::problems(dir, &shipped::READ);
     let files = Files::open(dir, &mut problems);
     let shipped = Shipped::read();
     let configuration = resolve(&files, &shipped, dir, base, &mut problems);
@@ -115,6 +120,8 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         .map(|file| file.map_or_else(ApprovalPolicies::default, |file| approval_policies::read(&file.root())));
     let rules = known(&files.risk_rules)?.unwrap_or(&shipped.risk_rules);
     let rules = risk_rules::read(&rules.root(), &shipped.risk_rules.root());
+    let shipped_rules = risk_rules::read(&shipped.risk_rules.root(), &shipped.risk_rules.root());
+    let shipped_triggers = interrupt_triggers::read(None, &shipped.interrupt_triggers.root(), &shipped_rules).into_domain();
     let triggers = known(&files.interrupt_triggers).map(|file| {
         let file = file.map(Source::root);
         interrupt_triggers::read(file.as_ref(), &shipped.interrupt_triggers.root(), &rules)
@@ -129,6 +136,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         problems.push(nobody(dir.join(shipped::APPROVAL_POLICIES)));
     }
     let mut notes = Vec::new();
+    let separation_of_duties = approvals.separation_of_duties;
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
     let (triggers, runbooks, notifications) = (triggers?, runbooks?, notifications?);
     notes.extend(rules.notes());
@@ -144,15 +152,18 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         "notifications": notifications::document(&notifications),
     }));
     let version = Digest::of(&document);
-    Some(Configuration {
-        rules: rules.into_domain(triggers.into_domain(), version.clone()),
-        policy,
-        runbooks: runbooks.into_domain(),
-        notifications,
-        version,
-        document: String::from_utf8(document).ok()?,
-        notes,
-    })
+    let rules = rules.into_domain(triggers.into_domain(), version.clone());
+    let runbooks = runbooks.into_domain();
+    let weaknesses = weaknesses::find(&weaknesses::Compared {
+        triggers: &rules.triggers,
+        shipped_triggers: &shipped_triggers,
+        unrecognized: rules.unrecognized,
+        policy: &policy,
+        runbooks: &runbooks,
+        notifications: &notifications,
+        separation_of_duties,
+    });
+    Some(Configuration { rules, policy, runbooks, notifications, version, document: String::from_utf8(document).ok()?, notes, weaknesses })
 }
 
 /// A file whose values are known, if only because there is none.

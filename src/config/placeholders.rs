@@ -3,7 +3,7 @@
 use crate::config::names;
 use crate::config::value::At;
 use crate::config::words::Words;
-use crate::domain::runbook::{Pattern, Template};
+use crate::domain::runbook::{Argument, Pattern, Template};
 use crate::domain::text::shown;
 use std::collections::BTreeSet;
 
@@ -55,21 +55,23 @@ impl<'s> Placeholders<'s> {
     }
 
     /// The arguments with their patterns. To be read after all that could name them.
-    pub fn args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Pattern)> {
+    pub fn args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
         let mut args = Vec::new();
-        for (name, at) in at.entries("arguments: a name and { pattern: ... }").unwrap_or_default() {
+        for (name, at) in at.entries("arguments: a name and { pattern: ..., dash: ... }").unwrap_or_default() {
             self.args.insert(name.to_owned());
             if let Err(error) = names::argument(name) {
                 at.problem(error);
             } else if !self.named.iter().any(|(named, _)| named == name) {
                 at.problem("is an argument that nobody uses; name it in a placeholder, or leave it out");
             }
-            let pattern = at.fields(&["pattern"]).and_then(|fields| {
+            let argument = at.fields(&["pattern", "dash"]).and_then(|fields| {
+                let dash = fields.get("dash").map_or(Some(false), |at| at.boolean());
                 let at = fields.required("pattern", "write the regular expression that the whole value has to match")?;
                 let unsound = |error: String| format!("is no sound regular expression: {}", last_line(&error));
-                Some((at.text()?, at.parsed(|text| Pattern::new(text).map_err(unsound))?))
+                let pattern = at.parsed(|text| Pattern::new(text).map_err(unsound));
+                Some((at.text()?, Argument { pattern: pattern?, dash: dash? }))
             });
-            args.extend(pattern.map(|(text, pattern)| (name, text, pattern)));
+            args.extend(argument.map(|(text, argument)| (name, text, argument)));
         }
         args
     }

@@ -6,7 +6,7 @@ use crate::config::risk_rules::RiskRules;
 use crate::config::value::{At, Fields};
 use crate::config::webhooks;
 use crate::domain::duration;
-use crate::domain::runbook::{Pattern, Runbook, Template};
+use crate::domain::runbook::{Argument, Runbook, Template};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let resource_type = fields.get("resource_type").and_then(|at| placeholders.fact(&at, Some(&rules.resource_types)));
     let command = fields.required("command", "write the program and its arguments as a list");
     let command: Vec<(&str, Template)> = command.map(|at| placeholders.command(&at)).unwrap_or_default();
-    let args: Vec<(&str, &str, Pattern)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
+    let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
     placeholders.refuse_unknown();
     let timeout = duration_or(&fields, "timeout", TIMEOUT);
     let idempotent = fields.get("idempotent").and_then(|at| at.boolean()).unwrap_or(false);
@@ -74,7 +74,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "resource": fact(&resource),
         "resource_type": fact(&resource_type),
         "command": command.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
-        "args": args.iter().map(|(name, pattern, _)| ((*name).to_owned(), json!({ "pattern": pattern }))).collect::<Map<_, _>>(),
+        "args": args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), json!({ "pattern": pattern, "dash": argument.dash }))).collect::<Map<_, _>>(),
         "timeout": duration::show(timeout).to_string(),
         "idempotent": idempotent,
         "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
@@ -88,7 +88,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         resource: template(resource),
         resource_type: template(resource_type),
         command: command.into_iter().map(|(_, template)| template).collect(),
-        args: args.into_iter().map(|(name, _, pattern)| (name.to_owned(), pattern)).collect(),
+        args: args.into_iter().map(|(name, _, argument)| (name.to_owned(), argument)).collect(),
         timeout,
         idempotent,
         env,

@@ -10,6 +10,9 @@ pub const APPROVAL_POLICIES: &str = "hitl/approval-policies.yaml";
 pub const RUNBOOKS: &str = "runbooks.yaml";
 pub const NOTIFICATIONS: &str = "notifications.yaml";
 
+/// Every file that is read.
+pub const READ: [&str; 5] = [RISK_RULES, INTERRUPT_TRIGGERS, APPROVAL_POLICIES, RUNBOOKS, NOTIFICATIONS];
+
 const RISK_RULES_TEXT: &str = include_str!("../../config/hitl/risk-assessment-rules.yaml");
 const INTERRUPT_TRIGGERS_TEXT: &str = include_str!("../../config/hitl/interrupt-triggers.yaml");
 

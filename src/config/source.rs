@@ -37,6 +37,11 @@ impl Source {
     /// A file that cannot be read or is not sound YAML.
     pub fn read(file: &Path) -> Result<Option<Self>, Problem> {
         let problem = |line, detail| Problem { file: file.to_owned(), line, key: String::new(), detail };
+        match std::fs::metadata(file) {
+            // A pipe, say, would never end.
+            Ok(found) if !found.is_file() => return Err(problem(None, "is not a regular file".to_owned())),
+            _ => {}
+        }
         let mut bytes = Vec::new();
         // One byte more than is allowed, so that a file without an end is refused and not read.
         let read = std::fs::File::open(file).and_then(|open| open.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes));

@@ -3,10 +3,12 @@
 mod docs;
 mod notifications;
 mod sound;
+mod unread;
 mod unsound;
 mod unsound_people;
 mod unsound_runbooks;
 mod version;
+mod weaknesses;
 
 use super::{Configuration, load};
 use std::path::{Path, PathBuf};

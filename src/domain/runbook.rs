@@ -20,13 +20,33 @@ pub struct Runbook {
     pub resource_type: Option<Template>,
     /// The argument vector; a placeholder stays inside its one argument.
     pub command: Vec<Template>,
-    /// The arguments, all of them required, with the pattern that the whole value has to match.
-    pub args: BTreeMap<String, Pattern>,
+    /// The arguments, all of them required.
+    pub args: BTreeMap<String, Argument>,
     pub timeout: Duration,
     pub idempotent: bool,
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
+}
+
+/// What an argument may be.
+#[derive(Debug, Clone)]
+pub struct Argument {
+    pub pattern: Pattern,
+    /// Whether a value may begin with `-`, which programs take for an option.
+    pub dash: bool,
+}
+
+impl Argument {
+    /// Why a value is not taken.
+    fn refuses(&self, value: &str) -> Option<String> {
+        if !self.dash && value.starts_with('-') {
+            let value = shown(value);
+            return Some(format!("`{value}` begins with `-`, which a program would take for an option; this argument takes no such value"));
+        }
+        let fits = self.pattern.matches(value);
+        (!fits).then(|| format!("`{}` does not match the pattern {}", shown(value), self.pattern.source))
+    }
 }
 
 /// A regular expression that the whole of a value has to match.
@@ -44,11 +64,15 @@ impl Pattern {
     pub fn new(source: &str) -> Result<Self, String> {
         // Compiled alone first, so that an unbalanced `a)|(b` cannot escape the anchors.
         Regex::new(source).map_err(|error| error.to_string())?;
-        let whole = Regex::new(&format!(r"\A(?:{source})\z")).map_err(|error| error.to_string())?;
+        let whole = Regex::new(&format!(r"\A(?:{source})\z"));
+        // Where that fails, a comment of verbose mode reaches to the end of the pattern and hides the parenthesis. A line break
+        // ends the comment, and means nothing else in that mode.
+        let whole = whole.or_else(|_| Regex::new(&format!("\\A(?:{source}\n)\\z"))).map_err(|error| error.to_string())?;
         Ok(Self { source: source.to_owned(), whole })
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// Whether the whole of a text matches.
+    pub fn matches(&self, text: &str) -> bool {
         self.whole.is_match(text)
     }
 }
@@ -135,17 +159,16 @@ impl Runbook {
             .map(|name| Misfit { argument: name.clone(), detail: format!("runbook `{}` has no such argument", self.name) })
             .collect();
         let mut args = BTreeMap::new();
-        for (name, pattern) in &self.args {
+        for (name, argument) in &self.args {
             match given.get(name).map(as_text) {
                 None => misfits.push(Misfit { argument: name.clone(), detail: "is required by the runbook".to_owned() }),
                 Some(None) => misfits.push(Misfit { argument: name.clone(), detail: "has to be text, a number or a boolean".to_owned() }),
-                Some(Some(text)) if !pattern.matches(&text) => {
-                    let detail = format!("`{}` does not match the pattern {}", shown(&text), pattern.source);
-                    misfits.push(Misfit { argument: name.clone(), detail });
-                }
-                Some(Some(text)) => {
-                    args.insert(name.clone(), text);
-                }
+                Some(Some(text)) => match argument.refuses(&text) {
+                    Some(detail) => misfits.push(Misfit { argument: name.clone(), detail }),
+                    None => {
+                        args.insert(name.clone(), text);
+                    }
+                },
             }
         }
         if !misfits.is_empty() {
@@ -193,7 +216,7 @@ mod tests {
             resource_type: None,
             command: ["deploy.sh", "{{ service }}", "--version={{version}}"].map(template).to_vec(),
             args: [("service", "[a-z][a-z0-9-]{0,62}"), ("version", "[0-9A-Za-z.+-]{1,64}|latest")]
-                .map(|(name, pattern)| (name.to_owned(), Pattern::new(pattern).unwrap()))
+                .map(|(name, pattern)| (name.to_owned(), Argument { pattern: Pattern::new(pattern).unwrap(), dash: false }))
                 .into(),
             timeout: Duration::from_secs(600),
             idempotent: false,
@@ -219,6 +242,40 @@ mod tests {
         for service in ["api; rm -rf /", "api\n", "\napi", "-oProxyCommand=x", "Api", "", "$(id)", "a b"] {
             let misfits = runbook().resolve(&args(json!({"service": service, "version": "1"}))).unwrap_err();
             assert_eq!(misfits[0].argument, "service", "{service:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_looks_like_an_option_is_refused_unless_the_argument_says_otherwise() {
+        let mut runbook = runbook();
+        for version in ["--force", "-rf", "-", "--help"] {
+            let misfits = runbook.resolve(&args(json!({"service": "api", "version": version}))).unwrap_err();
+            assert!(misfits[0].detail.contains("begins with `-`"), "{version}: {misfits:?}");
+        }
+        // A number is text by the time it is an argument.
+        assert!(runbook.resolve(&args(json!({"service": "api", "version": -5}))).is_err());
+        runbook.args.get_mut("version").unwrap().dash = true;
+        assert!(runbook.resolve(&args(json!({"service": "api", "version": "--force"}))).is_ok());
+        assert!(runbook.resolve(&args(json!({"service": "api", "version": "--fo rce"}))).is_err());
+    }
+
+    #[test]
+    fn patterns_are_anchored_whatever_their_mode() {
+        for (pattern, taken, refused) in [
+            ("(?x) [a-z]+ # a name", "api", "api2"),
+            ("(?x)[a-z]+#", "api", "a i"),
+            ("(?x: a # inside\n )b", "ab", "abb"),
+            ("a|b", "b", "ab"),
+            ("(?m)^a$", "a", "a\nb"),
+            ("(?s).", "\n", "ab"),
+            ("[#]+", "##", "#a"),
+            ("a\\#", "a#", "a#b"),
+        ] {
+            let pattern = Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+            assert!(pattern.matches(taken) && !pattern.matches(refused), "{pattern:?}");
+        }
+        for unsound in ["a)|(b", "(", "[a", "a)|(b # x", "(?x) a)|(b # x"] {
+            assert!(Pattern::new(unsound).is_err(), "{unsound}");
         }
     }
 

@@ -55,7 +55,7 @@ fn text_that_is_no_sound_yaml() {
     std::fs::create_dir(dir.path().join(RUNBOOKS)).unwrap();
     let problems: Vec<_> = load(dir.path(), dir.path()).unwrap_err().iter().map(ToString::to_string).collect();
     assert!(problems[0].ends_with(&format!("{RULES}:2: is not UTF-8 text; save it in that encoding")), "{problems:?}");
-    assert!(problems[1].contains("runbooks.yaml: cannot be read: "), "{problems:?}");
+    assert!(problems[1].contains("runbooks.yaml: is not a regular file"), "{problems:?}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub fn settings(config: &Config) -> Settings {
     Settings {
         listen: "127.0.0.1:0".parse().expect("an address"),
         config: Some(config.path().to_owned()),
+        strict: false,
         max_resident: 1_000,
         turns: 64,
         turns_per_requester: 16,
