@@ -6,12 +6,12 @@ drop function advance_workflows;
 -- Opens workflows. A row that was not written is a `duplicate` (its idempotency key is in use), or a `conflict` (its id is).
 create function open_workflows(
     p_workflow_id uuid[], p_version integer[], p_status text[], p_risk_level text[], p_action text[], p_task_id text[], p_requested_by text[],
-    p_on_behalf_of text[], p_digest text[], p_key text[], p_fingerprint text[],
+    p_on_behalf_of text[], p_digest text[], p_target text[], p_key text[], p_fingerprint text[],
     -- The approval request; null in p_approvers where none is needed. Lists are joined with commas, delays are in seconds.
     p_approvers text[], p_required integer[], p_separation boolean[], p_timetable text[],
     p_timeout_after double precision[], p_expire_after double precision[],
     -- The events, of all rows together. A document stands with the first event of each.
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_document bytea[],
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[], e_document bytea[],
     -- The notices that follow from them, each due so many seconds after the commit.
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
@@ -36,30 +36,31 @@ begin
     v_at := clock_timestamp();
 
     with opened as (
-        insert into workflow as w (workflow_id, version, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest,
+        insert into workflow as w (workflow_id, version, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest, target,
                                    created_at, updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties,
                                    required, approvals, approved_by, escalation_level, timetable, timeout_at, expires_at)
         select i.workflow_id, i.version, i.status, i.risk_level, i.action, i.status = 'queued',
                i.status = 'executing' and i.action <> 'external', i.task_id,
-               i.requested_by, i.on_behalf_of, i.digest, v_at, v_at,
+               i.requested_by, i.on_behalf_of, i.digest, i.target, v_at, v_at,
                case when i.approvers is not null then 'pending' end, case when i.approvers is not null then v_at end,
                string_to_array(i.approvers, ','), string_to_array(i.approvers, ','), i.separation, i.required,
                case when i.approvers is not null then 0 end, case when i.approvers is not null then '{}'::text[] end,
                case when i.approvers is not null then 0 end, i.timetable,
                v_at + make_interval(secs => i.timeout_after), v_at + make_interval(secs => i.expire_after)
         from unnest(p_workflow_id, p_version, p_status, p_risk_level, p_action, p_task_id, p_requested_by, p_on_behalf_of, p_digest,
-                    p_key, p_approvers, p_required, p_separation, p_timetable, p_timeout_after, p_expire_after)
+                    p_target, p_key, p_approvers, p_required, p_separation, p_timetable, p_timeout_after, p_expire_after)
              as i (workflow_id, version, status, risk_level, action, task_id, requested_by, on_behalf_of, digest,
-                   key, approvers, required, separation, timetable, timeout_after, expire_after)
+                   target, key, approvers, required, separation, timetable, timeout_after, expire_after)
         where i.key is null or i.workflow_id = any (v_keyed)
         on conflict (workflow_id) do nothing
         returning w.workflow_id
     )
     select coalesce(array_agg(opened.workflow_id), '{}') into v_opened from opened;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
-    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.document
-    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_document) as e (workflow_id, version, kind, actor, data, document)
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, document)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.document
+    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via, e_document)
+         as e (workflow_id, version, kind, actor, data, via, document)
     where cardinality(v_opened) = cardinality(p_workflow_id) or e.workflow_id = any (v_opened);
 
     if n_notice_id <> '{}' then
@@ -92,7 +93,7 @@ create function advance_workflows(
     p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
     -- What a further round asks for; null in p_required where the commit opens none.
     p_required integer[], p_separation boolean[], p_timetable text[], p_expire_after double precision[],
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[],
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[],
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
@@ -139,9 +140,9 @@ begin
     )
     select coalesce(array_agg(advanced.workflow_id), '{}') into v_advanced from advanced;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data)
-    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data
-    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data) as e (workflow_id, version, kind, actor, data)
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via
+    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via) as e (workflow_id, version, kind, actor, data, via)
     where cardinality(v_advanced) = cardinality(p_workflow_id) or e.workflow_id = any (v_advanced);
 
     if n_notice_id <> '{}' then

@@ -6,8 +6,10 @@ use parkbrake::domain::digest::Digest;
 use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind};
 use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::target::Target;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
+use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Approval, Command, Event, Outcome, Recorded, Refusal, Submission, Workflow};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +154,7 @@ fn obligations_are_those_of_the_page() {
 fn final_states_stay() {
     for (state, workflow) in states().into_iter().filter(|(_, workflow)| workflow.status().is_final()) {
         for event in events() {
-            let recorded = Recorded { version: workflow.version + 1, at: at(EXPIRY), actor: "anybody".to_owned(), event };
+            let recorded = Recorded { version: workflow.version + 1, at: at(EXPIRY), actor: "anybody".to_owned(), via: Via::Rest, event };
             let name = recorded.event.name();
             assert!(transition::apply(ID, Some(workflow.clone()), &recorded).is_err(), "{name} follows {state}");
         }
@@ -207,7 +209,8 @@ fn said(workflow: &Workflow, command: &Command) -> String {
         Ok(Answer::Commit { events, .. }) => {
             let names: Vec<&str> = events.iter().map(Event::name).collect();
             let after = events.into_iter().fold(workflow.clone(), |workflow, event| {
-                let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "somebody".to_owned(), event };
+                let recorded =
+                    Recorded { version: workflow.version + 1, at: at(FIRST), actor: "somebody".to_owned(), via: Via::Rest, event };
                 transition::apply(ID, Some(workflow), &recorded).expect("what is decided can be applied")
             });
             format!("{} → {}", names.join(" + "), after.status())
@@ -437,6 +440,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"the policy") },
         action,
         idempotent,
+        target: Some(Target::default()),
     })
 }
 
@@ -492,6 +496,7 @@ fn fold(log: &[(&str, Event)]) -> Workflow {
         version: u32::try_from(place + 1).expect("a short log"),
         at: at(Duration::ZERO),
         actor: (*actor).to_owned(),
+        via: Via::Rest,
         event: event.clone(),
     };
     let log: Vec<Recorded> = log.iter().enumerate().map(recorded).collect();
@@ -507,7 +512,7 @@ fn answered(workflow: &Workflow, command: &Command) -> Workflow {
         _ => parkbrake::domain::policy::SYSTEM,
     };
     events.into_iter().fold(workflow.clone(), |workflow, event| {
-        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: actor.to_owned(), event };
+        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: actor.to_owned(), via: Via::Rest, event };
         transition::apply(ID, Some(workflow), &recorded).expect("what is decided can be applied")
     })
 }
@@ -528,7 +533,7 @@ fn moment(guard: Option<DateTime<Utc>>) -> String {
 
 fn person(name: &str, roles: &[&str]) -> Principal {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles, on_behalf_of: None }
+    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles, on_behalf_of: None, via: Via::Rest }
 }
 
 fn approve(name: &str) -> Command {

@@ -23,6 +23,7 @@ use crate::domain::digest::Digest;
 use crate::domain::outbox::{self, Planned};
 use crate::domain::policy::{Principal, SYSTEM};
 use crate::domain::transition::{self, Answer, Guard, Obligation};
+use crate::domain::via::Via;
 use crate::domain::workflow::{Command, Event, Submission, Workflow};
 use crate::storage::{Advance, Error, Opening, Storage, Written};
 use ractor::rpc::CallResult;
@@ -147,7 +148,10 @@ impl WorkflowActor {
     fn assess(&self, intake: Intake) -> Result<Box<Opening>, Failure> {
         let Intake { by, task, facts, key } = intake;
         let workshop = &self.workshop;
-        let assessment = workshop.configuration.rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
+        let rules = &workshop.configuration.rules;
+        let assessment = rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
+        let target = rules.target(&task, facts.as_ref());
+        let via = by.via;
         let policy = workshop.configuration.policy.level(assessment.level);
         let document = task.canonical();
         let submission = Submission {
@@ -158,13 +162,14 @@ impl WorkflowActor {
             assessment,
             action: task.action.kind,
             idempotent: task.action.runs.is_some_and(|invocation| invocation.idempotent),
+            target: Some(target),
         };
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, workshop.owner);
-        let workflow = commit::follow(self.id, None, &events, &actor).map_err(|error| Failure::Internal(error.to_string()))?;
+        let workflow = commit::follow(self.id, None, &events, &actor, via).map_err(|error| Failure::Internal(error.to_string()))?;
         let notices = self.notices(None, &workflow, &events);
-        Ok(Box::new(Opening { workflow, events, document, key, notices }))
+        Ok(Box::new(Opening { workflow, events, via, document, key, notices }))
     }
 
     /// Assesses a task and checkpoints what follows from it.
@@ -216,8 +221,8 @@ impl WorkflowActor {
                 Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow, decision: Some(decision) })),
                 Ok(Answer::Commit { events, guard }) => (events, guard),
             };
-            let actor = caller(&command).map_or(SYSTEM, |by| &by.name).to_owned();
-            match self.commit(&workflow, &actor, events, guard).await {
+            let (actor, via) = caller(&command).map_or((SYSTEM, Via::System), |by| (by.name.as_str(), by.via));
+            match self.commit(&workflow, actor, via, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
                     let decision = workflow.decisions.last().filter(|_| is_decision(&command)).cloned();
                     state.read_at = Some(Instant::now());
@@ -244,7 +249,7 @@ impl WorkflowActor {
     async fn expire(&self, myself: &WorkflowRef, state: &mut State, guard: Guard) -> Result<(), Stale> {
         let (Some(workflow), Some(deadline)) = (&state.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
-        match self.commit(workflow, SYSTEM, events, guard).await {
+        match self.commit(workflow, SYSTEM, Via::System, events, guard).await {
             Ok(Progress::Moved(workflow)) => state.workflow = Some(Box::pin(self.fulfil(myself, workflow)).await?),
             Ok(_) => self.look(myself, state).await?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
@@ -252,12 +257,12 @@ impl WorkflowActor {
         Ok(())
     }
 
-    async fn commit(&self, workflow: &Workflow, actor: &str, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
-        let next = commit::follow(self.id, Some(workflow.clone()), &events, actor);
+    async fn commit(&self, workflow: &Workflow, actor: &str, via: Via, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
+        let next = commit::follow(self.id, Some(workflow.clone()), &events, actor, via);
         let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
         let notices = self.notices(Some(workflow), &next, &events);
         let actor = actor.to_owned();
-        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, events, guard, notices });
+        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, notices });
         let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
@@ -306,7 +311,7 @@ impl WorkflowActor {
                 }
             };
             let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
-            workflow = match self.commit(&workflow, SYSTEM, events, guard).await {
+            workflow = match self.commit(&workflow, SYSTEM, Via::System, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
                     tracing::warn!(workflow.id = %self.id, status = %workflow.status(), "an interrupted action was taken up");
                     workflow

@@ -58,6 +58,9 @@ pub fn decision(decision: &Value) -> String {
     if let Some(role) = text(decision, "/role") {
         line.push_str(&format!(" ({})", escaped(role)));
     }
+    if let Some(via) = text(decision, "/via") {
+        line.push_str(&format!(" via {}", escaped(via)));
+    }
     if let Some(at) = text(decision, "/at") {
         line.push_str(&format!(" at {}", escaped(at)));
     }

@@ -6,15 +6,19 @@
 use crate::cli::facts::{list, number, text, texts};
 use crate::cli::problem::decision;
 use crate::cli::terminal::{BOLD, FAINT, PLAIN, Page, Style};
+use crate::domain::target::{DIFFERS, is_warning};
 use crate::domain::text::escaped;
 use serde_json::Value;
+
+/// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
+const WARNING: &str = "warning";
 
 /// What an approver has to see before deciding: level, what exactly would run, on what, why it waits, and the claim.
 pub fn request(page: &mut Page, workflow: &Value) {
     let task = &workflow["task"];
     heading(page, workflow);
     runs(page, &task["action"]);
-    page.fact("target", target(task));
+    target(page, workflow);
     reasons(page, workflow);
     claim(page, workflow);
     approval(page, workflow);
@@ -45,6 +49,7 @@ pub fn pending(page: &mut Page, item: &Value) {
     let level = page.paint(Style::of(level), &format!("{:<8}", escaped(level).to_uppercase()));
     let id = page.paint(BOLD, &word(item, "/workflow_id", "?"));
     page.line(format_args!("{level} {id}"));
+    target(page, item);
     page.fact("asked", format!("by {} at {}", word(item, "/requested_by", "?"), word(item, "/requested_at", "?")));
     quoted(page, "claims", text(item, "/description").unwrap_or_default());
     page.fact("decides", who_decides(item, number(item, "/approvals")));
@@ -57,6 +62,9 @@ pub fn event(page: &Page, event: &Value) -> String {
     let version = number(event, "/version").unwrap_or(0);
     let at = page.paint(FAINT, &word(event, "/at", "?"));
     let mut line = format!("{version:>3}  {at}  {} by {}", word(event, "/event", "?"), word(event, "/actor", "?"));
+    if let Some(via) = text(event, "/via").filter(|via| *via != "system") {
+        line.push_str(&format!(" via {}", escaped(via)));
+    }
     let to = texts(event, "/detail/to");
     if !to.is_empty() {
         line.push_str(&format!(" to {}", escaped(&to.join(", "))));
@@ -85,11 +93,12 @@ pub fn heading(page: &mut Page, workflow: &Value) {
 /// Why it has its level.
 pub fn reasons(page: &mut Page, workflow: &Value) {
     for (place, reason) in list(workflow, "/assessment/reasons").iter().enumerate() {
-        let level = text(reason, "/level").unwrap_or("?");
+        let trigger = text(reason, "/trigger").unwrap_or("?");
+        let level = if is_warning(trigger) { WARNING } else { text(reason, "/level").unwrap_or("?") };
         let line = format!(
             "{} {}: {}",
             page.paint(Style::of(level), &escaped(level)),
-            escaped(text(reason, "/trigger").unwrap_or("?")),
+            escaped(trigger),
             escaped(text(reason, "/detail").unwrap_or_default())
         );
         page.fact(if place == 0 { "because" } else { "" }, line);
@@ -152,16 +161,39 @@ fn runs(page: &mut Page, action: &Value) {
     }
 }
 
-fn target(task: &Value) -> String {
-    let mut target = format!("{} on {}", word(task, "/operation", "?"), word(task, "/resource", "(no resource named)"));
-    target.push_str(&format!(" in {}", word(task, "/environment", "(no environment named)")));
-    if let Some(kind) = text(task, "/resource_type") {
-        target.push_str(&format!(", {}", escaped(kind)));
+/// What it is about, as far as parkbrake knows, and where the requester called it something else.
+fn target(page: &mut Page, workflow: &Value) {
+    let task = &workflow["task"];
+    match workflow.get("target").filter(|target| target.is_object()) {
+        Some(known) => page.fact("target", named(known)),
+        // A server of an earlier version does not say what it knows.
+        None if task.is_object() => page.fact("target", format!("{} (as the requester says)", named(task))),
+        None => {}
+    }
+    let differs = list(workflow, "/target/differs");
+    if !differs.is_empty() {
+        let one = |one: &Value| {
+            let claimed = text(one, "/claimed").map(|claimed| format!(" \"{}\"", escaped(claimed))).unwrap_or_default();
+            let field = word(one, "/field", "?").replace('_', " ");
+            format!("{field}{claimed} (it is \"{}\" by the {})", word(one, "/known", "?"), word(one, "/from", "?"))
+        };
+        let said = format!("The requester called this: {}", differs.iter().map(one).collect::<Vec<_>>().join(", "));
+        let line = page.paint(Style::of(WARNING), &format!("{DIFFERS} {said}"));
+        page.fact("", line);
     }
     if let Some(cost) = task.get("estimated_cost").filter(|cost| cost.is_number()) {
-        target.push_str(&format!(", ${cost}"));
+        page.fact("cost", format!("${cost} (as the requester says)"));
     }
-    target + " (as the requester says)"
+}
+
+fn named(target: &Value) -> String {
+    let mut named = word(target, "/operation", "?");
+    for (between, place) in [(" ", "/resource"), (" in ", "/environment"), (", ", "/resource_type")] {
+        if let Some(name) = text(target, place) {
+            named.push_str(&format!("{between}{}", escaped(name)));
+        }
+    }
+    named
 }
 
 /// The requester's own words.

@@ -19,7 +19,7 @@ impl Style {
         Self(match word {
             "low" | "completed" | "approved" => "32",
             "medium" | "pending_approval" | "queued" | "executing" => "33",
-            "high" | "failed" | "rejected" | "outcome_unknown" => "31",
+            "high" | "failed" | "rejected" | "outcome_unknown" | "warning" => "31",
             "critical" => "1;35",
             _ => return PLAIN,
         })

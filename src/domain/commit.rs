@@ -4,6 +4,7 @@
 //! answer. So the state is made once, with no time, and the time is put in when it is known.
 
 use crate::domain::transition::{self, Impossible};
+use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Phase, Recorded, Round, Workflow};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -15,11 +16,11 @@ const UNKNOWN: DateTime<Utc> = DateTime::UNIX_EPOCH;
 ///
 /// # Errors
 /// An event that cannot follow.
-pub fn follow(id: Uuid, workflow: Option<Workflow>, events: &[Event], actor: &str) -> Result<Workflow, Impossible> {
+pub fn follow(id: Uuid, workflow: Option<Workflow>, events: &[Event], actor: &str, via: Via) -> Result<Workflow, Impossible> {
     let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
     let mut state = workflow;
     for (event, version) in events.iter().zip(first..) {
-        let recorded = Recorded { version, at: UNKNOWN, actor: actor.to_owned(), event: event.clone() };
+        let recorded = Recorded { version, at: UNKNOWN, actor: actor.to_owned(), via, event: event.clone() };
         state = Some(transition::apply(id, state, &recorded)?);
     }
     state.ok_or_else(Impossible::without_events)

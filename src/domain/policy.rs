@@ -2,6 +2,7 @@
 
 use crate::domain::duration;
 use crate::domain::level::Level;
+use crate::domain::via::Via;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,14 +55,19 @@ impl Policy {
     /// sees its own, and decides nothing.
     pub fn principal(&self, name: &str) -> Principal {
         match self.people.get(name) {
-            Some(person) => {
-                Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles: person.roles.clone(), on_behalf_of: None }
-            }
+            Some(person) => Principal {
+                name: name.to_owned(),
+                kind: PrincipalKind::Person,
+                roles: person.roles.clone(),
+                on_behalf_of: None,
+                via: Via::Rest,
+            },
             None => Principal {
                 name: name.to_owned(),
                 kind: PrincipalKind::Agent,
                 roles: BTreeSet::new(),
                 on_behalf_of: self.agents.get(name).and_then(|agent| agent.on_behalf_of.clone()),
+                via: Via::Rest,
             },
         }
     }
@@ -149,9 +155,17 @@ pub struct Principal {
     pub roles: BTreeSet<Role>,
     /// The person that an agent acts for.
     pub on_behalf_of: Option<String>,
+    /// The door by which this call came.
+    pub via: Via,
 }
 
 impl Principal {
+    /// The same caller, who came by another door.
+    #[must_use]
+    pub fn by(self, via: Via) -> Self {
+        Self { via, ..self }
+    }
+
     /// Whether the caller has a role.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.contains(role)

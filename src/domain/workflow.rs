@@ -6,7 +6,9 @@
 use crate::domain::digest::Digest;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
+use crate::domain::target::Target;
 use crate::domain::task::ActionKind;
+use crate::domain::via::Via;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -124,6 +126,9 @@ pub struct Submission {
     pub action: ActionKind,
     /// Whether the action may be run again, with the same key, after a crash.
     pub idempotent: bool,
+    /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
 }
 
 /// One person's yes.
@@ -147,6 +152,8 @@ pub struct Recorded {
     pub at: DateTime<Utc>,
     /// Who caused it: a principal's name, or [`SYSTEM`](crate::domain::policy::SYSTEM).
     pub actor: String,
+    /// The door by which they came.
+    pub via: Via,
     pub event: Event,
 }
 
@@ -239,6 +246,8 @@ pub struct Decision {
     /// How many more approvals were needed after it.
     pub remaining: u32,
     pub at: DateTime<Utc>,
+    /// The door by which it came.
+    pub via: Via,
 }
 
 /// Yes or no.

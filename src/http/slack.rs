@@ -8,6 +8,7 @@ use crate::domain::buttons::{self, Question, mrkdwn};
 use crate::domain::level::Level;
 use crate::domain::policy::Principal;
 use crate::domain::text::shown;
+use crate::domain::via::Via;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
 use crate::http::api::Api;
 use crate::http::peer::Peer;
@@ -168,7 +169,7 @@ fn person(api: &Api, slack_id: &str) -> Result<Principal, String> {
     let policy = &api.engine.configuration.policy;
     let mut known = policy.people().iter().filter(|(_, person)| person.slack.as_deref() == Some(slack_id)).map(|(name, _)| name);
     match (known.next(), known.next()) {
-        (Some(name), None) => Ok(policy.principal(name)),
+        (Some(name), None) => Ok(policy.principal(name).by(Via::Slack)),
         (None, _) => Err(format!(
             "Parkbrake does not know you: ask an operator to write `slack: {}` beside your name in hitl/approval-policies.yaml.",
             shown(slack_id)

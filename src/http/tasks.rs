@@ -67,9 +67,10 @@ pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request
     let configuration = &api.engine.configuration;
     let now = api.engine.clock.now();
     let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
+    let target = configuration.rules.target(&task, facts.as_ref());
     let policy = configuration.policy.level(assessment.level);
     let approval = (!policy.auto_approve).then(|| views::terms(&policy.terms, now));
-    Ok(Json(json!({"success": true, "digest": task.digest(), "assessment": assessment, "approval": approval})))
+    Ok(Json(json!({"success": true, "digest": task.digest(), "target": target, "assessment": assessment, "approval": approval})))
 }
 
 fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {

@@ -5,6 +5,8 @@ use crate::domain::digest::Digest;
 use crate::domain::level::Level;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
+use crate::domain::target::Target;
+use crate::domain::task::Task;
 use crate::domain::transition;
 use crate::domain::workflow::{Decision, Event, Recorded, Round, Status, Verdict, Workflow};
 use crate::storage::{Listed, PendingRow, Quarantine};
@@ -34,6 +36,7 @@ pub struct Submitted<'a> {
     risk_level: Level,
     requires_approval: bool,
     digest: &'a Digest,
+    target: Option<&'a Target>,
     assessment: &'a Assessment,
     approval: Option<Approval<'a>>,
 }
@@ -49,6 +52,7 @@ pub fn submitted(workflow: &Workflow) -> Submitted<'_> {
         risk_level: submission.assessment.level,
         requires_approval: workflow.round().is_some(),
         digest: &submission.digest,
+        target: submission.target.as_ref(),
         assessment: &submission.assessment,
         approval: workflow.round().map(approval_of),
     }
@@ -125,6 +129,7 @@ pub fn pending(row: &PendingRow) -> Value {
         "task_id": row.task_id,
         "risk_level": row.risk_level,
         "description": row.description,
+        "target": row.target,
         "requested_by": row.requested_by,
         "requested_at": time(row.requested_at),
         "approvers": row.approvers,
@@ -146,9 +151,10 @@ pub fn listed(row: &Listed) -> Value {
         "status": row.status,
         "risk_level": row.risk_level,
         "description": document["description"],
-        "operation": document["operation"],
-        "environment": document["environment"],
-        "resource": document["resource"],
+        "operation": row.target.operation,
+        "environment": row.target.environment,
+        "resource": row.target.resource,
+        "target": row.target,
         "requested_by": row.requested_by,
         "on_behalf_of": row.on_behalf_of,
         "digest": row.digest,
@@ -174,6 +180,7 @@ pub fn workflow(workflow: &Workflow, log: &[Recorded], document: &[u8], quaranti
         "on_behalf_of": submission.on_behalf_of,
         "version": workflow.version,
         "task": task,
+        "target": target_of(workflow, document),
         "digest": submission.digest,
         "assessment": submission.assessment,
         "approval": workflow.round().map(approval_of),
@@ -184,6 +191,12 @@ pub fn workflow(workflow: &Workflow, log: &[Recorded], document: &[u8], quaranti
         "created_at": time(workflow.created_at),
         "updated_at": time(workflow.updated_at),
     })
+}
+
+/// What a workflow is about; of one that was submitted before this was recorded, its claim.
+pub fn target_of(workflow: &Workflow, document: &[u8]) -> Target {
+    let claimed = || serde_json::from_slice::<Task>(document).map(|task| Target::claimed(&task)).unwrap_or_default();
+    workflow.submission.target.clone().unwrap_or_else(claimed)
 }
 
 /// The decisions, each with the role that it counts for: approvals share the roles out among themselves.
@@ -206,6 +219,7 @@ pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
         "verdict": decision.verdict,
         "justification": decision.justification,
         "at": time(decision.at),
+        "via": decision.via,
     })
 }
 
@@ -264,6 +278,7 @@ fn history(recorded: &Recorded) -> Value {
         "event": recorded.event.name(),
         "actor": recorded.actor,
         "at": time(recorded.at),
+        "via": recorded.via,
         "detail": detail,
     })
 }

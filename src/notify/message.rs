@@ -7,6 +7,8 @@ use crate::actors::ports::Notice;
 use crate::domain::approval;
 use crate::domain::level::Level;
 use crate::domain::notice::Kind;
+use crate::domain::risk::Reason;
+use crate::domain::target::{self, DIFFERS, Target};
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::{escaped, shown};
 use crate::domain::transition;
@@ -62,6 +64,8 @@ pub struct Said {
     /// The requester's own words, a claim that nobody has checked.
     pub description: String,
     pub task_id: Option<String>,
+    /// Where the requester called it something else than what parkbrake knows: what is wrong, in a sentence.
+    pub called: Option<String>,
     pub operation: String,
     pub environment: Option<String>,
     pub resource: Option<String>,
@@ -87,7 +91,8 @@ pub struct Said {
 /// One reason of an assessment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Why {
-    pub level: Level,
+    /// A level; `warning` where the requester and parkbrake disagree.
+    pub level: &'static str,
     pub trigger: String,
     pub detail: String,
 }
@@ -136,11 +141,11 @@ impl Said {
             justification: last.justification.as_deref().map(|text| lines(text, LONGEST_DESCRIPTION)),
             remaining: last.remaining,
         });
-        let headline = headline(notice);
+        let (headline, target) = (headline(notice), target_of(notice));
         Self {
             id: notice.id.to_string(),
             kind: notice.kind.as_str(),
-            title: format!("{headline}: {}", subject(task)),
+            title: format!("{headline}: {}", target.headline()),
             sentence: sentence(notice, &headline),
             at: time(notice.at),
             number: notice.number,
@@ -154,15 +159,14 @@ impl Said {
             on_behalf_of: submission.on_behalf_of.as_deref().map(shown),
             description: lines(&task.description, LONGEST_DESCRIPTION),
             task_id: task.task_id.as_deref().map(value),
-            operation: value(&task.operation),
-            environment: task.environment.as_deref().map(value),
-            resource: task.resource.as_deref().map(value),
-            resource_type: task.resource_type.as_deref().map(value),
+            called: target.called(),
+            operation: value(&target.operation),
+            environment: target.environment.as_deref().map(value),
+            resource: target.resource.as_deref().map(value),
+            resource_type: target.resource_type.as_deref().map(value),
             estimated_cost: task.estimated_cost.map(|cost| format!("{cost} US dollars")),
             action: action(task),
-            reasons: reasons
-                .map(|reason| Why { level: reason.level, trigger: value(&reason.trigger), detail: value(&reason.detail) })
-                .collect(),
+            reasons: reasons.map(why).collect(),
             facts: facts(notice),
             asked: notice.asked.iter().map(|person| shown(&person.name)).collect(),
             approvers: round.map(|round| approval::entitled_roles(round).into_iter().map(|role| shown(role)).collect()).unwrap_or_default(),
@@ -174,16 +178,14 @@ impl Said {
     }
 }
 
-/// What would be done to what, in one short line.
-pub fn subject(task: &Task) -> String {
-    let mut words = shown(&task.operation);
-    for (between, word) in [(" ", &task.resource), (" in ", &task.environment)] {
-        if let Some(word) = word {
-            words.push_str(between);
-            words.push_str(&shown(word));
-        }
-    }
-    words
+/// What a notice is about: what is known, and the claim where the request is from before this was recorded.
+pub fn target_of(notice: &Notice) -> Target {
+    notice.workflow.submission.target.clone().unwrap_or_else(|| Target::claimed(&notice.task))
+}
+
+fn why(reason: &Reason) -> Why {
+    let level = if target::is_warning(&reason.trigger) { "warning" } else { reason.level.as_str() };
+    Why { level, trigger: value(&reason.trigger), detail: value(&reason.detail) }
 }
 
 /// What happened, in a few words of our own.
@@ -240,7 +242,7 @@ fn needed(round: &Round) -> String {
     }
 }
 
-/// At most eight, so that they fit everywhere.
+/// At most nine, so that they fit everywhere.
 fn facts(notice: &Notice) -> Vec<Fact> {
     let (workflow, task) = (&notice.workflow, &notice.task);
     let submission = &workflow.submission;
@@ -248,12 +250,14 @@ fn facts(notice: &Notice) -> Vec<Fact> {
         Some(person) => format!("{} for {}", shown(&submission.requested_by), shown(person)),
         None => shown(&submission.requested_by),
     };
+    let target = target_of(notice);
     let waits = notice.kind.asks().then(|| workflow.round()).flatten();
     [
         ("Risk", Some(submission.assessment.level.to_string())),
-        ("Operation", Some(value(&task.operation))),
-        ("Resource", task.resource.as_deref().map(value)),
-        ("Environment", task.environment.as_deref().map(value)),
+        (DIFFERS, target.called()),
+        ("Operation", Some(value(&target.operation))),
+        ("Resource", target.resource.as_deref().map(value)),
+        ("Environment", target.environment.as_deref().map(value)),
         ("Estimated cost", task.estimated_cost.map(|cost| format!("{cost} US dollars"))),
         ("Would run", Some(action(task))),
         ("Requested by", Some(requester)),

@@ -10,7 +10,7 @@ use crate::domain::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::Verdict;
 use crate::notify::http;
-use crate::notify::message::{Message, Said, cut, subject};
+use crate::notify::message::{Message, Said, cut, target_of};
 use crate::notify::secret::Secret;
 use crate::notify::templates::{Shipped, Template};
 use futures_util::future::BoxFuture;
@@ -123,7 +123,8 @@ impl Channel for Slack {
 
 /// One request of a group.
 fn line(said: &Said) -> Value {
-    let text = format!("{}\nRequested by {}, {}", said.title, said.requested_by, said.at);
+    let called = said.called.as_deref().map(|called| format!("\n{called}")).unwrap_or_default();
+    let text = format!("{}{called}\nRequested by {}, {}", said.title, said.requested_by, said.at);
     let mut block = json!({"type": "section", "text": plain(&text, LONGEST_TEXT)});
     if let Some(link) = &said.link {
         block["accessory"] = link_button("Open", link);
@@ -169,7 +170,7 @@ fn decisions(notice: &Notice) -> [Value; 2] {
             },
         })
     };
-    let what = subject(&notice.task);
+    let what = target_of(notice).headline();
     [
         button(Verdict::Approved, "Approve", "primary", format!("If yours is the last approval that is needed, it runs at once: {what}")),
         button(Verdict::Rejected, "Reject", "danger", format!("It will not run: {what}")),

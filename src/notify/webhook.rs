@@ -7,6 +7,7 @@ use crate::domain::notice::SecretName;
 use crate::domain::transition;
 use crate::domain::workflow::Workflow;
 use crate::notify::http;
+use crate::notify::message::target_of;
 use crate::notify::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -126,13 +127,18 @@ fn body(notice: &Notice) -> String {
 }
 
 fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
-    let (workflow, task) = (&notice.workflow, &notice.task);
+    let (workflow, task, target) = (&notice.workflow, &notice.task, target_of(notice));
     let submission = &workflow.submission;
     let text = |text: &str| bounded(text, LONGEST_TEXT);
     let optional = |field: &Option<String>| field.as_deref().map(text);
     let reasons = submission.assessment.reasons.iter().take(most);
     let reasons: Vec<_> =
         reasons.map(|reason| json!({"trigger": reason.trigger, "level": reason.level, "detail": text(&reason.detail)})).collect();
+    let differs: Vec<_> = target
+        .differs
+        .iter()
+        .map(|one| json!({"field": one.field, "claimed": optional(&one.claimed), "known": text(&one.known), "from": one.from}))
+        .collect();
     json!({
         "type": notice.kind.as_str(),
         "timestamp": time(notice.at),
@@ -149,10 +155,11 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "on_behalf_of": submission.on_behalf_of,
             "actor": notice.actor,
             "description": bounded(&task.description, longest_claim),
-            "operation": text(&task.operation),
-            "environment": optional(&task.environment),
-            "resource": optional(&task.resource),
-            "resource_type": optional(&task.resource_type),
+            "operation": text(&target.operation),
+            "environment": optional(&target.environment),
+            "resource": optional(&target.resource),
+            "resource_type": optional(&target.resource_type),
+            "differs": differs,
             "action": {"type": task.action.kind, "name": optional(&task.action.name)},
             "approval": approval(workflow, most),
             "decision": decision(workflow),
@@ -179,7 +186,9 @@ fn approval(workflow: &Workflow, most: usize) -> Option<Value> {
 fn decision(workflow: &Workflow) -> Option<Value> {
     let decision = workflow.deciding()?;
     let justification = decision.justification.as_deref().map(|text| bounded(text, LONGEST_TEXT));
-    Some(json!({"verdict": decision.verdict, "approver": decision.approver, "justification": justification, "at": time(decision.at)}))
+    Some(
+        json!({"verdict": decision.verdict, "approver": decision.approver, "justification": justification, "at": time(decision.at), "via": decision.via}),
+    )
 }
 
 fn time(at: DateTime<Utc>) -> String {

@@ -2,8 +2,9 @@
 
 use super::pool::within;
 use super::workflows::Visible;
-use super::{Cursor, Error, Storage};
+use super::{Cursor, Error, Storage, targets};
 use crate::domain::level::Level;
+use crate::domain::target::Target;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,6 +17,7 @@ pub struct PendingRow {
     pub risk_level: String,
     /// The requester's words.
     pub description: String,
+    pub target: Target,
     pub requested_by: String,
     pub requested_at: DateTime<Utc>,
     pub approvers: Vec<String>,
@@ -69,7 +71,7 @@ impl Storage {
         let query = sqlx::query!(
             r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
                     r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
-                    r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!"
+                    r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!", target_of(r.target, e.document) as target
              from pending_place place
              cross join lateral (
                  select * from workflow w
@@ -107,6 +109,7 @@ impl Storage {
                 task_id: row.task_id,
                 risk_level: row.risk_level,
                 description: document["description"].as_str().unwrap_or_default().to_owned(),
+                target: targets::read(row.target.as_deref()),
                 requested_by: row.requested_by,
                 requested_at: row.requested_at,
                 approvers: row.approvers,

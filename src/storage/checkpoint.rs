@@ -9,6 +9,7 @@ use crate::domain::approval;
 use crate::domain::outbox::Planned;
 use crate::domain::policy::Role;
 use crate::domain::transition::{self, Guard};
+use crate::domain::via::Via;
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub struct Opening {
     /// The state after its events. Its times are provisional: the database gives the real one.
     pub workflow: Workflow,
     pub events: Vec<Event>,
+    /// The door by which the task came.
+    pub via: Via,
     /// The task's canonical bytes.
     pub document: Vec<u8>,
     pub key: Option<IdempotencyKey>,
@@ -40,6 +43,8 @@ pub struct Advance {
     pub workflow: Workflow,
     /// Who causes the events.
     pub actor: String,
+    /// The door by which they came.
+    pub via: Via,
     pub events: Vec<Event>,
     pub guard: Guard,
     /// What is said of it to the outside.
@@ -81,16 +86,18 @@ struct Log<'a> {
     kind: Vec<&'static str>,
     actor: Vec<&'a str>,
     data: Vec<String>,
+    via: Vec<&'static str>,
 }
 
 impl<'a> Log<'a> {
-    fn push(&mut self, workflow: Uuid, first: u32, actor: &'a str, events: &[Event]) {
+    fn push(&mut self, workflow: Uuid, first: u32, (actor, via): (&'a str, Via), events: &[Event]) {
         for (event, version) in events.iter().zip(first..) {
             self.workflow_id.push(workflow);
             self.version.push(number(version));
             self.kind.push(event.name());
             self.actor.push(actor);
             self.data.push(record::write(event));
+            self.via.push(via.as_str());
         }
     }
 
@@ -99,7 +106,7 @@ impl<'a> Log<'a> {
     where
         'a: 'q,
     {
-        query.bind(self.workflow_id).bind(self.version).bind(self.kind).bind(self.actor).bind(self.data)
+        query.bind(self.workflow_id).bind(self.version).bind(self.kind).bind(self.actor).bind(self.data).bind(self.via)
     }
 }
 
@@ -148,13 +155,13 @@ impl Storage {
         let mut log = Log::default();
         let mut documents: Vec<Option<&[u8]>> = Vec::new();
         for opening in &batch {
-            log.push(opening.workflow.id, 1, &opening.workflow.submission.requested_by, &opening.events);
+            log.push(opening.workflow.id, 1, (&opening.workflow.submission.requested_by, opening.via), &opening.events);
             documents.push(Some(&opening.document));
             documents.resize(log.version.len(), None);
         }
         let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
-        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)")
+        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)")
             .bind(column(&batch, |row| row.workflow.id))
             .bind(column(&batch, |row| number(row.workflow.version)))
             .bind(column(&batch, |row| row.workflow.status().as_str()))
@@ -164,6 +171,7 @@ impl Storage {
             .bind(column(&batch, |row| row.workflow.submission.requested_by.as_str()))
             .bind(column(&batch, |row| row.workflow.submission.on_behalf_of.as_deref()))
             .bind(column(&batch, |row| row.workflow.submission.digest.as_str()))
+            .bind(column(&batch, |row| row.workflow.submission.target.as_ref().map(record::write_target)))
             .bind(column(&batch, |row| row.key.as_ref().map(|key| key.key.as_str())))
             .bind(column(&batch, |row| row.key.as_ref().map(|key| key.fingerprint.as_str())))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.approvers.as_str())))
@@ -185,7 +193,7 @@ impl Storage {
         let batch: Vec<&Advance> = batch.iter().map(Borrow::borrow).collect();
         let mut log = Log::default();
         for advance in &batch {
-            log.push(advance.workflow.id, advance.expected + 1, &advance.actor, &advance.events);
+            log.push(advance.workflow.id, advance.expected + 1, (&advance.actor, advance.via), &advance.events);
         }
         let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let requests: Vec<Option<(&Round, ApprovalStatus)>> = batch.iter().copied().map(request_after).collect();
@@ -194,7 +202,7 @@ impl Storage {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))

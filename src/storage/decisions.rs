@@ -1,7 +1,8 @@
 //! One person's decisions, from the log.
 
 use super::pool::within;
-use super::{Cursor, Error, Storage};
+use super::{Cursor, Error, Storage, targets};
+use crate::domain::target::Target;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -18,9 +19,9 @@ pub struct DecisionRow {
     pub status: String,
     pub risk_level: String,
     pub requested_by: String,
-    pub operation: Option<String>,
-    pub environment: Option<String>,
-    pub resource: Option<String>,
+    pub target: Target,
+    /// The door by which it came.
+    pub via: Option<String>,
 }
 
 impl Storage {
@@ -30,14 +31,11 @@ impl Storage {
     /// No database.
     pub async fn decisions_of(&self, name: &str, after: Option<Cursor>, limit: i64) -> Result<Vec<DecisionRow>, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_as!(
-            DecisionRow,
-            r#"select e.workflow_id, e.kind as verdict, e.at,
+        let query = sqlx::query!(
+            r#"select e.workflow_id, e.kind as verdict, e.at, e.via,
                       coalesce(e.data::jsonb ->> 'justification', e.data::jsonb ->> 'reason') as note,
-                      w.status, w.risk_level, w.requested_by, t.task ->> 'operation' as operation,
-                      t.task ->> 'environment' as environment, t.task ->> 'resource' as resource
-               from workflow_event e join workflow w using (workflow_id) join workflow_event p on p.workflow_id = e.workflow_id and p.version = 1,
-                    lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
+                      w.status, w.risk_level, w.requested_by, target_of(w.target, p.document) as target
+               from workflow_event e join workflow w using (workflow_id) join workflow_event p on p.workflow_id = e.workflow_id and p.version = 1
                where e.kind in ('approved', 'rejected') and e.actor = $1
                  and ($2::timestamptz is null or (e.at, e.workflow_id) < ($2, $3))
                order by e.at desc, e.workflow_id desc
@@ -49,6 +47,17 @@ impl Storage {
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        Ok(rows)
+        let decisions = rows.into_iter().map(|row| DecisionRow {
+            workflow_id: row.workflow_id,
+            verdict: row.verdict,
+            at: row.at,
+            via: row.via,
+            note: row.note,
+            status: row.status,
+            risk_level: row.risk_level,
+            requested_by: row.requested_by,
+            target: targets::read(row.target.as_deref()),
+        });
+        Ok(decisions.collect())
     }
 }

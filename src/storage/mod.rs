@@ -43,7 +43,7 @@ pub use quarantine::Quarantine;
 pub use search::{Finds, Found, Search, WINDOW};
 pub use sessions::SessionHash;
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
-pub use targets::Target;
+pub use targets::About;
 pub use tokens::{NewToken, TokenHash, TokenRow};
 pub use workflows::{ListFilter, Listed, QueuedRow, Visible};
 

@@ -1,6 +1,9 @@
 //! Events as they are written to the log, and read back.
 
 use super::Error;
+use crate::domain::policy::SYSTEM;
+use crate::domain::target::Target;
+use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,13 +13,30 @@ pub(super) fn write(event: &Event) -> String {
     serde_json::to_string(event).expect("events are made of strings, numbers, lists and objects")
 }
 
+/// What a request is about, as JSON text.
+pub(super) fn write_target(target: &Target) -> String {
+    serde_json::to_string(target).expect("a target is made of strings")
+}
+
 /// An event from its row.
 ///
 /// # Errors
 /// A row that this version cannot read, or that somebody has changed.
-pub(super) fn read(workflow_id: Uuid, version: i32, at: DateTime<Utc>, actor: String, data: &str) -> Result<Recorded, Error> {
+pub(super) fn read(
+    workflow_id: Uuid,
+    version: i32,
+    at: DateTime<Utc>,
+    (actor, via): (String, Option<&str>),
+    data: &str,
+) -> Result<Recorded, Error> {
     let corrupt = |detail: String| Error::Corrupt { workflow_id, detail };
     let event = serde_json::from_str(data).map_err(|error| corrupt(format!("event {version}: {error}")))?;
     let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} has no place in a log")))?;
-    Ok(Recorded { version, at, actor, event })
+    let via = match via {
+        Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} came by a door that is not known")))?,
+        // Rows from before doors were recorded: there was the API, and parkbrake itself.
+        None if actor == SYSTEM => Via::System,
+        None => Via::Rest,
+    };
+    Ok(Recorded { version, at, actor, via, event })
 }

@@ -4,8 +4,9 @@
 //! the same however many there are, and who wants to look further back goes on where the window ended.
 
 use super::pool::within;
-use super::{Cursor, Error, Storage};
+use super::{Cursor, Error, Storage, targets};
 use crate::domain::level::Level;
+use crate::domain::target::Target;
 use crate::domain::workflow::Status;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{Builder, Uuid};
@@ -39,9 +40,7 @@ pub struct Found {
     pub created_at: DateTime<Utc>,
     pub task_id: Option<String>,
     pub description: Option<String>,
-    pub operation: Option<String>,
-    pub environment: Option<String>,
-    pub resource: Option<String>,
+    pub target: Target,
     pub action: Option<String>,
     pub action_name: Option<String>,
 }
@@ -73,7 +72,7 @@ impl Storage {
         let window = if search.text.is_some() { WINDOW } else { search.limit + 1 };
         let query = sqlx::query!(
             r#"with scanned as materialized (
-                   select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id
+                   select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id, w.target
                    from workflow w
                    where ($1::text is null or w.status = $1)
                      and ($2::text is null or w.risk_level = $2)
@@ -85,21 +84,20 @@ impl Storage {
                    limit $9
                ),
                found as (
-                   select s.*, t.task ->> 'description' as description, t.task ->> 'operation' as operation,
-                          t.task ->> 'environment' as environment, t.task ->> 'resource' as resource,
+                   select s.workflow_id, s.status, s.risk_level, s.requested_by, s.created_at, s.task_id,
+                          t.task ->> 'description' as description, target_of(s.target, p.document) as target,
                           t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
                    from scanned s join workflow_event p on p.workflow_id = s.workflow_id and p.version = 1,
                         lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
                    where $10::text is null
                       or strpos(lower(concat_ws(E'\n', t.task ->> 'description', s.task_id, t.task ->> 'resource',
-                                                t.task #>> '{action,name}')), lower($10)) > 0
+                                                s.target::jsonb ->> 'resource', t.task #>> '{action,name}')), lower($10)) > 0
                    order by s.workflow_id desc
                    limit $11
                )
                select e.scanned as "scanned!", e.last_at as "last_at?", e.last_id as "last_id?", f.workflow_id as "workflow_id?", f.status as "status?",
                       f.risk_level as "risk_level?", f.requested_by as "requested_by?", f.created_at as "created_at?",
-                      f.task_id as "task_id?", f.description as "description?", f.operation as "operation?",
-                      f.environment as "environment?", f.resource as "resource?", f.action as "action?",
+                      f.task_id as "task_id?", f.description as "description?", f.target as "target?", f.action as "action?",
                       f.action_name as "action_name?"
                from (select (select count(*) from scanned) as scanned, l.created_at as last_at, l.workflow_id as last_id
                      from (select) one left join lateral
@@ -131,9 +129,7 @@ impl Storage {
                 created_at: row.created_at?,
                 task_id: row.task_id,
                 description: row.description,
-                operation: row.operation,
-                environment: row.environment,
-                resource: row.resource,
+                target: targets::read(row.target.as_deref()),
                 action: row.action,
                 action_name: row.action_name,
             })

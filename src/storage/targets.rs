@@ -1,20 +1,22 @@
-//! What requests are about, read out of their documents: enough for a line of a list, without sending whole documents.
+//! What requests are about: enough for a line of a list, without sending whole documents.
 
 use super::pool::within;
 use super::{Error, Storage};
-use serde::Serialize;
+use crate::domain::target::Target;
 use uuid::Uuid;
 
-/// What one request is about, in the requester's words.
-#[derive(Debug, Clone, Serialize)]
-pub struct Target {
+/// What one request is about.
+#[derive(Debug, Clone)]
+pub struct About {
     pub workflow_id: Uuid,
-    pub operation: Option<String>,
-    pub environment: Option<String>,
-    pub resource: Option<String>,
-    pub resource_type: Option<String>,
+    pub target: Target,
     pub action: Option<String>,
     pub action_name: Option<String>,
+}
+
+/// A target from its column; one that cannot be read names nothing.
+pub(super) fn read(stored: Option<&str>) -> Target {
+    stored.and_then(Target::read).unwrap_or_else(|| Target { operation: "unknown".to_owned(), ..Target::default() })
 }
 
 impl Storage {
@@ -22,19 +24,24 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<Target>, Error> {
+    pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<About>, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_as!(
-            Target,
-            "select p.workflow_id, t.task ->> 'operation' as operation, t.task ->> 'environment' as environment,
-                    t.task ->> 'resource' as resource, t.task ->> 'resource_type' as resource_type,
-                    t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
-             from workflow_event p, lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
+        let query = sqlx::query!(
+            "select p.workflow_id, target_of(w.target, p.document) as target, t.task #>> '{action,type}' as action,
+                    t.task #>> '{action,name}' as action_name
+             from workflow_event p join workflow w using (workflow_id),
+                  lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
              where p.workflow_id = any ($1) and p.version = 1",
             workflow_ids
         );
-        let targets = within(query.fetch_all(&mut *db)).await?;
+        let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        Ok(targets)
+        let about = rows.into_iter().map(|row| About {
+            workflow_id: row.workflow_id,
+            target: read(row.target.as_deref()),
+            action: row.action,
+            action_name: row.action_name,
+        });
+        Ok(about.collect())
     }
 }

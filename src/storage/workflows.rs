@@ -1,8 +1,9 @@
 //! Reading workflows: their logs, their documents, and the list of them.
 
 use super::pool::{Lease, within};
-use super::{Cursor, Error, Storage, record};
+use super::{Cursor, Error, Storage, record, targets};
 use crate::domain::level::Level;
+use crate::domain::target::Target;
 use crate::domain::workflow::{Recorded, Status};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ pub struct Listed {
     pub updated_at: DateTime<Utc>,
     /// Why it is left alone, if it is.
     pub quarantine: Option<String>,
+    pub target: Target,
     pub document: Vec<u8>,
 }
 
@@ -60,10 +62,10 @@ impl Storage {
     pub async fn log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
         let mut db = self.lease().await?;
         let query =
-            sqlx::query!("select version, actor, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
+            sqlx::query!("select version, actor, via, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, row.actor, &row.data)).collect()
+        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
     }
 
     /// The canonical bytes of a workflow's task.
@@ -144,10 +146,10 @@ impl Storage {
 }
 
 async fn list(db: &mut Lease, filter: &ListFilter) -> Result<Vec<Listed>, Error> {
-    let query = sqlx::query_as!(
-        Listed,
+    let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
-                w.updated_at, q.reason as "quarantine?", e.document as "document!"
+                w.updated_at, q.reason as "quarantine?", e.document as "document!",
+                target_of(w.target, e.document) as target
          from workflow w
          join workflow_event e on e.workflow_id = w.workflow_id and e.version = 1
          left join quarantine q on q.workflow_id = w.workflow_id
@@ -166,5 +168,20 @@ async fn list(db: &mut Lease, filter: &ListFilter) -> Result<Vec<Listed>, Error>
         filter.after.map(|cursor| cursor.workflow_id),
         filter.limit
     );
-    within(query.fetch_all(&mut **db)).await
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let listed = rows.into_iter().map(|row| Listed {
+        workflow_id: row.workflow_id,
+        status: row.status,
+        risk_level: row.risk_level,
+        task_id: row.task_id,
+        requested_by: row.requested_by,
+        on_behalf_of: row.on_behalf_of,
+        digest: row.digest,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        quarantine: row.quarantine,
+        target: targets::read(row.target.as_deref()),
+        document: row.document,
+    });
+    Ok(listed.collect())
 }

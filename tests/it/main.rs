@@ -22,6 +22,7 @@ mod people;
 mod proxy;
 mod prune;
 mod queries;
+mod shown;
 mod slack;
 mod statistics;
 mod storage;

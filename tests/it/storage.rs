@@ -9,6 +9,7 @@ use parkbrake::domain::policy::{ApprovalTerms, EscalationStep};
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::task::{Action, ActionKind, Task};
 use parkbrake::domain::transition::{self, Guard};
+use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
 use parkbrake::storage::{Advance, Error, IdempotencyKey, Opening, Storage, Written, migrate};
 use ractor::Actor;
@@ -43,6 +44,7 @@ fn opening(description: &str) -> Opening {
         assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"") },
         action: ActionKind::External,
         idempotent: false,
+        target: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned()],
@@ -57,13 +59,15 @@ fn opening(description: &str) -> Opening {
     let id = Uuid::now_v7();
     let events = transition::open(submission, Some(terms), Uuid::new_v4());
     let workflow = fold(id, None, &events, DateTime::UNIX_EPOCH);
-    Opening { workflow, events, document: task.canonical(), key: None, notices: Vec::new() }
+    Opening { workflow, events, via: Via::Rest, document: task.canonical(), key: None, notices: Vec::new() }
 }
 
 fn fold(id: Uuid, workflow: Option<Workflow>, events: &[Event], at: DateTime<Utc>) -> Workflow {
     let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
-    let log: Vec<Recorded> =
-        (first..).zip(events).map(|(version, event)| Recorded { version, at, actor: "x".to_owned(), event: event.clone() }).collect();
+    let log: Vec<Recorded> = (first..)
+        .zip(events)
+        .map(|(version, event)| Recorded { version, at, actor: "x".to_owned(), via: Via::Rest, event: event.clone() })
+        .collect();
     log.iter().fold(workflow, |workflow, recorded| Some(transition::apply(id, workflow, recorded).unwrap())).unwrap()
 }
 
@@ -76,7 +80,15 @@ async fn opened(storage: &Storage) -> Workflow {
 fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
     let events = vec![Event::Escalated { round: 1, level: 1, to: vec!["cto".to_owned()] }];
     let next = fold(workflow.id, Some(workflow.clone()), &events, workflow.updated_at);
-    Advance { expected: workflow.version, workflow: next, actor: "parkbrake".to_owned(), events, guard, notices: Vec::new() }
+    Advance {
+        expected: workflow.version,
+        workflow: next,
+        actor: "parkbrake".to_owned(),
+        via: Via::System,
+        events,
+        guard,
+        notices: Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, Princi
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Obligation};
+use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Command, Event, Outcome, Phase, Recorded, Status, Submission, Workflow};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -30,7 +31,7 @@ fn directory() -> impl Strategy<Value = Directory> {
     let people = prop::collection::vec(some_roles(0), PEOPLE.len());
     let owners = prop::collection::vec(prop::option::of(select(&PEOPLE[..])), AGENTS.len());
     (people, owners).prop_map(|(roles, owners)| {
-        let principal = |name: &str, kind| Principal { name: name.to_owned(), kind, roles: [].into(), on_behalf_of: None };
+        let principal = |name: &str, kind| Principal { name: name.to_owned(), kind, roles: [].into(), on_behalf_of: None, via: Via::Rest };
         let person = |(name, roles): (&&str, Vec<String>)| Principal {
             roles: roles.into_iter().collect(),
             ..principal(name, PrincipalKind::Person)
@@ -154,6 +155,7 @@ fn case() -> impl Strategy<Value = Case> {
                 assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
                 action,
                 idempotent,
+                target: None,
             };
             Case { directory, submission, terms, asked }
         },
@@ -184,12 +186,13 @@ impl Run {
 
     /// Writes events, as the database would: each can follow, and is read again as it was written.
     fn write(&mut self, events: Vec<Event>, actor: &str) -> Result<(), TestCaseError> {
-        let committed = commit::follow(ID, self.states.last().cloned(), &events, actor).map(|state| commit::dated(state, self.now));
+        let committed =
+            commit::follow(ID, self.states.last().cloned(), &events, actor, Via::Rest).map(|state| commit::dated(state, self.now));
         for event in events {
             let text = serde_json::to_string(&event).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Event>(&text).unwrap(), &event, "{} is read as something else", text);
             let version = u32::try_from(self.log.len()).unwrap() + 1;
-            let recorded = Recorded { version, at: self.now, actor: actor.to_owned(), event };
+            let recorded = Recorded { version, at: self.now, actor: actor.to_owned(), via: Via::Rest, event };
             let next = transition::apply(ID, self.states.last().cloned(), &recorded);
             prop_assert!(next.is_ok(), "{:?} after {:?}", recorded, self.states.last());
             self.states.push(next.unwrap());
@@ -315,6 +318,7 @@ proptest! {
             assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
             action: ActionKind::Runbook,
             idempotent: false,
+            target: None,
         };
         let terms = ApprovalTerms { expire_after: None, ..terms };
         let required = terms.required as usize;

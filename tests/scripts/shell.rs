@@ -27,7 +27,10 @@ fn approve_shows_what_would_run_and_sends_the_digest_that_it_read() {
         r"would run    support/runbooks/deploy.sh api 'it'\''s 1.4.2'",
         "in ., for at most 10m, never run twice",
         "with DEPLOY_TOKEN from the server's environment",
-        "deploy on api-gateway in production, code, $250 (as the requester says)",
+        "target       deploy api-gateway in production, code\n",
+        "DIFFERS The requester called this: resource \"docs\" (it is \"api-gateway\" by the runbook)",
+        "cost         $250 (as the requester says)",
+        "warning resource_disagreement: the runbook says otherwise",
         "because      high deploy_production: a deploy to production",
         "asked by     deploy-bot, task TASK-42",
         "claims       | Deploy api 1.4.2",
@@ -113,7 +116,7 @@ fn reject_and_status_do_what_they_say() {
     assert_eq!(stub.last("POST").json(), json!({"reason": HOSTILE}));
     run(script(&stub, "reject.sh", &[]).env("WORKFLOW_ID", ID).env("REASON", "no")).said(&["rejected"]);
     assert_eq!(stub.last("POST").json(), json!({"reason": "no"}));
-    ran(&stub, "status.sh", &["--workflow-id", ID]).said(&["2026-11-22T12:00:01Z  approval_requested by deploy-bot"]);
+    ran(&stub, "status.sh", &["--workflow-id", ID]).said(&["2026-11-22T12:00:01Z  approval_requested by deploy-bot via rest"]);
 }
 
 #[test]

@@ -194,6 +194,12 @@ pub fn task() -> Task {
     .expect("a task")
 }
 
+/// What it is about, and where the requester called it something else.
+pub fn target() -> Value {
+    json!({"operation": "deploy", "environment": "production", "resource": "api-gateway", "resource_type": "code",
+        "differs": [{"field": "resource", "claimed": "docs", "known": "api-gateway", "from": "runbook"}]})
+}
+
 /// The body of `GET /workflows/{id}/status` in a status, with so many events.
 pub fn workflow(status: &str, events: usize) -> Value {
     let task = task();
@@ -204,16 +210,17 @@ pub fn workflow(status: &str, events: usize) -> Value {
         .enumerate()
         .map(|(place, name)| {
             let at = format!("2026-11-22T12:00:0{place}Z");
-            json!({"version": place + 1, "event": name, "actor": "deploy-bot", "at": at, "detail": {"round": 1, "digest": task.digest()}})
+            json!({"version": place + 1, "event": name, "actor": "deploy-bot", "via": "rest", "at": at, "detail": {"round": 1, "digest": task.digest()}})
         })
         .collect();
     let document: Value = serde_json::from_slice(&task.canonical()).expect("JSON");
     json!({"success": true, "workflow": {
         "workflow_id": ID, "task_id": "TASK-42", "status": status, "approval_status": "pending", "risk_level": "high",
         "requires_approval": true, "description": task.description, "requested_by": "deploy-bot", "task": document,
-        "digest": task.digest(),
+        "digest": task.digest(), "target": target(),
         "assessment": {"level": "high", "policy_version": "sha256:00", "reasons": [
-            {"trigger": "deploy_production", "level": "high", "detail": "a deploy to production"}]},
+            {"trigger": "deploy_production", "level": "high", "detail": "a deploy to production"},
+            {"trigger": "resource_disagreement", "level": "low", "detail": "the runbook says otherwise"}]},
         "approval": {"approvers": ["team_lead", "tech_lead"], "required": 1, "requested_at": "2026-11-22T12:00:00Z",
             "require_justification": true, "expires_at": "2026-11-23T12:00:00Z", "timetable": [
                 {"at": "2026-11-22T12:30:00Z", "what": "escalate", "to": ["cto"]},
@@ -224,7 +231,7 @@ pub fn workflow(status: &str, events: usize) -> Value {
 
 /// One request of the list.
 pub fn pending(id: &str, description: &str) -> Value {
-    json!({"workflow_id": id, "task_id": "TASK-42", "risk_level": "high", "description": description, "requested_by": "deploy-bot",
+    json!({"workflow_id": id, "task_id": "TASK-42", "risk_level": "high", "description": description, "target": target(), "requested_by": "deploy-bot",
         "requested_at": "2026-11-22T12:00:00Z", "approvers": ["team_lead", "tech_lead"], "required": 1, "approvals": 0,
         "escalation_level": 0, "timetable": [{"at": "2026-11-22T12:30:00Z", "what": "escalate", "to": ["cto"]}], "expires_at": null,
         "digest": task().digest()})

@@ -5,6 +5,7 @@ use crate::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, R
 use crate::domain::risk::Assessment;
 use crate::domain::task::ActionKind;
 use crate::domain::transition;
+use crate::domain::via::Via;
 use crate::domain::workflow::{Approval, Recorded, Submission};
 use chrono::DateTime;
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         assessment: Assessment { level, reasons: Vec::new(), policy_version: digest },
         action: ActionKind::External,
         idempotent: false,
+        target: None,
     })
 }
 
@@ -102,7 +104,8 @@ fn follow(commits: &[&[Event]]) -> Vec<Planned> {
     for events in commits {
         let fold = |state, event: &Event| {
             version += 1;
-            let recorded = Recorded { version, at: DateTime::UNIX_EPOCH, actor: "somebody".to_owned(), event: event.clone() };
+            let recorded =
+                Recorded { version, at: DateTime::UNIX_EPOCH, actor: "somebody".to_owned(), via: Via::Rest, event: event.clone() };
             Some(transition::apply(Uuid::nil(), state, &recorded).unwrap())
         };
         let next = events.iter().fold(states.last().unwrap().clone(), fold);
@@ -226,8 +229,13 @@ fn what_needs_no_approval_is_told_where_its_level_notifies() {
 #[test]
 fn without_channels_nothing_is_planned() {
     let events = asked_of(Level::High, "bot", None);
-    let recorded =
-        |(version, event): (u32, &Event)| Recorded { version, at: DateTime::UNIX_EPOCH, actor: "bot".to_owned(), event: event.clone() };
+    let recorded = |(version, event): (u32, &Event)| Recorded {
+        version,
+        at: DateTime::UNIX_EPOCH,
+        actor: "bot".to_owned(),
+        via: Via::Rest,
+        event: event.clone(),
+    };
     let log: Vec<_> = (1..).zip(&events).map(recorded).collect();
     let after = transition::replay(Uuid::nil(), &log).unwrap().unwrap();
     let commit = Commit { before: None, after: &after, events: &events };

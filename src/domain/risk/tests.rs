@@ -1,6 +1,7 @@
 //! Assessments, as an operator with the shipped words and triggers would see them.
 
 mod conditions;
+mod target;
 
 use super::*;
 use crate::domain::task::{Action, SecurityFinding};

@@ -163,6 +163,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             justification: approval.justification.clone(),
             remaining: approval.remaining,
             at: recorded.at,
+            via: recorded.via,
         }),
         Event::Rejected { round, roles, reason, .. } => Some(Decision {
             round: *round,
@@ -172,6 +173,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             justification: Some(reason.clone()),
             remaining: 0,
             at: recorded.at,
+            via: recorded.via,
         }),
         _ => None,
     }

@@ -2,6 +2,8 @@
 
 use crate::domain::difference::{self, Difference};
 use crate::domain::level::Level;
+use crate::domain::risk::Reason;
+use crate::domain::target;
 use crate::domain::task::Task;
 use crate::domain::transition::{self, Answer};
 use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Status, Submission, Workflow};
@@ -105,7 +107,7 @@ pub async fn page_of(
         "created": Moment::of(workflow.created_at, now),
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
         "exact": exact, "choice": choice(api, workflow, &session.person, sound),
-        "reasons": submission.assessment.reasons,
+        "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
         "other_rules": submission.assessment.policy_version != api.engine.configuration.version,
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),
         "approvals": workflow.round().map(|round| round.approvals.len()),
@@ -114,6 +116,11 @@ pub async fn page_of(
         "quarantine": quarantine.map(|left| left.reason), "longest_note": crate::http::decisions::LONGEST_NOTE,
         "attempted": attempted, "done": done});
     Ok(page::render(api, session, "detail.html", shown))
+}
+
+/// One reason of an assessment; that requester and parkbrake disagree is a warning, whatever its level.
+fn why(reason: &Reason) -> Value {
+    json!({"level": reason.level, "trigger": reason.trigger, "detail": reason.detail, "is_warning": target::is_warning(&reason.trigger)})
 }
 
 /// What this person may do, by asking the core what would become of it.

@@ -3,8 +3,8 @@
 use crate::domain::digest::Digest;
 use crate::domain::duration;
 use crate::domain::readings::Facts;
+use crate::domain::target::Target;
 use crate::domain::task::{ActionKind, Task};
-use crate::domain::text;
 use crate::domain::workflow::Submission;
 use crate::http::api::Api;
 use serde::Serialize;
@@ -18,7 +18,12 @@ pub struct Exact {
     /// Whether it is the one that the log has.
     pub is_sound: bool,
     pub document: String,
+    /// What it is about, with nothing cut.
     pub headline: String,
+    /// The same for the title of a page: long names are cut, and a claim that differs has its mark.
+    title: String,
+    /// Where the requester called it something else.
+    pub called: Option<String>,
     runs: Runs,
     target: Vec<Aspect>,
     claim: Claim,
@@ -81,31 +86,20 @@ impl Exact {
     pub fn of(api: &Api, submission: &Submission, document: &[u8]) -> Option<Self> {
         let task: Task = serde_json::from_slice(document).ok()?;
         let digest = Digest::of(document);
+        let about = submission.target.clone().unwrap_or_else(|| Target::claimed(&task));
         Some(Self {
             is_sound: digest == submission.digest && task.action.kind == submission.action,
             digest: digest.to_string(),
             document: String::from_utf8_lossy(document).into_owned(),
-            headline: headline(&task.operation, task.resource.as_deref(), task.environment.as_deref()),
-            confirmation: confirmation(&task),
-            target: target(api, &task),
+            headline: about.whole(),
+            title: about.headline(),
+            called: about.called(),
+            confirmation: about.confirmation(),
+            target: target(api, &task, &about),
             runs: runs(&task),
             claim: claim(task),
         })
     }
-}
-
-/// What a request is about in a line: `deploy api-gateway in production`.
-pub fn headline(operation: &str, resource: Option<&str>, environment: Option<&str>) -> String {
-    let on = resource.map(|resource| format!(" {}", text::shown(resource))).unwrap_or_default();
-    let within = environment.map(|environment| format!(" in {}", text::shown(environment))).unwrap_or_default();
-    format!("{}{on}{within}", text::shown(operation))
-}
-
-/// What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation; as it
-/// is shown, so that it can be typed.
-fn confirmation(task: &Task) -> String {
-    let named = task.resource.as_deref().or(task.environment.as_deref()).unwrap_or(&task.operation);
-    text::escaped(named.trim())
 }
 
 fn runs(task: &Task) -> Runs {
@@ -135,7 +129,7 @@ fn fields(object: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
     object.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
 }
 
-fn target(api: &Api, task: &Task) -> Vec<Aspect> {
+fn target(api: &Api, task: &Task, about: &Target) -> Vec<Aspect> {
     let configuration = &api.engine.configuration;
     let runbook = task.action.name.as_deref().filter(|_| task.action.kind == ActionKind::Runbook);
     let runbook = runbook.and_then(|name| configuration.runbooks.get(name));
@@ -159,12 +153,18 @@ fn target(api: &Api, task: &Task) -> Vec<Aspect> {
         ("resource type", task.resource_type.as_ref(), once_each(types), &rules.resource_types),
     ];
     rows.into_iter()
-        .map(|(name, claimed, known, vocabulary): (_, Option<&String>, Vec<String>, _)| Aspect {
-            name,
-            differs: claimed.is_some_and(|claimed| known.iter().any(|known| !same(vocabulary, claimed, known))),
-            is_foreign: claimed.is_some_and(|claimed| !claimed.is_ascii()),
-            claimed: claimed.cloned(),
-            known,
+        .map(|(name, claimed, known, vocabulary): (&'static str, Option<&String>, Vec<String>, _)| {
+            // What was known when it was submitted stands first; the configuration may know something else today.
+            let then = about.differs.iter().filter(|one| one.field.replace('_', " ") == name).map(|one| one.known.clone());
+            let known = once_each(then.chain(known));
+            Aspect {
+                name,
+                differs: about.differs.iter().any(|one| one.field.replace('_', " ") == name)
+                    || claimed.is_some_and(|claimed| known.iter().any(|known| !same(vocabulary, claimed, known))),
+                is_foreign: claimed.is_some_and(|claimed| !claimed.is_ascii()),
+                claimed: claimed.cloned(),
+                known,
+            }
         })
         .collect()
 }

@@ -4,7 +4,6 @@ use crate::domain::level::Level;
 use crate::domain::text;
 use crate::domain::workflow::Status;
 use crate::http::api::Api;
-use crate::http::inbox::exact::headline;
 use crate::http::inbox::form::{Fields, address};
 use crate::http::inbox::list::action;
 use crate::http::inbox::moment::Moment;
@@ -33,6 +32,7 @@ struct Line {
     status: String,
     status_words: &'static str,
     headline: String,
+    called: Option<String>,
     action: Option<String>,
     description: String,
     task_id: Option<String>,
@@ -74,10 +74,10 @@ pub async fn search(State(api): State<Api>, session: Session, query: Fields) -> 
 }
 
 fn line(found: Found, now: DateTime<Utc>) -> Line {
-    let operation = found.operation.as_deref().unwrap_or("unknown");
     Line {
         id: found.workflow_id,
-        headline: headline(operation, found.resource.as_deref(), found.environment.as_deref()),
+        headline: found.target.headline(),
+        called: found.target.called(),
         action: action(found.action.as_deref(), found.action_name.as_deref()),
         status_words: status_words(&found.status),
         level: found.risk_level,

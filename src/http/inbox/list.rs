@@ -1,17 +1,17 @@
 //! What waits: for the person who looks, or for anybody.
 
 use crate::domain::level::Level;
+use crate::domain::target::Target;
 use crate::domain::text;
 use crate::http::api::Api;
 use crate::http::inbox::form::{Fields, address};
 use crate::http::inbox::moment::Moment;
 use crate::http::inbox::page;
-use crate::http::inbox::reject::line;
 use crate::http::inbox::session::Session;
 use crate::http::problem::Problem;
 use crate::http::query;
 use crate::http::workflows::{decider, level};
-use crate::storage::{Cursor, PendingFilter, PendingRow, Target};
+use crate::storage::{About, Cursor, PendingFilter, PendingRow};
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,6 +31,7 @@ struct Waiting {
     id: Uuid,
     level: String,
     headline: String,
+    called: Option<String>,
     action: Option<String>,
     task_id: Option<String>,
     description: String,
@@ -77,7 +78,7 @@ pub async fn waiting(State(api): State<Api>, session: Session, query: Fields) ->
     Ok(page::render(&api, &session, template, shown))
 }
 
-type Targets = BTreeMap<Uuid, Target>;
+type Abouts = BTreeMap<Uuid, About>;
 
 /// The rows of a page with what they are about, where the next page starts, and whether it starts there only because so many were
 /// looked through.
@@ -85,11 +86,11 @@ async fn page_of(
     api: &Api,
     mut rows: Vec<PendingRow>,
     words: Option<&str>,
-) -> Result<(Vec<PendingRow>, Targets, Option<Cursor>, bool), Problem> {
+) -> Result<(Vec<PendingRow>, Abouts, Option<Cursor>, bool), Problem> {
     let end = rows.last().map(place).filter(|_| words.is_some() && rows.len() == WINDOW);
     let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
     let targets = api.engine.storage.targets(&ids).await?;
-    let targets: Targets = targets.into_iter().map(|target| (target.workflow_id, target)).collect();
+    let targets: Abouts = targets.into_iter().map(|target| (target.workflow_id, target)).collect();
     if let Some(words) = words {
         rows.retain(|row| holds(row, targets.get(&row.workflow_id), words));
     }
@@ -104,17 +105,19 @@ fn place(row: &PendingRow) -> Cursor {
 }
 
 /// Whether the words stand in what a line is about, but for capitals.
-fn holds(row: &PendingRow, target: Option<&Target>, words: &str) -> bool {
-    let target = target.into_iter().flat_map(|target| [&target.operation, &target.resource, &target.environment, &target.action_name]);
-    let texts = target.flatten().chain(&row.task_id).chain([&row.description, &row.requested_by]);
+fn holds(row: &PendingRow, about: Option<&About>, words: &str) -> bool {
+    let Target { operation, resource, environment, .. } = &row.target;
+    let named = [resource, environment, &row.task_id].into_iter().flatten().chain(about.and_then(|about| about.action_name.as_ref()));
+    let texts = named.chain([operation, &row.description, &row.requested_by]);
     let words = words.to_lowercase();
     texts.into_iter().any(|text| text.to_lowercase().contains(&words))
 }
 
-fn item(row: PendingRow, targets: &Targets, now: DateTime<Utc>) -> Waiting {
+fn item(row: PendingRow, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
     Waiting {
         id: row.workflow_id,
-        headline: targets.get(&row.workflow_id).map_or_else(|| "unknown".to_owned(), line),
+        headline: row.target.headline(),
+        called: row.target.called(),
         action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
         next: next(&row, now),
         level: row.risk_level,

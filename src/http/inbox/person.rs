@@ -2,7 +2,6 @@
 
 use crate::domain::policy::{PrincipalKind, is_principal_spelling};
 use crate::http::api::Api;
-use crate::http::inbox::exact::headline;
 use crate::http::inbox::form::{Fields, address};
 use crate::http::inbox::moment::Moment;
 use crate::http::inbox::page;
@@ -29,6 +28,8 @@ struct Line {
     at: Moment,
     note: Option<String>,
     headline: String,
+    called: Option<String>,
+    via: Option<String>,
     level: String,
     requested_by: String,
     status_words: &'static str,
@@ -57,10 +58,11 @@ pub async fn decisions(State(api): State<Api>, session: Session, Path(name): Pat
 }
 
 fn line(row: DecisionRow, now: DateTime<Utc>) -> Line {
-    let operation = row.operation.as_deref().unwrap_or("unknown");
     Line {
         id: row.workflow_id,
-        headline: headline(operation, row.resource.as_deref(), row.environment.as_deref()),
+        headline: row.target.headline(),
+        called: row.target.called(),
+        via: row.via,
         status_words: status_words(&row.status),
         verdict: row.verdict,
         at: Moment::of(row.at, now),

@@ -1,6 +1,7 @@
 //! What happened to a request and what will: its timetable, its decisions, its history, and what came out of it.
 
 use crate::domain::transition;
+use crate::domain::via::Via;
 use crate::domain::workflow::{Decision, Event, Phase, Recorded, Round, Status, Workflow};
 use crate::http::inbox::moment::Moment;
 use crate::http::views;
@@ -34,6 +35,7 @@ pub struct Decided {
     pub roles: String,
     pub note: Option<String>,
     pub at: Moment,
+    via: Via,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +63,7 @@ struct Happened {
     version: u32,
     at: Moment,
     actor: String,
+    via: Via,
     what: String,
     said: Option<String>,
 }
@@ -103,6 +106,7 @@ pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
         roles: decision.roles.join(", "),
         note: decision.justification.clone(),
         at: Moment::of(decision.at, now),
+        via: decision.via,
     }
 }
 
@@ -174,7 +178,7 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
         Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
         Event::OutcomeUnknown { attempt, reason, .. } => (format!("nobody knows how attempt {attempt} ended"), Some(reason.clone())),
     };
-    Happened { version: recorded.version, at: Moment::of(recorded.at, now), actor: recorded.actor.clone(), what, said }
+    Happened { version: recorded.version, at: Moment::of(recorded.at, now), actor: recorded.actor.clone(), via: recorded.via, what, said }
 }
 
 /// A status in words.

@@ -1,13 +1,12 @@
 //! Rejecting several requests at once, each answered by itself. There is no approving of several: a yes is for what one has read.
 
+use crate::domain::target::Target;
 use crate::http::api::Api;
 use crate::http::decisions;
 use crate::http::inbox::csrf::Posted;
-use crate::http::inbox::exact::headline;
 use crate::http::inbox::page;
 use crate::http::problem::Problem;
 use crate::http::query::invalid;
-use crate::storage::Target;
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::future::join_all;
@@ -25,6 +24,7 @@ const MOST: usize = 100;
 struct Outcome {
     id: Uuid,
     headline: Option<String>,
+    called: Option<String>,
     /// Why it was not rejected.
     refusal: Option<String>,
 }
@@ -41,7 +41,7 @@ pub async fn several(State(api): State<Api>, Posted { session, fields, permit }:
     }
     let reason = fields.one("reason")?;
     let targets = api.engine.storage.targets(&ids).await?;
-    let headlines: BTreeMap<Uuid, String> = targets.iter().map(|target| (target.workflow_id, line(target))).collect();
+    let targets: BTreeMap<Uuid, Target> = targets.into_iter().map(|about| (about.workflow_id, about.target)).collect();
     let reject = |id: &Uuid| decisions::give_rejection(&api, &session.person, *id, reason.map(str::to_owned), None, Arc::clone(&permit));
     let answers = join_all(ids.iter().map(reject));
     let outcomes: Vec<Outcome> = answers
@@ -50,16 +50,11 @@ pub async fn several(State(api): State<Api>, Posted { session, fields, permit }:
         .zip(&ids)
         .map(|(answer, id)| Outcome {
             id: *id,
-            headline: headlines.get(id).cloned(),
+            headline: targets.get(id).map(Target::headline),
+            called: targets.get(id).and_then(Target::called),
             refusal: answer.err().map(|problem| problem.said().1.to_owned()),
         })
         .collect();
     let rejected = outcomes.iter().filter(|outcome| outcome.refusal.is_none()).count();
     Ok(page::render(&api, &session, "rejected.html", json!({ "section": "waiting", "outcomes": outcomes, "rejected": rejected })))
-}
-
-/// What a request is about in a line.
-pub fn line(target: &Target) -> String {
-    let operation = target.operation.as_deref().unwrap_or("unknown");
-    headline(operation, target.resource.as_deref(), target.environment.as_deref())
 }

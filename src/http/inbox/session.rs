@@ -6,6 +6,7 @@
 
 use crate::domain::digest::hex;
 use crate::domain::policy::{Principal, PrincipalKind};
+use crate::domain::via::Via;
 use crate::http::api::Api;
 use crate::http::inbox::csrf;
 use crate::http::inbox::form::address;
@@ -60,7 +61,7 @@ impl FromRequestParts<Api> for Session {
 pub async fn of(api: &Api, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Problem> {
     let Some(id) = id_in(headers) else { return Ok(None) };
     let Some(name) = api.engine.storage.session_holder(SessionHash::of(id), by_hand).await? else { return Ok(None) };
-    let person = api.engine.configuration.policy.principal(&name);
+    let person = api.engine.configuration.policy.principal(&name).by(Via::Inbox);
     Ok((person.kind == PrincipalKind::Person).then(|| Session { person, id: id.to_owned() }))
 }
 

@@ -6,6 +6,7 @@ use crate::domain::notice::Kind;
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::risk::{Assessment, Reason};
 use crate::domain::task::{Action, Task};
+use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded, Submission};
 
 const SECRET_TEXT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -59,6 +60,7 @@ fn hostile(filler: &str) -> Notice {
         assessment: Assessment { level: Level::High, reasons: (0..50).map(|_| reason()).collect(), policy_version: digest },
         action: crate::domain::task::ActionKind::External,
         idempotent: false,
+        target: None,
     };
     let terms = ApprovalTerms {
         approvers: (0..100).map(|n| format!("{}{n}", "r".repeat(60))).collect(),
@@ -72,7 +74,7 @@ fn hostile(filler: &str) -> Notice {
     };
     let rejected = Event::Rejected { round: 1, digest: Digest::of(b""), roles: vec!["r".to_owned()], reason: long(4_096) };
     let events = [Event::Submitted(submission), Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None }, rejected];
-    let recorded = |(version, event)| Recorded { version, at: DateTime::UNIX_EPOCH, actor: "c".repeat(64), event };
+    let recorded = |(version, event)| Recorded { version, at: DateTime::UNIX_EPOCH, actor: "c".repeat(64), via: Via::Rest, event };
     let log: Vec<_> = (1..).zip(events).map(recorded).collect();
     let person = |n: usize| Contact { name: format!("{}{n}", "p".repeat(60)), email: None, slack: None, linear: None };
     Notice {

@@ -29,7 +29,7 @@ def names: [.[]? | shown] | join(", ");
 def paint($style): if env.colours == "true" and $style != "" then "\u001b[\($style)m\(.)\u001b[0m" else . end;
 def colour:
   {low: "32", completed: "32", approved: "32", medium: "33", pending_approval: "33", executing: "33", high: "31", failed: "31",
-    rejected: "31", outcome_unknown: "31", critical: "1;35"}[. // ""] // "";
+    rejected: "31", outcome_unknown: "31", warning: "31", critical: "1;35"}[. // ""] // "";
 def coloured: . as $word | word("?") | paint($word | tostring | colour);
 def risk: . as $level | word("?") | ascii_upcase | paint($level | tostring | colour);
 
@@ -49,6 +49,7 @@ def argument: tostring | if test("\\A[-_./:=@%+,A-Za-z0-9]+\\z") then . else "'"
 def decision:
   "\(.verdict | word("decided")) by \(.approver | word("somebody"))"
   + (if .role then " (\(.role | shown))" else "" end)
+  + (if .via then " via \(.via | shown)" else "" end)
   + (if .at then " at \(.at | shown)" else "" end)
   + (if (.justification // "") != "" then ", saying: \(.justification | shown)" else "" end);
 
@@ -76,10 +77,21 @@ def runs:
     (if .name then facts("it says"; "\(.name | shown) \(.args | compact)") else empty end)
   else facts("would run"; "the \(.type | shown) \(.name | word("(no name)")) with \(.args | compact)") end;
 
+def named:
+  (.operation | word("?")) + (if .resource then " \(.resource | shown)" else "" end)
+  + (if .environment then " in \(.environment | shown)" else "" end)
+  + (if .resource_type then ", \(.resource_type | shown)" else "" end);
+
+def differs:
+  (.field | word("?") | gsub("_"; " ")) + (if .claimed then " \"\(.claimed | shown)\"" else "" end)
+  + " (it is \"\(.known | word("?"))\" by the \(.from | word("?")))";
+
+# What it is about, as far as parkbrake knows, and where the requester called it something else.
 def target:
-  "\(.operation | word("?")) on \(.resource | word("(no resource named)")) in \(.environment | word("(no environment named)"))"
-  + (if .resource_type then ", \(.resource_type | shown)" else "" end)
-  + (if .estimated_cost then ", $\(.estimated_cost | shown)" else "" end) + " (as the requester says)";
+  facts("target"; if .target then .target | named elif .task then "\(.task | named) (as the requester says)" else empty end),
+  ([.target.differs[]? | differs] | if length > 0
+    then "DIFFERS The requester called this: \(join(", "))" | paint("31") | . as $line | facts(""; $line) else empty end),
+  (if .task.estimated_cost then facts("cost"; "$\(.task.estimated_cost | shown) (as the requester says)") else empty end);
 
 def claim:
   facts("asked by"; (.requested_by | word("?")) + if .task_id then ", task \(.task_id | shown)" else "" end),
@@ -99,8 +111,8 @@ def request:
   .workflow
   | heading,
     (.task.action // {} | runs),
-    facts("target"; .task // {} | target),
-    facts("because"; .assessment.reasons[]? | "\(.level | coloured) \(.trigger | word("?")): \(.detail | word(""))"),
+    target,
+    facts("because"; .assessment.reasons[]? | "\(if .trigger // "" | endswith("_disagreement") then "warning" else .level end | coloured) \(.trigger | word("?")): \(.detail | word(""))"),
     claim,
     approval,
     facts("digest"; .digest | word("?"));
@@ -120,6 +132,7 @@ def output:
 def happened:
   (.detail | if type == "object" then . else {reason: .} end) as $detail
   | "\(.version // 0)  \(.at | word("?") | paint("2"))  \(.event | word("?")) by \(.actor | word("?"))"
+    + (if .via and .via != "system" then " via \(.via | shown)" else "" end)
     + (if ($detail.to // []) != [] then " to \($detail.to | names)" else "" end)
     + ([$detail | .reason, .justification, .error | select(. != null and . != "")] | if length > 0 then ": \(.[0] | shown)" else "" end);
 
@@ -140,6 +153,7 @@ def status:
 def pending:
   .workflows[]?
   | "\(.risk_level | risk) \(.workflow_id | word("?") | paint("1"))",
+    target,
     facts("asked"; "by \(.requested_by | word("?")) at \(.requested_at | word("?"))"),
     facts("claims"; .description // "" | quoted),
     facts("decides"; deciders(.approvals | if type == "array" then length else . // 0 end)),

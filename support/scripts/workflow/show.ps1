@@ -5,7 +5,7 @@
 $Invisible = '00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 2800 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB 1D173-1D17A E0000-E0FFF'
 $Colours = @{
     low = '32'; completed = '32'; approved = '32'; medium = '33'; pending_approval = '33'; executing = '33'; high = '31'; failed = '31'
-    rejected = '31'; outcome_unknown = '31'; critical = '1;35'
+    rejected = '31'; outcome_unknown = '31'; warning = '31'; critical = '1;35'
 }
 $Painted = -not ([Console]::IsOutputRedirected -or $env:NO_COLOR -or $env:TERM -ceq 'dumb')
 
@@ -102,6 +102,7 @@ function Format-Argument($Value) {
 function Format-Decision($Decision) {
     $line = "$(Format-Shown $Decision.verdict 'decided') by $(Format-Shown $Decision.approver 'somebody')"
     if ($Decision.role) { $line += " ($(Format-Shown $Decision.role))" }
+    if ($Decision.via) { $line += " via $(Format-Shown $Decision.via)" }
     if ($Decision.at) { $line += " at $(Format-Shown $Decision.at)" }
     if ($Decision.justification) { $line += ", saying: $(Format-Shown $Decision.justification)" }
     return $line
@@ -137,12 +138,29 @@ function Write-Runs($Action) {
     }
 }
 
-function Write-Target($Task) {
-    $line = "$(Format-Shown $Task.operation '?') on $(Format-Shown $Task.resource '(no resource named)')"
-    $line += " in $(Format-Shown $Task.environment '(no environment named)')"
-    if ($Task.resource_type) { $line += ", $(Format-Shown $Task.resource_type)" }
-    if ($null -ne $Task.estimated_cost) { $line += ", `$$(Format-Shown $Task.estimated_cost)" }
-    Write-Fact 'target' "$line (as the requester says)"
+function Format-Named($Target) {
+    $line = Format-Shown $Target.operation '?'
+    if ($Target.resource) { $line += " $(Format-Shown $Target.resource)" }
+    if ($Target.environment) { $line += " in $(Format-Shown $Target.environment)" }
+    if ($Target.resource_type) { $line += ", $(Format-Shown $Target.resource_type)" }
+    return $line
+}
+
+# What it is about, as far as parkbrake knows, and where the requester called it something else.
+function Write-Target($Workflow) {
+    if ($Workflow.target) {
+        Write-Fact 'target' (Format-Named $Workflow.target)
+    } elseif ($Workflow.task) {
+        Write-Fact 'target' "$(Format-Named $Workflow.task) (as the requester says)"
+    }
+    $differs = foreach ($one in $Workflow.target.differs) {
+        $claimed = if ($null -ne $one.claimed) { " `"$(Format-Shown $one.claimed)`"" } else { '' }
+        $field = (Format-Shown $one.field '?').Replace('_', ' ')
+        "$field$claimed (it is `"$(Format-Shown $one.known '?')`" by the $(Format-Shown $one.from '?'))"
+    }
+    if ($differs) { Write-Fact '' (Format-Painted "DIFFERS The requester called this: $($differs -join ', ')" '31') }
+    $cost = $Workflow.task.estimated_cost
+    if ($null -ne $cost) { Write-Fact 'cost' "`$$(Format-Shown $cost) (as the requester says)" }
 }
 
 function Write-Claim($Workflow) {
@@ -181,9 +199,10 @@ function Write-Request($Workflow) {
     $id = Format-Painted (Format-Shown $Workflow.workflow_id '?') '1'
     Write-Output "$(Format-Risk $Workflow.risk_level) $(Format-Coloured $Workflow.status) $id"
     Write-Runs $Workflow.task.action
-    Write-Target $Workflow.task
+    Write-Target $Workflow
     $reasons = foreach ($reason in $Workflow.assessment.reasons) {
-        "$(Format-Coloured $reason.level) $(Format-Shown $reason.trigger '?'): $(Format-Shown $reason.detail)"
+        $level = if ("$($reason.trigger)".EndsWith('_disagreement')) { 'warning' } else { $reason.level }
+        "$(Format-Coloured $level) $(Format-Shown $reason.trigger '?'): $(Format-Shown $reason.detail)"
     }
     Write-Fact 'because' $reasons
     Write-Claim $Workflow
@@ -214,6 +233,7 @@ function Write-Kept($Output) {
 function Format-Happened($Happened) {
     $at = Format-Painted (Format-Shown $Happened.at '?') '2'
     $line = "$($Happened.version)  $at  $(Format-Shown $Happened.event '?') by $(Format-Shown $Happened.actor '?')"
+    if ($Happened.via -and $Happened.via -cne 'system') { $line += " via $(Format-Shown $Happened.via)" }
     $detail = if ($Happened.detail -is [Collections.IDictionary]) { $Happened.detail } else { @{ reason = $Happened.detail } }
     if ($detail.to) { $line += " to $(Format-Names $detail.to)" }
     foreach ($said in @($detail.reason, $detail.justification, $detail.error)) {
@@ -245,6 +265,7 @@ function Write-Status($Workflow) {
 # One of the requests that wait.
 function Write-Pending($Item) {
     Write-Output "$(Format-Risk $Item.risk_level) $(Format-Painted (Format-Shown $Item.workflow_id '?') '1')"
+    Write-Target $Item
     Write-Fact 'asked' "by $(Format-Shown $Item.requested_by '?') at $(Format-Shown $Item.requested_at '?')"
     Write-Fact 'claims' (Format-Quoted $Item.description)
     $given = if ($Item.approvals -is [Collections.IList]) { $Item.approvals.Count } else { [int] $Item.approvals }

@@ -6,7 +6,9 @@ use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::{Assessment, Reason};
+use parkbrake::domain::target::Target;
 use parkbrake::domain::task::{ActionKind, Task};
+use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Attempt, Decision, Phase, Round, Submission, Verdict, Workflow};
 use serde_json::json;
 use std::sync::Arc;
@@ -70,6 +72,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         },
         action: ActionKind::Runbook,
         idempotent: false,
+        target: Some(Target::claimed(&task)),
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],
@@ -90,6 +93,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         justification: Some(task.description.clone()),
         remaining: 0,
         at: at(),
+        via: Via::Rest,
     };
     let attempt = Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at() };
     let (phase, decisions) = match kind {

@@ -1,0 +1,185 @@
+//! What is shown of a request is what is known of it: everywhere it is named by its target, and where its requester called it something
+//! else, that is said.
+
+use crate::support::client::{high, low, medium};
+use crate::support::notices::about;
+use crate::support::{Browser, Config, Database, TestApp};
+use parkbrake::domain::level::Level;
+use parkbrake::domain::notice::Kind;
+use parkbrake::domain::target::{Differs, Source, Target};
+use parkbrake::notify::message::Message;
+use parkbrake::notify::templates::{Shipped, Template};
+use serde_json::{Value, json};
+
+/// A runbook that deletes a database of production, whatever it is called.
+const RUNBOOKS: &str = "
+runbooks:
+  ledger:
+    operation: delete
+    environment: production
+    resource: db-prod-ledger
+    resource_type: database
+    command: [/bin/echo, \"{{ note }}\"]
+    args: { note: { pattern: \"(?s).{0,5000}\" } }
+";
+
+const CALLED: &str = "The requester called this: ";
+
+fn ledger() -> Value {
+    json!({"description": "a small thing", "operation": "deploy", "environment": "staging", "resource": "ledger", "resource_type": "code",
+           "action": {"type": "runbook", "name": "ledger", "args": {"note": "x"}}})
+}
+
+async fn app() -> TestApp {
+    TestApp::with(Config::new().with_runbooks(RUNBOOKS)).await
+}
+
+#[tokio::test]
+async fn the_target_is_known_at_submit_and_stands_in_every_answer() {
+    let app = app().await;
+    let bot = app.client("deploy-bot");
+    let submitted = bot.submit(ledger()).await;
+    let id = submitted["workflow_id"].as_str().unwrap().to_owned();
+    let target = &submitted["target"];
+    let named = ["operation", "environment", "resource", "resource_type"].map(|field| target[field].as_str().unwrap());
+    assert_eq!(named, ["delete", "production", "db-prod-ledger", "database"]);
+    let differs: Vec<_> =
+        target["differs"].as_array().unwrap().iter().map(|one| (&one["field"], &one["claimed"], &one["known"], &one["from"])).collect();
+    assert!(differs.contains(&(&json!("resource"), &json!("ledger"), &json!("db-prod-ledger"), &json!("runbook"))), "{differs:?}");
+    assert_eq!(differs.len(), 4);
+    let assessed = bot.post("/risk/assess", ledger()).await.expect(200);
+    let list = async |path: &str| app.client("alice").get(path).await.expect(200)["workflows"][0].clone();
+    let whole = bot.workflow(&id).await;
+    for (place, shown) in
+        [("assess", &assessed), ("status", &whole), ("pending", &list("/workflows/pending").await), ("list", &list("/workflows").await)]
+    {
+        assert_eq!(&shown["target"], target, "{place}");
+    }
+    assert_eq!(list("/workflows").await["operation"], "delete", "no list names the bare claim");
+    assert_eq!(whole["task"]["operation"], "deploy", "the document is as it was sent");
+}
+
+#[tokio::test]
+async fn no_page_names_a_disagreeing_request_without_saying_so() {
+    let app = app().await;
+    let bot = app.client("deploy-bot");
+    let id = bot.submit_id(ledger()).await;
+    let rejected = bot.submit_id(ledger()).await;
+    app.client("cora").reject(&rejected).await.expect(200);
+    bot.submit_id(high()).await;
+    let cora = Browser::of(app.addr, "cora").await;
+    for path in [
+        "/",
+        "/?of=all",
+        "/?fragment=list",
+        "/inbox/history",
+        "/inbox/people/cora",
+        &format!("/inbox/workflows/{id}"),
+        &format!("/inbox/workflows/{rejected}"),
+    ] {
+        let page = cora.get(path).await.expect(200);
+        page.has("delete db-prod-ledger in production").has(CALLED).has("<strong class=\"mark\">DIFFERS</strong>");
+        page.lacks("deploy ledger").lacks("deploy in staging");
+    }
+    let page = cora.get(&format!("/inbox/workflows/{id}")).await.expect(200);
+    page.has("<h1><bdi>delete db-prod-ledger in production</bdi></h1>")
+        .has("<title>critical delete db-prod-ledger in production [DIFFERS]");
+    page.has("<code class=\"typed\">db-prod-ledger</code>").has("<span class=\"level level-warning\">warning</span>");
+    let page = cora.get("/").await;
+    let page = cora.submit(&page, "/inbox/reject", &[("id", &id), ("reason", "no")]).await.expect(200);
+    page.has("delete db-prod-ledger in production").has(CALLED);
+}
+
+#[tokio::test]
+async fn what_agrees_is_named_without_a_mark() {
+    let app = app().await;
+    let mut task = high();
+    task["resource"] = json!("api");
+    let id = app.client("deploy-bot").submit_id(task).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    for path in ["/", "/inbox/history", &format!("/inbox/workflows/{id}")] {
+        alice.get(path).await.expect(200).has("deploy api in production").lacks("DIFFERS").lacks(CALLED);
+    }
+}
+
+/// Of each shipped template, whatever is said and however many are one message.
+#[test]
+fn no_notice_names_a_disagreeing_request_without_saying_so() {
+    let task = serde_json::from_value(json!({"description": "a small thing", "operation": "deploy", "environment": "staging",
+        "resource": "ledger", "action": {"type": "external"}}))
+    .unwrap();
+    let differs = |field: &str, claimed: &str, known: &str| Differs {
+        field: field.to_owned(),
+        claimed: Some(claimed.to_owned()),
+        known: known.to_owned(),
+        from: Source::Runbook,
+    };
+    let target = Target {
+        operation: "delete".to_owned(),
+        environment: Some("production".to_owned()),
+        resource: Some("db-prod-ledger".to_owned()),
+        resource_type: None,
+        differs: vec![differs("operation", "deploy", "delete"), differs("resource", "ledger", "db-prod-ledger")],
+    };
+    let mut notice = about(Kind::Requested, Level::High, task);
+    notice.workflow.submission.target = Some(target);
+    let all = [Shipped::Slack, Shipped::Email, Shipped::EmailHtml, Shipped::LinearIssue, Shipped::LinearComment, Shipped::PagerDuty];
+    for kind in Kind::ALL {
+        notice.kind = kind;
+        for message in [Message::of(&[notice.clone()]).unwrap(), Message::of(&[notice.clone(), notice.clone()]).unwrap()] {
+            if message.count == 1 {
+                assert!(message.title.ends_with(": delete db-prod-ledger in production [DIFFERS]"), "{}", message.title);
+                assert!(message.notice.facts.iter().any(|fact| fact.name == "DIFFERS" && fact.value.starts_with(CALLED)));
+            }
+            for shipped in all {
+                let text = Template::new(shipped, None).unwrap().render(&message);
+                assert!(!text.contains("deploy ledger"), "{shipped:?}: {text}");
+                let claims = text.contains("a small thing") || text.contains("ledger\"");
+                assert!(!claims || text.contains(CALLED), "{shipped:?}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_event_says_by_which_door_it_came() {
+    let app = app().await;
+    let bot = app.client("deploy-bot");
+    let id = bot.submit_id(medium()).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    let path = format!("/inbox/workflows/{id}");
+    let page = alice.get(&path).await.expect(200);
+    alice.submit(&page, &format!("{path}/approve"), &[("justification", "fine")]).await.location();
+    bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
+    let done = bot.workflow(&id).await;
+    let doors = |workflow: &Value| -> Vec<(String, String)> {
+        let word = |one: &Value, name: &str| one[name].as_str().unwrap_or("nothing").to_owned();
+        workflow["history"].as_array().unwrap().iter().map(|one| (word(one, "event"), word(one, "via"))).collect()
+    };
+    let seen = doors(&done);
+    assert_eq!(seen.first().unwrap(), &("submitted".to_owned(), "rest".to_owned()));
+    assert!(seen.contains(&("approved".to_owned(), "inbox".to_owned())), "{seen:?}");
+    assert_eq!(seen.last().unwrap(), &("execution_succeeded".to_owned(), "rest".to_owned()));
+    assert_eq!(done["decisions"][0]["via"], "inbox");
+    alice.get(&path).await.expect(200).has("<span class=\"minor\">(inbox)</span>");
+
+    let by_rest = bot.submit_id(medium()).await;
+    app.client("alice").approve(&by_rest).await.expect(200);
+    assert_eq!(bot.workflow(&by_rest).await["decisions"][0]["via"], "rest");
+}
+
+#[tokio::test]
+async fn rows_from_before_doors_and_targets_are_read_as_what_they_were() {
+    let app = app().await;
+    let id = app.client("deploy-bot").submit_id(low()).await;
+    let database: &Database = &app.database;
+    database.execute("alter table workflow_event disable trigger workflow_event_append_only").await;
+    database.execute("update workflow_event set via = null, data = (data::jsonb - 'target')::text").await;
+    database.execute("update workflow set target = null").await;
+    let alice = app.client("alice");
+    let whole = alice.workflow(&id).await;
+    let claimed = json!({"operation": "read", "environment": "development", "resource": null, "resource_type": "code", "differs": []});
+    assert_eq!(whole["target"], claimed);
+    assert_eq!(whole["history"][0]["via"], "rest");
+    assert_eq!(alice.get("/workflows").await.expect(200)["workflows"][0]["target"], claimed);
+}
