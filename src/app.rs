@@ -1,6 +1,9 @@
 //! The composition root: settings and a database become a running server, which is a value; there are no globals, and
 //! several can run in one process.
 
+mod start_up;
+mod tenure;
+
 pub use crate::actors::courier::Pace;
 
 use crate::actors::engine::{Engine, Parts};
@@ -11,13 +14,14 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::notice::{Notifications, Service};
 use crate::domain::workflow::Command;
+use crate::fence::Fence;
 use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, Limits, Share, Slack, SlackApp, router};
 use crate::notify;
 use crate::notify::slack_answers::{Answers, SLACK};
 use crate::secret_key::SecretKeys;
 use crate::settings::{LimitSettings, Settings};
-use crate::storage::{self, Presence, Storage};
+use crate::storage::{self, Holder, ServerLease, Storage};
 use futures_util::future::join_all;
 use ractor::{Actor, SpawnErr};
 use std::future::Future;
@@ -28,12 +32,15 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-/// How long a starting server waits for its database: after a reboot both start at the same time.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+use start_up::patiently;
+use tenure::Tenure;
+
+/// Between two looks at whether running actions have ended.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Between two looks at whether this server still has its database to itself.
-const PRESENCE: Duration = Duration::from_secs(1);
+/// How long the processes of running actions may take to be gone, once they were told to end.
+const ENDING: Duration = Duration::from_secs(8);
 /// How long requests that are on their way may take when the server stops.
 const HTTP_PATIENCE: Duration = Duration::from_secs(10);
 /// How many workflows are taken back into memory at the same time.
@@ -48,8 +55,13 @@ pub enum StartError {
     Weak(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    #[error("another server works on this database: stop it first, or wait until it has stopped")]
-    Taken,
+    #[error(
+        "another server works on this database ({} on {}, since {}): stop it first, or wait until it has stopped",
+        .0.address,
+        .0.host,
+        .0.started_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    )]
+    Taken(Box<Holder>),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error("the current folder cannot be read: {0}")]
@@ -85,6 +97,15 @@ pub struct Resources {
     pub slack: Option<String>,
 }
 
+/// Why a server has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    #[error("another server has taken over this database; this one has stopped, and ended what it was running")]
+    TakenOver,
+    #[error("the server could not go on; its log says why")]
+    Failed,
+}
+
 /// A running server.
 pub struct App {
     pub addr: SocketAddr,
@@ -93,7 +114,7 @@ pub struct App {
     root_task: JoinHandle<()>,
     server: ServerRef,
     closing: watch::Sender<bool>,
-    presence: JoinHandle<()>,
+    tenure: Tenure,
     drain: Duration,
 }
 
@@ -103,24 +124,48 @@ impl App {
     /// # Errors
     /// An unsound configuration, no database, an address that is taken.
     pub async fn start(settings: &Settings, resources: Resources) -> Result<Self, StartError> {
-        let configuration = Arc::new(load(settings, resources.base)?);
+        let configuration = Arc::new(load(settings, resources.base.clone())?);
         // Bound first: a second server on the same address fails before it has touched anything.
         let listener = TcpListener::bind(settings.listen).await.map_err(|error| StartError::Listen(settings.listen, error))?;
         let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
-        let storage = open_storage(&resources.database_url, &resources.keys, resources.migrate, settings.connections).await?;
-        let presence = claim(&resources.database_url).await?;
-        storage.keep_policy(&configuration.version, &configuration.document).await?;
-        let released = storage.clear_quarantine().await?;
+        let storage = start_up::open_storage(&resources.database_url, &resources.keys, resources.migrate, settings.connections).await?;
+        let fence = Fence::new(Uuid::new_v4(), settings.lease);
+        let mut lease = ServerLease::new(&resources.database_url, settings.lease)?;
+        start_up::claim(&mut lease, &start_up::server(fence.server_id(), addr), &fence).await?;
+        let tenure = Tenure::begin(lease, Arc::clone(&fence));
+        match Self::serve(settings, resources, configuration, storage, fence, listener).await {
+            Ok(Serving { engine, root, root_task, server, closing }) => {
+                tracing::info!(%addr, server.id = %engine.owner, policy.version = %engine.configuration.version, "parkbrake is ready");
+                Ok(Self { addr, engine, root, root_task, server, closing, tenure, drain: settings.drain })
+            }
+            Err(error) => {
+                tenure.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What a server does once it may act.
+    async fn serve(
+        settings: &Settings,
+        resources: Resources,
+        configuration: Arc<Configuration>,
+        storage: Storage,
+        fence: Arc<Fence>,
+        listener: TcpListener,
+    ) -> Result<Serving, StartError> {
+        patiently(|| storage.keep_policy(&configuration.version, &configuration.document)).await?;
+        let released = patiently(|| storage.clear_quarantine()).await?;
         if released > 0 {
             tracing::info!(workflows = released, "workflows that were left alone are tried again");
         }
-        let clock = Arc::new(Clock::new(storage.now().await?));
+        let clock = Arc::new(Clock::new(patiently(|| storage.now()).await?));
         let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
         let answers = resources.slack.as_deref().unwrap_or(SLACK);
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let (executor, pace) = (resources.executor, resources.pace);
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
-        let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns };
+        let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
         let engine = Engine::new(parts);
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
@@ -128,9 +173,7 @@ impl App {
         let arguments = server::Arguments { listener, router: routes };
         let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));
-        let presence = tokio::spawn(stay_present(presence, resources.database_url, root.clone()));
-        tracing::info!(%addr, policy.version = %engine.configuration.version, "parkbrake is ready");
-        Ok(Self { addr, engine, root, root_task, server, closing, presence, drain: settings.drain })
+        Ok(Serving { engine, root, root_task, server, closing })
     }
 
     /// What it decides by.
@@ -138,14 +181,22 @@ impl App {
         &self.engine.configuration
     }
 
-    /// Runs until it is told to stop, or until it cannot go on; `false` is the latter.
-    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> bool {
-        let told = tokio::select! {
-            () = shutdown => true,
-            _ = &mut self.root_task => false,
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// It could not go on.
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
+        let stopped = tokio::select! {
+            () = shutdown => {
+                self.stop().await;
+                return Ok(());
+            }
+            () = self.tenure.lost() => Stopped::TakenOver,
+            _ = &mut self.root_task => Stopped::Failed,
         };
-        self.stop().await;
-        told
+        tracing::error!(reason = %stopped, "parkbrake ends");
+        self.halt().await;
+        Err(stopped)
     }
 
     /// Stops: takes no more requests, answers those on their way, gives running actions time to end, and lets go.
@@ -154,15 +205,29 @@ impl App {
         self.closing.send_replace(true);
         let _ = self.server.call(|reply| server::Msg::Stop { patience: HTTP_PATIENCE, reply }, Some(HTTP_PATIENCE * 2)).await;
         self.drain().await;
-        // Where the root has ended by itself there is nobody left to tell, and its end has been awaited.
-        if !self.root_task.is_finished() {
-            let _ = self.root.cast(root::Msg::Shutdown);
-            let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
-        }
+        self.end_actions().await;
+        let _ = self.root.cast(root::Msg::Shutdown);
+        let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
         self.engine.storage.close().await;
-        // Last of all, so that whoever takes over finds nobody at work. Ending the task closes its connection.
-        self.presence.abort();
-        let _ = self.presence.await;
+        // Last of all, so that whoever takes over finds nobody at work.
+        self.tenure.end().await;
+    }
+
+    /// Ends at once: without actors, or without the right to act, nobody can be served and no outcome be recorded.
+    async fn halt(self) {
+        self.closing.send_replace(true);
+        self.end_actions().await;
+        self.root.kill();
+        self.engine.storage.close().await;
+        self.tenure.end().await;
+    }
+
+    /// Ends what still runs, so that it does not go on beside whoever takes over.
+    async fn end_actions(&self) {
+        self.engine.fence.lose();
+        if tokio::time::timeout(ENDING, self.engine.fence.idle()).await.is_err() {
+            tracing::error!("processes of actions could not be ended");
+        }
     }
 
     async fn drain(&self) {
@@ -176,6 +241,15 @@ impl App {
             cut_off => tracing::warn!(actions = cut_off, "actions are still running and are cut off; the next start takes them up"),
         }
     }
+}
+
+/// The parts of a server that serves.
+struct Serving {
+    engine: Arc<Engine>,
+    root: RootRef,
+    root_task: JoinHandle<()>,
+    server: ServerRef,
+    closing: watch::Sender<bool>,
 }
 
 fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, StartError> {
@@ -214,62 +288,6 @@ fn buttons(notifications: &Notifications, read: &dyn Fn(&str) -> Option<String>,
     let answers = Answers::new(answers).map_err(|problem| vec![problem])?;
     let answer = Arc::new(move |address: &str, answer| answers.send(address, answer));
     Ok(Some(Slack { apps, inbox: notifications.public_url.clone(), answer }))
-}
-
-/// Waits for the database, brings it to this version, and connects.
-async fn open_storage(database_url: &str, keys: &SecretKeys, migrate: bool, connections: u32) -> Result<Storage, storage::Error> {
-    let began = Instant::now();
-    loop {
-        let storage = Storage::connect(database_url, connections)?.with_keys(keys.clone());
-        let ready = async {
-            if migrate {
-                storage::migrate(database_url).await?;
-            }
-            storage.ping().await
-        };
-        match ready.await {
-            Ok(()) => return Ok(storage),
-            Err(storage::Error::Unavailable(reason)) if began.elapsed() < DATABASE_PATIENCE => {
-                tracing::warn!(reason, "waiting for the database");
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Claims the database for this server; one that has just been stopped or killed may need a moment to let go of it.
-async fn claim(database_url: &str) -> Result<Presence, StartError> {
-    let began = Instant::now();
-    let mut presence = Presence::connect(database_url).await?;
-    while !presence.claim().await? {
-        if began.elapsed() > DATABASE_PATIENCE {
-            return Err(StartError::Taken);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(presence)
-}
-
-/// Keeps the claim. It is lost with its connection, and claimed again as soon as the database is back; if another server was
-/// faster, this one ends.
-async fn stay_present(mut presence: Presence, database_url: String, root: RootRef) {
-    loop {
-        tokio::time::sleep(PRESENCE).await;
-        if presence.check().await.is_ok() {
-            continue;
-        }
-        let Ok(mut again) = Presence::connect(&database_url).await else { continue };
-        match again.claim().await {
-            Ok(true) => presence = again,
-            Ok(false) => {
-                tracing::error!("another server has taken over this database; this one ends");
-                root.stop(Some("another server has taken over".to_owned()));
-                return;
-            }
-            Err(_) => {}
-        }
-    }
 }
 
 /// Takes parked workflows back into memory, the newest first, a few at a time. Whoever is asked for meanwhile comes at once.

@@ -17,9 +17,13 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod execution;
+pub mod fence;
 pub mod http;
+pub mod machine;
 pub mod notify;
 pub mod postgres;
+#[cfg(target_os = "linux")]
+mod procfs;
 pub mod secret_key;
 pub mod settings;
 pub mod storage;

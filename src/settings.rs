@@ -40,6 +40,10 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = crate::domain::duration::parse)]
     pub drain: Duration,
 
+    /// How long this server may act on the database without renewing its lease; it ends what it runs 3 s before that
+    #[arg(long, env = "PARKBRAKE_LEASE", value_name = "DURATION", default_value = "10s", value_parser = lease)]
+    pub lease: Duration,
+
     #[command(flatten)]
     pub limits: LimitSettings,
 }
@@ -68,6 +72,16 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self { max_requests: 4_096, max_requests_each: 512, max_body_mib: 64, max_body_mib_each: 16 }
     }
+}
+
+const SHORTEST_LEASE: Duration = Duration::from_secs(6);
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+/// Reads the length of a lease: long enough that a renewal may fail twice, and short enough that a server that is gone is missed
+/// soon.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = crate::domain::duration::parse(text).map_err(|error| error.to_string())?;
+    if (SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) { Ok(lease) } else { Err("a lease is between 6s and 10m long".to_owned()) }
 }
 
 impl Settings {

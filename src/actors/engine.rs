@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::transition;
 use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
+use crate::fence::Fence;
 use crate::storage::{Error, Resent, Storage};
 use ractor::rpc::CallResult;
 use std::collections::BTreeMap;
@@ -48,8 +49,10 @@ pub struct Engine {
     pub bell: Arc<Bell>,
     /// How many workflows stay in memory.
     pub max_resident: usize,
-    /// This process; a fresh id for every start.
+    /// This server; a fresh id for every start.
     pub owner: Uuid,
+    /// Whether it may still act.
+    pub fence: Arc<Fence>,
     crew: RwLock<Option<Crew>>,
 }
 
@@ -70,6 +73,7 @@ pub struct Parts {
     pub pace: Pace,
     pub max_resident: usize,
     pub turns: TurnLimits,
+    pub fence: Arc<Fence>,
 }
 
 /// A workflow with its log.
@@ -84,11 +88,16 @@ impl Engine {
     pub fn new(parts: Parts) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
         metrics.weaknesses.set(i64::try_from(parts.configuration.weaknesses.len()).unwrap_or(i64::MAX));
-        let owner = Uuid::new_v4();
+        let owner = parts.fence.server_id();
         Arc::new_cyclic(|engine| Self {
             runner: Arc::new(Runner::new(runner::Parts {
                 executor: parts.executor,
-                gate: Gate { storage: parts.storage.clone(), configuration: Arc::clone(&parts.configuration) },
+                gate: Gate {
+                    storage: parts.storage.clone(),
+                    configuration: Arc::clone(&parts.configuration),
+                    fence: Arc::clone(&parts.fence),
+                },
+                fence: Arc::clone(&parts.fence),
                 metrics: Arc::clone(&metrics),
                 engine: Weak::clone(engine),
                 owner,
@@ -105,6 +114,7 @@ impl Engine {
             metrics,
             max_resident: parts.max_resident,
             owner,
+            fence: parts.fence,
             crew: RwLock::new(None),
         })
     }

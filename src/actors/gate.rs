@@ -10,6 +10,7 @@ use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::{Invocation, Task};
 use crate::domain::transition;
 use crate::domain::workflow::{Phase, Recorded, Workflow};
+use crate::fence::Fence;
 use crate::storage::{Error, Storage};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -56,6 +57,7 @@ impl Candidate<'_> {
 pub struct Gate {
     pub storage: Storage,
     pub configuration: Arc<Configuration>,
+    pub fence: Arc<Fence>,
 }
 
 impl Gate {
@@ -84,7 +86,7 @@ impl Gate {
     /// The guards, one a line.
     #[expect(clippy::unused_async, reason = "guards may read")]
     async fn objection(&self, candidate: &Candidate<'_>) -> Option<Objection> {
-        what_was_approved_is_unchanged(candidate)
+        the_lease_holds(&self.fence).or_else(|| what_was_approved_is_unchanged(candidate))
     }
 
     fn verdict(&self, candidate: &Candidate<'_>, attempt: u32, objection: Objection) -> Verdict {
@@ -104,6 +106,11 @@ impl Gate {
         let today = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         today.or_else(|| workflow.round().map(|round| Arc::clone(&round.terms))).filter(|terms| !terms.approvers.is_empty())
     }
+}
+
+/// This server may act, and will not have to end at once what it starts.
+fn the_lease_holds(fence: &Fence) -> Option<Objection> {
+    (!fence.holds()).then(|| Objection::Wait("this server's lease on the database is not renewed".to_owned()))
 }
 
 /// The document is, to the byte, what its digest says: what was shown, and what was approved.

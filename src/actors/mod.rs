@@ -16,6 +16,7 @@
 //! The rest of the program sees only [`engine::Engine`] and what is exchanged with it.
 
 pub mod approval_registry;
+pub mod attempt;
 pub mod bell;
 pub mod checkpointer;
 pub mod courier;

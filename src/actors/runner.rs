@@ -7,6 +7,7 @@
 //!
 //! What waits here is a copy of what the database knows to be queued. Losing it costs a moment.
 
+use crate::actors::attempt;
 use crate::actors::engine::Engine;
 use crate::actors::exchange::Failure;
 use crate::actors::gate::{Gate, Verdict};
@@ -14,6 +15,7 @@ use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Executor, Job};
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
 use crate::domain::workflow::{Command, Outcome, Phase};
+use crate::fence::Fence;
 use crate::storage::Error;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -29,6 +31,7 @@ const WAIT: Duration = Duration::from_secs(1);
 pub struct Runner {
     executor: Arc<dyn Executor>,
     gate: Gate,
+    fence: Arc<Fence>,
     metrics: Arc<Metrics>,
     engine: Weak<Engine>,
     /// This process; a fresh id for every start of the server.
@@ -50,6 +53,7 @@ struct State {
 pub struct Parts {
     pub executor: Arc<dyn Executor>,
     pub gate: Gate,
+    pub fence: Arc<Fence>,
     pub metrics: Arc<Metrics>,
     pub engine: Weak<Engine>,
     pub owner: Uuid,
@@ -58,9 +62,9 @@ pub struct Parts {
 
 impl Runner {
     pub fn new(parts: Parts) -> Self {
-        let Parts { executor, gate, metrics, engine, owner, limits } = parts;
+        let Parts { executor, gate, fence, metrics, engine, owner, limits } = parts;
         let state = State { turns: Turns::new(limits), known: HashSet::new(), held: HashMap::new(), closed: false };
-        Self { executor, gate, metrics, engine, owner, state: Mutex::new(state) }
+        Self { executor, gate, fence, metrics, engine, owner, state: Mutex::new(state) }
     }
 
     /// Sees to it that something that is queued in the database waits here too.
@@ -156,10 +160,7 @@ impl Runner {
         if job.attempt > 1 {
             self.executor.end_stragglers(job.workflow_id).await;
         }
-        tracing::info!(workflow.id = %job.workflow_id, attempt = job.attempt, "the action starts");
-        // In a task of its own, so that a panic in an executor is an outcome like any other.
-        let run = tokio::spawn(self.executor.run(job));
-        run.await.unwrap_or_else(|_| Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() })
+        attempt::run(&*self.executor, &self.fence, job).await
     }
 }
 

@@ -84,11 +84,8 @@ async fn serve(
         app.stop().await;
         return Err(error);
     }
-    if app.run_until(told_to_stop).await {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Error::Other("the server could not go on; its log says why".to_owned()))
-    }
+    app.run_until(told_to_stop).await.map_err(other)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn open_the_door(app: &App, home: &Path, keys: &SecretKeys, database_url: &str) -> Result<(), Error> {

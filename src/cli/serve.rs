@@ -43,11 +43,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         slack: None,
     };
     let app = App::start(&args.settings, resources).await.map_err(|error| Error::Other(error.to_string()))?;
-    if app.run_until(told_to_stop).await {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Error::Other("the server could not go on; its log says why".to_owned()))
-    }
+    app.run_until(told_to_stop).await.map_err(|stopped| Error::Other(stopped.to_string()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Ends at Ctrl-C or SIGTERM, which are heard from the moment of this call on: also by a process whose parent had told it to

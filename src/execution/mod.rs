@@ -7,8 +7,6 @@
 mod environment;
 mod output;
 mod processes;
-#[cfg(target_os = "linux")]
-mod procfs;
 pub mod runbook;
 
 use crate::actors::ports::{Executor, Job};

@@ -83,7 +83,7 @@ pub async fn end(group: Option<Pid>, mark: Mark) -> Vec<i32> {
 #[cfg(target_os = "linux")]
 mod blocking {
     use super::{GRACE, Mark};
-    use crate::execution::procfs::{self, Process};
+    use crate::procfs::{self, Process};
     use rustix::process::{Pid, Signal, kill_process_group};
     use std::collections::BTreeSet;
     use std::thread::sleep;

@@ -18,10 +18,18 @@ pub async fn healthz() -> Json<Value> {
 pub async fn readyz(State(api): State<Api>) -> Response {
     let database = api.engine.storage.ping().await.is_ok();
     let actors = api.engine.is_manned();
+    let lease = api.engine.fence.holds();
     let closing = api.is_closing();
-    let ready = database && actors && !closing;
+    let ready = database && actors && lease && !closing;
     let word = |good: bool| if good { "ok" } else { "unavailable" };
-    let body = Json(json!({"status": word(ready), "database": word(database), "actors": word(actors), "closing": closing}));
+    let body = Json(json!({
+        "status": word(ready),
+        "database": word(database),
+        "actors": word(actors),
+        "lease": word(lease),
+        "server_id": api.engine.owner,
+        "closing": closing,
+    }));
     if ready {
         return body.into_response();
     }

@@ -8,15 +8,16 @@
 mod approvals;
 mod checkpoint;
 mod decisions;
+mod encoding;
 mod feed;
 mod idempotency;
+mod lease;
 mod migrate;
 mod notices;
 mod outbox;
 mod policies;
 mod pool;
 mod precedent;
-mod presence;
 mod prune;
 mod quarantine;
 mod record;
@@ -32,12 +33,12 @@ pub use checkpoint::{Advance, Opening, Written};
 pub use decisions::DecisionRow;
 pub use feed::{FeedEntry, FeedPlace};
 pub use idempotency::{FirstUse, IdempotencyKey};
+pub use lease::{Claim, Holder, Server, ServerLease, ServerProcess};
 pub use migrate::migrate;
 pub use notices::{NoticeFilter, NoticeRow, Resent};
 pub use outbox::{Done, DueNotice, Next};
 pub use pool::Storage;
 pub use precedent::{Kind, LOOKED_THROUGH, Precedent};
-pub use presence::Presence;
 pub use prune::{PrunePreview, PruneStep};
 pub use quarantine::Quarantine;
 pub use search::{Finds, Found, Search, WINDOW};
@@ -62,6 +63,12 @@ pub enum Error {
     /// What is sealed can be neither written nor read.
     #[error("this needs the secret key, and none was given")]
     Keyless,
+    /// The database cannot hold what parkbrake stores.
+    #[error(
+        "the database's encoding is {0}, and parkbrake needs UTF8, in which every text can be stored and read back: make a database with \
+         `createdb --encoding=UTF8 --template=template0 NAME` and let DATABASE_URL name it"
+    )]
+    Encoding(String),
     /// The database refused.
     #[error("the database refused: {0}")]
     Refused(sqlx::Error),
@@ -74,11 +81,12 @@ impl From<sqlx::Error> for Error {
 }
 
 /// Whether the same statement may well succeed a moment later: the connection is gone, or the database is stopping,
-/// starting, out of something, or has broken a deadlock (SQLSTATE classes 08, 40, 53, 55, 57, 58).
+/// starting, out of something, still read-only (a standby that is about to be promoted), or has broken a deadlock (SQLSTATE
+/// classes 08, 40, 53, 55, 57, 58, and 25006).
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(refusal) => {
-            refusal.code().is_some_and(|code| ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)))
+            refusal.code().is_some_and(|code| ["08", "25006", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)))
         }
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

@@ -1,6 +1,7 @@
 //! The pool, and connections that come back to it only when they are in order.
 
 use super::Error;
+use super::encoding::require_utf8;
 use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
@@ -65,6 +66,17 @@ impl Storage {
     pub async fn ping(&self) -> Result<(), Error> {
         let mut db = self.lease().await?;
         within(sqlx::query("select").execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// Whether the database can hold every text.
+    ///
+    /// # Errors
+    /// It cannot, or it does not answer.
+    pub async fn require_utf8(&self) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        require_utf8(&mut db).await?;
         db.release();
         Ok(())
     }

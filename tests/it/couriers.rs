@@ -111,6 +111,7 @@ impl World {
             pace,
             max_resident: 100,
             turns: TurnLimits { at_once: 8, per_requester: 8 },
+            fence: crate::support::server::fence(),
         });
         let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
         Self { engine, database, channel, root, task }

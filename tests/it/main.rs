@@ -15,6 +15,7 @@ mod inbox_decide;
 mod inbox_pages;
 mod inbox_session;
 mod kill;
+mod lease;
 mod lists;
 mod notices;
 mod outage;

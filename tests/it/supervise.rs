@@ -106,6 +106,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
         pace: Pace::default(),
         max_resident: 100,
         turns: TurnLimits { at_once: 8, per_requester: 8 },
+        fence: crate::support::server::fence(),
     });
     let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
     (engine, root, task)

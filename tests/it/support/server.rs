@@ -3,16 +3,18 @@
 use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Pace, Resources};
 use parkbrake::execution::Local;
+use parkbrake::fence::{Fence, Moment};
 use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::{LimitSettings, Settings};
 use parkbrake::storage::{NewToken, Storage, TokenHash};
+use rustix::process::{Pid, Signal};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -48,6 +50,13 @@ pub struct TestApp {
     services: Services,
 }
 
+/// The fence of an engine that is at work without a lease: it stands for as long as any test runs.
+pub fn fence() -> Arc<Fence> {
+    let fence = Fence::new(Uuid::new_v4(), Duration::from_secs(3_600));
+    fence.renewed(Moment::now());
+    fence
+}
+
 pub fn settings(config: &Config) -> Settings {
     Settings {
         listen: "127.0.0.1:0".parse().expect("an address"),
@@ -59,6 +68,7 @@ pub fn settings(config: &Config) -> Settings {
         connections: 5,
         drain: Duration::from_secs(5),
         limits: LimitSettings::default(),
+        lease: Duration::from_secs(10),
     }
 }
 
@@ -162,22 +172,11 @@ impl Process {
     }
 
     async fn launch(config: &Config, database: &Database, arguments: &[&str], filter: Option<&str>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(config.path())
-            .args(arguments)
-            .env("DATABASE_URL", &database.url)
-            .env("HOOK_SECRET", SECRET)
-            .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)
-            .env_remove("PARKBRAKE_LOG")
-            .envs(filter.map(|filter| ("PARKBRAKE_LOG", filter)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program");
-        let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        Self::launch_at(config.path(), &database.url, arguments, filter).await
+    }
+
+    async fn launch_at(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> Self {
+        let (child, mut log) = Self::spawn(config, url, arguments, filter);
         let mut said = Vec::new();
         let addr = loop {
             let line = log.next_line().await.expect("a log").unwrap_or_else(|| panic!("it did not start:\n{}", said.join("\n")));
@@ -195,6 +194,46 @@ impl Process {
             said
         });
         Self { child, addr, log }
+    }
+
+    /// Starts it and waits for nothing: a server that is to wait for another one. It ends with the test.
+    pub fn started(config: &Config, database: &Database, arguments: &[&str]) -> JoinHandle<Self> {
+        let (url, arguments) = (database.url.clone(), arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let config = config.path().to_owned();
+        tokio::spawn(async move {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            Self::launch_at(&config, &url, &arguments, None).await
+        })
+    }
+
+    /// Starts it where it cannot, and gives its exit status and what it said.
+    pub async fn refused(config: &Config, database: &Database, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+        let (mut child, mut log) = Self::spawn(config.path(), &database.url, arguments, None);
+        let mut said = Vec::new();
+        while let Some(line) = log.next_line().await.expect("a log") {
+            said.push(line);
+        }
+        (child.wait().await.expect("its end").code(), said)
+    }
+
+    fn spawn(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> (Child, Lines<BufReader<ChildStderr>>) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(config)
+            .args(arguments)
+            .env("DATABASE_URL", url)
+            .env("HOOK_SECRET", SECRET)
+            .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)
+            .env_remove("PARKBRAKE_LOG")
+            .envs(filter.map(|filter| ("PARKBRAKE_LOG", filter)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program");
+        let log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        (child, log)
     }
 
     pub fn client(&self, name: &str) -> Client {
@@ -224,8 +263,22 @@ impl Process {
         self.child.wait().await.expect("its end").success()
     }
 
+    /// Waits until it ends by itself, and gives its exit status and its whole log.
+    pub async fn ended_with_log(mut self) -> (Option<i32>, Vec<String>) {
+        let status = self.child.wait().await.expect("its end").code();
+        (status, self.log.await.expect("its log"))
+    }
+
     fn signal_end(&self) {
-        let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        self.signal(Signal::TERM);
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("a process")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("a signal");
     }
 }

@@ -1,0 +1,127 @@
+//! What a server does with its database before it is ready, patiently: after a reboot, an update or a failover both start at the
+//! same time, and a database that is away for a moment ends no server.
+
+use super::StartError;
+use crate::fence::{Fence, Moment};
+use crate::machine::{self, ProcessName};
+use crate::secret_key::SecretKeys;
+use crate::storage::{self, Claim, Error, Holder, Server, ServerLease, ServerProcess, Storage};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long one outage of the database may last, and how long another server that acts on it is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// One outage, from the first call that was not answered to the next one that was.
+#[derive(Default)]
+struct Outage(Option<Instant>);
+
+impl Outage {
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// The error itself, once it has gone on for too long, and at once where waiting does not help.
+    async fn sit_out(&mut self, error: Error) -> Result<(), Error> {
+        let Error::Unavailable(reason) = &error else { return Err(error) };
+        if self.0.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return Err(error);
+        }
+        tracing::warn!(reason, "waiting for the database");
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
+/// Does something until the database answers.
+///
+/// # Errors
+/// Its error, if the database was away for too long, or if it has answered.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(step: impl Fn() -> F) -> Result<T, Error> {
+    let mut outage = Outage::default();
+    loop {
+        match step().await {
+            Ok(done) => return Ok(done),
+            Err(error) => outage.sit_out(error).await?,
+        }
+    }
+}
+
+/// Waits for the database, brings it to this version, and connects.
+///
+/// # Errors
+/// No database, or one that cannot be used.
+pub(super) async fn open_storage(database_url: &str, keys: &SecretKeys, migrate: bool, connections: u32) -> Result<Storage, Error> {
+    let storage = Storage::connect(database_url, connections)?.with_keys(keys.clone());
+    patiently(|| async {
+        if migrate {
+            storage::migrate(database_url).await?;
+        }
+        storage.require_utf8().await
+    })
+    .await?;
+    Ok(storage)
+}
+
+/// This server, as others see it.
+pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
+    let process = ProcessName::own();
+    let process = process.and_then(|own| Some(ServerProcess { machine: own.machine, pid: own.pid, started: own.started.try_into().ok()? }));
+    Server { server_id, address: addr.to_string(), host: machine::host_name(), version: env!("CARGO_PKG_VERSION"), process }
+}
+
+/// Claims the database for this server, and waits for another one that acts on it: until its lease has lapsed, it has stopped, or its
+/// process on this very machine is seen to be gone. Time during which the database is away does not count.
+///
+/// # Errors
+/// Another server goes on acting, or no database.
+pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fence) -> Result<(), StartError> {
+    let mut outage = Outage::default();
+    let (mut waited, mut longest, mut gone) = (Duration::ZERO, PATIENCE, None);
+    loop {
+        let (began, asked) = (Instant::now(), Moment::now());
+        match lease.claim(server, gone).await {
+            Ok(Claim::Granted) => {
+                fence.renewed(asked);
+                return Ok(());
+            }
+            Ok(Claim::Held(Some(holder))) => {
+                outage = Outage::default();
+                if gone != Some(holder.server_id) && has_ended(&holder) {
+                    tracing::info!(server.id = %holder.server_id, "the server that acted on this database is gone");
+                    gone = Some(holder.server_id);
+                    continue;
+                }
+                if waited.is_zero() {
+                    tracing::info!(
+                        address = holder.address,
+                        host = holder.host,
+                        "another server works on this database, waiting for its end"
+                    );
+                    // A lease that nobody renews is waited for to its end, however long it is.
+                    longest = longest.max(holder.lapses_in + PAUSE * 4);
+                }
+                if waited > longest {
+                    return Err(StartError::Taken(Box::new(holder)));
+                }
+            }
+            Ok(Claim::Held(None)) => outage = Outage::default(),
+            Err(error) => {
+                outage.sit_out(error).await?;
+                continue;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+        waited += began.elapsed();
+    }
+}
+
+/// Whether the process of a server ran on this machine and is no longer there.
+fn has_ended(holder: &Holder) -> bool {
+    let name = holder.process.as_ref().and_then(|process| {
+        Some(ProcessName { machine: process.machine.clone(), pid: process.pid, started: process.started.try_into().ok()? })
+    });
+    name.is_some_and(|name| name.is_gone())
+}

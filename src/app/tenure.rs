@@ -1,0 +1,88 @@
+//! The time during which this server acts on its database: the lease is renewed until it is given back, or found to be lost.
+
+use crate::fence::{Fence, Moment};
+use crate::storage::ServerLease;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Between two attempts to renew, after one that was not answered.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Renews the lease in the background.
+pub(super) struct Tenure {
+    task: JoinHandle<()>,
+    /// Told when the lease is to be given back.
+    end: Option<oneshot::Sender<()>>,
+    lost: watch::Receiver<bool>,
+}
+
+impl Tenure {
+    /// Begins right after the claim was granted.
+    pub(super) fn begin(mut lease: ServerLease, fence: Arc<Fence>) -> Self {
+        let (end, ending) = oneshot::channel();
+        let (losing, lost) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let ended = tokio::select! {
+                () = renew(&mut lease, &fence) => {
+                    losing.send_replace(true);
+                    return;
+                }
+                ended = ending => ended,
+            };
+            fence.lose();
+            // Without a word the server was dropped, not stopped: then nobody knows what still runs, and the lease has to lapse.
+            if ended.is_ok()
+                && let Err(error) = lease.release(fence.server_id()).await
+            {
+                tracing::warn!(%error, "the lease could not be given back; the next server on another machine waits until it lapses");
+            }
+        });
+        Self { task, end: Some(end), lost }
+    }
+
+    /// Waits until another server acts on the database.
+    pub(super) async fn lost(&mut self) {
+        if self.lost.wait_for(|lost| *lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Gives the lease back. From then on another server may act, so nothing of this one may be at work.
+    pub(super) async fn end(mut self) {
+        if let Some(end) = self.end.take() {
+            let _ = end.send(());
+        }
+        let _ = (&mut self.task).await;
+    }
+}
+
+/// Renews the lease for as long as nobody else has claimed the database.
+async fn renew(lease: &mut ServerLease, fence: &Fence) {
+    let mut late = false;
+    let mut rest = fence.lease() / 3;
+    loop {
+        tokio::time::sleep(rest).await;
+        let asked = Moment::now();
+        match lease.renew(fence.server_id()).await {
+            Ok(true) => {
+                fence.renewed(asked);
+                if std::mem::take(&mut late) {
+                    tracing::info!("the lease is renewed again");
+                }
+                rest = fence.lease() / 3;
+            }
+            Ok(false) => {
+                fence.lose();
+                return;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut late, true) {
+                    tracing::warn!(%error, "the lease could not be renewed, trying again");
+                }
+                rest = RETRY;
+            }
+        }
+    }
+}
