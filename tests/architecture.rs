@@ -69,6 +69,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/", "main.rs", "settings.rs"]),
     ("reqwest", &["cli/", "notify/"]),
     ("lettre", &["config/mail_address.rs", "notify/email.rs"]),
+    ("nix", &["execution/account.rs"]),
     ("rustix", &["execution/", "fence.rs", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),

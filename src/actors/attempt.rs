@@ -42,7 +42,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Outco
 mod tests {
     use super::*;
     use crate::domain::digest::Digest;
-    use crate::domain::task::Invocation;
+    use crate::domain::invocation::Invocation;
     use crate::fence::Moment;
     use futures_util::future::BoxFuture;
     use std::sync::Mutex;
@@ -60,6 +60,10 @@ mod tests {
             Box::pin(std::future::pending())
         }
 
+        fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>> {
+            Box::pin(async { Ok(invocation) })
+        }
+
         fn end_stragglers(&self, _: Uuid) -> BoxFuture<'static, ()> {
             self.0.lock().unwrap().push("end");
             Box::pin(async {})
@@ -69,7 +73,10 @@ mod tests {
     fn job() -> Job {
         let invocation = Invocation {
             command: vec!["true".to_owned()],
+            program: None,
+            files: Vec::new(),
             working_dir: "/".into(),
+            user: None,
             env: Vec::new(),
             timeout: Duration::from_secs(60),
             idempotent: true,

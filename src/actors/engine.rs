@@ -17,6 +17,7 @@ use crate::actors::versions::Versions;
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
 use crate::clock::Clock;
 use crate::config::Configuration;
+use crate::domain::task::Task;
 use crate::domain::transition;
 use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
 use crate::fence::Fence;
@@ -43,6 +44,7 @@ pub struct Engine {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub runner: Arc<Runner>,
+    executor: Arc<dyn Executor>,
     /// The channels by which notices leave, by their names.
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
@@ -91,10 +93,11 @@ impl Engine {
         let owner = parts.fence.server_id();
         Arc::new_cyclic(|engine| Self {
             runner: Arc::new(Runner::new(runner::Parts {
-                executor: parts.executor,
+                executor: Arc::clone(&parts.executor),
                 gate: Gate {
                     storage: parts.storage.clone(),
                     configuration: Arc::clone(&parts.configuration),
+                    executor: Arc::clone(&parts.executor),
                     fence: Arc::clone(&parts.fence),
                 },
                 fence: Arc::clone(&parts.fence),
@@ -103,6 +106,7 @@ impl Engine {
                 owner,
                 limits: parts.turns,
             })),
+            executor: parts.executor,
             storage: parts.storage,
             configuration: parts.configuration,
             clock: parts.clock,
@@ -137,6 +141,18 @@ impl Engine {
     /// Whether there is a crew at work.
     pub fn is_manned(&self) -> bool {
         self.crew().is_ok()
+    }
+
+    /// Finds on this machine what a task's command names, and writes it into the task: real paths, and the digests of the program
+    /// and the files. From then on they are part of what is approved.
+    ///
+    /// # Errors
+    /// What is missing or not safe.
+    pub async fn identify(&self, task: &mut Task) -> Result<(), String> {
+        if let Some(invocation) = task.action.runs.take() {
+            task.action.runs = Some(self.executor.identify(invocation).await?);
+        }
+        Ok(())
     }
 
     /// Assesses a task and parks or starts it; the answer is durable. The id is the caller's choice.

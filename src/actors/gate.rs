@@ -3,11 +3,12 @@
 //! What is asked is what the database holds at that moment, never an actor's memory. Each guard is a plain function that looks at
 //! one thing; they are asked in the order of [`Gate::objection`], and the first objection holds.
 
-use crate::actors::ports::Job;
+use crate::actors::ports::{Executor, Job};
+use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
-use crate::domain::digest::Digest;
+use crate::domain::invocation::Invocation;
 use crate::domain::policy::ApprovalTerms;
-use crate::domain::task::{Invocation, Task};
+use crate::domain::task::Task;
 use crate::domain::transition;
 use crate::domain::workflow::{Phase, Recorded, Workflow};
 use crate::fence::Fence;
@@ -58,6 +59,7 @@ pub struct Gate {
     pub storage: Storage,
     pub configuration: Arc<Configuration>,
     pub fence: Arc<Fence>,
+    pub executor: Arc<dyn Executor>,
 }
 
 impl Gate {
@@ -84,9 +86,20 @@ impl Gate {
     }
 
     /// The guards, one a line.
-    #[expect(clippy::unused_async, reason = "guards may read")]
     async fn objection(&self, candidate: &Candidate<'_>) -> Option<Objection> {
-        the_lease_holds(&self.fence).or_else(|| what_was_approved_is_unchanged(candidate))
+        match the_lease_holds(&self.fence) {
+            None => self.what_was_approved_has_changed(candidate).await,
+            objection => objection,
+        }
+    }
+
+    /// The document is, to the byte, what its digest says, and its command is still what its runbook runs.
+    async fn what_was_approved_has_changed(&self, candidate: &Candidate<'_>) -> Option<Objection> {
+        if candidate.document.is_empty() {
+            return Some(Objection::Refuse("its document is missing".to_owned()));
+        }
+        let approved = &candidate.workflow.submission.digest;
+        unchanged(candidate.document, approved, &self.configuration.runbooks, &*self.executor).await.err().map(Objection::Refuse)
     }
 
     fn verdict(&self, candidate: &Candidate<'_>, attempt: u32, objection: Objection) -> Verdict {
@@ -111,16 +124,4 @@ impl Gate {
 /// This server may act, and will not have to end at once what it starts.
 fn the_lease_holds(fence: &Fence) -> Option<Objection> {
     (!fence.holds()).then(|| Objection::Wait("this server's lease on the database is not renewed".to_owned()))
-}
-
-/// The document is, to the byte, what its digest says: what was shown, and what was approved.
-fn what_was_approved_is_unchanged(candidate: &Candidate<'_>) -> Option<Objection> {
-    let approved = &candidate.workflow.submission.digest;
-    if candidate.document.is_empty() {
-        return Some(Objection::Refuse("its document is missing".to_owned()));
-    }
-    let found = Digest::of(candidate.document);
-    (found != *approved).then(|| {
-        Objection::Refuse(format!("its document has been changed since it was approved: approved was {approved}, found was {found}"))
-    })
 }

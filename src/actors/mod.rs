@@ -34,6 +34,7 @@ pub mod root;
 pub mod runner;
 pub mod timer;
 pub mod turns;
+pub mod unchanged;
 pub mod versions;
 pub mod workflow;
 pub mod workflow_supervisor;

@@ -1,8 +1,9 @@
 //! What the actors need of the outside world, so that tests can put something else in its place.
 
 use crate::domain::digest::Digest;
+use crate::domain::invocation::Invocation;
 use crate::domain::notice::Kind;
-use crate::domain::task::{Invocation, Task};
+use crate::domain::task::Task;
 use crate::domain::workflow::{Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -22,6 +23,10 @@ pub struct Job {
 pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt to its end. It is called once for each attempt.
     fn run(&self, job: Job) -> BoxFuture<'static, Outcome>;
+
+    /// Finds on this machine what a command names: real paths, and the digests of its program and its files. An error says what
+    /// is missing or not safe.
+    fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>>;
 
     /// Ends what an earlier attempt may have left running on this machine. It is called before an attempt after the first.
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()>;

@@ -143,6 +143,13 @@ fn runs(page: &mut Page, action: &Value) {
         page.fact("would run", command);
         let again = if runs["idempotent"] == true { "run again after a crash" } else { "never run twice" };
         page.fact("", format!("in {}, for at most {}, {again}", word(runs, "/working_dir", "."), word(runs, "/timeout", "?")));
+        let files = runs["files"].as_array().into_iter().flatten().map(|file| ("file", file));
+        for (what, artifact) in runs.get("program").map(|program| ("program", program)).into_iter().chain(files) {
+            page.fact("", format!("{what} {} {}", word(artifact, "/path", "?"), word(artifact, "/digest", "?")));
+        }
+        if runs.get("user").is_some() {
+            page.fact("", format!("as the account {}", word(runs, "/user", "?")));
+        }
         let passed_on = texts(runs, "/env");
         if !passed_on.is_empty() {
             page.fact("", format!("with {} from the server's environment", escaped(&passed_on.join(", "))));

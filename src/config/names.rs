@@ -75,6 +75,23 @@ pub fn variable(text: &str) -> Result<String, String> {
     spelled(text, fits, "an environment variable is written in A-Z, a-z, 0-9 and _, and begins with no digit")
 }
 
+/// An account of the machine, `USER` or `USER:GROUP`.
+///
+/// # Errors
+/// Any other spelling.
+pub fn account(text: &str) -> Result<String, String> {
+    let name = |name: &str| {
+        name.len() <= LONGEST
+            && starts(name, |first| first.is_ascii_alphabetic() || first == b'_')
+            && rest(name, |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let fits = text.split_once(':').map_or_else(|| name(text), |(user, group)| name(user) && name(group));
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{}` is no account of a machine; write its name, or USER:GROUP", shown(text)))
+}
+
 /// A word of a vocabulary or another spelling of one, as it is compared: trimmed, ASCII, in lower case.
 ///
 /// # Errors

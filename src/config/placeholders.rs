@@ -54,6 +54,17 @@ impl<'s> Placeholders<'s> {
         command
     }
 
+    /// The files that belong to the command.
+    pub fn files(&mut self, at: &At<'s>) -> Vec<(&'s str, Template)> {
+        let parts = at.items("paths of files, relative to `working_dir`").unwrap_or_default();
+        for part in &parts {
+            if part.text().is_some_and(|text| text.trim().is_empty() || text.contains('\0')) {
+                part.problem("is no file; write its path, which is relative to the runbook's `working_dir`");
+            }
+        }
+        parts.iter().filter_map(|part| self.template(part)).collect()
+    }
+
     /// The arguments with their patterns. To be read after all that could name them.
     pub fn args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
         let mut args = Vec::new();

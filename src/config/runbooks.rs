@@ -12,8 +12,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-const RUNBOOK_KEYS: [&str; 10] =
-    ["operation", "environment", "resource", "resource_type", "command", "args", "timeout", "idempotent", "env", "working_dir"];
+const RUNBOOK_KEYS: [&str; 12] = [
+    "operation",
+    "environment",
+    "resource",
+    "resource_type",
+    "command",
+    "files",
+    "args",
+    "timeout",
+    "idempotent",
+    "env",
+    "working_dir",
+    "user",
+];
 
 /// How long a command may run where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -61,12 +73,14 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let resource_type = fields.get("resource_type").and_then(|at| placeholders.fact(&at, Some(&rules.resource_types)));
     let command = fields.required("command", "write the program and its arguments as a list");
     let command: Vec<(&str, Template)> = command.map(|at| placeholders.command(&at)).unwrap_or_default();
+    let files: Vec<(&str, Template)> = fields.get("files").map(|at| placeholders.files(&at)).unwrap_or_default();
     let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
     placeholders.refuse_unknown();
     let timeout = duration_or(&fields, "timeout", TIMEOUT);
     let idempotent = fields.get("idempotent").and_then(|at| at.boolean()).unwrap_or(false);
     let env = fields.get("env").map(|at| variables(&at)).unwrap_or_default();
     let working_dir = fields.get("working_dir").and_then(|at| directory(&at)).unwrap_or(".");
+    let user = fields.get("user").and_then(|at| at.parsed(names::account));
     let fact = |fact: &Option<(&str, Template)>| fact.as_ref().map(|(text, _)| Value::from(*text)).unwrap_or_default();
     let document = json!({
         "operation": fact(&operation),
@@ -79,6 +93,8 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "idempotent": idempotent,
         "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
         "working_dir": working_dir,
+        "files": files.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
+        "user": user,
     });
     let template = |fact: Option<(&str, Template)>| fact.map(|(_, template)| template);
     let runbook = Runbook {
@@ -94,6 +110,8 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         env,
         // Without `.` at its end, so that an approver reads the folder itself.
         working_dir: base.join(working_dir).components().collect(),
+        files: files.into_iter().map(|(_, template)| template).collect(),
+        user,
     };
     Some((runbook, document))
 }

@@ -32,6 +32,22 @@ impl fmt::Display for Digest {
     }
 }
 
+/// A digest of bytes that come piece by piece.
+#[derive(Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// Adds the next piece.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces together.
+    pub fn finish(self) -> Digest {
+        Digest(format!("sha256:{}", hex(&self.0.finalize())).into())
+    }
+}
+
 /// Lower-case hexadecimal digits of some bytes.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
@@ -59,5 +75,9 @@ mod tests {
     #[test]
     fn a_digest_is_what_sha256sum_prints() {
         assert_eq!(Digest::of(b"").as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        let mut digester = Digester::default();
+        digester.add(b"ab");
+        digester.add(b"c");
+        assert_eq!(digester.finish(), Digest::of(b"abc"));
     }
 }

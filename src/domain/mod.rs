@@ -11,6 +11,7 @@ pub mod difference;
 pub mod digest;
 pub mod duration;
 pub mod expression;
+pub mod invocation;
 pub mod level;
 pub mod notice;
 pub mod outbox;

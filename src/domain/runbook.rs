@@ -1,12 +1,12 @@
 //! Runbooks: the commands that parkbrake itself can run, and what they really do.
 
+use crate::domain::invocation::{Artifact, Invocation};
 use crate::domain::readings::Facts;
-use crate::domain::task::Invocation;
 use crate::domain::text::shown;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// A configured command with its arguments.
@@ -27,6 +27,10 @@ pub struct Runbook {
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
+    /// Files that belong to the command beside its program, relative to `working_dir`.
+    pub files: Vec<Template>,
+    /// The account that it runs as.
+    pub user: Option<String>,
 }
 
 /// What an argument may be.
@@ -171,12 +175,18 @@ impl Runbook {
                 },
             }
         }
+        if misfits.is_empty() {
+            misfits.extend(self.files.iter().filter_map(|file| climbing(file, &args)));
+        }
         if !misfits.is_empty() {
             return Err(misfits);
         }
         let invocation = Invocation {
             command: self.command.iter().map(|part| part.fill(&args)).collect(),
+            program: None,
+            files: self.files.iter().map(|file| Artifact::named(file.fill(&args))).collect(),
             working_dir: self.working_dir.clone(),
+            user: self.user.clone(),
             env: self.env.iter().map(|(name, source)| if name == source { name.clone() } else { format!("{name}={source}") }).collect(),
             timeout: self.timeout,
             idempotent: self.idempotent,
@@ -190,6 +200,17 @@ impl Runbook {
         };
         Ok((invocation, facts))
     }
+}
+
+/// A file that an argument would move out of the folder that the runbook names: the requester could have any file hashed.
+fn climbing(file: &Template, args: &BTreeMap<String, String>) -> Option<Misfit> {
+    let argument = file.arguments().next()?;
+    let filled = file.fill(args);
+    let path = Path::new(&filled);
+    let starts_with_argument = matches!(file.0.first(), Some(Piece::Argument(_)));
+    let climbs = path.components().any(|part| part == Component::ParentDir) || (starts_with_argument && path.is_absolute());
+    let detail = || format!("would have parkbrake look at the file `{}`, outside of the runbook's folder", shown(&filled));
+    climbs.then(|| Misfit { argument: argument.to_owned(), detail: detail() })
 }
 
 fn as_text(value: &Value) -> Option<String> {
@@ -222,6 +243,8 @@ mod tests {
             idempotent: false,
             env: [("TOKEN".to_owned(), "DEPLOY_TOKEN".to_owned())].into(),
             working_dir: PathBuf::from("/srv"),
+            files: ["deploy/{{ service }}.yaml", "{{ version }}/notes"].map(template).to_vec(),
+            user: None,
         }
     }
 
@@ -235,6 +258,20 @@ mod tests {
         assert_eq!(invocation.command, ["deploy.sh", "api", "--version=1.4.2"]);
         assert_eq!(invocation.env, ["TOKEN=DEPLOY_TOKEN"]);
         assert_eq!((facts.operation.as_str(), facts.resource.as_deref()), ("deploy", Some("api")));
+    }
+
+    #[test]
+    fn the_files_of_a_runbook_follow_its_arguments_and_stay_in_their_folder() {
+        let files = |version: &str| {
+            let mut runbook = runbook();
+            runbook.args.insert("version".to_owned(), Argument { pattern: Pattern::new(".*").unwrap(), dash: true });
+            runbook.resolve(&args(json!({"service": "api", "version": version}))).map(|(invocation, _)| invocation.files)
+        };
+        assert_eq!(files("1").unwrap(), [Artifact::named("deploy/api.yaml"), Artifact::named("1/notes")]);
+        for outside in ["..", "/etc", "a/../../etc"] {
+            let misfits = files(outside).unwrap_err();
+            assert_eq!((misfits.len(), misfits[0].argument.as_str()), (1, "version"), "{outside}");
+        }
     }
 
     #[test]

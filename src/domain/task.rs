@@ -1,11 +1,9 @@
 //! The task: what an agent says that it wants to do, and, for a runbook, exactly what parkbrake would run.
 
 use crate::domain::digest::{self, Digest};
-use crate::domain::duration;
+use crate::domain::invocation::Invocation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// One task. Its canonical bytes are what is shown, hashed, stored and executed.
 ///
@@ -91,22 +89,6 @@ pub enum ActionKind {
     Runbook,
     /// Parkbrake calls a configured destination.
     Webhook,
-}
-
-/// One command, ready to run: an argument vector, never a shell line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invocation {
-    pub command: Vec<String>,
-    pub working_dir: PathBuf,
-    /// Names of the variables that are passed on, as `NAME` or `NAME=SOURCE`; their values are read when it runs and
-    /// are never stored.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
-    /// After this long the whole process tree is ended.
-    #[serde(with = "duration::text")]
-    pub timeout: Duration,
-    /// Whether it may be run again, with the same key, after a crash.
-    pub idempotent: bool,
 }
 
 impl ActionKind {

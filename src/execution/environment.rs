@@ -4,6 +4,8 @@
 //! give each runbook all of them, so a run starts from nothing and is given `PATH`, `HOME` and `LANG`, the variables
 //! that its configuration names, and four of parkbrake's own, which no configuration can override.
 
+use crate::execution::account::Account;
+use crate::execution::artifacts::search_path;
 use crate::execution::output::Secrets;
 use crate::execution::runbook::Run;
 use std::ffi::OsString;
@@ -18,8 +20,8 @@ const DIGEST: &str = "PARKBRAKE_DIGEST";
 /// The same for every attempt, so that what is called can tell a repetition from a new order.
 const IDEMPOTENCY_KEY: &str = "PARKBRAKE_IDEMPOTENCY_KEY";
 
-/// Passed on where the server has them.
-const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
+/// Passed on where the server has them, beside `PATH`.
+const PASSED_ON: [&str; 2] = ["HOME", "LANG"];
 
 /// All variables of one run. It has no `Debug`: some of the values are secrets.
 pub struct Environment {
@@ -37,12 +39,20 @@ pub struct Missing {
 }
 
 impl Environment {
+    /// The same for a run under an account of its own.
+    pub fn at_home(&mut self, account: &Account) {
+        self.variables.retain(|(name, _)| name != "HOME");
+        self.variables.push(("HOME".into(), account.home.clone().into_os_string()));
+    }
+
     /// The environment of this run, with the values that `read` finds now.
     ///
     /// # Errors
     /// The first configured variable that is not set.
     pub fn of(run: &Run<'_>, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, Missing> {
         let mut variables: Vec<(OsString, OsString)> = PASSED_ON.into_iter().filter_map(|name| Some((name.into(), read(name)?))).collect();
+        // Without folders that are relative, as the program itself was looked for.
+        variables.push(("PATH".into(), search_path(read("PATH").as_deref())));
         let mut secrets = Vec::new();
         for entry in &run.invocation.env {
             let (name, source) = entry.split_once('=').unwrap_or((entry, entry));
@@ -65,7 +75,7 @@ impl Environment {
 mod tests {
     use super::*;
     use crate::domain::digest::Digest;
-    use crate::domain::task::Invocation;
+    use crate::domain::invocation::Invocation;
     use std::collections::BTreeMap;
     use std::time::Duration;
     use uuid::Uuid;
@@ -73,7 +83,10 @@ mod tests {
     fn environment(entries: &[&str], server: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Missing> {
         let invocation = Invocation {
             command: vec!["true".to_owned()],
+            program: None,
+            files: Vec::new(),
             working_dir: "/".into(),
+            user: None,
             env: entries.iter().map(ToString::to_string).collect(),
             timeout: Duration::from_secs(1),
             idempotent: false,

@@ -4,12 +4,15 @@
 //! all directions: an argument vector and never a shell line, an environment that is named variable by variable,
 //! output that cannot fill the memory or carry a secret along, and a process tree that ends when its time is up.
 
+mod account;
+mod artifacts;
 mod environment;
 mod output;
 mod processes;
 pub mod runbook;
 
 use crate::actors::ports::{Executor, Job};
+use crate::domain::invocation::Invocation;
 use crate::domain::workflow::Outcome;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
@@ -24,6 +27,10 @@ impl Executor for Local {
             let Job { workflow_id, attempt, digest, invocation } = &job;
             runbook::run(runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation }).await
         })
+    }
+
+    fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>> {
+        Box::pin(runbook::identify(invocation))
     }
 
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()> {

@@ -1,13 +1,16 @@
 //! Runs a configured command, once, and says how it ended.
 //!
 //! The argument vector was resolved when the task was submitted and is part of what was approved; nothing here
-//! interprets it again. The outcome says as exactly as can be known what happened, because a person acts on it:
+//! interprets it again. What it names on this machine is looked at a last time, and if that is not what was approved, nothing
+//! runs. The outcome says as exactly as can be known what happened, because a person acts on it:
 //! whether anything ran at all, the exit status or the signal, or that time was up and what was done about it.
 
 use crate::domain::digest::Digest;
 use crate::domain::duration;
-use crate::domain::task::Invocation;
+use crate::domain::invocation::Invocation;
 use crate::domain::workflow::Outcome;
+use crate::execution::account::Account;
+use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
 use crate::execution::output::{Kept, Tail};
 use crate::execution::processes::{self, Mark, Tree};
@@ -17,11 +20,11 @@ use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -31,6 +34,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a command that was killed may take to be gone: the kernel may hold it, on a dead network disk for example.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How many commands are looked at on this machine at once. Files can be large, and requesters many.
+static LOOKS: Semaphore = Semaphore::const_new(4);
 
 /// One attempt to run a command.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +67,8 @@ pub async fn end_stragglers(workflow_id: Uuid) {
     }
 }
 
-async fn run_in(run: Run<'_>, environment: Environment) -> Outcome {
-    let mut child = match start(run.invocation, &environment) {
+async fn run_in(run: Run<'_>, mut environment: Environment) -> Outcome {
+    let mut child = match start(run.invocation, &mut environment).await {
         Ok(child) => child,
         Err(reason) => return not_started(run.invocation, &reason),
     };
@@ -141,30 +147,52 @@ impl Ending {
     }
 }
 
-fn start(invocation: &Invocation, environment: &Environment) -> Result<Child, String> {
-    let [program, arguments @ ..] = invocation.command.as_slice() else {
+async fn start(invocation: &Invocation, environment: &mut Environment) -> Result<Child, String> {
+    let wanted = invocation.clone();
+    let path = environment.variables.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
+    let account = invocation.user.as_deref().map(Account::find).transpose()?;
+    let mut found = tokio::task::spawn_blocking(move || artifacts::find(wanted, &path)).await.map_err(|error| error.to_string())??;
+    if let Some(difference) = invocation.difference(&found.invocation) {
+        return Err(difference);
+    }
+    let [name, arguments @ ..] = invocation.command.as_slice() else {
         return Err("the runbook's `command` is empty".to_owned());
     };
-    let working_dir = std::path::absolute(&invocation.working_dir).map_err(|error| error.to_string())?;
-    if !working_dir.is_dir() {
-        return Err(format!("the runbook's `working_dir` {} is not a folder", working_dir.display()));
+    if let Some(account) = &account {
+        environment.at_home(account);
     }
-    Command::new(located(program, &working_dir))
+    let mut command = Command::new(found.executable());
+    command
+        .arg0(name)
         .args(arguments)
-        .current_dir(&working_dir)
+        .current_dir(&found.invocation.working_dir)
         .env_clear()
         .envs(environment.variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("{error}; check the runbook's `command` and the server's PATH"))
+        .process_group(0);
+    if let Some(account) = account {
+        // With these, the standard library gives up all further groups.
+        command.uid(account.user).gid(account.group);
+    }
+    // The program stays open until it runs.
+    command.spawn().map_err(|error| format!("{error}; check the runbook's `command`"))
 }
 
-/// A program with a `/` is meant from the working directory; a bare name is left to be looked up on `PATH`.
-fn located(program: &str, working_dir: &Path) -> PathBuf {
-    if program.contains('/') { working_dir.join(program) } else { PathBuf::from(program) }
+/// What a command names on this machine: real paths, and the digests of the program and the files.
+///
+/// # Errors
+/// What is missing or not safe, in words.
+pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
+    let turn = LOOKS.acquire().await.map_err(|error| error.to_string())?;
+    let path = search_path(std::env::var_os("PATH").as_deref());
+    let found = tokio::task::spawn_blocking(move || {
+        // Held to the end of the look, also when whoever asked has gone.
+        let _turn = turn;
+        artifacts::find(invocation, &path)
+    });
+    found.await.map_err(|error| error.to_string())?.map(|found| found.invocation)
 }
 
 fn tree_of(child: &Child, run: &Run<'_>) -> Tree {

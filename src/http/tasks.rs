@@ -43,7 +43,7 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
         drop(permit);
         return Box::pin(accepted(&api, &by, workflow, wait)).await;
     }
-    let (task, facts) = admit(&api, value)?;
+    let (task, facts) = Box::pin(admit(&api, value)).await?;
     let id = api.engine.clock.new_id();
     let intake = Intake { by: by.clone(), task, facts, key: key.clone() };
     let workflow = match api.engine.submit_for(id, intake, move |_| drop(permit)).await? {
@@ -63,7 +63,7 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
 /// `POST /risk/assess`
 pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Json<Value>, Problem> {
     let (value, _permit) = body::read(&api.admissions.changes, &by.name, request).await?;
-    let (task, facts) = admit(&api, value)?;
+    let (task, facts) = admit(&api, value).await?;
     let configuration = &api.engine.configuration;
     let now = api.engine.clock.now();
     let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
@@ -73,7 +73,7 @@ pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request
     Ok(Json(json!({"success": true, "digest": task.digest(), "target": target, "assessment": assessment, "approval": approval})))
 }
 
-fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {
+async fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {
     // Its metadata may be anything, so that it is not read field by field.
     let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
     let request: TaskRequest = body::decode(value)?;
@@ -81,7 +81,10 @@ fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> 
         Some(metadata) => request.with_metadata(metadata),
         None => request,
     };
-    request.admit(&api.engine.configuration.runbooks).map_err(|faults| Problem::invalid(&faults))
+    let (mut task, facts) = request.admit(&api.engine.configuration.runbooks).map_err(|faults| Problem::invalid(&faults))?;
+    let unfit = |reason| Problem::invalid(&[Fault::new("/action/name", format!("the runbook cannot run on the server: {reason}"))]);
+    api.engine.identify(&mut task).await.map_err(unfit)?;
+    Ok((task, facts))
 }
 
 /// What the first request with this key was answered with: the workflow as its first commit left it.

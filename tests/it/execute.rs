@@ -88,9 +88,9 @@ async fn a_runbook_that_ends_badly_fails_the_workflow_and_says_how() {
     assert_eq!((error.as_str(), &output["signal"], &output["exit_status"]), ("ended by SIGKILL", &json!("SIGKILL"), &json!(null)));
     let (error, output) = fails("for-ever").await;
     assert_eq!((error.as_str(), &output["stdout"]), ("timed out after 1s; its process tree was ended", &json!("begun\n")));
-    let (error, output) = fails("missing").await;
-    assert!(error.starts_with("could not start `no-such-program-anywhere`") && error.ends_with("nothing ran"), "{error}");
-    assert_eq!(output, json!(null));
+    let problem = bot.post("/orchestrate", runbook("missing", json!({}))).await.problem(422, "invalid-task");
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("No such file or directory"), "what cannot be found is refused before anybody is asked: {detail}");
 }
 
 #[tokio::test]

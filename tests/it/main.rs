@@ -14,6 +14,7 @@ mod flows;
 mod inbox_decide;
 mod inbox_pages;
 mod inbox_session;
+mod integrity;
 mod kill;
 mod lease;
 mod lists;

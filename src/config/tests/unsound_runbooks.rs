@@ -52,6 +52,11 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
                 ":6: runbooks.go.env.PARKBRAKE_DIGEST: is a name that parkbrake",
                 "",
             ),
+            (&with("    files: run.sh\n"), ":6: runbooks.go.files: is the text `run.sh`", "a list of"),
+            (&with("    files: [\"\"]\n"), ":6: runbooks.go.files[0]: is no file", "working_dir"),
+            (&with("    files: [\"{{ other }}\"]\n"), ":6: runbooks.go.files[0]: names `other`, which is no argument", ""),
+            (&with("    user: \"a b\"\n"), ":6: runbooks.go.user: `a b` is no account", "USER:GROUP"),
+            (&with("    user: \"1:\"\n"), ":6: runbooks.go.user: `1:` is no account", ""),
             (&with("    shell: true\n"), ":6: runbooks.go.shell: is no key", "command"),
             (
                 &with("").replace("pattern: x }", "pattern: x }, other: { pattern: y }"),

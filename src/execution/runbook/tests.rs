@@ -18,7 +18,10 @@ impl Bench {
         let dir = TempDir::new().unwrap();
         let invocation = Invocation {
             command: command.iter().map(ToString::to_string).collect(),
-            working_dir: dir.path().to_owned(),
+            program: None,
+            files: Vec::new(),
+            working_dir: dir.path().canonicalize().unwrap(),
+            user: None,
             env: Vec::new(),
             timeout: PATIENCE * 3,
             idempotent: false,
@@ -43,11 +46,17 @@ impl Bench {
     }
 
     async fn run(&self) -> Outcome {
-        let run = Run { workflow_id: self.workflow_id, attempt: 1, digest: &Digest::of(b"approved"), invocation: &self.invocation };
+        // As it is when it was submitted; what cannot be found then is left as it is.
+        let invocation = identify(self.invocation.clone()).await.unwrap_or_else(|_| self.invocation.clone());
+        self.run_approved(&invocation).await
+    }
+
+    async fn run_approved(&self, invocation: &Invocation) -> Outcome {
+        let run = Run { workflow_id: self.workflow_id, attempt: 1, digest: &Digest::of(b"approved"), invocation };
         let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
         match Environment::of(&run, read) {
             Ok(environment) => run_in(run, environment).await,
-            Err(missing) => not_started(&self.invocation, &missing.to_string()),
+            Err(missing) => not_started(invocation, &missing.to_string()),
         }
     }
 
@@ -150,6 +159,58 @@ async fn a_program_with_a_slash_is_meant_from_the_folder() {
     std::fs::create_dir(bench.dir.path().join("tools")).unwrap();
     std::os::unix::fs::symlink("/bin/sh", bench.dir.path().join("tools/shell")).unwrap();
     assert_eq!(bench.succeeded().await["stdout"], "here\n");
+}
+
+#[tokio::test]
+async fn what_has_changed_since_it_was_approved_is_not_run() {
+    let bench = Bench::of(&["./run.sh"]);
+    let path = bench.dir.path().join("run.sh");
+    let write = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    write("#!/bin/sh\necho as approved\n");
+    let approved = identify(bench.invocation.clone()).await.unwrap();
+    assert!(matches!(bench.run_approved(&approved).await, Outcome::Succeeded { .. }));
+    write("#!/bin/sh\ntouch changed\n");
+    let Outcome::Failed { error, output: None } = bench.run_approved(&approved).await else { panic!("it ran") };
+    assert!(error.contains("the content of its program") && error.ends_with("nothing ran"), "{error}");
+    let Outcome::Failed { error, output: None } = bench.run_approved(&bench.invocation).await else { panic!("it ran") };
+    assert!(error.contains("which program was approved"), "{error}");
+    assert!(!bench.dir.path().join("changed").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_binary_runs_from_the_file_that_was_hashed() {
+    let bench = Bench::of(&["readlink", "/proc/self/exe"]);
+    let output = bench.succeeded().await;
+    let program = identify(bench.invocation.clone()).await.unwrap().program.unwrap();
+    assert_eq!(output["stdout"], format!("{}\n", program.path.display()));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_runbook_may_have_an_account_of_its_own() {
+    let script = "id -un; id -gn; id -G; echo $HOME; cat secret";
+    let mut bench = Bench::script(script);
+    bench.invocation.user = Some("nobody".to_owned());
+    if !rustix::process::geteuid().is_root() {
+        assert!(bench.failed().await.0.contains("only a server that runs as root"));
+        return;
+    }
+    // The account has to be able to be in the folder, and not to read what is root's.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(bench.dir.path(), mode(0o755)).unwrap();
+    std::fs::write(bench.dir.path().join("secret"), "hush").unwrap();
+    std::fs::set_permissions(bench.dir.path().join("secret"), mode(0o600)).unwrap();
+    let (error, output) = bench.failed().await;
+    let output = output.unwrap_or_else(|| panic!("{error}"));
+    let stdout: Vec<_> = output["stdout"].as_str().unwrap().lines().map(str::to_owned).collect();
+    let nobody = Account::find("nobody").unwrap();
+    assert_eq!((stdout[0].as_str(), stdout[2].as_str()), ("nobody", nobody.group.to_string().as_str()), "{stdout:?}");
+    assert_eq!(stdout[3..], [nobody.home.display().to_string()]);
+    assert!(output["stderr"].as_str().unwrap().contains("denied"), "{output}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::domain::digest::Digest;
 use crate::domain::duration;
+use crate::domain::invocation::Artifact;
 use crate::domain::readings::Facts;
 use crate::domain::target::Target;
 use crate::domain::task::{ActionKind, Task};
@@ -39,11 +40,22 @@ struct Runs {
     /// The argument vector, each element so that it reads in one way only.
     command: Vec<Word>,
     working_dir: Option<String>,
+    /// The account, where it is not the server's.
+    user: Option<String>,
+    program: Option<File>,
+    files: Vec<File>,
     timeout: Option<String>,
     env: Vec<String>,
     is_idempotent: bool,
     /// The arguments of the request, as JSON.
     arguments: Vec<(String, String)>,
+}
+
+/// A file of the server's machine that belongs to the command.
+#[derive(Debug, Serialize)]
+struct File {
+    path: String,
+    digest: String,
 }
 
 /// One element of an argument vector.
@@ -111,12 +123,20 @@ fn runs(task: &Task) -> Runs {
         name: action.name.clone(),
         command: invocation.into_iter().flat_map(|runs| &runs.command).map(word).collect(),
         working_dir: invocation.map(|runs| runs.working_dir.display().to_string()),
+        user: invocation.and_then(|runs| runs.user.clone()),
+        program: invocation.and_then(|runs| runs.program.as_ref()).map(file),
+        files: invocation.into_iter().flat_map(|runs| &runs.files).map(file).collect(),
         timeout: invocation.map(|runs| duration::show(runs.timeout).to_string()),
         env: invocation.map(|runs| runs.env.clone()).unwrap_or_default(),
         is_idempotent: invocation.is_some_and(|runs| runs.idempotent),
         // Where there is a command, it holds them.
         arguments: if invocation.is_some() { Vec::new() } else { fields(&action.args) },
     }
+}
+
+fn file(artifact: &Artifact) -> File {
+    let digest = artifact.digest.as_ref().map_or_else(String::new, ToString::to_string);
+    File { path: one_way(&artifact.path.display().to_string()), digest }
 }
 
 /// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes it.

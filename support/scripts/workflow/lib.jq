@@ -64,12 +64,17 @@ def deciders($given):
 
 def heading: "\(.risk_level | risk) \(.status | coloured) \(.workflow_id | word("?") | paint("1"))";
 
+def artifact: "\(.path | word("?")) \(.digest | word("?"))";
+
 def runs:
   if .runs then
     facts("would run";
       (.runs.command | map(argument) | join(" ") | paint("1")),
       "in \(.runs.working_dir | word(".")), for at most \(.runs.timeout | word("?")), "
         + (if .runs.idempotent == true then "run again after a crash" else "never run twice" end),
+      (if .runs.program then "program \(.runs.program | artifact)" else empty end),
+      ((.runs.files // [])[] | "file \(artifact)"),
+      (if .runs.user then "as the account \(.runs.user | word("?"))" else empty end),
       if (.runs.env // []) != [] then "with \(.runs.env | names) from the server's environment" else empty end),
     facts("runbook"; .name | word("(no name)"))
   elif (.type // "external") == "external" then

@@ -127,6 +127,9 @@ function Write-Runs($Action) {
             (Format-Painted ($words -join ' ') '1'),
             "in $(Format-Shown $runs.working_dir '.'), for at most $(Format-Shown $runs.timeout '?'), $again"
         )
+        if ($runs.program) { $lines += "program $(Format-Shown $runs.program.path '?') $(Format-Shown $runs.program.digest '?')" }
+        foreach ($file in $runs.files) { $lines += "file $(Format-Shown $file.path '?') $(Format-Shown $file.digest '?')" }
+        if ($runs.user) { $lines += "as the account $(Format-Shown $runs.user '?')" }
         if ($runs.env) { $lines += "with $(Format-Names $runs.env) from the server's environment" }
         Write-Fact 'would run' $lines
         Write-Fact 'runbook' $name

@@ -1,0 +1,185 @@
+//! Whether what would run now is what was approved.
+//!
+//! A row in the database alone can never make a command: the runbook is resolved again, by its name and arguments, from the
+//! running configuration, its program and files are looked at again, and the result has to be what the approved document says, part
+//! by part.
+
+use crate::actors::ports::Executor;
+use crate::domain::digest::Digest;
+use crate::domain::invocation::Invocation;
+use crate::domain::runbook::Runbook;
+use crate::domain::task::{Action, ActionKind, Task};
+use std::collections::BTreeMap;
+
+/// The command of an approved document, if it is what its runbook would run today.
+///
+/// # Errors
+/// Why it must not run, for people.
+pub async fn unchanged(
+    document: &[u8],
+    approved: &Digest,
+    runbooks: &BTreeMap<String, Runbook>,
+    executor: &dyn Executor,
+) -> Result<Invocation, String> {
+    let found = Digest::of(document);
+    if found != *approved {
+        return Err(format!("its document has been changed since it was approved: approved was {approved}, found was {found}"));
+    }
+    let task: Task = serde_json::from_slice(document).map_err(|error| format!("its document cannot be read: {error}"))?;
+    let Action { kind, name, args, runs } = task.action;
+    let approved = runs.filter(|_| kind == ActionKind::Runbook).ok_or("its document names no command")?;
+    let name = name.ok_or("its document names no runbook")?;
+    let changed = |difference: &str| format!("the runbook `{name}` is no longer what was approved: {difference}; submit the task again");
+    let runbook = runbooks.get(&name).ok_or_else(|| changed("it is not in the configuration any more"))?;
+    let (now, _) = runbook.resolve(&args).map_err(|misfits| {
+        let misfits: Vec<_> = misfits.iter().map(|misfit| format!("its argument `{}` {}", misfit.argument, misfit.detail)).collect();
+        changed(&misfits.join(", "))
+    })?;
+    let now = executor.identify(now).await.map_err(|reason| changed(&reason))?;
+    match approved.difference(&now) {
+        None => Ok(approved),
+        Some(difference) => Err(changed(&difference)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::ports::Job;
+    use crate::domain::invocation::Artifact;
+    use crate::domain::runbook::{Argument, Pattern, Template};
+    use crate::domain::workflow::Outcome;
+    use futures_util::future::{BoxFuture, FutureExt as _, ready};
+    use serde_json::json;
+    use std::path::PathBuf;
+    use std::sync::Mutex;
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    type Change<T> = fn(&mut T);
+
+    /// A machine on which the program has this content.
+    struct Machine(Mutex<Result<&'static str, &'static str>>);
+
+    impl Executor for Machine {
+        fn run(&self, _: Job) -> BoxFuture<'static, Outcome> {
+            panic!("nothing is run here")
+        }
+
+        fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>> {
+            let content = *self.0.lock().unwrap();
+            let program = |text: &str| Some(Artifact { path: "/srv/deploy.sh".into(), digest: Some(Digest::of(text.as_bytes())) });
+            ready(content.map(|text| Invocation { program: program(text), ..invocation }).map_err(str::to_owned)).boxed()
+        }
+
+        fn end_stragglers(&self, _: Uuid) -> BoxFuture<'static, ()> {
+            ready(()).boxed()
+        }
+    }
+
+    fn argument(pattern: &str) -> Argument {
+        Argument { pattern: Pattern::new(pattern).unwrap(), dash: false }
+    }
+
+    fn runbook() -> Runbook {
+        let template = |text: &str| Template::parse(text).unwrap();
+        Runbook {
+            name: "deploy".to_owned(),
+            operation: template("deploy"),
+            environment: None,
+            resource: None,
+            resource_type: None,
+            command: ["deploy.sh", "{{ service }}"].map(template).to_vec(),
+            args: [("service".to_owned(), argument("[a-z]+"))].into(),
+            timeout: Duration::from_secs(60),
+            idempotent: false,
+            env: BTreeMap::new(),
+            working_dir: PathBuf::from("/srv"),
+            files: Vec::new(),
+            user: None,
+        }
+    }
+
+    struct Case {
+        runbook: Option<Runbook>,
+        machine: Machine,
+        document: Vec<u8>,
+        approved: Digest,
+    }
+
+    impl Case {
+        async fn new() -> Self {
+            let machine = Machine(Mutex::new(Ok("as approved")));
+            let args = json!({"service": "api"});
+            let (runs, _) = runbook().resolve(args.as_object().unwrap()).unwrap();
+            let runs = machine.identify(runs).await.unwrap();
+            let action = json!({"type": "runbook", "name": "deploy", "args": args, "runs": runs});
+            let document = serde_json::to_vec(&json!({"description": "d", "operation": "deploy", "action": action})).unwrap();
+            Self { runbook: Some(runbook()), machine, approved: Digest::of(&document), document }
+        }
+
+        async fn looked_at(&self) -> Result<Invocation, String> {
+            let runbooks = self.runbook.iter().map(|runbook| (runbook.name.clone(), runbook.clone())).collect();
+            unchanged(&self.document, &self.approved, &runbooks, &self.machine).await
+        }
+
+        /// Says something else in the document, and has that approved.
+        fn forge(&mut self, from: &str, to: &str) {
+            let text = String::from_utf8(self.document.clone()).unwrap();
+            assert!(text.contains(from), "{from} in {text}");
+            self.document = text.replace(from, to).into_bytes();
+            self.approved = Digest::of(&self.document);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_the_same_may_run() {
+        let runs = Case::new().await.looked_at().await.unwrap();
+        assert_eq!(runs.command, ["deploy.sh", "api"]);
+    }
+
+    #[tokio::test]
+    async fn a_document_cannot_make_a_command_even_with_its_own_digest() {
+        for (from, to, said) in [
+            (r#"["deploy.sh","api"]"#, r#"["/bin/sh","-c","id"]"#, "its command"),
+            ("/srv/deploy.sh", "/bin/sh", "its program"),
+            (r#""working_dir":"/srv""#, r#""working_dir":"/tmp""#, "its folder"),
+            (r#""timeout":"1m""#, r#""timeout":"1h""#, "its timeout"),
+            (r#""idempotent":false"#, r#""idempotent":true"#, "`idempotent`"),
+            (r#""idempotent":false"#, r#""idempotent":false,"env":["DATABASE_URL"]"#, "its variables"),
+            (r#""idempotent":false"#, r#""idempotent":false,"user":"root""#, "its account"),
+            (r#""name":"deploy""#, r#""name":"other""#, "not in the configuration"),
+            (r#""service":"api""#, r#""service":"db""#, "its command"),
+            (r#""service":"api""#, r#""service":"; id""#, "does not match"),
+            (r#""type":"runbook""#, r#""type":"external""#, "names no command"),
+            (r#""runs":"#, r#""ran":"#, "names no command"),
+            (r#""description":"d""#, r#""description":7"#, "cannot be read"),
+        ] {
+            let mut case = Case::new().await;
+            case.forge(from, to);
+            let reason = case.looked_at().await.unwrap_err();
+            assert!(reason.contains(said), "{to}: {reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changed_since_it_was_approved_is_refused() {
+        let mut case = Case::new().await;
+        case.document.push(b' ');
+        assert!(case.looked_at().await.unwrap_err().contains("has been changed since it was approved"));
+        let changes: [(&str, Change<Case>); 6] = [
+            ("not in the configuration any more", |case| case.runbook = None),
+            ("content of its program", |case| case.machine = Machine(Mutex::new(Ok("edited")))),
+            ("is gone", |case| case.machine = Machine(Mutex::new(Err("deploy.sh is gone")))),
+            ("its timeout", |case| case.runbook.as_mut().unwrap().timeout = Duration::from_secs(1)),
+            ("does not match", |case| drop(case.runbook.as_mut().unwrap().args.insert("service".to_owned(), argument("db")))),
+            ("its command", |case| case.runbook.as_mut().unwrap().command.push(Template::parse("--force").unwrap())),
+        ];
+        for (said, change) in changes {
+            let mut case = Case::new().await;
+            change(&mut case);
+            let reason = case.looked_at().await.unwrap_err();
+            assert!(reason.contains(said) && reason.ends_with("submit the task again"), "{reason}");
+        }
+    }
+}

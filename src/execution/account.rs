@@ -1,0 +1,61 @@
+//! The account that a runbook runs as.
+//!
+//! A server that runs as root can give each runbook an account of its own, which cannot read what the server or other
+//! runbooks may. Only root can do so. The run gets the account's own group, or the one that is named, and no further groups.
+
+use nix::unistd::{Gid, Group, Uid, User};
+use std::path::PathBuf;
+
+/// An account, found on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub user: u32,
+    pub group: u32,
+    pub home: PathBuf,
+}
+
+impl Account {
+    /// The account with this name, `USER` or `USER:GROUP`.
+    ///
+    /// # Errors
+    /// There is no such account, or this server may not use it.
+    pub fn find(name: &str) -> Result<Self, String> {
+        let (user, group) = name.split_once(':').map_or((name, None), |(user, group)| (user, Some(group)));
+        let found = User::from_name(user).map_err(|error| format!("the account `{user}` cannot be looked up: {error}"))?;
+        let found = found.ok_or_else(|| format!("there is no account `{user}` on this machine"))?;
+        let group = group.map_or(Ok(found.gid), group_named)?;
+        if !Uid::effective().is_root() {
+            let as_whom = Uid::effective();
+            return Err(format!(
+                "only a server that runs as root can run it as `{name}`, and this one runs as user {as_whom}; leave `user` out"
+            ));
+        }
+        Ok(Self { user: found.uid.as_raw(), group: group.as_raw(), home: found.dir })
+    }
+}
+
+fn group_named(name: &str) -> Result<Gid, String> {
+    let found = Group::from_name(name).map_err(|error| format!("the group `{name}` cannot be looked up: {error}"))?;
+    found.map(|group| group.gid).ok_or_else(|| format!("there is no group `{name}` on this machine"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_by_its_name_and_only_root_may_use_it() {
+        assert!(Account::find("no-such-account-here").unwrap_err().contains("no account"));
+        let found = Account::find("nobody");
+        if Uid::effective().is_root() {
+            let nobody = found.unwrap();
+            assert_ne!((nobody.user, nobody.group), (0, 0));
+            let in_daemon = Account::find("nobody:daemon").unwrap();
+            assert_eq!(in_daemon.user, nobody.user);
+            assert_ne!(in_daemon.group, nobody.group);
+            assert!(Account::find("nobody:no-such-group-here").unwrap_err().contains("no group"));
+        } else {
+            assert!(found.unwrap_err().contains("runs as root"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Finds on this machine what a command names: the real paths of its folder, its program and its files, and their digests.
+//!
+//! This is done when a task is submitted, so that the digests are shown and approved with the command; once more before the
+//! action is released to run; and a last time right before the start, where the program that was hashed is kept open and
+//! that open file is what runs. Linux opens a script a second time by its path, so between the last look at a script and
+//! its start some microseconds are left. What an interpreter or a program reads beside itself is covered only where the
+//! runbook lists it under `files`.
+
+use crate::domain::digest::{Digest, Digester};
+use crate::domain::invocation::{Artifact, Invocation};
+use rustix::fs::{Access, access};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The largest file that is hashed: a runbook that lists a disk image would hold up everybody else.
+const LARGEST: u64 = 1 << 30;
+/// May be written by everybody.
+const WORLD_WRITABLE: u32 = 0o002;
+/// In such a folder nobody can replace what belongs to others.
+const STICKY: u32 = 0o1000;
+
+/// Where programs are looked for if the server has no `PATH`.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A command as it was found, with its program opened.
+pub struct Found {
+    pub invocation: Invocation,
+    program: File,
+    path: PathBuf,
+}
+
+/// The folders of a `PATH` that are absolute. Others would depend on the folder that a run happens to be in.
+pub fn search_path(path: Option<&OsStr>) -> OsString {
+    let folders = std::env::split_paths(path.unwrap_or(OsStr::new(USUAL_PATH))).filter(|folder| folder.is_absolute());
+    // They were separated a moment ago, so they can be joined.
+    std::env::join_paths(folders).unwrap_or_default()
+}
+
+/// Finds what a command names. It reads whole files: not for a thread that others wait for.
+///
+/// # Errors
+/// What is missing, cannot be read, or could be changed by everybody on the machine.
+pub fn find(mut invocation: Invocation, path: &OsStr) -> Result<Found, String> {
+    let folder = real(&invocation.working_dir).map_err(|error| format!("the runbook's `working_dir` {error}"))?;
+    if !folder.is_dir() {
+        return Err(format!("the runbook's `working_dir` {} is not a folder", folder.display()));
+    }
+    let name = invocation.command.first().ok_or("the runbook's `command` is empty")?;
+    let program = real(&located(name, &folder, path)?)?;
+    let (mut file, digest) = hashed(&program)?;
+    access(&program, Access::EXEC_OK).map_err(|_| format!("{} is not executable", program.display()))?;
+    file.rewind().map_err(|error| format!("{}: {error}", program.display()))?;
+    for artifact in &mut invocation.files {
+        let path = real(&folder.join(&artifact.path)).map_err(|error| format!("of the runbook's `files`, {error}"))?;
+        let (_, digest) = hashed(&path).map_err(|error| format!("of the runbook's `files`, {error}"))?;
+        *artifact = Artifact { path, digest: Some(digest) };
+    }
+    invocation.program = Some(Artifact { path: program.clone(), digest: Some(digest) });
+    invocation.working_dir = folder;
+    Ok(Found { invocation, program: file, path: program })
+}
+
+impl Found {
+    /// What to execute: the very file that was hashed where Linux can, and the path of a script.
+    pub fn executable(&mut self) -> PathBuf {
+        let mut first = [0; 4];
+        let is_binary = self.program.read_exact(&mut first).is_ok() && &first == b"\x7fELF";
+        let open = PathBuf::from(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
+        if is_binary && open.exists() { open } else { self.path.clone() }
+    }
+}
+
+/// A program with a `/` is meant from the runbook's folder; a bare name is looked up in the folders of `PATH`.
+fn located(name: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, String> {
+    if name.contains('/') {
+        return Ok(folder.join(name));
+    }
+    let is_program = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    let found = std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(is_program);
+    found.ok_or_else(|| "No such file or directory in the folders of the server's PATH; check the runbook's `command`".to_owned())
+}
+
+fn real(path: &Path) -> Result<PathBuf, String> {
+    fs::canonicalize(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("{}: No such file or directory", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    })
+}
+
+/// A file with the digest of its content, if nobody but its owners can change either.
+fn hashed(path: &Path) -> Result<(File, Digest), String> {
+    let named = |error: io::Error| format!("{}: {error}", path.display());
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let meant = fs::metadata(path).map_err(named)?;
+    if !meant.is_file() {
+        return Err(format!("{} is no regular file", path.display()));
+    }
+    if meant.len() > LARGEST {
+        return Err(format!("{} is larger than {LARGEST} bytes", path.display()));
+    }
+    let mut file = File::open(path).map_err(named)?;
+    let opened = file.metadata().map_err(named)?;
+    if (opened.dev(), opened.ino()) != (meant.dev(), meant.ino()) {
+        return Err(format!("{} was replaced just now", path.display()));
+    }
+    refuse_open_to_all(path, opened.mode())?;
+    let (mut digester, mut piece) = (Digester::default(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((file, digester.finish())),
+            Ok(read) => digester.add(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(named(error)),
+        }
+    }
+}
+
+fn refuse_open_to_all(path: &Path, mode: u32) -> Result<(), String> {
+    if mode & WORLD_WRITABLE != 0 {
+        return Err(format!("{} can be written by everybody on this machine; `chmod o-w` it", path.display()));
+    }
+    for folder in path.ancestors().skip(1) {
+        let mode = fs::metadata(folder).map_err(|error| format!("{}: {error}", folder.display()))?.mode();
+        if mode & WORLD_WRITABLE != 0 && mode & STICKY == 0 {
+            let (path, folder) = (path.display(), folder.display());
+            return Err(format!("everybody on this machine can replace {path}, because {folder} can be written by all; `chmod o-w` it"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

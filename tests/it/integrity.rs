@@ -1,0 +1,158 @@
+//! What runs is what was approved: the configuration, the program and the files of then.
+
+use crate::support::client::low;
+use crate::support::{Client, Config, TestApp};
+use serde_json::{Value, json};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A folder with a script that keeps what it did, and a runbook that needs approval.
+struct Site {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = Self { path: folder.path().canonicalize().expect("a path"), _folder: folder };
+        for version in ["v1", "v2"] {
+            std::fs::create_dir(site.path.join(version)).expect("a folder");
+            site.write(&format!("{version}/run.sh"), "#!/bin/sh\ncat api.yaml >> ../ran\n");
+            site.write(&format!("{version}/api.yaml"), "as approved\n");
+        }
+        symlink("v1", site.path.join("current")).expect("a link");
+        site
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path.join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+
+    fn turn_link(&self) {
+        std::fs::remove_file(self.path.join("current")).expect("a link");
+        symlink("v2", self.path.join("current")).expect("a link");
+    }
+
+    fn runbooks(&self, more: &str) -> String {
+        let folder = self.path.join("current");
+        format!(
+            "runbooks:\n  go: {{ operation: deploy, environment: production, command: [./run.sh, '{{{{ service }}}}'], \
+             args: {{ service: {{ pattern: '[a-z]+' }} }}, files: ['{{{{ service }}}}.yaml'], working_dir: '{}'{more} }}\n",
+            folder.display()
+        )
+    }
+
+    /// What the script did.
+    fn ran(&self) -> String {
+        std::fs::read_to_string(self.path.join("ran")).unwrap_or_default()
+    }
+}
+
+fn deployment() -> Value {
+    let mut task = low();
+    task["operation"] = json!("deploy");
+    task["action"] = json!({"type": "runbook", "name": "go", "args": {"service": "api"}});
+    task
+}
+
+/// Approves and gives why nothing ran.
+async fn approved_and_refused(alice: &Client, id: &str) -> String {
+    alice.approve(id).await.expect(200);
+    let workflow = alice.wait_for(id, "failed").await;
+    let history = workflow["history"].to_string();
+    assert!(history.contains("no longer what was approved"), "{history}");
+    history
+}
+
+#[tokio::test]
+async fn what_would_run_is_shown_with_its_real_paths_and_contents() {
+    let site = Site::new();
+    let app = TestApp::with(Config::new().with_runbooks(&site.runbooks(""))).await;
+    let bot = app.client("deploy-bot");
+    let assessed = bot.post("/risk/assess", deployment()).await.expect(200);
+    let accepted = bot.submit(deployment()).await;
+    assert_eq!(assessed["digest"], accepted["digest"], "what is assessed is what would be submitted");
+    let id = accepted["workflow_id"].as_str().unwrap();
+    let runs = bot.workflow(id).await["task"]["action"]["runs"].clone();
+    let path = |name: &str| json!(site.path.join("v1").join(name));
+    assert_eq!((&runs["working_dir"], &runs["program"]["path"]), (&json!(site.path.join("v1")), &path("run.sh")));
+    assert_eq!(runs["files"][0]["path"], path("api.yaml"));
+    for digest in [&runs["program"]["digest"], &runs["files"][0]["digest"]] {
+        assert!(digest.as_str().is_some_and(|digest| digest.starts_with("sha256:") && digest.len() == 71), "{digest}");
+    }
+    app.client("alice").approve(id).await.expect(200);
+    app.client("alice").wait_for(id, "completed").await;
+    assert_eq!(site.ran(), "as approved\n");
+}
+
+#[tokio::test]
+async fn what_was_edited_or_moved_after_it_was_shown_does_not_run() {
+    for (change, said) in [
+        (&(|site: &Site| site.write("v1/run.sh", "#!/bin/sh\necho edited >> ../ran\n")) as &dyn Fn(&Site), "the content of its program"),
+        (&|site: &Site| site.write("v1/api.yaml", "edited\n"), "the content of its file"),
+        (&|site: &Site| site.turn_link(), "its folder is"),
+        (&|site: &Site| std::fs::remove_file(site.path.join("v1/api.yaml")).expect("a file"), "No such file"),
+        (
+            &|site: &Site| std::fs::set_permissions(site.path.join("v1/run.sh"), std::fs::Permissions::from_mode(0o777)).expect("a mode"),
+            "everybody",
+        ),
+    ] {
+        let site = Site::new();
+        let app = TestApp::with(Config::new().with_runbooks(&site.runbooks(""))).await;
+        let id = app.client("deploy-bot").submit_id(deployment()).await;
+        change(&site);
+        let history = approved_and_refused(&app.client("alice"), &id).await;
+        assert!(history.contains(said), "{said}: {history}");
+        assert_eq!(site.ran(), "", "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_runbook_that_was_changed_or_removed_does_not_run_as_it_was() {
+    for (now, said) in [
+        (None, "not in the configuration any more"),
+        (Some(", timeout: 1h"), "its timeout"),
+        (Some(", env: { SECRET: { from_env: PATH } }"), "its variables"),
+        (Some(", idempotent: true"), "`idempotent`"),
+    ] {
+        let site = Site::new();
+        let mut app = TestApp::with(Config::new().with_runbooks(&site.runbooks(""))).await;
+        let id = app.client("deploy-bot").submit_id(deployment()).await;
+        rewrite(app.config.path(), now.map_or_else(|| "{}".to_owned(), |more| site.runbooks(more)).as_str());
+        app.restart().await;
+        let history = approved_and_refused(&app.client("alice"), &id).await;
+        assert!(history.contains(said), "{said}: {history}");
+        assert_eq!(site.ran(), "", "{said}");
+    }
+}
+
+fn rewrite(config: &Path, runbooks: &str) {
+    std::fs::write(config.join("runbooks.yaml"), runbooks).expect("a file");
+}
+
+#[tokio::test]
+async fn what_could_not_run_or_could_be_changed_by_everybody_is_refused_at_submit() {
+    let site = Site::new();
+    let app = TestApp::with(Config::new().with_runbooks(&site.runbooks(""))).await;
+    let refused = |said: &'static str| {
+        let bot = app.client("deploy-bot");
+        async move {
+            let problem = bot.post("/orchestrate", deployment()).await.problem(422, "invalid-task");
+            assert_eq!(problem["errors"][0]["pointer"], "/action/name");
+            let detail = problem["errors"][0]["detail"].as_str().unwrap();
+            assert!(detail.contains(said), "{detail}");
+        }
+    };
+    std::fs::remove_file(site.path.join("v1/api.yaml")).unwrap();
+    refused("No such file").await;
+    site.write("v1/api.yaml", "x");
+    std::fs::set_permissions(site.path.join("v1/api.yaml"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    refused("everybody").await;
+    std::fs::remove_file(site.path.join("v1/run.sh")).unwrap();
+    refused("No such file").await;
+    assert_eq!(app.database.count("select count(*) from workflow").await, 0);
+}
