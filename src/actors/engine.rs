@@ -12,11 +12,13 @@ use crate::actors::gate::Gate;
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Channel, Executor};
 use crate::actors::runner::{self, Runner};
+use crate::actors::suspensions::Suspensions;
 use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
 use crate::actors::workflow_supervisor::{self, SupervisorRef};
 use crate::clock::Clock;
 use crate::config::Configuration;
+use crate::domain::policy::Suspended;
 use crate::domain::task::Task;
 use crate::domain::transition;
 use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
@@ -45,6 +47,7 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub runner: Arc<Runner>,
     executor: Arc<dyn Executor>,
+    pub suspensions: Arc<Suspensions>,
     /// The channels by which notices leave, by their names.
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
@@ -107,6 +110,7 @@ impl Engine {
                 limits: parts.turns,
             })),
             executor: parts.executor,
+            suspensions: Arc::new(Suspensions::new(parts.storage.clone())),
             storage: parts.storage,
             configuration: parts.configuration,
             clock: parts.clock,
@@ -240,6 +244,14 @@ impl Engine {
             Ok(_) | Err(Failure::NotFound | Failure::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Who is suspended, as of at most a second ago.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn suspended(&self) -> Result<Arc<Suspended>, Error> {
+        self.suspensions.current().await
     }
 
     /// Has a notice sent once more, whether or not the client stays; `held` is held until that is done.

@@ -5,12 +5,12 @@ use crate::cli::dev_home::{self, Identity, Kind};
 use crate::cli::terminal::Page;
 use crate::cli::{Error, serve, token, variable};
 use crate::config;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, PrincipalKind};
 use crate::execution::Local;
 use crate::postgres::{Cluster, Options, Programs};
 use crate::secret_key::SecretKeys;
 use crate::settings::Settings;
-use crate::storage::{NewToken, Storage, TokenHash};
+use crate::storage::{NewToken, Storage};
 use crate::telemetry;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -120,16 +120,16 @@ fn unpack(path: &Path, contents: &str, mode: u32) -> Result<(), Error> {
 /// Gives everybody of the configuration a token. Those of earlier runs stay good.
 async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<PathBuf, Error> {
     let earlier = dev_home::read(home).unwrap_or_default();
-    let people = policy.people().keys().map(|name| (Kind::Person, name));
-    let agents = policy.agents().keys().map(|name| (Kind::Agent, name));
+    let people = policy.people().keys().map(|name| (Kind::Person, PrincipalKind::Person, name));
+    let agents = policy.agents().keys().map(|name| (Kind::Agent, PrincipalKind::Agent, name));
     let storage = Storage::connect(database_url, 1).map_err(other)?.with_keys(keys.clone());
     let mut identities = Vec::new();
-    for (kind, name) in people.chain(agents) {
+    for (kind, principal_kind, name) in people.chain(agents) {
         let token = match earlier.iter().find(|identity| identity.name == *name) {
             Some(identity) => identity.token.clone(),
             None => token::random_token()?,
         };
-        let new = NewToken { token_id: Uuid::now_v7(), hash: TokenHash::of(&token), principal: name, expires_in: None };
+        let new = NewToken { token_id: Uuid::now_v7(), token: &token, principal: name, kind: principal_kind, expires_in: None };
         storage.store_token(&new).await.map_err(other)?;
         identities.push(Identity { kind, name: name.clone(), token });
     }

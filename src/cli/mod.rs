@@ -15,6 +15,7 @@ mod facts;
 pub mod key;
 pub mod migrate;
 pub mod pending;
+pub mod person;
 pub mod problem;
 pub mod prune;
 pub mod reject;
@@ -59,6 +60,9 @@ pub enum Command {
     /// Make, list and revoke tokens; needs DATABASE_URL and the secret key
     #[command(subcommand)]
     Token(token::Command),
+    /// Suspend and restore people and agents, and list them; needs DATABASE_URL
+    #[command(subcommand)]
+    Person(person::Command),
     /// Submit a task, from a file, from standard input or from flags
     Submit(Box<submit::Args>),
     /// List the requests that wait for a human, the newest first
@@ -88,6 +92,7 @@ impl Cli {
             Command::Prune(args) => prune::run(args).await,
             Command::Key(command) => key::run(&command),
             Command::Token(command) => token::run(command).await,
+            Command::Person(command) => person::run(command).await,
             Command::Submit(args) => submit::run(*args).await,
             Command::Pending(args) => pending::run(args).await,
             Command::Approve(args) => approve::run(args).await,

@@ -1,14 +1,15 @@
 //! `parkbrake token create|list|revoke`: who may call the API.
 
+use crate::cli::key::KeyArgs;
 use crate::cli::terminal::{Page, complain};
 use crate::cli::{Error, database_url};
 use crate::config;
 use crate::domain::digest::hex;
 use crate::domain::duration;
-use crate::domain::policy::is_principal_name;
-use crate::storage::{self, NewToken, Storage, TokenHash};
+use crate::domain::policy::{Policy, Principal, is_principal_name};
+use crate::storage::{self, NewToken, Storage};
 use chrono::{DateTime, SecondsFormat, Utc};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use uuid::Uuid;
@@ -16,17 +17,19 @@ use uuid::Uuid;
 /// What to do with tokens.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Make a token for a person or an agent; prints the token alone, this once
+    /// Make a token for a person or an agent of the configuration; prints the token alone, this once
     Create {
-        /// Whose token it is: a name of approval-policies.yaml, or any agent
+        /// Whose token it is: a name under `people` or `agents` of approval-policies.yaml, spelt as it stands there
         #[arg(value_parser = principal_name)]
         name: String,
         /// After how long it stops being good; never if not given
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         expires: Option<Duration>,
-        /// The folder of the configuration, to say what the name stands for
+        /// The folder of the configuration, which lists the names
         #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
         config: PathBuf,
+        #[command(flatten)]
+        key: KeyArgs,
     },
     /// List the tokens, without showing any
     List,
@@ -44,7 +47,7 @@ pub enum Command {
 pub async fn run(command: Command) -> Result<ExitCode, Error> {
     let storage = Storage::connect(&database_url()?, 1).map_err(failed)?;
     let done = match command {
-        Command::Create { name, expires, config } => create(&storage, &name, expires, &config).await,
+        Command::Create { name, expires, config, key } => create(&storage, &name, expires, &config, &key).await,
         Command::List => list(&storage).await,
         Command::Revoke { id_or_name } => revoke(&storage, &id_or_name).await,
     };
@@ -60,36 +63,67 @@ fn principal_name(name: &str) -> Result<String, String> {
     }
 }
 
-async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, config: &std::path::Path) -> Result<(), Error> {
+async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, config: &Path, key: &KeyArgs) -> Result<(), Error> {
+    let principal = listed(config, name)?;
+    let storage = storage.clone().with_keys(key.load()?);
     let token = random_token()?;
-    let new = NewToken { token_id: Uuid::now_v7(), hash: TokenHash::of(&token), principal: name, expires_in };
+    let new = NewToken { token_id: Uuid::now_v7(), token: &token, principal: name, kind: principal.kind, expires_in };
     storage.store_token(&new).await.map_err(failed)?;
-    // On standard error, so that `TOKEN=$(parkbrake token create …)` holds the token alone.
-    if let Ok(configuration) = config::load(config, config)
-        && !configuration.policy.people().contains_key(name)
-        && !configuration.policy.agents().contains_key(name)
-    {
-        complain(&format!("note: {name} is neither in people nor in agents of {}: it may submit, and decides nothing", config.display()));
+    if storage.suspended().await.map_err(failed)?.contains(name) {
+        complain(&format!("note: {name} is suspended, so the token has no rights until `parkbrake person restore {name}`"));
     }
     let mut page = Page::stdout();
     page.line(token);
     page.print()
 }
 
+/// What a name of the configuration stands for.
+///
+/// # Errors
+/// The configuration is not sound, or does not list the name in this spelling.
+pub(super) fn listed(config: &Path, name: &str) -> Result<Principal, Error> {
+    let policy = policy(config)?;
+    policy.principal(name).ok_or_else(|| {
+        let known = |names: Vec<&String>| {
+            if names.is_empty() { "none".to_owned() } else { names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ") }
+        };
+        Error::Other(format!(
+            "{name} is neither a person nor an agent of {}; people are: {}; agents are: {}. List the name there first, and spell it alike",
+            config.join("hitl/approval-policies.yaml").display(),
+            known(policy.people().keys().collect()),
+            known(policy.agents().keys().collect())
+        ))
+    })
+}
+
+/// The policy of a configuration.
+///
+/// # Errors
+/// It is not sound.
+pub(super) fn policy(config: &Path) -> Result<Policy, Error> {
+    let unsound = |problems: Vec<config::Problem>| {
+        let problems = problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
+        Error::Other(format!("the configuration in {} is not sound:{problems}", config.display()))
+    };
+    config::load(config, config).map(|configuration| configuration.policy).map_err(unsound)
+}
+
 async fn list(storage: &Storage) -> Result<(), Error> {
     let mut page = Page::stdout();
-    page.line(format_args!("{:<36}  {:<24}  {:<20}  {:<20}  STATE", "ID", "NAME", "CREATED", "EXPIRES"));
+    page.line(format_args!("{:<36}  {:<24}  {:<6}  {:<20}  {:<20}  STATE", "ID", "NAME", "KIND", "CREATED", "EXPIRES"));
     for token in storage.tokens().await.map_err(failed)? {
         let state = if token.revoked_at.is_some() {
             "revoked"
         } else if token.is_expired {
             "expired"
+        } else if token.kind.is_none() {
+            "void"
         } else {
             "good"
         };
         let expires = token.expires_at.map_or_else(|| "never".to_owned(), moment);
-        let created = moment(token.created_at);
-        page.line(format_args!("{:<36}  {:<24}  {created:<20}  {expires:<20}  {state}", token.token_id, token.principal));
+        let (created, kind) = (moment(token.created_at), token.kind.as_deref().unwrap_or("-"));
+        page.line(format_args!("{:<36}  {:<24}  {kind:<6}  {created:<20}  {expires:<20}  {state}", token.token_id, token.principal));
     }
     page.print()
 }
@@ -111,11 +145,11 @@ pub(super) fn random_token() -> Result<String, Error> {
     Ok(format!("pbk_{}", hex(&bytes)))
 }
 
-fn moment(at: DateTime<Utc>) -> String {
+pub(super) fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn failed(error: storage::Error) -> Error {
+pub(super) fn failed(error: storage::Error) -> Error {
     let text = error.to_string();
     let hint = if text.contains("does not exist") { "; has the database been set up? `parkbrake migrate` does that" } else { "" };
     Error::Other(format!("{text}{hint}"))

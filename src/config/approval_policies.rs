@@ -5,8 +5,7 @@ use crate::config::value::At;
 use crate::config::{mail_address, names};
 use crate::domain::duration;
 use crate::domain::level::Level;
-use crate::domain::policy::SYSTEM;
-use crate::domain::policy::{Agent, Person};
+use crate::domain::policy::{Agent, Person, SYSTEM, roles};
 use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,11 +126,15 @@ fn by_level<'s, T>(at: &At<'s>, read: impl Fn(&At<'s>) -> Option<T>) -> BTreeMap
 fn people(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
     let entries = at.entries("people: a name and { roles: [...] }");
     let (mut people, mut known) = (BTreeMap::new(), entries.is_some());
-    for (name, at) in entries.unwrap_or_default() {
-        sound_name(name, &at, people.keys());
-        let person = person(&at);
+    let entries = entries.unwrap_or_default();
+    for (name, at) in &entries {
+        sound_name(name, at, people.keys());
+        let person = person(at);
         known &= person.is_some();
-        people.insert(name.to_owned(), person.unwrap_or_default());
+        people.insert((*name).to_owned(), person.unwrap_or_default());
+    }
+    for (name, at) in &entries {
+        no_role(name, at, &people);
     }
     (people, known)
 }
@@ -162,6 +165,7 @@ fn agents(at: &At<'_>, people: &BTreeMap<String, Person>) -> BTreeMap<String, Ag
     let mut agents = BTreeMap::new();
     for (name, at) in at.entries("agents: a name and { on_behalf_of: a person }").unwrap_or_default() {
         sound_name(name, &at, people.keys().chain(agents.keys()));
+        no_role(name, &at, people);
         let on_behalf_of = at.fields(&["on_behalf_of"]).and_then(|fields| fields.get("on_behalf_of")).and_then(|at| {
             let known = || people.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let unknown = |text: &str| format!("`{}` is none of the people, who are: {}", shown(text), known());
@@ -180,6 +184,14 @@ fn sound_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n S
         at.problem("is the name under which parkbrake itself acts; choose another");
     } else if let Some(other) = taken.find(|taken| taken.eq_ignore_ascii_case(name)) {
         at.problem(format!("`{other}` stands for somebody else already; a name, whatever its case, is one person or one agent"));
+    }
+}
+
+/// Notes a name that is a role's: whoever reads "asked: admin" could not tell who is meant.
+fn no_role(name: &str, at: &At<'_>, people: &BTreeMap<String, Person>) {
+    let mut known = people.values().flat_map(|person| &person.roles).map(String::as_str).chain([roles::ADMIN, roles::AUDITOR]);
+    if known.any(|role| role.eq_ignore_ascii_case(name)) {
+        at.problem("is the name of a role; a person or an agent needs another one");
     }
 }
 

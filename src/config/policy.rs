@@ -172,7 +172,7 @@ fn notes_on_people(levels: &[LevelPolicy], approvals: &ApprovalPolicies<'_>, not
     }
     let people = &approvals.people;
     if !people.values().any(|person| person.roles.contains(roles::ADMIN)) {
-        notes.push("nobody has the role admin, so nobody can halt, make tokens over the API, or cancel for others".to_owned());
+        notes.push("nobody has the role admin, so nobody can cancel for others or send a notice again".to_owned());
     }
     if !approvals.separation_of_duties {
         notes.push("separation_of_duties is off, so whoever asks may approve it too".to_owned());

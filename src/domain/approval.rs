@@ -1,6 +1,6 @@
-//! Who may decide: the one function that every channel asks, and the count of a quorum.
+//! Which roles may decide a request, and the count of its quorum. Who may decide today, `today.rs` says.
 
-use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, Role};
 use crate::domain::text::is_invisible;
 use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
 use std::collections::BTreeSet;
@@ -26,14 +26,7 @@ pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdic
     if verdict == Verdict::Approved && round.terms.separation_of_duties {
         separate(submission, by)?;
     }
-    let entitled = entitled_roles(round);
-    let roles: Vec<Role> = by.roles.iter().filter(|role| entitled.contains(role)).cloned().collect();
-    if by.kind != PrincipalKind::Person || roles.is_empty() {
-        let asked = entitled.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let who = if by.kind == PrincipalKind::Agent { "an agent never decides".to_owned() } else { has_roles(by) };
-        return Err(Refusal::NotAnApprover(format!("this request is decided by people with one of the roles: {asked}; {who}")));
-    }
-    Ok(roles)
+    roles_of(by, &entitled_roles(round))
 }
 
 fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> {
@@ -51,6 +44,20 @@ fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The roles by which a principal may decide where these are asked.
+///
+/// # Errors
+/// `NotAnApprover` for agents, and for people without any of them.
+pub fn roles_of(by: &Principal, entitled: &[&Role]) -> Result<Vec<Role>, Refusal> {
+    let roles: Vec<Role> = by.roles.iter().filter(|role| entitled.contains(role)).cloned().collect();
+    if by.kind != PrincipalKind::Person || roles.is_empty() {
+        let asked = entitled.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
+        let who = if by.kind == PrincipalKind::Agent { "an agent never decides".to_owned() } else { has_roles(by) };
+        return Err(Refusal::NotAnApprover(format!("this request is decided by people with one of the roles: {asked}; {who}")));
+    }
+    Ok(roles)
+}
+
 fn has_roles(by: &Principal) -> String {
     match by.roles.len() {
         0 => format!("{} has no role", by.name),
@@ -59,9 +66,9 @@ fn has_roles(by: &Principal) -> String {
 }
 
 /// How many more approvals are needed, given the roles of those who have approved.
-pub fn remaining(round: &Round, approvals: &[&[Role]]) -> u32 {
-    let counted = if round.terms.distinct_roles { assign_roles(approvals).into_iter().flatten().count() } else { approvals.len() };
-    round.terms.required.saturating_sub(u32::try_from(counted).unwrap_or(u32::MAX))
+pub fn remaining(terms: &ApprovalTerms, approvals: &[&[Role]]) -> u32 {
+    let counted = if terms.distinct_roles { assign_roles(approvals).into_iter().flatten().count() } else { approvals.len() };
+    terms.required.saturating_sub(u32::try_from(counted).unwrap_or(u32::MAX))
 }
 
 /// Gives each approval a role of its own, as many as can have one: a maximum bipartite matching, earlier approvals first.
@@ -100,12 +107,12 @@ pub fn assign_roles<'a>(approvals: &[&'a [Role]]) -> Vec<Option<&'a Role>> {
 /// The roles by which one more approval would bring the quorum nearer.
 pub fn open_roles(round: &Round) -> Vec<Role> {
     let given: Vec<&[Role]> = round.approvals.iter().map(|approval| approval.roles.as_slice()).collect();
-    let now = remaining(round, &given);
+    let now = remaining(&round.terms, &given);
     entitled_roles(round)
         .into_iter()
         .filter(|role| {
             let one = std::slice::from_ref(*role);
-            remaining(round, &given.iter().copied().chain([one]).collect::<Vec<_>>()) < now
+            remaining(&round.terms, &given.iter().copied().chain([one]).collect::<Vec<_>>()) < now
         })
         .cloned()
         .collect()

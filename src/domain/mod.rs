@@ -23,6 +23,7 @@ pub mod runbook;
 pub mod target;
 pub mod task;
 pub mod text;
+pub mod today;
 pub mod transition;
 pub mod triggers;
 pub mod via;

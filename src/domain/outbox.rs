@@ -105,7 +105,7 @@ pub fn asked<'p>(workflow: &Workflow, policy: &'p Policy) -> Vec<(&'p str, &'p P
     let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
     let open = approval::open_roles(round);
     let wanted = |name: &str| {
-        let by = policy.principal(name);
+        let Some(by) = policy.principal(name) else { return false };
         round.approvals.iter().all(|approval| approval.approver != name)
             && by.roles.iter().any(|role| open.contains(role))
             && approval::may_decide(&workflow.submission, round, &by, Verdict::Approved).is_ok()

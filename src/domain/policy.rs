@@ -16,9 +16,9 @@ pub type Role = String;
 
 /// Roles of parkbrake's own.
 pub mod roles {
-    /// Makes tokens, cancels anything, halts.
+    /// Cancels anything, sends notices again.
     pub const ADMIN: &str = "admin";
-    /// Reads everything.
+    /// Decides nothing; every person reads everything.
     pub const AUDITOR: &str = "auditor";
 }
 
@@ -51,24 +51,14 @@ impl Policy {
         &self.agents
     }
 
-    /// What a name stands for today. A name that is in neither list is an agent that acts for nobody: it may submit,
-    /// sees its own, and decides nothing.
-    pub fn principal(&self, name: &str) -> Principal {
-        match self.people.get(name) {
-            Some(person) => Principal {
-                name: name.to_owned(),
-                kind: PrincipalKind::Person,
-                roles: person.roles.clone(),
-                on_behalf_of: None,
-                via: Via::Rest,
-            },
-            None => Principal {
-                name: name.to_owned(),
-                kind: PrincipalKind::Agent,
-                roles: BTreeSet::new(),
-                on_behalf_of: self.agents.get(name).and_then(|agent| agent.on_behalf_of.clone()),
-                via: Via::Rest,
-            },
+    /// What a name stands for, in exactly this spelling; a name that is in neither list has no rights. Who is suspended is not
+    /// known here: ask [`Today::principal`](crate::domain::today::Today::principal).
+    pub fn principal(&self, name: &str) -> Option<Principal> {
+        let principal = |kind, roles, on_behalf_of| Principal { name: name.to_owned(), kind, roles, on_behalf_of, via: Via::Rest };
+        match (self.people.get(name), self.agents.get(name)) {
+            (Some(person), _) => Some(principal(PrincipalKind::Person, person.roles.clone(), None)),
+            (None, Some(agent)) => Some(principal(PrincipalKind::Agent, BTreeSet::new(), agent.on_behalf_of.clone())),
+            (None, None) => None,
         }
     }
 }
@@ -183,7 +173,7 @@ impl Principal {
 
 /// Whether this can be the name of a person or an agent.
 pub fn is_principal_name(name: &str) -> bool {
-    is_principal_spelling(name) && name != SYSTEM
+    is_principal_spelling(name) && !name.eq_ignore_ascii_case(SYSTEM)
 }
 
 /// Whether this is spelt as names of people and agents are: letters, digits and `. _ @ -`, the first a letter or a digit, at
@@ -193,9 +183,41 @@ pub fn is_principal_spelling(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(sound)
 }
 
+/// Who has been suspended: their rights are gone, on every channel, until they are restored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Suspended(BTreeSet<String>);
+
+impl Suspended {
+    /// Whether this name is suspended, whatever its case.
+    pub fn contains(&self, name: &str) -> bool {
+        !self.0.is_empty() && self.0.contains(&name.to_ascii_lowercase())
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Suspended {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        Self(names.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect())
+    }
+}
+
 /// Only people decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalKind {
     Person,
     Agent,
+}
+
+impl PrincipalKind {
+    /// The word for it, as it is stored with a token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Person, Self::Agent].into_iter().find(|kind| kind.as_str() == text)
+    }
 }

@@ -101,8 +101,8 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
         return Err(Refusal::JustificationRequired);
     }
     let given: Vec<&[String]> = round.approvals.iter().map(|approval| approval.roles.as_slice()).collect();
-    let before = approval::remaining(round, &given);
-    let remaining = approval::remaining(round, &given.into_iter().chain([roles.as_slice()]).collect::<Vec<_>>());
+    let before = approval::remaining(&round.terms, &given);
+    let remaining = approval::remaining(&round.terms, &given.into_iter().chain([roles.as_slice()]).collect::<Vec<_>>());
     if remaining == before {
         let open = approval::open_roles(round).join(", ");
         return Err(Refusal::NotAnApprover(format!(

@@ -4,11 +4,13 @@
 //! along with a stream. A change through the API always takes a token: a cookie comes with whatever makes a browser send a request.
 
 use crate::actors::engine::Engine;
-use crate::domain::policy::Principal;
+use crate::domain::policy::{Principal, PrincipalKind};
+use crate::domain::today::{Barred, Today};
 use crate::http::api::Api;
 use crate::http::inbox::session;
 use crate::http::problem::{Code, Problem};
-use crate::storage::{Error, TokenHash};
+use crate::secret_key::Seal;
+use crate::storage::{Error, Holder, Presented};
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -25,36 +27,65 @@ const MOST: usize = 10_000;
 
 /// Tokens that were good a moment ago, by their hashes.
 #[derive(Debug, Default)]
-pub struct Authenticator(Mutex<HashMap<TokenHash, Believed>>);
+pub struct Authenticator(Mutex<HashMap<Seal, Believed>>);
 
 #[derive(Debug)]
 struct Believed {
-    name: String,
+    holder: Holder,
     until: Instant,
 }
 
 impl Authenticator {
-    async fn holder(&self, engine: &Engine, token: &str) -> Result<Option<String>, Error> {
-        let hash = TokenHash::of(token);
-        if let Some(name) = self.remembered(hash) {
-            return Ok(Some(name));
+    async fn holder(&self, engine: &Engine, token: &str) -> Result<Presented, Error> {
+        let hash = engine.storage.token_hash(token)?;
+        if let Some(holder) = self.remembered(hash) {
+            return Ok(Presented::Good(holder));
         }
         // Boxed, because it is rare: see `tasks::orchestrate`.
-        let Some((name, left)) = Box::pin(engine.storage.token_holder(hash)).await? else { return Ok(None) };
-        let until = Instant::now() + left.unwrap_or(BELIEVED).min(BELIEVED);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
+        let presented = Box::pin(engine.storage.token_holder(token)).await?;
+        if let Presented::Good(holder) = &presented {
+            let until = Instant::now() + holder.left.unwrap_or(BELIEVED).min(BELIEVED);
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= MOST {
+                known.clear();
+            }
+            known.insert(hash, Believed { holder: holder.clone(), until });
         }
-        known.insert(hash, Believed { name: name.clone(), until });
-        Ok(Some(name))
+        Ok(presented)
     }
 
-    fn remembered(&self, hash: TokenHash) -> Option<String> {
+    fn remembered(&self, hash: Seal) -> Option<Holder> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&hash).filter(|believed| Instant::now() < believed.until).map(|believed| believed.name.clone())
+        known.get(&hash).filter(|believed| Instant::now() < believed.until).map(|believed| believed.holder.clone())
     }
 }
+
+/// Who the holder of a token is today. A token is for a name as one kind: what was a person's is no agent's.
+///
+/// # Errors
+/// The name has no rights today, or stands for something else than when the token was made.
+pub async fn principal(api: &Api, holder: &Holder) -> Result<Principal, Problem> {
+    let name = &holder.name;
+    let refused = |detail: String| Problem::new(Code::Unauthenticated, detail);
+    let suspended = api.engine.suspended().await?;
+    let today = Today { policy: &api.engine.configuration.policy, suspended: &suspended };
+    let principal = today.principal(name).map_err(|barred| {
+        refused(match barred {
+            Barred::Suspended => format!("{name} is suspended, so this token has no rights until an operator restores {name}"),
+            Barred::Unlisted => format!("{name} is neither a person nor an agent of the configuration, so this token has no rights"),
+        })
+    })?;
+    if principal.kind != holder.kind {
+        let kind = |kind| if kind == PrincipalKind::Person { "a person" } else { "an agent" };
+        let (was, is) = (kind(holder.kind), kind(principal.kind));
+        return Err(refused(format!("this token was made when {name} was {was}, and {name} is {is} now; ask for a new token")));
+    }
+    Ok(principal)
+}
+
+/// What is said of a token that nobody can use.
+pub const UNKNOWN: &str = "this token is not known, was revoked, or has expired";
+pub const VOID: &str = "this token was made before tokens were sealed with the secret key that the server has now; ask for a new one";
 
 /// The caller of a request. A handler that takes it cannot be reached without a valid token.
 pub struct Caller(pub Principal);
@@ -78,8 +109,9 @@ impl FromRequestParts<Api> for Caller {
             return Err(refused("only bearer tokens are taken"));
         }
         match api.authenticator.holder(&api.engine, token.trim()).await? {
-            Some(name) => Ok(Self(api.engine.configuration.policy.principal(&name))),
-            None => Err(refused("this token is not known, was revoked, or has expired")),
+            Presented::Good(holder) => Ok(Self(principal(api, &holder).await?)),
+            Presented::Void => Err(refused(VOID)),
+            Presented::Unknown => Err(refused(UNKNOWN)),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::buttons::{self, Question, mrkdwn};
 use crate::domain::level::Level;
 use crate::domain::policy::Principal;
 use crate::domain::text::shown;
+use crate::domain::today::{InSlack, Today};
 use crate::domain::via::Via;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
 use crate::http::api::Api;
@@ -143,7 +144,7 @@ async fn settle(api: &Api, slack: &Slack, app: &SlackApp, press: &Press, questio
 
 /// The same decision as by the API, of whoever pressed.
 async fn decide(api: &Api, app: &SlackApp, press: &Press, question: Question) -> Result<(Workflow, Decision), String> {
-    let by = person(api, &press.user.id)?;
+    let by = person(api, &press.user.id).await?;
     let story = api.engine.story(question.workflow_id).await.map_err(|error| said(error.into()))?;
     let workflow = story.ok_or_else(|| said(Problem::not_found()))?.workflow;
     let level = workflow.submission.assessment.level;
@@ -164,20 +165,20 @@ async fn decide(api: &Api, app: &SlackApp, press: &Press, question: Question) ->
     Ok((workflow, decision))
 }
 
-/// Who of ours somebody in Slack is; two people with one id are nobody.
-fn person(api: &Api, slack_id: &str) -> Result<Principal, String> {
-    let policy = &api.engine.configuration.policy;
-    let mut known = policy.people().iter().filter(|(_, person)| person.slack.as_deref() == Some(slack_id)).map(|(name, _)| name);
-    match (known.next(), known.next()) {
-        (Some(name), None) => Ok(policy.principal(name).by(Via::Slack)),
-        (None, _) => Err(format!(
+/// Who of ours somebody in Slack is, if that person has rights today.
+async fn person(api: &Api, slack_id: &str) -> Result<Principal, String> {
+    let suspended = api.engine.suspended().await.map_err(|error| said(error.into()))?;
+    let today = Today { policy: &api.engine.configuration.policy, suspended: &suspended };
+    today.in_slack(slack_id).map(|person| person.by(Via::Slack)).map_err(|why| match why {
+        InSlack::Nobody => format!(
             "Parkbrake does not know you: ask an operator to write `slack: {}` beside your name in hitl/approval-policies.yaml.",
             shown(slack_id)
-        )),
-        (Some(_), Some(_)) => {
-            Err("Your Slack id stands beside two names in hitl/approval-policies.yaml, so parkbrake cannot tell who you are.".to_owned())
+        ),
+        InSlack::Several => {
+            "Your Slack id stands beside two names in hitl/approval-policies.yaml, so parkbrake cannot tell who you are.".to_owned()
         }
-    }
+        InSlack::Barred(barred) => format!("You have no rights in parkbrake now: your name is {}.", barred.as_str()),
+    })
 }
 
 /// What the room reads of a decision. While more approvals are needed the message stays, with its buttons.

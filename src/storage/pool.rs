@@ -55,7 +55,7 @@ impl Storage {
     ///
     /// # Errors
     /// It was given none.
-    pub fn keys(&self) -> Result<&SecretKeys, Error> {
+    pub(super) fn keys(&self) -> Result<&SecretKeys, Error> {
         self.keys.as_ref().ok_or(Error::Keyless)
     }
 

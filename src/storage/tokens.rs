@@ -1,33 +1,25 @@
 //! Bearer tokens, by their hashes.
+//!
+//! A hash is an HMAC under the server's secret key, and each row is sealed with that key: a row that somebody else wrote, or changed
+//! to another name, is no token. Looking a hash up needs no comparison in constant time: without the key nobody can choose a token
+//! whose hash begins like another's, so how long a look-up takes says nothing.
 
 use super::pool::within;
 use super::{Error, Storage};
+use crate::domain::policy::PrincipalKind;
+use crate::secret_key::{Purpose, Seal, SecretKeys};
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The SHA-256 of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenHash([u8; 32]);
-
-impl TokenHash {
-    /// The hash of a token's text.
-    pub fn of(token: &str) -> Self {
-        Self(Sha256::digest(token.as_bytes()).into())
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// A token to be made.
 #[derive(Debug)]
 pub struct NewToken<'a> {
     pub token_id: Uuid,
-    pub hash: TokenHash,
+    pub token: &'a str,
     pub principal: &'a str,
+    pub kind: PrincipalKind,
     /// Counted from now, by the database's clock.
     pub expires_in: Option<Duration>,
 }
@@ -37,6 +29,8 @@ pub struct NewToken<'a> {
 pub struct TokenRow {
     pub token_id: Uuid,
     pub principal: String,
+    /// `person` or `agent`; none of a token from before kinds were remembered, which is void.
+    pub kind: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
@@ -44,36 +38,126 @@ pub struct TokenRow {
     pub is_expired: bool,
 }
 
+/// Whose token it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub token_id: Uuid,
+    pub name: String,
+    /// What the name stood for when the token was made.
+    pub kind: PrincipalKind,
+    /// For how long it is good; for ever if `None`.
+    pub left: Option<Duration>,
+}
+
+/// What a token turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented {
+    Good(Holder),
+    /// It was made before tokens were sealed, or under a secret key that is not in use any more.
+    Void,
+    Unknown,
+}
+
+struct Row {
+    token_id: Uuid,
+    token_hash: Vec<u8>,
+    principal: String,
+    kind: Option<String>,
+    seal: Option<Vec<u8>>,
+    seconds_left: Option<f64>,
+}
+
+/// What a row says of a token, if the row is sealed.
+pub(super) fn sealed_holder(
+    keys: &SecretKeys,
+    token_id: Uuid,
+    hash: &[u8],
+    name: String,
+    kind: Option<&str>,
+    seal: Option<&[u8]>,
+) -> Option<Holder> {
+    let kind = PrincipalKind::parse(kind?)?;
+    let is_ours = keys.verifies(Purpose::TokenSeal, &sealed(hash, kind, &name, &token_id), seal?);
+    is_ours.then_some(Holder { token_id, name, kind, left: None })
+}
+
+/// What the seal of a token's row is made of.
+fn sealed<'a>(hash: &'a [u8], kind: PrincipalKind, principal: &'a str, token_id: &'a Uuid) -> [&'a [u8]; 4] {
+    [hash, kind.as_str().as_bytes(), principal.as_bytes(), token_id.as_bytes()]
+}
+
 impl Storage {
-    /// Whose token this is, if it is good now, and for how long it will be.
+    /// The hash of a token's text, by which it is remembered.
     ///
     /// # Errors
-    /// No database.
-    pub async fn token_holder(&self, hash: TokenHash) -> Result<Option<(String, Option<Duration>)>, Error> {
+    /// There is no secret key.
+    pub fn token_hash(&self, token: &str) -> Result<Seal, Error> {
+        Ok(self.keys()?.seal(Purpose::TokenHash, &[token.as_bytes()]))
+    }
+
+    /// Whose token this is, if it is good now. One that was made under an earlier secret key is sealed anew.
+    ///
+    /// # Errors
+    /// No database, or no secret key.
+    pub async fn token_holder(&self, token: &str) -> Result<Presented, Error> {
+        let keys = self.keys()?;
+        let mut hashes: Vec<Vec<u8>> = keys.seals(Purpose::TokenHash, &[token.as_bytes()]).into_iter().map(Vec::from).collect();
+        // As tokens were stored before there was a key: such a row proves nothing, and its holder is told why.
+        hashes.push(Sha256::digest(token.as_bytes()).to_vec());
         let mut db = self.lease().await?;
-        let query = sqlx::query!(
-            r#"select principal, extract(epoch from expires_at - clock_timestamp())::float8 as "seconds_left"
+        let query = sqlx::query_as!(
+            Row,
+            r#"select token_id, token_hash, principal, kind, seal,
+                      extract(epoch from expires_at - clock_timestamp())::float8 as "seconds_left"
                from token
-               where token_hash = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())"#,
-            hash.0.as_slice()
+               where token_hash = any ($1) and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
+               order by seal is null"#,
+            &hashes
         );
         let row = within(query.fetch_optional(&mut *db)).await?;
         db.release();
-        Ok(row.map(|row| (row.principal, row.seconds_left.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))))
+        let Some(row) = row else { return Ok(Presented::Unknown) };
+        let Row { token_id, ref token_hash, kind, seal, .. } = row;
+        let Some(holder) = sealed_holder(keys, token_id, token_hash, row.principal, kind.as_deref(), seal.as_deref()) else {
+            if seal.is_some() {
+                tracing::error!(token.id = %token_id, "a row of the table `token` was not written by parkbrake, or under another secret key, and is refused");
+            }
+            return Ok(Presented::Void);
+        };
+        if row.token_hash != hashes[0] {
+            self.seal_anew(&row.token_hash, &hashes[0], &holder).await?;
+        }
+        let left = row.seconds_left.map(|seconds| Duration::from_secs_f64(seconds.max(0.0)));
+        Ok(Presented::Good(Holder { left, ..holder }))
     }
 
-    /// Stores a token's hash; storing the same one again changes nothing.
+    async fn seal_anew(&self, old: &[u8], new: &[u8], holder: &Holder) -> Result<(), Error> {
+        let seal = self.keys()?.seal(Purpose::TokenSeal, &sealed(new, holder.kind, &holder.name, &holder.token_id));
+        let mut db = self.lease().await?;
+        let query = sqlx::query!("update token set token_hash = $2, seal = $3 where token_hash = $1", old, new, seal.as_slice());
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// Stores a token's hash; storing the same one again changes nothing but the name and the kind that it stands for.
     ///
     /// # Errors
-    /// No database.
+    /// No database, or no secret key.
     pub async fn store_token(&self, token: &NewToken<'_>) -> Result<(), Error> {
+        let hash = self.token_hash(token.token)?;
+        let seal = self.keys()?.seal(Purpose::TokenSeal, &sealed(&hash, token.kind, token.principal, &token.token_id));
         let mut db = self.lease().await?;
         let query = sqlx::query!(
-            "insert into token (token_id, token_hash, principal, expires_at)
-             values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4)) on conflict (token_hash) do nothing",
+            "insert into token (token_id, token_hash, principal, kind, seal, expires_at)
+             values ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6))
+             on conflict (token_hash) do update set token_id = excluded.token_id, principal = excluded.principal, kind = excluded.kind, seal = excluded.seal
+             where (token.principal, token.kind) is distinct from (excluded.principal, excluded.kind)",
             token.token_id,
-            token.hash.0.as_slice(),
+            hash.as_slice(),
             token.principal,
+            token.kind.as_str(),
+            seal.as_slice(),
             token.expires_in.map(|delay| delay.as_secs_f64())
         );
         within(query.execute(&mut *db)).await?;
@@ -89,7 +173,7 @@ impl Storage {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
             TokenRow,
-            r#"select token_id, principal, created_at, expires_at, revoked_at,
+            r#"select token_id, principal, kind, created_at, expires_at, revoked_at,
                       coalesce(expires_at <= clock_timestamp(), false) as "is_expired!"
                from token order by created_at desc, token_id"#
         );

@@ -1,8 +1,9 @@
 //! What is measured: a PostgreSQL of its own, durable and otherwise as it comes, and the server as users run it.
 
+use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::postgres::{Cluster, Options, Programs};
 use parkbrake::secret_key::SecretKeys;
-use parkbrake::storage::{NewToken, Storage, TokenHash};
+use parkbrake::storage::{NewToken, Storage};
 use sqlx::{Connection as _, PgConnection};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -95,8 +96,10 @@ pub async fn prepare(url: &str) {
     let keys = SecretKeys::parse(SECRET_KEY, "the benchmark").expect("a key");
     let storage = Storage::connect(url, 1).expect("a database").with_keys(keys);
     for principal in [AGENT, HUMAN] {
-        let hash = TokenHash::of(&token(principal));
-        storage.store_token(&NewToken { token_id: Uuid::new_v4(), hash, principal, expires_in: None }).await.expect("a token");
+        let kind = if principal == AGENT { PrincipalKind::Agent } else { PrincipalKind::Person };
+        let token = token(principal);
+        let new = NewToken { token_id: Uuid::new_v4(), token: &token, principal, kind, expires_in: None };
+        storage.store_token(&new).await.expect("a token");
     }
     storage.close().await;
 }

@@ -128,19 +128,19 @@ impl World {
     async fn submit(&self, task: Value) -> Uuid {
         let request: TaskRequest = serde_json::from_value(task).unwrap();
         let (task, facts) = request.admit(&self.engine.configuration.runbooks).unwrap();
-        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot"));
+        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         assert!(matches!(self.engine.submit(id, Intake { by, task, facts, key: None }).await, Ok(Submitted::Accepted(_))));
         id
     }
 
     async fn approve(&self, id: Uuid, by: &str) {
-        let by = self.engine.configuration.policy.principal(by);
+        let by = self.engine.configuration.policy.principal(by).unwrap();
         let justification = Some("agreed".to_owned());
         self.engine.command(id, Command::Approve { by, justification, digest: None, owner: self.engine.owner }).await.unwrap();
     }
 
     async fn reject(&self, id: Uuid) {
-        let by = self.engine.configuration.policy.principal("alice");
+        let by = self.engine.configuration.policy.principal("alice").unwrap();
         self.engine.command(id, Command::Reject { by, reason: None, digest: None }).await.unwrap();
     }
 
@@ -238,7 +238,7 @@ async fn a_message_that_a_decision_overtook_on_its_way_has_its_end_told() {
     let engine = Arc::clone(&world.engine);
     world.channel.answers(move |message| {
         if message[0].kind == Kind::Requested {
-            let by = engine.configuration.policy.principal("alice");
+            let by = engine.configuration.policy.principal("alice").unwrap();
             let reject = engine.command(message[0].workflow.id, Command::Reject { by, reason: None, digest: None });
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(reject)).unwrap();
         }

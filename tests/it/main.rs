@@ -11,6 +11,7 @@ mod escalate;
 mod events;
 mod execute;
 mod flows;
+mod identity;
 mod inbox_decide;
 mod inbox_pages;
 mod inbox_session;

@@ -276,3 +276,21 @@ async fn a_button_still_works_after_a_restart() {
     stage.press("U01", APPROVE, &value).await;
     assert_eq!(stage.status(&id).await, "executing");
 }
+
+#[tokio::test]
+async fn a_suspended_person_decides_nothing_by_a_button() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    // Whether tokens were revoked makes no difference to a press, so this is what takes the buttons away.
+    stage.app.database.execute("insert into suspension (name) values ('alice')").await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for action in [APPROVE, REJECT] {
+        let said = stage.press("U01", action, &value).await;
+        assert!(said["text"].as_str().unwrap().contains("your name is suspended"), "{said}");
+    }
+    assert_eq!(stage.status(&id).await, "pending_approval");
+    stage.app.database.execute("update suspension set restored_at = clock_timestamp()").await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    stage.press("U01", APPROVE, &value).await;
+    assert_ne!(stage.status(&id).await, "pending_approval");
+}

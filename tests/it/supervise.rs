@@ -115,7 +115,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
 async fn submits(engine: &Engine) -> Option<Uuid> {
     let request: TaskRequest = serde_json::from_value(high()).unwrap();
     let (task, facts) = request.admit(&engine.configuration.runbooks).unwrap();
-    let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot"));
+    let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot").unwrap());
     matches!(engine.submit(id, Intake { by, task, facts, key: None }).await, Ok(Submitted::Accepted(_))).then_some(id)
 }
 
@@ -135,7 +135,7 @@ async fn when_one_of_the_crew_fails_all_are_replaced_and_what_was_parked_is_deci
         .await;
         eventually("a submit", || submits(&engine)).await;
     }
-    let by = engine.configuration.policy.principal("alice");
+    let by = engine.configuration.policy.principal("alice").unwrap();
     let approve = Command::Approve { by, justification: None, digest: None, owner: engine.owner };
     let answered = engine.command(parked, approve).await.unwrap();
     assert_eq!(answered.workflow.status(), Status::Executing);

@@ -159,7 +159,7 @@ fn the_rules_of_the_mission_load_as_they_are() {
 fn the_examples_of_the_contract_load_as_they_are() {
     let loaded = sound(&CONTRACT);
     assert!(loaded.rules.triggers.iter().any(|trigger| trigger.name == "friday_freeze"));
-    let bot = loaded.policy.principal("deploy-bot");
+    let bot = loaded.policy.principal("deploy-bot").unwrap();
     assert_eq!((bot.kind, bot.on_behalf_of.as_deref()), (PrincipalKind::Agent, Some("tom")));
     assert_eq!(loaded.runbooks["deploy-service"].working_dir, Path::new("/srv/base"));
     let critical: Vec<_> = loaded.policy.level(Level::Critical).terms.escalation.iter().map(|step| step.to.join(" ")).collect();

@@ -51,7 +51,7 @@ pub async fn decisions(State(api): State<Api>, session: Session, Path(name): Pat
     let person = api.engine.configuration.policy.principal(&name);
     let shown = json!({
         "section": if name == session.person.name { "person" } else { "" },
-        "name": name, "roles": person.roles, "is_person": person.kind == PrincipalKind::Person, "is_me": name == session.person.name,
+        "name": name, "roles": person.as_ref().map(|person| &person.roles), "is_person": person.as_ref().is_some_and(|person| person.kind == PrincipalKind::Person), "is_me": name == session.person.name,
         "items": rows.into_iter().map(|row| line(row, now)).collect::<Vec<_>>(),
         "is_first": after.is_none(), "first": here, "next": last.map(|cursor| address(&here, &[("cursor", Some(&cursor))]))});
     Ok(page::render(&api, &session, "person.html", shown))

@@ -8,10 +8,11 @@ use crate::domain::digest::hex;
 use crate::domain::policy::{Principal, PrincipalKind};
 use crate::domain::via::Via;
 use crate::http::api::Api;
+use crate::http::auth;
 use crate::http::inbox::csrf;
 use crate::http::inbox::form::address;
-use crate::http::problem::Problem;
-use crate::storage::{SessionHash, TokenHash};
+use crate::http::problem::{Code, Problem};
+use crate::storage::Holder;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -60,9 +61,14 @@ impl FromRequestParts<Api> for Session {
 /// No database.
 pub async fn of(api: &Api, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Problem> {
     let Some(id) = id_in(headers) else { return Ok(None) };
-    let Some(name) = api.engine.storage.session_holder(SessionHash::of(id), by_hand).await? else { return Ok(None) };
-    let person = api.engine.configuration.policy.principal(&name).by(Via::Inbox);
-    Ok((person.kind == PrincipalKind::Person).then(|| Session { person, id: id.to_owned() }))
+    let Some(holder) = api.engine.storage.session_holder(id, by_hand).await? else { return Ok(None) };
+    match auth::principal(api, &holder).await {
+        Ok(person) if person.kind == PrincipalKind::Person => Ok(Some(Session { person: person.by(Via::Inbox), id: id.to_owned() })),
+        Ok(_) => Ok(None),
+        // Signing in again says why.
+        Err(problem) if problem.code() == Code::Unauthenticated => Ok(None),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Begins a session of somebody whose name has been proven, and gives the cookie for it. Every way to sign in ends here. The session
@@ -70,14 +76,14 @@ pub async fn of(api: &Api, headers: &HeaderMap, by_hand: bool) -> Result<Option<
 ///
 /// # Errors
 /// No database, or no random numbers.
-pub async fn begin(api: &Api, person: &Principal, token: TokenHash) -> Result<HeaderValue, Problem> {
+pub async fn begin(api: &Api, holder: &Holder) -> Result<HeaderValue, Problem> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the system gives no random numbers");
         Problem::internal()
     })?;
     let id = hex(&bytes);
-    api.engine.storage.begin_session(SessionHash::of(&id), token, &person.name).await?;
+    api.engine.storage.begin_session(&id, holder).await?;
     HeaderValue::from_str(&format!("{COOKIE}={id}; {ATTRIBUTES}")).map_err(|_| Problem::internal())
 }
 
@@ -87,7 +93,7 @@ pub async fn begin(api: &Api, person: &Principal, token: TokenHash) -> Result<He
 /// No database.
 pub async fn end(api: &Api, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     if let Some(id) = id_in(headers) {
-        api.engine.storage.end_session(SessionHash::of(id)).await?;
+        api.engine.storage.end_session(id).await?;
     }
     HeaderValue::from_str(&format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0")).map_err(|_| Problem::internal())
 }

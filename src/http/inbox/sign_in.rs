@@ -2,13 +2,14 @@
 
 use crate::domain::policy::PrincipalKind;
 use crate::http::api::Api;
+use crate::http::auth;
 use crate::http::inbox::form::Fields;
 use crate::http::inbox::page;
 use crate::http::inbox::session::{self, Session};
 use crate::http::inbox::{csrf, csrf::Posted};
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};
-use crate::storage::TokenHash;
+use crate::storage::Presented;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, header};
@@ -37,26 +38,36 @@ pub async fn sign_in(State(api): State<Api>, peer: Peer, request: Request<Body>)
     let Some(place) = api.door.enter(peer).await else {
         return Ok(form(&api, next, Some((Code::RateLimited, "Too many tokens are being looked up at the moment. Try again shortly."))));
     };
-    let token = TokenHash::of(fields.one("token")?.unwrap_or_default().trim());
-    let holder = api.engine.storage.token_holder(token).await?;
+    let token = fields.one("token")?.unwrap_or_default().trim();
+    let presented = api.engine.storage.token_holder(token).await?;
     drop(place);
-    let Some((name, _)) = holder else {
-        let Some(pause) = api.door.note_wrong(peer, Instant::now()) else {
-            return Ok(form(&api, next, Some((Code::Unauthenticated, "This token is not known, was revoked, or has expired."))));
-        };
-        let detail = "This token is not known, was revoked, or has expired, and many wrong ones came from your address. Wait a minute.";
-        let mut response = form(&api, next, Some((Code::RateLimited, detail)));
-        response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
-        return Ok(response);
+    let holder = match presented {
+        Presented::Good(holder) => holder,
+        bad => {
+            let why = if bad == Presented::Void { auth::VOID } else { auth::UNKNOWN };
+            let Some(pause) = api.door.note_wrong(peer, Instant::now()) else {
+                return Ok(form(&api, next, Some((Code::Unauthenticated, &sentence(why)))));
+            };
+            let detail = "This token is not known, was revoked, or has expired, and many wrong ones came from your address. Wait a minute.";
+            let mut response = form(&api, next, Some((Code::RateLimited, detail)));
+            response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
+            return Ok(response);
+        }
     };
-    let person = api.engine.configuration.policy.principal(&name);
+    let person = match auth::principal(&api, &holder).await {
+        Ok(person) => person,
+        Err(problem) if problem.code() == Code::Unauthenticated => {
+            return Ok(form(&api, next, Some((problem.code(), &sentence(problem.said().1)))));
+        }
+        Err(problem) => return Err(problem),
+    };
     if person.kind != PrincipalKind::Person {
         let detail = "This is the token of an agent. The inbox is for people; agents use the API, and never decide.";
         return Ok(form(&api, next, Some((Code::NotPermitted, detail))));
     }
     // An id from before is never taken over into the new session.
     session::end(&api, &headers).await?;
-    let cookie = session::begin(&api, &person, token).await?;
+    let cookie = session::begin(&api, &holder).await?;
     tracing::info!(person = %person.name, "somebody signed in to the inbox");
     Ok(([(header::SET_COOKIE, cookie)], session::go_to(next)).into_response())
 }
@@ -65,6 +76,12 @@ pub async fn sign_in(State(api): State<Api>, peer: Peer, request: Request<Body>)
 pub async fn sign_out(State(api): State<Api>, headers: HeaderMap, _: Posted) -> Result<Response, Problem> {
     let cookie = session::end(&api, &headers).await?;
     Ok(([(header::SET_COOKIE, cookie)], session::go_to("/sign-in")).into_response())
+}
+
+/// Words of a problem, as a sentence of its own.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
 fn form(api: &Api, next: &str, refused: Option<(Code, &str)>) -> Response {

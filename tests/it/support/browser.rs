@@ -101,6 +101,11 @@ impl Browser {
         Self { http, base: format!("http://{addr}"), cookie: None }
     }
 
+    /// Somebody whose browser has this cookie.
+    pub fn with_cookie(addr: SocketAddr, cookie: Option<&str>) -> Self {
+        Self { cookie: cookie.map(str::to_owned), ..Self::new(addr) }
+    }
+
     /// A browser of somebody who is signed in.
     pub async fn of(addr: SocketAddr, name: &str) -> Self {
         let mut browser = Self::new(addr);

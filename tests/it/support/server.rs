@@ -2,11 +2,12 @@
 
 use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Pace, Resources};
+use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::execution::Local;
 use parkbrake::fence::{Fence, Moment};
 use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::{LimitSettings, Settings};
-use parkbrake::storage::{NewToken, Storage, TokenHash};
+use parkbrake::storage::{NewToken, Storage};
 use rustix::process::{Pid, Signal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -72,13 +73,18 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
+/// What a name of the test configurations stands for.
+pub fn kind_of(name: &str) -> PrincipalKind {
+    if name.ends_with("-bot") { PrincipalKind::Agent } else { PrincipalKind::Person }
+}
+
 /// Gives everybody a token.
 pub async fn hand_out_tokens(database: &Database) {
     let storage = Storage::connect(&database.url, 1).expect("a database").with_keys(keys());
     for name in EVERYBODY {
-        let hash = TokenHash::of(&client::token(name));
-        let token = NewToken { token_id: Uuid::new_v4(), hash, principal: name, expires_in: None };
-        storage.store_token(&token).await.expect("a token");
+        let token = client::token(name);
+        let new = NewToken { token_id: Uuid::new_v4(), token: &token, principal: name, kind: kind_of(name), expires_in: None };
+        storage.store_token(&new).await.expect("a token");
     }
     storage.close().await;
 }

@@ -1,0 +1,73 @@
+//! Who is suspended, as the database said a moment ago.
+//!
+//! Every request asks this, so the database is not asked each time: an answer is at most a second old. That is enough for reading. A
+//! decision and a start do not rest on it: the commit itself asks the database, and this only says what to tell.
+
+use crate::domain::policy::Suspended;
+use crate::storage::{Error, Storage};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// From this age on, an answer is replaced by the next one who asks; everybody else still takes it.
+const AGING: Duration = Duration::from_millis(400);
+/// No answer is older than this.
+const OLDEST: Duration = Duration::from_secs(1);
+
+pub struct Suspensions {
+    storage: Storage,
+    known: RwLock<Option<(Instant, Arc<Suspended>)>>,
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl Suspensions {
+    pub fn new(storage: Storage) -> Self {
+        Self { storage, known: RwLock::default(), asking: tokio::sync::Mutex::default() }
+    }
+
+    /// Who is suspended, as of at most a second ago.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn current(&self) -> Result<Arc<Suspended>, Error> {
+        if let Some(fresh) = self.known_for(AGING) {
+            return Ok(fresh);
+        }
+        let asking = match (self.asking.try_lock(), self.known_for(OLDEST)) {
+            (Ok(asking), _) => asking,
+            // Somebody else is asking.
+            (Err(_), Some(known)) => return Ok(known),
+            (Err(_), None) => self.asking.lock().await,
+        };
+        let current = match self.known_for(AGING) {
+            Some(fresh) => fresh,
+            None => self.refresh().await?,
+        };
+        drop(asking);
+        Ok(current)
+    }
+
+    /// Asks the database now.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn refresh(&self) -> Result<Arc<Suspended>, Error> {
+        // From before the question on: what is suspended while it is answered may be missing from the answer.
+        let asked = Instant::now();
+        let current = Arc::new(self.storage.suspended().await?);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_none_or(|(before, _)| *before < asked) {
+            *known = Some((asked, Arc::clone(&current)));
+        }
+        Ok(current)
+    }
+
+    /// As it was last known, however old that is: for what may be said to whom, where nothing is decided.
+    pub fn last_known(&self) -> Arc<Suspended> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, known)| Arc::clone(known)).unwrap_or_default()
+    }
+
+    fn known_for(&self, age: Duration) -> Option<Arc<Suspended>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(asked, _)| asked.elapsed() < age).map(|(_, known)| Arc::clone(known))
+    }
+}

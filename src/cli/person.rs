@@ -1,0 +1,103 @@
+//! `parkbrake person suspend|restore|list`: who has rights now, whatever the configuration says.
+
+use crate::cli::terminal::Page;
+use crate::cli::token::{failed, listed, moment, policy};
+use crate::cli::{Error, database_url};
+use crate::domain::policy::PrincipalKind;
+use crate::storage::Storage;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What to do with people and agents.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Take all rights of a person or an agent away, at once and on every channel; what they have approved no longer counts
+    Suspend {
+        /// A name under `people` or `agents` of approval-policies.yaml
+        name: String,
+        /// Why; `person list` shows it
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Give a suspended name its rights back
+    Restore {
+        /// The name
+        name: String,
+    },
+    /// List the people and agents of the configuration, and who is suspended
+    List {
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+/// Where the names are listed.
+#[derive(Debug, clap::Args)]
+pub struct Folder {
+    /// The folder of the configuration, which lists the names
+    #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
+    config: PathBuf,
+}
+
+/// Suspends, restores or lists.
+///
+/// # Errors
+/// No database, one that was not migrated, or a name that is not listed.
+pub async fn run(command: Command) -> Result<ExitCode, Error> {
+    let storage = Storage::connect(&database_url()?, 1).map_err(failed)?;
+    let done = match command {
+        Command::Suspend { name, reason, folder } => suspend(&storage, &name, reason.as_deref(), &folder.config).await,
+        Command::Restore { name } => restore(&storage, &name).await,
+        Command::List { folder } => list(&storage, &folder.config).await,
+    };
+    storage.close().await;
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+async fn suspend(storage: &Storage, name: &str, reason: Option<&str>, config: &Path) -> Result<(), Error> {
+    listed(config, name)?;
+    let is_new = storage.suspend(name, reason).await.map_err(failed)?;
+    let mut page = Page::stdout();
+    page.line(match is_new {
+        true => format!("{name} is suspended; every server refuses them within a second"),
+        false => format!("{name} has been suspended before, and still is"),
+    });
+    page.print()
+}
+
+async fn restore(storage: &Storage, name: &str) -> Result<(), Error> {
+    if !storage.restore(name).await.map_err(failed)? {
+        return Err(Error::Other(format!("{name} is not suspended; `parkbrake person list` shows who is")));
+    }
+    let mut page = Page::stdout();
+    page.line(format_args!("{name} has rights again"));
+    page.print()
+}
+
+async fn list(storage: &Storage, config: &Path) -> Result<(), Error> {
+    let policy = policy(config)?;
+    let mut suspended = storage.suspensions().await.map_err(failed)?;
+    let mut page = Page::stdout();
+    page.line(format_args!("{:<24}  {:<6}  {:<40}  STATE", "NAME", "KIND", "ROLES, OR WHOM IT ACTS FOR"));
+    for name in policy.people().keys().chain(policy.agents().keys()) {
+        let Some(principal) = policy.principal(name) else { continue };
+        let facts = match principal.kind {
+            PrincipalKind::Person => principal.roles.into_iter().collect::<Vec<_>>().join(", "),
+            PrincipalKind::Agent => principal.on_behalf_of.unwrap_or_default(),
+        };
+        let place = suspended.iter().position(|row| row.name.eq_ignore_ascii_case(name));
+        let state = place.map_or_else(|| "good".to_owned(), |place| state(&suspended.remove(place)));
+        page.line(format_args!("{name:<24}  {:<6}  {facts:<40}  {state}", principal.kind.as_str()));
+    }
+    for row in suspended {
+        page.line(format_args!("{:<24}  {:<6}  {:<40}  {}", row.name, "-", "not in the configuration", state(&row)));
+    }
+    page.print()
+}
+
+fn state(row: &crate::storage::SuspensionRow) -> String {
+    let reason = row.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("suspended since {}{reason}", moment(row.suspended_at))
+}
