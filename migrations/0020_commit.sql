@@ -93,6 +93,8 @@ create function advance_workflows(
     p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
     -- What a further round asks for; null in p_required where the commit opens none.
     p_required integer[], p_separation boolean[], p_timetable text[], p_expire_after double precision[],
+    -- Whose rights it rests on, in lower case and joined with commas: a decision or a start is not written if one of them is suspended.
+    p_relies_on text[],
     e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[],
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
@@ -129,13 +131,15 @@ begin
             resolution_note = case when i.approval_status is null then w.resolution_note else i.resolution_note end
         from unnest(p_workflow_id, p_expected, p_version, p_status, p_not_before, p_not_after, p_approval_status, p_approvers,
                     p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by, p_resolution_note,
-                    p_required, p_separation, p_timetable, p_expire_after)
+                    p_required, p_separation, p_timetable, p_expire_after, p_relies_on)
              as i (workflow_id, expected, version, status, not_before, not_after, approval_status, approvers, open_roles,
                    approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note,
-                   required, separation, timetable, expire_after)
+                   required, separation, timetable, expire_after, relies_on)
         where w.workflow_id = i.workflow_id and w.version = i.expected
           and (i.not_before is null or v_at >= i.not_before)
           and (i.not_after is null or v_at < i.not_after)
+          and (i.relies_on is null or not exists (
+                  select from suspension s where s.restored_at is null and s.name = any (string_to_array(i.relies_on, ','))))
         returning w.workflow_id
     )
     select coalesce(array_agg(advanced.workflow_id), '{}') into v_advanced from advanced;
@@ -153,11 +157,11 @@ begin
              as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
         where n.workflow_id = any (v_advanced);
     end if;
-    -- Whoever has not been asked yet is not asked any more.
+    -- Whoever has not been asked yet is not asked any more; where people are asked anew, not for the round before.
     update notice n
-    set status = 'cancelled', error = 'the request was settled first'
-    from unnest(p_workflow_id, p_approval_status) as i (workflow_id, approval_status)
-    where i.approval_status <> 'pending' and i.workflow_id = any (v_advanced)
+    set status = 'cancelled', error = case when i.required is null then 'the request was settled first' else 'people are asked again' end
+    from unnest(p_workflow_id, p_expected, p_approval_status, p_required) as i (workflow_id, expected, approval_status, required)
+    where (i.approval_status <> 'pending' or (i.required is not null and n.version <= i.expected)) and i.workflow_id = any (v_advanced)
       and n.workflow_id = i.workflow_id and n.status = 'pending'
       and n.kind in ('approval.requested', 'approval.reminded', 'approval.escalated');
 
@@ -167,9 +171,10 @@ begin
         select i.ord,
                case when w.version is distinct from i.expected then 'conflict'
                     when v_at < i.not_before then 'too_early'
-                    else 'too_late' end,
+                    when v_at >= i.not_after then 'too_late'
+                    else 'conflict' end,
                null::integer, v_at
-        from unnest(p_workflow_id, p_expected, p_not_before) with ordinality as i (workflow_id, expected, not_before, ord)
+        from unnest(p_workflow_id, p_expected, p_not_before, p_not_after) with ordinality as i (workflow_id, expected, not_before, not_after, ord)
         left join workflow w using (workflow_id)
         where i.workflow_id <> all (v_advanced);
     end if;

@@ -94,6 +94,7 @@ impl Engine {
         let metrics = Arc::new(Metrics::default());
         metrics.weaknesses.set(i64::try_from(parts.configuration.weaknesses.len()).unwrap_or(i64::MAX));
         let owner = parts.fence.server_id();
+        let suspensions = Arc::new(Suspensions::new(parts.storage.clone()));
         Arc::new_cyclic(|engine| Self {
             runner: Arc::new(Runner::new(runner::Parts {
                 executor: Arc::clone(&parts.executor),
@@ -101,6 +102,7 @@ impl Engine {
                     storage: parts.storage.clone(),
                     configuration: Arc::clone(&parts.configuration),
                     executor: Arc::clone(&parts.executor),
+                    suspensions: Arc::clone(&suspensions),
                     fence: Arc::clone(&parts.fence),
                 },
                 fence: Arc::clone(&parts.fence),
@@ -110,7 +112,7 @@ impl Engine {
                 limits: parts.turns,
             })),
             executor: parts.executor,
-            suspensions: Arc::new(Suspensions::new(parts.storage.clone())),
+            suspensions,
             storage: parts.storage,
             configuration: parts.configuration,
             clock: parts.clock,

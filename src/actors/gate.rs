@@ -4,11 +4,13 @@
 //! one thing; they are asked in the order of [`Gate::objection`], and the first objection holds.
 
 use crate::actors::ports::{Executor, Job};
+use crate::actors::suspensions::Suspensions;
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
 use crate::domain::invocation::Invocation;
-use crate::domain::policy::ApprovalTerms;
+use crate::domain::policy::{ApprovalTerms, Suspended};
 use crate::domain::task::Task;
+use crate::domain::today::{Standing, Today};
 use crate::domain::transition;
 use crate::domain::workflow::{Phase, Recorded, Workflow};
 use crate::fence::Fence;
@@ -38,6 +40,8 @@ pub enum Objection {
     Wait(String),
     Refuse(String),
     AskAgain(String),
+    /// People have to be asked again, under these terms.
+    AskUnder(Arc<ApprovalTerms>, String),
 }
 
 /// What is about to start, as the database holds it.
@@ -60,6 +64,7 @@ pub struct Gate {
     pub configuration: Arc<Configuration>,
     pub fence: Arc<Fence>,
     pub executor: Arc<dyn Executor>,
+    pub suspensions: Arc<Suspensions>,
 }
 
 impl Gate {
@@ -75,7 +80,9 @@ impl Gate {
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
         let task: Option<Task> = serde_json::from_slice(&document).ok();
         let candidate = Candidate { workflow: &workflow, log: &log, document: &document, task: task.as_ref() };
-        if let Some(objection) = self.objection(&candidate).await {
+        // The database itself is asked, not what was known of it a moment ago.
+        let suspended = self.suspensions.refresh().await?;
+        if let Some(objection) = self.objection(&candidate, &suspended).await {
             return Ok(self.verdict(&candidate, attempt, objection));
         }
         let Some(invocation) = candidate.invocation().cloned() else {
@@ -86,8 +93,9 @@ impl Gate {
     }
 
     /// The guards, one a line.
-    async fn objection(&self, candidate: &Candidate<'_>) -> Option<Objection> {
-        match the_lease_holds(&self.fence) {
+    async fn objection(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Option<Objection> {
+        let today = Today { policy: &self.configuration.policy, suspended };
+        match the_lease_holds(&self.fence).or_else(|| the_rules_of_today_are_met(candidate, today)) {
             None => self.what_was_approved_has_changed(candidate).await,
             objection => objection,
         }
@@ -106,6 +114,10 @@ impl Gate {
         match objection {
             Objection::Wait(reason) => Verdict::Wait(reason),
             Objection::Refuse(reason) => Verdict::Refuse { attempt, reason: format!("not started: {reason}") },
+            Objection::AskUnder(terms, reason) if can_be_asked(&terms) => Verdict::AskAgain { attempt, reason, terms },
+            Objection::AskUnder(_, reason) => {
+                Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") }
+            }
             Objection::AskAgain(reason) => match self.terms(candidate.workflow) {
                 Some(terms) => Verdict::AskAgain { attempt, reason, terms },
                 None => Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") },
@@ -113,11 +125,33 @@ impl Gate {
         }
     }
 
-    /// The terms under which people are asked again: today's of its level; where that asks nobody, those of before.
+    /// The terms under which people are asked again: the stricter of those of before and today's; where nobody was asked, today's.
     fn terms(&self, workflow: &Workflow) -> Option<Arc<ApprovalTerms>> {
-        let policy = self.configuration.policy.level(workflow.submission.assessment.level);
-        let today = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
-        today.or_else(|| workflow.round().map(|round| Arc::clone(&round.terms))).filter(|terms| !terms.approvers.is_empty())
+        let policy = &self.configuration.policy;
+        let terms = match workflow.round() {
+            // Who may decide in the new round is asked when they do, so that a suspension is of no interest here.
+            Some(round) => {
+                let today = Today { policy, suspended: &Suspended::default() };
+                Arc::new(today.review(&workflow.submission, round).terms)
+            }
+            None => Arc::clone(&policy.level(workflow.submission.assessment.level).terms),
+        };
+        Some(terms).filter(|terms| can_be_asked(terms))
+    }
+}
+
+/// Whether there is a role that would be asked.
+fn can_be_asked(terms: &ApprovalTerms) -> bool {
+    !terms.approvers.is_empty() || terms.escalation.iter().any(|step| !step.to.is_empty())
+}
+
+/// The rules of today are met: those who approved may still do so and are enough, or nobody has to be asked.
+fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Option<Objection> {
+    let workflow = candidate.workflow;
+    match today.standing(&workflow.submission, workflow.round()) {
+        Standing::Holds => None,
+        Standing::AskAgain { terms, reason } => Some(Objection::AskUnder(terms, reason)),
+        Standing::Refused { reason } => Some(Objection::Refuse(reason)),
     }
 }
 

@@ -2,11 +2,13 @@
 //! is asked once more.
 
 use crate::actors::ports::{Contact, Notice};
+use crate::actors::suspensions::Suspensions;
 use crate::config::Configuration;
 use crate::domain::notice::{Kind, Medium};
 use crate::domain::outbox;
 use crate::domain::policy::{Person, SYSTEM};
 use crate::domain::task::Task;
+use crate::domain::today::Today;
 use crate::domain::transition;
 use crate::domain::workflow::{ApprovalStatus, Recorded, Workflow};
 use crate::storage::{DueNotice, Error, Storage};
@@ -30,6 +32,7 @@ pub struct Letters {
     pub medium: Medium,
     pub storage: Storage,
     pub configuration: Arc<Configuration>,
+    pub suspensions: Arc<Suspensions>,
 }
 
 impl Letters {
@@ -50,7 +53,8 @@ impl Letters {
         if row.kind.asks() && now.approval_status() != ApprovalStatus::Pending {
             return Ok(Letter::Cancel(SETTLED));
         }
-        let asked = outbox::asked(&now, &self.configuration.policy);
+        let suspended = self.suspensions.current().await?;
+        let asked = outbox::asked(&now, Today { policy: &self.configuration.policy, suspended: &suspended });
         let recipient = match &row.recipient {
             None => None,
             Some(name) => {

@@ -48,6 +48,7 @@ impl Notifier {
             medium: settings.service.medium(),
             storage: engine.storage.clone(),
             configuration: Arc::clone(&engine.configuration),
+            suspensions: Arc::clone(&engine.suspensions),
         };
         Some(Courier {
             letters,

@@ -67,6 +67,7 @@ impl Root {
             registry: registry.clone(),
             runner: Arc::clone(&engine.runner),
             configuration: Arc::clone(&engine.configuration),
+            suspensions: Arc::clone(&engine.suspensions),
             clock: Arc::clone(&engine.clock),
             metrics: Arc::clone(&engine.metrics),
             owner: engine.owner,

@@ -14,6 +14,7 @@ use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::metrics::{LevelLabel, Metrics};
 use crate::actors::runner::Runner;
+use crate::actors::suspensions::Suspensions;
 use crate::actors::timer::{self, TimerRef};
 use crate::actors::turns::Waiting;
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::domain::commit;
 use crate::domain::digest::Digest;
 use crate::domain::outbox::{self, Planned};
 use crate::domain::policy::{Principal, SYSTEM};
+use crate::domain::today::Today;
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::via::Via;
 use crate::domain::workflow::{Command, Event, Submission, Workflow};
@@ -47,6 +49,7 @@ pub struct Workshop {
     pub registry: RegistryRef,
     pub runner: Arc<Runner>,
     pub configuration: Arc<Configuration>,
+    pub suspensions: Arc<Suspensions>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
     /// This process; a fresh id for every start of the server.
@@ -210,7 +213,9 @@ impl WorkflowActor {
             {
                 return Ok(Err(Failure::NotFound));
             }
-            let (events, guard) = match transition::decide(&workflow, &command) {
+            let suspended = if is_decision(&command) { self.workshop.suspensions.current().await? } else { Arc::default() };
+            let today = Today { policy: &self.workshop.configuration.policy, suspended: &suspended };
+            let (events, guard) = match today.decide(&workflow, &command) {
                 Err(_) | Ok(Answer::Nothing) if !is_current => {
                     self.look(myself, state).await?;
                     is_current = true;
@@ -230,8 +235,15 @@ impl WorkflowActor {
                     return Ok(Ok(Answered { workflow, decision }));
                 }
                 Ok(Progress::Overtaken) => {
+                    // By somebody else's event, or because somebody whom it rests on has been suspended.
+                    self.workshop.suspensions.refresh().await?;
                     self.look(myself, state).await?;
                     is_current = true;
+                    let is_the_same = state.workflow.as_ref().is_some_and(|now| now.version == workflow.version);
+                    if is_the_same && matches!(command, Command::Start { .. }) {
+                        // It stays in the queue, and the gate says why it does not start.
+                        return Ok(Ok(Answered { workflow, decision: None }));
+                    }
                 }
                 Ok(Progress::TooLate) => {
                     Box::pin(self.expire(myself, state, guard)).await?;
@@ -276,7 +288,9 @@ impl WorkflowActor {
     fn notices(&self, before: Option<&Workflow>, after: &Workflow, events: &[Event]) -> Vec<Planned> {
         let Workshop { configuration, clock, .. } = self.workshop.as_ref();
         let commit = outbox::Commit { before, after, events };
-        outbox::plan(commit, &configuration.policy, &configuration.notifications, || clock.new_id())
+        let suspended = self.workshop.suspensions.last_known();
+        let today = Today { policy: &configuration.policy, suspended: &suspended };
+        outbox::plan(commit, today, &configuration.notifications, || clock.new_id())
     }
 
     /// Does what the state obliges to. The same after a commit and after a restart. Nothing is started here.

@@ -12,7 +12,8 @@
 use crate::domain::approval;
 use crate::domain::level::Level;
 use crate::domain::notice::{Kind, Medium, Notifications};
-use crate::domain::policy::{Person, Policy};
+use crate::domain::policy::Person;
+use crate::domain::today::Today;
 use crate::domain::workflow::{ApprovalStatus, Event, Verdict, Workflow};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,9 +44,9 @@ pub struct Commit<'a> {
 }
 
 /// The notices that follow from a commit, each with an id that `new_id` makes.
-pub fn plan(commit: Commit<'_>, policy: &Policy, notifications: &Notifications, mut new_id: impl FnMut() -> Uuid) -> Vec<Planned> {
+pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications, mut new_id: impl FnMut() -> Uuid) -> Vec<Planned> {
     let level = commit.after.submission.assessment.level;
-    let rules = policy.level(level);
+    let rules = today.policy.level(level);
     if !rules.notify || notifications.channels.is_empty() {
         return Vec::new();
     }
@@ -54,7 +55,7 @@ pub fn plan(commit: Commit<'_>, policy: &Policy, notifications: &Notifications, 
     for (channel, settings) in notifications.heard_at(level) {
         let medium = settings.service.medium();
         for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind)) {
-            let recipients = if medium.is_personal() { recipients(commit, kind, medium, policy) } else { vec![None] };
+            let recipients = if medium.is_personal() { recipients(commit, kind, medium, today) } else { vec![None] };
             // Somebody who is newly asked is reminded from then on; a channel for all has its reminders since the request.
             let reminders = medium.says(Kind::Reminded) && (kind == Kind::Requested || (kind == Kind::Escalated && medium.is_personal()));
             for recipient in recipients {
@@ -101,31 +102,31 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
 /// The people who may decide a request and whose yes is still wanted, by name. Empty where nothing waits for people.
 ///
 /// Not among them: the requester and the person an agent acts for, whoever has approved, and whose roles others have answered for.
-pub fn asked<'p>(workflow: &Workflow, policy: &'p Policy) -> Vec<(&'p str, &'p Person)> {
+pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
     let open = approval::open_roles(round);
     let wanted = |name: &str| {
-        let Some(by) = policy.principal(name) else { return false };
+        let Ok(by) = today.principal(name) else { return false };
         round.approvals.iter().all(|approval| approval.approver != name)
             && by.roles.iter().any(|role| open.contains(role))
-            && approval::may_decide(&workflow.submission, round, &by, Verdict::Approved).is_ok()
+            && today.may_decide(&workflow.submission, round, &by, Verdict::Approved).is_ok()
     };
-    policy.people().iter().filter(|(name, _)| wanted(name)).map(|(name, person)| (name.as_str(), person)).collect()
+    today.policy.people().iter().filter(|(name, _)| wanted(name)).map(|(name, person)| (name.as_str(), person)).collect()
 }
 
 /// Who gets a notice of their own.
-fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, policy: &'p Policy) -> Vec<Option<&'p str>> {
+fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'p>) -> Vec<Option<&'p str>> {
     let before: BTreeSet<&str> = match (kind, commit.before) {
-        (Kind::Escalated, Some(before)) => asked(before, policy).into_iter().map(|(name, _)| name).collect(),
+        (Kind::Escalated, Some(before)) => asked(before, today).into_iter().map(|(name, _)| name).collect(),
         _ => BTreeSet::new(),
     };
-    let who = if kind.asks() { asked(commit.after, policy) } else { answerable(commit.after, kind, policy) };
+    let who = if kind.asks() { asked(commit.after, today) } else { answerable(commit.after, kind, today) };
     who.into_iter().filter(|(name, person)| !before.contains(name) && is_reached(person, medium)).map(|(name, _)| Some(name)).collect()
 }
 
 /// Who is told of an action that went wrong: the person who asked for it and those who approved it; and where nobody knows what
 /// happened, everybody who may decide at its level, because one of them has to find out.
-fn answerable<'p>(workflow: &Workflow, kind: Kind, policy: &'p Policy) -> Vec<(&'p str, &'p Person)> {
+fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let submission = &workflow.submission;
     let round = workflow.round();
     let entitled = round.filter(|_| kind == Kind::OutcomeUnknown).map(approval::entitled_roles).unwrap_or_default();
@@ -135,7 +136,8 @@ fn answerable<'p>(workflow: &Workflow, kind: Kind, policy: &'p Policy) -> Vec<(&
             || round.is_some_and(|round| round.approvals.iter().any(|approval| approval.approver == name))
             || person.roles.iter().any(|role| entitled.contains(&role))
     };
-    policy.people().iter().filter(|(name, person)| concerned(name, person)).map(|(name, person)| (name.as_str(), person)).collect()
+    let told = today.policy.people().iter().filter(|(name, person)| !today.suspended.contains(name) && concerned(name, person));
+    told.map(|(name, person)| (name.as_str(), person)).collect()
 }
 
 /// Whether a personal channel of this kind reaches somebody at all.

@@ -7,7 +7,8 @@
 use crate::domain::approval;
 use crate::domain::level::Level;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
-use crate::domain::workflow::{Approval, Refusal, Round, Submission, Verdict};
+use crate::domain::transition::{self, Answer};
+use crate::domain::workflow::{Approval, Command, Event, Phase, Refusal, Round, Submission, Verdict, Workflow};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -97,21 +98,72 @@ impl<'a> Today<'a> {
     /// `NotPermitted` for who has no rights today, `SelfApproval` for the requester and whom it acts for, `NotAnApprover` for
     /// everybody whose role is not asked.
     pub fn may_decide(self, submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
-        let now = self.principal(&by.name).map_err(|barred| Refusal::NotPermitted(format!("{} is {}", by.name, barred.as_str())))?;
+        self.has_rights(by)?;
         match verdict {
             // A no is always safe, so whoever is entitled by the round may say it, even of a request of their own.
-            Verdict::Rejected => approval::roles_of(&now, &approval::entitled_roles(round)),
+            Verdict::Rejected => approval::roles_of(by, &approval::entitled_roles(round)),
             Verdict::Approved => {
                 if self.separates(submission, round) {
                     self.separate(submission, &by.name)?;
                 }
-                approval::roles_of(&now, &self.entitled(submission, round))
+                approval::roles_of(by, &self.entitled(submission, round))
             }
         }
     }
 
+    /// What follows from a command by the workflow's own terms, and by those of today. An approval is only ever taken by both. Where
+    /// something became stricter, or an earlier approval no longer counts, it opens a new round under the stricter terms, and is
+    /// the first approval there.
+    ///
+    /// # Errors
+    /// The refusal, which changes nothing.
+    pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
+        match (command, &workflow.phase) {
+            (Command::Approve { by, .. }, Phase::PendingApproval(round)) => self.approve(workflow, round, by, command),
+            (Command::Approve { by, .. } | Command::Reject { by, .. }, _) => {
+                self.has_rights(by)?;
+                transition::decide(workflow, command)
+            }
+            _ => transition::decide(workflow, command),
+        }
+    }
+
+    fn approve(self, workflow: &Workflow, round: &Round, by: &Principal, command: &Command) -> Result<Answer, Refusal> {
+        let submission = &workflow.submission;
+        let roles = self.may_decide(submission, round, by, Verdict::Approved)?;
+        if let Err(barred) = self.principal(&submission.requested_by) {
+            let detail = format!("{}, who asked for this, is {}, so it cannot be approved", submission.requested_by, barred.as_str());
+            return Err(Refusal::WrongState { current: workflow.status(), detail });
+        }
+        let Command::Approve { justification, digest, owner, .. } = command else { return transition::decide(workflow, command) };
+        let command = Command::Approve {
+            by: Principal { roles: roles.into_iter().collect(), ..by.clone() },
+            justification: justification.clone(),
+            digest: digest.clone(),
+            owner: *owner,
+        };
+        let review = self.review(submission, round);
+        if review.changes.is_empty() {
+            return transition::decide(workflow, &command);
+        }
+        let (number, terms) = (round.number + 1, Arc::new(review.terms));
+        let anew =
+            Round { number, requested_at: round.requested_at, terms: Arc::clone(&terms), escalation_level: 0, approvals: Vec::new() };
+        let anew = Workflow { phase: Phase::PendingApproval(anew), ..workflow.clone() };
+        let answer = transition::decide(&anew, &command)?;
+        let Answer::Commit { mut events, mut guard } = answer else { return Ok(answer) };
+        events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")) });
+        guard.not_after = transition::expires_at(round);
+        Ok(Answer::Commit { events, guard })
+    }
+
+    fn has_rights(self, by: &Principal) -> Result<(), Refusal> {
+        let barred = |barred: Barred| Refusal::NotPermitted(format!("{} is {}", by.name, barred.as_str()));
+        self.principal(&by.name).map(drop).map_err(barred)
+    }
+
     /// The roles that may approve: those of the round that today's policy of the level still asks at some time.
-    pub fn entitled(self, submission: &Submission, round: &'a Round) -> Vec<&'a Role> {
+    pub fn entitled<'r>(self, submission: &Submission, round: &'r Round) -> Vec<&'r Role> {
         let asked = self.asked(submission.assessment.level);
         approval::entitled_roles(round).into_iter().filter(|role| asked.as_ref().is_none_or(|asked| asked.contains(role))).collect()
     }
@@ -156,7 +208,7 @@ impl<'a> Today<'a> {
     }
 
     /// Looks at a round in the light of today.
-    pub fn review(self, submission: &Submission, round: &'a Round) -> Review<'a> {
+    pub fn review<'r>(self, submission: &Submission, round: &'r Round) -> Review<'r> {
         let (terms, mut changes) = self.stricter(submission, round);
         let mut counted = Vec::new();
         for approval in &round.approvals {

@@ -69,7 +69,8 @@ pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>
     vec![Event::Submitted(submission), next]
 }
 
-/// What follows from a command.
+/// What follows from a command by the workflow's own terms. Whoever acts on it asks [`Today::decide`](crate::domain::today::Today::decide),
+/// which adds the rules of today.
 ///
 /// # Errors
 /// The refusal, which changes nothing.

@@ -10,7 +10,7 @@ use crate::http::api::Api;
 use crate::http::inbox::session;
 use crate::http::problem::{Code, Problem};
 use crate::secret_key::Seal;
-use crate::storage::{Error, Holder, Presented};
+use crate::storage::{Error, Presented, TokenHolder};
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -31,7 +31,7 @@ pub struct Authenticator(Mutex<HashMap<Seal, Believed>>);
 
 #[derive(Debug)]
 struct Believed {
-    holder: Holder,
+    holder: TokenHolder,
     until: Instant,
 }
 
@@ -54,7 +54,7 @@ impl Authenticator {
         Ok(presented)
     }
 
-    fn remembered(&self, hash: Seal) -> Option<Holder> {
+    fn remembered(&self, hash: Seal) -> Option<TokenHolder> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&hash).filter(|believed| Instant::now() < believed.until).map(|believed| believed.holder.clone())
     }
@@ -64,7 +64,7 @@ impl Authenticator {
 ///
 /// # Errors
 /// The name has no rights today, or stands for something else than when the token was made.
-pub async fn principal(api: &Api, holder: &Holder) -> Result<Principal, Problem> {
+pub async fn principal(api: &Api, holder: &TokenHolder) -> Result<Principal, Problem> {
     let name = &holder.name;
     let refused = |detail: String| Problem::new(Code::Unauthenticated, detail);
     let suspended = api.engine.suspended().await?;

@@ -202,7 +202,7 @@ impl Storage {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))
@@ -224,7 +224,8 @@ impl Storage {
         .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.required)))
         .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.separation)))
         .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.timetable.as_str())))
-        .bind(column(&reopened, |asked| asked.as_ref().and_then(|asked| asked.expire_after)));
+        .bind(column(&reopened, |asked| asked.as_ref().and_then(|asked| asked.expire_after)))
+        .bind(column(&batch, |row| relies_on(row)));
         self.carry_out(log.bind(query), notices, batch.len()).await
     }
 
@@ -265,6 +266,20 @@ fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
 fn reopened(advance: &Advance) -> Option<&Round> {
     let opens = |event: &Event| matches!(event, Event::ApprovalRequested { .. });
     advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
+}
+
+/// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no rests on its own person's.
+/// It is not written if one of them is suspended at that moment.
+fn relies_on(advance: &Advance) -> Option<String> {
+    let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
+    if has(|event| matches!(event, Event::Rejected { .. })) {
+        return Some(advance.actor.to_ascii_lowercase());
+    }
+    let round = advance.workflow.round();
+    let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
+    let names = approvers.chain([&advance.workflow.submission.requested_by]);
+    let rests = has(|event| matches!(event, Event::Approved(_) | Event::ExecutionStarted { .. }));
+    rests.then(|| names.map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>().join(","))
 }
 
 /// Who settled a request with this commit, and what they said.

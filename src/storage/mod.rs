@@ -46,7 +46,7 @@ pub use search::{Finds, Found, Search, WINDOW};
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 pub use suspensions::SuspensionRow;
 pub use targets::About;
-pub use tokens::{Holder, NewToken, Presented, TokenRow};
+pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
 pub use workflows::{ListFilter, Listed, QueuedRow, Visible};
 
 use chrono::{DateTime, Utc};

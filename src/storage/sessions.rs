@@ -2,7 +2,7 @@
 
 use super::pool::within;
 use super::tokens::sealed_holder;
-use super::{Error, Holder, Storage};
+use super::{Error, Storage, TokenHolder};
 use crate::secret_key::Purpose;
 use std::time::Duration;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database, or no secret key.
-    pub async fn begin_session(&self, id: &str, by: &Holder) -> Result<(), Error> {
+    pub async fn begin_session(&self, id: &str, by: &TokenHolder) -> Result<(), Error> {
         let hash = self.keys()?.seal(Purpose::SessionHash, &[id.as_bytes()]);
         let seal = self.keys()?.seal(Purpose::SessionSeal, &sealed(&hash, &by.token_id, &by.name));
         let mut db = self.lease().await?;
@@ -49,7 +49,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database, or no secret key.
-    pub async fn session_holder(&self, id: &str, by_hand: bool) -> Result<Option<Holder>, Error> {
+    pub async fn session_holder(&self, id: &str, by_hand: bool) -> Result<Option<TokenHolder>, Error> {
         let keys = self.keys()?;
         let hashes: Vec<Vec<u8>> = keys.seals(Purpose::SessionHash, &[id.as_bytes()]).into_iter().map(Vec::from).collect();
         let mut db = self.lease().await?;

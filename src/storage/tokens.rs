@@ -40,7 +40,7 @@ pub struct TokenRow {
 
 /// Whose token it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct TokenHolder {
     pub token_id: Uuid,
     pub name: String,
     /// What the name stood for when the token was made.
@@ -52,7 +52,7 @@ pub struct Holder {
 /// What a token turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presented {
-    Good(Holder),
+    Good(TokenHolder),
     /// It was made before tokens were sealed, or under a secret key that is not in use any more.
     Void,
     Unknown,
@@ -75,10 +75,10 @@ pub(super) fn sealed_holder(
     name: String,
     kind: Option<&str>,
     seal: Option<&[u8]>,
-) -> Option<Holder> {
+) -> Option<TokenHolder> {
     let kind = PrincipalKind::parse(kind?)?;
     let is_ours = keys.verifies(Purpose::TokenSeal, &sealed(hash, kind, &name, &token_id), seal?);
-    is_ours.then_some(Holder { token_id, name, kind, left: None })
+    is_ours.then_some(TokenHolder { token_id, name, kind, left: None })
 }
 
 /// What the seal of a token's row is made of.
@@ -128,10 +128,10 @@ impl Storage {
             self.seal_anew(&row.token_hash, &hashes[0], &holder).await?;
         }
         let left = row.seconds_left.map(|seconds| Duration::from_secs_f64(seconds.max(0.0)));
-        Ok(Presented::Good(Holder { left, ..holder }))
+        Ok(Presented::Good(TokenHolder { left, ..holder }))
     }
 
-    async fn seal_anew(&self, old: &[u8], new: &[u8], holder: &Holder) -> Result<(), Error> {
+    async fn seal_anew(&self, old: &[u8], new: &[u8], holder: &TokenHolder) -> Result<(), Error> {
         let seal = self.keys()?.seal(Purpose::TokenSeal, &sealed(new, holder.kind, &holder.name, &holder.token_id));
         let mut db = self.lease().await?;
         let query = sqlx::query!("update token set token_hash = $2, seal = $3 where token_hash = $1", old, new, seal.as_slice());

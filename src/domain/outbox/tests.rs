@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::digest::Digest;
 use crate::domain::notice::{ChannelSettings, Route, SecretName, Service};
-use crate::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Role};
+use crate::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Policy, Role, Suspended};
 use crate::domain::risk::Assessment;
 use crate::domain::task::ActionKind;
 use crate::domain::transition;
@@ -113,7 +113,7 @@ fn follow(commits: &[&[Event]]) -> Vec<Planned> {
     }
     let [.., before, Some(after)] = states.as_slice() else { panic!("a commit") };
     let commit = Commit { before: before.as_ref(), after, events: commits.last().unwrap() };
-    plan(commit, &policy(), &notifications(), Uuid::nil)
+    plan(commit, Today { policy: &policy(), suspended: &Suspended::default() }, &notifications(), Uuid::nil)
 }
 
 /// As `channel kind@version [recipient] [+seconds]`.
@@ -239,7 +239,12 @@ fn without_channels_nothing_is_planned() {
     let log: Vec<_> = (1..).zip(&events).map(recorded).collect();
     let after = transition::replay(Uuid::nil(), &log).unwrap().unwrap();
     let commit = Commit { before: None, after: &after, events: &events };
-    assert_eq!(plan(commit, &policy(), &Notifications::default(), || panic!("no id is needed")), Vec::new());
+    assert_eq!(
+        plan(commit, Today { policy: &policy(), suspended: &Suspended::default() }, &Notifications::default(), || panic!(
+            "no id is needed"
+        )),
+        Vec::new()
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
 fn next_phase(phase: Phase, recorded: &Recorded) -> Option<Phase> {
     match phase {
         Phase::Assessed => from_assessed(recorded),
-        Phase::PendingApproval(round) => from_pending(round, &recorded.event),
+        Phase::PendingApproval(round) => from_pending(round, recorded),
         Phase::Approved(round) => from_approved(round, recorded),
         Phase::Queued { round, attempt } => from_queued(round, attempt, recorded),
         Phase::Executing { round, attempt } => from_executing(round, attempt, recorded),
@@ -83,8 +83,12 @@ fn from_assessed(recorded: &Recorded) -> Option<Phase> {
     }
 }
 
-fn from_pending(mut round: Round, event: &Event) -> Option<Phase> {
-    match event {
+fn from_pending(mut round: Round, recorded: &Recorded) -> Option<Phase> {
+    match &recorded.event {
+        // What became stricter, or an approval that no longer counts, asks people again.
+        Event::ApprovalRequested { round: next, terms, reason: Some(_) } if *next == round.number + 1 => {
+            Some(Phase::PendingApproval(asked(*next, terms, recorded)))
+        }
         Event::Approved(approval) if approval.round == round.number => {
             round.approvals.push(approval.clone());
             Some(if approval.remaining == 0 { Phase::Approved(Some(round)) } else { Phase::PendingApproval(round) })

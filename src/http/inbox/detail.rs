@@ -5,7 +5,8 @@ use crate::domain::level::Level;
 use crate::domain::risk::Reason;
 use crate::domain::target;
 use crate::domain::task::Task;
-use crate::domain::transition::{self, Answer};
+use crate::domain::today::Today;
+use crate::domain::transition::Answer;
 use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Status, Submission, Workflow};
 use crate::domain::{approval, policy::Principal};
 use crate::http::api::{Api, WorkflowId};
@@ -98,6 +99,8 @@ pub async fn page_of(
         ApprovalStatus::Approved | ApprovalStatus::Rejected => workflow.deciding().map(|decision| record::decided(decision, now)),
         _ => None,
     };
+    let suspended = api.engine.suspended().await?;
+    let today = Today { policy: &api.engine.configuration.policy, suspended: &suspended };
     let sound = exact.as_ref().is_some_and(|exact| exact.is_sound);
     let shown = json!({
         "section": "waiting",
@@ -106,7 +109,7 @@ pub async fn page_of(
         "is_final": workflow.status().is_final(), "waits": workflow.status() == Status::PendingApproval,
         "created": Moment::of(workflow.created_at, now),
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
-        "exact": exact, "choice": choice(api, workflow, &session.person, sound),
+        "exact": exact, "choice": choice(api, today, workflow, &session.person, sound),
         "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
         "other_rules": submission.assessment.policy_version != api.engine.configuration.version,
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),
@@ -124,7 +127,7 @@ fn why(reason: &Reason) -> Value {
 }
 
 /// What this person may do, by asking the core what would become of it.
-fn choice(api: &Api, workflow: &Workflow, by: &Principal, is_sound: bool) -> Option<Choice> {
+fn choice(api: &Api, today: Today<'_>, workflow: &Workflow, by: &Principal, is_sound: bool) -> Option<Choice> {
     if workflow.approval_status() != ApprovalStatus::Pending {
         return None;
     }
@@ -132,8 +135,8 @@ fn choice(api: &Api, workflow: &Workflow, by: &Principal, is_sound: bool) -> Opt
     let justification = Some("asked beforehand".to_owned());
     let approve =
         Command::Approve { by: by.clone(), justification: justification.clone(), digest: digest.clone(), owner: api.engine.owner };
-    let approve = transition::decide(workflow, &approve);
-    let reject = transition::decide(workflow, &Command::Reject { by: by.clone(), reason: justification, digest });
+    let approve = today.decide(workflow, &approve);
+    let reject = today.decide(workflow, &Command::Reject { by: by.clone(), reason: justification, digest });
     let may = |answer: &Result<Answer, Refusal>| matches!(answer, Ok(Answer::Commit { .. }));
     let why_not = match &approve {
         Err(refusal) => Some(refusal.to_string()),
@@ -141,7 +144,7 @@ fn choice(api: &Api, workflow: &Workflow, by: &Principal, is_sound: bool) -> Opt
         Ok(_) if !is_sound => Some("what is stored is not what was submitted".to_owned()),
         Ok(_) => None,
     };
-    let terms = workflow.round().map(|round| &round.terms);
+    let terms = workflow.round().map(|round| today.review(&workflow.submission, round).terms);
     Some(Choice {
         may_approve: may(&approve) && is_sound,
         may_reject: may(&reject),

@@ -12,7 +12,7 @@ use crate::http::auth;
 use crate::http::inbox::csrf;
 use crate::http::inbox::form::address;
 use crate::http::problem::{Code, Problem};
-use crate::storage::Holder;
+use crate::storage::TokenHolder;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -76,7 +76,7 @@ pub async fn of(api: &Api, headers: &HeaderMap, by_hand: bool) -> Result<Option<
 ///
 /// # Errors
 /// No database, or no random numbers.
-pub async fn begin(api: &Api, holder: &Holder) -> Result<HeaderValue, Problem> {
+pub async fn begin(api: &Api, holder: &TokenHolder) -> Result<HeaderValue, Problem> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the system gives no random numbers");
