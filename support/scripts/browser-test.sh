@@ -82,7 +82,7 @@ else
   tests=(tests/browser/*.test.js)
 fi
 status=0
-node --test --test-concurrency=1 --test-timeout=60000 "${tests[@]}" || status=$?
+node --test --test-concurrency=1 "${tests[@]}" || status=$?
 if ((status != 0)); then
   say 'the end of the server'\''s log:'
   tail -n 20 "$home/log" >&2

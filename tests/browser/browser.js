@@ -1,6 +1,6 @@
 // What the tests share: a browser, people who are signed in, agents who submit, and a connection that can be cut.
 
-import { after, before } from "node:test";
+import declare, { after, before } from "node:test";
 import assert from "node:assert/strict";
 import net from "node:net";
 import { readFileSync } from "node:fs";
@@ -22,6 +22,11 @@ function required(name) {
 
 export function token(name) {
   return tokens.get(name) ?? assert.fail(`${name} has no token`);
+}
+
+/// A test that may take a minute. Said here and not by `--test-timeout`, which the oldest Node that will do does not know.
+export function test(name, body) {
+  return declare(name, { timeout: 60_000 }, body);
 }
 
 // ---- The browser. Each test has pages of its own, with nothing kept from others.

@@ -1,8 +1,7 @@
 // Signing in, reading, deciding.
 
-import test from "node:test";
 import assert from "node:assert/strict";
-import { base, critical, open, signedIn, status, submit, token } from "./browser.js";
+import { base, critical, open, signedIn, status, submit, test, token } from "./browser.js";
 
 test("whoever is not signed in is asked to, and comes to where they wanted to go", async (t) => {
   const id = await submit();

@@ -1,8 +1,7 @@
 // What holds on every page: for everybody, in light and dark, on a phone, whatever an agent writes.
 
-import test from "node:test";
 import assert from "node:assert/strict";
-import { assertAccessible, assertFits, base, call, critical, open, signedIn, status, submit } from "./browser.js";
+import { assertAccessible, assertFits, base, call, critical, open, signedIn, status, submit, test } from "./browser.js";
 
 /// The pages, each as it is with something on it.
 async function pages() {

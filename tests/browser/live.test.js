@@ -1,8 +1,7 @@
 // What happens while a page is open.
 
-import test from "node:test";
 import assert from "node:assert/strict";
-import { base, call, live, proxy, signedIn, submit } from "./browser.js";
+import { base, call, live, proxy, signedIn, submit, test } from "./browser.js";
 
 test("a request arrives while the list is open, and goes when somebody else decides", async (t) => {
   const page = await signedIn(t, "alice");
