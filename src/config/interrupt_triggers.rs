@@ -5,10 +5,14 @@ use crate::config::risk_rules::RiskRules;
 use crate::config::value::At;
 use crate::config::words::Words;
 use crate::domain::expression::Expression;
+use crate::domain::expression::words::Lists;
 use crate::domain::text::shown;
 use crate::domain::triggers::{BuiltIn, Condition, Trigger};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// Reasons of parkbrake's own.
+const OWN: [&str; 2] = ["unregistered_resource", "not_low_risk"];
 
 /// The triggers that hold, by name.
 #[derive(Debug)]
@@ -66,22 +70,28 @@ fn trigger(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
             ));
             None
         }
-        None => own(name, at),
+        None => own(name, at, rules),
     }
 }
 
 /// A trigger of the operator's own.
-fn own(name: &str, at: &At<'_>) -> Option<Trigger> {
+fn own(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
     if let Err(error) = names::trigger(name) {
         at.problem(error);
     }
-    if name.starts_with("unsaid_") || name.starts_with("unrecognized_") || name.ends_with("_disagreement") {
+    if ["unsaid_", "unrecognized_"].iter().any(|start| name.starts_with(start)) || name.ends_with("_disagreement") || OWN.contains(&name) {
         at.problem("has a name that parkbrake gives to reasons of its own; choose another");
     }
     let fields = at.fields(&["when", "level"])?;
     let level = fields.required("level", "write low, medium, high or critical").and_then(|at| at.level());
     let condition = fields.required("when", "write the condition in CEL, such as 'operation == \"deploy\"'");
-    let condition = condition.and_then(|at| at.parsed(Expression::compile));
+    let lists = Lists {
+        operations: &rules.operations.vocabulary,
+        environments: &rules.environments.vocabulary,
+        resource_types: &rules.resource_types.vocabulary,
+    };
+    let sound = |written: &str| Expression::compile(written).and_then(|condition| condition.check_words(&lists).map(|()| condition));
+    let condition = condition.and_then(|at| at.parsed(sound));
     Some(Trigger { name: name.to_owned(), level: level?, condition: Condition::Expression(condition?) })
 }
 

@@ -7,8 +7,10 @@
 
 mod address;
 mod approval_policies;
+mod baseline;
 mod channels;
 mod document;
+mod facts;
 mod interrupt_triggers;
 mod mail_address;
 mod names;

@@ -1,8 +1,10 @@
 //! `hitl/risk-assessment-rules.yaml`: what each level means, the words that tasks may use, and what resources really are.
 
+use crate::config::baseline;
 use crate::config::names;
 use crate::config::value::{At, Fields};
 use crate::config::words::{self, Order, Words};
+use crate::domain::baseline::Baseline;
 use crate::domain::digest::Digest;
 use crate::domain::duration;
 use crate::domain::level::Level;
@@ -14,7 +16,18 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const KEYS: [&str; 7] = ["risk_levels", "operations", "resource_types", "environments", "resources", "unrecognized", "triggers"];
+const KEYS: [&str; 10] = [
+    "risk_levels",
+    "operations",
+    "resource_types",
+    "environments",
+    "resources",
+    "unrecognized",
+    "unregistered",
+    "low_risk",
+    "otherwise",
+    "triggers",
+];
 const LEVEL_KEYS: [&str; 5] = ["auto_approve", "notify", "approvers", "escalate_after", "require_justification"];
 
 /// The environment that the built-in triggers look for.
@@ -30,6 +43,8 @@ pub struct RiskRules<'s> {
     pub environments: Words<'s>,
     pub resources: Vec<Resource>,
     pub unrecognized: Level,
+    pub unregistered: Option<Level>,
+    pub baseline: Baseline,
     /// Triggers may stand in this file too.
     pub triggers: Option<At<'s>>,
 }
@@ -66,8 +81,11 @@ pub fn read<'s>(file: &At<'s>, shipped: &At<'s>) -> RiskRules<'s> {
     let resources = words::resources(&section("resources"), &environments, &resource_types);
     let levels = levels(&section("risk_levels"));
     let unrecognized = unrecognized(&section("unrecognized"), &levels);
+    // These change what a file means that does not know them, so a file that leaves them out does without.
+    let unregistered = written.as_ref().and_then(|fields| fields.get("unregistered")).and_then(|at| at.level());
+    let baseline = written.as_ref().map_or(Baseline::LOW, |fields| baseline::read(fields, &operations, &environments, &resource_types));
     let triggers = written.and_then(|fields| fields.get("triggers"));
-    RiskRules { levels, operations, resource_types, environments, resources, unrecognized, triggers }
+    RiskRules { levels, operations, resource_types, environments, resources, unrecognized, unregistered, baseline, triggers }
 }
 
 fn levels<'s>(at: &At<'s>) -> [Option<LevelRules<'s>>; 4] {
@@ -152,10 +170,23 @@ impl RiskRules<'_> {
     }
 
     /// What an operator should know, though nothing is wrong.
-    pub fn notes(&self) -> Option<String> {
-        let first = self.environments.vocabulary.names().next().filter(|first| *first != PRODUCTION)?;
-        let behind = self.environments.vocabulary.contains(PRODUCTION);
-        behind.then(|| format!("`{first}` stands before `{PRODUCTION}` under environments, so it counts as the more dangerous one"))
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let first = self.environments.vocabulary.names().next().filter(|first| *first != PRODUCTION);
+        let first = first.filter(|_| self.environments.vocabulary.contains(PRODUCTION));
+        let order =
+            first.map(|first| format!("`{first}` stands before `{PRODUCTION}` under environments, so it counts as the more dangerous one"));
+        let low_runs = self.levels[0].as_ref().is_some_and(|low| low.auto_approve) && self.asks_somebody();
+        let everything = (low_runs && self.baseline.is_low()).then(|| {
+            "everything that no trigger matches is low and runs at once; to turn that round, list what is low risk under `low_risk` \
+             and give everything else a level with `otherwise`"
+                .to_owned()
+        });
+        let believed = (low_runs && self.unregistered.is_none()).then(|| {
+            "a resource that no entry of `resources` matches is whatever the requester says; to ask people about it, give it a level \
+             with `unregistered`"
+                .to_owned()
+        });
+        order.into_iter().chain(everything).chain(believed)
     }
 
     /// The rules of the core.
@@ -166,6 +197,8 @@ impl RiskRules<'_> {
             environments: self.environments.vocabulary,
             resources: self.resources,
             unrecognized: self.unrecognized,
+            unregistered: self.unregistered,
+            baseline: self.baseline,
             triggers,
             version,
         }
@@ -191,6 +224,9 @@ impl RiskRules<'_> {
             "environments": self.environments.document(),
             "resources": words::resources_document(&self.resources),
             "unrecognized": self.unrecognized,
+            "unregistered": self.unregistered,
+            "low_risk": baseline::document(&self.baseline),
+            "otherwise": self.baseline.otherwise,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that a later version will call.
 
+use crate::config::facts;
 use crate::config::names;
 use crate::config::placeholders::Placeholders;
 use crate::config::risk_rules::RiskRules;
@@ -76,6 +77,11 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let files: Vec<(&str, Template)> = fields.get("files").map(|at| placeholders.files(&at)).unwrap_or_default();
     let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
     placeholders.refuse_unknown();
+    let stated = [("operation", &operation), ("environment", &environment), ("resource", &resource), ("resource_type", &resource_type)];
+    let stated = stated.map(|(key, fact)| (key, fact.as_ref().map(|(_, template)| template)));
+    let reached: Vec<_> = command.iter().map(|(_, template)| template).collect();
+    let declared: Vec<_> = args.iter().map(|(name, ..)| *name).collect();
+    facts::refuse_claims(&fields, &stated, &reached, &declared, &rules.operations);
     let timeout = duration_or(&fields, "timeout", TIMEOUT);
     let idempotent = fields.get("idempotent").and_then(|at| at.boolean()).unwrap_or(false);
     let env = fields.get("env").map(|at| variables(&at)).unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::config::value::At;
 use crate::domain::readings::Resource;
 use crate::domain::text::shown;
 use crate::domain::vocabulary::{Vocabulary, Word, normalized};
+use core::net::Ipv6Addr;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -87,6 +88,8 @@ pub fn resources(at: &At<'_>, environments: &Words<'_>, resource_types: &Words<'
         let resource_type = resource_type.and_then(|at| resource_types.resolve(&at));
         let Some(at) = fields.required("match", "write the name of the resource, with * for any text") else { continue };
         let Some(pattern) = at.text().map(normalized) else { continue };
+        // The one spelling of an address that resources are compared by.
+        let pattern = pattern.parse::<Ipv6Addr>().map_or(pattern, |address| address.to_string());
         if pattern.is_empty() {
             at.problem("matches no resource; write its name, with * for any text");
         }

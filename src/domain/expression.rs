@@ -2,12 +2,20 @@
 //!
 //! A condition sees `operation environment resource resource_type estimated_cost security_findings metadata requested_by
 //! now`; what a task leaves out is empty. It answers yes or no; anything else, an error among them, counts as yes.
+//!
+//! A condition is refused beforehand where it could never be evaluated ([`samples`]), where it compares with a word that it never
+//! sees ([`words`]), and where its steps could multiply ([`parse`]). What it costs is known before it is evaluated ([`cost`]).
 
+pub mod cost;
 mod parse;
+mod samples;
+pub mod scope;
+pub mod words;
 
 use cel::{Context, ExecutionError, Program, Value};
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use regex::Regex;
+use scope::{Base, Common, Scope, Words};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -44,20 +52,20 @@ pub enum InvalidExpression {
     UnknownFunction(String),
     #[error("does not answer true or false but {0}")]
     NotACondition(String),
-}
-
-/// What the conditions are evaluated over: one reading of one task.
-#[derive(Debug, Clone, Copy)]
-pub struct Variables<'a> {
-    pub operation: &'a str,
-    pub environment: &'a str,
-    pub resource: &'a str,
-    pub resource_type: &'a str,
-    pub estimated_cost: f64,
-    pub security_findings: &'a serde_json::Value,
-    pub metadata: &'a serde_json::Value,
-    pub requested_by: &'a str,
-    pub now: DateTime<Utc>,
+    #[error("runs a loop inside of a loop (all, exists, exists_one, map, filter), whose steps multiply; write several triggers instead")]
+    LoopInLoop,
+    #[error("calls `matches` with a pattern that is not written out; write it in quotes")]
+    ChosenPattern,
+    #[error("calls `matches` with a pattern that cannot be used: {0}")]
+    Pattern(String),
+    #[error("can never be evaluated, so that it would match every task: {0}")]
+    AlwaysFails(String),
+    #[error("compares {0} with something that is no text, which is never the same")]
+    NoWord(&'static str),
+    #[error("compares {field} with `{written}`, which it never is, because conditions see the word that it stands for: write `{meant}`")]
+    OtherSpelling { field: &'static str, written: String, meant: String },
+    #[error("compares {field} with `{written}`, which it never is; known are: {known}")]
+    UnknownWord { field: &'static str, written: String, known: String },
 }
 
 impl Expression {
@@ -72,6 +80,7 @@ impl Expression {
         let expression = Self { source: source.to_owned(), program: Arc::new(program), variables };
         expression.check_names()?;
         expression.check_answer()?;
+        samples::check(expression.program.expression())?;
         Ok(expression)
     }
 
@@ -102,22 +111,28 @@ impl Expression {
 
     /// Evaluates the condition over an empty task, to find one that can never answer true or false.
     fn check_answer(&self) -> Result<(), InvalidExpression> {
-        let (findings, metadata) = (serde_json::json!([]), serde_json::json!({}));
-        let nothing = Variables {
-            operation: "",
-            environment: "",
-            resource: "",
-            resource_type: "",
-            estimated_cost: 0.0,
-            security_findings: &findings,
-            metadata: &metadata,
-            requested_by: "",
-            now: DateTime::UNIX_EPOCH,
-        };
-        match self.program.execute(&scope(&nothing)) {
+        let metadata = serde_json::Map::new();
+        let common =
+            Common { estimated_cost: 0.0, security_findings: &[], metadata: &metadata, requested_by: "", now: DateTime::UNIX_EPOCH };
+        let base = Base::new(&common, &VARIABLES);
+        let nothing = Words { operation: "", environment: "", resource_type: "", resource: Some("") };
+        match self.program.execute(base.scope(&nothing).context()) {
             Ok(Value::Bool(_)) | Err(_) => Ok(()),
             Ok(other) => Err(InvalidExpression::NotACondition(other.type_of().to_string())),
         }
+    }
+
+    /// Looks for comparisons with a word that is on none of these lists, or that is another spelling of one.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check_words(&self, lists: &words::Lists<'_>) -> Result<(), InvalidExpression> {
+        words::check(self.program.expression(), lists, &mut Vec::new())
+    }
+
+    /// The steps that it takes to evaluate it over these claims, at most.
+    pub fn steps(&self, claims: &cost::Claims<'_>) -> u64 {
+        cost::steps(self.program.expression(), claims)
     }
 
     /// The condition as it was written.
@@ -135,42 +150,34 @@ impl Expression {
     /// # Errors
     /// A condition that fails while it is evaluated, or that answers neither true nor false. The caller counts it as a match.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
-        match self.program.execute(&scope.0) {
+        match self.program.execute(scope.context()) {
             Ok(Value::Bool(answer)) => Ok(answer),
             Ok(other) => Err(format!("it answers {}, not true or false", other.type_of())),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(told(&error)),
         }
     }
 }
 
-/// The variables of one reading, ready for any number of conditions.
-pub struct Scope<'a>(Context<'a, 'a>);
-
-impl<'a> Scope<'a> {
-    /// Builds the scope; this costs more than evaluating a condition, so it is done once for each reading.
-    pub fn new(variables: &Variables<'a>) -> Self {
-        Self(scope(variables))
+/// A failure in words: what was of the wrong type, rather than what it said.
+fn told(error: &ExecutionError) -> String {
+    let name = |value: &Value| match value {
+        Value::Float(_) => "double".to_owned(),
+        other => other.type_of().to_string(),
+    };
+    match error {
+        ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
+            let symbol = match *operator {
+                "add" => "+",
+                "sub" => "-",
+                "mul" => "*",
+                "div" => "/",
+                "rem" => "%",
+                other => other,
+            };
+            format!("CEL knows no {} {symbol} {}; both sides have to be of one type, such as 12.0 beside a double", name(left), name(right))
+        }
+        other => other.to_string(),
     }
-}
-
-fn scope<'a>(variables: &Variables<'a>) -> Context<'a, 'a> {
-    let mut context = Context::default();
-    for (name, text) in [
-        ("operation", variables.operation),
-        ("environment", variables.environment),
-        ("resource", variables.resource),
-        ("resource_type", variables.resource_type),
-        ("requested_by", variables.requested_by),
-    ] {
-        context.add_variable_from_value(name, text.to_owned());
-    }
-    context.add_variable_from_value("estimated_cost", variables.estimated_cost);
-    context.add_variable_from_value("now", Value::Timestamp(variables.now.fixed_offset()));
-    for (name, json) in [("security_findings", variables.security_findings), ("metadata", variables.metadata)] {
-        // A value that CEL cannot hold is left undeclared: conditions that use it fail, and so count as matched.
-        let _ = context.add_variable(name, json);
-    }
-    context
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -186,62 +193,4 @@ fn bound_by_macros(source: &str) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::TimeZone as _;
-    use serde_json::json;
-
-    fn holds(source: &str) -> Result<bool, String> {
-        let (findings, metadata) = (json!([{"severity": "high", "id": "CVE-1"}]), json!({"ticket": "OPS-7", "rows": 12}));
-        let variables = Variables {
-            operation: "deploy",
-            environment: "production",
-            resource: "api",
-            resource_type: "code",
-            estimated_cost: 12.5,
-            security_findings: &findings,
-            metadata: &metadata,
-            requested_by: "deploy-bot",
-            now: Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap(),
-        };
-        Expression::compile(source).unwrap().holds(&Scope::new(&variables))
-    }
-
-    #[test]
-    fn sees_the_task_and_the_time() {
-        for source in [
-            r#"operation == "deploy" && now.getDayOfWeek() == 5"#,
-            r#"security_findings.exists(f, f.severity == "high")"#,
-            r#"metadata.ticket.startsWith("OPS-") && metadata.rows > 10"#,
-            r#"estimated_cost > 12.0 && requested_by.endsWith("-bot")"#,
-            r#"resource.matches("^a.i$") && resource_type in ["code", "database"]"#,
-            "type(resource) == string",
-        ] {
-            assert_eq!(holds(source), Ok(true), "{source}");
-        }
-        assert_eq!(holds(r#"environment == "staging""#), Ok(false));
-    }
-
-    #[test]
-    fn a_condition_that_fails_says_so() {
-        assert!(holds("metadata.absent == 1").is_err());
-        assert!(holds(r#"metadata.ticket"#).is_err());
-        assert!(holds("metadata.rows / 0 == 1").is_err());
-    }
-
-    #[test]
-    fn refuses_what_could_never_be_evaluated() {
-        for (source, expected) in [
-            ("operation ==", "sound CEL"),
-            ("", "sound CEL"),
-            (r#"enviroment == "production""#, "enviroment"),
-            (r#"operation == "x" && enviroment == "production""#, "enviroment"),
-            (r#"operation.beginsWith("d")"#, "beginsWith"),
-            ("estimated_cost + 1.0", "does not answer"),
-            ("operation", "does not answer"),
-        ] {
-            let refused = Expression::compile(source).err().map(|error| error.to_string());
-            assert!(refused.as_ref().is_some_and(|text| text.contains(expected)), "{source}: {refused:?}");
-        }
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! arguments. The server, the tests and every checker run these same functions.
 
 pub mod approval;
+pub mod baseline;
 pub mod buttons;
 pub mod canonical;
 pub mod commit;
@@ -17,9 +18,11 @@ pub mod notice;
 pub mod outbox;
 pub mod policy;
 pub mod readings;
+pub mod registry;
 pub mod request;
 pub mod risk;
 pub mod runbook;
+pub mod severity;
 pub mod target;
 pub mod task;
 pub mod text;

@@ -24,6 +24,9 @@ const LONGEST_WORD: usize = 128;
 /// Characters of a resource, and of each text of a finding.
 const LONGEST_TEXT: usize = 1024;
 const MOST_FINDINGS: usize = 256;
+/// The fields that are compared with the word lists and the registry of resources. In other characters a name could look like
+/// another one.
+const COMPARED: [&str; 4] = ["/operation", "/environment", "/resource", "/resource_type"];
 /// US dollars; more than this is a typing error.
 const HIGHEST_COST: f64 = 1e12;
 
@@ -146,6 +149,11 @@ impl TaskRequest {
                 faults.push(Fault::new(pointer, "is empty; say what it is"));
             } else if text.chars().count() > longest {
                 faults.push(Fault::new(pointer, format!("is longer than {longest} characters")));
+            } else if COMPARED.contains(&pointer)
+                && let Some(character) = foreign(text)
+            {
+                let detail = format!("has to be visible ASCII, so that it reads in one way only; it holds U+{:04X}", character as u32);
+                faults.push(Fault::new(pointer, detail));
             }
         };
         text("/operation", &self.operation, LONGEST_WORD);
@@ -182,6 +190,11 @@ impl TaskRequest {
     }
 }
 
+/// The first character that is neither visible ASCII nor a blank.
+fn foreign(text: &str) -> Option<char> {
+    text.chars().find(|character| !(' '..='~').contains(character))
+}
+
 /// Resolves a runbook to what would run.
 fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>) -> Result<Option<Facts>, Vec<Fault>> {
     match action.kind {
@@ -209,6 +222,14 @@ fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>) -> Result<
                 };
                 misfits.into_iter().map(fault).collect::<Vec<_>>()
             })?;
+            let stated = [Some(&facts.operation), facts.environment.as_ref(), facts.resource.as_ref(), facts.resource_type.as_ref()];
+            if let Some(character) = stated.into_iter().flatten().find_map(|text| foreign(text)) {
+                let detail = format!(
+                    "an argument that says what the runbook acts on has to be visible ASCII, so that it reads in one way only; one holds U+{:04X}",
+                    character as u32
+                );
+                return Err(vec![Fault::new("/action/args", detail)]);
+            }
             action.runs = Some(invocation);
             Ok(Some(facts))
         }
@@ -250,6 +271,24 @@ mod tests {
             pointers,
             ["/action/name", "/description", "/estimated_cost", "/operation", "/security_findings/0/severity", "/task_id"]
         );
+    }
+
+    #[test]
+    fn what_is_compared_is_visible_ascii() {
+        for text in
+            ["pr\u{43e}duction", "\u{200b}db", "db\u{ad}prod", "\u{ff44}b", "db\u{2010}prod", "\u{a0}db", "db\t", "d\nb", "db\u{7f}", "\0"]
+        {
+            for field in ["operation", "environment", "resource", "resource_type"] {
+                let mut task = json!({"description": "d", "operation": "read"});
+                task[field] = json!(text);
+                let faults = admit(task).unwrap_err();
+                let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+                assert_eq!(pointers, [format!("/{field}")], "{text:?}");
+                assert!(faults[0].detail.contains("visible ASCII") && faults[0].detail.contains("U+"), "{faults:?}");
+            }
+        }
+        admit(json!({"description": "gr\u{fc}\u{df}e", "operation": " Roll out ", "resource": "https://u@db-prod-1:5432/x?y=~#!", "task_id": "\u{fc}"}))
+            .unwrap();
     }
 
     #[test]

@@ -2,21 +2,26 @@
 //!
 //! Three rules make it safe to believe:
 //! 1. The highest level of all triggers that match holds; no rule can lower another.
-//! 2. A claim of the requester may raise the level, never lower it. What parkbrake itself knows (the resource registry, the
-//!    runbook that would run) is assessed beside the claim, and a disagreement is itself a reason.
-//! 3. What is left unsaid is assessed for every value that it could have. So leaving a field out never pays.
+//! 2. Claims never calm. What parkbrake itself runs is assessed by what parkbrake knows: the runbook and the resource registry;
+//!    what the requester claims is assessed beside that, can only raise the level, and a disagreement is itself a reason. Claims
+//!    are believed only of what the requester could do without asking (`external`), and not against the registry.
+//! 3. What is left unsaid is assessed for every value that it could have: by the runbook, for what parkbrake runs; by the
+//!    requester, for what it does itself. So leaving a field out never pays.
 
+mod conditions;
+
+use crate::domain::baseline::Baseline;
 use crate::domain::digest::Digest;
-use crate::domain::expression::{Expression, Scope};
 use crate::domain::level::Level;
-use crate::domain::readings::{Facts, Json, Reading, Resource};
+use crate::domain::readings::{Facts, Resource};
+use crate::domain::severity;
 use crate::domain::task::Task;
 use crate::domain::text::shown;
 use crate::domain::triggers::{Condition, Severity, Trigger};
-use crate::domain::vocabulary::{Vocabulary, normalized};
+use crate::domain::vocabulary::Vocabulary;
 use chrono::{DateTime, Utc};
+use conditions::Conditions;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// The answer of [`Rules::assess`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +50,10 @@ pub struct Rules {
     pub resources: Vec<Resource>,
     /// The level of a word that is on none of the lists.
     pub unrecognized: Level,
+    /// At least the level of a resource that is named and that no entry of `resources` matches; `None`: the claim is believed.
+    pub unregistered: Option<Level>,
+    /// The level of what no trigger speaks of.
+    pub baseline: Baseline,
     pub triggers: Vec<Trigger>,
     /// The digest of the whole configuration.
     pub version: Digest,
@@ -56,68 +65,41 @@ impl Rules {
         let mut reasons = Vec::new();
         let readings = self.readings(task, facts, &mut reasons);
         let severity = self.worst_severity(task, &mut reasons);
-        let told_apart = self.told_apart(&readings);
-        let json = (!told_apart.is_empty()).then(|| Json::of(task));
-        let in_scope = |json| told_apart.iter().map(move |reading| (*reading, reading.scope(task, json, requested_by, now)));
-        let scopes: Vec<_> = json.iter().flat_map(in_scope).collect();
+        let own = self.triggers.iter().filter_map(|trigger| match &trigger.condition {
+            Condition::Expression(condition) => Some(condition),
+            Condition::BuiltIn(_) => None,
+        });
+        let mut conditions = Conditions::new(own, task, &readings, facts.is_none(), requested_by, now);
         for trigger in &self.triggers {
             let detail = match &trigger.condition {
                 Condition::BuiltIn(built_in) => readings.iter().find_map(|reading| built_in.matches(reading, task, severity)),
-                Condition::Expression(condition) => scopes.iter().find_map(|(reading, scope)| holds(condition, reading, scope)),
+                Condition::Expression(condition) => conditions.holds(condition),
             };
             if let Some(detail) = detail {
                 reasons.push(Reason { trigger: trigger.name.clone(), level: trigger.level, detail });
             }
         }
+        reasons.extend(self.baseline.reason(&readings));
         let level = reasons.iter().map(|reason| reason.level).max().unwrap_or(Level::Low);
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.level));
         Assessment { level, reasons, policy_version: self.version.clone() }
     }
 
-    /// The readings that the operator's own conditions can tell apart; to evaluate them costs, so none is evaluated twice.
-    fn told_apart<'r>(&self, readings: &'r [Reading]) -> Vec<&'r Reading> {
-        let conditions = self.triggers.iter().filter_map(|trigger| match &trigger.condition {
-            Condition::Expression(condition) => Some(condition.variables()),
-            Condition::BuiltIn(_) => None,
-        });
-        let conditions: Vec<_> = conditions.collect();
-        if conditions.is_empty() {
-            return Vec::new();
-        }
-        let (variables, mut seen) = (conditions.concat(), BTreeSet::new());
-        readings.iter().filter(|reading| seen.insert(reading.seen_by(&variables))).collect()
-    }
-
     fn worst_severity(&self, task: &Task, reasons: &mut Vec<Reason>) -> Option<Severity> {
-        let mut unknown = Vec::new();
-        let worst = task.security_findings.iter().enumerate().filter_map(|(place, finding)| {
-            Some(match normalized(&finding.severity).as_str() {
-                "critical" => Severity { worst: Level::Critical, finding: place },
-                "high" => Severity { worst: Level::High, finding: place },
-                "medium" | "moderate" | "low" | "info" | "informational" | "none" => return None,
-                _ => {
-                    unknown.push(finding.severity.as_str());
-                    Severity { worst: Level::Critical, finding: place }
-                }
-            })
-        });
-        let worst = worst.max_by_key(|severity| severity.worst);
-        if let [first, rest @ ..] = unknown.as_slice() {
-            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        let counted = task.security_findings.iter().map(|finding| severity::counted(&finding.severity)).enumerate();
+        let worst = counted.map(|(finding, worst)| Severity { worst, finding }).max_by_key(|severity| severity.worst);
+        let mut unknown =
+            task.security_findings.iter().map(|finding| &finding.severity).filter(|written| severity::resolve(written).is_none());
+        if let Some(first) = unknown.next() {
+            let more = match unknown.count() {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
             let detail =
                 format!("severity `{}` is none of critical, high, medium, low, info; it is taken for critical{more}", shown(first));
             reasons.push(Reason { trigger: "unrecognized_severity".to_owned(), level: self.unrecognized, detail });
         }
         worst
-    }
-}
-
-/// Why a condition counts as matched, in words.
-fn holds(condition: &Expression, reading: &Reading, scope: &Scope<'_>) -> Option<String> {
-    match condition.holds(scope) {
-        Ok(true) => Some(format!("`{}`{}", condition.source(), reading.assumption(condition.variables()))),
-        Ok(false) => None,
-        Err(error) => Some(format!("`{}` could not be evaluated, which counts as a match: {}", condition.source(), shown(&error))),
     }
 }
 

@@ -32,7 +32,15 @@ pub enum BuiltIn {
     CostAboveThreshold,
     CostFarAboveThreshold,
     DataExport,
+    ChangeProductionDatabase,
+    ChangeProductionInfrastructure,
+    DeleteDatabase,
+    DeleteInfrastructure,
+    ReadProductionDatabase,
 }
+
+/// The operations that change nothing.
+const HARMLESS: [&str; 2] = ["read", "plan"];
 
 /// US dollars above which `cost_above_threshold` matches.
 pub const COST_THRESHOLD: f64 = 100.0;
@@ -41,7 +49,7 @@ pub const COST_FAR_THRESHOLD: f64 = 1_000.0;
 
 impl BuiltIn {
     /// Every built-in trigger.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::DeleteProduction,
         Self::DeployProduction,
         Self::ModifyInfrastructure,
@@ -50,6 +58,11 @@ impl BuiltIn {
         Self::CostAboveThreshold,
         Self::CostFarAboveThreshold,
         Self::DataExport,
+        Self::ChangeProductionDatabase,
+        Self::ChangeProductionInfrastructure,
+        Self::DeleteDatabase,
+        Self::DeleteInfrastructure,
+        Self::ReadProductionDatabase,
     ];
 
     /// Its name in `triggers`.
@@ -63,7 +76,17 @@ impl BuiltIn {
             Self::CostAboveThreshold => "cost_above_threshold",
             Self::CostFarAboveThreshold => "cost_far_above_threshold",
             Self::DataExport => "data_export",
+            Self::ChangeProductionDatabase => "change_production_database",
+            Self::ChangeProductionInfrastructure => "change_production_infrastructure",
+            Self::DeleteDatabase => "delete_database",
+            Self::DeleteInfrastructure => "delete_infrastructure",
+            Self::ReadProductionDatabase => "read_production_database",
         }
+    }
+
+    /// Whether it looks for any operation that changes something.
+    fn is_about_changes(self) -> bool {
+        matches!(self, Self::ChangeProductionDatabase | Self::ChangeProductionInfrastructure)
     }
 
     /// The canonical words that its condition needs; without them in the vocabulary it could never match.
@@ -73,6 +96,11 @@ impl BuiltIn {
             Self::DeployProduction => (Some("deploy"), Some("production"), None),
             Self::ModifyInfrastructure => (Some("modify"), None, Some("infrastructure")),
             Self::DataExport => (Some("data_export"), None, None),
+            Self::ChangeProductionDatabase => (None, Some("production"), Some("database")),
+            Self::ChangeProductionInfrastructure => (None, Some("production"), Some("infrastructure")),
+            Self::DeleteDatabase => (Some("delete"), None, Some("database")),
+            Self::DeleteInfrastructure => (Some("delete"), None, Some("infrastructure")),
+            Self::ReadProductionDatabase => (Some("read"), Some("production"), Some("database")),
             _ => (None, None, None),
         };
         Needs { operation, environment, resource_type }
@@ -114,7 +142,15 @@ impl BuiltIn {
         {
             return None;
         }
-        let assumption = reading.assumption(&needs.fields());
+        let mut looked_at = needs.fields();
+        if self.is_about_changes() {
+            if HARMLESS.contains(&reading.operation.word.as_str()) {
+                return None;
+            }
+            looked_at.insert(0, "operation");
+        }
+        let assumption = reading.assumption(&looked_at);
+        let operation = shown(&reading.operation.word);
         let cost = task.estimated_cost.unwrap_or_default();
         let finding = |at_least: Level| {
             let severity = severity.filter(|severity| severity.worst >= at_least)?;
@@ -128,6 +164,11 @@ impl BuiltIn {
             Self::DeployProduction => Some(format!("deploy to production{}", assumption)),
             Self::ModifyInfrastructure => Some(format!("modification of infrastructure{}", assumption)),
             Self::DataExport => Some(format!("export of data{}", assumption)),
+            Self::ChangeProductionDatabase => Some(format!("{operation} on a database in production{assumption}")),
+            Self::ChangeProductionInfrastructure => Some(format!("{operation} on infrastructure in production{assumption}")),
+            Self::DeleteDatabase => Some(format!("deletion of a database{assumption}")),
+            Self::DeleteInfrastructure => Some(format!("deletion of infrastructure{assumption}")),
+            Self::ReadProductionDatabase => Some(format!("read of a database in production{assumption}")),
             Self::SecurityFindingCritical => finding(Level::Critical),
             Self::SecurityFindingHigh => finding(Level::High),
             Self::CostAboveThreshold => cost_above(COST_THRESHOLD),

@@ -81,7 +81,8 @@ test("what an agent writes is text, however it is meant", async (t) => {
   const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
   const [page, small] = [await signedIn(t, "alice"), await signedIn(t, "alice", phone)];
   for (const text of hostile) {
-    const id = await submit({ description: text, resource: text.slice(0, 100), task_id: text.slice(0, 100), metadata: { [text.slice(0, 60)]: text } })
+    const resource = text.slice(0, 100).replace(/[^ -~]/g, ""); // Of a resource only visible ASCII is taken.
+    const id = await submit({ description: text, resource, task_id: text.slice(0, 100), metadata: { [text.slice(0, 60)]: text } })
       .catch(() => submit({ description: text, metadata: { note: text } }));
     for (const path of ["/", `/inbox/workflows/${id}`, "/inbox/history"]) {
       await page.goto(base + path);

@@ -3,6 +3,7 @@
 mod support;
 
 mod admission;
+mod assess;
 mod channels;
 mod chaos;
 mod couriers;

@@ -377,7 +377,7 @@ async fn strange_characters_are_data_and_come_back_as_they_were() {
     let bot = app.client("deploy-bot");
     let strange = "\u{1}\u{1b}[31mred\u{7f}\u{85}\u{202e}dorp\u{2066}\u{2069}\u{200b}\u{feff}\u{2028}\u{e0041}é e\u{301} 🦀 <b>&amp;\"'\\ <!channel> ${x} {{ y }} %00";
     let mut task = high_with("metadata", json!({strange: [strange, {strange: null}]}));
-    for field in ["description", "task_id", "resource"] {
+    for field in ["description", "task_id"] {
         task[field] = json!(strange);
     }
     task["action"] = json!({"type": "external", "name": strange, "args": {strange: strange}});
@@ -401,7 +401,7 @@ async fn the_digest_is_that_of_the_canonical_bytes_of_what_is_shown() {
     let numbers = r#"{"a": 250.50, "b": 1e-7, "c": 0.1, "d": -0.0, "e": 9007199254740991, "f": 1E5, "g": 123456.789e-2, "h": 5e-324}"#;
     let keys = "{\"\u{fb33}\": 1, \"\u{1f600}\": 2, \"\u{20ac}\": 3, \"\\r\": 4, \"1\": 5, \"\u{80}\": 6, \"\u{f6}\": 7, \"\": 8}";
     let mut tasks: Vec<String> = [high(), show("logs"), high_with("estimated_cost", json!(250.0))].iter().map(Value::to_string).collect();
-    tasks.extend([high_text("metadata", numbers), high_text("metadata", keys), high_text("resource", r#""\u0061\/\u20ac\"\\\u001f""#)]);
+    tasks.extend([high_text("metadata", numbers), high_text("metadata", keys), high_text("task_id", r#""\u0061\/\u20ac\"\\\u001f""#)]);
     for task in tasks {
         let accepted = bot.submit_bytes("application/json", task, None).await.expect(202);
         let id = accepted["workflow_id"].as_str().unwrap();

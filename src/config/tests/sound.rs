@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::shipped;
+use crate::domain::baseline::Baseline;
 use crate::domain::level::Level;
 use crate::domain::policy::PrincipalKind;
 use serde_json::json;
@@ -55,6 +56,11 @@ environments: { production: [prod, prd, live], staging: [stage], development: [d
 resources:                                      # what things really are, whatever the requester says
   - { match: "db-prod-*", environment: production, resource_type: database }
 unrecognized: critical                          # a word that is on none of these lists
+unregistered: medium                            # a resource is named and no entry of `resources` matches it: at least this level
+low_risk:                                       # where no trigger matches, only these are low …
+  - { operations: [read, plan] }
+  - { operations: [test, build, deploy, restart, scale], environments: [staging, development] }
+otherwise: medium                               # … and everything else is this
 "#,
     ),
     (
@@ -93,6 +99,7 @@ remind_every: 30m
         r#"runbooks:
   deploy-service:
     operation: deploy                             # required: what it really does
+    environment: production                       # required for whatever is no read
     resource: "{{ service }}"                     # or name an argument
     command: [support/runbooks/deploy.sh, "{{ service }}", "{{ version }}"]      # an argv, never a shell
     args: { service: { pattern: "[a-z][a-z0-9-]{0,62}" }, version: { pattern: "[0-9A-Za-z.+-]{1,64}" } }
@@ -146,6 +153,13 @@ fn the_rules_of_the_mission_load_as_they_are() {
     assert_eq!(loaded.rules.operations.resolve(" Destroy "), Some("delete"), "the shipped words hold");
     assert_eq!(loaded.rules.resources.len(), 1);
     assert_eq!(loaded.rules.unrecognized, Level::Critical);
+    assert_eq!((loaded.rules.unregistered, &loaded.rules.baseline), (None, &Baseline::LOW), "what the mission does not say does not hold");
+    let notes = loaded.notes.join("\n");
+    for words in
+        ["everything that no trigger matches is low and runs at once", "`low_risk`", "is whatever the requester says", "`unregistered`"]
+    {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
     let critical = loaded.policy.level(Level::Critical);
     assert_eq!((critical.terms.required, critical.terms.expire_after), (1, None), "no policies are written, so the plain defaults hold");
     let step = &critical.terms.escalation[0];
@@ -174,7 +188,9 @@ fn the_examples_of_the_contract_load_as_they_are() {
 fn a_folder_with_people_alone_has_the_shipped_rules() {
     let loaded = sound(&[(APPROVALS, PEOPLE)]);
     assert!(loaded.runbooks.is_empty());
-    assert_eq!(loaded.rules.triggers.len(), 8);
+    assert_eq!(loaded.rules.triggers.len(), 13);
+    assert_eq!(loaded.rules.unregistered, Some(Level::Medium));
+    assert_eq!((loaded.rules.baseline.low_risk.len(), loaded.rules.baseline.otherwise), (2, Level::Medium));
     assert_eq!(loaded.policy.level(Level::Low).terms.approvers, Vec::<String>::new());
 }
 
@@ -194,6 +210,19 @@ fn without_people_every_level_has_to_approve_itself() {
 fn an_empty_registry_is_a_choice_and_an_absent_one_is_the_shipped_one() {
     assert!(sound(&[(RULES, "resources: []\n"), (APPROVALS, PEOPLE)]).rules.resources.is_empty());
     assert_eq!(sound(&[(RULES, "unrecognized: high\n"), (APPROVALS, PEOPLE)]).rules.resources.len(), 1);
+}
+
+#[test]
+fn what_is_low_risk_may_be_named_by_any_spelling() {
+    let rules = "low_risk: [ { operations: [list, plan] }, { operations: [release], environments: [dev, stage], resource_types: [db] } ]\notherwise: high\nunregistered: critical\n";
+    let rules = sound(&[(RULES, rules), (APPROVALS, PEOPLE)]).rules;
+    assert_eq!((rules.unregistered, rules.baseline.otherwise), (Some(Level::Critical), Level::High));
+    let [anywhere, there] = rules.baseline.low_risk.as_slice() else { panic!("{:?}", rules.baseline) };
+    assert_eq!((anywhere.operations.join(" ").as_str(), &anywhere.environments), ("plan read", &None));
+    assert_eq!(there.environments.as_deref(), Some(["development".to_owned(), "staging".to_owned()].as_slice()));
+    assert_eq!(there.resource_types.as_deref(), Some(["database".to_owned()].as_slice()));
+    let strict = sound(&[(RULES, "otherwise: medium\n"), (APPROVALS, PEOPLE)]).rules;
+    assert_eq!((strict.baseline.low_risk.len(), strict.baseline.otherwise), (0, Level::Medium), "nothing is low");
 }
 
 #[test]

@@ -102,6 +102,35 @@ fn levels_that_do_not_hold_together() {
             ),
             (&format!("{LEVELS}unrecognized: low\n"), ":6: unrecognized: is low, which approves itself", "a level that asks"),
             (&format!("{LEVELS}unrecognized: severe\n"), ":6: unrecognized: is `severe`", "low, medium, high or critical"),
+            (&format!("{LEVELS}unregistered: severe\n"), ":6: unregistered: is `severe`", "low, medium, high or critical"),
+            (&format!("{LEVELS}low_risk: [ {{ operations: [read] }} ]\n"), ":1: otherwise: is missing", "that low_risk does not list"),
+            (
+                &format!("{LEVELS}low_risk: [ {{ operations: [read] }} ]\notherwise: low\n"),
+                ":7: otherwise: is low, so that low_risk has no effect",
+                "a higher level",
+            ),
+            (&format!("{LEVELS}otherwise: high\nlow_risk: [ {{ environments: [dev] }} ]\n"), ":7: low_risk[0].operations: is missing", ""),
+            (&format!("{LEVELS}otherwise: high\nlow_risk: [ {{ operations: [] }} ]\n"), ":7: low_risk[0].operations: is empty", ""),
+            (
+                &format!("{LEVELS}otherwise: high\nlow_risk: [ {{ operations: [fly] }} ]\n"),
+                ":7: low_risk[0].operations[0]: `fly` is not one of the words",
+                "deploy",
+            ),
+            (
+                &format!("{LEVELS}otherwise: high\nlow_risk: [ {{ operations: [read, get] }} ]\n"),
+                ":7: low_risk[0].operations[1]: names `read` a second time",
+                "",
+            ),
+            (
+                &format!("{LEVELS}otherwise: high\nlow_risk: [ {{ operations: [read], environments: [moon] }} ]\n"),
+                ":7: low_risk[0].environments[0]: `moon` is not one of the words",
+                "staging",
+            ),
+            (
+                &format!("{LEVELS}otherwise: high\nlow_risk: [ {{ operations: [read], types: [db] }} ]\n"),
+                ":7: low_risk[0].types: is no key that is known here",
+                "resource_types",
+            ),
             (&format!("{LEVELS}recources: []\n"), ":6: recources: is no key that is known here", "resources"),
         ],
     );
@@ -177,6 +206,41 @@ fn triggers_that_could_never_be_what_they_seem() {
             ),
             ("triggers:\n  mine:\n    level: high\n    when: true\n", ":4: triggers.mine.when: is the boolean true", "quotes"),
             ("triggers:\n  mine: { when: estimated_cost, level: high }\n", ":2: triggers.mine.when: does not answer true or false", ""),
+            (
+                "triggers:\n  late: { when: 'has(metadata.x) && now.getHours(\"Europe/Berlim\") >= 18', level: medium }\n",
+                ":2: triggers.late.when: can never be evaluated",
+                "unknown time zone Europe/Berlim",
+            ),
+            (
+                "triggers:\n  dear: { when: 'estimated_cost * 12 > 300.0', level: medium }\n",
+                ":2: triggers.dear.when: can never be evaluated",
+                "double",
+            ),
+            (
+                "triggers:\n  prod: { when: 'environment == \"prod\"', level: medium }\n",
+                ":2: triggers.prod.when: compares environment with `prod`, which it never is",
+                "write `production`",
+            ),
+            (
+                "triggers:\n  fly: { when: 'operation in [\"read\", \"fly\"]', level: medium }\n",
+                ":2: triggers.fly.when: compares operation with `fly`, which it never is",
+                "data_export, delete",
+            ),
+            (
+                "triggers:\n  bad: { when: 'security_findings.exists(f, f.severity == \"HIGH\")', level: high }\n",
+                ":2: triggers.bad.when: compares severity with `HIGH`",
+                "write `high`",
+            ),
+            (
+                "triggers:\n  slow: { when: 'metadata.a.exists(x, metadata.a.exists(y, x == y))', level: high }\n",
+                ":2: triggers.slow.when: runs a loop inside of a loop",
+                "several triggers",
+            ),
+            (
+                "triggers:\n  not_low_risk: { when: 'true', level: high }\n",
+                ":2: triggers.not_low_risk: has a name that parkbrake gives",
+                "",
+            ),
             ("triggers:\n  Mine: { when: 'true', level: high }\n", ":2: triggers.Mine: `Mine` cannot be used", "a-z"),
             ("triggers:\n  unsaid_x: { when: 'true', level: high }\n", ":2: triggers.unsaid_x: has a name that parkbrake gives", ""),
             ("triggers:\n  mine: { when: 'true', level: high, who: x }\n", ":2: triggers.mine.who: is no key", "when, level"),

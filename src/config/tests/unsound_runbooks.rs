@@ -7,7 +7,7 @@ use super::*;
 fn runbooks_that_could_not_run_or_would_run_something_else() {
     let with = |runbook: &str| {
         format!(
-            "runbooks:\n  go:\n    operation: deploy\n    command: [go, \"{{{{ what }}}}\"]\n    args: {{ what: {{ pattern: x }} }}\n{runbook}"
+            "runbooks:\n  go:\n    operation: read\n    command: [go, \"{{{{ what }}}}\"]\n    args: {{ what: {{ pattern: x }} }}\n{runbook}"
         )
     };
     let only = |runbook: &str| format!("runbooks:\n  go:\n{runbook}");
@@ -17,22 +17,22 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             ("runbook: {}\n", ":1: runbook: is no key", "runbooks, webhooks"),
             ("runbooks: { \"a b\": {} }\n", ":1: runbooks.a b: `a b` cannot be used", ""),
             (&only("    command: [go]\n"), ":2: runbooks.go.operation: is missing", "what it really does"),
-            (&only("    operation: deploy\n"), ":2: runbooks.go.command: is missing", ""),
-            (&only("    operation: deploy\n    command: []\n"), ":4: runbooks.go.command: is empty", "[support/runbooks"),
-            (&only("    operation: deploy\n    command: go --now\n"), ":4: runbooks.go.command: is the text `go --now`", "a list of"),
-            (&only("    operation: deploy\n    command:\n      - \"\"\n"), ":5: runbooks.go.command[0]: names no program", ""),
+            (&only("    operation: read\n"), ":2: runbooks.go.command: is missing", ""),
+            (&only("    operation: read\n    command: []\n"), ":4: runbooks.go.command: is empty", "[support/runbooks"),
+            (&only("    operation: read\n    command: go --now\n"), ":4: runbooks.go.command: is the text `go --now`", "a list of"),
+            (&only("    operation: read\n    command:\n      - \"\"\n"), ":5: runbooks.go.command[0]: names no program", ""),
             (
-                &only("    operation: deploy\n    command: [\"{{ tool }}\"]\n    args: { tool: { pattern: a|b } }\n"),
+                &only("    operation: read\n    command: [\"{{ tool }}\"]\n    args: { tool: { pattern: a|b } }\n"),
                 ":4: runbooks.go.command[0]: lets the requester choose the program",
                 "write it out",
             ),
             (
-                &only("    operation: deploy\n    command: [go, \"{{ who }}\"]\n"),
+                &only("    operation: read\n    command: [go, \"{{ who }}\"]\n"),
                 ":4: runbooks.go.command[1]: names `who`, which is no argument",
                 "args",
             ),
             (
-                &only("    operation: deploy\n    command: [go, \"{{ who\"]\n"),
+                &only("    operation: read\n    command: [go, \"{{ who\"]\n"),
                 ":4: runbooks.go.command[1]: `{{ who` has a `{{` without `}}`",
                 "",
             ),
@@ -77,6 +77,41 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             (&with("").replace("{ pattern: x }", "{}"), ":5: runbooks.go.args.what.pattern: is missing", ""),
         ],
     );
+}
+
+#[test]
+fn runbooks_whose_risk_the_requester_would_choose() {
+    let with = |facts: &str| {
+        format!(
+            "runbooks:\n  go:\n{facts}    command: [go, \"{{{{ what }}}}\"]\n    args: {{ what: {{ pattern: x|y }}, said: {{ pattern: x|y }} }}\n"
+        )
+    };
+    let used = |facts: &str| with(facts).replace(", said: { pattern: x|y }", "");
+    refuses(
+        RUNBOOKS,
+        &[
+            (&used("    operation: deploy\n"), ":2: runbooks.go.environment: is missing", "only a read may leave it out"),
+            (&used("    operation: plan\n    resource: api\n"), ":2: runbooks.go.environment: is missing", "production"),
+            (&used("    operation: \"{{ what }}\"\n"), ":2: runbooks.go.environment: is missing", ""),
+            (
+                &with("    operation: deploy\n    environment: \"{{ said }}\"\n"),
+                ":4: runbooks.go.environment: is what the requester says in `said`, which does not reach the command",
+                "pass `{{ said }}` on",
+            ),
+            (&with("    operation: \"{{said}}\"\n    environment: staging\n"), ":3: runbooks.go.operation: is what the requester says", ""),
+            (&with("    operation: read\n    resource: \"db-{{ said }}\"\n"), ":4: runbooks.go.resource: is what the requester says", ""),
+            (&with("    operation: read\n    resource_type: \"{{ said }}\"\n"), ":4: runbooks.go.resource_type: is what the requester", ""),
+        ],
+    );
+    for sound_ones in [
+        "    operation: list\n",
+        "    operation: READ\n    resource: \"{{ what }}\"\n",
+        "    operation: deploy\n    environment: prod\n",
+        "    operation: deploy\n    environment: \"{{ what }}\"\n",
+        "    operation: \"{{ what }}\"\n    environment: staging\n",
+    ] {
+        sound(&[(RUNBOOKS, &used(sound_ones)), (APPROVALS, PEOPLE)]);
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@
 //! is large enough for every text within the bounds, and what is kept is flat enough to be evaluated on any thread.
 
 use crate::domain::expression::InvalidExpression;
-use cel::Program;
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{EntryExpr, Expr, LiteralValue};
+use cel::{IdedExpr, Program};
+use regex::RegexBuilder;
 
 /// The longest condition, in bytes.
 const LONGEST: usize = 4_096;
@@ -14,6 +15,8 @@ const LONGEST: usize = 4_096;
 const MOST_BRACKETS: usize = 32;
 /// The deepest nesting of the parsed expression; the evaluator bears more than twice as much on a stack of 2 MiB.
 const DEEPEST: usize = 24;
+/// The largest compiled pattern of `matches`, in bytes.
+const LARGEST_PATTERN: usize = 64 * 1024;
 /// A stack on which every text within the bounds can be parsed, several times what was seen to be needed.
 const STACK: usize = 64 * 1024 * 1024;
 
@@ -29,7 +32,13 @@ pub fn program(source: &str) -> Result<Program, InvalidExpression> {
     let parse = move || {
         let program = Program::compile(&source)
             .map_err(|errors| InvalidExpression::Syntax(errors.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
-        if depth(program.expression()) > DEEPEST { Err(InvalidExpression::TooDeep) } else { Ok(program) }
+        let expression = program.expression();
+        match unsound_pattern(expression) {
+            _ if depth(expression) > DEEPEST => Err(InvalidExpression::TooDeep),
+            _ if loops_in_loops(expression, false) => Err(InvalidExpression::LoopInLoop),
+            Some(error) => Err(error),
+            None => Ok(program),
+        }
     };
     let parsed = std::thread::Builder::new().stack_size(STACK).spawn(parse).map(std::thread::JoinHandle::join);
     parsed.ok().and_then(Result::ok).unwrap_or_else(|| Err(InvalidExpression::Syntax("the parser gave up".to_owned())))
@@ -48,26 +57,58 @@ fn brackets(source: &str) -> usize {
     deepest
 }
 
-fn depth(expression: &cel::IdedExpr) -> usize {
-    let deepest = |parts: &mut dyn Iterator<Item = &cel::IdedExpr>| parts.map(depth).max().unwrap_or_default();
-    1 + match &expression.expr {
-        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => 0,
-        Expr::Call(call) => deepest(&mut call.target.as_deref().into_iter().chain(&call.args)),
-        Expr::Comprehension(all) => {
-            deepest(&mut [&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result].into_iter())
+fn depth(expression: &IdedExpr) -> usize {
+    1 + parts(expression).into_iter().map(depth).max().unwrap_or_default()
+}
+
+/// The expressions directly inside of one.
+pub fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    fn entry(entry: &EntryExpr) -> Vec<&IdedExpr> {
+        match entry {
+            EntryExpr::StructField(field) => vec![&field.value],
+            EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
         }
-        Expr::List(list) => deepest(&mut list.elements.iter()),
-        Expr::Select(select) => depth(&select.operand),
-        Expr::Map(map) => map.entries.iter().map(|entry| entry_depth(&entry.expr)).max().unwrap_or_default(),
-        Expr::Struct(value) => value.entries.iter().map(|entry| entry_depth(&entry.expr)).max().unwrap_or_default(),
+    }
+    match &expression.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::Comprehension(all) => vec![&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result],
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Map(map) => map.entries.iter().flat_map(|it| entry(&it.expr)).collect(),
+        Expr::Struct(value) => value.entries.iter().flat_map(|it| entry(&it.expr)).collect(),
     }
 }
 
-fn entry_depth(entry: &EntryExpr) -> usize {
-    match entry {
-        EntryExpr::StructField(field) => depth(&field.value),
-        EntryExpr::MapEntry(entry) => depth(&entry.key).max(depth(&entry.value)),
+/// Whether a loop runs inside of another one: then the steps multiply, and a task of a few kilobytes takes minutes. What a loop
+/// goes through may come from another one (`filter(…).exists(…)`), because that one ends first.
+fn loops_in_loops(expression: &IdedExpr, inside: bool) -> bool {
+    match &expression.expr {
+        Expr::Comprehension(_) if inside => true,
+        Expr::Comprehension(all) => {
+            loops_in_loops(&all.iter_range, inside)
+                || [&all.accu_init, &all.loop_cond, &all.loop_step, &all.result].into_iter().any(|part| loops_in_loops(part, true))
+        }
+        _ => parts(expression).into_iter().any(|part| loops_in_loops(part, inside)),
     }
+}
+
+/// A pattern that the requester would choose, or one that is too large: to compile it costs more than everything else.
+fn unsound_pattern(expression: &IdedExpr) -> Option<InvalidExpression> {
+    if let Expr::Call(call) = &expression.expr
+        && call.func_name == "matches"
+    {
+        let pattern = call.args.last().and_then(|pattern| match &pattern.expr {
+            Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
+            _ => None,
+        });
+        let Some(pattern) = pattern else { return Some(InvalidExpression::ChosenPattern) };
+        if let Err(error) = RegexBuilder::new(&pattern).size_limit(LARGEST_PATTERN).build() {
+            let error = error.to_string();
+            return Some(InvalidExpression::Pattern(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()));
+        }
+    }
+    parts(expression).into_iter().find_map(unsound_pattern)
 }
 
 #[cfg(test)]

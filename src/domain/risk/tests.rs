@@ -1,9 +1,12 @@
 //! Assessments, as an operator with the shipped words and triggers would see them.
 
 mod conditions;
+mod runbooks;
 mod target;
+mod unlisted;
 
 use super::*;
+use crate::domain::expression::Expression;
 use crate::domain::task::{Action, SecurityFinding};
 use crate::domain::triggers::BuiltIn;
 use crate::domain::vocabulary::Word;
@@ -20,6 +23,18 @@ fn vocabulary(words: &[(&str, &[&str])]) -> Vocabulary {
 fn resource(pattern: &str, environment: Option<&str>, resource_type: Option<&str>) -> Resource {
     Resource { pattern: pattern.to_owned(), environment: environment.map(str::to_owned), resource_type: resource_type.map(str::to_owned) }
 }
+
+/// The triggers that the mission names, and the one for higher costs.
+const THE_MISSION_S: [BuiltIn; 8] = [
+    BuiltIn::DeleteProduction,
+    BuiltIn::DeployProduction,
+    BuiltIn::ModifyInfrastructure,
+    BuiltIn::SecurityFindingCritical,
+    BuiltIn::SecurityFindingHigh,
+    BuiltIn::CostAboveThreshold,
+    BuiltIn::CostFarAboveThreshold,
+    BuiltIn::DataExport,
+];
 
 fn rules() -> Rules {
     let level = |built_in| match built_in {
@@ -45,7 +60,9 @@ fn rules() -> Rules {
             resource("vpc", None, Some("infrastructure")),
         ],
         unrecognized: Level::Critical,
-        triggers: BuiltIn::ALL.map(trigger).to_vec(),
+        unregistered: None,
+        baseline: Baseline::LOW,
+        triggers: THE_MISSION_S.map(trigger).to_vec(),
         version: Digest::of(b"rules"),
     }
 }
@@ -229,40 +246,6 @@ fn the_registry_never_calms_a_claim() {
     let both = assess(&rules(), &on("db-prod-sandbox", task("delete", "staging", "code")), None);
     assert_eq!(both.level, Level::Critical, "{both:?}");
     assert_eq!(level(&on("my-db-prod-7", task("delete", "staging", "code"))), Level::Low, "a pattern fits from end to end");
-}
-
-#[test]
-fn what_a_runbook_does_stands_beside_what_the_request_says() {
-    let reading = task("read", "production", "code");
-    let assessment = assess(&rules(), &reading, Some(&facts("Deploy ")));
-    assert_eq!(assessment.level, Level::High);
-    let disagreement = "runbook `go` says that the operation is `deploy`, the request says `read`; the more dangerous one holds";
-    assert_eq!(detail(&assessment, "operation_disagreement"), disagreement);
-    assert_eq!(
-        assess(&rules(), &task("deploy", "production", "code"), Some(&facts("read"))).level,
-        Level::High,
-        "nor does it calm a claim"
-    );
-
-    let fixed = |facts: Facts| assess(&rules(), &task("delete", "staging", "code"), Some(&facts));
-    let production = fixed(Facts { environment: Some("prod".to_owned()), ..facts("delete") });
-    assert_eq!((production.level, detail(&production, "delete_production").as_str()), (Level::Critical, "delete in production"));
-    let resource = fixed(Facts { resource: Some("db-prod-1".to_owned()), ..facts("delete") });
-    assert_eq!(resource.level, Level::Critical, "the registry is asked about what the runbook acts on");
-    let infrastructure = Facts { resource_type: Some("infra".to_owned()), ..facts("modify") };
-    assert_eq!(assess(&rules(), &task("modify", "staging", "code"), Some(&infrastructure)).level, Level::High);
-}
-
-#[test]
-fn a_fact_that_nobody_understands_hides_no_claim() {
-    let rules = Rules { unrecognized: Level::Medium, ..rules() };
-    let unclear = Facts { environment: Some("qa".to_owned()), ..facts("delete") };
-    assert_eq!(assess(&rules, &task("delete", "production", "code"), Some(&unclear)).level, Level::Critical);
-    assert_eq!(assess(&rules, &task("delete", "staging", "code"), Some(&unclear)).level, Level::Critical, "it could be production");
-    assert_eq!(assess(&rules, &task("delete", "-", "code"), Some(&unclear)).level, Level::Critical);
-    let unclear = Facts { resource_type: Some("cloud".to_owned()), ..facts("modify") };
-    assert_eq!(assess(&rules, &task("modify", "staging", "code"), Some(&unclear)).level, Level::High);
-    assert_eq!(assess(&rules, &task("read", "production", "code"), Some(&facts("wipe"))).level, Level::Critical);
 }
 
 #[test]

@@ -28,6 +28,15 @@ risk_levels:
   medium:   { auto_approve: false, notify: true, approvers: [team_lead] }
   high:     { auto_approve: false, notify: true, approvers: [team_lead, tech_lead] }
   critical: { auto_approve: false, notify: true, approvers: [tech_lead, cto], require_justification: true }
+triggers:
+  delete_production: critical
+  deploy_production: high
+  modify_infrastructure: high
+  security_finding_critical: critical
+  security_finding_high: high
+  cost_above_threshold: medium
+  cost_far_above_threshold: high
+  data_export: high
 ";
 
 impl Config {

@@ -37,7 +37,7 @@ write end
         let runbook = |name: &str, operation: &str, idempotent: bool| {
             let folder = self.folder.path().display();
             format!(
-                "  {name}: {{ operation: {operation}, command: [/bin/sh, run.sh], working_dir: '{folder}', timeout: 1m, idempotent: {idempotent} }}\n"
+                "  {name}: {{ operation: {operation}, environment: development, command: [/bin/sh, run.sh], working_dir: '{folder}', timeout: 1m, idempotent: {idempotent} }}\n"
             )
         };
         config.with_runbooks(&format!(

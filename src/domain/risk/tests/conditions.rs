@@ -14,7 +14,7 @@ fn conditions_see_the_claim_and_the_runbook() {
     let staging = rules_with(r#"environment == "staging""#, Level::High);
     let in_production = Facts { environment: Some("production".to_owned()), ..facts("read") };
     assert_eq!(assess(&staging, &task("read", "staging", "code"), Some(&in_production)).level, Level::High);
-    assert_eq!(assess(&staging, &task("read", "-", "code"), Some(&in_production)).level, Level::High);
+    assert_eq!(assess(&staging, &task("read", "-", "code"), Some(&in_production)).level, Level::Low, "the runbook says where it runs");
 
     let named = rules_with(r#"resource.startsWith("db-")"#, Level::High);
     let acts_on = Facts { resource: Some("DB-main".to_owned()), ..facts("read") };
@@ -76,17 +76,56 @@ fn a_condition_that_fails_counts_as_matched() {
     assert!(detail(&shown, "own").len() < 300 && !detail(&shown, "own").contains('\u{202e}'), "{shown:?}");
 }
 
-#[test]
-fn an_unrecognised_word_costs_little_to_assess() {
-    let conditions = ["operation == \"x\"", "estimated_cost > 1.0", "metadata == {\"a\": 1}"];
-    let trigger = |condition: &str| Trigger {
-        name: condition.to_owned(),
+fn rules_with_all(conditions: &[&str]) -> Rules {
+    let trigger = |condition: &&str| Trigger {
+        name: (*condition).to_owned(),
         level: Level::High,
         condition: Condition::Expression(Expression::compile(condition).unwrap()),
     };
-    let rules = Rules { triggers: conditions.map(trigger).to_vec(), ..rules() };
+    Rules { triggers: conditions.iter().map(trigger).collect(), ..rules() }
+}
+
+fn too_dear(assessment: &Assessment) -> usize {
+    assessment.reasons.iter().filter(|reason| reason.detail.contains("takes more steps to evaluate")).count()
+}
+
+#[test]
+fn an_unrecognised_word_costs_little_to_assess() {
+    let conditions =
+        ["operation == \"x\"", "estimated_cost > 1.0", "metadata == {\"a\": 1}", "environment == \"x\" && resource_type == \"y\""];
     let mut reasons = Vec::new();
-    let readings = rules.readings(&task("?", "?", "?"), None, &mut reasons);
+    let readings = rules().readings(&task("?", "?", "?"), None, &mut reasons);
     assert_eq!(readings.len(), 7 * 5 * 5, "every operation in every environment on every type, nothing at all, and the words themselves");
-    assert_eq!(rules.told_apart(&readings).len(), 7, "but these conditions tell only the operations apart");
+    let many: Vec<&str> = conditions.into_iter().cycle().take(100).collect();
+    let assessment = assess(&rules_with_all(&many), &task("?", "?", "?"), None);
+    assert_eq!(too_dear(&assessment), 0, "a condition is held only against the readings that it can tell apart");
+}
+
+#[test]
+fn what_would_take_too_long_counts_as_a_match_and_stops_nothing_else() {
+    let dear = "metadata.a.all(x, x in metadata.b)";
+    let rules = rules_with_all(&[dear, "metadata.a.size() > 3", "operation == \"deploy\""]);
+    let with = |length: usize| {
+        let list: Vec<usize> = (0..length).collect();
+        Task { metadata: json!({"a": list, "b": list}).as_object().unwrap().clone(), ..task("read", "dev", "code") }
+    };
+    let small = assess(&rules, &with(50), None);
+    assert_eq!((too_dear(&small), small.reasons.len()), (0, 2), "{small:?}");
+    let large = assess(&rules, &with(10_000), None);
+    assert_eq!(too_dear(&large), 1, "{large:?}");
+    assert_eq!(detail(&large, dear), format!("`{dear}` takes more steps to evaluate than are spent on one task, which counts as a match"));
+    assert_eq!((large.level, large.reasons.len()), (Level::High, 2), "the others are evaluated as ever: {large:?}");
+    assert_eq!(assess(&rules, &with(10_000), None), large, "the same task costs the same");
+    let huge = assess(&rules, &with(100_000), None);
+    assert_eq!(too_dear(&huge), 2, "what is too long even to be read: {huge:?}");
+}
+
+#[test]
+fn many_conditions_share_one_budget() {
+    let conditions: Vec<String> = (0..200).map(|n| format!("metadata.a.exists(x, x == -{n} - 1)")).collect();
+    let rules = rules_with_all(&conditions.iter().map(String::as_str).collect::<Vec<_>>());
+    let list: Vec<usize> = (0..1_000).collect();
+    let long = Task { metadata: json!({ "a": list }).as_object().unwrap().clone(), ..task("read", "dev", "code") };
+    let assessment = assess(&rules, &long, None);
+    assert!((100..200).contains(&too_dear(&assessment)), "{}", too_dear(&assessment));
 }

@@ -1,0 +1,175 @@
+//! The operator's own conditions, held against every reading of a task, within one budget for all of them.
+//!
+//! Of what parkbrake runs, the requester's findings, costs and metadata are claims like any other: a condition is held against
+//! the task with each of them and without it, so that no claim calms.
+
+use crate::domain::expression::Expression;
+use crate::domain::expression::cost::{self, Size};
+use crate::domain::expression::scope::{Base, Common};
+use crate::domain::readings::Reading;
+use crate::domain::task::{SecurityFinding, Task};
+use crate::domain::text::shown;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value as Json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+/// The claims that no runbook states, by the names under which conditions see them.
+const CLAIMS: [&str; 3] = ["metadata", "security_findings", "estimated_cost"];
+
+/// Which of [`CLAIMS`] count.
+type Believed = [bool; 3];
+
+/// The conditions of one assessment.
+pub struct Conditions<'a> {
+    task: &'a Task,
+    requested_by: &'a str,
+    now: DateTime<Utc>,
+    readings: &'a [Reading],
+    /// Whether the claims are believed, so that there is nothing to hold a condition against but them.
+    believes: bool,
+    /// What the conditions look at, all of them together.
+    variables: Vec<&'static str>,
+    sizes: (Size, Size),
+    bases: BTreeMap<Believed, Base>,
+    /// The steps that are left.
+    budget: u64,
+}
+
+/// The claims of a task that count.
+struct Counted<'a> {
+    metadata: &'a Map<String, Json>,
+    findings: &'a [SecurityFinding],
+    cost: f64,
+}
+
+impl<'a> Conditions<'a> {
+    /// The conditions over these readings.
+    pub fn new(
+        conditions: impl Iterator<Item = &'a Expression>,
+        task: &'a Task,
+        readings: &'a [Reading],
+        believes: bool,
+        requested_by: &'a str,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let variables: BTreeSet<_> = conditions.flat_map(Expression::variables).copied().collect();
+        let size = |name: &str, size: &dyn Fn() -> Size| if variables.contains(name) { size() } else { Size::default() };
+        let sizes = (
+            size("metadata", &|| Size::of_object(&task.metadata)),
+            size("security_findings", &|| Size::of_texts(task.security_findings.iter().map(lengths))),
+        );
+        Self {
+            task,
+            requested_by,
+            now,
+            readings,
+            believes,
+            variables: variables.into_iter().collect(),
+            sizes,
+            bases: BTreeMap::new(),
+            budget: cost::BUDGET,
+        }
+    }
+
+    /// Why a condition counts as matched, in words.
+    pub fn holds(&mut self, condition: &Expression) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        let readings = self.readings;
+        let told_apart: Vec<_> = readings.iter().filter(|reading| seen.insert(reading.seen_by(condition.variables()))).collect();
+        self.believed(condition).into_iter().find_map(|believed| self.holds_for(condition, believed, &told_apart))
+    }
+
+    /// The claims that the condition is to be held against: those that it looks at, and where they are not believed, without each.
+    fn believed(&self, condition: &Expression) -> Vec<Believed> {
+        let claimed = [!self.task.metadata.is_empty(), !self.task.security_findings.is_empty(), self.task.estimated_cost.is_some()];
+        let looked_at = CLAIMS.map(|name| condition.variables().contains(&name));
+        let mut all = vec![looked_at];
+        for place in 0..CLAIMS.len() {
+            if !self.believes && claimed[place] && looked_at[place] {
+                let without: Vec<_> = all.iter().map(|believed| without(*believed, place)).collect();
+                all.extend(without);
+            }
+        }
+        all
+    }
+
+    fn holds_for(&mut self, condition: &Expression, believed: Believed, told_apart: &[&'a Reading]) -> Option<String> {
+        let too_dear = || {
+            let text = "takes more steps to evaluate than are spent on one task, which counts as a match";
+            Some(format!("`{}` {text}", condition.source()))
+        };
+        if !self.bases.contains_key(&believed) {
+            let (metadata, findings) = self.sizes_of(believed);
+            if !self.spend(metadata.weight.saturating_add(findings.weight).saturating_add(cost::SCOPE)) {
+                return too_dear();
+            }
+            let base = self.base(believed);
+            self.bases.insert(believed, base);
+        }
+        let (metadata_size, findings) = self.sizes_of(believed);
+        let metadata = self.counted(believed).metadata;
+        let steps = condition.steps(&cost::Claims { metadata, metadata_size, findings }).saturating_add(cost::SCOPE);
+        for reading in told_apart {
+            if !self.spend(steps) {
+                return too_dear();
+            }
+            let scope = self.bases.get(&believed)?.scope(&reading.words());
+            let assumption = || Some(format!("`{}`{}", condition.source(), reading.assumption(condition.variables())));
+            let matched = match condition.holds(&scope) {
+                Ok(true) => assumption(),
+                Ok(false) => None,
+                // It depends on the resource, which could be any.
+                Err(_) if reading.resource.is_none() && condition.variables().contains(&"resource") => assumption(),
+                Err(error) => Some(format!("`{}` could not be evaluated, which counts as a match: {}", condition.source(), shown(&error))),
+            };
+            if matched.is_some() {
+                return matched;
+            }
+        }
+        None
+    }
+
+    fn spend(&mut self, steps: u64) -> bool {
+        let left = self.budget.checked_sub(steps);
+        self.budget = left.unwrap_or(self.budget);
+        left.is_some()
+    }
+
+    fn counted(&self, [metadata, findings, cost]: Believed) -> Counted<'a> {
+        static NOTHING: LazyLock<Map<String, Json>> = LazyLock::new(Map::new);
+        let task = self.task;
+        Counted {
+            metadata: if metadata { &task.metadata } else { &NOTHING },
+            findings: if findings { &task.security_findings } else { &[] },
+            cost: task.estimated_cost.filter(|_| cost).unwrap_or_default(),
+        }
+    }
+
+    fn sizes_of(&self, [metadata, findings, _]: Believed) -> (Size, Size) {
+        (if metadata { self.sizes.0 } else { Size::default() }, if findings { self.sizes.1 } else { Size::default() })
+    }
+
+    fn base(&self, believed: Believed) -> Base {
+        let counted = self.counted(believed);
+        let common = Common {
+            estimated_cost: counted.cost,
+            security_findings: counted.findings,
+            metadata: counted.metadata,
+            requested_by: self.requested_by,
+            now: self.now,
+        };
+        Base::new(&common, &self.variables)
+    }
+}
+
+fn without(mut believed: Believed, place: usize) -> Believed {
+    believed[place] = false;
+    believed
+}
+
+/// The bytes of each text of a finding.
+fn lengths(finding: &SecurityFinding) -> [usize; 3] {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    [finding.severity.len(), length(&finding.id), length(&finding.title)]
+}
