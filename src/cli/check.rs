@@ -15,6 +15,9 @@ pub struct Args {
     /// Refuse what opens the gate wider than the shipped configuration does, or lets a requester do more than it seems
     #[arg(long)]
     strict: bool,
+    /// Print the level of each operation in each environment on each type of resource, each also left out
+    #[arg(long)]
+    matrix: bool,
 }
 
 /// Reads the configuration as a server would, and says everything that is wrong with it.
@@ -50,6 +53,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     page.fact("runbooks", configuration.runbooks.len());
     page.fact("channels", configuration.notifications.channels.len());
     page.fact("version", &configuration.version);
+    if args.matrix {
+        page.line("\nlevels of what a requester does itself, without a resource, findings, costs and metadata:\n");
+        page.line(configuration.rules.matrix());
+    }
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ pub mod duration;
 pub mod expression;
 pub mod invocation;
 pub mod level;
+pub mod matrix;
 pub mod notice;
 pub mod outbox;
 pub mod policy;

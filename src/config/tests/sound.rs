@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// The rules of the mission: nothing but levels and triggers.
-const MISSION: &str = r#"risk_levels:
+pub const MISSION: &str = r#"risk_levels:
   low:
     auto_approve: true
     notify: false

@@ -1,0 +1,118 @@
+//! What the shipped files make of each combination of words, held against what was judged acceptable.
+
+use super::*;
+use crate::domain::level::Level;
+use crate::domain::matrix::Matrix;
+
+const ENVIRONMENTS: [Option<&str>; 4] = [Some("production"), Some("staging"), Some("development"), None];
+const TYPES: [Option<&str>; 5] = [Some("code"), Some("service"), Some("database"), Some("infrastructure"), None];
+
+fn shipped_matrix() -> Matrix {
+    sound(&[(APPROVALS, PEOPLE)]).rules.matrix()
+}
+
+#[test]
+fn the_shipped_matrix_is_the_one_that_was_read_and_the_one_in_the_docs() {
+    let matrix = shipped_matrix().to_string();
+    let written = std::fs::read_to_string(repository().join("tests/fixtures/shipped-matrix.txt")).unwrap();
+    assert_eq!(matrix, written.trim_end(), "if this is meant, write it down there and in RISK_ASSESSMENT.md");
+    let page = std::fs::read_to_string(repository().join("support/docs/RISK_ASSESSMENT.md")).unwrap();
+    assert!(page.contains(&format!("```text\n{matrix}\n```")), "the matrix in RISK_ASSESSMENT.md is another one");
+}
+
+/// Each row: an operation, the environments and types that it is about, and the level that it has at least.
+#[test]
+fn nothing_that_was_judged_unacceptable_is_low() {
+    let matrix = shipped_matrix();
+    let unsafe_places = [Some("production"), None];
+    let heavy = [Some("database"), Some("infrastructure"), None];
+    let data = [Some("database"), None];
+    let judged: &[(&str, &[Option<&str>], &[Option<&str>], Level)] = &[
+        // Changes of production, and what could be one.
+        ("modify", &unsafe_places, &TYPES, Level::Medium),
+        ("restart", &unsafe_places, &TYPES, Level::Medium),
+        ("scale", &unsafe_places, &TYPES, Level::Medium),
+        ("test", &unsafe_places, &TYPES, Level::Medium),
+        ("build", &unsafe_places, &TYPES, Level::Medium),
+        ("deploy", &unsafe_places, &TYPES, Level::High),
+        ("delete", &unsafe_places, &TYPES, Level::Critical),
+        // Databases and infrastructure of production.
+        ("modify", &unsafe_places, &heavy, Level::High),
+        ("restart", &unsafe_places, &heavy, Level::High),
+        ("scale", &unsafe_places, &heavy, Level::High),
+        ("test", &unsafe_places, &heavy, Level::High),
+        ("build", &unsafe_places, &heavy, Level::High),
+        // Deletes are low nowhere, and of what is hard to bring back high everywhere.
+        ("delete", &ENVIRONMENTS, &TYPES, Level::Medium),
+        ("delete", &ENVIRONMENTS, &heavy, Level::High),
+        ("modify", &ENVIRONMENTS, &[Some("infrastructure"), None], Level::High),
+        ("modify", &ENVIRONMENTS, &TYPES, Level::Medium),
+        // Data that leaves.
+        ("read", &unsafe_places, &data, Level::Medium),
+        ("data_export", &ENVIRONMENTS, &TYPES, Level::High),
+    ];
+    for (operation, environments, types, at_least) in judged {
+        for environment in *environments {
+            for resource_type in *types {
+                let level = matrix.level(operation, *environment, *resource_type).unwrap();
+                assert!(level >= *at_least, "{operation} {environment:?} {resource_type:?} is {level}, and should be {at_least}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_harmless_is_still_low() {
+    let matrix = shipped_matrix();
+    let outside = [Some("staging"), Some("development")];
+    for (operation, environments) in [
+        ("plan", &ENVIRONMENTS[..]),
+        ("read", &outside),
+        ("test", &outside),
+        ("build", &outside),
+        ("deploy", &outside),
+        ("restart", &outside),
+        ("scale", &outside),
+    ] {
+        for environment in environments {
+            for resource_type in TYPES {
+                assert_eq!(
+                    matrix.level(operation, *environment, resource_type),
+                    Some(Level::Low),
+                    "{operation} {environment:?} {resource_type:?}"
+                );
+            }
+        }
+    }
+    for resource_type in ["code", "service", "infrastructure"] {
+        assert_eq!(matrix.level("read", Some("production"), Some(resource_type)), Some(Level::Low), "read {resource_type}");
+    }
+    let low = matrix.rows.iter().flat_map(|row| &row.levels).filter(|level| **level == Level::Low).count();
+    assert_eq!((matrix.rows.len() * TYPES.len(), low), (200, 86), "of 200 combinations, where 152 were low once");
+}
+
+#[test]
+fn a_condition_that_looks_at_the_time_counts_with_its_highest_level() {
+    let friday =
+        "triggers: { friday: { when: 'operation == \"deploy\" && now.getDayOfWeek() == 5 && now.getHours() == 17', level: high } }\n";
+    let matrix = sound(&[(TRIGGERS, friday), (APPROVALS, PEOPLE)]).rules.matrix();
+    assert_eq!(matrix.level("deploy", Some("staging"), Some("code")), Some(Level::High));
+    assert_eq!(matrix.level("build", Some("staging"), Some("code")), Some(Level::Low));
+}
+
+/// The file of the mission alone: what no trigger matches is low, and `check` says so.
+#[test]
+fn the_mission_s_file_alone_leaves_low_what_no_trigger_matches() {
+    let matrix = sound(&[(RULES, super::sound::MISSION), (APPROVALS, PEOPLE)]).rules.matrix();
+    for (operation, environment, resource_type, level) in [
+        ("modify", Some("production"), Some("database"), Level::Low),
+        ("restart", Some("production"), Some("infrastructure"), Level::Low),
+        ("delete", Some("staging"), Some("database"), Level::Low),
+        ("delete", Some("production"), Some("code"), Level::Critical),
+        ("deploy", None, Some("code"), Level::High),
+        ("modify", Some("staging"), None, Level::High),
+        ("data_export", Some("development"), Some("code"), Level::High),
+    ] {
+        assert_eq!(matrix.level(operation, environment, resource_type), Some(level), "{operation} {environment:?} {resource_type:?}");
+    }
+}
