@@ -113,6 +113,7 @@ pub struct App {
     root: RootRef,
     root_task: JoinHandle<()>,
     server: ServerRef,
+    server_task: JoinHandle<()>,
     closing: watch::Sender<bool>,
     tenure: Tenure,
     drain: Duration,
@@ -134,9 +135,9 @@ impl App {
         start_up::claim(&mut lease, &start_up::server(fence.server_id(), addr), &fence).await?;
         let tenure = Tenure::begin(lease, Arc::clone(&fence));
         match Self::serve(settings, resources, configuration, storage, fence, listener).await {
-            Ok(Serving { engine, root, root_task, server, closing }) => {
+            Ok(Serving { engine, root, root_task, server, server_task, closing }) => {
                 tracing::info!(%addr, server.id = %engine.owner, policy.version = %engine.configuration.version, "parkbrake is ready");
-                Ok(Self { addr, engine, root, root_task, server, closing, tenure, drain: settings.drain })
+                Ok(Self { addr, engine, root, root_task, server, server_task, closing, tenure, drain: settings.drain })
             }
             Err(error) => {
                 tenure.end().await;
@@ -170,10 +171,11 @@ impl App {
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
         let routes = router(Api::new(Arc::clone(&engine), slack, limits(&settings.limits), closed));
-        let arguments = server::Arguments { listener, router: routes };
-        let (server, _) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
+        let (most, most_each) = limits(&settings.limits).connections();
+        let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
+        let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));
-        Ok(Serving { engine, root, root_task, server, closing })
+        Ok(Serving { engine, root, root_task, server, server_task, closing })
     }
 
     /// What it decides by.
@@ -193,6 +195,7 @@ impl App {
             }
             () = self.tenure.lost() => Stopped::TakenOver,
             _ = &mut self.root_task => Stopped::Failed,
+            _ = &mut self.server_task => Stopped::Failed,
         };
         tracing::error!(reason = %stopped, "parkbrake ends");
         self.halt().await;
@@ -249,6 +252,7 @@ struct Serving {
     root: RootRef,
     root_task: JoinHandle<()>,
     server: ServerRef,
+    server_task: JoinHandle<()>,
     closing: watch::Sender<bool>,
 }
 
@@ -266,7 +270,12 @@ fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, Sta
 
 fn limits(settings: &LimitSettings) -> Limits {
     let share = |requests, mib: u64| Share { requests, bytes: usize::try_from(mib << 20).unwrap_or(usize::MAX) };
-    Limits { each: share(settings.max_requests_each, settings.max_body_mib_each), all: share(settings.max_requests, settings.max_body_mib) }
+    Limits {
+        each: share(settings.max_requests_each, settings.max_body_mib_each),
+        all: share(settings.max_requests, settings.max_body_mib),
+        clients: settings.max_clients,
+        clients_each: settings.max_clients_each,
+    }
 }
 
 /// The buttons of the channels in Slack that have some; none where no channel has.

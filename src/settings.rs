@@ -66,11 +66,26 @@ pub struct LimitSettings {
     /// MiB that the bodies of one principal's changes under way may have
     #[arg(long, env = "PARKBRAKE_MAX_BODY_MIB_EACH", value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub max_body_mib_each: u64,
+
+    /// Connections of clients that may be open at once [default: 4096, or less where the process may open fewer files]
+    #[arg(long, env = "PARKBRAKE_MAX_CLIENTS", value_name = "N")]
+    pub max_clients: Option<usize>,
+
+    /// Connections of one address that may be open at once [default: half of all]
+    #[arg(long, env = "PARKBRAKE_MAX_CLIENTS_EACH", value_name = "N")]
+    pub max_clients_each: Option<usize>,
 }
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { max_requests: 4_096, max_requests_each: 512, max_body_mib: 64, max_body_mib_each: 16 }
+        Self {
+            max_requests: 4_096,
+            max_requests_each: 512,
+            max_body_mib: 64,
+            max_body_mib_each: 16,
+            max_clients: None,
+            max_clients_each: None,
+        }
     }
 }
 

@@ -35,7 +35,18 @@ const LAYERS: &[(&str, &[&str])] = &[
 const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     (
         "http",
-        &["engine::Engine", "engine::Story", "exchange::Failure", "exchange::Intake", "exchange::Submitted", "feed::Feed", "feed::News"],
+        &[
+            "engine::Engine",
+            "engine::Story",
+            "exchange::Failure",
+            "exchange::Intake",
+            "exchange::Submitted",
+            "feed::Feed",
+            "feed::News",
+            "restart::RestartBudget",
+            "restart::RestartPolicy",
+            "restart::Verdict",
+        ],
     ),
     ("execution", &["ports::Executor", "ports::Job"]),
     ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
@@ -57,7 +68,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
 /// Where each of these crates may be used: the beginnings of paths below `src`.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["storage/"]),
-    ("ractor", &["actors/", "http/server.rs", "app.rs"]),
+    ("ractor", &["actors/", "http/server", "app.rs"]),
     ("axum", &["http/"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
@@ -70,7 +81,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["cli/", "notify/"]),
     ("lettre", &["config/mail_address.rs", "notify/email.rs"]),
     ("nix", &["execution/account.rs"]),
-    ("rustix", &["execution/", "fence.rs", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
+    ("rustix", &["execution/", "fence.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),
 ];

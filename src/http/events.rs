@@ -63,7 +63,10 @@ pub async fn of_workflow(
 ) -> Result<Response, Problem> {
     let since = since::<u32>(&headers, query.since.as_deref())?.unwrap_or_default();
     let story = api.engine.story(id).await?.filter(|story| may_see(&by, &story.workflow)).ok_or_else(Problem::not_found)?;
-    if story.workflow.status().is_final() && story.workflow.version <= since {
+    if since > story.workflow.version {
+        return Err(ahead());
+    }
+    if story.workflow.status().is_final() && story.workflow.version == since {
         // An `EventSource` takes this for the end, and does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -81,6 +84,11 @@ fn since<T: FromStr>(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<
         (None, None) => return Ok(None),
     };
     text.parse().map(Some).map_err(|_| invalid(name, "is not an id that such a stream has handed out"))
+}
+
+/// What a client cannot have heard, because it has not happened: it may have come from another stream, or another database.
+fn ahead() -> Problem {
+    invalid("Last-Event-ID", "is ahead of what this stream has told; leave it out to hear everything from the beginning")
 }
 
 /// An open stream is counted as long as this lives.

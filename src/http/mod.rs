@@ -10,6 +10,7 @@ mod auth;
 mod body;
 mod decisions;
 mod events;
+mod head;
 mod inbox;
 mod limits;
 mod notices;

@@ -1,8 +1,9 @@
 //! For those who run the server: is it alive, is it ready, what does it count.
 
+use crate::domain::policy::PrincipalKind;
 use crate::http::api::Api;
 use crate::http::auth::Caller;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::{self, Code, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -36,8 +37,14 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], body).into_response()
 }
 
-/// `GET /metrics`, in the Prometheus text format.
-pub async fn metrics(State(api): State<Api>, _: Caller) -> Result<Response, Problem> {
+/// `GET /metrics`, in the Prometheus text format. They tell of everybody's workflows, which an agent may not see.
+pub async fn metrics(State(api): State<Api>, Caller(by): Caller) -> Result<Response, Problem> {
+    if by.kind != PrincipalKind::Person {
+        return Err(Problem::new(
+            Code::NotPermitted,
+            "metrics tell of everybody's workflows: read them with the token of a person, such as an auditor",
+        ));
+    }
     let (metrics, under_way) = (&api.engine.metrics, api.admissions.changes.under_way());
     metrics.requests_under_way.set(i64::try_from(under_way.requests).unwrap_or(i64::MAX));
     metrics.request_bytes_under_way.set(i64::try_from(under_way.bytes).unwrap_or(i64::MAX));

@@ -1,11 +1,13 @@
 //! Every route on one screen, and what all responses get.
 
 use crate::http::api::Api;
+use crate::http::inbox::page;
 use crate::http::problem::{self, Problem};
-use crate::http::{decisions, events, inbox, notices, operations, slack, tasks, workflows};
+use crate::http::{decisions, events, head, inbox, notices, operations, slack, tasks, workflows};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -38,8 +40,14 @@ pub fn router(api: Api) -> Router {
         .fallback(operations::not_found)
         .method_not_allowed_fallback(operations::method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn_with_state(api.clone(), finish))
         .with_state(api)
+}
+
+/// Whether a request comes from a person at a browser, which names HTML first; a program that names nothing, or JSON, gets the document.
+fn reads_pages(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/html"))
 }
 
 /// A handler that panics costs its own request, nobody else's.
@@ -48,10 +56,20 @@ pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
 }
 
-/// What every response gets: a problem its place, and headers that keep it out of caches and frames. What a page says of itself holds.
-async fn finish(request: Request<Body>, next: Next) -> Response {
+/// What every request is asked first, and what every response gets: a problem its place, or a page for somebody with a browser, and headers
+/// that keep it out of caches and frames. What a page says of itself holds.
+async fn finish(State(api): State<Api>, request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let mut response = problem::place(&path, next.run(request).await);
+    let (head, body) = request.into_parts();
+    let reads_pages = reads_pages(&head.headers);
+    let mut response = match head::check(&head) {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refused) => *refused,
+    };
+    if reads_pages {
+        response = page::explained(&api, response);
+    }
+    let mut response = problem::place(&path, response);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),

@@ -1,30 +1,43 @@
 //! The HTTP actor: an accept loop of our own, because `axum::serve` has neither a header timeout, nor a limit of
 //! connections, nor an end to its graceful shutdown.
+//!
+//! The loop is watched: if it ends without having been told to, it is started again on the same socket, and if that happens too often
+//! the actor fails, and the server ends with it.
 
+mod accept;
+mod connections;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use accept::Listener;
+
+use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
+use accept::Counter;
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
+use connections::Connections;
+use hyper_util::server::graceful::GracefulShutdown;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub type ServerRef = ActorRef<Msg>;
 
-/// Connections at once.
-const MOST_CONNECTIONS: usize = 4096;
-/// How long a client may take to send its headers, and how long a connection may rest between two requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes that a connection may buffer for its headers.
-const LARGEST_HEADERS: usize = 64 * 1024;
-/// The pause after `accept` failed, which it does when the process has no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const POLICY: RestartPolicy = RestartPolicy {
+    limit: 5,
+    window: Duration::from_secs(60),
+    first_delay: Duration::from_millis(50),
+    longest_delay: Duration::from_secs(5),
+};
 
 pub enum Msg {
+    /// The accept loop has ended.
+    Ended,
+    /// Accept again, after a pause.
+    Accept,
     /// Stop accepting, let what is on its way be answered for at most this long, then answer and end.
     Stop { patience: Duration, reply: RpcReplyPort<()> },
 }
@@ -32,52 +45,42 @@ pub enum Msg {
 pub struct HttpServer;
 
 pub struct Arguments {
-    pub listener: TcpListener,
+    pub listener: Arc<dyn Listener>,
     pub router: Router,
+    /// Connections at once, and those of one address.
+    pub most: usize,
+    pub most_each: usize,
 }
 
 pub struct State {
-    stop: Option<oneshot::Sender<Duration>>,
-    accepting: JoinHandle<()>,
+    counter: Arc<Counter>,
+    accepting: Option<Accepting>,
+    budget: RestartBudget,
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stop: oneshot::Receiver<Duration>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let patience = loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        tokio::select! {
-            patience = &mut stop => break patience.unwrap_or_default(),
-            (place, accepted) = next => match (place, accepted) {
-                (Ok(place), Ok((stream, _))) => serve(stream, &router, graceful.watcher(), place),
-                (_, Err(error)) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-                (Err(_), _) => break Duration::ZERO,
-            },
-        }
-    };
-    drop(listener);
-    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
-        tracing::warn!("connections were still open at the end and are closed");
+/// A running accept loop.
+struct Accepting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+/// Tells the actor that the loop has ended, however it ended.
+struct Ending(ServerRef);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.cast(Msg::Ended);
     }
 }
 
-fn serve(stream: TcpStream, router: &Router, watcher: Watcher, place: OwnedSemaphorePermit) {
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.clone());
-    tokio::spawn(async move {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(LARGEST_HEADERS);
-        if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
-            tracing::debug!(%error, "a connection ended early");
-        }
-        drop(place);
+fn accepting(myself: &ServerRef, counter: &Arc<Counter>) -> Accepting {
+    let (stop, stopped) = oneshot::channel();
+    let (ending, counter) = (Ending(myself.clone()), Arc::clone(counter));
+    let task = tokio::spawn(async move {
+        let _ending = ending;
+        counter.accept(stopped).await
     });
+    Accepting { stop, task }
 }
 
 impl Actor for HttpServer {
@@ -85,24 +88,61 @@ impl Actor for HttpServer {
     type State = State;
     type Arguments = Arguments;
 
-    async fn pre_start(&self, _: ActorRef<Msg>, Arguments { listener, router }: Arguments) -> Result<State, ActorProcessingErr> {
-        let (stop, stopped) = oneshot::channel();
-        Ok(State { stop: Some(stop), accepting: tokio::spawn(accept(listener, router, stopped)) })
+    async fn pre_start(&self, myself: ActorRef<Msg>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
+        let Arguments { listener, router, most, most_each } = arguments;
+        let connections = Connections::new(most, most_each);
+        let counter = Arc::new(Counter { listener, router, connections, graceful: GracefulShutdown::new() });
+        Ok(State { accepting: Some(accepting(&myself, &counter)), counter, budget: RestartBudget::default() })
     }
 
     async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
-        let Msg::Stop { patience, reply } = msg;
-        if let Some(stop) = state.stop.take() {
-            let _ = stop.send(patience);
-            let _ = (&mut state.accepting).await;
+        match msg {
+            Msg::Ended => {
+                let Some(Accepting { task, .. }) = state.accepting.take() else { return Ok(()) };
+                let reason = match task.await {
+                    Ok(Ok(())) => "it ended".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                match state.budget.record(Instant::now(), POLICY) {
+                    Verdict::RestartAfter(delay) => {
+                        tracing::error!(reason, "the server stopped accepting connections; it begins again");
+                        myself.send_after(delay, || Msg::Accept);
+                    }
+                    Verdict::GiveUp => return Err(format!("no connections can be accepted any more: {reason}").into()),
+                }
+            }
+            Msg::Accept => {
+                state.accepting.get_or_insert_with(|| accepting(&myself, &state.counter));
+            }
+            Msg::Stop { patience, reply } => {
+                if let Some(Accepting { stop, task }) = state.accepting.take() {
+                    let _ = stop.send(());
+                    let _ = task.await;
+                }
+                finish(&mut state.counter, patience).await;
+                let _ = reply.send(());
+                myself.stop(None);
+            }
         }
-        let _ = reply.send(());
-        myself.stop(None);
         Ok(())
     }
 
     async fn post_stop(&self, _: ActorRef<Msg>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.accepting.abort();
+        if let Some(Accepting { task, .. }) = state.accepting.take() {
+            task.abort();
+        }
         Ok(())
+    }
+}
+
+/// Lets what is on its way be answered, for a while.
+async fn finish(counter: &mut Arc<Counter>, patience: Duration) {
+    counter.connections.close_resting();
+    // No loop has the counter any more, so that its way to end connections is ours.
+    let Some(counter) = Arc::get_mut(counter) else { return };
+    let graceful = std::mem::take(&mut counter.graceful);
+    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open at the end and are closed");
     }
 }

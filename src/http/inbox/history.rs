@@ -91,6 +91,7 @@ fn line(found: Found, now: DateTime<Utc>) -> Line {
 
 /// The beginning of a day, in UTC.
 fn day(name: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| invalid(name, "has to be a day, such as 2026-03-01"))?;
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(query::is_near);
+    let day = day.ok_or_else(|| invalid(name, "has to be a day, such as 2026-03-01"))?;
     Ok(day.and_time(NaiveTime::MIN).and_utc())
 }

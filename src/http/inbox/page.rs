@@ -97,10 +97,24 @@ pub fn render_for(api: &Api, session: Option<&Session>, template: &str, shown: J
 
 /// What every page gets: where something went wrong, words for it; and the headers that keep it to itself.
 pub async fn dress(State(api): State<Api>, request: Request<Body>, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if let Some(Unplaced(problem)) = response.extensions_mut().remove::<Unplaced>() {
-        response = explain(&api, response, &problem);
+    let mut response = explained(&api, next.run(request).await);
+    dress_up(&mut response);
+    response
+}
+
+/// The same response; where it is a problem, as a page.
+pub fn explained(api: &Api, mut response: Response) -> Response {
+    match response.extensions_mut().remove::<Unplaced>() {
+        Some(Unplaced(problem)) => {
+            let mut page = explain(api, response, &problem);
+            dress_up(&mut page);
+            page
+        }
+        None => response,
     }
+}
+
+fn dress_up(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -111,7 +125,6 @@ pub async fn dress(State(api): State<Api>, request: Request<Body>, next: Next) -
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    response
 }
 
 /// A problem as a page, with the problem's status and headers.

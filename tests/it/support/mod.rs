@@ -8,6 +8,7 @@ pub mod hook;
 pub mod ledger;
 pub mod notices;
 pub mod proxy;
+pub mod raw;
 pub mod server;
 pub mod services;
 pub mod stream;

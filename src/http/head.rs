@@ -1,0 +1,122 @@
+//! What the head of every request has to be like before any handler sees it: read in one way only, and text throughout.
+//!
+//! hyper has refused by now: heads that it cannot take apart or that are too large, contradictory lengths, and line breaks and NUL
+//! within headers (a bare line feed too, by `server/wire.rs`).
+
+use crate::domain::request::Fault;
+use crate::http::problem::{self, Problem};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode, Version, header};
+use axum::response::{IntoResponse as _, Response};
+
+/// Bytes of all headers together.
+const LARGEST: usize = 64 * 1024;
+/// Headers that are read here; with two of them, two readers could take different ones.
+static SINGLE: [HeaderName; 11] = [
+    header::AUTHORIZATION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::ORIGIN,
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("x-slack-request-timestamp"),
+    HeaderName::from_static("x-slack-signature"),
+];
+
+/// Looks at a head.
+///
+/// # Errors
+/// The answer: 400 for a head that could be read in two ways or whose path is no text, 431 for one that is too large, 422 for a query that is none.
+pub fn check(head: &Parts) -> Result<(), Box<Response>> {
+    let malformed = |detail: &str| Err(Box::new(problem::plain(StatusCode::BAD_REQUEST, detail)));
+    if let Some(twice) = SINGLE.iter().find(|name| head.headers.get_all(*name).iter().nth(1).is_some()) {
+        return malformed(&format!("the header `{twice}` stands more than once; send it once"));
+    }
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > LARGEST {
+        let detail = format!("the headers have more than {LARGEST} bytes");
+        return Err(Box::new(problem::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &detail)));
+    }
+    match head.headers.get(header::HOST) {
+        None if head.version >= Version::HTTP_11 => return malformed("the header `Host` is missing; HTTP/1.1 requires it"),
+        Some(host) if !is_host(host.as_bytes()) => return malformed("the header `Host` names no host"),
+        _ => {}
+    }
+    if head.headers.get(header::TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return malformed("the only transfer coding that is taken is `chunked`");
+    }
+    if !is_text(head.uri.path()) {
+        return malformed("the path holds a NUL character, or is not UTF-8");
+    }
+    if !is_text(head.uri.query().unwrap_or_default()) {
+        let fault = Fault::new("", "the query holds a NUL character, or is not UTF-8");
+        return Err(Box::new(Problem::invalid(&[fault]).into_response()));
+    }
+    Ok(())
+}
+
+/// Whether this could be a host with or without a port: a name, or an address.
+fn is_host(written: &[u8]) -> bool {
+    !written.is_empty() && written.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte))
+}
+
+/// Whether a part of an address is text once its `%XX` are taken for bytes: UTF-8 without NUL, which PostgreSQL cannot keep.
+fn is_text(written: &str) -> bool {
+    if !written.contains('%') {
+        return true;
+    }
+    let mut bytes = Vec::with_capacity(written.len());
+    let mut rest = written.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let digits = others.get(..2).filter(|digits| *first == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+        let encoded = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(encoded.unwrap_or(*first));
+        rest = if encoded.is_some() { &others[2..] } else { others };
+    }
+    !bytes.contains(&0) && std::str::from_utf8(&bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    fn status(version: Version, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let request = headers.iter().fold(Request::get(path).version(version), |request, (name, value)| request.header(*name, *value));
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        check(&head).map_or_else(|refused| refused.status().as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn a_head_that_can_be_read_in_two_ways_is_refused() {
+        let ours = |more: &[(&'static str, &'static str)]| status(Version::HTTP_11, "/", &[&[("host", "a:1")], more].concat());
+        assert_eq!(ours(&[]), 200);
+        assert_eq!(ours(&[("cookie", "a=b"), ("cookie", "c=d"), ("accept", "x"), ("accept", "y")]), 200);
+        for name in SINGLE.iter().filter(|name| **name != header::HOST) {
+            assert_eq!(ours(&[(name.as_str(), "chunked")]), 200, "{name}");
+            assert_eq!(ours(&[(name.as_str(), "chunked"), (name.as_str(), "chunked")]), 400, "{name}");
+        }
+        assert_eq!(ours(&[("host", "a:1")]), 400);
+        assert_eq!(ours(&[("transfer-encoding", "Chunked")]), 200);
+        assert_eq!(ours(&[("transfer-encoding", "gzip, chunked")]), 400);
+        assert_eq!(status(Version::HTTP_11, "/", &[]), 400);
+        assert_eq!(status(Version::HTTP_10, "/", &[]), 200);
+        for host in ["", "a b", "a/b", "a,b", "a@b"] {
+            assert_eq!(status(Version::HTTP_11, "/", &[("host", host)]), 400, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_text() {
+        let at = |path: &str| status(Version::HTTP_11, path, &[("host", "a")]);
+        for sound in ["/", "/a%20b?c=%C3%A9+%2B", "/a?b=%", "/a?b=%zz", "/%F0%9F%98%80"] {
+            assert_eq!(at(sound), 200, "{sound}");
+        }
+        for (none, told) in [("/%00", 400), ("/a%ffb", 400), ("/%C3", 400), ("/?a=%00", 422), ("/?a%00=b", 422), ("/?%c3%28", 422)] {
+            assert_eq!(at(none), told, "{none}");
+        }
+    }
+}

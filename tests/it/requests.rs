@@ -1,0 +1,234 @@
+//! Whatever a request says, it is answered, by the right document, and never by a 500.
+
+use crate::support::client::{high, token};
+use crate::support::raw::{connect_from, exchange, status};
+use crate::support::{Browser, TestApp};
+use regex::Regex;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Every route of the program, with the parameters in its path.
+fn routes() -> Vec<(String, Vec<String>)> {
+    let source = [include_str!("../../src/http/router.rs"), include_str!("../../src/http/inbox/mod.rs")].concat();
+    let route = Regex::new(r#"\.route\(\s*"([^"]+)",\s*([^\n]+)"#).unwrap();
+    let method = Regex::new(r"\b(get|post|put|delete|patch)\(").unwrap();
+    let found = route.captures_iter(&source).map(|found| {
+        let methods = method.captures_iter(&found[2]).map(|method| method[1].to_uppercase()).collect();
+        (found[1].to_owned(), methods)
+    });
+    let routes: Vec<_> = found.collect();
+    assert!(routes.len() > 25 && routes.iter().all(|(_, methods): &(_, Vec<_>)| !methods.is_empty()), "{routes:?}");
+    routes
+}
+
+/// Every parameter that some route takes.
+const PARAMETERS: &[&str] = &[
+    "risk_level",
+    "role",
+    "mine",
+    "limit",
+    "cursor",
+    "status",
+    "requested_by",
+    "since",
+    "timeout",
+    "channel",
+    "workflow_id",
+    "from",
+    "until",
+    "level",
+    "text",
+    "of",
+    "fragment",
+    "days",
+    "done",
+    "seal",
+    "next",
+    "q",
+    "sort",
+    "approver",
+    "runbook",
+];
+
+const NO_TEXT: &[&str] = &["%00", "a%00b", "%ff", "%c3%28", "%ED%A0%80"];
+
+const ODD: &[&str] = &[
+    "",
+    "-1",
+    "0",
+    "9223372036854775807",
+    "18446744073709551616",
+    "NaN",
+    "%F0%9F%98%80%E2%80%AE",
+    "%27%3B--%25",
+    "-7000000000000000.00000000-0000-0000-0000-000000000000",
+    "7000000000000000.00000000-0000-0000-0000-000000000000",
+    "-7000000000000000",
+    "-200000-01-01",
+    "%2B200000-01-01",
+    "-4800-01-01",
+    "9999-12-31",
+    "99999999999999999999999d",
+    "..%2f..%2f",
+];
+
+fn filled(path: &str, id: &str) -> String {
+    path.replace("{id}", id).replace("{name}", id)
+}
+
+#[tokio::test]
+async fn no_parameter_of_any_route_leads_to_a_500() {
+    let app = TestApp::start().await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    for (path, methods) in routes() {
+        if !methods.contains(&"GET".to_owned()) {
+            continue;
+        }
+        let path = filled(&path, &id);
+        for value in NO_TEXT {
+            let page = alice.get(&format!("{path}?{value}={value}")).await;
+            assert_eq!(page.status, 422, "GET {path}?{value}={value}: {}", page.html);
+        }
+        for name in PARAMETERS {
+            for value in &NO_TEXT[..2] {
+                let page = alice.get(&format!("{path}?{name}={value}")).await;
+                assert_eq!(page.status, 422, "GET {path}?{name}={value}: {}", page.html);
+            }
+            // Who does not take the parameter has said so.
+            let first = alice.request(Method::GET, &format!("{path}?{name}={}", ODD[0]));
+            let first = tokio::time::timeout(std::time::Duration::from_secs(1), alice.send(first)).await;
+            if first.is_ok_and(|page| page.html.contains("unknown field")) {
+                continue;
+            }
+            for value in ODD {
+                let wait = if path.ends_with("/wait") && *name != "timeout" { "&timeout=0s" } else { "" };
+                let request = alice.request(Method::GET, &format!("{path}?{name}={value}{wait}"));
+                // A stream that opens is an answer; nobody waits for its end.
+                let status = request.send().await.expect("an answer").status();
+                assert!(status.as_u16() < 500, "GET {path}?{name}={value}{wait}: {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_path_leads_to_a_500() {
+    let app = TestApp::start().await;
+    let alice = app.client("alice");
+    let long = "x".repeat(8_000);
+    for (path, methods) in routes().into_iter().filter(|(path, _)| path.contains('{')) {
+        for method in methods {
+            let method: Method = method.parse().unwrap();
+            for part in NO_TEXT {
+                let answer = alice.send(alice.request(method.clone(), &filled(&path, part))).await;
+                assert_eq!(answer.status, 400, "{method} {path} with {part}: {}", answer.text);
+            }
+            for part in [&long, "%2F", "%F0%9F%98%80", "00000000-0000-0000-0000-000000000000", "%20"] {
+                let answer = alice.send(alice.request(method.clone(), &filled(&path, part))).await;
+                assert!(answer.status.as_u16() < 500, "{method} {path} with {part}: {}", answer.text);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_body_leads_to_a_500() {
+    let app = TestApp::start().await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    let cora = app.client("cora");
+    let browser = Browser::of(app.addr, "cora").await;
+    for (path, _) in routes().into_iter().filter(|(_, methods)| methods.contains(&"POST".to_owned())) {
+        let path = filled(&path, &id);
+        for body in
+            [&b"{\"a\\u0000\": 1}"[..], b"{\"reason\": \"\\u0000\"}", b"\xff\xfe", b"{\"reason\": \"\xff\"}", b"[", b"\0", b"null", b"[]"]
+        {
+            let request = cora.request(Method::POST, &path).header("content-type", "application/json").body(body.to_vec());
+            let answer = cora.send(request).await;
+            assert!((400..500).contains(&answer.status.as_u16()), "POST {path} {body:?}: {} {}", answer.status, answer.text);
+        }
+        for form in ["a=%00", "a%00=b", "reason=%00", "reason=%ff", "%ff=%ff", "id=%00", "token=%00&next=%00", "payload=%00", "="] {
+            let request = browser.request(Method::POST, &path).header("sec-fetch-site", "same-origin");
+            let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+            let page = browser.send(request).await;
+            assert!((400..500).contains(&page.status.as_u16()), "POST {path} {form}: {} {}", page.status, page.html);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_path_does_not_take_is_answered_with_what_it_takes() {
+    let app = TestApp::start().await;
+    let alice = app.client("alice");
+    for (path, methods) in routes() {
+        let at = filled(&path, "00000000-0000-0000-0000-000000000000");
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::TRACE] {
+            if methods.contains(&method.to_string()) {
+                continue;
+            }
+            let request = alice.request(method.clone(), &at).header("accept", "application/json");
+            let answer = alice.send(request).await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            let allowed = answer.headers["allow"].to_str().unwrap();
+            assert!(methods.iter().all(|method| allowed.contains(method.as_str())), "{method} {path} allows {allowed}");
+            // Below the inbox every answer is a page; shown to a browser, everywhere.
+            if path.starts_with("/inbox") || path == "/" || path.starts_with("/sign-") {
+                continue;
+            }
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+            assert_eq!(
+                (&answer.body["type"], &answer.body["status"], &answer.body["instance"]),
+                (&json!("about:blank"), &json!(405), &json!(at))
+            );
+        }
+        let shown = alice.send(alice.request(Method::PUT, &at).header("accept", "text/html,*/*;q=0.8")).await;
+        assert_eq!(shown.status, 405, "{path}");
+        assert_eq!(shown.headers["content-type"], "text/html; charset=utf-8", "{path}");
+        assert!(
+            shown.headers.contains_key("allow") && shown.headers["content-security-policy"].to_str().unwrap().contains("style-src 'self'")
+        );
+    }
+    for path in ["/nothing", "/workflows/", "/workflows/x/y/z", "//", "/inbox/nothing"] {
+        let answer = alice.get(path).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["type"]), (404, &Value::from("about:blank")), "{path}");
+        let shown = alice.send(alice.request(Method::GET, path).header("accept", "text/html")).await;
+        assert_eq!((shown.status.as_u16(), shown.headers["content-type"].to_str().unwrap()), (404, "text/html; charset=utf-8"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_two_programs_could_read_differently_is_refused() {
+    let app = TestApp::start().await;
+    let authorization = format!("Authorization: Bearer {}", token("alice"));
+    let with = |lines: &str| format!("GET /workflows HTTP/1.1\r\n{lines}\r\nConnection: close\r\n\r\n");
+    let sound = with(&format!("Host: x\r\n{authorization}"));
+    let post = |lines: &str, body: &str| {
+        format!("POST /risk/assess HTTP/1.1\r\nHost: x\r\n{authorization}\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{body}")
+    };
+    for (head, expected) in [
+        (sound.clone(), 200),
+        (sound.replace("\r\n", "\n"), 400),
+        (sound.replacen("\r\n", "\n", 1), 400),
+        (with(&format!("Host: x\n{authorization}")), 400),
+        (with(&format!("Host: x\r\n{authorization}\nX: y")), 400),
+        (with(&format!("Host: x\r\nHost: x\r\n{authorization}")), 400),
+        (with(&format!("Host: x, y\r\n{authorization}")), 400),
+        (with(&authorization), 400),
+        (with(&format!("Host: x\r\n{authorization}\r\n{authorization}")), 400),
+        (with(&format!("Host: x\r\n{authorization}\r\nAuthorization: Bearer pbk_other")), 400),
+        (with(&format!("Host: x\r\nX: a\0b\r\n{authorization}")), 400),
+        (with(&format!("Host: x\r\nX: a\rb\r\n{authorization}")), 400),
+        (with(&format!("Host: x\r\nX: a\r\n folded\r\n{authorization}")), 400),
+        (with(&format!("Host: x\r\n{authorization}\r\nX: {}", "y".repeat(80_000))), 431),
+        (post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), 400),
+        (post("Content-Length: 2\r\nContent-Length: 3", "{}"), 400),
+        (post("Content-Length: 2\r\nContent-Length: 2", "{}"), 400),
+        (post("Content-Length: 2\r\nContent-Type: application/json", "{}"), 400),
+        (post("Content-Length: +2", "{}"), 400),
+    ] {
+        let mut stream = connect_from("127.0.0.1", app.addr).await;
+        let answer = exchange(&mut stream, head.as_bytes()).await;
+        assert_eq!(status(&answer), expected, "{head:.300}\n{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 4").count() + answer.matches("HTTP/1.1 2").count(), 1, "{head:.300}\n{answer}");
+    }
+}
