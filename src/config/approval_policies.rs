@@ -1,17 +1,19 @@
 //! `hitl/approval-policies.yaml`: the people, the agents, and under what terms they decide.
 
+use crate::config::quotas;
 use crate::config::risk_rules::{self, AskedRole};
 use crate::config::value::At;
 use crate::config::{mail_address, names};
 use crate::domain::duration;
 use crate::domain::level::Level;
 use crate::domain::policy::{Agent, Person, SYSTEM, roles};
+use crate::domain::quota::Quotas;
 use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const KEYS: [&str; 6] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every"];
+const KEYS: [&str; 7] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas"];
 const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
 const POLICY_KEYS: [&str; 5] = ["required", "distinct_roles", "expire_after", "on_expiry", "require_digest"];
 
@@ -27,6 +29,7 @@ pub struct ApprovalPolicies<'s> {
     /// Whether all of them could be read. Where not, no role is said to be nobody's: a broken entry may well hold it.
     pub people_are_known: bool,
     pub agents: BTreeMap<String, Agent>,
+    pub quotas: Quotas,
     pub policies: BTreeMap<Level, LevelTerms<'s>>,
     pub separation_of_duties: bool,
     pub escalation: BTreeMap<Level, Chain<'s>>,
@@ -90,6 +93,7 @@ impl Default for ApprovalPolicies<'_> {
             people: BTreeMap::new(),
             people_are_known: true,
             agents: BTreeMap::new(),
+            quotas: Quotas::default(),
             policies: BTreeMap::new(),
             separation_of_duties: true,
             escalation: BTreeMap::new(),
@@ -103,13 +107,18 @@ pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
     let fields = file.fields(&KEYS);
     let section = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
     let (people, people_are_known) = section("people").map_or_else(|| (BTreeMap::new(), true), |at| people(&at));
-    let agents = section("agents").map(|at| agents(&at, &people)).unwrap_or_default();
+    let mut quotas = Quotas::default();
+    if let Some(at) = section("quotas") {
+        quotas.usual = quotas::quota(&at, quotas.usual);
+    }
+    let agents = section("agents").map(|at| agents(&at, &people, &mut quotas)).unwrap_or_default();
     let default = ApprovalPolicies::default();
     ApprovalPolicies {
         at: section("people").or_else(|| Some(file.clone())),
         people,
         people_are_known,
         agents,
+        quotas,
         policies: section("policies").map(|at| by_level(&at, level_terms)).unwrap_or_default(),
         separation_of_duties: section("separation_of_duties").and_then(|at| at.boolean()).unwrap_or(default.separation_of_duties),
         escalation: section("escalation").map(|at| by_level(&at, chain)).unwrap_or_default(),
@@ -161,12 +170,16 @@ fn contact(at: &At<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn agents(at: &At<'_>, people: &BTreeMap<String, Person>) -> BTreeMap<String, Agent> {
+fn agents(at: &At<'_>, people: &BTreeMap<String, Person>, quotas: &mut Quotas) -> BTreeMap<String, Agent> {
     let mut agents = BTreeMap::new();
     for (name, at) in at.entries("agents: a name and { on_behalf_of: a person }").unwrap_or_default() {
         sound_name(name, &at, people.keys().chain(agents.keys()));
         no_role(name, &at, people);
-        let on_behalf_of = at.fields(&["on_behalf_of"]).and_then(|fields| fields.get("on_behalf_of")).and_then(|at| {
+        let fields = at.fields(&["on_behalf_of", "quotas"]);
+        if let Some(at) = fields.as_ref().and_then(|fields| fields.get("quotas")) {
+            quotas.agents.insert(name.to_owned(), quotas::quota(&at, quotas.usual));
+        }
+        let on_behalf_of = fields.and_then(|fields| fields.get("on_behalf_of")).and_then(|at| {
             let known = || people.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let unknown = |text: &str| format!("`{}` is none of the people, who are: {}", shown(text), known());
             at.parsed(|text| people.contains_key(text).then(|| text.to_owned()).ok_or_else(|| unknown(text)))
@@ -268,6 +281,7 @@ impl ApprovalPolicies<'_> {
             "separation_of_duties": self.separation_of_duties,
             "escalation": escalation,
             "remind_every": duration::show(self.remind_every).to_string(),
+            "quotas": quotas::document(&self.quotas),
         })
     }
 }

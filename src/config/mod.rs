@@ -18,6 +18,7 @@ mod notifications;
 mod placeholders;
 mod policy;
 mod problem;
+mod quotas;
 mod risk_rules;
 mod runbooks;
 mod shipped;
@@ -37,6 +38,7 @@ pub use shipped::shipped;
 use crate::domain::digest::{self, Digest};
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
+use crate::domain::quota::Quotas;
 use crate::domain::risk::Rules;
 use crate::domain::runbook::Runbook;
 use approval_policies::ApprovalPolicies;
@@ -51,6 +53,8 @@ use std::path::{Path, PathBuf};
 pub struct Configuration {
     pub rules: Rules,
     pub policy: Policy,
+    /// What agents may ask for.
+    pub quotas: Quotas,
     pub runbooks: BTreeMap<String, Runbook>,
     pub notifications: Notifications,
     /// The digest of `document`: the same values, however they are written, have the same version.
@@ -165,7 +169,18 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         notifications: &notifications,
         separation_of_duties,
     });
-    Some(Configuration { rules, policy, runbooks, notifications, version, document: String::from_utf8(document).ok()?, notes, weaknesses })
+    let quotas = approvals.quotas;
+    Some(Configuration {
+        rules,
+        policy,
+        quotas,
+        runbooks,
+        notifications,
+        version,
+        document: String::from_utf8(document).ok()?,
+        notes,
+        weaknesses,
+    })
 }
 
 /// A file whose values are known, if only because there is none.

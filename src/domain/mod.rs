@@ -18,6 +18,7 @@ pub mod matrix;
 pub mod notice;
 pub mod outbox;
 pub mod policy;
+pub mod quota;
 pub mod readings;
 pub mod registry;
 pub mod request;

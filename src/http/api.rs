@@ -6,6 +6,7 @@ use crate::http::inbox::door::Door;
 use crate::http::inbox::page::Pages;
 use crate::http::limits::{Admissions, Limits};
 use crate::http::problem::Problem;
+use crate::http::quotas::Quotas;
 use crate::http::slack::Slack;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -32,6 +33,7 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     pub authenticator: Authenticator,
     pub admissions: Admissions,
+    pub quotas: Quotas,
     pub pages: Pages,
     /// The inbox's.
     pub door: Door,
@@ -48,6 +50,7 @@ impl Api {
             engine,
             authenticator: Authenticator::default(),
             admissions: Admissions::new(limits),
+            quotas: Quotas::default(),
             pages: Pages::default(),
             door: Door::default(),
             slack,

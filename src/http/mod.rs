@@ -18,6 +18,7 @@ mod operations;
 mod peer;
 mod problem;
 mod query;
+mod quotas;
 mod router;
 pub mod server;
 mod slack;

@@ -11,6 +11,7 @@ use crate::storage::Error;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// The codes, in the order of their statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,13 +105,15 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
+    /// After how many seconds the same may be tried again.
+    retry_after: u64,
     extensions: Map<String, Value>,
 }
 
 impl Problem {
     /// A problem with its detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), extensions: Map::new() }
+        Self { code, detail: detail.into(), retry_after: 1, extensions: Map::new() }
     }
 
     /// A request with these faults.
@@ -147,6 +150,11 @@ impl Problem {
     /// A notice that cannot be sent again as it is.
     pub fn wrong_notice(status: &str, detail: &str) -> Self {
         Self::new(Code::WrongState, detail).with("current_status", json!(status))
+    }
+
+    /// The same, to be tried again after this time.
+    pub fn after(self, pause: Duration) -> Self {
+        Self { retry_after: pause.as_secs_f64().ceil().max(1.0) as u64, ..self }
     }
 
     fn with(mut self, name: &str, value: Value) -> Self {
@@ -236,7 +244,7 @@ impl IntoResponse for Problem {
         let mut response = document(status, body);
         match self.code {
             Code::Busy | Code::Unavailable | Code::RateLimited | Code::IdempotencyKeyInUse => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response.headers_mut().insert(header::RETRY_AFTER, self.retry_after.into());
             }
             Code::Unauthenticated => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

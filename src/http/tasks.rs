@@ -2,7 +2,7 @@
 
 use crate::actors::exchange::{Intake, Submitted};
 use crate::domain::digest::{Digest, canonical};
-use crate::domain::policy::Principal;
+use crate::domain::policy::{Principal, PrincipalKind};
 use crate::domain::readings::Facts;
 use crate::domain::request::{Fault, TaskRequest};
 use crate::domain::task::Task;
@@ -13,6 +13,7 @@ use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::LONGEST_WAIT;
+use crate::http::quotas::Reservation;
 use crate::http::views;
 use crate::storage::IdempotencyKey;
 use axum::Json;
@@ -44,9 +45,23 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
         return Box::pin(accepted(&api, &by, workflow, wait)).await;
     }
     let (task, facts) = Box::pin(admit(&api, value)).await?;
+    let reservation = match by.kind {
+        PrincipalKind::Agent => {
+            let would_wait = || {
+                let assessment = api.engine.configuration.rules.assess(&task, facts.as_ref(), &by.name, api.engine.clock.now());
+                !api.engine.configuration.policy.level(assessment.level).auto_approve
+            };
+            api.quotas.admit(&api.engine, &by.name, would_wait).await?
+        }
+        PrincipalKind::Person => Reservation::uncounted(),
+    };
     let id = api.engine.clock.new_id();
     let intake = Intake { by: by.clone(), task, facts, key: key.clone() };
-    let workflow = match api.engine.submit_for(id, intake, move |_| drop(permit)).await? {
+    let after = move |answer: &_| {
+        reservation.settle(answer);
+        drop(permit);
+    };
+    let workflow = match api.engine.submit_for(id, intake, after).await? {
         Submitted::Accepted(workflow) => workflow,
         Submitted::KeyUsed => {
             let key = key.ok_or_else(Problem::internal)?;

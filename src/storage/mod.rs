@@ -20,6 +20,7 @@ mod pool;
 mod precedent;
 mod prune;
 mod quarantine;
+mod quota;
 mod record;
 mod search;
 mod sessions;

@@ -27,6 +27,7 @@ mod people;
 mod proxy;
 mod prune;
 mod queries;
+mod quotas;
 mod requests;
 mod shown;
 mod slack;

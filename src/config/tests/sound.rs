@@ -266,3 +266,18 @@ fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
     let (invocation, facts) = look.resolve(json!({"what": "a"}).as_object().unwrap()).unwrap();
     assert_eq!((invocation.command.join(" ").as_str(), facts.operation.as_str()), ("bin/look --of=a", "list"));
 }
+
+#[test]
+fn an_agent_may_ask_for_what_is_written_for_it_and_else_for_what_is_usual() {
+    let written = "quotas: { submits_per_minute: 60 }\nagents: { bot: { quotas: { burst: 7, pending: 3 } }, other: {} }\n";
+    let loaded = sound(&[(APPROVALS, &format!("{PEOPLE}{written}"))]);
+    let quota = |name: &str| {
+        let quota = loaded.quotas.of(name);
+        (quota.submits_per_minute, quota.burst, quota.pending)
+    };
+    assert_eq!(quota("bot"), (60, 7, 3));
+    assert_eq!(quota("other"), (60, 60, 1_000));
+    assert_eq!(quota("nobody"), (60, 60, 1_000));
+    let plain = sound(&[(APPROVALS, PEOPLE)]).quotas.of("bot");
+    assert_eq!((plain.submits_per_minute, plain.burst, plain.pending), (6_000, 6_000, 1_000));
+}

@@ -28,6 +28,10 @@ fn people_and_agents_that_cannot_be() {
             ),
             (&with("agents: { bot: tom }\n"), ":2: agents.bot: is the text `tom`", "a mapping of on_behalf_of"),
             (&with("remind_every: 0m\n"), ":2: remind_every: `0m` is not a duration", ""),
+            (&with("quotas: { pending: 0 }\n"), ":2: quotas.pending: is the number 0", "from 1 on"),
+            (&with("quotas: { per_minute: 3 }\n"), ":2: quotas.per_minute: is no key", "submits_per_minute"),
+            (&with("quotas: {}\n"), ":2: quotas: says nothing", "leave it out"),
+            (&with("agents: { bot: { quotas: { burst: many } } }\n"), ":2: agents.bot.quotas.burst: is the text `many`", ""),
             (&with("separation_of_duties: off\n"), ":2: separation_of_duties: is the text `off`", "YAML 1.2"),
         ],
     );

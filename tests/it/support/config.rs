@@ -8,7 +8,7 @@ pub struct Config {
     folder: TempDir,
 }
 
-/// People of every role, and two agents of the same person.
+/// People of every role, two agents of the same person, and quotas that hold up no test.
 const PEOPLE: &str = "
 people:
   alice: { roles: [team_lead] }
@@ -20,6 +20,7 @@ agents:
   deploy-bot: { on_behalf_of: tom }
   other-bot:  { on_behalf_of: tom }
   lone-bot:   {}
+quotas: { submits_per_minute: 1000000, pending: 1000000 }
 ";
 
 const RULES: &str = "

@@ -1,0 +1,30 @@
+//! `quotas` of `hitl/approval-policies.yaml`: what agents may ask for, and what single ones may.
+
+use crate::config::value::At;
+use crate::domain::quota::{Quota, Quotas};
+use serde_json::{Map, Value, json};
+
+const KEYS: [&str; 3] = ["submits_per_minute", "burst", "pending"];
+
+/// What is written of one quota; what is left out is the usual.
+pub fn quota(at: &At<'_>, usual: Quota) -> Quota {
+    let Some(fields) = at.fields(&KEYS) else { return usual };
+    if at.is_empty() {
+        at.problem("says nothing; write submits_per_minute, burst or pending, or leave it out");
+    }
+    let number = |name: &str| fields.get(name).and_then(|at| at.count());
+    let (rate, burst) = (number("submits_per_minute"), number("burst"));
+    Quota {
+        submits_per_minute: rate.unwrap_or(usual.submits_per_minute),
+        // A minute's worth at once, where only the rate is said.
+        burst: burst.or(rate).unwrap_or(usual.burst),
+        pending: number("pending").unwrap_or(usual.pending),
+    }
+}
+
+/// The values, with the defaults filled in.
+pub fn document(quotas: &Quotas) -> Value {
+    let one = |quota: &Quota| json!({ "submits_per_minute": quota.submits_per_minute, "burst": quota.burst, "pending": quota.pending });
+    let agents: Map<_, _> = quotas.agents.iter().map(|(name, quota)| (name.clone(), one(quota))).collect();
+    json!({ "usual": one(&quotas.usual), "agents": agents })
+}

@@ -1,0 +1,23 @@
+//! How many requests of one agent wait for people.
+
+use super::pool::within;
+use super::{Error, Storage};
+
+impl Storage {
+    /// Counts the requests of a requester that wait for people, but no further than a number.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn count_pending_of(&self, requester: &str, most: u32) -> Result<u32, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!(
+            r#"select count(*) as "count!"
+               from (select from workflow where approval_status = 'pending' and requested_by = $1 limit $2) waiting"#,
+            requester,
+            i64::from(most)
+        );
+        let count = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+}
