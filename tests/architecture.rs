@@ -168,6 +168,19 @@ fn the_actors_are_seen_only_through_their_handle() {
 }
 
 #[test]
+fn what_a_client_asks_for_holds_its_permit_to_its_end() {
+    let bare = Regex::new(r"\bengine\s*\.(submit|command)\(").expect("a pattern");
+    for file in sources().iter().filter(|file| file.module == "http") {
+        assert!(
+            !bare.is_match(&file.code),
+            "src/{} calls the engine without a permit: use `submit_for` or `command_for`, which hold it until the work is done, \
+             whether or not the client stays",
+            file.name
+        );
+    }
+}
+
+#[test]
 fn every_crate_has_its_home() {
     let dependencies = dependencies();
     for (name, homes) in HOMES {
