@@ -287,7 +287,11 @@ fn buttons(notifications: &Notifications, read: &dyn Fn(&str) -> Option<String>,
     let (mut apps, mut problems) = (Vec::new(), Vec::new());
     for (name, buttons) in found {
         match notify::secret(&buttons.signing_secret, read) {
-            Ok(secret) => apps.push(SlackApp { signing_secret: secret.expose().to_owned(), levels: buttons.levels.clone() }),
+            Ok(secret) => apps.push(SlackApp {
+                signing_secret: secret.expose().to_owned(),
+                levels: buttons.levels.clone(),
+                team_id: buttons.team_id.clone(),
+            }),
             Err(problem) => problems.push(format!("the buttons of the channel {name} cannot be used: {problem}")),
         }
     }

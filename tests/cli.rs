@@ -33,7 +33,7 @@ fn submit_sends_what_the_flags_say_as_the_first_agent() {
         ["submit", "--operation"].as_slice(),
         &["deploy", "--description", HOSTILE, "--environment", "production", "--resource", "api", "--resource-type", "code"],
         &["--cost", "99.5", "--task-id", "TASK-42", "--runbook", "deploy-service", "--arg", "service=api", "--arg", "note=a=b"],
-        &["--metadata", "ticket=OPS-7", "--idempotency-key", "run-7/deploy", "--wait", "5"],
+        &["--metadata", "ticket=OPS-7", "--metadata", "replicas=2", "--idempotency-key", "run-7/deploy", "--wait", "5"],
     ]
     .concat();
     ran(&stub, &args).said(&["HIGH pending_approval", ID, "deploy_production", "team_lead, tech_lead (0 of 1 given)", "escalate to cto"]);
@@ -41,7 +41,7 @@ fn submit_sends_what_the_flags_say_as_the_first_agent() {
     assert_eq!(
         call.json(),
         json!({"task_id": "TASK-42", "description": HOSTILE, "operation": "deploy", "environment": "production", "resource": "api",
-            "resource_type": "code", "estimated_cost": 99.5, "metadata": {"ticket": "OPS-7"},
+            "resource_type": "code", "estimated_cost": 99.5, "metadata": {"ticket": "OPS-7", "replicas": 2},
             "action": {"type": "runbook", "name": "deploy-service", "args": {"service": "api", "note": "a=b"}}})
     );
     assert_eq!((call.token(), call.header("prefer")), ("pbk_bot", "wait=5"));
@@ -122,7 +122,7 @@ fn pending_follows_the_cursor_to_the_end() {
 #[test]
 fn approve_shows_what_would_run_and_approves_exactly_that() {
     let stub = Stub::start();
-    let shown = ran(&stub, &["approve", ID, "--justification", HOSTILE]);
+    let shown = ran(&stub, &["approve", ID, "--yes", "--justification", HOSTILE]);
     shown.said(&[
         "HIGH pending_approval",
         r"support/runbooks/deploy.sh api 'it'\''s 1.4.2'",
@@ -141,10 +141,92 @@ fn approve_shows_what_would_run_and_approves_exactly_that() {
     assert_eq!(stub.last("POST").json(), json!({"digest": task().digest(), "justification": HOSTILE}));
     assert_eq!(stub.last("POST").token(), "pbk_alice");
 
-    let known = ran(&stub, &["approve", ID, "--digest", "sha256:abc", "--json"]);
+    let known = ran(&stub, &["approve", ID, "--yes", "--digest", "sha256:abc", "--json"]);
     assert_eq!(known.out.lines().count(), 1);
     assert_eq!(stub.last("POST").json(), json!({"digest": "sha256:abc"}));
     assert_eq!(stub.called().iter().filter(|what| what.starts_with("GET")).count(), 1);
+}
+
+/// A critical request, whose requester calls it something harmless.
+fn critical() -> Value {
+    let mut workflow = workflow("pending_approval", 2);
+    workflow["workflow"]["risk_level"] = "critical".into();
+    workflow["workflow"]["target"]["resource"] = "db-prod".into();
+    workflow
+}
+
+#[test]
+fn without_a_terminal_nothing_is_approved_that_was_not_said_beforehand() {
+    let stub = Stub::start();
+    let path = format!("GET /workflows/{ID}/status");
+    ran(&stub, &["approve", ID]).failed(2, &["nobody can be asked here, so nothing was approved", "--yes"]);
+    ran(&stub, &["approve", ID, "--digest", "sha256:abc"]).failed(1, &["and not sha256:abc: nothing was approved"]);
+    stub.on(&path, 200, &critical());
+    ran(&stub, &["approve", ID, "--yes"]).failed(2, &["critical", "--confirm 'db-prod'", "--digest"]);
+    ran(&stub, &["approve", ID, "--confirm", "db-prod"]).failed(2, &["--yes"]);
+    ran(&stub, &["approve", ID, "--yes", "--confirm", "api-gateway"]).failed(1, &["is `db-prod`, and not `api-gateway`"]);
+    assert!(stub.called().iter().all(|what| what.starts_with("GET")), "{:?}", stub.called());
+    ran(&stub, &["approve", ID, "--yes", "--confirm", "db-prod"]).said(&["approved by alice"]);
+    ran(&stub, &["approve", ID, "--yes", "--digest", task().digest().as_str()]).said(&["approved by alice"]);
+}
+
+#[test]
+fn on_a_terminal_it_asks() {
+    let stub = Stub::start();
+    let (typed, shown) = on_a_terminal(&stub, &["approve", ID], "n\n");
+    assert!(typed == Some(1) && shown.contains("Approve exactly this? [y/N]") && shown.contains("nothing was approved"), "{shown}");
+    assert_eq!(stub.called().len(), 1);
+    let (typed, shown) = on_a_terminal(&stub, &["approve", ID], "y\n");
+    assert!(typed == Some(0) && shown.contains("by alice"), "{shown}");
+    stub.on(&format!("GET /workflows/{ID}/status"), 200, &critical());
+    let posts = || stub.called().iter().filter(|what| what.starts_with("POST")).count();
+    let before = posts();
+    for (answer, code) in [("y\n", 1), ("api-gateway\n", 1), ("\n", 1), ("db-prod\n", 0)] {
+        let (typed, shown) = on_a_terminal(&stub, &["approve", ID, "--yes"], answer);
+        assert!(typed == Some(code) && shown.contains("Type its target to approve exactly this: db-prod"), "{answer:?}: {shown}");
+    }
+    assert_eq!(posts(), before + 1);
+}
+
+/// Runs a command whose input and output are a terminal on which this is typed: its exit status, and what stands on the terminal.
+fn on_a_terminal(stub: &Stub, args: &[&str], typed: &str) -> (Option<i32>, String) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let open = || std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
+    let mut command = parkbrake(stub, args);
+    let mut child = command.env("TERM", "dumb").stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
+    // What the command holds of the terminal is all that is left of it once it has ended.
+    drop(command);
+    let mut ours = std::fs::File::from(ours);
+    ours.write_all(typed.as_bytes()).unwrap();
+    let mut shown = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut ours, &mut shown);
+    (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
+}
+
+#[test]
+fn exit_statuses_tell_refusals_apart() {
+    let stub = Stub::start();
+    let approve = format!("POST /workflows/{ID}/approve");
+    for (status, code, exit) in [
+        (401, "unauthenticated", 6),
+        (403, "not-an-approver", 6),
+        (410, "expired", 4),
+        (412, "digest-mismatch", 1),
+        (503, "unavailable", 1),
+    ] {
+        stub.on(&approve, status, &problem(code, "No", "no"));
+        ran(&stub, &["approve", ID, "--yes"]).failed(exit, &["No: no"]);
+    }
+    let mut won = already_decided();
+    won["decision"]["verdict"] = "approved".into();
+    stub.on(&approve, 409, &won);
+    ran(&stub, &["approve", ID, "--yes"]).failed(1, &[]);
+    stub.on(&format!("GET /workflows/{ID}/status"), 200, &workflow("expired", 3));
+    assert_eq!(ran(&stub, &["watch", ID]).code, Some(4));
 }
 
 #[test]
@@ -153,12 +235,12 @@ fn nothing_is_approved_that_was_not_shown() {
     let mut lie = workflow("pending_approval", 2);
     lie["workflow"]["task"]["action"]["runs"]["command"][1] = "other".into();
     stub.on(&format!("GET /workflows/{ID}/status"), 200, &lie);
-    ran(&stub, &["approve", ID]).failed(1, &["is not that of the task that it shows", "nothing was approved"]);
+    ran(&stub, &["approve", ID, "--yes"]).failed(1, &["is not that of the task that it shows", "nothing was approved"]);
 
     stub.on(&format!("GET /workflows/{ID}/status"), 200, &workflow("pending_approval", 2));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let unseen = run(parkbrake(&stub, &["approve", ID]).stdout(writer));
+    let unseen = run(parkbrake(&stub, &["approve", ID, "--yes"]).stdout(writer));
     unseen.failed(1, &["nothing was approved, because it could not be shown"]);
     assert!(stub.called().iter().all(|what| what.starts_with("GET")), "{:?}", stub.called());
 }
@@ -216,15 +298,15 @@ fn watch_prints_each_event_once_and_says_how_it_ended() {
 
     stub.on(&wait, 200, &workflow("rejected", 3));
     let rejected = ran(&stub, &["watch", ID, "--json"]);
-    assert_eq!((rejected.code, rejected.out.lines().count()), (Some(1), 2), "{rejected:?}");
+    assert_eq!((rejected.code, rejected.out.lines().count()), (Some(3), 2), "{rejected:?}");
 }
 
 #[test]
 fn a_refusal_says_why() {
     let stub = Stub::start();
     stub.on(&format!("POST /workflows/{ID}/approve"), 409, &already_decided());
-    ran(&stub, &["approve", ID]).failed(
-        1,
+    ran(&stub, &["approve", ID, "--yes"]).failed(
+        3,
         &[
             "Already decided: the request was rejected by tom already",
             "the decision that won: rejected by tom (tech_lead)",
@@ -248,7 +330,7 @@ fn a_refusal_says_why() {
 fn where_no_server_answers_it_says_how_to_start_one() {
     let stub = Stub::start();
     let url = nowhere();
-    ran(&stub, &["pending", "--url", &url]).failed(1, &[&format!("no server answers at {url}"), "task dev", "PARKBRAKE_URL"]);
+    ran(&stub, &["pending", "--url", &url]).failed(5, &[&format!("no server answers at {url}"), "task dev", "PARKBRAKE_URL"]);
     assert!(stub.calls().is_empty());
 }
 

@@ -195,7 +195,7 @@ fn both_show_the_same() {
 
 #[test]
 fn both_hide_what_the_domain_hides() {
-    let list = |name: &str| all(r#"["']((?:[0-9A-F]{4,5}(?:-[0-9A-F]{4,5})? ?){5,})["']"#, &read(name)).pop_first().expect("the list");
+    let list = |name: &str| all(r#"["']((?:[0-9A-F]{4,6}(?:-[0-9A-F]{4,6})? ?){5,})["']"#, &read(name)).pop_first().expect("the list");
     assert_eq!(list("lib.jq"), list("show.ps1"));
     let code = |hex: &str| u32::from_str_radix(hex, 16).expect("a number");
     let list = list("lib.jq");

@@ -1,9 +1,10 @@
-//! `parkbrake approve`: shows what would run, and approves exactly that.
+//! `parkbrake approve`: shows what would run, asks, and approves exactly that.
 //!
 //! The digest that is sent is not the one that the server names beside the task but the one of the document that was shown,
 //! computed here. So a yes binds to what stood on the screen: if anything else is stored, the server refuses it (412).
 
 use crate::cli::client::Connection;
+use crate::cli::consent::{Asked, Consent, is_somebody_there};
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{number, text};
 use crate::cli::terminal::{Page, Style, print_json};
@@ -12,10 +13,12 @@ use crate::domain::digest::{self, Digest};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::{Map, Value};
+use std::io;
 use std::process::ExitCode;
 use uuid::Uuid;
 
-/// Shows the level of a request, what exactly would run, why it waits and what the requester says of it, and approves it.
+/// Shows the level of a request, what exactly would run, why it waits and what the requester says of it, asks, and approves it. A critical
+/// request is approved by typing its target. Without a terminal say --yes, and for a critical request also --confirm or --digest.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id
@@ -23,9 +26,11 @@ pub struct Args {
     /// Why it may be done; some levels require it
     #[arg(long, value_name = "TEXT")]
     justification: Option<String>,
-    /// Approve the document with this digest, which was read elsewhere, without showing it again
+    /// Approve the document with this digest alone, which was read elsewhere; with --yes it is not shown again
     #[arg(long, value_name = "sha256:…")]
     digest: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     connection: Connection,
 }
@@ -37,15 +42,23 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let digest = match args.digest {
-        Some(digest) => digest,
-        None => {
+        // The server compares it with what is stored.
+        Some(digest) if args.consent.suffices() => digest,
+        given => {
             let answer = status::read(&client, args.id).await?;
             let digest = digest_of(answer.workflow())?;
+            if let Some(given) = given.as_deref().filter(|given| *given != digest) {
+                let given = escaped(given);
+                return Err(Error::Other(format!("the digest of this request is {digest}, and not {given}: nothing was approved")));
+            }
             if !args.connection.json {
                 let mut page = Page::stdout();
                 show::request(&mut page, answer.workflow());
                 page.print().map_err(|error| Error::Other(format!("nothing was approved, because it could not be shown: {error}")))?;
             }
+            let (mut input, mut output) = (io::stdin().lock(), io::stderr());
+            let asked = (!args.connection.json && is_somebody_there()).then(|| Asked::by(&mut input, &mut output));
+            args.consent.obtain(answer.workflow(), given.is_some(), asked)?;
             digest
         }
     };

@@ -4,6 +4,18 @@ use crate::cli::problem::Problem;
 use crate::cli::{dev_home, terminal};
 use std::process::ExitCode;
 
+/// Exit statuses that scripts tell apart.
+pub mod exit {
+    /// Somebody said no.
+    pub const REJECTED: u8 = 3;
+    /// Nobody decided in time.
+    pub const EXPIRED: u8 = 4;
+    /// The server does not answer.
+    pub const UNREACHABLE: u8 = 5;
+    /// The caller may not do this.
+    pub const NOT_PERMITTED: u8 = 6;
+}
+
 /// Why a command failed. The text says what to do about it, and never holds a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +40,9 @@ pub enum Error {
     Strange { url: String, detail: String },
     #[error(transparent)]
     DevHome(#[from] dev_home::Error),
+    /// The command lacks something that it needs here.
+    #[error("{0}")]
+    Usage(String),
     /// Anything that only one command can run into, in its own words.
     #[error("{0}")]
     Other(String),
@@ -40,7 +55,17 @@ impl Error {
             return ExitCode::SUCCESS;
         }
         terminal::complain(&format!("parkbrake: {self}"));
-        ExitCode::FAILURE
+        ExitCode::from(self.status())
+    }
+
+    /// The exit status: 1 where no other fits.
+    fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Refused(problem) => problem.exit_status(),
+            Self::Unreachable { .. } | Self::TooSlow { .. } | Self::Broken { .. } => exit::UNREACHABLE,
+            _ => 1,
+        }
     }
 
     /// Whether the same call may well succeed in a moment.

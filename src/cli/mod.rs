@@ -1,12 +1,14 @@
 //! The command line: one file per command, and what they share.
 //!
 //! Every command is `run(args) -> Result<ExitCode, Error>`. What it says goes to standard output through [`terminal`]; why it
-//! failed is the error, which only [`Cli::run`] prints. Exit status 0: done, 1: refused or failed, 2: wrong usage (clap's).
+//! failed is the error, which only [`Cli::run`] prints. Exit status 0: done, 1: refused or
+//! failed, 2: wrong usage, 3: rejected, 4: expired, 5: the server cannot be reached, 6: not permitted.
 
 pub mod approve;
 pub mod cancel;
 pub mod check;
 pub mod client;
+mod consent;
 pub mod dev;
 pub mod dev_home;
 pub mod digest;
@@ -73,7 +75,7 @@ pub enum Command {
     Reject(reject::Args),
     /// Show where a workflow stands
     Status(status::Args),
-    /// Follow a workflow until it has ended; exit status 0 if it completed, 1 if it ended otherwise
+    /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4 if it expired, else 1
     Watch(watch::Args),
     /// Take back a task that has not run
     Cancel(cancel::Args),

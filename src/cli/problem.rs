@@ -1,5 +1,6 @@
 //! A problem document (RFC 9457) as people read it.
 
+use crate::cli::error::exit;
 use crate::cli::facts::{list, text};
 use crate::domain::text::escaped;
 use serde_json::Value;
@@ -23,6 +24,16 @@ impl Problem {
     /// Which one it is: `self-approval`, `already-decided`, …
     pub fn code(&self) -> Option<&str> {
         text(&self.body, "/code")
+    }
+
+    /// The exit status of a command that was refused so.
+    pub fn exit_status(&self) -> u8 {
+        match (self.status, self.code()) {
+            (401 | 403, _) => exit::NOT_PERMITTED,
+            (410, _) => exit::EXPIRED,
+            (409, Some("already-decided")) if text(&self.body, "/decision/verdict") == Some("rejected") => exit::REJECTED,
+            _ => 1,
+        }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::domain::target::{DIFFERS, is_warning};
 use crate::domain::text::escaped;
 use serde_json::Value;
 
+/// What is said of a command in words of our own; whatever else the document holds is shown as it is.
+const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
+
 /// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
 const WARNING: &str = "warning";
 
@@ -154,7 +157,13 @@ fn runs(page: &mut Page, action: &Value) {
         if !passed_on.is_empty() {
             page.fact("", format!("with {} from the server's environment", escaped(&passed_on.join(", "))));
         }
+        for (other, value) in runs.as_object().into_iter().flatten().filter(|(name, _)| !NAMED.contains(&name.as_str())) {
+            page.fact("", format!("{}: {}", escaped(other), compact(value)));
+        }
         page.fact("runbook", name);
+        if action.get("args").and_then(Value::as_object).is_some_and(|args| !args.is_empty()) {
+            page.fact("arguments", compact(&action["args"]));
+        }
         return;
     }
     match text(action, "/type") {

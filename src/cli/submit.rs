@@ -5,8 +5,9 @@ use crate::cli::dev_home::Kind;
 use crate::cli::facts::text;
 use crate::cli::task_flags::TaskFlags;
 use crate::cli::terminal::{Page, print_json};
-use crate::cli::{Error, digest, show};
+use crate::cli::{Error, digest, show, watch};
 use crate::domain::text::escaped;
+use crate::domain::workflow::Status;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Submits a task: a file with JSON, `-` for standard input, or flags. Exit status 1 if, with --wait, it ended in any other way than completed.
+/// Submits a task: a file with JSON, `-` for standard input, or flags. With --wait the exit status is 3 if it was rejected, 4 if it expired, and 1 if it ended in any other way than completed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file with the task as JSON, or - for standard input
@@ -65,8 +66,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     } else {
         print(&answer.value)?
     }
-    let failed = matches!(text(&answer.value, "/status"), Some("failed" | "rejected" | "cancelled" | "expired"));
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    // What still waits or runs has not failed; neither has what has no known outcome yet.
+    let ended = text(&answer.value, "/status").and_then(Status::parse).filter(|status| status.is_final());
+    Ok(ended.map_or(ExitCode::SUCCESS, watch::exit_status))
 }
 
 fn print(answer: &Value) -> Result<(), Error> {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// The flags that say what a task is. Values of `--arg` and `--metadata` are text; what they have to look like is checked by
-/// the server against the runbook.
+/// The flags that say what a task is. Values of `--arg` are text; what they have to look like is checked by the server against the runbook.
+/// Values of `--metadata` are what they look like: see [`typed`].
 #[derive(Debug, clap::Args)]
 pub struct TaskFlags {
     /// What is to be done, such as deploy
@@ -33,7 +33,8 @@ pub struct TaskFlags {
     /// An argument of the runbook; may be repeated
     #[arg(long = "arg", value_name = "NAME=VALUE", requires = "runbook", conflicts_with = "file", value_parser = pair)]
     args: Vec<(String, String)>,
-    /// Anything else to keep with the task; may be repeated
+    /// Anything else to keep with the task; may be repeated. A number, true, false, and a list, an object or quoted text in JSON are taken as
+    /// such (replicas=2, tags='["a"]', build='"2"'); everything else is text (version=1.10)
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "file", value_parser = pair)]
     metadata: Vec<(String, String)>,
 }
@@ -61,7 +62,7 @@ impl TaskFlags {
             ("action".to_owned(), Value::Object(action))
         }));
         if !self.metadata.is_empty() {
-            task.insert("metadata".to_owned(), object(self.metadata));
+            task.insert("metadata".to_owned(), self.metadata.into_iter().map(|(name, text)| (name, typed(text))).collect());
         }
         Value::Object(task)
     }
@@ -69,6 +70,25 @@ impl TaskFlags {
 
 fn object(pairs: Vec<(String, String)>) -> Value {
     pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+}
+
+/// A value as it is meant where that is clear: a number that is written back as it stands, `true`, `false`, or a list, an object or text in
+/// JSON. Everything else is text: `1.10`, `007` and `1e3` are names of something, and would come back as other numbers.
+fn typed(text: String) -> Value {
+    /// Beyond it a double holds not every whole number.
+    const LARGEST: u64 = 1 << 53;
+    let whole = text.parse::<i64>().ok().filter(|number| number.unsigned_abs() <= LARGEST && number.to_string() == text);
+    let fraction = || text.parse::<f64>().ok().filter(|number| number.is_finite() && text.contains('.') && number.to_string() == text);
+    match text.as_str() {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => match (whole, fraction()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) if text.starts_with(['{', '[', '"']) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            (None, None) => Value::String(text),
+        },
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -80,4 +100,30 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn dollars(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|cost: &f64| cost.is_finite() && *cost >= 0.0).ok_or_else(|| "write a number such as 250 or 99.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn metadata_is_what_it_clearly_is_and_else_text() {
+        for (text, value) in [
+            ("2", json!(2)),
+            ("-7", json!(-7)),
+            ("2.5", json!(2.5)),
+            ("true", json!(true)),
+            ("[1,\"a\"]", json!([1, "a"])),
+            ("{\"a\": {}}", json!({"a": {}})),
+            ("\"2\"", json!("2")),
+        ] {
+            assert_eq!(typed(text.to_owned()), value, "{text}");
+        }
+        for text in
+            ["", "1.10", "007", "+1", "1e3", "1.", ".5", "NaN", "inf", "null", "True", "2 ", "[1", "{a}", "9007199254740993", "OPS-7"]
+        {
+            assert_eq!(typed(text.to_owned()), json!(text));
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
+use crate::cli::error::exit;
 use crate::cli::facts::{list, number, text, version};
 use crate::cli::terminal::{Page, Style, complain, print_json};
 use crate::cli::{Error, show, status};
@@ -36,7 +37,7 @@ pub struct Args {
     connection: Connection,
 }
 
-/// Runs the command: exit status 0 if the workflow completed, 1 if it ended otherwise.
+/// Runs the command: exit status 0 if the workflow completed, 3 if it was rejected, 4 if it expired, 1 if it ended otherwise.
 ///
 /// # Errors
 /// Why the server did not say.
@@ -51,7 +52,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
             if args.connection.json { print_json(&answer.body)? } else { print_news(workflow, seen)? }
         }
         if let Some(status) = ended(workflow) {
-            return Ok(if status == Status::Completed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(exit_status(status));
         }
         let asked = Instant::now();
         let stale = newest <= seen;
@@ -60,6 +61,16 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         if stale && version(answer.workflow()) <= seen && asked.elapsed() < PAUSE {
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+/// How a command ends whose workflow ended so.
+pub(super) fn exit_status(status: Status) -> ExitCode {
+    match status {
+        Status::Completed => ExitCode::SUCCESS,
+        Status::Rejected => ExitCode::from(exit::REJECTED),
+        Status::Expired => ExitCode::from(exit::EXPIRED),
+        _ => ExitCode::FAILURE,
     }
 }
 

@@ -68,10 +68,14 @@ fn slack(fields: &Fields<'_>) -> Option<Service> {
 }
 
 fn buttons(at: &At<'_>) -> Option<Buttons> {
-    let fields = at.fields(&["signing_secret", "levels"])?;
+    let fields = at.fields(&["signing_secret", "levels", "team_id"])?;
     let signing_secret = secret(&fields, "signing_secret", "what Slack signs its calls with");
     let levels = fields.get("levels").map_or_else(|| Some(vec![Level::Medium]), |at| levels(&at));
-    Some(Buttons { signing_secret: signing_secret?, levels: levels? })
+    let team_id = match fields.get("team_id") {
+        None => Some(None),
+        Some(at) => identifier(&at).map(Some),
+    };
+    Some(Buttons { signing_secret: signing_secret?, levels: levels?, team_id: team_id? })
 }
 
 fn email(fields: &Fields<'_>) -> Option<Service> {
@@ -205,6 +209,7 @@ pub fn document(channel: &ChannelSettings) -> Value {
             "buttons": buttons.as_ref().map(|buttons| json!({
                 "signing_secret": from_env(&buttons.signing_secret),
                 "levels": buttons.levels.iter().map(|level| level.as_str()).collect::<Vec<_>>(),
+                "team_id": buttons.team_id,
             })),
         }),
         Service::Email { smtp_url, from } => json!({ "type": "email", "smtp_url": from_env(smtp_url), "from": from }),

@@ -1,7 +1,7 @@
 //! Which roles may decide a request, and the count of its quorum. Who may decide today, `today.rs` says.
 
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, Role};
-use crate::domain::text::is_invisible;
+use crate::domain::text::says;
 use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
 use std::collections::BTreeSet;
 
@@ -121,7 +121,7 @@ pub fn open_roles(round: &Round) -> Vec<Role> {
 /// A justification as it is kept, or `None` for text that says nothing once white space and invisible characters are gone.
 pub fn justification(text: Option<&str>) -> Option<&str> {
     let text = text?.trim();
-    text.chars().any(|character| !character.is_whitespace() && !character.is_control() && !is_invisible(character)).then_some(text)
+    says(text).then_some(text)
 }
 
 #[cfg(test)]
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_justification_says_something() {
-        for empty in ["", "  ", "\u{200b}\u{200b}", "\n\t", "\u{2060}\u{feff} "] {
+        for empty in ["", "  ", "\u{200b}\u{200b}", "\n\t", "\u{2060}\u{feff} ", "\u{1bca0}", "\u{fffc}\u{1d159}", "\u{a0}\u{2003}"] {
             assert_eq!(justification(Some(empty)), None, "{empty:?}");
         }
         assert_eq!(justification(Some(" agreed ")), Some("agreed"));

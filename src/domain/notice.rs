@@ -165,6 +165,8 @@ pub struct Buttons {
     pub signing_secret: SecretName,
     /// At which levels messages have buttons. High and critical only where the configuration says so.
     pub levels: Vec<Level>,
+    /// The workspace whose members may press them; left out, whichever the app is installed in.
+    pub team_id: Option<String>,
 }
 
 /// The name of an environment variable that holds a secret.

@@ -6,7 +6,7 @@
 use crate::domain::readings::Facts;
 use crate::domain::runbook::Runbook;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
-use crate::domain::text::shown;
+use crate::domain::text::{says, shown};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -178,7 +178,7 @@ impl TaskRequest {
         if self.security_findings.as_ref().is_some_and(|findings| findings.len() > MOST_FINDINGS) {
             faults.push(Fault::new("/security_findings", format!("holds more than {MOST_FINDINGS} findings")));
         }
-        if self.description.trim().is_empty() {
+        if !says(&self.description) {
             faults.push(Fault::new("/description", "is empty; say in a sentence what is to be done"));
         } else if self.description.len() > LONGEST_DESCRIPTION {
             faults.push(Fault::new("/description", format!("is longer than {LONGEST_DESCRIPTION} bytes")));

@@ -1,5 +1,12 @@
 //! Text that came from outside, as it can be shown.
 
+mod invisible;
+
+pub use invisible::is_invisible;
+
+use regex::Regex;
+use std::sync::LazyLock;
+
 /// Text of the requester inside a sentence of ours: short, and with nothing that could hide or reorder it.
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
@@ -10,9 +17,10 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Text of several lines inside a sentence of ours: as [`shown`], on one line.
+/// Text of several lines inside a sentence of ours: as [`shown`], on one line. Only plain white space is drawn together: what looks like
+/// it is shown by its number.
 pub fn in_a_line(text: &str) -> String {
-    shown(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    shown(&text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Text of any length that came from outside, with nothing that could hide, reorder or forge what stands around it.
@@ -26,7 +34,7 @@ pub fn lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Adds a character as it can be shown: control, bidirectional and invisible ones by their number.
+/// Adds a character as it can be shown: control, bidirectional and invisible ones, and unusual blanks, by their number.
 fn visible(mut shown: String, character: char) -> String {
     if character.is_control() || is_invisible(character) {
         shown.push_str(&format!("<U+{:04X}>", character as u32));
@@ -36,13 +44,22 @@ fn visible(mut shown: String, character: char) -> String {
     shown
 }
 
-/// Whether a character changes what a reader sees without being seen: bidirectional controls, zero-width characters,
-/// tags, variation selectors, fillers, the blank of braille (Unicode Standard Annex 9 and Technical Report 36).
-pub fn is_invisible(character: char) -> bool {
-    matches!(character as u32,
-        0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x2028..=0x202E
-        | 0x2060..=0x206F | 0x2800 | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB
-        | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
+/// Whether a text says anything: something in it can be seen that is more than a mark upon nothing.
+pub fn says(text: &str) -> bool {
+    text.chars().any(|character| {
+        character.is_ascii_graphic()
+            || !(character.is_ascii()
+                || character.is_control()
+                || character.is_whitespace()
+                || is_invisible(character)
+                || is_mark(character))
+    })
+}
+
+/// Whether a character is one that stands upon another (general category `M`), or none at all yet (`Cn`).
+fn is_mark(character: char) -> bool {
+    static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[\p{M}\p{Cn}]$").expect("a sound pattern"));
+    MARK.is_match(character.encode_utf8(&mut [0; 4]))
 }
 
 #[cfg(test)]
@@ -53,7 +70,29 @@ mod tests {
     fn what_cannot_be_seen_is_shown_by_its_number() {
         assert_eq!(shown("ok\u{202e}dorp\u{200b}\n"), "ok<U+202E>dorp<U+200B><U+000A>");
         assert_eq!(in_a_line("one\r\n  two\n"), "one two");
+        assert_eq!(in_a_line("one\u{2003}two \u{a0}three"), "one<U+2003>two <U+00A0>three");
         assert_eq!(lines("one\r\ntwo\u{202e}\t\n"), "one\ntwo<U+202E><U+0009>\n");
         assert_eq!(shown(&"x".repeat(100)), format!("{}…", "x".repeat(80)));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_says_nothing() {
+        for nothing in [
+            "",
+            " \t\n",
+            "\u{1bca0}",
+            "\u{2800}\u{3164}",
+            "\u{a0}\u{2003}",
+            "\u{fffc}",
+            "\u{1d159} \u{13443}",
+            "\u{301}",
+            "\u{378}",
+            "\u{1}",
+        ] {
+            assert!(!says(nothing), "{nothing:?}");
+        }
+        for something in ["x", ".", "é", "漢", "👍", "\u{200b}ok"] {
+            assert!(says(something), "{something:?}");
+        }
     }
 }

@@ -67,7 +67,7 @@ async fn finish(State(api): State<Api>, request: Request<Body>, next: Next) -> R
         Err(refused) => *refused,
     };
     if reads_pages {
-        response = page::explained(&api, response);
+        response = page::explained(&api, response, &path);
     }
     let mut response = problem::place(&path, response);
     let headers = response.headers_mut();

@@ -7,6 +7,7 @@
 use crate::domain::buttons::{self, Question, mrkdwn};
 use crate::domain::level::Level;
 use crate::domain::policy::Principal;
+use crate::domain::task::Task;
 use crate::domain::text::shown;
 use crate::domain::today::{InSlack, Today};
 use crate::domain::via::Via;
@@ -27,11 +28,12 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How old a press may be, in seconds.
 const OLDEST: i64 = 300;
 /// How far Slack's clock may be ahead of ours, in seconds. More would make the time longer in which a press can be sent again.
-const AHEAD: i64 = 30;
+const AHEAD: i64 = 5;
 /// Slack wants an answer within three seconds; what takes longer goes on, and is told at the address of the press.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
@@ -54,6 +56,8 @@ pub struct SlackApp {
     pub signing_secret: String,
     /// At which levels its buttons decide.
     pub levels: Vec<Level>,
+    /// The workspace whose members may press them; left out, any that the app is installed in.
+    pub team_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +72,8 @@ struct Press {
     kind: String,
     user: User,
     #[serde(default)]
+    team: Option<Team>,
+    #[serde(default)]
     actions: Vec<Action>,
     #[serde(default)]
     response_url: String,
@@ -76,6 +82,21 @@ struct Press {
 #[derive(Deserialize)]
 struct User {
     id: String,
+    #[serde(default)]
+    team_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Team {
+    id: String,
+}
+
+impl Press {
+    /// Whether it was pressed in this workspace by one of its members, as far as Slack says: a shared channel has members of others.
+    fn is_of(&self, team_id: &str) -> bool {
+        let mut said = self.team.iter().map(|team| &team.id).chain(&self.user.team_id).peekable();
+        said.peek().is_some() && said.all(|id| id == team_id)
+    }
 }
 
 #[derive(Deserialize)]
@@ -93,17 +114,19 @@ pub async fn interactions(State(api): State<Api>, peer: Peer, request: Request<B
     let (parts, body) = request.into_parts();
     let (bytes, _permit) = body::take(&api.admissions.strangers, &peer.to_string(), body).await?;
     let now = api.engine.clock.now().timestamp();
-    let Some(app) = slack.apps.iter().find(|app| is_signed(app, &parts.headers, &bytes, now)).cloned() else {
+    // Several channels may be of one app, each with levels of its own.
+    let apps: Vec<SlackApp> = slack.apps.iter().filter(|app| is_signed(app, &parts.headers, &bytes, now)).cloned().collect();
+    if apps.is_empty() {
         tracing::warn!("a call to /slack/interactions was not signed by Slack, or too long ago, and is refused");
         return Ok(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not fit, or is too old"));
-    };
+    }
     let form = Form::<Envelope>::from_request(Request::from_parts(parts, Body::from(bytes)), &()).await.ok();
     let press = form.and_then(|Form(envelope)| serde_json::from_str::<Press>(&envelope.payload).ok());
     let Some(press) = press.filter(|press| press.kind == "block_actions") else {
         return Ok(problem::plain(StatusCode::BAD_REQUEST, "this is no press of a button"));
     };
     if let Some(question) = press.actions.iter().find_map(|action| buttons::question(&action.action_id, &action.value)) {
-        let deciding = tokio::spawn(async move { settle(&api, &slack, &app, &press, question).await });
+        let deciding = tokio::spawn(async move { settle(&api, &slack, &apps, &press, question).await });
         let _ = tokio::time::timeout(PATIENCE, deciding).await;
     }
     // A link in a message is a button as well: its press is told to us, and there is nothing to do.
@@ -131,9 +154,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Decides, and tells the person in Slack what came of it.
-async fn settle(api: &Api, slack: &Slack, app: &SlackApp, press: &Press, question: Question) {
+async fn settle(api: &Api, slack: &Slack, apps: &[SlackApp], press: &Press, question: Question) {
     let verdict = question.verdict;
-    let answer = match decide(api, app, press, question).await {
+    let answer = match decide(api, apps, press, question).await {
         Ok((workflow, decision)) => told(&workflow, &decision),
         Err(why) => {
             tracing::warn!(slack.user = shown(&press.user.id), verdict = verdict.as_str(), reason = why, "a button in Slack was refused");
@@ -145,18 +168,22 @@ async fn settle(api: &Api, slack: &Slack, app: &SlackApp, press: &Press, questio
 }
 
 /// The same decision as by the API, of whoever pressed.
-async fn decide(api: &Api, app: &SlackApp, press: &Press, question: Question) -> Result<(Workflow, Decision), String> {
+async fn decide(api: &Api, apps: &[SlackApp], press: &Press, question: Question) -> Result<(Workflow, Decision), String> {
+    let levels = levels(apps, press)?;
     let by = person(api, &press.user.id).await?;
     let story = api.engine.story(question.workflow_id).await.map_err(|error| said(error.into()))?;
     let workflow = story.ok_or_else(|| said(Problem::not_found()))?.workflow;
     let level = workflow.submission.assessment.level;
-    if !app.levels.contains(&level) {
+    if !levels.contains(&level) {
         return Err(format!("A request of {level} risk is not decided by a button: read it and decide in the inbox."));
     }
     if workflow.round().is_some_and(|round| round.terms.require_justification) {
         return Err("This request is decided with a justification: read it and decide in the inbox.".to_owned());
     }
     let (id, digest) = (question.workflow_id, Some(question.digest));
+    if question.verdict == Verdict::Approved && !is_shown_whole(api, id).await? {
+        return Err("This request is more than a message shows: read it and decide in the inbox.".to_owned());
+    }
     let permit = api.admissions.changes.admit(&by.name, 0).map_err(said)?;
     let given = match question.verdict {
         Verdict::Approved => decisions::give_approval(api, &by, id, None, digest, permit).await.map(|(_, decision)| decision),
@@ -165,6 +192,22 @@ async fn decide(api: &Api, app: &SlackApp, press: &Press, question: Question) ->
     let decision = given.map_err(said)?;
     tracing::info!(workflow.id = %id, by = by.name, verdict = question.verdict.as_str(), "decided by a button in Slack");
     Ok((workflow, decision))
+}
+
+/// At which levels a press decides: those of all channels whose app signed it, where it came from the workspace that is theirs.
+fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
+    let of_team: Vec<&SlackApp> = apps.iter().filter(|app| app.team_id.as_deref().is_none_or(|team_id| press.is_of(team_id))).collect();
+    if of_team.is_empty() {
+        return Err("You are a member of another Slack workspace than the one whose members may decide here.".to_owned());
+    }
+    Ok(of_team.into_iter().flat_map(|app| app.levels.iter().copied()).collect())
+}
+
+/// Whether a message can have shown everything that the decision covers.
+async fn is_shown_whole(api: &Api, id: Uuid) -> Result<bool, String> {
+    let document = api.engine.storage.document(id).await.map_err(|error| said(error.into()))?.unwrap_or_default();
+    let task = serde_json::from_slice::<Task>(&document).ok();
+    Ok(task.is_some_and(|task| buttons::covered(&task).is_some()))
 }
 
 /// Who of ours somebody in Slack is, if that person has rights today.

@@ -12,7 +12,7 @@ use crate::domain::target::{self, DIFFERS, Target};
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::{escaped, shown};
 use crate::domain::transition;
-use crate::domain::workflow::{ApprovalStatus, Round, Verdict, Workflow};
+use crate::domain::workflow::{ApprovalStatus, Round, Submission, Verdict, Workflow};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -86,6 +86,9 @@ pub struct Said {
     pub expires_at: Option<String>,
     /// What a person has just answered; only where that is the news.
     pub decision: Option<Answer>,
+    /// Whether every text is all that there is of it. Where something was cut, nobody can have read what they decide about.
+    #[serde(skip)]
+    pub is_whole: bool,
 }
 
 /// One reason of an assessment.
@@ -174,6 +177,7 @@ impl Said {
             approvals: round.map_or(0, |round| round.approvals.len()),
             expires_at: round.and_then(transition::expires_at).map(time),
             decision,
+            is_whole: is_whole(task, submission, &target),
         }
     }
 }
@@ -186,6 +190,21 @@ pub fn target_of(notice: &Notice) -> Target {
 fn why(reason: &Reason) -> Why {
     let level = if target::is_warning(&reason.trigger) { "warning" } else { reason.level.as_str() };
     Why { level, trigger: value(&reason.trigger), detail: value(&reason.detail) }
+}
+
+/// Whether nothing that is said of a request had to be cut.
+fn is_whole(task: &Task, submission: &Submission, target: &Target) -> bool {
+    let reasons = &submission.assessment.reasons;
+    let fits = |text: &str| value(text) == escaped(text);
+    let named = [Some(&target.operation), target.resource.as_ref(), target.environment.as_ref(), target.resource_type.as_ref()];
+    let differs = target.differs.iter().flat_map(|one| [one.claimed.as_ref(), Some(&one.known)]);
+    reasons.len() <= MOST_REASONS
+        && reasons.iter().all(|reason| fits(&reason.trigger) && fits(&reason.detail))
+        && lines(&task.description, LONGEST_DESCRIPTION) == lines(&task.description, usize::MAX)
+        && task.task_id.as_deref().is_none_or(fits)
+        && task.action.name.as_deref().is_none_or(|name| shown(name) == escaped(name))
+        && named.into_iter().chain(differs).flatten().all(|name| shown(name) == escaped(name))
+        && task.action.runs.as_ref().is_none_or(|runs| fits(&serde_json::json!(runs.command).to_string()))
 }
 
 /// What happened, in a few words of our own.

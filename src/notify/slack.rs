@@ -1,11 +1,11 @@
 //! Slack, by an incoming webhook: a message of blocks (Block Kit).
 //!
 //! Whatever comes from outside stands in `plain_text`, where Slack reads neither mentions nor links nor emphasis. `mrkdwn` is
-//! used for our own words alone. Buttons that decide are there only where the configuration lists the level; what they may do
-//! is checked again when one is pressed (`http/slack.rs`).
+//! used for our own words alone. Buttons that decide are there only where the configuration lists the level, and where everything that
+//! the decision covers stands in the very message; what they may do is checked again when one is pressed (`http/slack.rs`).
 
 use crate::actors::ports::{Channel, Contact, Notice, Undelivered};
-use crate::domain::buttons;
+use crate::domain::buttons::{self, LONGEST_TEXT};
 use crate::domain::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::Verdict;
@@ -24,7 +24,6 @@ const LONGEST_ANSWER: usize = 256;
 
 /// Slack's limits, in characters.
 const LONGEST_HEADER: usize = 150;
-const LONGEST_TEXT: usize = 3000;
 const LONGEST_FIELD: usize = 2000;
 const LONGEST_CONFIRMATION: usize = 300;
 /// Requests of a group that have a line of their own; a message has 50 blocks at most, and no reader reads more.
@@ -80,7 +79,14 @@ impl Slack {
         blocks.push(context(&format!("Workflow `{}`, {}", said.workflow_id, said.at), &notice.asked));
         let mut elements = Vec::new();
         if self.has_buttons(notice) {
-            elements.extend(decisions(notice));
+            match covered(notice, message, &text) {
+                Some(covered) => {
+                    // Slack would fold a long text, and then it is not shown.
+                    blocks.push(json!({"type": "section", "expand": true, "text": plain(&covered, LONGEST_TEXT)}));
+                    elements.extend(decisions(notice));
+                }
+                None => blocks.push(context("This is more than a message shows, so it is decided in the inbox.", &[])),
+            }
         }
         elements.extend(said.link.as_deref().map(|link| link_button("See exactly what would run", link)));
         if !elements.is_empty() {
@@ -107,7 +113,7 @@ impl Slack {
         blocks
     }
 
-    /// Whether a message has buttons that decide. Where words are needed a button is not enough.
+    /// Whether a message may have buttons that decide. Where words are needed a button is not enough.
     fn has_buttons(&self, notice: &Notice) -> bool {
         let round = notice.workflow.round();
         let wordless = round.is_some_and(|round| !round.terms.require_justification);
@@ -119,6 +125,15 @@ impl Channel for Slack {
     fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>> {
         Box::pin(async move { self.send(&message).await })
     }
+}
+
+/// Everything that a decision covers, where nothing of the message had to be cut.
+fn covered(notice: &Notice, message: &Message, text: &str) -> Option<String> {
+    let is_whole = message.notice.is_whole
+        && cut(&message.title, LONGEST_HEADER) == message.title
+        && cut(text, LONGEST_TEXT) == *text
+        && message.notice.facts.iter().all(|fact| cut(&fact.value, LONGEST_FIELD) == fact.value);
+    buttons::covered(&notice.task).filter(|_| is_whole)
 }
 
 /// One request of a group.

@@ -94,9 +94,9 @@ expect 'status' "$(status "$high" status)" pending_approval
 expect 'digest of what would run' "$(status "$high" digest)" "$digest"
 
 step '4. The agent may not approve its own work, nor may tom, for whom it acts; alice may, and it runs'
-"$parkbrake" approve --as tom "$high" >/dev/null 2>"$home/refused" && fail 'tom could approve'
+"$parkbrake" approve --yes --as tom "$high" >/dev/null 2>"$home/refused" && fail 'tom could approve'
 sed 's/^/    /' "$home/refused"
-"$parkbrake" approve --as alice --justification 'tests are green' "$high"
+"$parkbrake" approve --yes --as alice --justification 'tests are green' "$high"
 "$parkbrake" watch "$high" >/dev/null
 expect 'status' "$(status "$high" status)" completed
 expect 'attempts' "$(status "$high" 'execution.attempts | length')" 1

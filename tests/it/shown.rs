@@ -142,6 +142,67 @@ fn no_notice_names_a_disagreeing_request_without_saying_so() {
 }
 
 #[tokio::test]
+async fn the_page_with_the_form_shows_every_part_of_the_document_whole() {
+    let app = app().await;
+    let long = format!("note={}; rm -rf /srv/data", "routine restart of the cache node ".repeat(100));
+    let mut task = ledger();
+    task["action"]["args"]["note"] = json!(long);
+    task["resource"] = json!("r".repeat(1_000));
+    task["metadata"] = json!({"plan": "p".repeat(20_000)});
+    task["security_findings"] = (0..200).map(|n| json!({"severity": "low", "title": format!("finding number {n} of many")})).collect();
+    let id = app.client("deploy-bot").submit_id(task).await;
+    let page = Browser::of(app.addr, "cora").await.get(&format!("/inbox/workflows/{id}")).await.expect(200);
+    page.has("Approve exactly this").has(&long.replace('/', "&#x2f;")).has(&"r".repeat(1_000)).has(&"p".repeat(20_000));
+    page.has("finding number 199 of many").has("Argument <code>note</code>");
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_shown_by_its_number_and_justifies_nothing() {
+    let app = app().await;
+    let bot = app.client("deploy-bot");
+    let hidden = ['\u{a0}', '\u{1680}', '\u{2003}', '\u{205f}', '\u{3000}', '\u{1bca0}', '\u{13430}', '\u{13443}', '\u{1d159}', '\u{fffc}'];
+    let text: String = hidden.iter().flat_map(|one| ['x', *one]).collect();
+    let mut task = ledger();
+    task["description"] = json!(text);
+    task["action"]["args"]["note"] = json!(text);
+    task["metadata"] = json!({"note": text});
+    let id = bot.submit_id(task).await;
+    let cora = Browser::of(app.addr, "cora").await;
+    for path in ["/".to_owned(), format!("/inbox/workflows/{id}"), "/inbox/history".to_owned()] {
+        let page = cora.get(&path).await.expect(200);
+        for one in hidden {
+            assert!(!page.html.contains(one), "U+{:04X} is in {path}", u32::from(one));
+            page.has(&format!("&lt;U+{:04X}&gt;", u32::from(one)));
+        }
+    }
+    let decide = async |justification: &str| {
+        app.client("cora").post(&format!("/workflows/{id}/approve"), json!({"justification": justification})).await
+    };
+    for one in hidden.iter().map(ToString::to_string).chain([text.replace('x', ""), "\u{301}".to_owned()]) {
+        decide(&one).await.problem(422, "justification-required");
+        let nothing = json!({"description": one, "operation": "read"});
+        bot.post("/orchestrate", nothing).await.problem(422, "invalid-task");
+    }
+    decide("a reason").await.expect(200);
+}
+
+#[tokio::test]
+async fn below_the_inbox_whatever_is_not_there_is_a_page() {
+    let app = app().await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    for path in ["/inbox", "/inbox/nothing", "/inbox/workflows", "/inbox/workflows/x/y/z", &format!("/inbox/workflows/{id}/nothing")] {
+        alice.get(path).await.expect(404).has("<h1>Not Found</h1>");
+    }
+    // A refused decision whose address is opened again.
+    for verdict in ["approve", "reject"] {
+        let page = alice.get(&format!("/inbox/workflows/{id}/{verdict}")).await.expect(405);
+        page.has("<h1>Method Not Allowed</h1>").has(&format!("<a href=\"&#x2f;inbox&#x2f;workflows&#x2f;{id}\">Open the request</a>"));
+    }
+    assert_eq!(alice.get("/orchestrate").await.headers["content-type"], "application/problem+json", "the API answers as the API");
+}
+
+#[tokio::test]
 async fn every_event_says_by_which_door_it_came() {
     let app = app().await;
     let bot = app.client("deploy-bot");

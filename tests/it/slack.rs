@@ -229,6 +229,74 @@ async fn what_slack_did_not_sign_lately_is_nothing() {
 }
 
 #[tokio::test]
+async fn no_press_is_from_the_future() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    for seconds in [15, 120, 299] {
+        let at = (chrono::Utc::now().timestamp() + seconds).to_string();
+        assert_eq!(stage.send_signed(&body, &at, &sign(SECRET, &at, &body)).await.status, StatusCode::UNAUTHORIZED, "{seconds}");
+    }
+    assert_eq!(stage.status(&id).await, "pending_approval");
+}
+
+#[tokio::test]
+async fn a_decision_by_a_button_says_that_it_came_by_slack() {
+    let stage = Stage::set().await;
+    let (id, value) = stage.parked(medium()).await;
+    stage.press("U01", APPROVE, &value).await;
+    let workflow = stage.bot.workflow(&id).await;
+    assert_eq!(workflow["decisions"][0]["via"], "slack");
+    let approved = workflow["history"].as_array().unwrap().iter().find(|event| event["event"] == "approved").unwrap();
+    assert_eq!(approved["via"], "slack");
+}
+
+#[tokio::test]
+async fn what_no_message_can_show_is_not_approved_by_a_button() {
+    let stage = Stage::set().await;
+    let mut task = medium();
+    task["metadata"] = json!({"plan": "x".repeat(3_000)});
+    let (id, value) = stage.parked(task).await;
+    let said = stage.press("U01", APPROVE, &value).await;
+    assert!(said["text"].as_str().unwrap().starts_with("This request is more than a message shows"), "{said}");
+    assert_eq!(stage.status(&id).await, "pending_approval");
+    stage.press("U01", REJECT, &value).await;
+    assert_eq!(stage.status(&id).await, "rejected", "a no is always safe");
+}
+
+#[tokio::test]
+async fn only_members_of_the_workspace_that_is_named_decide() {
+    let slack = services::Slack::start().await;
+    let services = Services {
+        secrets: vec![("SIGNING", SECRET.to_owned()), ("ROOM", slack.webhook_url())],
+        slack: Some(format!("{}/actions/", slack.service.url)),
+    };
+    // Two channels of one app: each level that one of them allows is allowed.
+    let rooms = "
+channels:
+  one: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [low], team_id: T0 } }
+  two: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [medium], team_id: T0 } }
+";
+    let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE).write("notifications.yaml", rooms);
+    let app = TestApp::with_services(config, services).await;
+    let bot = app.client("deploy-bot");
+    let stage = Stage { app, slack, bot };
+    let (id, value) = stage.parked(medium()).await;
+    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    let strangers =
+        [body.replace("%22team_id%22%3A%22T0%22", "%22team_id%22%3A%22T9%22"), body.replace("%22id%22%3A%22T0%22", "%22id%22%3A%22T9%22")];
+    for stranger in strangers {
+        assert_ne!(stranger, body);
+        stage.send(&stranger).await;
+        let said = stage.slack.answers().pop().expect("an answer");
+        assert!(said["text"].as_str().unwrap().starts_with("You are a member of another Slack workspace"), "{said}");
+    }
+    assert_eq!(stage.status(&id).await, "pending_approval");
+    stage.send(&body).await;
+    assert_eq!(stage.status(&id).await, "executing", "{:?}", stage.slack.answers());
+}
+
+#[tokio::test]
 async fn what_is_no_press_is_refused_and_a_link_is_no_decision() {
     let stage = Stage::set().await;
     let (id, value) = stage.parked(medium()).await;

@@ -2,7 +2,7 @@
 
 use crate::root;
 use crate::stub::{HOSTILE, ID, Ran, Stub, already_decided, nowhere, pending, problem, run, task, workflow};
-use parkbrake::domain::text::escaped;
+use parkbrake::domain::text::{escaped, is_invisible};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -21,7 +21,7 @@ fn ran(stub: &Stub, name: &str, args: &[&str]) -> Ran {
 #[test]
 fn approve_shows_what_would_run_and_sends_the_digest_that_it_read() {
     let stub = Stub::start();
-    let shown = ran(&stub, "approve.sh", &["--workflow-id", ID, "--justification", HOSTILE]);
+    let shown = ran(&stub, "approve.sh", &["--workflow-id", ID, "--yes", "--justification", HOSTILE]);
     shown.said(&[
         "HIGH pending_approval 0198c0de",
         r"would run    support/runbooks/deploy.sh api 'it'\''s 1.4.2'",
@@ -45,12 +45,32 @@ fn approve_shows_what_would_run_and_sends_the_digest_that_it_read() {
     assert_eq!(call.json(), json!({"digest": task().digest(), "justification": HOSTILE}));
     assert_eq!((call.token(), call.header("content-type")), ("pbk_alice", "application/json"));
 
-    ran(&stub, "approve.sh", &["--workflow-id", ID]).said(&["approved"]);
+    ran(&stub, "approve.sh", &["--workflow-id", ID, "--yes"]).said(&["approved"]);
     assert_eq!(stub.last("POST").json(), json!({"digest": task().digest()}));
-    let from_environment = run(script(&stub, "approve.sh", &[]).env("WORKFLOW_ID", ID).env("JUSTIFICATION", HOSTILE));
+    let from_environment = run(script(&stub, "approve.sh", &["--yes"]).env("WORKFLOW_ID", ID).env("JUSTIFICATION", HOSTILE));
     from_environment.said(&["approved"]);
     assert_eq!(stub.last("POST").json()["justification"], HOSTILE);
     assert!(!stub.home().join("pwned").exists());
+}
+
+#[test]
+fn without_a_terminal_nothing_is_approved_that_was_not_said_beforehand() {
+    let stub = Stub::start();
+    let approve = |args: &[&str]| ran(&stub, "approve.sh", &[&["--workflow-id", ID], args].concat());
+    approve(&[]).failed(2, &["nobody can be asked here, so nothing was approved", "--yes"]);
+    approve(&["--yes", "--digest", "sha256:abc"]).failed(1, &["and not the one that was named: nothing was approved"]);
+    let mut critical = workflow("pending_approval", 2);
+    critical["workflow"]["risk_level"] = "critical".into();
+    critical["workflow"]["target"]["resource"] = format!(" {HOSTILE} ").into();
+    stub.on(&format!("GET /workflows/{ID}/status"), 200, &critical);
+    let target = escaped(HOSTILE);
+    approve(&["--yes"]).failed(2, &["critical", "--confirm", &target]);
+    approve(&["--confirm", &target]).failed(2, &["--yes"]);
+    approve(&["--yes", "--confirm", "docs"]).failed(1, &["nothing was approved"]);
+    assert!(stub.called().iter().all(|what| what.starts_with("GET")), "{:?}", stub.called());
+    approve(&["--yes", "--confirm", &target]).said(&["approved by alice"]);
+    approve(&["--yes", "--digest", task().digest().as_str()]).said(&["approved by alice"]);
+    run(script(&stub, "approve.sh", &["--workflow-id", ID, "--yes"]).env("CONFIRM", &target)).said(&["approved by alice"]);
 }
 
 #[test]
@@ -101,8 +121,11 @@ fn list_pending_follows_the_cursor() {
 #[test]
 fn what_cannot_be_seen_is_escaped_as_the_domain_does_it() {
     let stub = Stub::start();
-    let looked_at = (0x01..0x3400).chain(0xA000..0xA100).chain(0xF900..=0xFFFF).chain(0x1F600..0x1F650).chain(0xDFFF0..0xE1010);
-    let all: String = looked_at.filter(|code| !matches!(code, 0x0A | 0x0D)).filter_map(char::from_u32).collect();
+    // Every character where something begins or ends to be hidden, and the one before it.
+    let edges = ('\u{1}'..=char::MAX).zip('\u{2}'..=char::MAX).filter(|(one, next)| is_invisible(*one) != is_invisible(*next));
+    let edges = edges.flat_map(|(one, next)| [one, next]);
+    let looked_at = (0x01..0x500_u32).chain(0x1F600..0x1F650).filter_map(char::from_u32).chain(edges);
+    let all: String = looked_at.filter(|character| !matches!(character, '\n' | '\r')).collect();
     stub.on("GET /workflows/pending", 200, &json!({"workflows": [pending(ID, &all)], "next_cursor": null}));
     let shown = ran(&stub, "list-pending.sh", &[]);
     let line = shown.out.lines().find_map(|line| line.strip_prefix("  claims       | ")).expect("the claim");
@@ -123,8 +146,8 @@ fn reject_and_status_do_what_they_say() {
 fn a_refusal_says_why_and_fails() {
     let stub = Stub::start();
     stub.on(&format!("POST /workflows/{ID}/approve"), 409, &already_decided());
-    ran(&stub, "approve.sh", &["--workflow-id", ID]).failed(
-        1,
+    ran(&stub, "approve.sh", &["--workflow-id", ID, "--yes"]).failed(
+        3,
         &[
             "Already decided: the request was rejected by tom already",
             "the decision that won: rejected by tom (tech_lead)",
@@ -157,7 +180,7 @@ fn where_no_server_answers_it_says_how_to_start_one() {
     let stub = Stub::start();
     let url = nowhere();
     for (name, args) in [("list-pending.sh", &[][..]), ("status.sh", &["--workflow-id", ID]), ("approve.sh", &["--workflow-id", ID])] {
-        run(script(&stub, name, args).env("PARKBRAKE_URL", &url)).failed(1, &[&format!("no server answers at {url}"), "task dev"]);
+        run(script(&stub, name, args).env("PARKBRAKE_URL", &url)).failed(5, &[&format!("no server answers at {url}"), "task dev"]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `Taskfile.yml`.
 
 use crate::root;
-use crate::stub::{HOSTILE, ID, Stub, run, task};
+use crate::stub::{HOSTILE, ID, Stub, run, task, workflow};
 use serde_json::json;
 use std::process::Command;
 
@@ -47,6 +47,15 @@ fn every_task_of_the_workflow_works_and_fails_as_its_script_does() {
     run(&mut go_task(&stub, &["workflow:status", &id])).said(&["submitted by deploy-bot"]);
     run(&mut go_task(&stub, &["workflow:approve", &id])).said(&["approved by alice"]);
     assert_eq!(stub.last("POST").json(), json!({"digest": task().digest()}));
+    let mut critical = workflow("pending_approval", 2);
+    critical["workflow"]["risk_level"] = "critical".into();
+    let plain = workflow("pending_approval", 2);
+    stub.on(&format!("GET /workflows/{ID}/status"), 200, &critical);
+    let unconfirmed = run(&mut go_task(&stub, &["workflow:approve", &id]));
+    assert!(unconfirmed.code != Some(0) && unconfirmed.err.contains("its target is api-gateway"), "{unconfirmed:?}");
+    run(&mut go_task(&stub, &["workflow:approve", &id, "CONFIRM=api-gateway"])).said(&["approved by alice"]);
+    run(&mut go_task(&stub, &["workflow:approve", &id, &format!("DIGEST={}", task().digest())])).said(&["approved by alice"]);
+    stub.on(&format!("GET /workflows/{ID}/status"), 200, &plain);
     let listed = run(&mut go_task(&stub, &[]));
     for name in [
         "dev",

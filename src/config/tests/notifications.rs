@@ -27,7 +27,7 @@ fn the_file_of_the_contract_is_read_with_its_defaults() {
     assert_eq!(read.public_url.as_deref(), Some("https://parkbrake.example.com"));
     let secret = |name: &str| SecretName(name.to_owned());
     let ops = &read.channels["ops"];
-    let buttons = Some(Buttons { signing_secret: secret("SIGNING"), levels: vec![Level::Medium] });
+    let buttons = Some(Buttons { signing_secret: secret("SIGNING"), levels: vec![Level::Medium], team_id: None });
     assert_eq!(ops.service, Service::Slack { webhook_url: secret("SLACK_WEBHOOK_URL"), buttons });
     assert_eq!((ops.group_within, &ops.template), (Duration::from_secs(60), &None));
     let mail = &read.channels["mail"];

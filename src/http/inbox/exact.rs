@@ -2,7 +2,7 @@
 
 use crate::domain::digest::Digest;
 use crate::domain::duration;
-use crate::domain::invocation::Artifact;
+use crate::domain::invocation::{Artifact, Invocation};
 use crate::domain::readings::Facts;
 use crate::domain::target::Target;
 use crate::domain::task::{ActionKind, Task};
@@ -47,6 +47,8 @@ struct Runs {
     timeout: Option<String>,
     env: Vec<String>,
     is_idempotent: bool,
+    /// What else the document says of the command.
+    others: Vec<(String, String)>,
     /// The arguments of the request, as JSON.
     arguments: Vec<(String, String)>,
 }
@@ -129,14 +131,21 @@ fn runs(task: &Task) -> Runs {
         timeout: invocation.map(|runs| duration::show(runs.timeout).to_string()),
         env: invocation.map(|runs| runs.env.clone()).unwrap_or_default(),
         is_idempotent: invocation.is_some_and(|runs| runs.idempotent),
-        // Where there is a command, it holds them.
-        arguments: if invocation.is_some() { Vec::new() } else { fields(&action.args) },
+        others: invocation.map(others).unwrap_or_default(),
+        arguments: fields(&action.args),
     }
 }
 
 fn file(artifact: &Artifact) -> File {
     let digest = artifact.digest.as_ref().map_or_else(String::new, ToString::to_string);
     File { path: one_way(&artifact.path.display().to_string()), digest }
+}
+
+/// What the document says of a command beyond what the page names: nothing that is approved is left out.
+fn others(runs: &Invocation) -> Vec<(String, String)> {
+    const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
+    let Ok(Value::Object(all)) = serde_json::to_value(runs) else { return Vec::new() };
+    fields(&all).into_iter().filter(|(name, _)| !NAMED.contains(&name.as_str())).collect()
 }
 
 /// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes it.

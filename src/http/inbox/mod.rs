@@ -25,6 +25,7 @@ pub mod sign_in;
 mod statistics;
 
 use crate::http::api::Api;
+use crate::http::operations;
 use crate::http::router::panicked;
 use axum::Router;
 use axum::middleware;
@@ -45,6 +46,8 @@ pub fn routes(api: &Api) -> Router<Api> {
         .route("/inbox/people/{name}", get(person::decisions))
         .route("/inbox/statistics", get(statistics::show))
         .route("/inbox/assets/{name}", get(assets::serve))
+        .nest("/inbox", Router::new().fallback(operations::not_found))
+        .method_not_allowed_fallback(operations::method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(api.clone(), page::dress))
 }

@@ -97,16 +97,17 @@ pub fn render_for(api: &Api, session: Option<&Session>, template: &str, shown: J
 
 /// What every page gets: where something went wrong, words for it; and the headers that keep it to itself.
 pub async fn dress(State(api): State<Api>, request: Request<Body>, next: Next) -> Response {
-    let mut response = explained(&api, next.run(request).await);
+    let place = request.uri().path().to_owned();
+    let mut response = explained(&api, next.run(request).await, &place);
     dress_up(&mut response);
     response
 }
 
-/// The same response; where it is a problem, as a page.
-pub fn explained(api: &Api, mut response: Response) -> Response {
+/// The same response; where it is a problem, as a page. `place` is the path that was asked for.
+pub fn explained(api: &Api, mut response: Response, place: &str) -> Response {
     match response.extensions_mut().remove::<Unplaced>() {
         Some(Unplaced(problem)) => {
-            let mut page = explain(api, response, &problem);
+            let mut page = explain(api, response, &problem, place);
             dress_up(&mut page);
             page
         }
@@ -128,10 +129,13 @@ fn dress_up(response: &mut Response) {
 }
 
 /// A problem as a page, with the problem's status and headers.
-fn explain(api: &Api, response: Response, problem: &Json) -> Response {
+fn explain(api: &Api, response: Response, problem: &Json, place: &str) -> Response {
     let (mut parts, _) = response.into_parts();
     let word = |name: &str| problem[name].as_str().unwrap_or_default();
-    let shown = json!({"title": word("title"), "detail": word("detail"), "status": parts.status.as_u16()});
+    // Who opens the address of a form again wanted the page that it stands on.
+    let form = place.strip_suffix("/approve").or_else(|| place.strip_suffix("/reject"));
+    let back = form.filter(|page| page.starts_with("/inbox/workflows/"));
+    let shown = json!({"title": word("title"), "detail": word("detail"), "status": parts.status.as_u16(), "back": back});
     let mut page = render_for(api, None, "error.html", shown);
     if page.extensions_mut().remove::<Unplaced>().is_some() {
         return parts.status.into_response();

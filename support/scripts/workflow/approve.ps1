@@ -1,9 +1,13 @@
 #!/usr/bin/env pwsh
 #Requires -Version 7.0
-# Shows what a request would run, and approves exactly that: the digest that is sent is the one that was shown.
+# Shows what a request would run, asks, and approves exactly that: the digest that is sent is the one that was shown. Without a terminal
+# -Yes says yes, and for a critical request -Confirm names its target, or -Digest the document that was read elsewhere.
 param(
     [string] $WorkflowId = $env:WORKFLOW_ID,
     [string] $Justification = $env:JUSTIFICATION,
+    [switch] $Yes,
+    [string] $Confirm = $env:CONFIRM,
+    [string] $Digest = $env:DIGEST,
     [switch] $Remote
 )
 . (Join-Path $PSScriptRoot 'lib.ps1')
@@ -12,10 +16,31 @@ Connect-Parkbrake $Remote
 
 $read = Invoke-Parkbrake -Method GET -Path "/workflows/$WorkflowId/status"
 Write-Request $read.workflow
-$digest = $read.workflow.digest
-if (-not $digest) { Stop-Script 'the server names no digest, so nothing was approved' }
+$readDigest = $read.workflow.digest
+if (-not $readDigest) { Stop-Script 'the server names no digest, so nothing was approved' }
+if ($Digest -and $Digest -cne $readDigest) {
+    Stop-Script "the digest of this request is $readDigest, and not the one that was named: nothing was approved"
+}
 
-$fields = @{ digest = $digest }
+$somebody = -not ([Console]::IsInputRedirected -or [Console]::IsOutputRedirected)
+$critical = @('low', 'medium', 'high') -cnotcontains $read.workflow.risk_level
+$target = Format-Confirmation $read.workflow
+if ($Confirm -and $critical -and $Confirm -cne $target) {
+    Stop-Script "the target of this critical request is $target, and not the one that was named: nothing was approved"
+}
+if ($critical -and -not $Confirm -and -not ($Yes -and $Digest)) {
+    if (-not $somebody) {
+        Stop-Script "this request is critical and nobody can be asked here, so nothing was approved: add -Yes with -Confirm (its target is $target) or -Digest" 2
+    }
+    [Console]::Error.Write("This is critical. Type its target to approve exactly this: $target$([Environment]::NewLine)> ")
+    if ([Console]::In.ReadLine() -cne $target) { Stop-Script 'nothing was approved' }
+} elseif (-not $Yes) {
+    if (-not $somebody) { Stop-Script 'nobody can be asked here, so nothing was approved: add -Yes to approve what is shown' 2 }
+    [Console]::Error.Write('Approve exactly this? [y/N] ')
+    if ([Console]::In.ReadLine() -notmatch '\A(y|yes)\z') { Stop-Script 'nothing was approved' }
+}
+
+$fields = @{ digest = $readDigest }
 if ($Justification) { $fields['justification'] = $Justification }
 $done = Invoke-Parkbrake -Method POST -Path "/workflows/$WorkflowId/approve" -Body $fields
 $by = Format-Shown $done.approved_by 'you'

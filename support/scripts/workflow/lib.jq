@@ -1,8 +1,8 @@
 # How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
 # The same picture as that of `parkbrake status` (src/cli/show.rs) and of lib.ps1.
 
-# Characters that change what a reader sees without being seen: the list of src/domain/text.rs (tests/scripts compares).
-def invisible: "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 2800 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB 1D173-1D17A E0000-E0FFF";
+# Characters that change what a reader sees without being seen: the list of src/domain/text/invisible.rs (tests/scripts compares).
+def invisible: "00A0 00AD 034F 0600-0605 061C 06DD 070F 0890-0891 08E2 115F-1160 1680 17B4-17B5 180B-180F 2000-200F 2028-202F 205F-206F 2800 2D7F 3000 3164 E000-F8FF FDD0-FDEF FE00-FE0F FEFF FFA0 FFF0-FFFC FFFE-FFFF 1107F 110BD 110CD 13430-13455 16FE4 1BC9D 1BCA0-1BCA3 1D159 1D173-1D17A 1FFFE-1FFFF 2FFFE-2FFFF 3FFFE-3FFFF 4FFFE-4FFFF 5FFFE-5FFFF 6FFFE-6FFFF 7FFFE-7FFFF 8FFFE-8FFFF 9FFFE-9FFFF AFFFE-AFFFF BFFFE-BFFFF CFFFE-CFFFF DFFFE-E0FFF EFFFE-10FFFF";
 
 def from_hex: reduce explode[] as $digit (0; . * 16 + if $digit > 64 then $digit - 55 else $digit - 48 end);
 def to_hex:
@@ -75,8 +75,11 @@ def runs:
       (if .runs.program then "program \(.runs.program | artifact)" else empty end),
       ((.runs.files // [])[] | "file \(artifact)"),
       (if .runs.user then "as the account \(.runs.user | word("?"))" else empty end),
-      if (.runs.env // []) != [] then "with \(.runs.env | names) from the server's environment" else empty end),
-    facts("runbook"; .name | word("(no name)"))
+      (if (.runs.env // []) != [] then "with \(.runs.env | names) from the server's environment" else empty end),
+      (.runs | to_entries[] | select(.key as $key | ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"] | index($key) | not)
+        | "\(.key | shown): \(.value | compact)")),
+    facts("runbook"; .name | word("(no name)")),
+    (if (.args // {}) != {} then facts("arguments"; .args | compact) else empty end)
   elif (.type // "external") == "external" then
     facts("would run"; "nothing here: the requester itself acts once it may, and reports"),
     (if .name then facts("it says"; "\(.name | shown) \(.args | compact)") else empty end)
@@ -153,6 +156,10 @@ def status:
           (.output | output)),
       (if .quarantine then facts("quarantine"; .quarantine | "since \(.since | word("?")): \(.reason | word("?"))") else empty end),
       facts("history"; .history[]? | happened));
+
+# What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation.
+def confirmation:
+  .workflow | (.target // .task // {}) | (.resource // .environment // .operation // "") | gsub("^\\s+|\\s+$"; "") | shown;
 
 # The requests that wait.
 def pending:

@@ -113,9 +113,9 @@ function Invoke-Parkbrake([string] $Method, [string] $Path, $Body) {
     } catch {
         $cause = $_.Exception
         if ($cause.InnerException -is [Net.Sockets.SocketException]) {
-            Stop-Script "no server answers at $($script:Url): start one with ``task dev``, or say where it is with PARKBRAKE_URL"
+            Stop-Script "no server answers at $($script:Url): start one with ``task dev``, or say where it is with PARKBRAKE_URL" 5
         }
-        Stop-Script "the call of $($script:Url) failed ($($cause.Message)): whether it was done is not known; status.ps1 says"
+        Stop-Script "the call of $($script:Url) failed ($($cause.Message)): whether it was done is not known; status.ps1 says" 5
     }
     $text = [Text.Encoding]::UTF8.GetString($response.RawContentStream.ToArray())
     $answer = $null
@@ -130,7 +130,14 @@ function Invoke-Parkbrake([string] $Method, [string] $Path, $Body) {
         if (-not $problem) {
             $problem = "the server at $($script:Url) answered with status $status and no explanation; is it parkbrake?"
         }
-        Stop-Script $problem
+        $exitStatus = switch ($status) {
+            401 { 6 }
+            403 { 6 }
+            410 { 4 }
+            409 { if ($answer.decision.verdict -ceq 'rejected') { 3 } else { 1 } }
+            default { 1 }
+        }
+        Stop-Script $problem $exitStatus
     }
     if ($answer -isnot [Collections.IDictionary]) {
         Stop-Script "the answer of $($script:Url) is not one of parkbrake: check PARKBRAKE_URL"

@@ -7,9 +7,10 @@ set -euo pipefail
 usage=${usage-} # each script sets it
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
+# fail WORDS [STATUS]: 1 refused or failed, 2 wrong usage, 3 rejected, 4 expired, 5 the server does not answer, 6 not permitted.
 fail() {
   printf 'parkbrake: %s\n' "$1" >&2
-  exit 1
+  exit "${2:-1}"
 }
 
 # Wrong usage.
@@ -97,16 +98,21 @@ api() {
     3< <(printf 'header = "Authorization: Bearer %s"\n' "$token") <<<"${3:-}") || code=$?
   case $code in
     0) ;;
-    6 | 7) fail "no server answers at $url: start one with \`task dev\`, or say where it is with PARKBRAKE_URL" ;;
-    28) fail "the server at $url did not answer in time: whether it was done is not known; status.sh says" ;;
-    *) fail "the call of $url failed (curl's exit status $code): whether it was done is not known; status.sh says" ;;
+    6 | 7) fail "no server answers at $url: start one with \`task dev\`, or say where it is with PARKBRAKE_URL" 5 ;;
+    28) fail "the server at $url did not answer in time: whether it was done is not known; status.sh says" 5 ;;
+    *) fail "the call of $url failed (curl's exit status $code): whether it was done is not known; status.sh says" 5 ;;
   esac
   status=${reply##*$'\n'}
   answer=${reply%$'\n'*}
   if [[ $status != 2?? ]]; then
-    local problem
+    local problem exit_status=1
     problem=$(show problem 2>/dev/null) || problem=
-    fail "${problem:-the server at $url answered with status $status and no explanation; is it parkbrake?}"
+    case $status in
+      401 | 403) exit_status=6 ;;
+      410) exit_status=4 ;;
+      409) if [[ $(fact .decision.verdict 2>/dev/null) == rejected ]]; then exit_status=3; fi ;;
+    esac
+    fail "${problem:-the server at $url answered with status $status and no explanation; is it parkbrake?}" "$exit_status"
   fi
   jq --exit-status 'type == "object"' <<<"$answer" >/dev/null 2>&1 || fail "the answer of $url is not one of parkbrake: check PARKBRAKE_URL"
 }

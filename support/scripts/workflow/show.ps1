@@ -1,8 +1,8 @@
 # How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
 # The twin of lib.jq: tests/powershell.rs holds the two to the same facts, labels, colours and hidden characters.
 
-# Characters that change what a reader sees without being seen: the list of src/domain/text.rs.
-$Invisible = '00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F 2800 3164 FE00-FE0F FEFF FFA0 FFF0-FFFB 1D173-1D17A E0000-E0FFF'
+# Characters that change what a reader sees without being seen: the list of src/domain/text/invisible.rs.
+$Invisible = '00A0 00AD 034F 0600-0605 061C 06DD 070F 0890-0891 08E2 115F-1160 1680 17B4-17B5 180B-180F 2000-200F 2028-202F 205F-206F 2800 2D7F 3000 3164 E000-F8FF FDD0-FDEF FE00-FE0F FEFF FFA0 FFF0-FFFC FFFE-FFFF 1107F 110BD 110CD 13430-13455 16FE4 1BC9D 1BCA0-1BCA3 1D159 1D173-1D17A 1FFFE-1FFFF 2FFFE-2FFFF 3FFFE-3FFFF 4FFFE-4FFFF 5FFFE-5FFFF 6FFFE-6FFFF 7FFFE-7FFFF 8FFFE-8FFFF 9FFFE-9FFFF AFFFE-AFFFF BFFFE-BFFFF CFFFE-CFFFF DFFFE-E0FFF EFFFE-10FFFF'
 $Colours = @{
     low = '32'; completed = '32'; approved = '32'; medium = '33'; pending_approval = '33'; executing = '33'; high = '31'; failed = '31'
     rejected = '31'; outcome_unknown = '31'; warning = '31'; critical = '1;35'
@@ -131,8 +131,14 @@ function Write-Runs($Action) {
         foreach ($file in $runs.files) { $lines += "file $(Format-Shown $file.path '?') $(Format-Shown $file.digest '?')" }
         if ($runs.user) { $lines += "as the account $(Format-Shown $runs.user '?')" }
         if ($runs.env) { $lines += "with $(Format-Names $runs.env) from the server's environment" }
+        foreach ($other in $runs.GetEnumerator()) {
+            if (@('command', 'program', 'files', 'working_dir', 'user', 'env', 'timeout', 'idempotent') -cnotcontains $other.Key) {
+                $lines += "$(Format-Shown $other.Key): $(Format-Compact $other.Value)"
+            }
+        }
         Write-Fact 'would run' $lines
         Write-Fact 'runbook' $name
+        if ($Action.args.Count -gt 0) { Write-Fact 'arguments' (Format-Compact $Action.args) }
     } elseif (-not $Action.type -or $Action.type -ceq 'external') {
         Write-Fact 'would run' 'nothing here: the requester itself acts once it may, and reports'
         if ($Action.name) { Write-Fact 'it says' "$name $(Format-Compact $Action.args)" }
@@ -263,6 +269,15 @@ function Write-Status($Workflow) {
     }
     $history = foreach ($happened in $Workflow.history) { Format-Happened $happened }
     Write-Fact 'history' $history
+}
+
+# What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation.
+function Format-Confirmation($Workflow) {
+    $about = if ($Workflow.target) { $Workflow.target } else { $Workflow.task }
+    foreach ($name in @($about.resource, $about.environment, $about.operation)) {
+        if ($name) { return Format-Shown "$name".Trim() }
+    }
+    return ''
 }
 
 # One of the requests that wait.

@@ -10,7 +10,7 @@ use parkbrake::domain::notice::Kind;
 use parkbrake::domain::workflow::Phase;
 use parkbrake::notify::secret::Secret;
 use parkbrake::notify::slack::Slack;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub async fn start() -> (services::Slack, Slack) {
@@ -124,6 +124,79 @@ async fn buttons_are_where_they_are_configured_and_words_are_not_needed() {
     }
     channel.deliver(crowd(3)).await.unwrap();
     assert!(all(&service.messages().pop().unwrap(), "value").is_empty(), "nobody decides many at once");
+}
+
+/// A request of which everything is short, as JSON to be changed.
+fn short() -> Value {
+    serde_json::to_value(task("Deploy api 1.4.2")).unwrap()
+}
+
+/// Each text of a document, however deep it stands, as JSON writes it.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::String(_) => vec![value.to_string()],
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_button_stands_only_under_everything_that_it_decides_about() {
+    let (service, channel) = with_buttons(&Level::ALL).await;
+    let findings = |count: usize| -> Value {
+        (0..count).map(|n| json!({"severity": "low", "id": format!("CVE-{n}"), "title": "an old library"})).collect()
+    };
+    let with = |pointer: &str, value: Value| {
+        let mut document = short();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        document.pointer_mut(parent).unwrap()[name] = value;
+        document
+    };
+    let hidden_at_the_end = format!("--note={}; rm -rf /srv/data", "routine restart of the cache node ".repeat(20));
+    let shown = [
+        short(),
+        with("/metadata", json!({"ticket": "OPS-7", "a.b": {"deep": ["x", {"y": "z"}]}})),
+        with("/security_findings", findings(5)),
+        with("/action/runs/env", json!(["DEPLOY_TOKEN", "A=B"])),
+        with("/action/args", json!({"service": "api"})),
+    ];
+    for document in shown {
+        let notice = about(Kind::Requested, Level::Medium, serde_json::from_value(document.clone()).unwrap());
+        deliver(&channel, notice).await.unwrap_or_else(|_| panic!("{:?}", service.complaints()));
+        let message = service.messages().pop().unwrap();
+        assert_eq!(all(&message, "action_id"), ["parkbrake_approve", "parkbrake_reject", "parkbrake_open"], "{document}");
+        let said = all(&message, "text").join("\n");
+        for text in texts(&document) {
+            assert!(said.contains(&text), "{text} is not in: {said}");
+        }
+    }
+    let more_than_a_message = [
+        with("/action/runs/command", json!(["/bin/echo", hidden_at_the_end, "and more"])),
+        with("/action/runs/command", json!(vec!["argument"; 60])),
+        with("/action/runs/command", json!(["x", "\u{200b}".repeat(80)])),
+        with("/action/args", json!({"note": "x".repeat(3000)})),
+        with("/action/runs/env", json!((0..200).map(|n| format!("VARIABLE_{n}")).collect::<Vec<_>>())),
+        with("/action/runs/working_dir", json!("d/".repeat(2_000))),
+        with("/metadata", json!({"plan": "x".repeat(3000)})),
+        with("/metadata", json!((0..200).map(|n| (format!("key-{n}"), json!("value"))).collect::<serde_json::Map<_, _>>())),
+        with("/security_findings", findings(60)),
+        with("/description", json!("long ".repeat(700))),
+        with("/resource", json!("r".repeat(100))),
+        with("/task_id", json!("🚀".repeat(1_500))),
+    ];
+    for document in more_than_a_message {
+        let notice = about(Kind::Requested, Level::Medium, serde_json::from_value(document.clone()).unwrap());
+        deliver(&channel, notice).await.unwrap_or_else(|_| panic!("{:?}", service.complaints()));
+        let message = service.messages().pop().unwrap();
+        assert_eq!(all(&message, "action_id"), ["parkbrake_open"], "{document}");
+        assert!(all(&message, "text").join("\n").contains("it is decided in the inbox"), "{message}");
+    }
+    let mut reasoned = notice(Kind::Requested, Level::Medium);
+    let reason = reasoned.workflow.submission.assessment.reasons[0].clone();
+    reasoned.workflow.submission.assessment.reasons = vec![reason; 11];
+    deliver(&channel, reasoned).await.unwrap();
+    assert_eq!(all(&service.messages().pop().unwrap(), "action_id"), ["parkbrake_open"], "the eleventh reason is not told");
 }
 
 #[tokio::test]

@@ -114,7 +114,10 @@ fn block(block: &Value) -> Checked {
             text(&fields["text"], 150, false)
         }
         Some("section") => {
-            let fields = keys(block, &["type"], &["text", "fields", "accessory", "block_id"])?;
+            let fields = keys(block, &["type"], &["text", "fields", "accessory", "block_id", "expand"])?;
+            if fields.get("expand").is_some_and(|expand| !expand.is_boolean()) {
+                return Err("expand is no boolean".to_owned());
+            }
             if !fields.contains_key("text") && !fields.contains_key("fields") {
                 return Err("a section without text and fields".to_owned());
             }

@@ -1,0 +1,164 @@
+//! The question that `parkbrake approve` asks before it approves, and what answers it where nobody can be asked.
+//!
+//! On a terminal somebody reads what would run and says yes; a critical request is approved by typing its target, as in the inbox. Without a
+//! terminal `--yes` says yes, and for a critical request `--confirm TARGET` or `--digest` says that it is the one that is meant.
+
+use crate::cli::Error;
+use crate::cli::facts::text;
+use crate::domain::level::Level;
+use crate::domain::text::escaped;
+use serde_json::Value;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// What was said beforehand.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Consent {
+    /// Approve without asking; needed where there is no terminal to ask on
+    #[arg(long)]
+    yes: bool,
+    /// The target of a critical request, as it is shown: the resource, or the environment where none is named, or the operation
+    #[arg(long, value_name = "TARGET")]
+    confirm: Option<String>,
+}
+
+/// Who can be asked.
+pub struct Asked<'a> {
+    input: &'a mut dyn BufRead,
+    output: &'a mut dyn Write,
+}
+
+impl<'a> Asked<'a> {
+    pub fn by(input: &'a mut dyn BufRead, output: &'a mut dyn Write) -> Self {
+        Self { input, output }
+    }
+
+    /// The answer in a line; nothing where the input has ended.
+    fn ask(&mut self, question: &str) -> Result<String, Error> {
+        let mut answer = String::new();
+        write!(self.output, "{question} ").and_then(|()| self.output.flush()).map_err(Error::Output)?;
+        self.input
+            .read_line(&mut answer)
+            .map_err(|error| Error::Other(format!("nothing was approved: no answer could be read: {error}")))?;
+        Ok(answer.trim().to_owned())
+    }
+}
+
+/// Whether somebody sits at the other end, who sees what is shown and can answer.
+pub fn is_somebody_there() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+impl Consent {
+    /// Whether nothing is left to be asked or compared where a digest is named as well.
+    pub fn suffices(&self) -> bool {
+        self.yes && self.confirm.is_none()
+    }
+
+    /// Whether this request may be approved: it was said beforehand, or it is said now. `bound` is whether a digest was named beforehand.
+    ///
+    /// # Errors
+    /// Nobody said yes, or nobody can be asked.
+    pub fn obtain(&self, workflow: &Value, bound: bool, asked: Option<Asked<'_>>) -> Result<(), Error> {
+        // A level that is not known here may be a worse one.
+        let is_critical = !matches!(text(workflow, "/risk_level").and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High));
+        if is_critical { self.confirmed(&target(workflow), bound, asked) } else { self.agreed(asked) }
+    }
+
+    fn agreed(&self, asked: Option<Asked<'_>>) -> Result<(), Error> {
+        match asked {
+            _ if self.yes => Ok(()),
+            None => Err(Error::Usage("nobody can be asked here, so nothing was approved: add --yes to approve what is shown".to_owned())),
+            Some(mut asked) => match asked.ask("Approve exactly this? [y/N]")?.to_ascii_lowercase().as_str() {
+                "y" | "yes" => Ok(()),
+                _ => Err(Error::Other("nothing was approved".to_owned())),
+            },
+        }
+    }
+
+    fn confirmed(&self, target: &str, bound: bool, asked: Option<Asked<'_>>) -> Result<(), Error> {
+        let other = |typed: &str| {
+            let typed = escaped(typed);
+            Error::Other(format!("the target of this critical request is `{target}`, and not `{typed}`: nothing was approved"))
+        };
+        match (&self.confirm, asked) {
+            (Some(typed), _) if typed.trim() != target => Err(other(typed)),
+            (Some(_), _) if self.yes => Ok(()),
+            (None, _) if self.yes && bound => Ok(()),
+            (Some(_), asked) => self.agreed(asked),
+            (None, Some(mut asked)) => {
+                match asked.ask(&format!("This is critical. Type its target to approve exactly this: {target}\n>"))? {
+                    typed if typed == target => Ok(()),
+                    typed if typed.is_empty() => Err(Error::Other("nothing was approved".to_owned())),
+                    typed => Err(other(&typed)),
+                }
+            }
+            (None, None) => Err(Error::Usage(format!(
+                "this request is critical and nobody can be asked here, so nothing was approved: add --yes with --confirm '{}' or --digest",
+                target.replace('\'', "'\\''")
+            ))),
+        }
+    }
+}
+
+/// What has to be typed, as it is shown so that it can be: the rule of `Target::confirmation`, for an answer of any version.
+fn target(workflow: &Value) -> String {
+    let about = if workflow["target"].is_object() { "target" } else { "task" };
+    let named = ["resource", "environment", "operation"].iter().find_map(|field| text(&workflow[about], &format!("/{field}")));
+    escaped(named.unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn workflow(level: &str) -> Value {
+        json!({"risk_level": level, "target": {"operation": "delete", "environment": "production", "resource": "db-prod\u{202e}"},
+               "task": {"operation": "read", "resource": "harmless"}})
+    }
+
+    fn answered(consent: &Consent, level: &str, bound: bool, answer: Option<&str>) -> (Result<(), Error>, String) {
+        let mut output = Vec::new();
+        let result = match answer {
+            None => consent.obtain(&workflow(level), bound, None),
+            Some(answer) => consent.obtain(&workflow(level), bound, Some(Asked::by(&mut answer.as_bytes(), &mut output))),
+        };
+        (result, String::from_utf8(output).unwrap())
+    }
+
+    fn consent(yes: bool, confirm: Option<&str>) -> Consent {
+        Consent { yes, confirm: confirm.map(str::to_owned) }
+    }
+
+    #[test]
+    fn on_a_terminal_only_a_yes_approves() {
+        for (answer, approved) in [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("", false), ("yep\n", false)] {
+            let (result, asked) = answered(&consent(false, None), "high", false, Some(answer));
+            assert_eq!((result.is_ok(), asked.as_str()), (approved, "Approve exactly this? [y/N] "), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_critical_request_is_approved_by_typing_the_target_that_is_known() {
+        for (answer, approved) in [("db-prod<U+202E>\n", true), ("y\n", false), ("harmless\n", false), ("\n", false)] {
+            let (result, asked) = answered(&consent(false, None), "critical", false, Some(answer));
+            assert_eq!(result.is_ok(), approved, "{answer:?}");
+            assert!(asked.contains("db-prod<U+202E>"), "{asked}");
+        }
+        // A yes beforehand answers the question, and does not say which target is meant.
+        assert!(answered(&consent(true, None), "critical", false, Some("\n")).0.is_err());
+        assert!(answered(&consent(true, None), "a level of tomorrow", false, None).0.is_err());
+    }
+
+    #[test]
+    fn without_a_terminal_all_is_said_beforehand() {
+        let approved = |yes, confirm, level, bound| answered(&consent(yes, confirm), level, bound, None).0;
+        assert!(matches!(approved(false, None, "medium", true), Err(Error::Usage(_))));
+        assert!(approved(true, None, "medium", false).is_ok());
+        assert!(matches!(approved(true, None, "critical", false), Err(Error::Usage(_))));
+        assert!(matches!(approved(false, Some("db-prod<U+202E>"), "critical", false), Err(Error::Usage(_))));
+        assert!(matches!(approved(true, Some("harmless"), "critical", true), Err(Error::Other(_))));
+        assert!(approved(true, Some(" db-prod<U+202E> "), "critical", false).is_ok());
+        assert!(approved(true, None, "critical", true).is_ok());
+    }
+}
