@@ -31,6 +31,7 @@ mod quotas;
 mod requests;
 mod shown;
 mod slack;
+mod start_gate;
 mod statistics;
 mod storage;
 mod submit;

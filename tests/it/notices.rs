@@ -65,7 +65,7 @@ async fn a_workflow_is_told_from_its_request_to_its_end_in_order_and_signed() {
     }
     let states: Vec<_> =
         taken.iter().map(|delivery| (delivery.body["data"]["status"].clone(), delivery.body["data"]["approval_status"].clone())).collect();
-    let expected = [("pending_approval", "pending"), ("executing", "approved"), ("executing", "approved"), ("completed", "approved")];
+    let expected = [("pending_approval", "pending"), ("queued", "approved"), ("executing", "approved"), ("completed", "approved")];
     assert_eq!(states, expected.map(|(status, approval)| (json!(status), json!(approval))), "each as it was at its event");
     assert_eq!(
         (&data(0)["asked"], &data(0)["risk_level"], &data(0)["requested_by"]),

@@ -1,0 +1,372 @@
+//! The start gate: what is released waits for its turn, starts once, and is never lost, whatever happens to the answers.
+
+use crate::support::client::{events, high, low};
+use crate::support::proxy::{Fault, Proxy};
+use crate::support::server::{hand_out_tokens, settings};
+use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
+use futures_util::future::join_all;
+use parkbrake::actors::courier::Pace;
+use parkbrake::actors::engine::{Engine, Parts};
+use parkbrake::actors::exchange::{Intake, Submitted};
+use parkbrake::actors::root::{Msg, Root, RootRef};
+use parkbrake::actors::turns::TurnLimits;
+use parkbrake::clock::Clock;
+use parkbrake::domain::policy::ApprovalTerms;
+use parkbrake::domain::request::TaskRequest;
+use parkbrake::domain::workflow::{Command, Outcome, Status};
+use parkbrake::execution::Local;
+use parkbrake::settings::Settings;
+use parkbrake::storage::Storage;
+use ractor::Actor;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A deployment that needs approval and keeps the ledger.
+fn deployment(name: &str) -> Value {
+    let mut task = high();
+    task["action"] = json!({"type": "runbook", "name": name});
+    task
+}
+
+/// Something harmless that keeps the ledger, and is not idempotent.
+fn look() -> Value {
+    let mut task = low();
+    task["action"] = json!({"type": "runbook", "name": "look"});
+    task
+}
+
+impl Client {
+    async fn take_back(&self, id: &str) -> crate::support::Answer {
+        self.post(&format!("/workflows/{id}/cancel"), json!({})).await
+    }
+}
+
+/// A server with few turns.
+async fn with_turns(ledger: &Ledger, turns: u16, each: u16) -> TestApp {
+    let config = ledger.runbooks(Config::new());
+    let settings = Settings { turns, turns_per_requester: each, ..settings(&config) };
+    TestApp::launch(config, &settings, Database::migrated().await).await
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_is_queued_and_can_be_cancelled() {
+    let ledger = Ledger::new();
+    let app = with_turns(&ledger, 1, 1).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    ledger.hold();
+    let first = bot.submit_id(look()).await;
+    bot.wait_for(&first, "executing").await;
+    let second = bot.submit(look()).await;
+    assert_eq!(second["status"], "queued");
+    let second = second["workflow_id"].as_str().unwrap().to_owned();
+    let third = bot.submit_id(deployment("once")).await;
+    assert_eq!(alice.approve(&third).await.expect(200)["workflow_status"], "queued");
+    assert_eq!(alice.approve(&third).await.expect(200)["workflow_status"], "queued", "the same answer again");
+    for id in [&second, &third] {
+        let workflow = bot.workflow(id).await;
+        assert_eq!((&workflow["status"], &workflow["execution"]), (&json!("queued"), &json!(null)));
+    }
+    let listed = alice.get("/workflows?status=queued").await.expect(200);
+    assert_eq!(listed["workflows"].as_array().unwrap().len(), 2);
+
+    assert_eq!(bot.take_back(&second).await.expect(200)["status"], "cancelled");
+    assert_eq!(bot.take_back(&third).await.expect(200)["status"], "cancelled");
+    let workflow = bot.workflow(&third).await;
+    assert_eq!((&workflow["approval_status"], &workflow["decisions"][0]["approver"]), (&json!("approved"), &json!("alice")));
+    assert_eq!(bot.workflow(&second).await["approval_status"], "not_required");
+    assert_eq!(bot.take_back(&first).await.problem(409, "wrong-state")["current_status"], "executing");
+    ledger.release();
+    bot.wait_for(&first, "completed").await;
+    let last = bot.submit_id(look()).await;
+    bot.wait_for(&last, "completed").await;
+    assert_eq!((ledger.starts(&second), ledger.starts(&third)), (0, 0), "what was cancelled never runs");
+}
+
+#[tokio::test]
+async fn a_restart_leaves_the_queue_as_it_was() {
+    let ledger = Ledger::new();
+    let config = ledger.runbooks(Config::new());
+    let database = Database::migrated().await;
+    hand_out_tokens(&database).await;
+    let server = Process::serve_with(&config, &database, &["--turns", "1"]).await;
+    let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
+    ledger.hold();
+    let running = bot.submit_id(look()).await;
+    eventually("its start", || async { (ledger.starts(&running) == 1).then_some(()) }).await;
+    let harmless = join_all((0..5).map(|_| bot.submit_id(look()))).await;
+    let approved = bot.submit_id(deployment("once")).await;
+    alice.approve(&approved).await.expect(200);
+    server.kill().await;
+
+    let server = Process::serve_with(&config, &database, &["--turns", "4"]).await;
+    let bot = server.client("deploy-bot");
+    ledger.release();
+    for id in harmless.iter().chain([&approved]) {
+        let workflow = bot.wait_for(id, "completed").await;
+        assert_eq!(workflow["execution"]["attempts"].as_array().unwrap().len(), 1, "it had not begun before");
+        assert_eq!(ledger.starts(id), 1);
+    }
+    assert_eq!(bot.workflow(&running).await["status"], "outcome_unknown", "only what ran is unknown");
+    assert!(server.terminate().await);
+}
+
+#[tokio::test]
+async fn what_people_approved_starts_at_once_however_much_an_agent_has_waiting() {
+    let ledger = Ledger::new();
+    let app = with_turns(&ledger, 8, 4).await;
+    let (bot, other, alice) = (app.client("deploy-bot"), app.client("lone-bot"), app.client("alice"));
+    ledger.hold();
+    join_all((0..30).map(|_| bot.submit_id(look()))).await;
+    eventually("its share", || async { (ledger.entries().len() == 4).then_some(()) }).await;
+    let theirs = other.submit_id(look()).await;
+    let mine = bot.submit_id(deployment("once")).await;
+    alice.approve(&mine).await.expect(200);
+    for id in [&theirs, &mine] {
+        eventually("its start", || async { (ledger.starts(id) == 1).then_some(()) }).await;
+    }
+    assert_eq!(ledger.entries().len(), 6, "nobody has more than its share");
+    ledger.release();
+}
+
+/// Red team C1: actors that leave memory and come back, answers that are late, and an agent that pokes at its own workflows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow_has() {
+    const EACH: usize = 100;
+    let ledger = Ledger::new();
+    let config = ledger.runbooks(Config::new());
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    let settings = Settings { max_resident: 1, connections: 8, ..settings(&config) };
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    proxy.delay_one_of(7, Duration::from_millis(60));
+    let agents = ["deploy-bot", "other-bot", "lone-bot"].map(|name| app.client(name));
+    let all = join_all(agents.iter().map(|agent| async move {
+        let mut ids = Vec::new();
+        for _ in 0..EACH {
+            let id = agent.submit_id(look()).await;
+            // Each is poked at while it starts, runs and ends. A few are in time, and cancel it.
+            join_all((0..3).map(|poke| {
+                let id = id.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(10 * poke)).await;
+                    let answer = agent.try_send(agent.request(Method::POST, &format!("/workflows/{id}/cancel")).json(&json!({}))).await;
+                    let status = answer.expect("an answer").status.as_u16();
+                    assert!([200, 409, 503].contains(&status), "{status}");
+                }
+            }))
+            .await;
+            ids.push(id);
+        }
+        ids
+    }))
+    .await;
+    proxy.relent();
+    let (mut ran, alice) = (0, app.client("alice"));
+    for id in all.iter().flatten() {
+        let workflow = eventually("its end", || async {
+            let workflow = alice.workflow(id).await;
+            ["completed", "cancelled"].iter().any(|status| workflow["status"] == *status).then_some(workflow)
+        })
+        .await;
+        let expected = usize::from(workflow["status"] == "completed");
+        assert_eq!(ledger.starts(id), expected, "{workflow:#}");
+        ran += expected;
+    }
+    assert!(ran > EACH, "enough of them ran for this to mean something: {ran}");
+    let metrics = alice.get("/metrics").await.text;
+    assert!(metrics.contains("parkbrake_executing_without_attempt_total 0"), "{metrics}");
+}
+
+/// Chaos V1 (a) and red team H1: the commit of the last approval is written, and its answer is lost.
+#[tokio::test]
+async fn an_approval_whose_answer_was_lost_starts_once() {
+    let ledger = Ledger::new();
+    let config = ledger.runbooks(Config::new());
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    let settings = settings(&config);
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    for _ in 0..5 {
+        let id = bot.submit_id(deployment("once")).await;
+        let before = proxy.applied();
+        proxy.next("advance_workflows", Fault::LoseAnswer, 1);
+        alice.approve(&id).await.expect(200);
+        assert_eq!(proxy.applied(), before + 1, "the answer was lost");
+        alice.wait_for(&id, "completed").await;
+        assert_eq!(ledger.starts(&id), 1);
+    }
+}
+
+/// The start itself is committed, and its answer is lost: the token in the log says whose it was.
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_runs_once() {
+    let ledger = Ledger::new();
+    let config = ledger.runbooks(Config::new());
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    let settings = settings(&config);
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    let bot = app.client("deploy-bot");
+    for _ in 0..5 {
+        // The submit is another statement, so that the next one of these is the start.
+        proxy.next("advance_workflows", Fault::LoseAnswer, 1);
+        let id = bot.submit_id(look()).await;
+        let workflow = bot.wait_for(&id, "completed").await;
+        assert_eq!(events(&workflow), ["submitted", "released", "execution_started", "execution_succeeded"]);
+        assert_eq!(ledger.starts(&id), 1);
+    }
+    assert_eq!(proxy.applied(), 5);
+}
+
+/// Chaos V1 (b): the commit of the last approval hangs and is given up, the actor is read anew at the old version, and then the
+/// commit comes through after all. Nobody asks again.
+#[tokio::test]
+async fn an_approval_that_is_committed_long_after_it_was_given_up_starts_once() {
+    let ledger = Ledger::new();
+    let config = ledger.runbooks(Config::new());
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    let settings = settings(&config);
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let id = bot.submit_id(deployment("once")).await;
+    proxy.next("advance_workflows", Fault::HoldRequest, 1);
+    alice.approve(&id).await.problem(503, "unavailable");
+    // Somebody who may not wakes a new actor, which reads that nothing was decided.
+    app.client("nora").approve(&id).await.problem(403, "not-an-approver");
+    assert_eq!(bot.workflow(&id).await["status"], "pending_approval");
+    proxy.thaw();
+    bot.wait_for(&id, "completed").await;
+    assert_eq!(ledger.starts(&id), 1);
+}
+
+/// Chaos V4: a submit with a key is committed, its answer is lost, and it is sent again.
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_can_be_decided_at_once() {
+    let ledger = Ledger::new();
+    let config = ledger.runbooks(Config::new());
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    let settings = settings(&config);
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    for (number, key) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        proxy.next("open_workflows", Fault::LoseAnswer, 1);
+        let request = bot.request(Method::POST, "/orchestrate").header("idempotency-key", key).json(&deployment("once"));
+        let id = bot.send(request).await.expect(202)["workflow_id"].as_str().unwrap().to_owned();
+        alice.approve(&id).await.expect(200);
+        alice.wait_for(&id, "completed").await;
+        assert_eq!((ledger.starts(&id), proxy.applied()), (1, number + 1));
+    }
+    // A harmless one starts without anybody asking for it.
+    proxy.next("open_workflows", Fault::LoseAnswer, 1);
+    let request = bot.request(Method::POST, "/orchestrate").header("idempotency-key", "e").json(&look());
+    let id = bot.send(request).await.expect(202)["workflow_id"].as_str().unwrap().to_owned();
+    bot.wait_for(&id, "completed").await;
+    assert_eq!(ledger.starts(&id), 1);
+}
+
+/// An engine whose runner gives nobody a turn.
+struct Quiet {
+    engine: Arc<Engine>,
+    root: RootRef,
+    storage: Storage,
+    ledger: Ledger,
+    _config: Config,
+}
+
+impl Quiet {
+    async fn start(database: &Database) -> Self {
+        let ledger = Ledger::new();
+        let config = ledger.runbooks(Config::new());
+        let configuration = Arc::new(parkbrake::config::load(config.path(), config.path()).unwrap());
+        let storage = Storage::connect(&database.url, 4).unwrap();
+        let engine = Engine::new(Parts {
+            storage: storage.clone(),
+            configuration,
+            clock: Arc::new(Clock::new(storage.now().await.unwrap())),
+            executor: Arc::new(Local),
+            channels: BTreeMap::new(),
+            pace: Pace::default(),
+            max_resident: 100,
+            turns: TurnLimits { at_once: 0, per_requester: 1 },
+        });
+        let (root, _) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
+        Self { engine, root, storage, ledger, _config: config }
+    }
+
+    /// A workflow that is approved and waits for its turn.
+    async fn queued(&self, runbook: &str) -> Uuid {
+        let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
+        let (task, facts) = request.admit(&self.engine.configuration.runbooks).unwrap();
+        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot"));
+        let Ok(Submitted::Accepted(_)) = self.engine.submit(id, Intake { by, task, facts, key: None }).await else { panic!("a workflow") };
+        assert_eq!(self.approve(id).await, Status::Queued);
+        id
+    }
+
+    async fn approve(&self, id: Uuid) -> Status {
+        let by = self.engine.configuration.policy.principal("alice");
+        self.ask(id, Command::Approve { by, justification: None, digest: None, owner: self.engine.owner }).await
+    }
+
+    async fn ask(&self, id: Uuid, command: Command) -> Status {
+        self.engine.command(id, command).await.unwrap().workflow.status()
+    }
+
+    async fn status(&self, id: Uuid) -> Status {
+        self.engine.story(id).await.unwrap().unwrap().workflow.status()
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_of_this_server_that_its_runner_does_not_know_is_an_alarm_and_is_taken_up() {
+    let database = Database::migrated().await;
+    let quiet = Quiet::start(&database).await;
+    // Starts that the runner has not made: whoever made them is lost.
+    let start = |attempt| Command::Start { attempt, owner: quiet.engine.owner, token: Uuid::new_v4() };
+    let once = quiet.queued("once").await;
+    quiet.ask(once, start(1)).await;
+    eventually("what is true", || async { (quiet.status(once).await == Status::OutcomeUnknown).then_some(()) }).await;
+    let again = quiet.queued("again").await;
+    quiet.ask(again, start(1)).await;
+    eventually("the queue", || async { (quiet.status(again).await == Status::Queued).then_some(()) }).await;
+    assert_eq!(quiet.storage.log(again).await.unwrap().iter().filter(|one| one.event.name() == "released").count(), 2);
+    let metrics = quiet.engine.metrics.text();
+    assert!(metrics.contains("parkbrake_executing_without_attempt_total 2"), "{metrics}");
+    // Whoever was lost comes back, and says how it went.
+    assert_eq!(quiet.ask(once, Command::Finish { attempt: 1, outcome: Outcome::Succeeded { output: None } }).await, Status::Completed);
+    assert_eq!(quiet.ledger.entries(), [], "nothing is started by an actor");
+    quiet.root.cast(Msg::Shutdown).unwrap();
+}
+
+#[tokio::test]
+async fn who_is_asked_again_sees_the_request_as_a_new_one() {
+    let database = Database::migrated().await;
+    let quiet = Quiet::start(&database).await;
+    let id = quiet.queued("once").await;
+    let terms: Arc<ApprovalTerms> = Arc::clone(&quiet.engine.configuration.policy.level(parkbrake::domain::level::Level::Critical).terms);
+    let command = Command::AskAgain { attempt: 1, reason: "the terms are stricter now".to_owned(), terms };
+    assert_eq!(quiet.ask(id, command.clone()).await, Status::PendingApproval);
+    assert_eq!(quiet.ask(id, command).await, Status::PendingApproval, "asked for once more, nothing is written");
+    let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and approved_by = '{}'
+                 and required = 1 and approvers = '{tech_lead,cto}' and resolved_at is null and resolved_by is null
+                 and requested_at = updated_at and version = 5";
+    assert_eq!(database.count(asked).await, 1);
+    let tess = quiet.engine.configuration.policy.principal("tess");
+    let approve = Command::Approve { by: tess, justification: Some("again".to_owned()), digest: None, owner: quiet.engine.owner };
+    assert_eq!(quiet.ask(id, approve).await, Status::Queued);
+    assert_eq!(
+        database.count("select count(*) from workflow where queued and approval_status = 'approved' and resolved_by = 'tess'").await,
+        1
+    );
+    let refuse = Command::RefuseStart { attempt: 1, reason: "the runbook is gone".to_owned() };
+    assert_eq!(quiet.ask(id, refuse).await, Status::Failed);
+    assert_eq!(database.count("select count(*) from workflow where not queued and not running and status = 'failed'").await, 1);
+    quiet.root.cast(Msg::Shutdown).unwrap();
+}
