@@ -11,10 +11,12 @@ use crate::clock::Clock;
 use crate::domain::workflow::Command;
 use crate::storage::{Error, QueuedRow, Storage};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
+use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -24,10 +26,14 @@ pub type TimerRef = ActorRef<Msg>;
 const SWEEP: Duration = Duration::from_secs(1);
 /// Between two looks at the actions that were begun.
 const RECOVER: Duration = Duration::from_secs(5);
-/// How many are woken at once.
+/// How many are told at once.
 const WINDOW: i64 = 512;
-/// How long the timer waits for those that it has woken before it goes on.
+/// How long a workflow may take to answer before it is told again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Before one that failed is told again.
+const FAILED: Duration = Duration::from_secs(2);
+/// The longest break between two windows, where many are due.
+const BREAK: Duration = Duration::from_millis(100);
 /// An alarm goes off this much late rather than early: a sweep that finds nothing yet is a wasted one.
 const LATE: Duration = Duration::from_millis(2);
 
@@ -52,6 +58,7 @@ pub struct Timer {
 pub struct State {
     registry: Option<RegistryRef>,
     alarm: Option<Alarm>,
+    flight: Arc<Flight>,
 }
 
 /// The next sweep. Dropping it disarms it.
@@ -75,24 +82,25 @@ impl Timer {
         }
     }
 
-    /// Hands everything that is due to its workflow, and says how long to rest.
-    async fn sweep(&self, registry: &RegistryRef) -> Result<Duration, Error> {
-        let due = self.storage.due(WINDOW).await?;
+    /// Hands everything that is due to its workflow, and says how long to rest. Nobody is waited for: a workflow that is slow delays
+    /// itself alone.
+    async fn sweep(&self, registry: &RegistryRef, state: &State) -> Result<Duration, Error> {
+        // Those that were sent and have not answered are still due, and must not take the places of others.
+        let away = i64::try_from(state.flight.count()).unwrap_or(i64::MAX);
+        let due = self.storage.due(WINDOW.saturating_add(away)).await?;
         self.clock.hear(due.now);
-        let whole_window = i64::try_from(due.workflows.len()).is_ok_and(|count| count >= WINDOW);
-        join_all(due.workflows.into_iter().map(|id| self.tick(registry, id, due.now))).await;
-        if whole_window {
+        let mut sent = 0;
+        for id in due.workflows {
+            if state.flight.leave(id) {
+                sent += 1;
+                tokio::spawn(tick(registry.clone(), Arc::clone(&state.flight), id, due.now));
+            }
+        }
+        if sent >= WINDOW {
+            state.flight.room().await;
             return Ok(Duration::ZERO);
         }
         Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
-    }
-
-    async fn tick(&self, registry: &RegistryRef, id: Uuid, now: DateTime<Utc>) {
-        let command = Box::new(Command::Tick { now });
-        let answer = registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, Some(PATIENCE)).await;
-        if !matches!(&answer, Ok(answer) if answer.is_success()) {
-            tracing::warn!(workflow.id = %id, "a workflow that is due did not answer, the next sweep asks again");
-        }
     }
 
     /// Puts everything that waits for a turn into the runner's queue, and wakes every workflow whose action parkbrake itself has
@@ -116,6 +124,55 @@ impl Timer {
                 let _ = registry.cast(approval_registry::Msg::Wake { id });
             }
         }
+    }
+}
+
+/// Sends one tick. A workflow that fails is not sent another one before a pause is over.
+async fn tick(registry: RegistryRef, flight: Arc<Flight>, id: Uuid, now: DateTime<Utc>) {
+    let command = Box::new(Command::Tick { now });
+    let answer = registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, Some(PATIENCE)).await;
+    if !matches!(&answer, Ok(CallResult::Success(Ok(_)))) {
+        tracing::warn!(workflow.id = %id, "a workflow that is due did not answer, it is asked again in a moment");
+        tokio::time::sleep(FAILED).await;
+    }
+    flight.land(id);
+}
+
+/// The workflows that have been told that something is due and have not answered yet.
+#[derive(Default)]
+struct Flight {
+    away: Mutex<HashSet<Uuid>>,
+    landed: Notify,
+}
+
+impl Flight {
+    /// `false` where it is away already.
+    fn leave(&self, id: Uuid) -> bool {
+        self.away().insert(id)
+    }
+
+    fn land(&self, id: Uuid) {
+        self.away().remove(&id);
+        self.landed.notify_one();
+    }
+
+    fn count(&self) -> usize {
+        self.away().len()
+    }
+
+    /// Waits a little for half a window to come back.
+    async fn room(&self) {
+        let half = usize::try_from(WINDOW / 2).unwrap_or_default();
+        let enough = async {
+            while self.count() > half {
+                self.landed.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(BREAK, enough).await;
+    }
+
+    fn away(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +200,7 @@ impl Actor for Timer {
             Msg::Sweep => {
                 state.alarm = None;
                 let Some(registry) = state.registry.clone() else { return Ok(()) };
-                let rest = self.sweep(&registry).await.unwrap_or_else(|error| {
+                let rest = self.sweep(&registry, state).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "cannot look for what is due, trying again");
                     SWEEP
                 });

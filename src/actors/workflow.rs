@@ -22,7 +22,7 @@ use crate::config::Configuration;
 use crate::domain::commit;
 use crate::domain::digest::Digest;
 use crate::domain::outbox::{self, Planned};
-use crate::domain::policy::{Principal, SYSTEM};
+use crate::domain::policy::SYSTEM;
 use crate::domain::today::Today;
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::via::Via;
@@ -208,7 +208,7 @@ impl WorkflowActor {
                 is_current = true;
                 continue;
             };
-            if let Some(by) = caller(&command)
+            if let Some(by) = command.caller()
                 && !by.may_see(&workflow.submission.requested_by, workflow.submission.on_behalf_of.as_deref())
             {
                 return Ok(Err(Failure::NotFound));
@@ -226,10 +226,10 @@ impl WorkflowActor {
                 Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow, decision: Some(decision) })),
                 Ok(Answer::Commit { events, guard }) => (events, guard),
             };
-            let (actor, via) = caller(&command).map_or((SYSTEM, Via::System), |by| (by.name.as_str(), by.via));
+            let (actor, via) = command.caller().map_or((SYSTEM, Via::System), |by| (by.name.as_str(), by.via));
             match self.commit(&workflow, actor, via, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
-                    let decision = workflow.decisions.last().filter(|_| is_decision(&command)).cloned();
+                    let decision = workflow.decisions.last().filter(|_| command.is_decision()).cloned();
                     state.read_at = Some(Instant::now());
                     state.workflow = Some(Box::pin(self.fulfil(myself, Arc::clone(&workflow))).await?);
                     return Ok(Ok(Answered { workflow, decision }));
@@ -365,23 +365,6 @@ enum Progress {
     Overtaken,
     TooEarly,
     TooLate,
-}
-
-fn caller(command: &Command) -> Option<&Principal> {
-    match command {
-        Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Cancel { by, .. } | Command::Report { by, .. } => Some(by),
-        Command::Start { .. }
-        | Command::RefuseStart { .. }
-        | Command::AskAgain { .. }
-        | Command::Finish { .. }
-        | Command::Recover { .. }
-        | Command::Disown { .. }
-        | Command::Tick { .. } => None,
-    }
-}
-
-fn is_decision(command: &Command) -> bool {
-    matches!(command, Command::Approve { .. } | Command::Reject { .. })
 }
 
 /// Asks the checkpointer, which always answers unless it ends.

@@ -8,6 +8,7 @@
 
 use crate::domain::digest::{Digest, Digester};
 use crate::domain::invocation::{Artifact, Invocation};
+use crate::execution::patience;
 use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -102,7 +103,7 @@ fn hashed(path: &Path) -> Result<(File, Digest), String> {
     if meant.len() > LARGEST {
         return Err(format!("{} is larger than {LARGEST} bytes", path.display()));
     }
-    let mut file = File::open(path).map_err(named)?;
+    let mut file = patience::retry_blocking(|| File::open(path)).map_err(named)?;
     let opened = file.metadata().map_err(named)?;
     if (opened.dev(), opened.ino()) != (meant.dev(), meant.ino()) {
         return Err(format!("{} was replaced just now", path.display()));

@@ -8,6 +8,7 @@ mod account;
 mod artifacts;
 mod environment;
 mod output;
+mod patience;
 mod processes;
 pub mod runbook;
 

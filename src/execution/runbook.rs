@@ -13,6 +13,7 @@ use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
 use crate::execution::output::{Kept, Tail};
+use crate::execution::patience;
 use crate::execution::processes::{self, Mark, Tree};
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
@@ -177,7 +178,7 @@ async fn start(invocation: &Invocation, environment: &mut Environment) -> Result
         command.uid(account.user).gid(account.group);
     }
     // The program stays open until it runs.
-    command.spawn().map_err(|error| format!("{error}; check the runbook's `command`"))
+    patience::retry(|| command.spawn()).await.map_err(|error| format!("{error}; check the runbook's `command`"))
 }
 
 /// What a command names on this machine: real paths, and the digests of the program and the files.

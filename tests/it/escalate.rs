@@ -1,11 +1,15 @@
 //! Silence: who is asked next and when, what ends a request, and that nothing comes twice or too early.
 
 use crate::support::client::{at, critical, events, high, medium, time};
-use crate::support::{Config, TestApp, eventually};
+use crate::support::proxy::{Fault, Proxy};
+use crate::support::server::settings;
+use crate::support::{Config, Database, TestApp, eventually};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
+use parkbrake::settings::Settings;
 use serde_json::{Value, json};
 use sqlx::Row as _;
+use std::time::Duration;
 use uuid::Uuid;
 
 const CHAIN: &str = "escalation: { high: [ { after: 1s, to: [cto] }, { after: 2s, to: [auditor] } ] }";
@@ -247,4 +251,36 @@ async fn after_a_decision_nothing_falls_due() {
         assert_eq!(events(&alice.workflow(&rejected).await)[2..], ["rejected"]);
         assert_eq!(events(&alice.workflow(&cancelled).await)[2..], ["cancelled"]);
     }
+}
+
+/// One workflow's log cannot be read for five seconds, after it fell due.
+#[tokio::test]
+async fn a_workflow_that_is_slow_delays_nobody_elses_deadline() {
+    let config = Config::new().with_policies("escalation: { high: [ { after: 2s, to: [cto] } ] }");
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    // None of them is in memory when it falls due, so that each log is read then.
+    let settings = Settings { max_resident: 1, ..settings(&config) };
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    let bot = app.client("deploy-bot");
+    let slow = bot.submit_id(high()).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(bot.submit_id(high()).await);
+    }
+    proxy.next("from workflow_event where workflow_id = $1 order by version", Fault::HoldRequest, 1);
+    eventually("the slow one to fall due", || async { (proxy.applied() == 1).then_some(()) }).await;
+    let late = "select extract(epoch from e.at - w.requested_at)::float8 - 2 from workflow_event e join workflow w using (workflow_id)
+                where e.kind = 'escalated' and w.workflow_id = $1";
+    for id in &others {
+        let id: Uuid = id.parse().unwrap();
+        let late: f64 = eventually("its escalation", || async {
+            sqlx::query_scalar(late).bind(id).fetch_optional(&mut database.connect().await).await.unwrap()
+        })
+        .await;
+        assert!(late < 2.0, "it came {late} s late");
+    }
+    proxy.thaw();
+    happened(&app, &slow, "escalated", 1).await;
 }

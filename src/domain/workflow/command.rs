@@ -68,6 +68,27 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Who asks; nobody where parkbrake itself does.
+    pub fn caller(&self) -> Option<&Principal> {
+        match self {
+            Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Cancel { by, .. } | Self::Report { by, .. } => Some(by),
+            Self::Start { .. }
+            | Self::RefuseStart { .. }
+            | Self::AskAgain { .. }
+            | Self::Finish { .. }
+            | Self::Recover { .. }
+            | Self::Disown { .. }
+            | Self::Tick { .. } => None,
+        }
+    }
+
+    /// Whether it is somebody's yes or no.
+    pub fn is_decision(&self) -> bool {
+        matches!(self, Self::Approve { .. } | Self::Reject { .. })
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {

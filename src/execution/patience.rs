@@ -1,0 +1,89 @@
+//! A machine can be out of files, processes or memory for a while. Nothing of an action has run then, so that this is no outcome: it is
+//! tried again until the machine has what it takes.
+
+use rustix::io::Errno;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+/// The pauses between two tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Tries until the answer is another than that the machine is short of something.
+///
+/// # Errors
+/// Every other error.
+pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match work() {
+            Err(error) if is_shortage(&error) => {
+                warn(&error);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// The same for a thread that nobody waits for.
+///
+/// # Errors
+/// Every other error.
+pub fn retry_blocking<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match work() {
+            Err(error) if is_shortage(&error) => {
+                warn(&error);
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn warn(error: &io::Error) {
+    tracing::warn!(%error, "the machine cannot start an action now, trying again");
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    let kinds = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| kinds.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Work that fails twice and then succeeds; how often it was tried.
+    fn failing(error: Errno, tried: &mut u32) -> impl FnMut() -> io::Result<&'static str> {
+        move || {
+            *tried += 1;
+            if *tried <= 2 { Err(error.into()) } else { Ok("started") }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_is_out_of_something_is_asked_again() {
+        for error in [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM] {
+            let (mut tried, mut tried_blocking) = (0, 0);
+            assert_eq!(retry(failing(error, &mut tried)).await.unwrap(), "started");
+            assert_eq!(retry_blocking(failing(error, &mut tried_blocking)).unwrap(), "started");
+            assert_eq!((tried, tried_blocking), (3, 3));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_will_never_work_is_said_at_once() {
+        for error in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::TOOBIG] {
+            let (mut tried, mut tried_blocking) = (0, 0);
+            assert!(retry(failing(error, &mut tried)).await.is_err());
+            assert!(retry_blocking(failing(error, &mut tried_blocking)).is_err());
+            assert_eq!((tried, tried_blocking), (1, 1));
+        }
+    }
+}
