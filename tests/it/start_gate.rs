@@ -295,6 +295,7 @@ impl Quiet {
             pace: Pace::default(),
             max_resident: 100,
             turns: TurnLimits { at_once: 0, per_requester: 1 },
+            fence: crate::support::server::fence(),
         });
         let (root, _) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
         Self { engine, root, storage, ledger, _config: config }
