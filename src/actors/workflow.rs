@@ -213,7 +213,7 @@ impl WorkflowActor {
             {
                 return Ok(Err(Failure::NotFound));
             }
-            let suspended = if is_decision(&command) { self.workshop.suspensions.current().await? } else { Arc::default() };
+            let suspended = if command.is_decision() { self.workshop.suspensions.current().await? } else { Arc::default() };
             let today = Today { policy: &self.workshop.configuration.policy, suspended: &suspended };
             let (events, guard) = match today.decide(&workflow, &command) {
                 Err(_) | Ok(Answer::Nothing) if !is_current => {

@@ -305,14 +305,14 @@ impl Quiet {
     async fn queued(&self, runbook: &str) -> Uuid {
         let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
         let (task, facts) = request.admit(&self.engine.configuration.runbooks).unwrap();
-        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot"));
+        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         let Ok(Submitted::Accepted(_)) = self.engine.submit(id, Intake { by, task, facts, key: None }).await else { panic!("a workflow") };
         assert_eq!(self.approve(id).await, Status::Queued);
         id
     }
 
     async fn approve(&self, id: Uuid) -> Status {
-        let by = self.engine.configuration.policy.principal("alice");
+        let by = self.engine.configuration.policy.principal("alice").unwrap();
         self.ask(id, Command::Approve { by, justification: None, digest: None, owner: self.engine.owner }).await
     }
 
@@ -359,7 +359,7 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
                  and required = 1 and approvers = '{tech_lead,cto}' and resolved_at is null and resolved_by is null
                  and requested_at = updated_at and version = 5";
     assert_eq!(database.count(asked).await, 1);
-    let tess = quiet.engine.configuration.policy.principal("tess");
+    let tess = quiet.engine.configuration.policy.principal("tess").unwrap();
     let approve = Command::Approve { by: tess, justification: Some("again".to_owned()), digest: None, owner: quiet.engine.owner };
     assert_eq!(quiet.ask(id, approve).await, Status::Queued);
     assert_eq!(
