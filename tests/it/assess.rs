@@ -4,12 +4,15 @@ use crate::support::{Config, TestApp};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// Where the programs of the shipped runbooks lie.
+const WORKING_DIR: &str = concat!("working_dir: '", env!("CARGO_MANIFEST_DIR"), "'");
+
 /// The files that are shipped, with people of every role in place of the demonstration's.
 fn shipped() -> Config {
     parkbrake::config::shipped()
         .iter()
         .filter(|(name, _)| !name.ends_with("approval-policies.yaml"))
-        .fold(Config::new(), |config, (name, text)| config.write(name, text))
+        .fold(Config::new(), |config, (name, text)| config.write(name, &text.replace("working_dir: .", WORKING_DIR)))
 }
 
 /// Shipped rules with triggers of the operator's own.
