@@ -5,13 +5,13 @@ drop function advance_workflows;
 
 -- Opens workflows. A row that was not written is a `duplicate` (its idempotency key is in use), or a `conflict` (its id is).
 create function open_workflows(
-    p_workflow_id uuid[], p_version integer[], p_status text[], p_risk_level text[], p_action text[], p_task_id text[], p_requested_by text[],
+    p_workflow_id uuid[], p_version integer[], p_seal bytea[], p_status text[], p_risk_level text[], p_action text[], p_task_id text[], p_requested_by text[],
     p_on_behalf_of text[], p_digest text[], p_target text[], p_key text[], p_fingerprint text[],
     -- The approval request; null in p_approvers where none is needed. Lists are joined with commas, delays are in seconds.
     p_approvers text[], p_required integer[], p_separation boolean[], p_timetable text[],
     p_timeout_after double precision[], p_expire_after double precision[],
     -- The events, of all rows together. A document stands with the first event of each.
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[], e_document bytea[],
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[], e_seal bytea[], e_document bytea[],
     -- The notices that follow from them, each due so many seconds after the commit.
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
@@ -36,10 +36,10 @@ begin
     v_at := clock_timestamp();
 
     with opened as (
-        insert into workflow as w (workflow_id, version, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest, target,
+        insert into workflow as w (workflow_id, version, seal, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest, target,
                                    created_at, updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties,
                                    required, approvals, approved_by, escalation_level, timetable, timeout_at, expires_at)
-        select i.workflow_id, i.version, i.status, i.risk_level, i.action, i.status = 'queued',
+        select i.workflow_id, i.version, i.seal, i.status, i.risk_level, i.action, i.status = 'queued',
                i.status = 'executing' and i.action <> 'external', i.task_id,
                i.requested_by, i.on_behalf_of, i.digest, i.target, v_at, v_at,
                case when i.approvers is not null then 'pending' end, case when i.approvers is not null then v_at end,
@@ -47,9 +47,9 @@ begin
                case when i.approvers is not null then 0 end, case when i.approvers is not null then '{}'::text[] end,
                case when i.approvers is not null then 0 end, i.timetable,
                v_at + make_interval(secs => i.timeout_after), v_at + make_interval(secs => i.expire_after)
-        from unnest(p_workflow_id, p_version, p_status, p_risk_level, p_action, p_task_id, p_requested_by, p_on_behalf_of, p_digest,
+        from unnest(p_workflow_id, p_version, p_seal, p_status, p_risk_level, p_action, p_task_id, p_requested_by, p_on_behalf_of, p_digest,
                     p_target, p_key, p_approvers, p_required, p_separation, p_timetable, p_timeout_after, p_expire_after)
-             as i (workflow_id, version, status, risk_level, action, task_id, requested_by, on_behalf_of, digest,
+             as i (workflow_id, version, seal, status, risk_level, action, task_id, requested_by, on_behalf_of, digest,
                    target, key, approvers, required, separation, timetable, timeout_after, expire_after)
         where i.key is null or i.workflow_id = any (v_keyed)
         on conflict (workflow_id) do nothing
@@ -57,10 +57,10 @@ begin
     )
     select coalesce(array_agg(opened.workflow_id), '{}') into v_opened from opened;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, document)
-    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.document
-    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via, e_document)
-         as e (workflow_id, version, kind, actor, data, via, document)
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, seal, document)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.seal, e.document
+    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via, e_seal, e_document)
+         as e (workflow_id, version, kind, actor, data, via, seal, document)
     where cardinality(v_opened) = cardinality(p_workflow_id) or e.workflow_id = any (v_opened);
 
     if n_notice_id <> '{}' then
@@ -86,7 +86,7 @@ $$;
 -- Takes workflows to their next version. A row that was not written is a `conflict` (somebody else wrote the next event), or
 -- `too_early` or `too_late` (by this database's clock, read after the row was locked).
 create function advance_workflows(
-    p_workflow_id uuid[], p_expected integer[], p_version integer[], p_status text[],
+    p_workflow_id uuid[], p_expected integer[], p_version integer[], p_seal bytea[], p_status text[],
     p_not_before timestamptz[], p_not_after timestamptz[],
     -- The approval request as it stands afterwards; null in p_approval_status where it is not touched.
     p_approval_status text[], p_approvers text[], p_open_roles text[], p_approvals integer[], p_approved_by text[],
@@ -95,7 +95,7 @@ create function advance_workflows(
     p_required integer[], p_separation boolean[], p_timetable text[], p_expire_after double precision[],
     -- Whose rights it rests on, in lower case and joined with commas: a decision or a start is not written if one of them is suspended.
     p_relies_on text[],
-    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[],
+    e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[], e_seal bytea[],
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
@@ -112,7 +112,7 @@ begin
 
     with advanced as (
         update workflow w
-        set version = i.version, status = i.status, queued = i.status = 'queued', running = i.status = 'executing' and w.action <> 'external', updated_at = v_at,
+        set version = i.version, seal = i.seal, status = i.status, queued = i.status = 'queued', running = i.status = 'executing' and w.action <> 'external', updated_at = v_at,
             approval_status = coalesce(i.approval_status, w.approval_status),
             approvers = case when i.approval_status is null then w.approvers else string_to_array(i.approvers, ',') end,
             open_roles = case when i.approval_status is null then w.open_roles else string_to_array(i.open_roles, ',') end,
@@ -129,10 +129,10 @@ begin
             resolved_by = case when i.approval_status is null then w.resolved_by else i.resolved_by end,
             resolved_at = case when i.approval_status is null then w.resolved_at when i.approval_status <> 'pending' then v_at end,
             resolution_note = case when i.approval_status is null then w.resolution_note else i.resolution_note end
-        from unnest(p_workflow_id, p_expected, p_version, p_status, p_not_before, p_not_after, p_approval_status, p_approvers,
+        from unnest(p_workflow_id, p_expected, p_version, p_seal, p_status, p_not_before, p_not_after, p_approval_status, p_approvers,
                     p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by, p_resolution_note,
                     p_required, p_separation, p_timetable, p_expire_after, p_relies_on)
-             as i (workflow_id, expected, version, status, not_before, not_after, approval_status, approvers, open_roles,
+             as i (workflow_id, expected, version, seal, status, not_before, not_after, approval_status, approvers, open_roles,
                    approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note,
                    required, separation, timetable, expire_after, relies_on)
         where w.workflow_id = i.workflow_id and w.version = i.expected
@@ -144,9 +144,10 @@ begin
     )
     select coalesce(array_agg(advanced.workflow_id), '{}') into v_advanced from advanced;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, via)
-    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via
-    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via) as e (workflow_id, version, kind, actor, data, via)
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, seal)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.seal
+    from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via, e_seal)
+         as e (workflow_id, version, kind, actor, data, via, seal)
     where cardinality(v_advanced) = cardinality(p_workflow_id) or e.workflow_id = any (v_advanced);
 
     if n_notice_id <> '{}' then

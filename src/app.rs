@@ -21,7 +21,7 @@ use crate::notify;
 use crate::notify::slack_answers::{Answers, SLACK};
 use crate::secret_key::SecretKeys;
 use crate::settings::{LimitSettings, Settings};
-use crate::storage::{self, Holder, ServerLease, Storage};
+use crate::storage::{self, Holder, Sealing, ServerLease, Storage};
 use futures_util::future::join_all;
 use ractor::{Actor, SpawnErr};
 use std::future::Future;
@@ -55,6 +55,8 @@ pub enum StartError {
     Weak(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    #[error("{}", unsealed(*.0))]
+    Sealing(Sealing),
     #[error(
         "another server works on this database ({} on {}, since {}): stop it first, or wait until it has stopped",
         .0.address,
@@ -70,6 +72,18 @@ pub enum StartError {
     Channels(Vec<String>),
     #[error("the actors could not be started: {0}")]
     Actors(#[from] SpawnErr),
+}
+
+/// What to do about a database that is not sealed with this server's key.
+fn unsealed(sealing: Sealing) -> &'static str {
+    match sealing {
+        Sealing::Incomplete => {
+            "this database holds workflows from before there were seals: look that they are yours, then seal them with `parkbrake rekey --yes`"
+        }
+        Sealing::OtherKey | Sealing::Sound => {
+            "this database is sealed with another secret key: give that key; to replace it, give the new one and the old one, the new one first"
+        }
+    }
 }
 
 fn indented(problems: &[impl std::fmt::Display]) -> String {
@@ -155,6 +169,10 @@ impl App {
         fence: Arc<Fence>,
         listener: TcpListener,
     ) -> Result<Serving, StartError> {
+        let sealing = patiently(|| storage.sealing()).await?;
+        if sealing != Sealing::Sound {
+            return Err(StartError::Sealing(sealing));
+        }
         patiently(|| storage.keep_policy(&configuration.version, &configuration.document)).await?;
         let released = patiently(|| storage.clear_quarantine()).await?;
         if released > 0 {

@@ -33,14 +33,14 @@ pub enum Purpose {
     SessionHash,
     /// Ties a session's row to the token that it was begun with.
     SessionSeal,
-    /// Seals the first event of each workflow.
-    Submission,
-    /// Seals each release.
-    Release,
+    /// Seals each event of a log.
+    Event,
+    /// Seals the row of a workflow: which event is its last.
+    Head,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] = [Self::TokenHash, Self::TokenSeal, Self::SessionHash, Self::SessionSeal, Self::Submission, Self::Release];
+    const ALL: [Self; 6] = [Self::TokenHash, Self::TokenSeal, Self::SessionHash, Self::SessionSeal, Self::Event, Self::Head];
 
     /// A label is part of every seal that was ever made with it: it must never change.
     fn label(self) -> &'static [u8] {
@@ -49,8 +49,8 @@ impl Purpose {
             Self::TokenSeal => b"token seal",
             Self::SessionHash => b"session hash",
             Self::SessionSeal => b"session seal",
-            Self::Submission => b"submission",
-            Self::Release => b"release",
+            Self::Event => b"event",
+            Self::Head => b"head",
         }
     }
 }
@@ -244,16 +244,16 @@ mod tests {
 
     #[test]
     fn a_seal_holds_for_its_key_its_purpose_and_its_parts_alone() {
-        let seal = keys(ONE).seal(Purpose::Release, &[b"a", b"bc"]);
-        assert!(keys(ONE).verifies(Purpose::Release, &[b"a", b"bc"], &seal));
-        assert!(!keys(TWO).verifies(Purpose::Release, &[b"a", b"bc"], &seal));
-        for purpose in Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::Release) {
+        let seal = keys(ONE).seal(Purpose::Head, &[b"a", b"bc"]);
+        assert!(keys(ONE).verifies(Purpose::Head, &[b"a", b"bc"], &seal));
+        assert!(!keys(TWO).verifies(Purpose::Head, &[b"a", b"bc"], &seal));
+        for purpose in Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::Head) {
             assert!(!keys(ONE).verifies(purpose, &[b"a", b"bc"], &seal), "{purpose:?}");
         }
         for parts in [&[&b"ab"[..], b"c"][..], &[b"abc"], &[b"a", b"bc", b""], &[b"a", b"bd"], &[]] {
-            assert!(!keys(ONE).verifies(Purpose::Release, parts, &seal), "{parts:?}");
+            assert!(!keys(ONE).verifies(Purpose::Head, parts, &seal), "{parts:?}");
         }
-        assert!(!keys(ONE).verifies(Purpose::Release, &[b"a", b"bc"], &seal[..31]));
+        assert!(!keys(ONE).verifies(Purpose::Head, &[b"a", b"bc"], &seal[..31]));
     }
 
     /// A change of this value would void everything that was ever sealed.
@@ -305,8 +305,8 @@ mod tests {
     fn a_new_file_is_its_owners_alone_and_stays_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/secret-key");
-        let made = SecretKeys::load_or_create(&path).unwrap().seal(Purpose::Release, &[]);
-        assert_eq!(SecretKeys::load_or_create(&path).unwrap().seal(Purpose::Release, &[]), made);
+        let made = SecretKeys::load_or_create(&path).unwrap().seal(Purpose::Head, &[]);
+        assert_eq!(SecretKeys::load_or_create(&path).unwrap().seal(Purpose::Head, &[]), made);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing unfinished is left");
         #[cfg(unix)]
         {

@@ -73,7 +73,7 @@ impl Gate {
     /// # Errors
     /// No database, or a log that cannot be read.
     pub async fn may_start(&self, workflow_id: Uuid) -> Result<Verdict, Error> {
-        let log = self.storage.log(workflow_id).await?;
+        let log = self.storage.proven_log(workflow_id).await?;
         let workflow = transition::replay(workflow_id, &log).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
         let Phase::Queued { attempt, .. } = workflow.phase else { return Ok(Verdict::NotQueued) };

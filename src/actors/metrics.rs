@@ -40,6 +40,7 @@ pub struct Metrics {
     pub executing_without_attempt: Counter,
     pub actor_failures: Counter,
     pub quarantined: Counter,
+    pub integrity_failures: Counter,
     pub event_streams: Gauge,
     pub requests_under_way: Gauge,
     pub request_bytes_under_way: Gauge,
@@ -81,6 +82,12 @@ impl Default for Metrics {
         );
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
         registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
+        let integrity_failures = Counter::default();
+        registry.register(
+            "integrity_failures",
+            "Workflows whose rows somebody else has written, found when they were to be acted upon",
+            integrity_failures.clone(),
+        );
         registry.register("event_streams", "Event streams that are open", event_streams.clone());
         registry.register("requests_under_way", "Changes that are not answered or given up yet", requests_under_way.clone());
         registry.register("request_bytes_under_way", "Bytes of the bodies of changes under way", request_bytes_under_way.clone());
@@ -107,6 +114,7 @@ impl Default for Metrics {
             executing_without_attempt,
             actor_failures,
             quarantined,
+            integrity_failures,
             event_streams,
             requests_under_way,
             request_bytes_under_way,

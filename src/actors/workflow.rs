@@ -72,6 +72,8 @@ pub enum Stale {
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]
+    Tampered(String),
+    #[error("{0}")]
     Broken(String),
 }
 
@@ -79,6 +81,7 @@ impl From<Error> for Stale {
     fn from(error: Error) -> Self {
         match error {
             Error::Unavailable(reason) => Self::Unavailable(reason),
+            error @ Error::Tampered { .. } => Self::Tampered(error.to_string()),
             other => Self::Broken(other.to_string()),
         }
     }
@@ -142,7 +145,7 @@ impl WorkflowActor {
     }
 
     async fn load(&self) -> Result<Option<Arc<Workflow>>, Stale> {
-        let log = self.workshop.storage.log(self.id).await?;
+        let log = self.workshop.storage.proven_log(self.id).await?;
         let workflow = transition::replay(self.id, &log).map_err(|error| Stale::Broken(error.to_string()))?;
         Ok(workflow.map(Arc::new))
     }

@@ -72,6 +72,13 @@ impl WorkflowSupervisor {
             tracing::warn!(workflow.id = %id, reason, "a workflow has lost touch with the database");
             return;
         }
+        if let Some(Stale::Tampered(reason)) = failure.downcast_ref::<Stale>() {
+            // Reading it again would not make it the server's own.
+            tracing::error!(workflow.id = %id, reason, "somebody else has written to a workflow's rows, and it is left alone");
+            self.workshop.metrics.integrity_failures.inc();
+            self.leave_alone(state, id, reason.clone(), 1);
+            return;
+        }
         self.workshop.metrics.actor_failures.inc();
         let budget = state.budgets.entry(id).or_default();
         match budget.record(Instant::now(), POLICY) {
@@ -83,12 +90,16 @@ impl WorkflowSupervisor {
             Verdict::GiveUp => {
                 let failures = budget.failures();
                 tracing::error!(workflow.id = %id, reason = %failure, failures, "a workflow keeps failing and is left alone");
-                state.budgets.remove(&id);
-                state.quarantined.insert(id);
-                self.workshop.metrics.quarantined.inc();
-                self.record_quarantine(id, failure.to_string(), failures);
+                self.leave_alone(state, id, failure.to_string(), failures);
             }
         }
+    }
+
+    fn leave_alone(&self, state: &mut State, id: Uuid, reason: String, failures: usize) {
+        state.budgets.remove(&id);
+        state.quarantined.insert(id);
+        self.workshop.metrics.quarantined.inc();
+        self.record_quarantine(id, reason, failures);
     }
 
     /// Makes a quarantine visible to everybody. In memory it holds already.

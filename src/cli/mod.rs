@@ -21,6 +21,7 @@ pub mod person;
 pub mod problem;
 pub mod prune;
 pub mod reject;
+pub mod rekey;
 pub mod serve;
 mod show;
 pub mod status;
@@ -59,6 +60,8 @@ pub enum Command {
     /// Make a secret key, which `serve` and `token` need
     #[command(subcommand)]
     Key(key::Command),
+    /// Seal what is stored with the current secret key, or say what would be sealed; needs DATABASE_URL
+    Rekey(rekey::Args),
     /// Make, list and revoke tokens; needs DATABASE_URL and the secret key
     #[command(subcommand)]
     Token(token::Command),
@@ -93,6 +96,7 @@ impl Cli {
             Command::Migrate(args) => migrate::run(args).await,
             Command::Prune(args) => prune::run(args).await,
             Command::Key(command) => key::run(&command),
+            Command::Rekey(args) => rekey::run(args).await,
             Command::Token(command) => token::run(command).await,
             Command::Person(command) => person::run(command).await,
             Command::Submit(args) => submit::run(*args).await,

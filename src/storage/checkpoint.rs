@@ -4,6 +4,7 @@
 //! the queries that are checked at compile time; the tests of this module run them.
 
 use super::pool::within;
+use super::seal::{self, EventRow};
 use super::{Error, IdempotencyKey, Storage, record};
 use crate::domain::approval;
 use crate::domain::outbox::Planned;
@@ -11,6 +12,7 @@ use crate::domain::policy::Role;
 use crate::domain::transition::{self, Guard};
 use crate::domain::via::Via;
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
+use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -79,26 +81,52 @@ impl Written {
 }
 
 /// The events of a batch, column by column.
-#[derive(Default)]
 struct Log<'a> {
+    /// What they are sealed with; nothing, where whoever writes has no key. The server does not act upon that.
+    keys: Option<&'a SecretKeys>,
     workflow_id: Vec<Uuid>,
     version: Vec<i32>,
     kind: Vec<&'static str>,
     actor: Vec<&'a str>,
     data: Vec<String>,
     via: Vec<&'static str>,
+    seal: Vec<Option<Vec<u8>>>,
+    /// The seals of the workflows' rows, one for each commit.
+    heads: Vec<Option<Vec<u8>>>,
 }
 
 impl<'a> Log<'a> {
-    fn push(&mut self, workflow: Uuid, first: u32, (actor, via): (&'a str, Via), events: &[Event]) {
-        for (event, version) in events.iter().zip(first..) {
-            self.workflow_id.push(workflow);
-            self.version.push(number(version));
-            self.kind.push(event.name());
-            self.actor.push(actor);
-            self.data.push(record::write(event));
-            self.via.push(via.as_str());
+    fn new(keys: Option<&'a SecretKeys>) -> Self {
+        Self {
+            keys,
+            workflow_id: Vec::new(),
+            version: Vec::new(),
+            kind: Vec::new(),
+            actor: Vec::new(),
+            data: Vec::new(),
+            via: Vec::new(),
+            seal: Vec::new(),
+            heads: Vec::new(),
         }
+    }
+
+    /// Adds the events of one commit.
+    fn push(&mut self, workflow_id: Uuid, first: u32, (actor, via): (&'a str, Via), events: &[Event]) {
+        let mut head = None;
+        for (event, version) in events.iter().zip(first..) {
+            let (version, kind, via, data) = (number(version), event.name(), via.as_str(), record::write(event));
+            let row = EventRow { workflow_id, version, kind, actor, via: Some(via), data: &data };
+            let seal = self.keys.map(|keys| seal::event(keys, &row).to_vec());
+            head = self.keys.zip(seal.as_ref()).map(|(keys, last)| seal::head(keys, workflow_id, version, last).to_vec());
+            self.workflow_id.push(workflow_id);
+            self.version.push(version);
+            self.kind.push(kind);
+            self.actor.push(actor);
+            self.data.push(data);
+            self.via.push(via);
+            self.seal.push(seal);
+        }
+        self.heads.push(head);
     }
 
     /// Adds the columns to a statement.
@@ -106,7 +134,7 @@ impl<'a> Log<'a> {
     where
         'a: 'q,
     {
-        query.bind(self.workflow_id).bind(self.version).bind(self.kind).bind(self.actor).bind(self.data).bind(self.via)
+        query.bind(self.workflow_id).bind(self.version).bind(self.kind).bind(self.actor).bind(self.data).bind(self.via).bind(self.seal)
     }
 }
 
@@ -152,7 +180,7 @@ impl Storage {
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
         let batch: Vec<&Opening> = batch.iter().map(Borrow::borrow).collect();
-        let mut log = Log::default();
+        let mut log = Log::new(self.keys().ok());
         let mut documents: Vec<Option<&[u8]>> = Vec::new();
         for opening in &batch {
             log.push(opening.workflow.id, 1, (&opening.workflow.submission.requested_by, opening.via), &opening.events);
@@ -161,9 +189,10 @@ impl Storage {
         }
         let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
-        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)")
+        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)")
             .bind(column(&batch, |row| row.workflow.id))
             .bind(column(&batch, |row| number(row.workflow.version)))
+            .bind(std::mem::take(&mut log.heads))
             .bind(column(&batch, |row| row.workflow.status().as_str()))
             .bind(column(&batch, |row| row.workflow.submission.assessment.level.as_str()))
             .bind(column(&batch, |row| row.workflow.submission.action.as_str()))
@@ -191,7 +220,7 @@ impl Storage {
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn advance<R: Borrow<Advance>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
         let batch: Vec<&Advance> = batch.iter().map(Borrow::borrow).collect();
-        let mut log = Log::default();
+        let mut log = Log::new(self.keys().ok());
         for advance in &batch {
             log.push(advance.workflow.id, advance.expected + 1, (&advance.actor, advance.via), &advance.events);
         }
@@ -202,11 +231,12 @@ impl Storage {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))
         .bind(column(&batch, |row| number(row.workflow.version)))
+        .bind(std::mem::take(&mut log.heads))
         .bind(column(&batch, |row| row.workflow.status().as_str()))
         .bind(column(&batch, |row| row.guard.not_before))
         .bind(column(&batch, |row| row.guard.not_after))
@@ -272,7 +302,7 @@ fn reopened(advance: &Advance) -> Option<&Round> {
 /// It is not written if one of them is suspended at that moment.
 fn relies_on(advance: &Advance) -> Option<String> {
     let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
-    if has(|event| matches!(event, Event::Rejected { .. })) {
+    if has(|event| matches!(event, Event::Rejected { .. } | Event::Resolved { .. })) {
         return Some(advance.actor.to_ascii_lowercase());
     }
     let round = advance.workflow.round();

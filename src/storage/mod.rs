@@ -22,6 +22,8 @@ mod prune;
 mod quarantine;
 mod quota;
 mod record;
+mod reseal;
+mod seal;
 mod search;
 mod sessions;
 mod statistics;
@@ -43,6 +45,7 @@ pub use pool::Storage;
 pub use precedent::{Kind, LOOKED_THROUGH, Precedent};
 pub use prune::{PrunePreview, PruneStep};
 pub use quarantine::Quarantine;
+pub use reseal::{Resealed, Sealing};
 pub use search::{Finds, Found, Search, WINDOW};
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 pub use suspensions::SuspensionRow;
@@ -62,6 +65,9 @@ pub enum Error {
     /// What is stored does not make sense.
     #[error("what is stored of workflow {workflow_id} cannot be read: {detail}")]
     Corrupt { workflow_id: Uuid, detail: String },
+    /// Somebody without the server's secret key has written what is stored.
+    #[error("workflow {workflow_id} is not acted upon, because what is stored of it was not written by this server: {detail}")]
+    Tampered { workflow_id: Uuid, detail: String },
     /// What is sealed can be neither written nor read.
     #[error("this needs the secret key, and none was given")]
     Keyless,

@@ -1,6 +1,7 @@
 //! Reading workflows: their logs, their documents, and the list of them.
 
 use super::pool::{Lease, within};
+use super::seal::{self, EventRow, Head};
 use super::{Cursor, Error, Storage, record, targets};
 use crate::domain::level::Level;
 use crate::domain::target::Target;
@@ -65,6 +66,29 @@ impl Storage {
             sqlx::query!("select version, actor, via, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
+        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
+    }
+
+    /// The log of a workflow as [`Self::log`] gives it, to be acted upon: only what a server with this secret key wrote.
+    ///
+    /// # Errors
+    /// No database, or rows that somebody else wrote, changed or removed.
+    pub async fn proven_log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            r#"select e.version, e.kind, e.actor, e.via, e.at, e.data, e.seal, w.version as "row_version?", w.seal as row_seal
+               from workflow_event e left join workflow w using (workflow_id)
+               where e.workflow_id = $1 order by e.version"#,
+            workflow_id
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        let log = rows.iter().map(|row| {
+            let (kind, actor, via) = (row.kind.as_str(), row.actor.as_str(), row.via.as_deref());
+            (EventRow { workflow_id, version: row.version, kind, actor, via, data: &row.data }, row.seal.as_deref())
+        });
+        let head = rows.first().and_then(|row| Some(Head { version: row.row_version?, seal: row.row_seal.as_deref() }));
+        seal::verify(self.keys()?, workflow_id, log, head.as_ref()).map_err(|detail| Error::Tampered { workflow_id, detail })?;
         rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
     }
 

@@ -5,7 +5,7 @@
 use crate::fill::{Patterns, now};
 use crate::load::{Caller, Phase, Step, callers, drive};
 use crate::meters::{Meters, Reading};
-use crate::stage::{self, Server, Stage, connect, note};
+use crate::stage::{self, Server, Stage, connect, note, seal};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -56,6 +56,7 @@ pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
     let spacing = TimeDelta::from_std(WITHIN / count).expect("a spacing");
     note(&format!("{count} deadlines within {} s", WITHIN.as_secs()));
     Patterns::only(pattern).copy(&mut db, 1, count.try_into().expect("a count"), first_due - term, spacing).await;
+    seal(&url).await;
     let mut server = Server::start(&url).await;
     server.settled().await;
 

@@ -3,7 +3,7 @@
 use crate::fill::Patterns;
 use crate::load::{Caller, Id, get, park};
 use crate::meters::{Meters, resident};
-use crate::stage::{self, HUMAN, Server, Stage, connect, note};
+use crate::stage::{self, HUMAN, Server, Stage, connect, note, seal};
 use crate::{Args, report};
 use chrono::{DateTime, Utc};
 use parkbrake::storage::Cursor;
@@ -55,6 +55,7 @@ pub async fn measure(stage: &Stage, args: &Args) -> Scales {
     for parked in counts {
         note(&format!("with {parked} parked"));
         patterns.fill(&mut db, parked).await;
+        seal(&url).await;
         steps.push(step(&url, &mut db, &patterns, parked).await);
     }
     note(&format!("parking {BEYOND} more through the server"));

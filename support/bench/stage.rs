@@ -104,6 +104,17 @@ pub async fn prepare(url: &str) {
     storage.close().await;
 }
 
+/// Seals what was copied, as the server would have sealed it.
+pub async fn seal(url: &str) {
+    let keys = SecretKeys::parse(SECRET_KEY, "the benchmark").expect("a key");
+    let storage = Storage::connect(url, 1).expect("a database").with_keys(keys);
+    let mut after = Uuid::nil();
+    while let Some(step) = storage.reseal_step(after, 2_000, true, true).await.expect("seals") {
+        after = step.visited;
+    }
+    storage.close().await;
+}
+
 /// `parkbrake serve` with the shipped configuration, but for the quotas, which are there to keep one agent from what is measured here.
 pub struct Server {
     child: Child,

@@ -36,4 +36,5 @@ mod statistics;
 mod storage;
 mod submit;
 mod supervise;
+mod tampering;
 mod tokens;

@@ -95,7 +95,7 @@ async fn parked_workflows_leave_memory_and_come_back_on_demand() {
 async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
     let config = Config::new();
     let configuration = Arc::new(parkbrake::config::load(config.path(), config.path()).unwrap());
-    let storage = Storage::connect(&database.url, 4).unwrap();
+    let storage = Storage::connect(&database.url, 4).unwrap().with_keys(crate::support::keys());
     let clock = Arc::new(Clock::new(storage.now().await.unwrap()));
     let engine = Engine::new(Parts {
         storage,

@@ -18,7 +18,7 @@ pub use client::{Answer, Client};
 pub use config::Config;
 pub use database::Database;
 pub use ledger::Ledger;
-pub use server::{Process, TestApp};
+pub use server::{Process, SECRET_KEY, TestApp, keys};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

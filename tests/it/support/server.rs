@@ -1,7 +1,7 @@
 //! Servers: in this process, where nothing has to be killed, and as the real program, where something has.
 
 use super::{Client, Config, Database, client};
-use parkbrake::app::{App, Pace, Resources};
+use parkbrake::app::{App, Pace, Resources, StartError};
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::execution::Local;
 use parkbrake::fence::{Fence, Moment};
@@ -117,6 +117,10 @@ impl TestApp {
     }
 
     async fn app(settings: &Settings, database: &Database, services: Services) -> App {
+        Self::try_app(settings, database, services).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn try_app(settings: &Settings, database: &Database, services: Services) -> Result<App, StartError> {
         let secrets = services.secrets;
         let resources = Resources {
             database_url: database.url.clone(),
@@ -132,7 +136,7 @@ impl TestApp {
             pace: Pace(1_000),
             slack: services.slack,
         };
-        App::start(settings, resources).await.unwrap_or_else(|error| panic!("{error}"))
+        App::start(settings, resources).await
     }
 
     /// Stops the server and starts another on the same database.
@@ -141,6 +145,15 @@ impl TestApp {
         let app = Self::app(&settings(&self.config), &self.database, self.services.clone()).await;
         self.addr = app.addr;
         self.app = Some(app);
+    }
+
+    /// Starts another server on the same database, or says why it does not start.
+    pub async fn try_restart(&mut self) -> Result<(), StartError> {
+        self.stop().await;
+        let app = Self::try_app(&settings(&self.config), &self.database, self.services.clone()).await?;
+        self.addr = app.addr;
+        self.app = Some(app);
+        Ok(())
     }
 
     pub async fn stop(&mut self) {
