@@ -1,11 +1,12 @@
 //! Who somebody is: names, kinds of tokens, suspension, and rows that somebody else wrote.
 
-use crate::support::client::{high, medium, token};
+use crate::support::client::{critical, events, high, medium, token};
 use crate::support::server::{SECRET_KEY, keys};
 use crate::support::{Browser, Client, Config, Database, TestApp};
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::secret_key::{SecretKeys, generate};
 use parkbrake::storage::{NewToken, Presented, Storage};
+use serde_json::json;
 use std::process::Output;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -248,4 +249,89 @@ async fn people_and_agents_have_a_name_of_their_own() {
         let said = refused(&run(&database, &config, &["check", "--config", &config.path().display().to_string()]).await);
         assert!(said.contains(why), "{people}: {said}");
     }
+}
+
+/// Today's rules, where a server was restarted with others while something was parked.
+#[tokio::test]
+async fn who_was_dismissed_no_longer_counts_and_stricter_terms_hold_for_what_is_parked() {
+    let policies = "agents: { deploy-bot: {} }\npolicies: { critical: { required: 2 }, high: { required: 1 } }";
+    let everybody = "people:\n  tess: { roles: [tech_lead] }\n  tom: { roles: [tech_lead] }\n  cora: { roles: [cto, admin] }\n  alice: { roles: [team_lead] }\n";
+    let mut app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", &format!("{everybody}{policies}"))).await;
+    let bot = app.client("deploy-bot");
+    let (dismissed, stricter) = (bot.submit_id(critical()).await, bot.submit_id(high()).await);
+    assert_eq!(app.client("tess").approve(&dismissed).await.expect(200)["approvals_remaining"], 1);
+
+    let without = everybody.replace("  tess: { roles: [tech_lead] }\n", "");
+    let policies = policies.replace("high: { required: 1 }", "high: { required: 2 }");
+    restart_with(&mut app, &format!("{without}{policies}")).await;
+    let (alice, tom, cora) = (app.client("alice"), app.client("tom"), app.client("cora"));
+    let answer = cora.approve(&dismissed).await.expect(200);
+    assert_eq!((&answer["status"], &answer["approvals_remaining"]), (&json!("pending"), &json!(1)), "{answer}");
+    assert_eq!(tom.approve(&dismissed).await.expect(200)["approvals_remaining"], 0);
+    assert_eq!(events(&cora.workflow(&dismissed).await)[1..5], ["approval_requested", "approved", "approval_requested", "approved"]);
+
+    let answer = alice.approve(&stricter).await.expect(200);
+    assert_eq!((&answer["status"], &answer["approvals_remaining"]), (&json!("pending"), &json!(1)), "{answer}");
+    let again = alice.approve(&stricter).await.expect(200);
+    assert_eq!(again["approvals_remaining"], 1, "the same yes again is the same answer");
+    let pending = alice.get("/workflows/pending").await.expect(200);
+    assert_eq!((&pending["workflows"][0]["required"], &pending["workflows"][0]["approvals"]), (&json!(2), &json!(1)), "{pending}");
+    assert_eq!(tom.approve(&stricter).await.expect(200)["approvals_remaining"], 0);
+}
+
+#[tokio::test]
+async fn an_owner_who_is_declared_later_does_not_approve() {
+    let mut app = TestApp::start().await;
+    restart_with(&mut app, &format!("{PEOPLE}agents: {{ deploy-bot: {{}} }}")).await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    restart_with(&mut app, &format!("{PEOPLE}agents: {{ deploy-bot: {{ on_behalf_of: tom }} }}")).await;
+    app.client("tom").approve(&id).await.problem(403, "self-approval");
+    app.client("alice").approve(&id).await.expect(200);
+}
+
+/// What a server knows of suspensions may be a moment old; what it commits does not rest on that.
+#[tokio::test]
+async fn a_decision_that_overtakes_a_suspension_by_a_moment_is_not_written() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    for command in ["approve", "reject"] {
+        let id = bot.submit_id(high()).await;
+        alice.get("/workflows").await.expect(200);
+        app.database.execute("insert into suspension (name) values ('alice')").await;
+        let answer = alice.post(&format!("/workflows/{id}/{command}"), json!({})).await;
+        assert!([401, 403].contains(&answer.status.as_u16()), "{command}: {answer:?}");
+        app.database.execute("update suspension set restored_at = clock_timestamp() where restored_at is null").await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert_eq!(events(&alice.workflow(&id).await), ["submitted", "approval_requested"], "{command}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_turn_is_asked_for_again_once_its_approver_is_suspended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (go, ran) = (folder.path().join("go"), folder.path().join("ran"));
+    let script = format!("echo \"$PARKBRAKE_WORKFLOW_ID\" >> {}; while [ ! -e {} ]; do sleep 0.05; done", ran.display(), go.display());
+    let runbook = format!(
+        "runbooks:\n  slow: {{ operation: deploy, environment: production, resource_type: code, command: [/bin/sh, -c, '{script}'] }}"
+    );
+    let config = Config::new().with_runbooks(&runbook);
+    let settings = parkbrake::settings::Settings { turns: 1, turns_per_requester: 1, ..crate::support::server::settings(&config) };
+    let app = TestApp::launch(config, &settings, Database::migrated().await).await;
+    let bot = app.client("deploy-bot");
+    let task =
+        json!({"description": "deploy", "operation": "deploy", "environment": "production", "action": {"type": "runbook", "name": "slow"}});
+    let (first, second) = (bot.submit_id(task.clone()).await, bot.submit_id(task).await);
+    app.client("tess").approve(&first).await.expect(200);
+    bot.wait_for(&first, "executing").await;
+    app.client("alice").approve(&second).await.expect(200);
+    assert_eq!(bot.workflow(&second).await["status"], "queued");
+    done(parkbrake(&app, &["person", "suspend", "alice"]).await);
+    std::fs::write(&go, "").unwrap();
+    let asked = bot.wait_for(&second, "pending_approval").await;
+    let said = asked["history"].as_array().unwrap().last().unwrap().to_string();
+    assert!(said.contains("alice is suspended"), "{said}");
+    app.client("tess").approve(&second).await.expect(200);
+    bot.wait_for(&second, "completed").await;
+    let ran = std::fs::read_to_string(ran).unwrap();
+    assert_eq!(ran.lines().collect::<Vec<_>>(), [first.as_str(), second.as_str()]);
 }
