@@ -193,6 +193,7 @@ impl App {
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
         let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));
+        tokio::spawn(Engine::watch_for_undecidable(Arc::downgrade(&engine)));
         Ok(Serving { engine, root, root_task, server, server_task, closing })
     }
 

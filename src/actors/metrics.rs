@@ -49,6 +49,7 @@ pub struct Metrics {
     pub notices_dead: Family<ChannelLabel, Counter>,
     pub notices_waiting: Family<ChannelLabel, Gauge>,
     pub weaknesses: Gauge,
+    pub undecidable: Gauge,
 }
 
 impl Default for Metrics {
@@ -66,7 +67,7 @@ impl Default for Metrics {
         let notice_failures = Family::<ChannelLabel, Counter>::default();
         let notices_dead = Family::<ChannelLabel, Counter>::default();
         let notices_waiting = Family::<ChannelLabel, Gauge>::default();
-        let weaknesses = Gauge::default();
+        let (weaknesses, undecidable) = (Gauge::default(), Gauge::default());
         let mut registry = Registry::with_prefix("parkbrake");
         registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
         registry.register("events", "Events that were committed, by name", events.clone());
@@ -97,8 +98,14 @@ impl Default for Metrics {
         registry.register("notices_waiting", "Notices that are due and not delivered, by channel", notices_waiting.clone());
         let help = "What in the configuration is weaker than in the shipped one; `parkbrake check` says what";
         registry.register("configuration_weaknesses", help, weaknesses.clone());
+        registry.register(
+            "requests_undecidable",
+            "Requests that wait and that nobody of the configuration can decide",
+            undecidable.clone(),
+        );
         Self {
             weaknesses,
+            undecidable,
             notices_delivered,
             notice_failures,
             notices_dead,

@@ -36,6 +36,7 @@ pub mod suspensions;
 pub mod timer;
 pub mod turns;
 pub mod unchanged;
+mod undecidable;
 pub mod versions;
 pub mod workflow;
 pub mod workflow_supervisor;

@@ -175,6 +175,14 @@ impl<'a> Today<'a> {
         (!policy.auto_approve).then(|| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to)).collect())
     }
 
+    /// Whether there are as many people as are required who have one of these roles, where the level's policy still asks it.
+    pub fn could_decide(self, level: Level, roles: &BTreeSet<Role>, required: u32) -> bool {
+        let asked = self.asked(level);
+        let counts = |role: &Role| roles.contains(role) && asked.as_ref().is_none_or(|asked| asked.contains(role));
+        let people = self.policy.people().iter().filter(|(name, person)| !self.suspended.contains(name) && person.roles.iter().any(counts));
+        people.take(required as usize).count() >= required as usize
+    }
+
     fn separates(self, submission: &Submission, round: &Round) -> bool {
         let policy = self.policy.level(submission.assessment.level);
         round.terms.separation_of_duties || (!policy.auto_approve && policy.terms.separation_of_duties)

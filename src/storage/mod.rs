@@ -30,6 +30,7 @@ mod statistics;
 mod suspensions;
 mod targets;
 mod tokens;
+mod undecidable;
 mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
@@ -51,6 +52,7 @@ pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, Role
 pub use suspensions::SuspensionRow;
 pub use targets::About;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
+pub use undecidable::PendingGroup;
 pub use workflows::{ListFilter, Listed, QueuedRow, Visible};
 
 use chrono::{DateTime, Utc};

@@ -2,7 +2,7 @@
 
 use crate::support::client::{critical, events, high, medium, token};
 use crate::support::server::{SECRET_KEY, keys};
-use crate::support::{Browser, Client, Config, Database, TestApp};
+use crate::support::{Browser, Client, Config, Database, TestApp, eventually};
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::secret_key::{SecretKeys, generate};
 use parkbrake::storage::{NewToken, Presented, Storage};
@@ -334,4 +334,28 @@ async fn what_waits_for_a_turn_is_asked_for_again_once_its_approver_is_suspended
     bot.wait_for(&second, "completed").await;
     let ran = std::fs::read_to_string(ran).unwrap();
     assert_eq!(ran.lines().collect::<Vec<_>>(), [first.as_str(), second.as_str()]);
+}
+
+#[tokio::test]
+async fn what_nobody_can_decide_any_more_is_counted() {
+    let mut app = TestApp::start().await;
+    let undecidable = async |app: &TestApp, count: u32| {
+        let line = format!("parkbrake_requests_undecidable {count}");
+        let alice = app.client("alice");
+        eventually("the count", || async { alice.get("/metrics").await.text.contains(&line).then_some(()) }).await;
+    };
+    app.client("deploy-bot").submit_id(high()).await;
+    app.client("deploy-bot").submit_id(critical()).await;
+    app.restart().await;
+    undecidable(&app, 0).await;
+    // Both roles of high are called otherwise now; those of critical are still there.
+    let rules = std::fs::read_to_string(app.config.path().join("hitl/risk-assessment-rules.yaml")).unwrap();
+    let rules = rules
+        .replace("approvers: [team_lead, tech_lead]", "approvers: [lead]")
+        .replace("[team_lead]", "[lead]")
+        .replace("[tech_lead, cto]", "[cto]");
+    std::fs::write(app.config.path().join("hitl/risk-assessment-rules.yaml"), rules).unwrap();
+    let people = "people: { alice: { roles: [lead] }, tom: { roles: [lead] }, cora: { roles: [cto] } }\nagents: { deploy-bot: {} }";
+    restart_with(&mut app, people).await;
+    undecidable(&app, 1).await;
 }
