@@ -292,6 +292,7 @@ fn limits(settings: &LimitSettings) -> Limits {
     Limits {
         each: share(settings.max_requests_each, settings.max_body_mib_each),
         all: share(settings.max_requests, settings.max_body_mib),
+        waits_each: settings.max_waits_each,
         clients: settings.max_clients,
         clients_each: settings.max_clients_each,
     }

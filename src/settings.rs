@@ -67,6 +67,10 @@ pub struct LimitSettings {
     #[arg(long, env = "PARKBRAKE_MAX_BODY_MIB_EACH", value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub max_body_mib_each: u64,
 
+    /// Calls of one principal that may be held at once by `/wait` or `Prefer: wait`
+    #[arg(long, env = "PARKBRAKE_MAX_WAITS_EACH", value_name = "N", default_value_t = 256)]
+    pub max_waits_each: usize,
+
     /// Connections of clients that may be open at once [default: 4096, or less where the process may open fewer files]
     #[arg(long, env = "PARKBRAKE_MAX_CLIENTS", value_name = "N")]
     pub max_clients: Option<usize>,
@@ -83,6 +87,7 @@ impl Default for LimitSettings {
             max_requests_each: 512,
             max_body_mib: 64,
             max_body_mib_each: 16,
+            max_waits_each: 256,
             max_clients: None,
             max_clients_each: None,
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 const MOST_CLIENTS: usize = 4_096;
 /// Files that are kept: 64 runbooks at once take 5 each while they run, and the database and the channels the rest.
 const FILES_KEPT: usize = 512;
-/// Waits of one principal that are held at once, and of all.
-const WAITS: (usize, usize) = (256, 2_048);
+/// Waits of all principals that are held at once.
+const WAITS: usize = 2_048;
 /// Event streams of one principal that are open at once, and of all.
 const STREAMS: (usize, usize) = (64, 1_024);
 /// What may be sent at once by callers who prove who they are by what they send: those of one address, and all.
@@ -22,6 +22,8 @@ pub struct Limits {
     pub each: Share,
     /// Those of all principals.
     pub all: Share,
+    /// Waits of one principal that are held at once.
+    pub waits_each: usize,
     /// Connections, if somebody has said so.
     pub clients: Option<usize>,
     /// Those of one address.
@@ -48,6 +50,7 @@ impl Default for Limits {
         Self {
             each: Share { requests: 512, bytes: 16 << 20 },
             all: Share { requests: 4_096, bytes: 64 << 20 },
+            waits_each: 256,
             clients: None,
             clients_each: None,
         }
@@ -74,8 +77,8 @@ impl Admissions {
                 "too many of your requests, or too large ones, are under way; wait for some of them to be answered",
             ),
             waits: Admission::new(
-                bodiless(WAITS.0),
-                bodiless(WAITS.1),
+                bodiless(limits.waits_each),
+                bodiless(WAITS),
                 "too many of your calls are waiting; end some of them, or follow all workflows with one event stream",
             ),
             streams: Admission::new(

@@ -222,7 +222,8 @@ async fn a_head_that_two_programs_could_read_differently_is_refused() {
         (with(&format!("Host: x\r\n{authorization}\r\nX: {}", "y".repeat(80_000))), 431),
         (post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), 400),
         (post("Content-Length: 2\r\nContent-Length: 3", "{}"), 400),
-        (post("Content-Length: 2\r\nContent-Length: 2", "{}"), 400),
+        // The same length twice is one length (RFC 9110, 8.6); it is read once, and the empty task is refused.
+        (post("Connection: close\r\nContent-Length: 2\r\nContent-Length: 2", "{}"), 422),
         (post("Content-Length: 2\r\nContent-Type: application/json", "{}"), 400),
         (post("Content-Length: +2", "{}"), 400),
     ] {
@@ -231,4 +232,24 @@ async fn a_head_that_two_programs_could_read_differently_is_refused() {
         assert_eq!(status(&answer), expected, "{head:.300}\n{answer}");
         assert_eq!(answer.matches("HTTP/1.1 4").count() + answer.matches("HTTP/1.1 2").count(), 1, "{head:.300}\n{answer}");
     }
+}
+
+#[tokio::test]
+async fn an_event_id_ahead_of_a_workflows_stream_is_refused_and_the_last_one_is_not() {
+    let app = TestApp::start().await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    let alice = app.client("alice");
+    let version = alice.workflow(&id).await["version"].as_u64().unwrap();
+    let path = format!("/workflows/{id}/events");
+    let heard = |version: u64| {
+        let request = alice.request(Method::GET, &path).header("last-event-id", version.to_string());
+        async { request.send().await.expect("an answer").status().as_u16() }
+    };
+    assert_eq!([heard(0).await, heard(version).await], [200, 200]);
+    for ahead in [version + 1, 999, u64::from(u32::MAX)] {
+        assert_eq!(heard(ahead).await, 422, "{ahead}");
+    }
+    app.client("alice").reject(&id).await.expect(200);
+    // It is over: who has heard all of it is told so, and who cannot have heard that is refused.
+    assert_eq!([heard(version).await, heard(version + 1).await, heard(version + 2).await], [200, 204, 422]);
 }
