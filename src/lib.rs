@@ -18,6 +18,7 @@ pub mod config;
 pub mod domain;
 pub mod execution;
 pub mod fence;
+pub mod hardening;
 pub mod http;
 pub mod machine;
 pub mod notify;

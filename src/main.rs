@@ -7,7 +7,16 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Before there is any other thread: this process may be replaced by a fresh one.
+    match cli.harden() {
+        Ok(()) => run(cli),
+        Err(error) => error.report(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
-    Cli::parse().run().await
+async fn run(cli: Cli) -> ExitCode {
+    cli.run().await
 }

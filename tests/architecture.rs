@@ -12,10 +12,10 @@ use std::sync::LazyLock;
 /// What each module at the top of `src` may use. What it no longer uses has to leave the list, so that the list is the house.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "config", "domain", "execution", "postgres", "secret_key", "settings", "storage", "telemetry"]),
+    ("cli", &["app", "config", "domain", "execution", "hardening", "postgres", "secret_key", "settings", "storage", "telemetry"]),
     ("app", &["actors", "clock", "config", "domain", "fence", "http", "machine", "notify", "secret_key", "settings", "storage"]),
     ("http", &["actors", "domain", "storage"]),
-    ("execution", &["actors", "domain", "procfs"]),
+    ("execution", &["actors", "domain", "hardening", "procfs"]),
     ("notify", &["actors", "clock", "domain"]),
     ("actors", &["clock", "config", "domain", "fence", "storage"]),
     ("storage", &["domain", "secret_key"]),
@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("postgres", &["domain"]),
     ("clock", &[]),
     ("fence", &[]),
+    ("hardening", &[]),
     ("machine", &["procfs"]),
     ("procfs", &[]),
     ("secret_key", &[]),
@@ -81,7 +82,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["cli/", "notify/"]),
     ("lettre", &["config/mail_address.rs", "notify/email.rs"]),
     ("nix", &["execution/account.rs"]),
-    ("rustix", &["execution/", "fence.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
+    ("rustix", &["execution/", "fence.rs", "hardening.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),
 ];
@@ -230,6 +231,20 @@ fn the_database_has_the_clock() {
         assert!(
             !file.code.contains("now_v7") || ID_MAKERS.contains(&file.name.as_str()),
             "src/{} makes an id from the machine's time: ids are made where a request comes in ({ID_MAKERS:?}) and passed on",
+            file.name
+        );
+    }
+}
+
+#[test]
+fn secrets_are_read_where_they_are_kept() {
+    let reads = Regex::new(r"\benv::vars?(_os)?\b").expect("a pattern");
+    // These run in commands that are no server, or read what is no secret.
+    let others = ["cli/check.rs", "cli/client.rs", "cli/dev_home.rs", "cli/terminal.rs", "hardening.rs", "postgres/"];
+    for file in sources().iter().filter(|file| !others.iter().any(|other| file.name.starts_with(other))) {
+        assert!(
+            !reads.is_match(&file.code),
+            "src/{} reads the environment itself: a server has taken its secrets out of it at the start, so use `hardening::variable`",
             file.name
         );
     }

@@ -33,7 +33,8 @@ pub mod watch;
 
 pub use error::Error;
 
-use clap::{Parser, Subcommand};
+use crate::hardening;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// The parking brake of autonomous DevOps agents: risky work waits, durably, for the right human.
@@ -87,6 +88,17 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Takes the secrets of a server out of its environment, and closes its memory.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn harden(&self) -> Result<(), Error> {
+        if !matches!(self.command, Command::Serve(_) | Command::Dev(_)) {
+            return Ok(());
+        }
+        hardening::harden(&plain_variables()).map_err(|error| Error::Other(error.to_string()))
+    }
+
     /// Runs the command and says on standard error why it failed, if it did.
     pub async fn run(self) -> ExitCode {
         let done = match self.command {
@@ -112,14 +124,60 @@ impl Cli {
     }
 }
 
+/// The variables by which the commands are set: all that their flags read. A secret is never a flag.
+fn plain_variables() -> Vec<String> {
+    let command = Cli::command();
+    let flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let of_flags = flags.filter_map(|flag| flag.get_env()?.to_str().map(str::to_owned));
+    of_flags.chain(["PARKBRAKE_LOG", "PARKBRAKE_POSTGRES_BIN", "PARKBRAKE_DEV_HOME"].map(str::to_owned)).collect()
+}
+
 /// A variable of the environment.
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    hardening::variable(name)?.into_string().ok()
 }
 
 /// Where the database is. It is taken from the environment alone: a command line can be read by everybody on the machine.
 fn database_url() -> Result<String, Error> {
-    std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).ok_or_else(|| {
+    let url = variable("DATABASE_URL").filter(|url| !url.is_empty()).ok_or_else(|| {
         Error::Other("DATABASE_URL is not set: say where PostgreSQL is, as in postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
-    })
+    })?;
+    Ok(with_password(url, variable("PGPASSWORD")))
+}
+
+/// Adds the password that PostgreSQL's own tools read from the environment, where the address has none.
+fn with_password(url: String, password: Option<String>) -> String {
+    let (Some(password), Ok(mut parsed)) = (password, reqwest::Url::parse(&url)) else { return url };
+    if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "password") {
+        return url;
+    }
+    parsed.query_pairs_mut().append_pair("password", &password);
+    parsed.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_of_the_environment_counts_where_the_address_has_none() {
+        let with = |url: &str| with_password(url.to_owned(), Some("p&ss w".to_owned()));
+        assert_eq!(with("postgres://u@h/d"), "postgres://u@h/d?password=p%26ss+w");
+        assert_eq!(with("postgres:///d?host=/run"), "postgres:///d?host=/run&password=p%26ss+w");
+        for has_one in ["postgres://u:own@h/d", "postgres://u@h/d?password=own"] {
+            assert_eq!(with(has_one), has_one);
+        }
+        assert_eq!(with_password("postgres://u@h/d".to_owned(), None), "postgres://u@h/d");
+    }
+
+    #[test]
+    fn the_variables_of_flags_stay_where_flags_are_read() {
+        let plain = plain_variables();
+        for name in ["PARKBRAKE_LISTEN", "PARKBRAKE_CONFIG", "PARKBRAKE_LEASE", "PARKBRAKE_LOG", "PARKBRAKE_SECRET_KEY_FILE"] {
+            assert!(plain.iter().any(|plain| plain == name), "{name} in {plain:?}");
+        }
+        for secret in ["DATABASE_URL", "PARKBRAKE_SECRET_KEY", "PARKBRAKE_TOKEN"] {
+            assert!(!plain.iter().any(|plain| plain == secret), "{secret} in {plain:?}");
+        }
+    }
 }

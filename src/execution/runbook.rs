@@ -15,6 +15,7 @@ use crate::execution::environment::Environment;
 use crate::execution::output::{Kept, Tail};
 use crate::execution::patience;
 use crate::execution::processes::{self, Mark, Tree};
+use crate::hardening;
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
 use rustix::process::{Pid, Signal};
@@ -52,7 +53,7 @@ pub struct Run<'a> {
 
 /// Runs the command to its end or its timeout. Dropping the future ends the command.
 pub async fn run(run: Run<'_>) -> Outcome {
-    match Environment::of(&run, |name| std::env::var_os(name)) {
+    match Environment::of(&run, hardening::variable) {
         Ok(environment) => run_in(run, environment).await,
         Err(missing) => not_started(run.invocation, &missing.to_string()),
     }

@@ -13,6 +13,7 @@ mod escalate;
 mod events;
 mod execute;
 mod flows;
+mod hardening;
 mod identity;
 mod inbox_decide;
 mod inbox_pages;

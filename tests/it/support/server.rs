@@ -195,7 +195,11 @@ impl Process {
     }
 
     async fn launch_at(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> Self {
-        let (child, mut log) = Self::spawn(config, url, arguments, filter);
+        Self::ready(Self::command(config, url, arguments, filter)).await
+    }
+
+    async fn ready(mut command: Command) -> Self {
+        let (child, mut log) = Self::spawn(&mut command);
         let mut said = Vec::new();
         let addr = loop {
             let line = log.next_line().await.expect("a log").unwrap_or_else(|| panic!("it did not start:\n{}", said.join("\n")));
@@ -215,6 +219,22 @@ impl Process {
         Self { child, addr, log }
     }
 
+    /// Starts it with further variables in its environment.
+    pub async fn serve_with_variables(config: &Config, database: &Database, variables: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(config.path(), &database.url, &[], None);
+        command.envs(variables.iter().copied());
+        Self::ready(command).await
+    }
+
+    /// Starts it as the user that owns nothing, where this process may do that.
+    pub async fn serve_as_nobody(config: &Config, database: &Database) -> Self {
+        let mut command = Self::command(config.path(), &database.url, &[], None);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        Self::ready(command).await
+    }
+
     /// Starts it and waits for nothing: a server that is to wait for another one. It ends with the test.
     pub fn started(config: &Config, database: &Database, arguments: &[&str]) -> JoinHandle<Self> {
         let (url, arguments) = (database.url.clone(), arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -227,7 +247,7 @@ impl Process {
 
     /// Starts it where it cannot, and gives its exit status and what it said.
     pub async fn refused(config: &Config, database: &Database, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
-        let (mut child, mut log) = Self::spawn(config.path(), &database.url, arguments, None);
+        let (mut child, mut log) = Self::spawn(&mut Self::command(config.path(), &database.url, arguments, None));
         let mut said = Vec::new();
         while let Some(line) = log.next_line().await.expect("a log") {
             said.push(line);
@@ -235,8 +255,9 @@ impl Process {
         (child.wait().await.expect("its end").code(), said)
     }
 
-    fn spawn(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> (Child, Lines<BufReader<ChildStderr>>) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
+    fn command(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(config)
             .args(arguments)
@@ -248,9 +269,12 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program");
+            .kill_on_drop(true);
+        command
+    }
+
+    fn spawn(command: &mut Command) -> (Child, Lines<BufReader<ChildStderr>>) {
+        let mut child = command.spawn().expect("the program");
         let log = BufReader::new(child.stderr.take().expect("a log")).lines();
         (child, log)
     }

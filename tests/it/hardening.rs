@@ -1,0 +1,105 @@
+//! What a runbook can learn from the server that runs it.
+
+use crate::support::client::low;
+use crate::support::proxy::Proxy;
+use crate::support::server::hand_out_tokens;
+use crate::support::{Config, Database, Process};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// A database with a password in its address, which it does not ask for, and a configuration with runbooks that look around.
+async fn world() -> (Config, Database, String) {
+    let database = Database::migrated().await;
+    hand_out_tokens(&database).await;
+    let password = "canary-of-the-database";
+    let database = with_password(&database.url, password);
+    let runbook = |name: &str, script: &str| {
+        format!(
+            "  {name}: {{ operation: read, environment: development, resource_type: code, working_dir: /, command: [/bin/sh, -c, \"{script}\"] }}\n"
+        )
+    };
+    let config = Config::new().with_runbooks(&format!(
+        "runbooks:\n{}{}{}",
+        runbook("environ", "tr '\\\\0' ' ' < /proc/$PPID/environ"),
+        runbook("memory", "head -c 1 /proc/$PPID/mem"),
+        runbook("input", "cat; ls -l /proc/self/fd")
+    ));
+    (config, database, password.to_owned())
+}
+
+fn with_password(url: &str, password: &str) -> Database {
+    let (before, after) = url.split_once("parkbrake").unwrap();
+    let (_, after) = after.split_once('@').unwrap();
+    Database { url: format!("{before}parkbrake:{password}@{after}") }
+}
+
+/// What a runbook wrote, on both streams.
+async fn said(server: &Process, runbook: &str) -> String {
+    let (bot, mut task) = (server.client("deploy-bot"), low());
+    task["action"] = json!({"type": "runbook", "name": runbook});
+    let id = bot.submit_id(task).await;
+    for _ in 0..200 {
+        let workflow = bot.workflow(&id).await;
+        if ["completed", "failed"].iter().any(|status| workflow["status"] == *status) {
+            return workflow["execution"]["attempts"][0].to_string();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{runbook} did not end")
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_secret_stands_in_the_environment_that_the_server_was_started_with() {
+    let (config, database, password) = world().await;
+    let server = Process::serve_with_variables(&config, &database, &[("OTHER_CANARY", "canary-of-another")]).await;
+    let environ = std::fs::read(format!("/proc/{}/environ", server.pid().as_raw_pid())).unwrap();
+    let environ = String::from_utf8_lossy(&environ).into_owned();
+    assert!(environ.contains("PATH=") && environ.contains("PARKBRAKE_ENVIRONMENT="), "{environ}");
+    for secret in [password.as_str(), "canary-of-another", crate::support::server::SECRET, crate::support::server::SECRET_KEY] {
+        assert!(!environ.contains(secret), "{environ}");
+    }
+    let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid().as_raw_pid())).unwrap();
+    assert!(command_line.contains("parkbrake\0serve\0"), "{command_line}");
+    assert!(server.terminate().await, "and it ends like any other");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_runbook_of_the_same_user_reads_neither_environment_nor_memory_of_the_server() {
+    let (config, database, password) = world().await;
+    readable(config.path());
+    // Nobody may not enter the folder with PostgreSQL's socket.
+    let proxy = Proxy::before(&database).await;
+    let database = with_password(&proxy.url(), &password);
+    let server = Process::serve_as_nobody(&config, &database).await;
+    for runbook in ["environ", "memory"] {
+        let said = said(&server, runbook).await;
+        assert!(said.contains("ermission denied"), "{runbook}: {said}");
+        assert!(!said.contains(&password), "{runbook}: {said}");
+    }
+    let said = said(&server, "input").await;
+    assert!(!said.contains("memfd") && !said.contains(&password), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_may_open_as_many_files_as_the_system_lets_it() {
+    let (config, database, _) = world().await;
+    let server = Process::serve(&config, &database).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid().as_raw_pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<Option<u64>> = line.split_whitespace().skip(3).take(2).map(|number| number.parse().ok()).collect();
+    assert_eq!(numbers[0], Some(numbers[1].unwrap_or(1 << 20).min(1 << 20)), "{line}");
+}
+
+/// Lets everybody read a folder.
+fn readable(folder: &Path) {
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(folder, 0o755);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { readable(&path) } else { mode(&path, 0o644) }
+    }
+}
