@@ -83,11 +83,14 @@ begin
 end
 $$;
 
--- Takes workflows to their next version. A row that was not written is a `conflict` (somebody else wrote the next event), or
--- `too_early` or `too_late` (by this database's clock, read after the row was locked).
+-- Takes workflows to their next version. A row that was not written is a `conflict` (somebody else wrote the next event),
+-- `too_early` or `too_late` (by this database's clock, read after the row was locked), `fenced` (the server that would run the action
+-- holds no lease), or `owner_acts` (the server whose attempt would be taken up still holds one).
 create function advance_workflows(
     p_workflow_id uuid[], p_expected integer[], p_version integer[], p_seal bytea[], p_status text[],
     p_not_before timestamptz[], p_not_after timestamptz[],
+    -- The server that is to run what this commit starts, and the one whose attempt it takes up; null where it does neither.
+    p_starter uuid[], p_lapsed uuid[],
     -- The approval request as it stands afterwards; null in p_approval_status where it is not touched.
     p_approval_status text[], p_approvers text[], p_open_roles text[], p_approvals integer[], p_approved_by text[],
     p_escalation_level integer[], p_timeout_after double precision[], p_resolved_by text[], p_resolution_note text[],
@@ -129,10 +132,10 @@ begin
             resolved_by = case when i.approval_status is null then w.resolved_by else i.resolved_by end,
             resolved_at = case when i.approval_status is null then w.resolved_at when i.approval_status <> 'pending' then v_at end,
             resolution_note = case when i.approval_status is null then w.resolution_note else i.resolution_note end
-        from unnest(p_workflow_id, p_expected, p_version, p_seal, p_status, p_not_before, p_not_after, p_approval_status, p_approvers,
-                    p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by, p_resolution_note,
-                    p_required, p_separation, p_timetable, p_expire_after, p_relies_on)
-             as i (workflow_id, expected, version, seal, status, not_before, not_after, approval_status, approvers, open_roles,
+        from unnest(p_workflow_id, p_expected, p_version, p_seal, p_status, p_not_before, p_not_after, p_starter, p_lapsed, p_approval_status,
+                    p_approvers, p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by,
+                    p_resolution_note, p_required, p_separation, p_timetable, p_expire_after, p_relies_on)
+             as i (workflow_id, expected, version, seal, status, not_before, not_after, starter, lapsed, approval_status, approvers, open_roles,
                    approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note,
                    required, separation, timetable, expire_after, relies_on)
         where w.workflow_id = i.workflow_id and w.version = i.expected
@@ -140,6 +143,8 @@ begin
           and (i.not_after is null or v_at < i.not_after)
           and (i.relies_on is null or not exists (
                   select from suspension s where s.restored_at is null and s.name = any (string_to_array(i.relies_on, ','))))
+          and (i.starter is null or lease_holds(i.starter, clock_timestamp()))
+          and (i.lapsed is null or not lease_holds(i.lapsed, clock_timestamp()))
         returning w.workflow_id
     )
     select coalesce(array_agg(advanced.workflow_id), '{}') into v_advanced from advanced;
@@ -173,9 +178,12 @@ begin
                case when w.version is distinct from i.expected then 'conflict'
                     when v_at < i.not_before then 'too_early'
                     when v_at >= i.not_after then 'too_late'
+                    when i.starter is not null and not lease_holds(i.starter, clock_timestamp()) then 'fenced'
+                    when lease_holds(i.lapsed, clock_timestamp()) then 'owner_acts'
                     else 'conflict' end,
                null::integer, v_at
-        from unnest(p_workflow_id, p_expected, p_not_before, p_not_after) with ordinality as i (workflow_id, expected, not_before, not_after, ord)
+        from unnest(p_workflow_id, p_expected, p_not_before, p_not_after, p_starter, p_lapsed)
+             with ordinality as i (workflow_id, expected, not_before, not_after, starter, lapsed, ord)
         left join workflow w using (workflow_id)
         where i.workflow_id <> all (v_advanced);
     end if;

@@ -10,7 +10,7 @@ use parkbrake::domain::target::Target;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Approval, Command, Event, Outcome, Recorded, Refusal, Submission, Workflow};
+use parkbrake::domain::workflow::{Approval, Command, Disowned, Event, Outcome, Recorded, Refusal, Submission, Workflow};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -109,9 +109,10 @@ fn guards_are_those_of_the_page() {
         .into_iter()
         .map(|(workflow, command)| {
             let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &command) else { panic!("{command:?} writes nothing") };
-            let Guard { not_before, not_after } = guard;
+            let Guard { not_before, not_after, lapsed } = guard;
             let event = events.first().map(Event::name).unwrap_or_default();
-            vec![event.to_owned(), moment(not_before), moment(not_after)]
+            let lapsed = lapsed.map_or("none", |server| if server == HERE { "this server" } else { "the server whose attempt it was" });
+            vec![event.to_owned(), moment(not_before), moment(not_after), lapsed.to_owned()]
         })
         .collect();
     assert_eq!(found, page.rows);
@@ -573,7 +574,7 @@ fn ask_again() -> Command {
 }
 
 fn disown(token: Uuid) -> Command {
-    Command::Disown { attempt: 1, token: Some(token) }
+    Command::Disown { attempt: 1, token: Some(token), cause: Disowned::NotHere }
 }
 
 fn tick(after: Duration) -> Command {

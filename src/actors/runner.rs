@@ -7,14 +7,14 @@
 //!
 //! What waits here is a copy of what the database knows to be queued. Losing it costs a moment.
 
-use crate::actors::attempt;
+use crate::actors::attempt::{self, Ran};
 use crate::actors::engine::Engine;
 use crate::actors::exchange::Failure;
 use crate::actors::gate::{Gate, Verdict};
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Executor, Job};
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
-use crate::domain::workflow::{Command, Outcome, Phase};
+use crate::domain::workflow::{Command, Disowned, Outcome, Phase};
 use crate::fence::Fence;
 use crate::storage::Error;
 use std::collections::{HashMap, HashSet};
@@ -156,7 +156,7 @@ impl Runner {
         }
     }
 
-    async fn run(&self, job: Job) -> Outcome {
+    async fn run(&self, job: Job) -> Ran {
         if job.attempt > 1 {
             self.executor.end_stragglers(job.workflow_id).await;
         }
@@ -239,7 +239,13 @@ impl Turn {
         let outcome = self.runner.run(job).await;
         self.runner.metrics.running.dec();
         self.give_back();
-        record(&self.runner.engine, id, attempt, outcome).await;
+        match outcome {
+            Ran::Ended(outcome) => record(&self.runner.engine, id, attempt, outcome).await,
+            Ran::Cut => {
+                let cut = Command::Disown { attempt, token: Some(token), cause: Disowned::LeaseLapsing };
+                self.runner.insist(id, &cut).await;
+            }
+        }
     }
 
     fn give_back(&mut self) {

@@ -26,7 +26,7 @@ use crate::domain::policy::SYSTEM;
 use crate::domain::today::Today;
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::via::Via;
-use crate::domain::workflow::{Command, Event, Submission, Workflow};
+use crate::domain::workflow::{Command, Disowned, Event, Submission, Workflow};
 use crate::storage::{Advance, Error, Opening, Storage, Written};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -190,11 +190,13 @@ impl WorkflowActor {
             }
             Written::Duplicate => Ok(Submitted::KeyUsed),
             // Nobody else can have this id: the commit was sent twice, and the first time was enough.
-            Written::Conflict | Written::TooEarly | Written::TooLate => match Box::pin(self.load()).await {
-                Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
-                Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
-                Err(error) => Err(Failure::Unavailable(error.to_string())),
-            },
+            Written::Conflict | Written::TooEarly | Written::TooLate | Written::Fenced | Written::OwnerActs => {
+                match Box::pin(self.load()).await {
+                    Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
+                    Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
+                    Err(error) => Err(Failure::Unavailable(error.to_string())),
+                }
+            }
         }
     }
 
@@ -252,7 +254,10 @@ impl WorkflowActor {
                     Box::pin(self.expire(myself, state, guard)).await?;
                     is_current = true;
                 }
-                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow, decision: None })),
+                Ok(Progress::Fenced) => {
+                    return Ok(Err(Failure::Unavailable("this server's lease on the database is not renewed".to_owned())));
+                }
+                Ok(Progress::TooEarly | Progress::OwnerActs) => return Ok(Ok(Answered { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
             }
@@ -284,6 +289,8 @@ impl WorkflowActor {
             Written::Conflict | Written::Duplicate => Progress::Overtaken,
             Written::TooEarly => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
+            Written::Fenced => Progress::Fenced,
+            Written::OwnerActs => Progress::OwnerActs,
         })
     }
 
@@ -318,7 +325,7 @@ impl WorkflowActor {
                         continue;
                     }
                     self.alarm(attempt);
-                    Command::Disown { attempt, token }
+                    Command::Disown { attempt, token, cause: Disowned::NotHere }
                 }
                 Obligation::Recover => Command::Recover { owner: self.workshop.owner },
                 Obligation::Park { deadline: None } | Obligation::AwaitReport => return Ok(workflow),
@@ -368,6 +375,10 @@ enum Progress {
     Overtaken,
     TooEarly,
     TooLate,
+    /// This server holds no lease, so it may start nothing.
+    Fenced,
+    /// The server that runs the attempt is at work.
+    OwnerActs,
 }
 
 /// Asks the checkpointer, which always answers unless it ends.

@@ -26,10 +26,12 @@ impl Outage {
     /// The error itself, once it has gone on for too long, and at once where waiting does not help.
     async fn sit_out(&mut self, error: Error) -> Result<(), Error> {
         let Error::Unavailable(reason) = &error else { return Err(error) };
+        if self.0.is_none() {
+            tracing::warn!(reason, "waiting for the database");
+        }
         if self.0.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
             return Err(error);
         }
-        tracing::warn!(reason, "waiting for the database");
         tokio::time::sleep(PAUSE).await;
         Ok(())
     }

@@ -36,11 +36,13 @@ pub enum Answer {
     Nothing,
 }
 
-/// Between which moments, by the database's clock, a commit is allowed.
+/// What the database checks before it allows a commit: the moment by its own clock, and who holds a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Guard {
     pub not_before: Option<DateTime<Utc>>,
     pub not_after: Option<DateTime<Utc>>,
+    /// This server must not hold a lease any more.
+    pub lapsed: Option<Uuid>,
 }
 
 /// What has to happen next, computed from the state alone, right after a commit and after a restart.
@@ -85,7 +87,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
         Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
         Command::Recover { owner } => Ok(start::recover(workflow, *owner)),
-        Command::Disown { attempt, token } => Ok(start::disown(workflow, *attempt, *token)),
+        Command::Disown { attempt, token, cause } => Ok(start::disown(workflow, *attempt, *token, *cause)),
         Command::Tick { now } => Ok(tick(workflow, *now)),
     }
 }
@@ -122,7 +124,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
     if remaining == 0 {
         events.push(start::release(workflow.submission.action, workflow.attempts + 1, owner));
     }
-    Ok(Answer::Commit { events, guard: Guard { not_before: None, not_after: expires_at(round) } })
+    Ok(Answer::Commit { events, guard: Guard { not_after: expires_at(round), ..Guard::default() } })
 }
 
 fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Option<&str>) -> Result<Answer, Refusal> {
@@ -134,7 +136,7 @@ fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Opt
     same_digest(workflow, digest, false)?;
     let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
     let event = Event::Rejected { round: round.number, digest: workflow.submission.digest.clone(), roles, reason };
-    Ok(Answer::Commit { events: vec![event], guard: Guard { not_before: None, not_after: expires_at(round) } })
+    Ok(Answer::Commit { events: vec![event], guard: Guard { not_after: expires_at(round), ..Guard::default() } })
 }
 
 /// The round that a decision is about.
@@ -228,12 +230,12 @@ fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answ
 fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
     let Phase::PendingApproval(round) = &workflow.phase else { return Answer::Nothing };
     if let Some(expires) = expires_at(round).filter(|expires| *expires <= now) {
-        let guard = Guard { not_before: Some(expires), not_after: None };
+        let guard = Guard { not_before: Some(expires), ..Guard::default() };
         return Answer::Commit { events: vec![Event::Expired { round: round.number }], guard };
     }
     let due: Vec<_> = steps_left(round).take_while(|(_, at, _)| *at <= now).collect();
     let Some((_, last, _)) = due.last() else { return Answer::Nothing };
-    let guard = Guard { not_before: Some(*last), not_after: expires_at(round) };
+    let guard = Guard { not_before: Some(*last), not_after: expires_at(round), lapsed: None };
     let events = due.iter().map(|(level, _, to)| Event::Escalated { round: round.number, level: *level, to: to.to_vec() }).collect();
     Answer::Commit { events, guard }
 }

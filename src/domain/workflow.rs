@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 mod command;
-pub use command::{Command, Outcome, Refusal};
+pub use command::{Command, Disowned, Outcome, Refusal};
 
 /// Something that happened, as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

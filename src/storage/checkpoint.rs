@@ -66,6 +66,10 @@ pub enum Written {
     Duplicate,
     TooEarly,
     TooLate,
+    /// The server that would run the action holds no lease.
+    Fenced,
+    /// The server whose attempt would be taken up still holds its lease.
+    OwnerActs,
 }
 
 impl Written {
@@ -75,6 +79,8 @@ impl Written {
             "duplicate" => Self::Duplicate,
             "too_early" => Self::TooEarly,
             "too_late" => Self::TooLate,
+            "fenced" => Self::Fenced,
+            "owner_acts" => Self::OwnerActs,
             _ => Self::Conflict,
         }
     }
@@ -231,7 +237,7 @@ impl Storage {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))
@@ -240,6 +246,8 @@ impl Storage {
         .bind(column(&batch, |row| row.workflow.status().as_str()))
         .bind(column(&batch, |row| row.guard.not_before))
         .bind(column(&batch, |row| row.guard.not_after))
+        .bind(column(&batch, |row| starter(&row.events)))
+        .bind(column(&batch, |row| row.guard.lapsed))
         .bind(request(|_, status| Some(status.as_str().to_owned())))
         .bind(request(|round, _| Some(joined(&approvers(round)))))
         .bind(request(|round, _| Some(joined(&approval::open_roles(round)))))
@@ -322,6 +330,14 @@ fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
             _ => return None,
         };
         Some((advance.actor.as_str(), note))
+    })
+}
+
+/// The server that is to run what a commit starts. What others run, parkbrake does not fence.
+fn starter(events: &[Event]) -> Option<Uuid> {
+    events.iter().find_map(|event| match event {
+        Event::ExecutionStarted { owner, token: Some(_), .. } => Some(*owner),
+        _ => None,
     })
 }
 

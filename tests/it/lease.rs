@@ -4,6 +4,7 @@ use crate::support::client::high;
 use crate::support::proxy::{Proxy, Which};
 use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, eventually};
+use parkbrake::postgres::{Cluster, Options, Programs};
 use parkbrake::storage::{Claim, Server, ServerLease};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -251,4 +252,60 @@ async fn a_server_that_was_frozen_for_longer_than_its_lease_starts_nothing_after
     let starts = ledger.entries().len();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(ledger.entries().len(), starts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_lines_break_while_a_server_starts_and_migrates_is_waited_for() {
+    let (_, config, _) = world().await;
+    for round in 0..3_u64 {
+        let database = Database::create().await;
+        let proxy = Proxy::before(&database).await;
+        proxy.refuse(true);
+        let starting = Process::started(&config, &proxy.database(), &[]);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        proxy.refuse(false);
+        // It is cut off wherever it is: connecting, waiting for the lock, in the middle of a migration, claiming, hearing the time.
+        for _ in 0..25 {
+            proxy.cut(Which::Existing);
+            tokio::time::sleep(Duration::from_millis(60 + 25 * round)).await;
+        }
+        let server = starting.await.unwrap();
+        server.client("alice").get("/readyz").await.expect(200);
+        let locks = "select count(*) from pg_locks join pg_database d on d.oid = database
+                     where locktype = 'advisory' and datname = current_database()";
+        assert_eq!(database.count(locks).await, 0, "no lock is left behind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_restarts_ends_neither_the_server_nor_the_one_that_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+    let home = folder.path().join("postgres");
+    let start = async || Cluster::start(&programs, &home, Options::default()).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut cluster = start().await;
+    cluster.create_database("restarts").await.unwrap();
+    let database = Database { url: cluster.url("restarts") };
+    parkbrake::storage::migrate(&database.url).await.unwrap();
+    hand_out_tokens(&database).await;
+    let (ledger, config, _) = world().await;
+    let first = Process::serve(&config, &database).await;
+    let parked = first.client("deploy-bot").submit_id(runbook("once")).await;
+    let second = Process::started(&config, &database, &[]);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.stop().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!second.is_finished());
+        cluster = start().await;
+    }
+    let alice = first.client("alice");
+    eventually("readiness", || async { (alice.get("/readyz").await.status == 200).then_some(()) }).await;
+    alice.approve(&parked).await.expect(200);
+    all_completed(&alice, &ledger, &[parked]).await;
+    first.kill().await;
+    let second = second.await.unwrap();
+    second.client("alice").get("/readyz").await.expect(200);
+    drop(second);
+    cluster.stop().await.unwrap();
 }

@@ -11,7 +11,7 @@ use parkbrake::domain::task::{Action, ActionKind, Task};
 use parkbrake::domain::transition::{self, Guard};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
-use parkbrake::storage::{Advance, Error, IdempotencyKey, Opening, Storage, Written, migrate};
+use parkbrake::storage::{Advance, Claim, Error, IdempotencyKey, Opening, Server, ServerLease, Storage, Written, migrate};
 use ractor::Actor;
 use serde_json::Map;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ async fn the_database_s_clock_decides_what_is_too_early_and_too_late() {
     let workflow = opened(&storage).await;
     let now = storage.now().await.unwrap();
     let (past, future) = (now - TimeDelta::milliseconds(1), now + TimeDelta::minutes(1));
-    let guard = |not_before, not_after| Guard { not_before, not_after };
+    let guard = |not_before, not_after| Guard { not_before, not_after, lapsed: None };
     for (guard, expected) in [
         (guard(Some(future), None), Written::TooEarly),
         (guard(None, Some(past)), Written::TooLate),
@@ -144,7 +144,7 @@ async fn a_guard_is_checked_after_the_lock_was_waited_for() {
     let workflow = opened(&storage).await;
     let deadline = storage.now().await.unwrap() + TimeDelta::milliseconds(300);
     let hold = database.hold("select from workflow for update").await;
-    let advance = escalation(&workflow, Guard { not_before: None, not_after: Some(deadline) });
+    let advance = escalation(&workflow, Guard { not_after: Some(deadline), ..Guard::default() });
     let waiting = tokio::spawn({
         let storage = storage.clone();
         async move { storage.advance(std::slice::from_ref(&advance)).await.unwrap() }
@@ -221,6 +221,75 @@ async fn the_log_and_the_documents_cannot_be_changed() {
     ] {
         let refused = sqlx::raw_sql(statement).execute(&mut database.connect().await).await;
         assert!(refused.unwrap_err().to_string().contains("append-only"), "{statement}");
+    }
+}
+
+/// A server that holds a lease.
+async fn acting(database: &Database) -> (ServerLease, Server) {
+    let mut lease = ServerLease::new(&database.url, Duration::from_secs(600)).unwrap();
+    let server = Server { server_id: Uuid::new_v4(), address: "here".to_owned(), host: "here".to_owned(), version: "0", process: None };
+    assert!(matches!(lease.claim(&server, None).await.unwrap(), Claim::Granted));
+    (lease, server)
+}
+
+#[tokio::test]
+async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
+    let (storage, database) = storage().await;
+    let (mut lease, server) = acting(&database).await;
+    let mut opening = opening("one");
+    let Event::Submitted(submission) = opening.events.remove(0) else { panic!("no submission") };
+    opening.events = transition::open(Submission { action: ActionKind::Runbook, ..submission }, None::<ApprovalTerms>, server.server_id);
+    opening.workflow = fold(opening.workflow.id, None, &opening.events, DateTime::UNIX_EPOCH);
+    let [Written::Committed { at }] = storage.open(std::slice::from_ref(&opening)).await.unwrap()[..] else { panic!("not committed") };
+    let queued = fold(opening.workflow.id, None, &opening.events, at);
+    let start = |owner| {
+        let events = vec![Event::ExecutionStarted { step: 0, attempt: 1, owner, token: Some(Uuid::new_v4()) }];
+        let next = fold(queued.id, Some(queued.clone()), &events, at);
+        let (expected, actor) = (queued.version, "parkbrake".to_owned());
+        Advance { expected, workflow: next, actor, via: Via::Rest, events, guard: Guard::default(), notices: Vec::new() }
+    };
+    let starts = async |owner| storage.advance(&[start(owner)]).await.unwrap()[0];
+    assert_eq!(starts(Uuid::new_v4()).await, Written::Fenced, "a server that nobody knows");
+    database.execute("update server set lease_until = clock_timestamp() - interval '1 ms'").await;
+    assert_eq!(starts(server.server_id).await, Written::Fenced, "its lease has lapsed");
+    assert!(lease.renew(server.server_id).await.unwrap());
+    lease.release(server.server_id).await.unwrap();
+    assert_eq!(starts(server.server_id).await, Written::Fenced, "it has given its lease back");
+    lease.claim(&server, None).await.unwrap();
+    assert!(matches!(starts(server.server_id).await, Written::Committed { .. }));
+    assert_eq!(starts(server.server_id).await, Written::Conflict);
+}
+
+#[tokio::test]
+async fn an_attempt_is_taken_up_only_once_the_lease_of_its_server_has_lapsed() {
+    let (storage, database) = storage().await;
+    let (mut lease, server) = acting(&database).await;
+    let workflow = opened(&storage).await;
+    let taken_up = async |owner| {
+        let guard = Guard { lapsed: Some(owner), ..Guard::default() };
+        storage.advance(&[escalation(&workflow, guard)]).await.unwrap()[0]
+    };
+    assert_eq!(taken_up(server.server_id).await, Written::OwnerActs);
+    lease.release(server.server_id).await.unwrap();
+    assert!(matches!(taken_up(server.server_id).await, Written::Committed { .. }));
+    assert_eq!(taken_up(Uuid::new_v4()).await, Written::Conflict, "of a server that nobody knows no lease holds");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused_in_words() {
+    let database = Database::create().await;
+    for encoding in ["LATIN1", "EUC_JP", "SQL_ASCII"] {
+        let name = format!("encoded_{}_{}", encoding.to_lowercase(), std::process::id());
+        database.execute(&format!("create database {name} encoding '{encoding}' template template0 locale 'C'")).await;
+        let (before, after) = database.url.split_once('?').unwrap();
+        let url = format!("{}/{name}?{after}", before.rsplit_once('/').unwrap().0);
+        let refused = migrate(&url).await.unwrap_err().to_string();
+        assert!(refused.contains(encoding) && refused.contains("createdb --encoding=UTF8"), "{refused}");
+        let other = Database { url };
+        assert_eq!(other.count("select count(*) from pg_tables where schemaname = 'public'").await, 0, "nothing was done to it");
+        let (status, log) = crate::support::Process::refused(&crate::support::Config::new(), &other, &["--no-migrate"]).await;
+        assert_eq!(status, Some(1));
+        assert!(log.last().is_some_and(|line| line.contains(encoding)), "{log:?}");
     }
 }
 

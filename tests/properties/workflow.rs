@@ -10,7 +10,7 @@ use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Command, Event, Outcome, Phase, Recorded, Status, Submission, Workflow};
+use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Phase, Recorded, Status, Submission, Workflow};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::json;
@@ -214,7 +214,7 @@ impl Run {
             What::Start { attempt } => Command::Start { attempt, owner: OWNERS[0], token: token(attempt) },
             What::RefuseStart { attempt } => Command::RefuseStart { attempt, reason: "changed".to_owned() },
             What::AskAgain { attempt, terms } => Command::AskAgain { attempt, reason: "stricter".to_owned(), terms },
-            What::Disown { attempt } => Command::Disown { attempt, token: Some(token(attempt)) },
+            What::Disown { attempt } => Command::Disown { attempt, token: Some(token(attempt)), cause: Disowned::LeaseLapsing },
             What::Finish { attempt, outcome } => Command::Finish { attempt, outcome },
             What::Recover => Command::Recover { owner: OWNERS[1] },
             What::Tick => Command::Tick { now: self.now },

@@ -3,7 +3,7 @@
 use super::{Answer, Guard, STEP};
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{Event, Outcome, Phase, Workflow};
+use crate::domain::workflow::{Disowned, Event, Outcome, Phase, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -63,39 +63,46 @@ pub(super) fn ended(attempt: u32, outcome: &Outcome) -> Event {
     }
 }
 
-/// What becomes of an attempt whose process is gone.
+/// What becomes of an attempt whose process is gone. The database refuses it while that process's server holds its lease.
 pub(super) fn recover(workflow: &Workflow, owner: Uuid) -> Answer {
     match workflow.phase {
-        Phase::Executing { attempt, .. } if attempt.owner != owner => interrupted(
-            workflow,
-            attempt.number,
-            "the server stopped while the action was running, and the action is not declared idempotent: \
-             find out what it did before anything is done again",
-        ),
+        Phase::Executing { attempt, .. } if attempt.owner != owner => {
+            let reason = "the server stopped while the action was running, and the action is not declared idempotent: \
+                          find out what it did before anything is done again";
+            interrupted(workflow, attempt.number, reason, Guard { lapsed: Some(attempt.owner), ..Guard::default() })
+        }
         _ => Answer::Nothing,
     }
 }
 
-/// What becomes of an attempt that this process is said to run and does not.
-pub(super) fn disown(workflow: &Workflow, disowned: u32, token: Option<Uuid>) -> Answer {
-    match workflow.phase {
-        Phase::Executing { attempt, .. } if attempt.number == disowned && attempt.token == token => interrupted(
-            workflow,
-            disowned,
+/// What becomes of an attempt that this process is said to run and does not, or no longer.
+pub(super) fn disown(workflow: &Workflow, disowned: u32, token: Option<Uuid>, cause: Disowned) -> Answer {
+    let reason = match cause {
+        Disowned::NotHere => {
             "the log says that this server runs the action, and the server knows nothing of it: whether it ran is not known; \
-             find out what it did before anything is done again",
-        ),
+             find out what it did before anything is done again"
+        }
+        Disowned::LeaseLapsing => {
+            "the server could not renew its lease on the database in time and ended the action while it was running: \
+             find out what it did before anything is done again"
+        }
+    };
+    match workflow.phase {
+        Phase::Executing { attempt, .. } if attempt.number == disowned && attempt.token == token => {
+            interrupted(workflow, disowned, reason, Guard::default())
+        }
         _ => Answer::Nothing,
     }
 }
 
-fn interrupted(workflow: &Workflow, attempt: u32, reason: &str) -> Answer {
+fn interrupted(workflow: &Workflow, attempt: u32, reason: &str, guard: Guard) -> Answer {
     if workflow.submission.action == ActionKind::External {
         return Answer::Nothing;
     }
-    commit(if workflow.submission.idempotent {
+    let event = if workflow.submission.idempotent {
         Event::Released { step: STEP, attempt: attempt + 1 }
     } else {
         Event::OutcomeUnknown { step: STEP, attempt, reason: reason.to_owned() }
-    })
+    };
+    Answer::Commit { events: vec![event], guard }
 }

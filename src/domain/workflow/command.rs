@@ -57,10 +57,11 @@ pub enum Command {
     Recover {
         owner: Uuid,
     },
-    /// This process is said to run an attempt, and its runner knows nothing of it.
+    /// This process is said to run an attempt, and does not, or no longer.
     Disown {
         attempt: u32,
         token: Option<Uuid>,
+        cause: Disowned,
     },
     /// Time has passed; `now` is the database's.
     Tick {
@@ -87,6 +88,15 @@ impl Command {
     pub fn is_decision(&self) -> bool {
         matches!(self, Self::Approve { .. } | Self::Reject { .. })
     }
+}
+
+/// Why a process disowns an attempt that is its own by the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disowned {
+    /// Its runner knows nothing of it.
+    NotHere,
+    /// It ended the action's processes, because its lease could not be renewed in time.
+    LeaseLapsing,
 }
 
 /// How an attempt ended.
