@@ -188,7 +188,7 @@ async fn start(invocation: &Invocation, environment: &mut Environment) -> Result
 /// What is missing or not safe, in words.
 pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
     let turn = LOOKS.acquire().await.map_err(|error| error.to_string())?;
-    let path = search_path(std::env::var_os("PATH").as_deref());
+    let path = search_path(hardening::variable("PATH").as_deref());
     let found = tokio::task::spawn_blocking(move || {
         // Held to the end of the look, also when whoever asked has gone.
         let _turn = turn;
