@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain", "execution", "hardening", "postgres", "secret_key", "settings", "storage", "telemetry"]),
     ("app", &["actors", "clock", "config", "domain", "fence", "http", "machine", "notify", "secret_key", "settings", "storage"]),
-    ("http", &["actors", "domain", "storage"]),
+    ("http", &["actors", "domain", "secret_key", "storage"]),
     ("execution", &["actors", "domain", "hardening", "procfs"]),
     ("notify", &["actors", "clock", "domain"]),
     ("actors", &["clock", "config", "domain", "fence", "storage"]),

@@ -254,10 +254,8 @@ impl WorkflowActor {
                     Box::pin(self.expire(myself, state, guard)).await?;
                     is_current = true;
                 }
-                Ok(Progress::Fenced) => {
-                    return Ok(Err(Failure::Unavailable("this server's lease on the database is not renewed".to_owned())));
-                }
-                Ok(Progress::TooEarly | Progress::OwnerActs) => return Ok(Ok(Answered { workflow, decision: None })),
+                Ok(Progress::Fenced) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
+                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
             }
@@ -287,10 +285,9 @@ impl WorkflowActor {
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
             Written::Conflict | Written::Duplicate => Progress::Overtaken,
-            Written::TooEarly => Progress::TooEarly,
+            Written::TooEarly | Written::OwnerActs => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
             Written::Fenced => Progress::Fenced,
-            Written::OwnerActs => Progress::OwnerActs,
         })
     }
 
@@ -375,10 +372,7 @@ enum Progress {
     Overtaken,
     TooEarly,
     TooLate,
-    /// This server holds no lease, so it may start nothing.
     Fenced,
-    /// The server that runs the attempt is at work.
-    OwnerActs,
 }
 
 /// Asks the checkpointer, which always answers unless it ends.

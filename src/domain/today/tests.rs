@@ -102,7 +102,7 @@ fn approve(workflow: &Workflow, setting: &Setting, name: &str) -> Result<(Vec<&'
     let answer = setting.with(|today| today.decide(workflow, &yes(today, name, None)))?;
     let Answer::Commit { events, guard } = answer else { panic!("{answer:?} writes nothing") };
     let deadline = workflow.round().and_then(transition::expires_at);
-    assert_eq!(guard, Guard { not_before: None, not_after: deadline }, "a decision is never later than the request's end");
+    assert_eq!(guard, Guard { not_after: deadline, ..Guard::default() }, "a decision is never later than the request's end");
     let names = events.iter().map(Event::name).collect();
     Ok((names, events.into_iter().fold(workflow.clone(), |workflow, event| after(Some(workflow), event))))
 }
