@@ -29,6 +29,8 @@ pub struct Expression {
     source: String,
     program: Arc<Program>,
     variables: Arc<[&'static str]>,
+    /// The patterns of `matches`, and how large each is.
+    patterns: Arc<[(String, usize)]>,
 }
 
 impl fmt::Debug for Expression {
@@ -77,7 +79,8 @@ impl Expression {
         let program = parse::program(source)?;
         let references = program.references();
         let variables = VARIABLES.into_iter().filter(|name| references.has_variable(name)).collect();
-        let expression = Self { source: source.to_owned(), program: Arc::new(program), variables };
+        let patterns = parse::patterns(program.expression())?.into();
+        let expression = Self { source: source.to_owned(), program: Arc::new(program), variables, patterns };
         expression.check_names()?;
         expression.check_answer()?;
         samples::check(expression.program.expression())?;
@@ -132,7 +135,7 @@ impl Expression {
 
     /// The steps that it takes to evaluate it over these claims, at most.
     pub fn steps(&self, claims: &cost::Claims<'_>) -> u64 {
-        cost::steps(self.program.expression(), claims)
+        cost::steps(self.program.expression(), &cost::Known { claims, patterns: &self.patterns })
     }
 
     /// The condition as it was written.

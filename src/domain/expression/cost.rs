@@ -6,13 +6,14 @@
 
 use crate::domain::expression::parse::parts;
 use cel::IdedExpr;
-use cel::common::ast::{ComprehensionExpr, Expr, LiteralValue, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 use serde_json::{Map, Value as Json};
 
-/// Steps of one assessment, all conditions and readings together. A step is a few dozen nanoseconds.
+/// Steps of one assessment, all conditions and readings together: some milliseconds. A step was measured at 4 to 12 nanoseconds.
 pub const BUDGET: u64 = 200_000;
-/// Steps to compile a regular expression within the bounds of a condition, which is done at each use.
-const PATTERN: u64 = 4_000;
+/// Steps to compile a regular expression, which is done at each use: so many, and so many for each three bytes of what comes out.
+const PATTERN: u64 = 300;
+const PATTERN_PER_THREE_BYTES: u64 = 2;
 /// Steps of a call, and of one turn of a loop, beside what is in it.
 const CALL: u64 = 8;
 const TURN: u64 = 6;
@@ -86,6 +87,24 @@ pub struct Claims<'t> {
     pub findings: Size,
 }
 
+/// What is known of a condition before it is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'t> {
+    pub claims: &'t Claims<'t>,
+    /// The patterns of `matches`, and the bytes that each is compiled to.
+    pub patterns: &'t [(String, usize)],
+}
+
+impl Known<'_> {
+    fn steps_of_patterns(&self, call: &CallExpr) -> u64 {
+        let size = call.args.last().and_then(|pattern| match &pattern.expr {
+            Expr::Literal(LiteralValue::String(text)) => self.patterns.iter().find(|(known, _)| known == text.inner()),
+            _ => None,
+        });
+        size.map_or(BUDGET, |(_, size)| PATTERN + *size as u64 * PATTERN_PER_THREE_BYTES / 3)
+    }
+}
+
 /// What an expression costs, and how large its value is.
 struct Bound<'t> {
     steps: u64,
@@ -98,11 +117,12 @@ struct Bound<'t> {
 type Bindings<'e> = Vec<(&'e str, Size)>;
 
 /// The steps to evaluate an expression over these claims, at most.
-pub fn steps(expression: &IdedExpr, claims: &Claims<'_>) -> u64 {
-    bound(expression, claims, &mut Vec::new()).steps
+pub fn steps(expression: &IdedExpr, known: &Known<'_>) -> u64 {
+    bound(expression, known, &mut Vec::new()).steps
 }
 
-fn bound<'t, 'e>(expression: &'e IdedExpr, claims: &Claims<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
+fn bound<'t, 'e>(expression: &'e IdedExpr, known: &Known<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
+    let claims = known.claims;
     let plain = |steps: u64, size: Size| Bound { steps, size, json: None };
     match &expression.expr {
         Expr::Unspecified => plain(1, Size::ONE),
@@ -113,16 +133,15 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, claims: &Claims<'t>, bindings: &mut B
             plain(1, bound.unwrap_or_else(|| variable(name, claims)))
         }
         Expr::Select(select) => {
-            let operand = bound(&select.operand, claims, bindings);
+            let operand = bound(&select.operand, known, bindings);
             let of_metadata = matches!(&select.operand.expr, Expr::Ident(name) if is_metadata(name, bindings));
             let fields = if of_metadata { Some(claims.metadata) } else { operand.json.and_then(Json::as_object) };
             let json = fields.and_then(|fields| fields.get(&select.field));
             Bound { steps: operand.steps + 2, size: json.map_or(operand.size.part(), Size::of), json }
         }
-        Expr::Comprehension(all) => plain_loop(all, claims, bindings),
+        Expr::Comprehension(all) => plain_loop(all, known, bindings),
         Expr::Call(call) => {
-            let arguments: Vec<_> =
-                call.target.as_deref().into_iter().chain(&call.args).map(|part| bound(part, claims, bindings)).collect();
+            let arguments: Vec<_> = call.target.as_deref().into_iter().chain(&call.args).map(|part| bound(part, known, bindings)).collect();
             let steps = arguments.iter().fold(CALL, |all, part| all.saturating_add(part.steps));
             let weight = arguments.iter().fold(1_u64, |all, part| all.saturating_add(part.size.weight));
             let most = arguments.iter().fold(Size::ONE, |most, part| most.larger(part.size));
@@ -139,7 +158,7 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, claims: &Claims<'t>, bindings: &mut B
                     plain(steps.saturating_add(weight), size)
                 }
                 name if answers_with_one_value(name) => plain(steps.saturating_add(weight), Size::ONE),
-                "matches" => plain(steps.saturating_add(weight.saturating_mul(4)).saturating_add(PATTERN), Size::ONE),
+                "matches" => plain(steps.saturating_add(weight.saturating_mul(4)).saturating_add(known.steps_of_patterns(call)), Size::ONE),
                 // Any other function copies its arguments, looks at all of them, and makes something of them that is as long:
                 // at most a value for each byte.
                 _ => {
@@ -149,7 +168,7 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, claims: &Claims<'t>, bindings: &mut B
             }
         }
         Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => {
-            let parts: Vec<_> = parts(expression).into_iter().map(|part| bound(part, claims, bindings)).collect();
+            let parts: Vec<_> = parts(expression).into_iter().map(|part| bound(part, known, bindings)).collect();
             let steps = parts.iter().fold(CALL, |all, part| all.saturating_add(part.steps).saturating_add(part.size.weight));
             plain(steps, Size::of_parts(parts.iter().map(|part| part.size)))
         }
@@ -157,15 +176,15 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, claims: &Claims<'t>, bindings: &mut B
 }
 
 /// A loop: its body for each element of what it goes through.
-fn plain_loop<'t, 'e>(all: &'e ComprehensionExpr, claims: &Claims<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
-    let range = bound(&all.iter_range, claims, bindings);
-    let start = bound(&all.accu_init, claims, bindings);
+fn plain_loop<'t, 'e>(all: &'e ComprehensionExpr, known: &Known<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
+    let range = bound(&all.iter_range, known, bindings);
+    let start = bound(&all.accu_init, known, bindings);
     bindings.push((&all.iter_var, range.size.part()));
     // What is gathered is only added to, one element at a time, which costs as much as the element.
     bindings.push((&all.accu_var, Size::ONE));
-    let condition = bound(&all.loop_cond, claims, bindings);
-    let step = bound(&all.loop_step, claims, bindings);
-    let result = bound(&all.result, claims, bindings);
+    let condition = bound(&all.loop_cond, known, bindings);
+    let step = bound(&all.loop_step, known, bindings);
+    let result = bound(&all.result, known, bindings);
     bindings.truncate(bindings.len() - 2);
     let turn = TURN.saturating_add(range.size.each).saturating_add(condition.steps).saturating_add(step.steps);
     let turns = range.size.count.saturating_mul(turn);

@@ -33,12 +33,10 @@ pub fn program(source: &str) -> Result<Program, InvalidExpression> {
         let program = Program::compile(&source)
             .map_err(|errors| InvalidExpression::Syntax(errors.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
         let expression = program.expression();
-        match unsound_pattern(expression) {
-            _ if depth(expression) > DEEPEST => Err(InvalidExpression::TooDeep),
-            _ if loops_in_loops(expression, false) => Err(InvalidExpression::LoopInLoop),
-            Some(error) => Err(error),
-            None => Ok(program),
+        if depth(expression) > DEEPEST {
+            return Err(InvalidExpression::TooDeep);
         }
+        if loops_in_loops(expression, false) { Err(InvalidExpression::LoopInLoop) } else { Ok(program) }
     };
     let parsed = std::thread::Builder::new().stack_size(STACK).spawn(parse).map(std::thread::JoinHandle::join);
     parsed.ok().and_then(Result::ok).unwrap_or_else(|| Err(InvalidExpression::Syntax("the parser gave up".to_owned())))
@@ -93,8 +91,13 @@ fn loops_in_loops(expression: &IdedExpr, inside: bool) -> bool {
     }
 }
 
-/// A pattern that the requester would choose, or one that is too large: to compile it costs more than everything else.
-fn unsound_pattern(expression: &IdedExpr) -> Option<InvalidExpression> {
+/// The patterns of `matches` in an expression, each with the bytes that it is compiled to, at most. To compile one, which is done at each
+/// use, costs more than everything else.
+///
+/// # Errors
+/// A pattern that the requester would choose, that is not sound, or that is too large.
+pub fn patterns(expression: &IdedExpr) -> Result<Vec<(String, usize)>, InvalidExpression> {
+    let mut found = Vec::new();
     if let Expr::Call(call) = &expression.expr
         && call.func_name == "matches"
     {
@@ -102,13 +105,30 @@ fn unsound_pattern(expression: &IdedExpr) -> Option<InvalidExpression> {
             Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
             _ => None,
         });
-        let Some(pattern) = pattern else { return Some(InvalidExpression::ChosenPattern) };
-        if let Err(error) = RegexBuilder::new(&pattern).size_limit(LARGEST_PATTERN).build() {
-            let error = error.to_string();
-            return Some(InvalidExpression::Pattern(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()));
+        let pattern = pattern.ok_or(InvalidExpression::ChosenPattern)?;
+        let size = size_of(&pattern)?;
+        found.push((pattern, size));
+    }
+    for part in parts(expression) {
+        found.extend(patterns(part)?);
+    }
+    Ok(found)
+}
+
+/// The smallest power of two within which a pattern can be compiled.
+fn size_of(pattern: &str) -> Result<usize, InvalidExpression> {
+    let mut limit = 256;
+    loop {
+        match RegexBuilder::new(pattern).size_limit(limit).build() {
+            Ok(_) => return Ok(limit),
+            Err(regex::Error::CompiledTooBig(_)) if limit < LARGEST_PATTERN => limit *= 2,
+            Err(error) => {
+                let error = error.to_string();
+                let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                return Err(InvalidExpression::Pattern(last));
+            }
         }
     }
-    parts(expression).into_iter().find_map(unsound_pattern)
 }
 
 #[cfg(test)]

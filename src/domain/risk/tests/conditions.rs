@@ -129,3 +129,14 @@ fn many_conditions_share_one_budget() {
     let assessment = assess(&rules, &long, None);
     assert!((100..200).contains(&too_dear(&assessment)), "{}", too_dear(&assessment));
 }
+
+#[test]
+fn a_pattern_for_each_of_many_findings_is_within_the_budget() {
+    let rules = rules_with_all(&[r#"security_findings.exists(f, has(f.id) && f.id.matches("^CVE-2026-"))"#]);
+    let finding = SecurityFinding { severity: "low".to_owned(), id: Some("CVE-2025-1234".to_owned()), title: None };
+    let many = Task { security_findings: vec![finding; 200], ..task("read", "dev", "code") };
+    assert_eq!(assess(&rules, &many, None).reasons, Vec::new());
+    // One that takes long to compile, for each of them.
+    let words = rules_with_all(&[r#"security_findings.exists(f, has(f.id) && f.id.matches("^\\w+$"))"#]);
+    assert_eq!(too_dear(&assess(&words, &many, None)), 1);
+}
