@@ -152,8 +152,13 @@ impl Target {
 
     /// In a line, with long names cut: `deploy api-gateway in production`, and the mark where the claim differs.
     pub fn headline(&self) -> String {
-        let line = self.line(shown);
+        let line = self.short();
         if self.differs.is_empty() { line } else { format!("{line} [{DIFFERS}]") }
+    }
+
+    /// The same without the mark, where [`Target::called`] stands beside it.
+    pub fn short(&self) -> String {
+        self.line(shown)
     }
 
     /// In a line with nothing cut and no mark.

@@ -13,17 +13,17 @@ begin
           from generate_series(p_from, p_to) as n) as numbered;
     analyze copy;
 
-    insert into workflow (workflow_id, version, status, risk_level, action, running, task_id, requested_by, on_behalf_of, digest, created_at,
+    insert into workflow (workflow_id, version, status, risk_level, action, running, task_id, requested_by, on_behalf_of, digest, target, created_at,
                           updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties, required, approvals,
                           approved_by, escalation_level, timetable, timeout_at, expires_at, resolved_by, resolved_at, resolution_note)
-    select c.workflow_id, w.version, w.status, w.risk_level, w.action, w.running, w.task_id, w.requested_by, w.on_behalf_of, w.digest, c.at,
+    select c.workflow_id, w.version, w.status, w.risk_level, w.action, w.running, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.target, c.at,
            c.at, w.approval_status, c.at, w.approvers, w.open_roles, w.separation_of_duties, w.required, w.approvals, w.approved_by,
            w.escalation_level, w.timetable, c.at + (w.timeout_at - w.requested_at), c.at + (w.expires_at - w.requested_at),
            w.resolved_by, c.at + (w.resolved_at - w.requested_at), w.resolution_note
     from copy c join workflow w on w.workflow_id = c.source order by c.at;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
-    select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data, e.document
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, document)
+    select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data, e.via, e.document
     from copy c join workflow_event e on e.workflow_id = c.source order by c.at, e.version;
 end
 $$;

@@ -76,7 +76,7 @@ pub async fn search(State(api): State<Api>, session: Session, query: Fields) -> 
 fn line(found: Found, now: DateTime<Utc>) -> Line {
     Line {
         id: found.workflow_id,
-        headline: found.target.headline(),
+        headline: found.target.short(),
         called: found.target.called(),
         action: action(found.action.as_deref(), found.action_name.as_deref()),
         status_words: status_words(&found.status),

@@ -116,7 +116,7 @@ fn holds(row: &PendingRow, about: Option<&About>, words: &str) -> bool {
 fn item(row: PendingRow, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
     Waiting {
         id: row.workflow_id,
-        headline: row.target.headline(),
+        headline: row.target.short(),
         called: row.target.called(),
         action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
         next: next(&row, now),

@@ -60,7 +60,7 @@ pub async fn decisions(State(api): State<Api>, session: Session, Path(name): Pat
 fn line(row: DecisionRow, now: DateTime<Utc>) -> Line {
     Line {
         id: row.workflow_id,
-        headline: row.target.headline(),
+        headline: row.target.short(),
         called: row.target.called(),
         via: row.via,
         status_words: status_words(&row.status),

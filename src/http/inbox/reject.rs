@@ -50,7 +50,7 @@ pub async fn several(State(api): State<Api>, Posted { session, fields, permit }:
         .zip(&ids)
         .map(|(answer, id)| Outcome {
             id: *id,
-            headline: targets.get(id).map(Target::headline),
+            headline: targets.get(id).map(Target::short),
             called: targets.get(id).and_then(Target::called),
             refusal: answer.err().map(|problem| problem.said().1.to_owned()),
         })
