@@ -3,7 +3,8 @@
 drop function open_workflows;
 drop function advance_workflows;
 
--- Opens workflows. A row that was not written is a `duplicate` (its idempotency key is in use), or a `conflict` (its id is).
+-- Opens workflows. A row that was not written is a `duplicate` (its idempotency key is in use), `busy` (another transaction is just
+-- writing that key), or a `conflict` (its id is in use).
 create function open_workflows(
     p_workflow_id uuid[], p_version integer[], p_seal bytea[], p_status text[], p_risk_level text[], p_action text[], p_task_id text[], p_requested_by text[],
     p_on_behalf_of text[], p_digest text[], p_target text[], p_key text[], p_fingerprint text[],
@@ -17,21 +18,53 @@ create function open_workflows(
     n_recipient text[], n_due_after double precision[]
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
 declare
-    v_at     timestamptz;
-    v_keyed  uuid[];
-    v_opened uuid[];
+    v_at      timestamptz;
+    v_keyed   uuid[];
+    v_opened  uuid[];
+    v_busy    uuid[] := '{}';
+    v_timeout text := current_setting('lock_timeout');
+    v_row     record;
+    v_held    idempotency_key;
 begin
     if array_remove(p_key, null) <> '{}' then
-        with keyed as (
-            insert into idempotency_key (principal, key, fingerprint, workflow_id, created_at)
-            select i.principal, i.key, i.fingerprint, i.workflow_id, clock_timestamp()
-            from unnest(p_requested_by, p_key, p_fingerprint, p_workflow_id) as i (principal, key, fingerprint, workflow_id)
-            where i.key is not null
-            order by i.principal, i.key     -- one order for all, so that two batches cannot wait for each other
-            on conflict do nothing
-            returning workflow_id
-        )
-        select coalesce(array_agg(keyed.workflow_id), '{}') into v_keyed from keyed;
+        begin
+            perform set_config('lock_timeout', '20ms', true);
+            with keyed as (
+                insert into idempotency_key (principal, key, fingerprint, workflow_id, created_at)
+                select i.principal, i.key, i.fingerprint, i.workflow_id, clock_timestamp()
+                from unnest(p_requested_by, p_key, p_fingerprint, p_workflow_id) as i (principal, key, fingerprint, workflow_id)
+                where i.key is not null
+                order by i.principal, i.key     -- one order for all, so that two batches cannot wait for each other
+                on conflict do nothing
+                returning workflow_id
+            )
+            select coalesce(array_agg(keyed.workflow_id), '{}') into v_keyed from keyed;
+        exception when lock_not_available then
+            -- Another transaction has written one of these keys and has not ended. Now one by one, so that only its row is `busy`.
+            v_keyed := '{}';
+            for v_row in select i.principal, i.key, i.fingerprint, i.workflow_id
+                         from unnest(p_requested_by, p_key, p_fingerprint, p_workflow_id) as i (principal, key, fingerprint, workflow_id)
+                         where i.key is not null
+                         order by i.principal, i.key loop
+                if (v_row.principal, v_row.key) is not distinct from (v_held.principal, v_held.key) then
+                    v_busy := v_busy || v_row.workflow_id;
+                    continue;
+                end if;
+                begin
+                    perform set_config('lock_timeout', '2ms', true);
+                    insert into idempotency_key (principal, key, fingerprint, workflow_id, created_at)
+                    values (v_row.principal, v_row.key, v_row.fingerprint, v_row.workflow_id, clock_timestamp())
+                    on conflict do nothing;
+                    if found then
+                        v_keyed := v_keyed || v_row.workflow_id;
+                    end if;
+                exception when lock_not_available then
+                    v_held := v_row;
+                    v_busy := v_busy || v_row.workflow_id;
+                end;
+            end loop;
+        end;
+        perform set_config('lock_timeout', v_timeout, true);
     end if;
     v_at := clock_timestamp();
 
@@ -75,7 +108,10 @@ begin
     return query select null::bigint, null::text, cardinality(v_opened), v_at;
     if cardinality(v_opened) < cardinality(p_workflow_id) then
         return query
-        select i.ord, case when i.key is not null and i.workflow_id <> all (v_keyed) then 'duplicate' else 'conflict' end,
+        select i.ord,
+               case when i.workflow_id = any (v_busy) then 'busy'
+                    when i.key is not null and i.workflow_id <> all (v_keyed) then 'duplicate'
+                    else 'conflict' end,
                null::integer, v_at
         from unnest(p_workflow_id, p_key) with ordinality as i (workflow_id, key, ord)
         where i.workflow_id <> all (v_opened);
@@ -83,7 +119,8 @@ begin
 end
 $$;
 
--- Takes workflows to their next version. A row that was not written is a `conflict` (somebody else wrote the next event),
+-- Takes workflows to their next version. A row that was not written is `busy` (somebody else has locked it: nobody waits for it
+-- here, so that the other rows of the batch do not), a `conflict` (somebody else wrote the next event, or there is no such workflow),
 -- `too_early` or `too_late` (by this database's clock, read after the row was locked), `fenced` (the server that would run the action
 -- holds no lease), or `owner_acts` (the server whose attempt would be taken up still holds one).
 create function advance_workflows(
@@ -104,13 +141,15 @@ create function advance_workflows(
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
 declare
     v_at       timestamptz;
+    v_locked   uuid[];
+    v_whole    boolean;     -- whether every row is locked, as nearly always
     v_advanced uuid[];
 begin
-    -- The clock decides only where there is a guard, and then it is read once the rows are ours. Without one the version
-    -- alone decides, and the update itself waits for whoever is before it.
-    if array_remove(p_not_before, null) <> '{}' or array_remove(p_not_after, null) <> '{}' then
-        perform from workflow w where w.workflow_id = any (p_workflow_id) order by w.workflow_id for update;
-    end if;
+    v_locked := array(
+        select w.workflow_id from workflow w
+        where w.workflow_id = any (p_workflow_id) order by w.workflow_id for no key update skip locked);
+    v_whole := cardinality(v_locked) = cardinality(p_workflow_id);
+    -- Read once the rows are ours: an answer that waited is judged by when it could be written.
     v_at := clock_timestamp();
 
     with advanced as (
@@ -139,6 +178,7 @@ begin
                    approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note,
                    required, separation, timetable, expire_after, relies_on)
         where w.workflow_id = i.workflow_id and w.version = i.expected
+          and (v_whole or i.workflow_id = any (v_locked))
           and (i.not_before is null or v_at >= i.not_before)
           and (i.not_after is null or v_at < i.not_after)
           and (i.relies_on is null or not exists (
@@ -163,19 +203,25 @@ begin
              as n (notice_id, workflow_id, version, kind, number, level, channel, recipient, due_after)
         where n.workflow_id = any (v_advanced);
     end if;
-    -- Whoever has not been asked yet is not asked any more; where people are asked anew, not for the round before.
+    -- Whoever has not been asked yet is not asked any more; where people are asked anew, not for the round before. A notice that is
+    -- locked is on its way: its courier looks at the log itself.
     update notice n
-    set status = 'cancelled', error = case when i.required is null then 'the request was settled first' else 'people are asked again' end
-    from unnest(p_workflow_id, p_expected, p_approval_status, p_required) as i (workflow_id, expected, approval_status, required)
-    where (i.approval_status <> 'pending' or (i.required is not null and n.version <= i.expected)) and i.workflow_id = any (v_advanced)
-      and n.workflow_id = i.workflow_id and n.status = 'pending'
-      and n.kind in ('approval.requested', 'approval.reminded', 'approval.escalated');
+    set status = 'cancelled', error = case when asked.required is null then 'the request was settled first' else 'people are asked again' end
+    from (
+        select m.notice_id, i.required
+        from unnest(p_workflow_id, p_expected, p_approval_status, p_required) as i (workflow_id, expected, approval_status, required)
+        join notice m using (workflow_id)
+        where (i.approval_status <> 'pending' or (i.required is not null and m.version <= i.expected)) and i.workflow_id = any (v_advanced)
+          and m.status = 'pending' and m.kind in ('approval.requested', 'approval.reminded', 'approval.escalated')
+        for no key update of m skip locked) as asked
+    where n.notice_id = asked.notice_id;
 
     return query select null::bigint, null::text, cardinality(v_advanced), v_at;
     if cardinality(v_advanced) < cardinality(p_workflow_id) then
         return query
         select i.ord,
-               case when w.version is distinct from i.expected then 'conflict'
+               case when not v_whole and w.workflow_id is not null and i.workflow_id <> all (v_locked) then 'busy'
+                    when w.version is distinct from i.expected then 'conflict'
                     when v_at < i.not_before then 'too_early'
                     when v_at >= i.not_after then 'too_late'
                     when i.starter is not null and not lease_holds(i.starter, clock_timestamp()) then 'fenced'

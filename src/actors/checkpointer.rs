@@ -4,35 +4,35 @@
 //! transaction, one flush for all who wait. There is no timer, so a lone commit waits for nobody. Each row has an answer of
 //! its own, and one that the database refuses is refused alone.
 //!
+//! Nobody waits for what somebody else holds up. A row that is locked is passed over and tried again beside the others, for a
+//! few seconds; and when a batch is late, a second writer takes what waits behind it.
+//!
 //! A batch is written by a task that nothing cancels: whoever asked may be gone by then, the commit happens or does not
 //! happen as a whole.
 
+use crate::actors::batch::{self, Queue, Row, UnderWay, Waiting};
 use crate::actors::bell::Bell;
 use crate::actors::feed::{Commit, Feed};
 use crate::actors::metrics::{EventLabel, Metrics};
 use crate::actors::versions::Versions;
-use crate::domain::workflow::Event;
-use crate::storage::{Advance, Error, Opening, Storage, Written};
-use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
+use crate::storage::{Advance, Opening, Storage, Written};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 pub type CheckpointerRef = ActorRef<Msg>;
 
-/// So many batches may be on their way at once; more than the cores of a small machine pays nothing.
+/// So many batches may be on their way at once; on a small machine more gain nothing.
 const WRITERS: usize = 2;
-/// A second batch goes only when so many wait: fewer gain more by sharing the next one than by not waiting for it.
+/// A second batch goes when so many wait: fewer gain more by sharing the next one than by not waiting for it.
 const WORTH_A_SECOND: usize = 32;
-/// The largest batch; beyond it only the wait grows.
-const LARGEST_BATCH: usize = 256;
-/// How long a batch is tried again while the database does not answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Or when a batch has been on its way for so long that something holds it up.
+const LATE: Duration = Duration::from_millis(100);
+/// How long a commit is tried again whose row is locked.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// The pause before it is tried again.
-const PAUSE: Duration = Duration::from_millis(100);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a commit has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum CommitError {
     /// Whether it was written is not known.
     #[error("{0}")]
     Unavailable(String),
+    /// Its row is locked; it was not written, unless an earlier attempt without an answer was.
+    #[error("somebody else has locked it")]
+    Busy { is_uncertain: bool },
     /// The database refused this row; it was not written.
     #[error("{0}")]
     Refused(String),
@@ -51,8 +54,19 @@ pub type Reply<R> = RpcReplyPort<Result<(Box<R>, Written), CommitError>>;
 pub enum Msg {
     Open(Box<Opening>, Reply<Opening>),
     Advance(Box<Advance>, Reply<Advance>),
-    /// A batch has been answered.
-    BatchDone,
+    /// These were locked, and are tried again.
+    OpenAgain(Vec<Waiting<Opening>>),
+    AdvanceAgain(Vec<Waiting<Advance>>),
+    /// A batch has been on its way for a while.
+    Late,
+    BatchDone(Lane, Vec<Uuid>),
+}
+
+/// A batch is of what is new, then it has a number, or of what was locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    Fresh(u64),
+    Locked,
 }
 
 pub struct Checkpointer {
@@ -65,169 +79,152 @@ pub struct Checkpointer {
 
 #[derive(Default)]
 pub struct State {
-    openings: VecDeque<(Box<Opening>, Reply<Opening>)>,
-    advances: VecDeque<(Box<Advance>, Reply<Advance>)>,
-    writing: usize,
+    openings: Queue<Opening>,
+    advances: Queue<Advance>,
+    /// What was locked goes in batches of its own, one at a time.
+    locked_openings: Queue<Opening>,
+    locked_advances: Queue<Advance>,
+    retries: bool,
+    under_way: UnderWay,
+    /// The batches on their way, the oldest first: their numbers, and when they were sent.
+    writing: Vec<(u64, Instant)>,
+    batches: u64,
+}
+
+impl State {
+    /// Whether a batch may be sent now.
+    fn is_worth_it(&self) -> bool {
+        match self.writing.first() {
+            None => true,
+            Some((_, oldest)) if self.writing.len() < WRITERS => {
+                self.openings.len().max(self.advances.len()) >= WORTH_A_SECOND || oldest.elapsed() >= LATE
+            }
+            Some(_) => false,
+        }
+    }
 }
 
 impl Checkpointer {
     /// Sends batches on their way, as long as there is something to write and a writer to do it.
     fn pump(&self, myself: &CheckpointerRef, state: &mut State) {
-        while state.writing == 0 || state.writing < WRITERS && state.openings.len().max(state.advances.len()) >= WORTH_A_SECOND {
+        while state.is_worth_it() {
+            state.batches += 1;
+            let lane = Lane::Fresh(state.batches);
             // The longer queue first; both are served in turn, because a writer that comes back takes the other.
-            if state.advances.len() >= state.openings.len() && !state.advances.is_empty() {
-                self.send(myself, take(&mut state.advances));
-            } else if !state.openings.is_empty() {
-                self.send(myself, take(&mut state.openings));
-            } else {
+            let advances_first = state.advances.len() >= state.openings.len();
+            let sent = (advances_first && self.send(myself, lane, state.advances.take(&mut state.under_way)))
+                || self.send(myself, lane, state.openings.take(&mut state.under_way))
+                || (!advances_first && self.send(myself, lane, state.advances.take(&mut state.under_way)));
+            if !sent {
                 break;
             }
-            state.writing += 1;
+            state.writing.push((state.batches, Instant::now()));
+        }
+        if !state.retries {
+            state.retries = self.send(myself, Lane::Locked, state.locked_advances.take(&mut state.under_way))
+                || self.send(myself, Lane::Locked, state.locked_openings.take(&mut state.under_way));
         }
     }
 
-    fn send<R: Row>(&self, myself: &CheckpointerRef, mut batch: Vec<(Box<R>, Reply<R>)>) {
-        // One order for all, so that two batches cannot wait for each other.
-        batch.sort_unstable_by_key(|(row, _)| row.fence());
+    /// Sends a batch on its way; false where there is nothing in it.
+    fn send<R: Again>(&self, myself: &CheckpointerRef, lane: Lane, batch: Vec<Waiting<R>>) -> bool {
+        if batch.is_empty() {
+            return false;
+        }
         let (storage, versions, metrics) = (self.storage.clone(), Arc::clone(&self.versions), Arc::clone(&self.metrics));
         let feed = Arc::clone(&self.feed);
         let bell = Arc::clone(&self.bell);
-        let done = Done(myself.clone());
+        let done = Done { checkpointer: myself.clone(), lane, workflows: batch.iter().map(Waiting::workflow).collect() };
+        let myself = myself.clone();
         tokio::spawn(async move {
-            let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let began = Instant::now();
-            let answers = write(&storage, &rows).await;
-            // The next batch is written while those of this one are answered.
-            drop(done);
-            metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
-            metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
-            // Before anybody is answered, so that of two commits of a workflow the first is told first.
-            feed.tell(&committed(&rows, &answers));
-            for ((row, reply), answer) in rows.into_iter().zip(replies).zip(answers) {
-                if let Ok(Written::Committed { .. }) = answer {
-                    for event in row.events() {
-                        metrics.events.get_or_create(&EventLabel { event: event.name() }).inc();
-                    }
-                    let (workflow_id, version) = row.fence();
-                    versions.publish(workflow_id, version);
-                    if row.has_notices() {
-                        bell.ring();
+            let answers = {
+                let rows: Vec<&R> = batch.iter().map(|waiting| &*waiting.row).collect();
+                let is_uncertain = batch.iter().any(|waiting| waiting.is_uncertain);
+                let mut writing = batch::write(&storage, &rows, is_uncertain);
+                match tokio::time::timeout(LATE, &mut writing).await {
+                    Ok(answers) => answers,
+                    Err(_) => {
+                        let _ = myself.cast(Msg::Late);
+                        writing.await
                     }
                 }
+            };
+            // The next batch is written while those of this one are answered.
+            drop(done);
+            metrics.batch_rows.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+            metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
+            // Before anybody is answered, so that of two commits of a workflow the first is told first.
+            feed.tell(&committed(&batch, &answers));
+            let mut again = Vec::new();
+            for (mut waiting, answer) in batch.into_iter().zip(answers) {
+                match answer {
+                    Ok(Written::Committed { .. }) => {
+                        for event in waiting.row.events() {
+                            metrics.events.get_or_create(&EventLabel { event: event.name() }).inc();
+                        }
+                        let (workflow_id, version) = waiting.row.fence();
+                        versions.publish(workflow_id, version);
+                        if waiting.row.has_notices() {
+                            bell.ring();
+                        }
+                    }
+                    Err(CommitError::Busy { is_uncertain }) if waiting.since.elapsed() < LOCK_PATIENCE => {
+                        waiting.is_uncertain |= is_uncertain;
+                        again.push(waiting);
+                        continue;
+                    }
+                    _ => {}
+                }
+                let Waiting { row, reply, .. } = waiting;
                 let _ = reply.send(answer.map(|written| (row, written)));
             }
+            if !again.is_empty() {
+                tokio::time::sleep(LOCK_PAUSE).await;
+                let _ = myself.cast(R::again(again));
+            }
         });
+        true
     }
 }
 
-/// Frees a writer when its task ends, however it ends.
-struct Done(CheckpointerRef);
+/// Frees a writer and the workflows of its batch when its task ends, however it ends.
+struct Done {
+    checkpointer: CheckpointerRef,
+    lane: Lane,
+    workflows: Vec<Uuid>,
+}
 
 impl Drop for Done {
     fn drop(&mut self) {
-        let _ = self.0.cast(Msg::BatchDone);
+        let _ = self.checkpointer.cast(Msg::BatchDone(self.lane, std::mem::take(&mut self.workflows)));
     }
 }
 
 /// What of a batch is durable.
-fn committed<'a, R: Row>(rows: &'a [Box<R>], answers: &[Result<Written, CommitError>]) -> Vec<Commit<'a>> {
-    let commits = rows.iter().zip(answers).filter_map(|(row, answer)| match answer {
-        Ok(Written::Committed { at }) => Some(row.commit(*at)),
+fn committed<'a, R: Row>(batch: &'a [Waiting<R>], answers: &[batch::Answer]) -> Vec<Commit<'a>> {
+    let commits = batch.iter().zip(answers).filter_map(|(waiting, answer)| match answer {
+        Ok(Written::Committed { at }) => Some(waiting.row.commit(*at)),
         _ => None,
     });
     commits.collect()
 }
 
-fn take<R>(queue: &mut VecDeque<R>) -> Vec<R> {
-    let count = queue.len().min(LARGEST_BATCH);
-    queue.drain(..count).collect()
+/// A kind of commit that comes back to the checkpointer when its rows were locked.
+trait Again: Row {
+    fn again(rows: Vec<Waiting<Self>>) -> Msg;
 }
 
-/// One kind of commit.
-trait Row: Send + Sync + Sized + 'static {
-    fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
-    fn events(&self) -> &[Event];
-    fn fence(&self) -> (Uuid, u32);
-    fn commit(&self, at: DateTime<Utc>) -> Commit<'_>;
-    /// Whether something is to be said of it.
-    fn has_notices(&self) -> bool;
-}
-
-impl Row for Opening {
-    fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
-        Box::pin(storage.open(rows))
-    }
-
-    fn events(&self) -> &[Event] {
-        &self.events
-    }
-
-    fn fence(&self) -> (Uuid, u32) {
-        (self.workflow.id, self.workflow.version)
-    }
-
-    fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
-        Commit { at, workflow: &self.workflow, actor: &self.workflow.submission.requested_by, events: &self.events }
-    }
-
-    fn has_notices(&self) -> bool {
-        !self.notices.is_empty()
+impl Again for Opening {
+    fn again(rows: Vec<Waiting<Self>>) -> Msg {
+        Msg::OpenAgain(rows)
     }
 }
 
-impl Row for Advance {
-    fn write<'a>(storage: &'a Storage, rows: &'a [Box<Self>]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
-        Box::pin(storage.advance(rows))
+impl Again for Advance {
+    fn again(rows: Vec<Waiting<Self>>) -> Msg {
+        Msg::AdvanceAgain(rows)
     }
-
-    fn events(&self) -> &[Event] {
-        &self.events
-    }
-
-    fn fence(&self) -> (Uuid, u32) {
-        (self.workflow.id, self.workflow.version)
-    }
-
-    fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
-        Commit { at, workflow: &self.workflow, actor: &self.actor, events: &self.events }
-    }
-
-    fn has_notices(&self) -> bool {
-        !self.notices.is_empty()
-    }
-}
-
-/// Writes a batch; one that the database refuses is halved until the row that it refuses stands alone.
-///
-/// A batch that was sent without an answer is sent again. If it had been written, its rows come back as conflicts, and
-/// those who asked read what is there: sending twice is harmless.
-fn write<'a, R: Row>(storage: &'a Storage, rows: &'a [Box<R>]) -> BoxFuture<'a, Vec<Result<Written, CommitError>>> {
-    Box::pin(async move {
-        let began = Instant::now();
-        loop {
-            match R::write(storage, rows).await {
-                Ok(answers) => return answers.into_iter().map(Ok).collect(),
-                Err(Error::Unavailable(reason)) => {
-                    if began.elapsed() > PATIENCE {
-                        tracing::warn!(rows = rows.len(), reason, "a batch was given up, whether it was written is not known");
-                        return vec![Err(CommitError::Unavailable(reason)); rows.len()];
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(refusal) if rows.len() == 1 => {
-                    let (workflow_id, _) = rows[0].fence();
-                    tracing::error!(workflow.id = %workflow_id, reason = %refusal, "the database refused a commit");
-                    return vec![Err(CommitError::Refused(refusal.to_string()))];
-                }
-                Err(_) => {
-                    let (left, right) = rows.split_at(rows.len() / 2);
-                    let mut answers = write(storage, left).await;
-                    answers.extend(write(storage, right).await);
-                    return answers;
-                }
-            }
-        }
-    })
 }
 
 impl Actor for Checkpointer {
@@ -241,9 +238,18 @@ impl Actor for Checkpointer {
 
     async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Open(opening, reply) => state.openings.push_back((opening, reply)),
-            Msg::Advance(advance, reply) => state.advances.push_back((advance, reply)),
-            Msg::BatchDone => state.writing = state.writing.saturating_sub(1),
+            Msg::Open(opening, reply) => state.openings.push(Waiting::new(opening, reply)),
+            Msg::Advance(advance, reply) => state.advances.push(Waiting::new(advance, reply)),
+            Msg::OpenAgain(rows) => rows.into_iter().for_each(|waiting| state.locked_openings.push(waiting)),
+            Msg::AdvanceAgain(rows) => rows.into_iter().for_each(|waiting| state.locked_advances.push(waiting)),
+            Msg::Late => {}
+            Msg::BatchDone(lane, workflows) => {
+                state.under_way.retain(|workflow| !workflows.contains(workflow));
+                match lane {
+                    Lane::Fresh(number) => state.writing.retain(|(other, _)| *other != number),
+                    Lane::Locked => state.retries = false,
+                }
+            }
         }
         self.pump(&myself, state);
         Ok(())

@@ -42,6 +42,9 @@ pub enum Failure {
     /// Its actor kept failing, and it is left alone.
     #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
     Quarantined,
+    /// It was not done, because somebody else has locked the workflow or the idempotency key.
+    #[error("somebody else is just writing this; nothing was done, try again in a moment")]
+    Busy,
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]

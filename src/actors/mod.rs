@@ -17,6 +17,7 @@
 
 pub mod approval_registry;
 pub mod attempt;
+pub mod batch;
 pub mod bell;
 pub mod checkpointer;
 pub mod courier;

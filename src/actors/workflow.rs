@@ -60,6 +60,8 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Unavailable(reason) => Self::Unavailable(reason),
+            CommitError::Busy { is_uncertain: false } => Self::Busy,
+            CommitError::Busy { is_uncertain: true } => Self::Unavailable(error.to_string()),
             CommitError::Refused(reason) => Self::Internal(reason),
         }
     }
@@ -190,7 +192,7 @@ impl WorkflowActor {
             }
             Written::Duplicate => Ok(Submitted::KeyUsed),
             // Nobody else can have this id: the commit was sent twice, and the first time was enough.
-            Written::Conflict | Written::TooEarly | Written::TooLate | Written::Fenced | Written::OwnerActs => {
+            Written::Conflict | Written::TooEarly | Written::TooLate | Written::Fenced | Written::OwnerActs | Written::Busy => {
                 match Box::pin(self.load()).await {
                     Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
                     Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
@@ -257,7 +259,8 @@ impl WorkflowActor {
                 Ok(Progress::Fenced) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
                 Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
-                Err(CommitError::Unavailable(reason)) => return Err(Stale::Unavailable(reason)),
+                Err(CommitError::Busy { is_uncertain: false }) => return Ok(Err(Failure::Busy)),
+                Err(error) => return Err(Stale::Unavailable(error.to_string())),
             }
         }
         Ok(Err(Failure::Unavailable("this workflow is being changed by others too quickly".to_owned())))
@@ -284,7 +287,7 @@ impl WorkflowActor {
         let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
-            Written::Conflict | Written::Duplicate => Progress::Overtaken,
+            Written::Conflict | Written::Duplicate | Written::Busy => Progress::Overtaken,
             Written::TooEarly | Written::OwnerActs => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
             Written::Fenced => Progress::Fenced,

@@ -94,7 +94,7 @@ impl Code {
             }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests at once"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is under way"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is under way, or somebody else is writing this"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment"),
         }
     }
@@ -187,6 +187,7 @@ impl From<Failure> for Problem {
             Failure::NotFound => Self::not_found(),
             Failure::Refused(refusal) => refusal.into(),
             Failure::Quarantined => Self::new(Code::Unavailable, failure.to_string()),
+            Failure::Busy => Self::new(Code::Busy, failure.to_string()),
             Failure::Unavailable(reason) => {
                 tracing::warn!(reason, "a request could not be answered");
                 Self::unavailable()

@@ -3,7 +3,7 @@
 //! The statements are the two functions of `migrations/0020_commit.sql`. They are built for arrays, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
-use super::pool::within;
+use super::pool::{unless_locked, within};
 use super::seal::{self, EventRow};
 use super::{Error, IdempotencyKey, Storage, record};
 use crate::domain::approval;
@@ -70,6 +70,8 @@ pub enum Written {
     Fenced,
     /// The server whose attempt would be taken up still holds its lease.
     OwnerActs,
+    /// Somebody else has locked it just now; it was not written.
+    Busy,
 }
 
 impl Written {
@@ -81,6 +83,7 @@ impl Written {
             "too_late" => Self::TooLate,
             "fenced" => Self::Fenced,
             "owner_acts" => Self::OwnerActs,
+            "busy" => Self::Busy,
             _ => Self::Conflict,
         }
     }
@@ -280,9 +283,34 @@ impl Storage {
             .bind(column(&notices, |(_, notice)| notice.recipient.as_deref()))
             .bind(column(&notices, |(_, notice)| notice.due_after.as_secs_f64()));
         let mut db = self.lease_writer().await?;
-        let found = within(query.fetch_all(&mut *db)).await?;
+        let found = unless_locked(query.fetch_all(&mut *db)).await?;
         db.release();
         answers(&found, rows)
+    }
+
+    /// When this very commit was written, if it was: after an answer that was lost, a conflict may be one with oneself.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn written_before(
+        &self,
+        workflow_id: Uuid,
+        first: u32,
+        actor: &str,
+        events: &[Event],
+    ) -> Result<Option<DateTime<Utc>>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            "select actor, at, data from workflow_event where workflow_id = $1 and version >= $2 order by version limit $3",
+            workflow_id,
+            number(first),
+            i64::try_from(events.len()).unwrap_or(i64::MAX)
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        let is_ours = rows.len() == events.len()
+            && rows.iter().zip(events).all(|(row, event)| row.actor == actor && row.data == record::write(event) && row.at == rows[0].at);
+        Ok(rows.first().filter(|_| is_ours).map(|row| row.at))
     }
 }
 

@@ -64,6 +64,9 @@ pub enum Error {
     /// The database did not answer, or not in time. Whether a write took place is not known.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// Somebody else has locked what a commit needs; nothing was written.
+    #[error("it is locked by somebody else just now")]
+    Locked,
     /// What is stored does not make sense.
     #[error("what is stored of workflow {workflow_id} cannot be read: {detail}")]
     Corrupt { workflow_id: Uuid, detail: String },

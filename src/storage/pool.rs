@@ -16,8 +16,11 @@ use std::time::Duration;
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long one query may take. The server has the same limit; this one also holds where the server has vanished.
 const QUERY: Duration = Duration::from_secs(5);
-/// Connections for commits: as many as batches are on their way at once.
-const WRITERS: u32 = 2;
+/// Connections for commits: as many as batches are on their way at once, one of them for what had been locked.
+const WRITERS: u32 = 3;
+/// How long a commit waits for a lock. It passes over rows that are locked, so this is for what nobody expects.
+const COMMIT_LOCK: &str = "100ms";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// After this long without work a connection is tried before it is used.
 const RESTED: Duration = Duration::from_millis(500);
 
@@ -40,8 +43,15 @@ impl Storage {
     pub fn connect(database_url: &str, connections: u32) -> Result<Self, Error> {
         let options = options(database_url)?;
         // A commit's plan is the same every time: rows found by primary key. Making it anew, as PostgreSQL would for arrays of
-        // other lengths, takes several times as long as carrying it out.
-        let for_commits = options.clone().options([("plan_cache_mode", "force_generic_plan")]);
+        // other lengths, takes several times as long as carrying it out. It is often made while the tables are still empty, and must
+        // be right when they have grown: so the other ways are switched off.
+        let for_commits = options.clone().options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("lock_timeout", COMMIT_LOCK),
+        ]);
         Ok(Self { readers: pool(options, connections), writers: pool(for_commits, WRITERS), keys: None })
     }
 
@@ -144,6 +154,20 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Error::Unavailable(format!("no answer within {} s", QUERY.as_secs()))),
     }
+}
+
+/// Waits for a commit, and tells a lock that it did not get from everything else.
+pub(super) async fn unless_locked<T>(commit: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
+    let is_locked =
+        |error: &sqlx::Error| error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some(LOCK_NOT_AVAILABLE));
+    let commit = async {
+        match commit.await {
+            Err(error) if is_locked(&error) => Ok(Err(Error::Locked)),
+            Err(error) => Err(error),
+            Ok(answer) => Ok(Ok(answer)),
+        }
+    };
+    within(commit).await?
 }
 
 /// A connection that is closed when dropped, unless it was released.

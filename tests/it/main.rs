@@ -22,6 +22,7 @@ mod integrity;
 mod kill;
 mod lease;
 mod lists;
+mod locks;
 mod notices;
 mod outage;
 mod people;

@@ -115,7 +115,7 @@ async fn the_next_event_is_written_once() {
     let answers = futures_util::future::join_all(writers).await.into_iter().map(Result::unwrap);
     let (won, lost): (Vec<_>, Vec<_>) = answers.partition(|answer| matches!(answer, Written::Committed { .. }));
     assert_eq!((won.len(), lost.len()), (1, 15));
-    assert!(lost.iter().all(|answer| *answer == Written::Conflict));
+    assert!(lost.iter().all(|answer| matches!(answer, Written::Conflict | Written::Busy)), "{lost:?}");
     assert_eq!(storage.log(workflow.id).await.unwrap().len(), 3);
 }
 
@@ -139,19 +139,38 @@ async fn the_database_s_clock_decides_what_is_too_early_and_too_late() {
 }
 
 #[tokio::test]
+async fn a_locked_row_is_busy_and_the_rest_of_its_batch_is_written() {
+    let (storage, database) = storage().await;
+    let (held, free) = (opened(&storage).await, opened(&storage).await);
+    let missing = Workflow { id: Uuid::now_v7(), ..free.clone() };
+    let hold = database.hold_text(format!("select from workflow where workflow_id = '{}' for update", held.id)).await;
+    let batch = [&held, &free, &missing].map(|workflow| escalation(workflow, Guard::default()));
+    let answers = storage.advance(&batch).await.unwrap();
+    assert!(matches!(answers[..], [Written::Busy, Written::Committed { .. }, Written::Conflict]), "{answers:?}");
+    hold.release().await;
+    assert!(matches!(storage.advance(&batch[..1]).await.unwrap()[..], [Written::Committed { .. }]));
+}
+
+#[tokio::test]
 async fn a_guard_is_checked_after_the_lock_was_waited_for() {
     let (storage, database) = storage().await;
     let workflow = opened(&storage).await;
     let deadline = storage.now().await.unwrap() + TimeDelta::milliseconds(300);
     let hold = database.hold("select from workflow for update").await;
     let advance = escalation(&workflow, Guard { not_after: Some(deadline), ..Guard::default() });
+    let (versions, feed, bell, metrics) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+    let checkpointer = Checkpointer { storage: storage.clone(), versions, feed, bell, metrics };
+    let (checkpointer, task) = Actor::spawn(None, checkpointer, ()).await.unwrap();
     let waiting = tokio::spawn({
-        let storage = storage.clone();
-        async move { storage.advance(std::slice::from_ref(&advance)).await.unwrap() }
+        let checkpointer = checkpointer.clone();
+        async move { checkpointer.call(|reply| Msg::Advance(Box::new(advance), reply), None).await.unwrap().unwrap() }
     });
     while storage.now().await.unwrap() <= deadline {}
     hold.release().await;
-    assert_eq!(waiting.await.unwrap(), [Written::TooLate], "it was in time when it began to wait, and no longer when it could write");
+    let (_, answer) = waiting.await.unwrap().unwrap();
+    assert_eq!(answer, Written::TooLate, "it was in time when it began to wait, and no longer when it could be written");
+    checkpointer.stop(None);
+    task.await.unwrap();
 }
 
 /// PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody thought of.

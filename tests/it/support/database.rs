@@ -43,9 +43,14 @@ impl Database {
 
     /// Holds what a statement locks, until the guard is let go.
     pub async fn hold(&self, statement: &'static str) -> Hold {
+        self.hold_text(statement.to_owned()).await
+    }
+
+    /// The same, for a statement that is put together.
+    pub async fn hold_text(&self, statement: String) -> Hold {
         let mut connection = self.connect().await;
-        for statement in ["begin", statement] {
-            sqlx::raw_sql(statement).execute(&mut connection).await.expect("a lock");
+        for statement in ["begin".to_owned(), statement] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("a lock");
         }
         Hold(connection)
     }
