@@ -19,6 +19,7 @@ create function open_workflows(
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
 declare
     v_at      timestamptz;
+    v_order   bigint;
     v_keyed   uuid[];
     v_opened  uuid[];
     v_busy    uuid[] := '{}';
@@ -67,6 +68,9 @@ begin
         perform set_config('lock_timeout', v_timeout, true);
     end if;
     v_at := clock_timestamp();
+    -- Locked before its order is read: who follows the log sees by this lock who may still write (0018_reading.sql).
+    lock table workflow_event in row exclusive mode;
+    v_order := feed_order();
 
     with opened as (
         insert into workflow as w (workflow_id, version, seal, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest, target,
@@ -90,8 +94,8 @@ begin
     )
     select coalesce(array_agg(opened.workflow_id), '{}') into v_opened from opened;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, seal, document)
-    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.seal, e.document
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, seal, document, feed_order)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.seal, e.document, v_order
     from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via, e_seal, e_document)
          as e (workflow_id, version, kind, actor, data, via, seal, document)
     where cardinality(v_opened) = cardinality(p_workflow_id) or e.workflow_id = any (v_opened);
@@ -141,6 +145,7 @@ create function advance_workflows(
 ) returns table (ord bigint, outcome text, written integer, at timestamptz) language plpgsql as $$
 declare
     v_at       timestamptz;
+    v_order    bigint;
     v_locked   uuid[];
     v_whole    boolean;     -- whether every row is locked, as nearly always
     v_advanced uuid[];
@@ -151,6 +156,9 @@ begin
     v_whole := cardinality(v_locked) = cardinality(p_workflow_id);
     -- Read once the rows are ours: an answer that waited is judged by when it could be written.
     v_at := clock_timestamp();
+    -- Locked before its order is read: who follows the log sees by this lock who may still write (0018_reading.sql).
+    lock table workflow_event in row exclusive mode;
+    v_order := feed_order();
 
     with advanced as (
         update workflow w
@@ -189,8 +197,8 @@ begin
     )
     select coalesce(array_agg(advanced.workflow_id), '{}') into v_advanced from advanced;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, seal)
-    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.seal
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, seal, feed_order)
+    select e.workflow_id, e.version, e.kind, e.actor, v_at, e.data, e.via, e.seal, v_order
     from unnest(e_workflow_id, e_version, e_kind, e_actor, e_data, e_via, e_seal)
          as e (workflow_id, version, kind, actor, data, via, seal)
     where cardinality(v_advanced) = cardinality(p_workflow_id) or e.workflow_id = any (v_advanced);

@@ -1,10 +1,8 @@
 //! Batches of commits: which ones go together, and how a batch is written when something goes wrong.
 
 use crate::actors::checkpointer::{CommitError, Reply};
-use crate::actors::feed::Commit;
 use crate::domain::workflow::Event;
 use crate::storage::{Advance, Error, Opening, Storage, Written};
-use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -25,7 +23,8 @@ pub trait Row: Send + Sync + Sized + 'static {
     fn events(&self) -> &[Event];
     /// The workflow, and the version that this commit takes it to.
     fn fence(&self) -> (Uuid, u32);
-    fn commit(&self, at: DateTime<Utc>) -> Commit<'_>;
+    /// Who causes the events.
+    fn actor(&self) -> &str;
     /// Whether something is to be said of it.
     fn has_notices(&self) -> bool;
 }
@@ -43,8 +42,8 @@ impl Row for Opening {
         (self.workflow.id, self.workflow.version)
     }
 
-    fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
-        Commit { at, workflow: &self.workflow, actor: &self.workflow.submission.requested_by, events: &self.events }
+    fn actor(&self) -> &str {
+        &self.workflow.submission.requested_by
     }
 
     fn has_notices(&self) -> bool {
@@ -65,8 +64,8 @@ impl Row for Advance {
         (self.workflow.id, self.workflow.version)
     }
 
-    fn commit(&self, at: DateTime<Utc>) -> Commit<'_> {
-        Commit { at, workflow: &self.workflow, actor: &self.actor, events: &self.events }
+    fn actor(&self) -> &str {
+        &self.actor
     }
 
     fn has_notices(&self) -> bool {
@@ -111,7 +110,7 @@ impl<R: Row> Queue<R> {
         self.0.push_back(waiting);
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
@@ -193,10 +192,9 @@ async fn settle<R: Row>(storage: &Storage, rows: &[&R], answers: Vec<Written>, i
 }
 
 async fn written_before<R: Row>(storage: &Storage, row: &R, answer: Written) -> Answer {
-    let commit = row.commit(DateTime::UNIX_EPOCH);
     let (workflow_id, version) = row.fence();
-    let first = (version + 1).saturating_sub(u32::try_from(commit.events.len()).unwrap_or_default());
-    match storage.written_before(workflow_id, first, commit.actor, commit.events).await {
+    let first = (version + 1).saturating_sub(u32::try_from(row.events().len()).unwrap_or_default());
+    match storage.written_before(workflow_id, first, row.actor(), row.events()).await {
         Ok(Some(at)) => Ok(Written::Committed { at }),
         Ok(None) => Ok(answer),
         Err(error) => Err(CommitError::Unavailable(error.to_string())),

@@ -12,7 +12,7 @@
 
 use crate::actors::batch::{self, Queue, Row, UnderWay, Waiting};
 use crate::actors::bell::Bell;
-use crate::actors::feed::{Commit, Feed};
+use crate::actors::feed::Feed;
 use crate::actors::metrics::{EventLabel, Metrics};
 use crate::actors::versions::Versions;
 use crate::storage::{Advance, Opening, Storage, Written};
@@ -154,8 +154,7 @@ impl Checkpointer {
             drop(done);
             metrics.batch_rows.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
-            // Before anybody is answered, so that of two commits of a workflow the first is told first.
-            feed.tell(&committed(&batch, &answers));
+            feed.ring();
             let mut again = Vec::new();
             for (mut waiting, answer) in batch.into_iter().zip(answers) {
                 match answer {
@@ -199,15 +198,6 @@ impl Drop for Done {
     fn drop(&mut self) {
         let _ = self.checkpointer.cast(Msg::BatchDone(self.lane, std::mem::take(&mut self.workflows)));
     }
-}
-
-/// What of a batch is durable.
-fn committed<'a, R: Row>(batch: &'a [Waiting<R>], answers: &[batch::Answer]) -> Vec<Commit<'a>> {
-    let commits = batch.iter().zip(answers).filter_map(|(waiting, answer)| match answer {
-        Ok(Written::Committed { at }) => Some(waiting.row.commit(*at)),
-        _ => None,
-    });
-    commits.collect()
 }
 
 /// A kind of commit that comes back to the checkpointer when its rows were locked.

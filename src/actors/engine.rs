@@ -95,6 +95,7 @@ impl Engine {
         metrics.weaknesses.set(i64::try_from(parts.configuration.weaknesses.len()).unwrap_or(i64::MAX));
         let owner = parts.fence.server_id();
         let suspensions = Arc::new(Suspensions::new(parts.storage.clone()));
+        let versions = Arc::<Versions>::default();
         Arc::new_cyclic(|engine| Self {
             runner: Arc::new(Runner::new(runner::Parts {
                 executor: Arc::clone(&parts.executor),
@@ -119,8 +120,8 @@ impl Engine {
             channels: parts.channels,
             pace: parts.pace,
             bell: Arc::default(),
-            versions: Arc::default(),
-            feed: Arc::default(),
+            feed: Arc::new(Feed::new(Arc::clone(&versions))),
+            versions,
             metrics,
             max_resident: parts.max_resident,
             owner,

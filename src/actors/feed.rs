@@ -1,206 +1,299 @@
-//! What is committed, told to those who follow it. Nobody is owed anything here: what was not heard is in the log.
+//! What is committed, told to those who follow it, in the order of the log and without a gap.
 //!
-//! Telling is a hint like every message, and a hint can fail to come: a batch was written, and the answer was lost with its
-//! connection. So the feed keeps count of what it told and compares it with the log, for stretches of time that are over.
-//! Where the two differ, everybody is sent to read that stretch again. What is behind such a comparison is *settled*: whoever
-//! has heard everything until there has missed nothing before it, and can come back to there at any time.
+//! Nobody tells the feed what was committed: it looks into the log, several times a second and whenever the checkpointer rings. So
+//! it hears also of what another server wrote, and of commits whose answer was lost. Each look has two parts. First it asks
+//! which transactions are writing just now, and which number the next one will have ([`FeedMark`]); then it reads what has become
+//! visible: what stands at or after the number that was next at the look before, and what stands at or after a transaction that was writing
+//! then and has ended since.
+//!
+//! What stands before all transactions that are writing is *settled*: nothing can come in between any more, and a client can come back to there.
+//! A transaction that stays open holds up only this, never what others write.
 
-use crate::domain::workflow::{Event, Workflow};
-use crate::storage::{Error, FeedEntry, Storage};
-use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::VecDeque;
+use crate::actors::versions::Versions;
+use crate::storage::{Error, FeedEntry, FeedMark, FeedPlace, Storage};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
-/// A stretch of time is over when it ended this long ago: an event has its time from within a statement, and a statement is
-/// ended after 5 s.
-const SETTLING: TimeDelta = TimeDelta::seconds(10);
-/// Between two comparisons.
-const AUDIT: Duration = Duration::from_secs(3);
-/// How long counts are kept, so that the first who listens finds those of the last stretch.
-const KEPT: TimeDelta = TimeDelta::seconds(60);
-/// So many batches are kept for listeners that are slow; one that is slower reads the log.
+/// Between two looks without a ring: whoever waits hears of another server's commit within half a second.
+pub const LOOK: Duration = Duration::from_millis(250);
+/// Between two looks at least.
+const BREATH: Duration = Duration::from_millis(10);
+/// So many looks are kept for listeners that are slow; one that is slower reads the log.
 const CAPACITY: usize = 256;
+/// So many events may wait to be settled, and so many be new at once; what is more is read from the log.
+const MOST: usize = 50_000;
+/// How long a transaction that stays open holds up what is settled. What it writes later is told to those who listen then.
+const WRITER_PATIENCE: Duration = Duration::from_secs(600);
+
+/// An event and its place.
+pub type Told = (FeedPlace, Arc<FeedEntry>);
 
 /// What a listener hears.
 #[derive(Debug, Clone)]
 pub enum News {
-    /// These events are durable.
-    Committed(Arc<[FeedEntry]>),
-    /// There are events since this moment that nobody was told of.
-    Missed(DateTime<Utc>),
+    /// These events are new, in their order; before this order everything has been told.
+    Told { events: Arc<[Told]>, settled: i64 },
+    /// There is more than can be told: listen again, and read the log from where you are.
+    Again,
 }
 
-/// One commit, as it is told.
-#[derive(Debug, Clone, Copy)]
-pub struct Commit<'a> {
-    pub at: DateTime<Utc>,
-    /// The state after its events.
-    pub workflow: &'a Workflow,
-    pub actor: &'a str,
-    pub events: &'a [Event],
+/// What somebody hears who begins to listen.
+pub struct Listening {
+    pub news: broadcast::Receiver<News>,
+    /// What comes before this order is in the log, and stays as it is.
+    pub settled: i64,
+    /// No event stands here or later that is not among [`Self::unsettled`] and is not told as news.
+    pub next: i64,
+    /// What is known from there on.
+    pub unsettled: Vec<Told>,
 }
 
-impl Commit<'_> {
-    fn entries(&self) -> impl Iterator<Item = FeedEntry> {
-        let after = u32::try_from(self.events.len()).unwrap_or_default();
-        let first = (self.workflow.version + 1).saturating_sub(after);
-        self.events.iter().zip(first..).map(|(event, version)| FeedEntry::of(self.workflow, version, self.actor, self.at, event))
-    }
-}
-
-/// Tells what is committed, and keeps count.
+/// Tells what is committed.
 #[derive(Debug)]
 pub struct Feed {
     listeners: broadcast::Sender<News>,
-    ledger: Mutex<Ledger>,
-    /// One comparison at a time.
-    audit: tokio::sync::Mutex<()>,
+    versions: Arc<Versions>,
+    known: Mutex<Option<Known>>,
+    /// One look at a time.
+    looking: tokio::sync::Mutex<()>,
+    bell: Notify,
+}
+
+/// What the last look found.
+#[derive(Debug)]
+struct Known {
+    next: i64,
+    settled: i64,
+    /// The transactions that were writing.
+    writers: HashMap<i64, Writer>,
+    /// What was told and is not settled.
+    unsettled: BTreeMap<FeedPlace, Arc<FeedEntry>>,
+}
+
+/// A transaction that is writing.
+#[derive(Debug, Clone, Copy)]
+struct Writer {
+    /// What it writes stands here or later.
+    from: i64,
+    /// When it was first seen.
+    since: Instant,
+}
+
+impl Known {
+    /// From where on there may be something new, as far as this mark says.
+    fn news_from(&self, mark: &FeedMark) -> i64 {
+        let ended = self.writers.iter().filter(|(number, _)| !mark.writers.contains(number)).map(|(_, writer)| writer.from);
+        ended.chain([self.next]).min().unwrap_or(self.next)
+    }
+
+    /// Takes in what a look found, and gives what of it is new.
+    fn learn(&mut self, mark: &FeedMark, found: Vec<(FeedPlace, FeedEntry)>, now: Instant) -> Vec<Told> {
+        let mut fresh = Vec::new();
+        for (place, entry) in found {
+            if let Entry::Vacant(vacant) = self.unsettled.entry(place) {
+                fresh.push((place, Arc::clone(vacant.insert(Arc::new(entry)))));
+            }
+        }
+        // One that was not writing before may have an old number, but what it writes stands behind what was next then.
+        let (before, next) = (std::mem::take(&mut self.writers), self.next);
+        let writer = |number: &i64| before.get(number).copied().unwrap_or(Writer { from: next.max(*number), since: now });
+        self.writers = mark.writers.iter().map(|number| (*number, writer(number))).collect();
+        self.next = mark.next;
+        let waited_for = self.writers.values().filter(|writer| now.duration_since(writer.since) < WRITER_PATIENCE);
+        let settled = waited_for.map(|writer| writer.from).chain([mark.next]).min().unwrap_or(mark.next);
+        self.settled = self.settled.max(settled);
+        self.unsettled = self.unsettled.split_off(&FeedPlace::before(self.settled));
+        while self.unsettled.len() > MOST {
+            self.unsettled.pop_first();
+            self.settled = self.unsettled.first_key_value().map_or(self.settled, |(place, _)| place.order);
+        }
+        fresh
+    }
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { listeners: broadcast::Sender::new(CAPACITY), ledger: Mutex::default(), audit: tokio::sync::Mutex::default() }
+        Self::new(Arc::default())
     }
-}
-
-/// How many events were told, by their time.
-#[derive(Debug, Default)]
-struct Ledger {
-    told: VecDeque<(DateTime<Utc>, usize)>,
-    /// Counts of this moment and of those before it may have been forgotten.
-    forgotten: Option<DateTime<Utc>>,
-    settled: Option<DateTime<Utc>>,
-    audited: Option<Instant>,
 }
 
 impl Feed {
-    /// Tells that these commits are durable. Where nobody listens, it only counts.
-    pub fn tell(&self, commits: &[Commit<'_>]) {
-        if commits.is_empty() {
-            return;
-        }
-        // Told first and counted then: what is not counted is told again, what is not told must not be counted.
-        if self.listeners.receiver_count() > 0 {
-            let _ = self.listeners.send(News::Committed(commits.iter().flat_map(Commit::entries).collect()));
-        }
-        let mut ledger = self.ledger();
-        for commit in commits {
-            ledger.count(commit.at, commit.events.len());
+    pub fn new(versions: Arc<Versions>) -> Self {
+        Self {
+            listeners: broadcast::Sender::new(CAPACITY),
+            versions,
+            known: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            bell: Notify::new(),
         }
     }
 
-    /// Hears everything that is committed from now on.
-    pub fn listen(&self) -> broadcast::Receiver<News> {
-        let mut ledger = self.ledger();
-        if self.listeners.receiver_count() == 0 {
-            // Nobody compared meanwhile, and nobody is owed what was before.
-            (ledger.settled, ledger.audited) = (None, None);
-        }
-        self.listeners.subscribe()
+    /// Something was committed.
+    pub fn ring(&self) {
+        self.bell.notify_one();
     }
 
-    /// The moment before which nothing is missing from what was told, as it was last found.
-    pub fn settled(&self) -> Option<DateTime<Utc>> {
-        self.ledger().settled
+    /// Waits until it is time for the next look.
+    pub async fn rest(&self) {
+        tokio::time::sleep(BREATH).await;
+        let _ = tokio::time::timeout(LOOK - BREATH, self.bell.notified()).await;
     }
 
-    /// The same, found anew if that was too long ago. Every listener asks now and then; the first to come does the work.
+    /// Hears everything that becomes known from now on.
     ///
     /// # Errors
     /// No database.
-    pub async fn settle(&self, storage: &Storage) -> Result<DateTime<Utc>, Error> {
-        let _one_at_a_time = self.audit.lock().await;
-        if let Some(settled) = self.ledger().recently_settled() {
-            return Ok(settled);
-        }
-        let until = storage.now().await? - SETTLING;
-        // Nothing to compare with at first, and after the database's clock was set back.
-        if let Some(from) = self.settled().filter(|from| *from <= until) {
-            let stored = storage.count_events(from, until).await?;
-            let told = self.ledger().told(from, until).and_then(|count| i64::try_from(count).ok());
-            if told != Some(stored) {
-                tracing::info!(told, stored, since = %from, "events were committed that nobody was told of; who listens reads them from the log");
-                let _ = self.listeners.send(News::Missed(from));
+    pub async fn listen(&self, storage: &Storage) -> Result<Listening, Error> {
+        // Counted as a listener from here on, so that what is known is not forgotten in between.
+        let _audience = self.listeners.subscribe();
+        loop {
+            if let Some(known) = self.known().as_ref() {
+                let unsettled = known.unsettled.iter().map(|(place, entry)| (*place, Arc::clone(entry))).collect();
+                return Ok(Listening { news: self.listeners.subscribe(), settled: known.settled, next: known.next, unsettled });
             }
+            self.look(storage).await?;
         }
-        self.ledger().settle(until);
-        Ok(until)
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Looks into the log, and tells what is new. Does nothing where nobody listens or waits.
+    ///
+    /// # Errors
+    /// No database. The next look makes up for it.
+    pub async fn look(&self, storage: &Storage) -> Result<(), Error> {
+        let _one_at_a_time = self.looking.lock().await;
+        if self.listeners.receiver_count() == 0 && self.versions.is_empty() {
+            *self.known() = None;
+            return Ok(());
+        }
+        if self.known().is_none() {
+            return self.begin(storage).await;
+        }
+        let mark = storage.feed_mark().await?;
+        let Some(from) = self.known().as_ref().map(|known| known.news_from(&mark)) else { return Ok(()) };
+        let page = storage.feed(FeedPlace::before(from), i64::MAX, limit()).await?;
+        if page.more_after.is_some() {
+            tracing::info!("more was committed at once than is told one by one; who listens reads it from the log");
+            *self.known() = None;
+            return self.begin(storage).await;
+        }
+        let mut known = self.known();
+        let Some(known) = known.as_mut() else { return Ok(()) };
+        let settled = known.settled;
+        let fresh = known.learn(&mark, page.entries, Instant::now());
+        for (place, _) in &fresh {
+            self.versions.publish(place.workflow_id, place.version);
+        }
+        if !fresh.is_empty() || known.settled > settled {
+            let _ = self.listeners.send(News::Told { events: fresh.into(), settled: known.settled });
+        }
+        Ok(())
+    }
+
+    /// Begins anew from here on.
+    async fn begin(&self, storage: &Storage) -> Result<(), Error> {
+        storage.feed_restart().await?;
+        let mark = storage.feed_mark().await?;
+        let mut known = Known { next: 0, settled: 0, writers: HashMap::new(), unsettled: BTreeMap::new() };
+        let settled = mark.writers.iter().copied().chain([mark.next]).min().unwrap_or(mark.next);
+        let page = storage.feed(FeedPlace::before(settled), i64::MAX, limit()).await?;
+        let entries = if page.more_after.is_some() {
+            // Somebody has been writing for very long. Nobody waits for what they may still write.
+            (known.next, known.settled) = (mark.next, mark.next);
+            page.entries.into_iter().filter(|(place, _)| place.order >= mark.next).collect()
+        } else {
+            page.entries
+        };
+        known.learn(&mark, entries, Instant::now());
+        *self.known() = Some(known);
+        let _ = self.listeners.send(News::Again);
+        // Whoever waits for a workflow looks once more: it may have moved before this.
+        self.versions.stir();
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ledger {
-    fn count(&mut self, at: DateTime<Utc>, events: usize) {
-        self.told.push_back((at, events));
-        while let Some((oldest, _)) = self.told.front().copied().filter(|(oldest, _)| *oldest + KEPT < at) {
-            self.told.pop_front();
-            self.forgotten = self.forgotten.max(Some(oldest));
-        }
-    }
-
-    /// How many events of a stretch of time were told; `None` where that is forgotten.
-    fn told(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<usize> {
-        if self.forgotten.is_some_and(|forgotten| from <= forgotten) {
-            return None;
-        }
-        Some(self.told.iter().filter(|(at, _)| (from..until).contains(at)).map(|(_, events)| events).sum())
-    }
-
-    fn settle(&mut self, until: DateTime<Utc>) {
-        self.told.retain(|(at, _)| *at >= until);
-        (self.settled, self.audited) = (Some(until), Some(Instant::now()));
-    }
-
-    fn recently_settled(&self) -> Option<DateTime<Utc>> {
-        self.settled.filter(|_| self.audited.is_some_and(|audited| audited.elapsed() < AUDIT))
-    }
+fn limit() -> i64 {
+    i64::try_from(MOST).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
+    use uuid::Uuid;
 
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap()
+    fn mark(next: i64, writers: &[i64]) -> FeedMark {
+        FeedMark { next, writers: writers.to_vec() }
+    }
+
+    fn event(order: i64, version: u32) -> (FeedPlace, FeedEntry) {
+        let workflow_id = Uuid::from_u128(1);
+        let entry = FeedEntry {
+            workflow_id,
+            version,
+            event: "submitted".to_owned(),
+            actor: String::new(),
+            at: DateTime::UNIX_EPOCH,
+            status: String::new(),
+            risk_level: String::new(),
+            task_id: None,
+            requested_by: String::new(),
+            on_behalf_of: None,
+        };
+        (FeedPlace { order, workflow_id, version }, entry)
+    }
+
+    fn known(next: i64) -> Known {
+        Known { next, settled: next, writers: HashMap::new(), unsettled: BTreeMap::new() }
+    }
+
+    fn versions(told: &[Told]) -> Vec<u32> {
+        told.iter().map(|(place, _)| place.version).collect()
     }
 
     #[test]
-    fn what_was_told_is_counted_by_its_time() {
-        let mut ledger = Ledger::default();
-        for (second, events) in [(0, 2), (2, 1), (1, 4), (3, 8)] {
-            ledger.count(at(second), events);
-        }
-        assert_eq!(ledger.told(at(0), at(3)), Some(7));
-        assert_eq!(ledger.told(at(1), at(2)), Some(4), "two batches may be answered in another order than their times");
-        ledger.settle(at(3));
-        assert_eq!(ledger.told(at(3), at(9)), Some(8));
+    fn each_event_is_told_once() {
+        let (mut known, now) = (known(100), Instant::now());
+        assert_eq!(known.news_from(&mark(103, &[])), 100);
+        assert_eq!(versions(&known.learn(&mark(103, &[]), vec![event(101, 1), event(103, 2)], now)), [1, 2]);
+        assert_eq!(known.settled, 103, "what stands at the next number may still get company");
+        assert_eq!(versions(&known.learn(&mark(105, &[]), vec![event(103, 2), event(104, 3)], now)), [3]);
+        assert_eq!((known.settled, known.unsettled.len()), (105, 0));
     }
 
     #[test]
-    fn what_is_forgotten_is_not_taken_for_nothing() {
-        let mut ledger = Ledger::default();
-        ledger.count(at(0), 2);
-        ledger.count(at(30), 1);
-        assert_eq!(ledger.told(at(0), at(40)), Some(3));
-        ledger.count(at(70), 1);
-        assert_eq!(ledger.told(at(0), at(80)), None);
-        assert_eq!(ledger.told(at(1), at(80)), Some(2));
+    fn a_transaction_that_stays_open_holds_up_what_is_settled_and_nothing_else() {
+        let (mut known, now) = (known(100), Instant::now());
+        known.learn(&mark(110, &[104]), vec![event(105, 1)], now);
+        assert_eq!(known.settled, 104);
+        assert_eq!(known.news_from(&mark(120, &[104])), 110, "nothing is read twice for it");
+        assert_eq!(versions(&known.learn(&mark(120, &[104]), vec![event(112, 2)], now)), [2]);
+        assert_eq!(known.news_from(&mark(130, &[])), 104, "it has ended, and may have written from there on");
+        let found = vec![event(104, 9), event(105, 1), event(112, 2), event(121, 3)];
+        assert_eq!(versions(&known.learn(&mark(130, &[]), found, now)), [9, 3]);
+        assert_eq!(known.settled, 130);
     }
 
     #[test]
-    fn nothing_is_settled_until_somebody_listens() {
-        let feed = Feed::default();
-        feed.ledger().settle(at(5));
-        let one = feed.listen();
-        assert_eq!(feed.settled(), None, "it is of an earlier time");
-        feed.ledger().settle(at(9));
-        let two = feed.listen();
-        assert_eq!(feed.settled(), Some(at(9)));
-        drop((one, two));
+    fn a_transaction_with_an_old_number_that_begins_to_write_writes_behind_what_was_next() {
+        let (mut known, now) = (known(100), Instant::now());
+        known.learn(&mark(110, &[50]), Vec::new(), now);
+        assert_eq!(known.settled, 100, "what is settled never goes back");
+        assert_eq!(known.news_from(&mark(120, &[])), 100);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_for_ever() {
+        let (mut known, now) = (known(100), Instant::now());
+        known.learn(&mark(110, &[104]), Vec::new(), now);
+        known.learn(&mark(120, &[104]), Vec::new(), now + WRITER_PATIENCE);
+        assert_eq!(known.settled, 120);
     }
 }

@@ -6,6 +6,7 @@
 //!       ├─ approval registry      workflow id → actor; routes decisions and results; wakes parked ones
 //!       ├─ timer                  deadlines, and what a crash left behind
 //!       ├─ notifier               delivers notices; a courier for each channel
+//!       ├─ follower               tells those who follow the log what is new in it
 //!       └─ http                   (in `crate::http`) the last to start, the first to stop
 //! ```
 //!
@@ -24,6 +25,7 @@ pub mod courier;
 pub mod engine;
 pub mod exchange;
 pub mod feed;
+pub mod follower;
 pub mod gate;
 pub mod gathering;
 pub mod letters;

@@ -7,6 +7,7 @@
 use crate::actors::approval_registry::{self, ApprovalRegistry};
 use crate::actors::checkpointer::Checkpointer;
 use crate::actors::engine::{Crew, Engine};
+use crate::actors::follower::Follower;
 use crate::actors::notifier::Notifier;
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
 use crate::actors::timer::{self, Timer};
@@ -75,9 +76,18 @@ impl Root {
         let supervisor = WorkflowSupervisor { workshop: Arc::new(workshop) };
         let (supervisor, _) = Actor::spawn_linked(None, supervisor, (), cell()).await?;
         let (notifier, _) = Actor::spawn_linked(None, Notifier { engine: Arc::clone(engine) }, (), cell()).await?;
+        let follower = Follower { feed: Arc::clone(&engine.feed), storage: engine.storage.clone() };
+        let (follower, _) = Actor::spawn_linked(None, follower, (), cell()).await?;
         registry.cast(approval_registry::Msg::Supervisor(supervisor.clone()))?;
         timer.cast(timer::Msg::Registry(registry.clone()))?;
-        state.members = vec![notifier.get_cell(), supervisor.get_cell(), registry.get_cell(), timer.get_cell(), checkpointer.get_cell()];
+        state.members = vec![
+            follower.get_cell(),
+            notifier.get_cell(),
+            supervisor.get_cell(),
+            registry.get_cell(),
+            timer.get_cell(),
+            checkpointer.get_cell(),
+        ];
         engine.take_on(Crew { supervisor, registry });
         Ok(())
     }

@@ -27,6 +27,18 @@ impl Versions {
         }
     }
 
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+
+    /// Has everybody who waits look once more.
+    pub fn stir(&self) {
+        for sender in self.waiting().values() {
+            sender.send_modify(|_| {});
+        }
+    }
+
     /// Forgets a workflow whose last waiter has gone.
     fn forget(&self, workflow_id: Uuid) {
         let mut waiting = self.waiting();

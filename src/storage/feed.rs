@@ -1,10 +1,13 @@
-//! What happened to all workflows, in the order of time, for those who follow it.
+//! What happened to all workflows, in the order in which it became known, for those who follow it.
+//!
+//! `migrations/0018_reading.sql` says what the order is.
 
 use super::pool::within;
-use super::workflows::Visible;
 use super::{Error, Storage};
 use crate::domain::workflow::{Event, Workflow};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::fmt;
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// One event as those hear of it who follow what happens.
@@ -41,88 +44,209 @@ impl FeedEntry {
             on_behalf_of: submission.on_behalf_of.clone(),
         }
     }
-
-    /// Where it stands among all events.
-    pub fn place(&self) -> FeedPlace {
-        FeedPlace { at: self.at, workflow_id: self.workflow_id, version: self.version }
-    }
 }
 
 /// A place in the order of all events. Those of one workflow stand in the order of their versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedPlace {
-    pub at: DateTime<Utc>,
+    pub order: i64,
     pub workflow_id: Uuid,
     pub version: u32,
 }
 
 impl FeedPlace {
-    /// The place before all events of this moment.
-    pub fn before(at: DateTime<Utc>) -> Self {
-        Self { at, workflow_id: Uuid::nil(), version: 0 }
+    /// The place before all events of this order.
+    pub fn before(order: i64) -> Self {
+        Self { order, workflow_id: Uuid::nil(), version: 0 }
     }
 }
 
+/// As it is handed out: opaque to clients.
+impl fmt::Display for FeedPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{}.{:x}", self.order, self.workflow_id.simple(), self.version)
+    }
+}
+
+impl FromStr for FeedPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('.');
+        let (Some(order), Some(id), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else { return Err(()) };
+        let order = i64::from_str_radix(order, 16).ok().filter(|order| *order >= 0).ok_or(())?;
+        let workflow_id = Uuid::try_parse(id).map_err(|_| ())?;
+        let version = u32::from_str_radix(version, 16).ok().filter(|version| i32::try_from(*version).is_ok()).ok_or(())?;
+        Ok(Self { order, workflow_id, version })
+    }
+}
+
+/// What is certain at a moment about the order of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedMark {
+    /// Whatever is written from now on, by whom it may be, stands here or later: except what [`Self::writers`] write.
+    pub next: i64,
+    /// Transactions under way that have written events, or may have: whatever they write stands at this order or later.
+    pub writers: Vec<i64>,
+}
+
+/// A stretch of the log, as far as it was looked through.
+#[derive(Debug, Default)]
+pub struct FeedPage {
+    pub entries: Vec<(FeedPlace, FeedEntry)>,
+    /// The last place that was looked at, where there may be more after it.
+    pub more_after: Option<FeedPlace>,
+}
+
 impl Storage {
-    /// The events after a place and before a moment, in their order.
+    /// Makes sure that places go up: has to be called before the log is followed.
     ///
     /// # Errors
     /// No database.
-    pub async fn feed(
-        &self,
-        after: FeedPlace,
-        until: DateTime<Utc>,
-        visible_to: Option<&Visible>,
-        limit: i64,
-    ) -> Result<Vec<FeedEntry>, Error> {
+    pub async fn feed_restart(&self) -> Result<(), Error> {
         let mut db = self.lease().await?;
-        // The inner query with its `offset 0` is carried out row by row, by primary key: there are as many rows between the two
-        // moments as are wanted, and never so many that reading the whole table would pay.
+        within(sqlx::query!("select feed_restart()").execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// What is certain now. What is read after this has seen everything that had ended by then.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn feed_mark(&self) -> Result<FeedMark, Error> {
+        let mut db = self.lease().await?;
+        // Locks are read after the snapshot was taken that says which number is next; in between somebody may have begun to write,
+        // with a later number. Locks know only the low half of a number.
         let query = sqlx::query!(
-            "select e.workflow_id, e.version, e.kind, e.actor, e.at, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of
-             from workflow_event e
-             cross join lateral (
-                 select status, risk_level, task_id, requested_by, on_behalf_of
-                 from workflow where workflow_id = e.workflow_id offset 0
-             ) w
-             where e.at >= $1 and e.at < $2 and (e.at, e.workflow_id, e.version) > ($1, $3, $4)
-               and ($5::text is null or w.requested_by = $5 or w.on_behalf_of = $6)
-             order by e.at, e.workflow_id, e.version
-             limit $7",
-            after.at,
+            r#"with locks as materialized (
+                   select locktype, database, relation, virtualtransaction, transactionid, mode from pg_locks where granted
+               ),
+               here as (
+                   select base, pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next from feed_base
+               )
+               select base + next as "next!",
+                      array(select base + next - (((next - t.transactionid::text::bigint + 2147483648) & 4294967295) - 2147483648)
+                            from locks t
+                            where t.locktype = 'transactionid' and t.mode = 'ExclusiveLock'
+                              and exists (select from locks l
+                                          where l.virtualtransaction = t.virtualtransaction and l.locktype = 'relation'
+                                            and l.mode = 'RowExclusiveLock' and l.relation = 'workflow_event'::regclass
+                                            and l.database = (select oid from pg_database where datname = current_database()))) as "writers!"
+               from here"#
+        );
+        let row = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(FeedMark { next: row.next, writers: row.writers })
+    }
+
+    /// The events after a place and before an order, in their order. So many are looked at, whoever may see them, so that each page
+    /// costs the same however few of them its reader may see.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn feed(&self, after: FeedPlace, until: i64, limit: i64) -> Result<FeedPage, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            r#"with page as materialized (
+                   select feed_order, workflow_id, version, kind, actor, at from workflow_event
+                   where feed_order >= $1 and feed_order < $2 and (feed_order, workflow_id, version) > ($1, $3, $4)
+                   order by feed_order, workflow_id, version
+                   limit $5
+               )
+               select p.feed_order as "feed_order!", p.workflow_id, p.version, p.kind, p.actor, p.at, w.status as "status?", w.risk_level as "risk_level?",
+                      w.task_id, w.requested_by as "requested_by?", w.on_behalf_of
+               from page p
+               left join lateral (
+                   select status, risk_level, task_id, requested_by, on_behalf_of from workflow where workflow_id = p.workflow_id offset 0
+               ) w on true
+               order by p.feed_order, p.workflow_id, p.version"#,
+            after.order,
             until,
             after.workflow_id,
             i32::try_from(after.version).unwrap_or(i32::MAX),
-            visible_to.map(|visible| visible.agent.as_str()),
-            visible_to.and_then(|visible| visible.on_behalf_of.as_deref()),
             limit
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        let entries = rows.into_iter().map(|row| FeedEntry {
-            workflow_id: row.workflow_id,
-            version: u32::try_from(row.version).unwrap_or_default(),
-            event: row.kind,
-            actor: row.actor,
-            at: row.at,
-            status: row.status,
-            risk_level: row.risk_level,
-            task_id: row.task_id,
-            requested_by: row.requested_by,
-            on_behalf_of: row.on_behalf_of,
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+        let place = |order, workflow_id, version| FeedPlace { order, workflow_id, version: u32::try_from(version).unwrap_or_default() };
+        let more_after = rows.last().filter(|_| is_full).map(|row| place(row.feed_order, row.workflow_id, row.version));
+        let entries = rows.into_iter().filter_map(|row| {
+            let place = place(row.feed_order, row.workflow_id, row.version);
+            let entry = FeedEntry {
+                workflow_id: row.workflow_id,
+                version: place.version,
+                event: row.kind,
+                actor: row.actor,
+                at: row.at,
+                status: row.status?,
+                risk_level: row.risk_level?,
+                task_id: row.task_id,
+                requested_by: row.requested_by?,
+                on_behalf_of: row.on_behalf_of,
+            };
+            Some((place, entry))
         });
-        Ok(entries.collect())
+        Ok(FeedPage { entries: entries.collect(), more_after })
     }
 
-    /// How many events there are from one moment on and before another.
+    /// Whether the first event after a place is older than this; not where there is none.
     ///
     /// # Errors
     /// No database.
-    pub async fn count_events(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<i64, Error> {
+    pub async fn feed_is_older(&self, place: FeedPlace, age: TimeDelta) -> Result<bool, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_scalar!(r#"select count(*) as "count!" from workflow_event where at >= $1 and at < $2"#, from, until);
-        let count = within(query.fetch_one(&mut *db)).await?;
+        let query = sqlx::query_scalar!(
+            r#"select at < clock_timestamp() - make_interval(secs => $4) as "is_older!" from workflow_event
+               where feed_order >= $1 and (feed_order, workflow_id, version) > ($1, $2, $3)
+               order by feed_order, workflow_id, version
+               limit 1"#,
+            place.order,
+            place.workflow_id,
+            i32::try_from(place.version).unwrap_or(i32::MAX),
+            age.as_seconds_f64()
+        );
+        let is_older = within(query.fetch_optional(&mut *db)).await?;
         db.release();
-        Ok(count)
+        Ok(is_older.unwrap_or(false))
+    }
+
+    /// Where a moment is in the order: all events from then on stand there or later. `None` where that is not known, because the
+    /// moment lies ahead, is longer ago than this, or has events that were written before there was an order.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn feed_place_at(&self, at: DateTime<Utc>, age: TimeDelta) -> Result<Option<FeedPlace>, Error> {
+        let mark = self.feed_mark().await?;
+        let mut db = self.lease().await?;
+        let query = sqlx::query!(
+            r#"select $1 between clock_timestamp() - make_interval(secs => $2) and clock_timestamp() as "is_near!",
+                      bool_and(e.feed_order is not null) as "has_order", min(e.feed_order) as "first"
+               from (select feed_order from workflow_event
+                     where at >= $1 and $1 > clock_timestamp() - make_interval(secs => $2) offset 0) e"#,
+            at,
+            age.as_seconds_f64()
+        );
+        let row = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        let first = mark.writers.iter().copied().chain(row.first).chain([mark.next]).min();
+        Ok(first.filter(|_| row.is_near && row.has_order != Some(false)).map(FeedPlace::before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_was_written_and_nothing_else_is_one() {
+        let place = FeedPlace { order: 0x1f4, workflow_id: Uuid::from_u128(7), version: 0x12 };
+        assert_eq!(place.to_string().parse(), Ok(place));
+        for text in
+            ["", "1f4", "1f4.7.12", "-1.00000000000000000000000000000007.1", "1.00000000000000000000000000000007.ffffffff", "1.2.3.4"]
+        {
+            assert_eq!(text.parse::<FeedPlace>(), Err(()), "{text}");
+        }
     }
 }

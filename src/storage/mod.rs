@@ -36,7 +36,7 @@ mod workflows;
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
 pub use checkpoint::{Advance, Opening, Written};
 pub use decisions::DecisionRow;
-pub use feed::{FeedEntry, FeedPlace};
+pub use feed::{FeedEntry, FeedMark, FeedPage, FeedPlace};
 pub use idempotency::{FirstUse, IdempotencyKey};
 pub use lease::{Claim, Holder, Server, ServerLease, ServerProcess};
 pub use migrate::migrate;

@@ -89,7 +89,7 @@ async fn whoever_was_cut_off_misses_nothing() {
         heard.iter().map(Message::key).filter(|(workflow, _)| workflow == id).map(|(_, version)| version).collect()
     };
     assert_eq!(of(&away, &heard), [1, 2, 3]);
-    assert!(of(&first, &heard).ends_with(&[2]), "the second event of that commit may not have been heard before");
+    assert!(of(&first, &heard).is_sorted(), "what was heard before may come again, in its order");
     assert_eq!(of(&live, &heard), [1, 2]);
 
     // The same over another server; the client comes back to where it was.
@@ -310,17 +310,16 @@ async fn whoever_was_away_too_long_is_told_to_look_anew() {
     let mut stream = alice.follow_from("/events", Some(&long_ago)).await;
     let reset = stream.next().await.unwrap();
     assert_eq!(reset.event, "reset");
-    assert!(reset.id > long_ago, "it goes on from here");
     let id = bot.submit_id(high()).await;
     stream.until(&id, "submitted").await;
-    // A position that lies ahead, as after the database's clock was set back, is taken for now.
+    // Nor is there anything to be told of what lies ahead, as after the database's clock was set back.
     let ahead = position(now(&app.database).await + TimeDelta::hours(1));
     let mut stream = alice.follow_from("/events", Some(&ahead)).await;
-    assert!(stream.last_id < ahead);
+    assert_eq!(stream.next().await.unwrap().event, "reset");
     let id = bot.submit_id(high()).await;
     stream.until(&id, "submitted").await;
 
-    for (path, id) in [("/events", "yesterday"), ("/events", "-"), (&format!("/workflows/{id}/events"), "one")] {
+    for (path, id) in [("/events", "yesterday"), ("/events", "-"), ("/events", "1.2.3"), (&format!("/workflows/{id}/events"), "one")] {
         alice.send(alice.request(Method::GET, path).header("last-event-id", id)).await.problem(422, "invalid-task");
         alice.get(&format!("{path}?since={id}")).await.problem(422, "invalid-task");
     }

@@ -12,6 +12,7 @@ mod decide;
 mod escalate;
 mod events;
 mod execute;
+mod feed;
 mod flows;
 mod hardening;
 mod identity;

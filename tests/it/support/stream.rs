@@ -103,7 +103,7 @@ impl Stream {
     }
 }
 
-/// The position of a moment, as a stream of all workflows hands it out.
+/// The position of a moment, as earlier versions handed it out.
 pub fn position(at: DateTime<Utc>) -> String {
     format!("{:x}", at.timestamp_micros())
 }

@@ -1,0 +1,211 @@
+//! The stream of all workflows when something goes wrong: answers are lost, commits stall, transactions stay open, servers change.
+
+use crate::support::client::{events, high};
+use crate::support::proxy::{Fault, Proxy};
+use crate::support::server::settings;
+use crate::support::stream::{Message, Stream};
+use crate::support::{Config, Database, TestApp};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A hint that came, and did not have to be looked for.
+const SOON: Duration = Duration::from_secs(2);
+
+/// The versions of a workflow that were heard, in the order in which they came.
+fn versions(heard: &[Message], workflow: &str) -> Vec<u64> {
+    heard.iter().map(Message::key).filter(|(id, _)| id == workflow).map(|(_, version)| version).collect()
+}
+
+/// Reads until a workflow's version has come.
+async fn until_version(stream: &mut Stream, workflow: &str, version: u64) -> Vec<Message> {
+    let mut heard = Vec::new();
+    while !versions(&heard, workflow).contains(&version) {
+        heard.push(stream.next().await.expect("an open stream"));
+    }
+    heard
+}
+
+/// The log has an event more, as if another server had written it.
+fn one_more(workflow: &str, version: u32) -> String {
+    format!(
+        "insert into workflow_event (workflow_id, version, kind, actor, at, data)
+         values ('{workflow}', {version}, 'escalated', 'parkbrake', clock_timestamp(), '{{}}')"
+    )
+}
+
+#[tokio::test]
+async fn a_lost_answer_changes_neither_the_order_nor_the_time_at_which_events_are_told() {
+    let database = Database::migrated().await;
+    let proxy = Proxy::before(&database).await;
+    let config = Config::new();
+    let settings = settings(&config);
+    let app = TestApp::launch(config, &settings, proxy.database()).await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let mut stream = alice.follow("/events").await;
+    for fault in ["open_workflows", "advance_workflows"] {
+        proxy.next(fault, Fault::LoseAnswer, 1);
+        let key = |request: reqwest::RequestBuilder| request.header("idempotency-key", fault);
+        let submit = key(bot.request(reqwest::Method::POST, "/orchestrate")).json(&high());
+        let id = bot.send(submit).await.expect(202)["workflow_id"].as_str().unwrap().to_owned();
+        alice.approve(&id).await.expect(200);
+        bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
+        let began = Instant::now();
+        let heard = until_version(&mut stream, &id, 5).await;
+        assert!(began.elapsed() < SOON, "{fault}: it took {:?}", began.elapsed());
+        assert_eq!(versions(&heard, &id), [1, 2, 3, 4, 5], "{fault}");
+    }
+    assert_eq!(proxy.applied(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_that_stalls_is_heard_in_the_end_and_holds_up_nobody_else() {
+    let app = TestApp::start().await;
+    // The wait of a commit, as for a slow disk or a standby, is not ended by any time limit of a statement.
+    app.database
+        .execute(
+            "create function stall() returns trigger language plpgsql as $$ begin perform pg_sleep(12); return null; end $$;
+             create constraint trigger stall after insert on workflow_event deferrable initially deferred for each row
+                 when (new.actor = 'lone-bot' and new.version = 1) execute function stall()",
+        )
+        .await;
+    let (bot, alice, lone) = (app.client("deploy-bot"), app.client("alice"), app.client("lone-bot"));
+    let mut stream = alice.follow("/events").await;
+    let stalled = tokio::spawn(async move { lone.post("/orchestrate", high()).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    let meanwhile = bot.submit_id(high()).await;
+    alice.reject(&meanwhile).await.expect(200);
+    assert_eq!(versions(&until_version(&mut stream, &meanwhile, 3).await, &meanwhile), [1, 2, 3]);
+    assert!(began.elapsed() < SOON, "others waited {:?} for a commit that stalls", began.elapsed());
+    let left = stream.last_id.clone();
+    stalled.await.unwrap();
+
+    // Whoever listens hears of it, as does whoever was away meanwhile, and who has only just come.
+    let is_stalled = |message: &Message| message.data["actor"] == "lone-bot" && message.event == "submitted";
+    while !is_stalled(&stream.next().await.unwrap()) {}
+    let mut back = alice.follow_from("/events", Some(&left)).await;
+    while !is_stalled(&back.next().await.unwrap()) {}
+}
+
+#[tokio::test]
+async fn an_open_transaction_that_has_nothing_to_do_with_the_log_holds_up_nothing() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let idle = app.database.hold("update token set revoked_at = revoked_at where principal = 'nora'").await;
+    let mut stream = alice.follow("/events").await;
+    let first = bot.submit_id(high()).await;
+    stream.until(&first, "approval_requested").await;
+    let second = bot.submit_id(high()).await;
+    stream.until(&second, "approval_requested").await;
+    // Its place has moved on: what was told before the last commit does not come again.
+    let mut back = alice.follow_from("/events", Some(&stream.last_id)).await;
+    let third = bot.submit_id(high()).await;
+    let heard = back.until(&third, "approval_requested").await;
+    assert_eq!(versions(&heard, &first), [0; 0]);
+    idle.release().await;
+}
+
+#[tokio::test]
+async fn an_open_transaction_that_writes_the_log_late_is_heard_by_all_and_holds_up_nobody() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let (one, two) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
+    let start = alice.follow("/events").await.last_id;
+    let mut stream = alice.follow("/events").await;
+    // One has its number long before it writes; the other writes long before it ends.
+    let mut late = app.database.connect().await;
+    sqlx::raw_sql("begin; select pg_current_xact_id()").execute(&mut late).await.unwrap();
+    let mut open = app.database.connect().await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("begin; {}", one_more(&one, 3)))).execute(&mut open).await.unwrap();
+    let mut passed_by = Vec::new();
+    for _ in 0..5 {
+        let id = bot.submit_id(high()).await;
+        stream.until(&id, "approval_requested").await;
+        passed_by.push(id);
+    }
+    let left = stream.last_id.clone();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{}; commit", one_more(&two, 3)))).execute(&mut late).await.unwrap();
+    until_version(&mut stream, &two, 3).await;
+    sqlx::raw_sql("commit").execute(&mut open).await.unwrap();
+    until_version(&mut stream, &one, 3).await;
+    for from in [&start, &left] {
+        let mut back = alice.follow_from("/events", Some(from)).await;
+        let last = bot.submit_id(high()).await;
+        let heard = back.until(&last, "approval_requested").await;
+        assert_eq!((versions(&heard, &one), versions(&heard, &two)), (vec![3], vec![3]));
+        let mut order: BTreeMap<String, u64> = BTreeMap::new();
+        for (id, version) in heard.iter().map(Message::key) {
+            assert!(order.insert(id, version).unwrap_or_default() < version, "{heard:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_hears_of_what_another_server_wrote_within_half_a_second() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let (rejected, waiting) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
+    alice.reject(&rejected).await.expect(200);
+    let waiter = tokio::spawn({
+        let (bot, path) = (bot.clone(), format!("/workflows/{waiting}/wait?since=2&timeout=20s"));
+        async move { bot.get(&path).await.expect(200) }
+    });
+    // Between two looks, which come every 2 s.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let copy = format!(
+        "insert into workflow_event (workflow_id, version, kind, actor, at, data)
+         select '{waiting}', version, kind, actor, clock_timestamp(), data from workflow_event where workflow_id = '{rejected}' and version = 3"
+    );
+    app.database.execute(&copy).await;
+    let began = Instant::now();
+    let answer = waiter.await.unwrap();
+    assert_eq!(events(&answer["workflow"]), ["submitted", "approval_requested", "rejected"]);
+    assert!(began.elapsed() < Duration::from_millis(900), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_agent_that_may_see_little_finds_it_in_a_long_backlog() {
+    let app = TestApp::start().await;
+    let (bot, lone, alice) = (app.client("deploy-bot"), app.client("lone-bot"), app.client("alice"));
+    let start = alice.follow("/events").await.last_id;
+    let other = bot.submit_id(high()).await;
+    app.database
+        .execute(&format!(
+            "insert into workflow_event (workflow_id, version, kind, actor, at, data)
+             select '{other}', n, 'escalated', 'parkbrake', clock_timestamp(), '{{}}' from generate_series(3, 30000) n"
+        ))
+        .await;
+    let own = lone.submit_id(high()).await;
+    let mut stream = lone.follow_from("/events", Some(&start)).await;
+    assert_eq!(versions(&stream.until(&own, "approval_requested").await, &own), [1, 2]);
+    let next = lone.submit_id(high()).await;
+    stream.until(&next, "approval_requested").await;
+}
+
+#[tokio::test]
+async fn after_the_database_was_restored_from_a_dump_the_stream_goes_on() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let old = bot.submit_id(high()).await;
+    // As in a database whose transactions were numbered much higher than they are here.
+    let restored = format!(
+        "insert into workflow_event (workflow_id, version, kind, actor, at, data, feed_order)
+         values ('{old}', 3, 'escalated', 'parkbrake', clock_timestamp(), '{{}}', 1000000000000)"
+    );
+    app.database.execute(&restored).await;
+    let mut stream = alice.follow("/events").await;
+    let first = bot.submit_id(high()).await;
+    let heard = stream.until(&first, "approval_requested").await;
+    assert_eq!(versions(&heard, &old), [0; 0], "it is none of what happens from now on");
+    let mut back = alice.follow_from("/events", Some(&stream.last_id)).await;
+    let second = bot.submit_id(high()).await;
+    assert_eq!(versions(&back.until(&second, "approval_requested").await, &second), [1, 2]);
+
+    // A place that this database has not come to is not taken for one.
+    let ahead = format!("ffffffffffff.{}.1", old.replace('-', ""));
+    let mut lost = alice.follow_from("/events", Some(&ahead)).await;
+    assert_eq!(lost.next().await.unwrap().event, "reset");
+    let third = bot.submit_id(high()).await;
+    lost.until(&third, "submitted").await;
+}
