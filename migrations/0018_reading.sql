@@ -1,3 +1,5 @@
+-- Reading at scale: the order of events, and an index for each list. `storage/candidates.rs` says how lists use them.
+
 -- The order in which events became known, for those who follow what happens (`/events`).
 --
 -- `feed_order` is no less than the number of the event's transaction, and than that of every transaction which had ended when the
@@ -42,3 +44,35 @@ begin
     end if;
 end
 $$;
+
+-- Lists of workflows, each in the order of ids. What requested and how dangerous it is never changes; the status does, and with it
+-- a step writes all the indexes of its row. That is the price of finding what failed among millions.
+create index workflow_by_requester on workflow (requested_by, workflow_id);
+create index workflow_by_person on workflow (on_behalf_of, workflow_id) where on_behalf_of is not null;
+create index workflow_by_level on workflow (risk_level, workflow_id);
+create index workflow_by_status on workflow (status, workflow_id);
+-- What an agent may see of what waits.
+create index workflow_pending_by_requester on workflow (requested_by, requested_at, workflow_id) where approval_status = 'pending';
+create index workflow_pending_by_person on workflow (on_behalf_of, requested_at, workflow_id)
+    where approval_status = 'pending' and on_behalf_of is not null;
+-- What people were asked, for the figures.
+create index workflow_asked on workflow (requested_at, workflow_id) where requested_at is not null;
+
+-- Notices by their channel, and those that wait.
+create index notice_by_channel on notice (channel, notice_id);
+create index notice_pending_by_id on notice (notice_id) where status = 'pending';
+-- How many are due, and which of a workflow and a recipient comes first.
+create index notice_pending_since on notice (channel, first_due_at) where status = 'pending';
+create index notice_first on notice (workflow_id, channel, coalesce(recipient, ''), first_due_at, version, notice_id) where status = 'pending';
+
+-- The channels for which something waits: one look into the index for each, however much waits there.
+create view pending_channel as
+with recursive pending as (
+    (select channel from notice where status = 'pending' order by channel limit 1)
+    union all
+    select following.channel
+    from pending cross join lateral (
+        select n.channel from notice n where n.status = 'pending' and n.channel > pending.channel order by n.channel limit 1
+    ) following
+)
+select channel from pending;

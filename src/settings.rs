@@ -32,7 +32,7 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_TURNS_PER_REQUESTER", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub turns_per_requester: u16,
 
-    /// Connections to the database for reading; commits have two of their own
+    /// Connections to the database for reading, shared out between calls, lists and the background; commits have three of their own
     #[arg(long, env = "PARKBRAKE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=200))]
     pub connections: u32,
 

@@ -173,7 +173,7 @@ impl Feed {
         }
         let mark = storage.feed_mark().await?;
         let Some(from) = self.known().as_ref().map(|known| known.news_from(&mark)) else { return Ok(()) };
-        let page = storage.feed(FeedPlace::before(from), i64::MAX, limit()).await?;
+        let page = storage.feed_news(from, limit()).await?;
         if page.more_after.is_some() {
             tracing::info!("more was committed at once than is told one by one; who listens reads it from the log");
             *self.known() = None;
@@ -198,7 +198,7 @@ impl Feed {
         let mark = storage.feed_mark().await?;
         let mut known = Known { next: 0, settled: 0, writers: HashMap::new(), unsettled: BTreeMap::new() };
         let settled = mark.writers.iter().copied().chain([mark.next]).min().unwrap_or(mark.next);
-        let page = storage.feed(FeedPlace::before(settled), i64::MAX, limit()).await?;
+        let page = storage.feed_news(settled, limit()).await?;
         let entries = if page.more_after.is_some() {
             // Somebody has been writing for very long. Nobody waits for what they may still write.
             (known.next, known.settled) = (mark.next, mark.next);

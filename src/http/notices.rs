@@ -42,13 +42,10 @@ pub async fn list(State(api): State<Api>, Caller(by): Caller, Parameters(query):
         before: id("cursor", query.cursor.as_deref(), "is not one that a list has handed out")?,
         status: query.status,
         channel: query.channel,
-        limit: limit + 1,
+        limit,
     };
-    let mut rows = api.engine.storage.notices(&filter).await?;
-    let page = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > page;
-    rows.truncate(page);
-    let next = rows.last().filter(|_| more).map(|row| row.notice_id.to_string());
+    let (rows, next) = api.engine.storage.notices(&filter).await?;
+    let next = next.map(|id| id.to_string());
     Ok(Json(json!({"success": true, "notices": rows.iter().map(view).collect::<Vec<_>>(), "next_cursor": next})))
 }
 

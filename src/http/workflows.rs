@@ -41,10 +41,10 @@ pub async fn pending(
         decidable_by: query.mine.then(|| decider(&by)),
         visible_to: visible(&by),
         after: query::cursor(query.cursor.as_deref())?,
-        limit: limit + 1,
+        limit,
     };
-    let mut rows = api.engine.storage.pending(&filter).await?;
-    let next = next_page(&mut rows, limit, |row| Cursor { at: row.requested_at, workflow_id: row.workflow_id });
+    let (rows, next) = api.engine.storage.pending(&filter).await?;
+    let next = next.map(Cursor::encode);
     Ok(Json(json!({"success": true, "workflows": rows.iter().map(views::pending).collect::<Vec<_>>(), "next_cursor": next})))
 }
 
@@ -67,10 +67,10 @@ pub async fn list(State(api): State<Api>, Caller(by): Caller, Parameters(query):
         requested_by: query.requested_by,
         visible_to: visible(&by),
         after: query::cursor(query.cursor.as_deref())?,
-        limit: limit + 1,
+        limit,
     };
-    let mut rows = api.engine.storage.list(&filter).await?;
-    let next = next_page(&mut rows, limit, |row| Cursor { at: row.created_at, workflow_id: row.workflow_id });
+    let (rows, next) = api.engine.storage.list(&filter).await?;
+    let next = next.map(Cursor::encode);
     Ok(Json(json!({"success": true, "workflows": rows.iter().map(views::listed).collect::<Vec<_>>(), "next_cursor": next})))
 }
 
@@ -153,14 +153,4 @@ pub fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
 pub fn status(text: &str) -> Result<Status, Problem> {
     let known = || Status::ALL.map(Status::as_str).join(", ");
     Status::parse(text).ok_or_else(|| invalid("status", format!("has to be one of {}", known())))
-}
-
-/// Cuts the one row that was asked for beyond the page, and says where the next page starts.
-fn next_page<R>(rows: &mut Vec<R>, limit: i64, cursor: impl Fn(&R) -> Cursor) -> Option<String> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if rows.len() <= limit {
-        return None;
-    }
-    rows.truncate(limit);
-    rows.last().map(|row| cursor(row).encode())
 }

@@ -1,8 +1,9 @@
 //! What waits for people, and what falls due.
 
-use super::pool::within;
+use super::candidates::WINDOW;
+use super::pool::{Lease, within};
 use super::workflows::Visible;
-use super::{Cursor, Error, Storage, targets};
+use super::{Cursor, Error, Storage, next_page, targets};
 use crate::domain::level::Level;
 use crate::domain::target::Target;
 use chrono::{DateTime, Utc};
@@ -61,67 +62,20 @@ pub struct Due {
 }
 
 impl Storage {
-    /// Requests that wait, newest first: of each level and set of roles the newest, from its part of the index, and of these
-    /// the newest.
+    /// Requests that wait, newest first, and where the next page starts.
     ///
     /// # Errors
     /// No database.
-    pub async fn pending(&self, filter: &PendingFilter) -> Result<Vec<PendingRow>, Error> {
-        let mut db = self.lease().await?;
-        let query = sqlx::query!(
-            r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
-                    r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
-                    r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!", target_of(r.target, e.document) as target
-             from pending_place place
-             cross join lateral (
-                 select * from workflow w
-                 where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
-                   and ($3::text is null or (w.open_roles && $4 and not w.approved_by @> array[$3]
-                                             and (not w.separation_of_duties
-                                                  or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))
-                   and ($5::text is null or w.requested_by = $5 or w.on_behalf_of = $6)
-                   and ($7::timestamptz is null or (w.requested_at, w.workflow_id) < ($7, $8))
-                 order by w.requested_at desc, w.workflow_id desc
-                 limit $9
-             ) r
-             join workflow_event e on e.workflow_id = r.workflow_id and e.version = 1
-             where ($1::text is null or place.risk_level = $1)
-               and ($2::text is null or place.approvers @> array[$2])
-               and ($3::text is null or place.approvers && $4)
-             order by r.requested_at desc, r.workflow_id desc
-             limit $9"#,
-            filter.risk_level.map(Level::as_str),
-            filter.role.as_deref(),
-            filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
-            filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-            filter.visible_to.as_ref().map(|visible| visible.agent.as_str()),
-            filter.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref()),
-            filter.after.map(|cursor| cursor.at),
-            filter.after.map(|cursor| cursor.workflow_id),
-            filter.limit
-        );
-        let rows = within(query.fetch_all(&mut *db)).await?;
+    pub async fn pending(&self, filter: &PendingFilter) -> Result<(Vec<PendingRow>, Option<Cursor>), Error> {
+        let mut db = self.lease_list().await?;
+        let (ids, end) = match &filter.visible_to {
+            None => (of_all(&mut db, filter).await?, None),
+            Some(visible) => of_agent(&mut db, filter, visible).await?,
+        };
+        let mut rows = described(&mut db, &ids).await?;
         db.release();
-        let rows = rows.into_iter().map(|row| {
-            let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
-            PendingRow {
-                workflow_id: row.workflow_id,
-                task_id: row.task_id,
-                risk_level: row.risk_level,
-                description: document["description"].as_str().unwrap_or_default().to_owned(),
-                target: targets::read(row.target.as_deref()),
-                requested_by: row.requested_by,
-                requested_at: row.requested_at,
-                approvers: row.approvers,
-                required: row.required,
-                approvals: row.approvals,
-                escalation_level: row.escalation_level,
-                timetable: serde_json::from_str(&row.timetable).unwrap_or_default(),
-                expires_at: row.expires_at,
-                digest: row.digest,
-            }
-        });
-        Ok(rows.collect())
+        let next = next_page(&mut rows, filter.limit, |row| Cursor { at: row.requested_at, workflow_id: row.workflow_id });
+        Ok((rows, next.or(end)))
     }
 
     /// What is due, and when the next one will be. The application's clock is not asked.
@@ -129,19 +83,22 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn due(&self, limit: i64) -> Result<Due, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
         let due = sqlx::query_scalar!(
             "select w.workflow_id from workflow w
              where w.approval_status = 'pending' and w.timeout_at <= $1
-               and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
+               and not exists (select from quarantine q where q.workflow_id = w.workflow_id offset 0)
              order by w.timeout_at limit $2",
             now,
             limit
         );
         let workflows = within(due.fetch_all(&mut *db)).await?;
-        let next = sqlx::query_scalar!("select min(timeout_at) from workflow where approval_status = 'pending' and timeout_at > $1", now);
-        let next = within(next.fetch_one(&mut *db)).await?;
+        let next = sqlx::query_scalar!(
+            "select timeout_at from workflow where approval_status = 'pending' and timeout_at > $1 order by timeout_at limit 1",
+            now
+        );
+        let next = within(next.fetch_optional(&mut *db)).await?.flatten();
         db.release();
         Ok(Due { workflows, now, next })
     }
@@ -151,7 +108,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn newest_pending(&self, limit: i64) -> Result<Vec<Uuid>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
             "select r.workflow_id
              from pending_place place
@@ -169,4 +126,112 @@ impl Storage {
         db.release();
         Ok(ids)
     }
+}
+
+/// Of each level and set of roles the newest, from its part of the index, and of these the newest; one more than a page holds.
+async fn of_all(db: &mut Lease, filter: &PendingFilter) -> Result<Vec<Uuid>, Error> {
+    let query = sqlx::query_scalar!(
+        "select r.workflow_id
+         from pending_place place
+         cross join lateral (
+             select w.workflow_id, w.requested_at from workflow w
+             where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
+               and ($3::text is null or (w.open_roles && $4 and not w.approved_by @> array[$3]
+                                         and (not w.separation_of_duties
+                                              or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))
+               and (w.requested_at, w.workflow_id) < ($5, $6)
+             order by w.requested_at desc, w.workflow_id desc
+             limit $7
+         ) r
+         where ($1::text is null or place.risk_level = $1)
+           and ($2::text is null or place.approvers @> array[$2])
+           and ($3::text is null or place.approvers && $4)
+         order by r.requested_at desc, r.workflow_id desc
+         limit $7",
+        filter.risk_level.map(Level::as_str),
+        filter.role.as_deref(),
+        filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
+        filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
+        before(filter).at,
+        before(filter).workflow_id,
+        filter.limit + 1
+    );
+    within(query.fetch_all(&mut **db)).await
+}
+
+/// What an agent may see of it: its own, and what agents of the same person submitted; the newest of each, from an index of
+/// its own. Where something else is asked for, it is looked for among so many.
+async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> Result<(Vec<Uuid>, Option<Cursor>), Error> {
+    let is_window = filter.risk_level.is_some() || filter.role.is_some() || filter.decidable_by.is_some();
+    let window = if is_window { WINDOW } else { filter.limit + 1 };
+    let query = sqlx::query!(
+        r#"select distinct o.requested_at as "requested_at!", o.workflow_id as "workflow_id!",
+                  ($4::text is null or w.risk_level = $4) and ($5::text is null or w.approvers @> array[$5])
+                  and ($6::text is null or (w.open_roles && $7 and not w.approved_by @> array[$6] and not w.separation_of_duties)) as "fits!"
+           from (
+               (select w.requested_at, w.workflow_id from workflow w
+                where w.approval_status = 'pending' and w.requested_by >= $1 and (w.requested_by, w.requested_at, w.workflow_id) < ($1, $8, $3)
+                order by w.requested_by desc, w.requested_at desc, w.workflow_id desc limit $9)
+               union all
+               (select w.requested_at, w.workflow_id from workflow w
+                where w.approval_status = 'pending' and w.on_behalf_of >= $2 and (w.on_behalf_of, w.requested_at, w.workflow_id) < ($2, $8, $3)
+                order by w.on_behalf_of desc, w.requested_at desc, w.workflow_id desc limit $9)
+           ) o
+           cross join lateral (select * from workflow w where w.workflow_id = o.workflow_id offset 0) w
+           order by 1 desc, 2 desc limit $9"#,
+        visible.agent,
+        visible.on_behalf_of,
+        before(filter).workflow_id,
+        filter.risk_level.map(Level::as_str),
+        filter.role.as_deref(),
+        filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
+        filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
+        before(filter).at,
+        window
+    );
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let is_cut = is_window && i64::try_from(rows.len()).is_ok_and(|count| count >= window);
+    let end = rows.last().filter(|_| is_cut).map(|row| Cursor { at: row.requested_at, workflow_id: row.workflow_id });
+    let page = usize::try_from(filter.limit + 1).unwrap_or(usize::MAX);
+    Ok((rows.into_iter().filter(|row| row.fits).map(|row| row.workflow_id).take(page).collect(), end))
+}
+
+/// Where a page starts; the first one before everything.
+fn before(filter: &PendingFilter) -> Cursor {
+    filter.after.unwrap_or(Cursor::FIRST)
+}
+
+/// These requests, of those that still wait, in their order.
+async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Error> {
+    let query = sqlx::query!(
+        r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
+                r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
+                r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!", target_of(r.target, e.document) as target
+         from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
+         cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id and w.approval_status = 'pending' offset 0) r
+         cross join lateral (select document from workflow_event e where e.workflow_id = c.workflow_id and e.version = 1 offset 0) e
+         order by c.place"#,
+        ids
+    );
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let rows = rows.into_iter().map(|row| {
+        let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
+        PendingRow {
+            workflow_id: row.workflow_id,
+            task_id: row.task_id,
+            risk_level: row.risk_level,
+            description: document["description"].as_str().unwrap_or_default().to_owned(),
+            target: targets::read(row.target.as_deref()),
+            requested_by: row.requested_by,
+            requested_at: row.requested_at,
+            approvers: row.approvers,
+            required: row.required,
+            approvals: row.approvals,
+            escalation_level: row.escalation_level,
+            timetable: serde_json::from_str(&row.timetable).unwrap_or_default(),
+            expires_at: row.expires_at,
+            digest: row.digest,
+        }
+    });
+    Ok(rows.collect())
 }

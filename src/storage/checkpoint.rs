@@ -338,7 +338,7 @@ fn reopened(advance: &Advance) -> Option<&Round> {
 /// It is not written if one of them is suspended at that moment.
 fn relies_on(advance: &Advance) -> Option<String> {
     let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
-    if has(|event| matches!(event, Event::Rejected { .. } | Event::Resolved { .. })) {
+    if has(|event| matches!(event, Event::Rejected { .. })) {
         return Some(advance.actor.to_ascii_lowercase());
     }
     let round = advance.workflow.round();

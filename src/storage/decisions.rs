@@ -30,19 +30,22 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn decisions_of(&self, name: &str, after: Option<Cursor>, limit: i64) -> Result<Vec<DecisionRow>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
+        let after = after.unwrap_or(Cursor::FIRST);
         let query = sqlx::query!(
             r#"select e.workflow_id, e.kind as verdict, e.at, e.via,
                       coalesce(e.data::jsonb ->> 'justification', e.data::jsonb ->> 'reason') as note,
                       w.status, w.risk_level, w.requested_by, target_of(w.target, p.document) as target
-               from workflow_event e join workflow w using (workflow_id) join workflow_event p on p.workflow_id = e.workflow_id and p.version = 1
+               from workflow_event e
+               cross join lateral (select * from workflow w where w.workflow_id = e.workflow_id offset 0) w
+               cross join lateral (select document from workflow_event p where p.workflow_id = e.workflow_id and p.version = 1 offset 0) p
                where e.kind in ('approved', 'rejected') and e.actor = $1
-                 and ($2::timestamptz is null or (e.at, e.workflow_id) < ($2, $3))
+                 and (e.at, e.workflow_id) < ($2, $3)
                order by e.at desc, e.workflow_id desc
                limit $4"#,
             name,
-            after.map(|cursor| cursor.at),
-            after.map(|cursor| cursor.workflow_id),
+            after.at,
+            after.workflow_id,
             limit
         );
         let rows = within(query.fetch_all(&mut *db)).await?;

@@ -2,7 +2,7 @@
 //!
 //! `migrations/0018_reading.sql` says what the order is.
 
-use super::pool::within;
+use super::pool::{Lease, within};
 use super::{Error, Storage};
 use crate::domain::workflow::{Event, Workflow};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -104,7 +104,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn feed_restart(&self) -> Result<(), Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         within(sqlx::query!("select feed_restart()").execute(&mut *db)).await?;
         db.release();
         Ok(())
@@ -115,7 +115,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn feed_mark(&self) -> Result<FeedMark, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         // Locks are read after the snapshot was taken that says which number is next; in between somebody may have begun to write,
         // with a later number. Locks know only the low half of a number.
         let query = sqlx::query!(
@@ -146,49 +146,21 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn feed(&self, after: FeedPlace, until: i64, limit: i64) -> Result<FeedPage, Error> {
-        let mut db = self.lease().await?;
-        let query = sqlx::query!(
-            r#"with page as materialized (
-                   select feed_order, workflow_id, version, kind, actor, at from workflow_event
-                   where feed_order >= $1 and feed_order < $2 and (feed_order, workflow_id, version) > ($1, $3, $4)
-                   order by feed_order, workflow_id, version
-                   limit $5
-               )
-               select p.feed_order as "feed_order!", p.workflow_id, p.version, p.kind, p.actor, p.at, w.status as "status?", w.risk_level as "risk_level?",
-                      w.task_id, w.requested_by as "requested_by?", w.on_behalf_of
-               from page p
-               left join lateral (
-                   select status, risk_level, task_id, requested_by, on_behalf_of from workflow where workflow_id = p.workflow_id offset 0
-               ) w on true
-               order by p.feed_order, p.workflow_id, p.version"#,
-            after.order,
-            until,
-            after.workflow_id,
-            i32::try_from(after.version).unwrap_or(i32::MAX),
-            limit
-        );
-        let rows = within(query.fetch_all(&mut *db)).await?;
+        let mut db = self.lease_list().await?;
+        let page = page(&mut db, after, until, limit).await?;
         db.release();
-        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
-        let place = |order, workflow_id, version| FeedPlace { order, workflow_id, version: u32::try_from(version).unwrap_or_default() };
-        let more_after = rows.last().filter(|_| is_full).map(|row| place(row.feed_order, row.workflow_id, row.version));
-        let entries = rows.into_iter().filter_map(|row| {
-            let place = place(row.feed_order, row.workflow_id, row.version);
-            let entry = FeedEntry {
-                workflow_id: row.workflow_id,
-                version: place.version,
-                event: row.kind,
-                actor: row.actor,
-                at: row.at,
-                status: row.status?,
-                risk_level: row.risk_level?,
-                task_id: row.task_id,
-                requested_by: row.requested_by?,
-                on_behalf_of: row.on_behalf_of,
-            };
-            Some((place, entry))
-        });
-        Ok(FeedPage { entries: entries.collect(), more_after })
+        Ok(page)
+    }
+
+    /// The events from an order on, as [`Self::feed`] gives them, for whoever tells all others: it does not wait behind those.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn feed_news(&self, from: i64, limit: i64) -> Result<FeedPage, Error> {
+        let mut db = self.lease_background().await?;
+        let page = page(&mut db, FeedPlace::before(from), i64::MAX, limit).await?;
+        db.release();
+        Ok(page)
     }
 
     /// Whether the first event after a place is older than this; not where there is none.
@@ -196,7 +168,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn feed_is_older(&self, place: FeedPlace, age: TimeDelta) -> Result<bool, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         let query = sqlx::query_scalar!(
             r#"select at < clock_timestamp() - make_interval(secs => $4) as "is_older!" from workflow_event
                where feed_order >= $1 and (feed_order, workflow_id, version) > ($1, $2, $3)
@@ -219,7 +191,7 @@ impl Storage {
     /// No database.
     pub async fn feed_place_at(&self, at: DateTime<Utc>, age: TimeDelta) -> Result<Option<FeedPlace>, Error> {
         let mark = self.feed_mark().await?;
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         let query = sqlx::query!(
             r#"select $1 between clock_timestamp() - make_interval(secs => $2) and clock_timestamp() as "is_near!",
                       bool_and(e.feed_order is not null) as "has_order", min(e.feed_order) as "first"
@@ -233,6 +205,50 @@ impl Storage {
         let first = mark.writers.iter().copied().chain(row.first).chain([mark.next]).min();
         Ok(first.filter(|_| row.is_near && row.has_order != Some(false)).map(FeedPlace::before))
     }
+}
+
+async fn page(db: &mut Lease, after: FeedPlace, until: i64, limit: i64) -> Result<FeedPage, Error> {
+    let query = sqlx::query!(
+        r#"with page as materialized (
+               select feed_order, workflow_id, version, kind, actor, at from workflow_event
+               where feed_order >= $1 and feed_order < $2 and (feed_order, workflow_id, version) > ($1, $3, $4)
+               order by feed_order, workflow_id, version
+               limit $5
+           )
+           select p.feed_order as "feed_order!", p.workflow_id, p.version, p.kind, p.actor, p.at, w.status as "status?", w.risk_level as "risk_level?",
+                  w.task_id, w.requested_by as "requested_by?", w.on_behalf_of
+           from page p
+           left join lateral (
+               select status, risk_level, task_id, requested_by, on_behalf_of from workflow where workflow_id = p.workflow_id offset 0
+           ) w on true
+           order by p.feed_order, p.workflow_id, p.version"#,
+        after.order,
+        until,
+        after.workflow_id,
+        i32::try_from(after.version).unwrap_or(i32::MAX),
+        limit
+    );
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+    let place = |order, workflow_id, version| FeedPlace { order, workflow_id, version: u32::try_from(version).unwrap_or_default() };
+    let more_after = rows.last().filter(|_| is_full).map(|row| place(row.feed_order, row.workflow_id, row.version));
+    let entries = rows.into_iter().filter_map(|row| {
+        let place = place(row.feed_order, row.workflow_id, row.version);
+        let entry = FeedEntry {
+            workflow_id: row.workflow_id,
+            version: place.version,
+            event: row.kind,
+            actor: row.actor,
+            at: row.at,
+            status: row.status?,
+            risk_level: row.risk_level?,
+            task_id: row.task_id,
+            requested_by: row.requested_by?,
+            on_behalf_of: row.on_behalf_of,
+        };
+        Some((place, entry))
+    });
+    Ok(FeedPage { entries: entries.collect(), more_after })
 }
 
 #[cfg(test)]

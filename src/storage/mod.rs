@@ -6,6 +6,7 @@
 //! still has to tell.
 
 mod approvals;
+mod candidates;
 mod checkpoint;
 mod decisions;
 mod encoding;
@@ -34,6 +35,7 @@ mod undecidable;
 mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
+pub use candidates::WINDOW;
 pub use checkpoint::{Advance, Opening, Written};
 pub use decisions::DecisionRow;
 pub use feed::{FeedEntry, FeedMark, FeedPage, FeedPlace};
@@ -47,7 +49,7 @@ pub use precedent::{Kind, LOOKED_THROUGH, Precedent};
 pub use prune::{PrunePreview, PruneStep};
 pub use quarantine::Quarantine;
 pub use reseal::{Resealed, Sealing};
-pub use search::{Finds, Found, Search, WINDOW};
+pub use search::{Finds, Found, Search};
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 pub use suspensions::SuspensionRow;
 pub use targets::About;
@@ -119,6 +121,9 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// Before everything: no event is as new.
+    const FIRST: Self = Self { at: DateTime::from_timestamp_nanos(i64::MAX), workflow_id: Uuid::max() };
+
     /// As it is handed out: opaque to clients.
     pub fn encode(self) -> String {
         format!("{:x}.{}", self.at.timestamp_micros(), self.workflow_id.simple())
@@ -130,4 +135,14 @@ impl Cursor {
         let at = DateTime::from_timestamp_micros(i64::from_str_radix(micros, 16).ok()?)?;
         Some(Self { at, workflow_id: Uuid::try_parse(id).ok()? })
     }
+}
+
+/// Cuts the one row that was asked for beyond a page, and says where the next page starts.
+fn next_page<R>(rows: &mut Vec<R>, page: i64, cursor: impl Fn(&R) -> Cursor) -> Option<Cursor> {
+    let page = usize::try_from(page).unwrap_or(usize::MAX);
+    if rows.len() <= page {
+        return None;
+    }
+    rows.truncate(page);
+    rows.last().map(cursor)
 }

@@ -1,5 +1,6 @@
 //! Notices as people look at them, and one of them sent once more.
 
+use super::candidates::WINDOW;
 use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
@@ -48,32 +49,70 @@ pub enum Resent {
 }
 
 impl Storage {
-    /// Notices, the newest first: their ids show when they were made.
+    /// A page of notices, the newest first: their ids show when they were made; and where the next page starts. It may hold less
+    /// than was asked for, where few of many fit.
     ///
     /// # Errors
     /// No database.
-    pub async fn notices(&self, filter: &NoticeFilter) -> Result<Vec<NoticeRow>, Error> {
-        let mut db = self.lease().await?;
+    pub async fn notices(&self, filter: &NoticeFilter) -> Result<(Vec<NoticeRow>, Option<Uuid>), Error> {
+        let mut db = self.lease_list().await?;
+        // One filter chooses, by an index, and the others are applied to a window of what it chose.
+        let status = filter.status.as_deref();
+        let is_exact = match (filter.workflow_id, status, filter.channel.as_deref()) {
+            (Some(_), ..) | (None, None, _) => true,
+            (None, Some("pending" | "dead"), channel) => channel.is_none(),
+            (None, Some(_), _) => false,
+        };
+        let window = if is_exact { filter.limit + 1 } else { WINDOW.max(filter.limit + 1) };
+        let query = sqlx::query_scalar!(
+            r#"with candidate as (
+                   (select n.notice_id from (select notice_id from notice where workflow_id = $1 offset 0) n where n.notice_id < $4)
+                   union all
+                   (select notice_id from notice where $1::uuid is null and $2 = 'pending' and status = 'pending' and notice_id < $4
+                    order by notice_id desc limit $5)
+                   union all
+                   (select notice_id from notice where $1::uuid is null and $2 = 'dead' and status = 'dead' and notice_id < $4
+                    order by notice_id desc limit $5)
+                   union all
+                   (select notice_id from notice
+                    where $1::uuid is null and ($2::text is null or $2 not in ('pending', 'dead'))
+                      and channel >= $3 and (channel, notice_id) < ($3, $4)
+                    order by channel desc, notice_id desc limit $5)
+                   union all
+                   (select notice_id from notice
+                    where $1::uuid is null and ($2::text is null or $2 not in ('pending', 'dead')) and $3::text is null and notice_id < $4
+                    order by notice_id desc limit $5)
+               )
+               select notice_id as "notice_id!" from candidate order by 1 desc limit case when $1::uuid is null then $5 end"#,
+            filter.workflow_id,
+            status,
+            filter.channel.as_deref(),
+            filter.before.unwrap_or(Uuid::max()),
+            window
+        );
+        let ids = within(query.fetch_all(&mut *db)).await?;
         let query = sqlx::query_as!(
             NoticeRow,
-            "select notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, status, attempts, created_at, due_at,
-                    first_attempt_at, delivered_at, error, resends
-             from notice
-             where ($1::text is null or status = $1)
-               and ($2::text is null or channel = $2)
-               and ($3::uuid is null or workflow_id = $3)
-               and ($4::uuid is null or notice_id < $4)
-             order by notice_id desc
-             limit $5",
-            filter.status.as_deref(),
+            "select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.risk_level, n.channel, n.recipient, n.status, n.attempts, n.created_at,
+                    n.due_at, n.first_attempt_at, n.delivered_at, n.error, n.resends
+             from unnest($1::uuid[]) with ordinality as c (notice_id, place)
+             cross join lateral (select * from notice n where n.notice_id = c.notice_id offset 0) n
+             where ($2::text is null or n.status = $2) and ($3::text is null or n.channel = $3)
+             order by c.place limit $4",
+            &ids,
+            status,
             filter.channel.as_deref(),
-            filter.workflow_id,
-            filter.before,
-            filter.limit
+            filter.limit + 1
         );
-        let rows = within(query.fetch_all(&mut *db)).await?;
+        let mut rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        Ok(rows)
+        let is_cut = !is_exact && i64::try_from(ids.len()).is_ok_and(|count| count >= window);
+        let end = ids.last().copied().filter(|_| is_cut);
+        let page = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let is_full = rows.len() > page;
+        rows.truncate(page);
+        let next = if is_full { rows.last().map(|row| row.notice_id) } else { end };
+        Ok((rows, next))
     }
 
     /// Makes a notice due again, as if it were new: unless it waits already, or asks about a request that is settled.

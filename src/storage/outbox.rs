@@ -11,6 +11,11 @@ use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// How many waiting notices of a channel are counted.
+pub const MOST_COUNTED: i64 = 10_000;
+/// How many are given up by one statement.
+const GIVEN_UP_AT_ONCE: i64 = 5_000;
+
 /// A notice that is due.
 #[derive(Debug, Clone)]
 pub struct DueNotice {
@@ -49,21 +54,25 @@ impl Storage {
     /// What a channel has to deliver, what is due for the longest first. Of the notices about one workflow to one recipient only
     /// the first is among them: the others come after it. With `all`, those that wait for another attempt are due as well.
     ///
+    /// One that cannot be read, because another version wrote it, does not keep the others from being sent: it is given up.
+    ///
     /// # Errors
-    /// No database, or a row that cannot be read.
+    /// No database.
     pub async fn due_notices(&self, channel: &str, all: bool, limit: i64) -> Result<Vec<DueNotice>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query!(
             "select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.risk_level, n.recipient, n.attempts, n.first_due_at, n.resends
              from notice n
-             where n.channel = $1 and n.status = 'pending' and n.first_due_at <= statement_timestamp()
-               and n.due_at <= case when $2 then 'infinity' else statement_timestamp() end
+             where n.status = 'pending' and n.channel >= $1
+               and (n.channel, n.due_at) <= ($1, case when $2 then 'infinity' else statement_timestamp() end)
+               and n.first_due_at <= statement_timestamp()
                and not exists (
                    select from notice b
-                   where b.workflow_id = n.workflow_id and b.channel = n.channel and b.recipient is not distinct from n.recipient
+                   where b.workflow_id = n.workflow_id and b.channel = n.channel and coalesce(b.recipient, '') = coalesce(n.recipient, '')
                      and b.status = 'pending'
-                     and (b.first_due_at, b.version, b.notice_id) < (n.first_due_at, n.version, n.notice_id))
-             order by n.due_at, n.version, n.notice_id
+                     and (b.first_due_at, b.version, b.notice_id) < (n.first_due_at, n.version, n.notice_id)
+                   offset 0)
+             order by n.channel, n.due_at, n.version, n.notice_id
              limit $3",
             channel,
             all,
@@ -71,22 +80,30 @@ impl Storage {
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        let read = rows.into_iter().map(|row| {
-            let corrupt = |what: &str| Error::Corrupt { workflow_id: row.workflow_id, detail: format!("notice {}: {what}", row.notice_id) };
-            Ok(DueNotice {
-                id: row.notice_id,
-                workflow_id: row.workflow_id,
-                version: u32::try_from(row.version).map_err(|_| corrupt("its version has no place in a log"))?,
-                kind: Kind::parse(&row.kind).ok_or_else(|| corrupt("its kind is not known"))?,
-                number: u32::try_from(row.number).unwrap_or(0),
-                level: Level::parse(&row.risk_level).ok_or_else(|| corrupt("its level is not known"))?,
-                recipient: row.recipient,
-                attempts: u32::try_from(row.attempts).unwrap_or(0),
-                first_due_at: row.first_due_at,
-                resent: row.resends > 0,
-            })
-        });
-        read.collect()
+        let (mut due, mut unreadable) = (Vec::new(), Vec::new());
+        for row in rows {
+            match (Kind::parse(&row.kind), Level::parse(&row.risk_level), u32::try_from(row.version)) {
+                (Some(kind), Some(level), Ok(version)) => due.push(DueNotice {
+                    id: row.notice_id,
+                    workflow_id: row.workflow_id,
+                    version,
+                    kind,
+                    number: u32::try_from(row.number).unwrap_or(0),
+                    level,
+                    recipient: row.recipient,
+                    attempts: u32::try_from(row.attempts).unwrap_or(0),
+                    first_due_at: row.first_due_at,
+                    resent: row.resends > 0,
+                }),
+                _ => unreadable.push(row.notice_id),
+            }
+        }
+        for id in unreadable {
+            tracing::error!(channel, notice.id = %id, "a notice is given up: its kind or its level is not known to this version");
+            let error = "its kind or its level is not known to this version; send it again once the server is updated";
+            self.notice_done(id, Done::Dead { error, attempted: false }, None).await?;
+        }
+        Ok(due)
     }
 
     /// Those of these notices that are still to be delivered; a decision may have overtaken the others.
@@ -94,7 +111,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn still_pending(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!("select notice_id from notice where notice_id = any ($1) and status = 'pending'", ids);
         let pending = within(query.fetch_all(&mut *db)).await?;
         db.release();
@@ -106,7 +123,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn was_asked(&self, workflow_id: Uuid, channel: &str, recipient: Option<&str>) -> Result<bool, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
             r#"select exists (
                    select from notice
@@ -131,7 +148,7 @@ impl Storage {
             Done::Delivered => ("delivered", 1, None),
             Done::Dead { error, attempted } => ("dead", i32::from(attempted), Some(error)),
         };
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query!(
             "with done as (
                  update notice
@@ -168,7 +185,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn notice_overtaken(&self, id: Uuid) -> Result<(), Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query!(
             "update notice
              set status = 'delivered', attempts = attempts + 1, error = null, delivered_at = clock_timestamp(),
@@ -186,7 +203,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn notice_failed(&self, id: Uuid, error: &str, pause: Duration) -> Result<(), Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query!(
             "update notice
              set attempts = attempts + 1, error = $2, due_at = clock_timestamp() + make_interval(secs => $3),
@@ -206,7 +223,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn notice_cancelled(&self, id: Uuid, reason: &str) -> Result<(), Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query =
             sqlx::query!("update notice set status = 'cancelled', error = $2 where notice_id = $1 and status = 'pending'", id, reason);
         within(query.execute(&mut *db)).await?;
@@ -219,25 +236,47 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn give_up_notices_beyond(&self, channels: &[String], reason: &str) -> Result<u64, Error> {
-        let mut db = self.lease().await?;
-        let query = sqlx::query!(
-            "update notice set status = 'dead', error = $2 where status = 'pending' and channel <> all ($1)",
-            channels,
-            reason
-        );
-        let given_up = within(query.execute(&mut *db)).await?.rows_affected();
-        db.release();
-        Ok(given_up)
+        let mut given_up = 0;
+        loop {
+            let mut db = self.lease_background().await?;
+            // Some at a time, so that each statement is short.
+            let query = sqlx::query!(
+                "update notice set status = 'dead', error = $2
+                 where notice_id in (
+                     select n.notice_id from pending_channel c
+                     cross join lateral (select notice_id from notice where status = 'pending' and channel = c.channel limit $3) n
+                     where c.channel <> all ($1)
+                     limit $3)
+                   and status = 'pending'",
+                channels,
+                reason,
+                GIVEN_UP_AT_ONCE
+            );
+            let some = within(query.execute(&mut *db)).await?.rows_affected();
+            db.release();
+            given_up += some;
+            if some == 0 {
+                return Ok(given_up);
+            }
+        }
     }
 
-    /// How many notices of each channel wait to be delivered, of those that are due.
+    /// How many notices of each channel wait to be delivered, of those that are due; the count of each ends at [`MOST_COUNTED`].
     ///
     /// # Errors
     /// No database.
     pub async fn waiting_notices(&self) -> Result<Vec<(String, i64)>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query!(
-            r#"select channel, count(*) as "count!" from notice where status = 'pending' and first_due_at <= statement_timestamp() group by channel"#
+            r#"select c.channel as "channel!", n.count as "count!"
+               from pending_channel c
+               cross join lateral (
+                   select count(*) as count from (
+                       select from notice
+                       where status = 'pending' and channel >= c.channel and (channel, first_due_at) <= (c.channel, statement_timestamp())
+                       order by channel, first_due_at limit $1) due
+               ) n"#,
+            MOST_COUNTED
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();

@@ -24,19 +24,30 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// After this long without work a connection is tried before it is used.
 const RESTED: Duration = Duration::from_millis(500);
 
-/// The handle to everything that is stored.
+/// The handle to everything that is stored. It has a pool for each kind of work, so that none keeps another waiting.
 #[derive(Clone)]
 pub struct Storage {
-    /// For all that is read.
-    readers: PgPool,
-    /// For commits alone, so that a crowd of readers never keeps a decision waiting.
+    /// For commits.
     writers: PgPool,
+    /// For what a call needs before it is answered: whose token it is, one workflow's log, a key.
+    calls: PgPool,
+    /// For what parkbrake does by itself: deadlines, notices, looking into the log.
+    background: PgPool,
+    /// For lists, searches, statistics and backlogs, which may take long.
+    lists: PgPool,
     /// What rows are sealed with; a tool that reads no sealed row needs none.
     keys: Option<SecretKeys>,
 }
 
+/// How many connections each kind of work has, of all that are for reading: calls, the background, and lists.
+fn shares(connections: u32) -> (u32, u32, u32) {
+    let lists = (connections * 2 / 5).max(1);
+    let background = (connections / 5).max(1);
+    (connections.saturating_sub(lists + background).max(1), background, lists)
+}
+
 impl Storage {
-    /// Pools of at most this many connections for reading, and two for commits. Nothing is connected yet: a database that is down is found by the first query.
+    /// Pools of at most this many connections for reading (three at least), and three for commits. Nothing is connected yet: a database that is down is found by the first query.
     ///
     /// # Errors
     /// A URL that cannot be read.
@@ -47,12 +58,18 @@ impl Storage {
         // be right when they have grown: so the other ways are switched off.
         let for_commits = options.clone().options([
             ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("lock_timeout", COMMIT_LOCK),
         ]);
-        Ok(Self { readers: pool(options, connections), writers: pool(for_commits, WRITERS), keys: None })
+        let (calls, background, lists) = shares(connections);
+        Ok(Self {
+            writers: pool(for_commits, WRITERS),
+            calls: pool(options.clone(), calls),
+            background: pool(options.clone(), background),
+            lists: pool(options, lists),
+            keys: None,
+        })
     }
 
     /// Seals what it writes, and verifies what it reads, with these keys.
@@ -104,17 +121,30 @@ impl Storage {
 
     /// Closes every connection; later queries fail.
     pub async fn close(&self) {
-        let _ = tokio::time::timeout(QUERY, async { tokio::join!(self.readers.close(), self.writers.close()) }).await;
+        let _ = tokio::time::timeout(QUERY, async {
+            tokio::join!(self.calls.close(), self.background.close(), self.lists.close(), self.writers.close())
+        })
+        .await;
     }
 
-    /// Takes a connection for reading, or for something small that is written beside the workflows.
+    /// Takes a connection for what a call needs, or for something small that is written beside the workflows.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
-        Ok(Lease { connection: Some(self.readers.acquire().await?), in_order: false })
+        Lease::of(&self.calls).await
+    }
+
+    /// Takes a connection for what parkbrake does by itself.
+    pub(super) async fn lease_background(&self) -> Result<Lease, Error> {
+        Lease::of(&self.background).await
+    }
+
+    /// Takes a connection for a list.
+    pub(super) async fn lease_list(&self) -> Result<Lease, Error> {
+        Lease::of(&self.lists).await
     }
 
     /// Takes a connection for a commit.
     pub(super) async fn lease_writer(&self) -> Result<Lease, Error> {
-        Ok(Lease { connection: Some(self.writers.acquire().await?), in_order: false })
+        Lease::of(&self.writers).await
     }
 }
 
@@ -144,6 +174,9 @@ pub(super) fn options(database_url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options
         .application_name("parkbrake")
         .options([("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")])
+        // A plan may be made while the tables are empty, when reading them whole costs nothing, and is kept when they have grown.
+        // Without reading whole tables every plan uses an index; none of the queries is worth being compiled.
+        .options([("enable_seqscan", "off"), ("jit", "off")])
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
         .log_statements(tracing::log::LevelFilter::Off))
 }
@@ -177,6 +210,10 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    async fn of(pool: &PgPool) -> Result<Self, Error> {
+        Ok(Self { connection: Some(pool.acquire().await?), in_order: false })
+    }
+
     /// Gives the connection back, after its work has ended well.
     pub(super) fn release(mut self) {
         self.in_order = true;
@@ -204,5 +241,21 @@ impl Deref for Lease {
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.connection.as_mut().expect("held until dropped")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn every_kind_of_work_has_a_connection_and_all_together_no_more_than_there_are() {
+        for connections in 3..=200 {
+            let (calls, background, lists) = shares(connections);
+            assert_eq!(calls + background + lists, connections);
+            assert!(calls >= 1 && background >= 1 && lists >= 1, "{connections}");
+        }
+        assert_eq!(shares(10), (4, 2, 4));
+        assert_eq!(shares(1), (1, 1, 1));
     }
 }

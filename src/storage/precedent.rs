@@ -32,7 +32,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn precedent(&self, kind: &Kind<'_>, workflow_id: Uuid) -> Result<Option<Precedent>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         // Documents are opened one by one, newest first, and only those of this requester's approved requests.
         let query = sqlx::query_as!(
             Precedent,

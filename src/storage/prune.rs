@@ -41,7 +41,7 @@ impl Storage {
     /// # Errors
     /// No database, or one that refuses.
     pub async fn prune_step(&self, cut_off: DateTime<Utc>, after: Uuid, limit: i32) -> Result<Option<PruneStep>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(
             PruneStep,
             r#"select visited as "visited!", workflows as "workflows!", events as "events!", notices as "notices!", keys as "keys!", until
@@ -60,7 +60,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn prune_preview(&self, cut_off: DateTime<Utc>, after: Uuid, limit: i32) -> Result<Vec<PrunePreview>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(
             PrunePreview,
             r#"select visited as "visited!", status, workflows as "workflows!", oldest, newest, events as "events!", bytes as "bytes!"

@@ -19,7 +19,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn quarantine(&self, workflow_id: Uuid, reason: &str, failures: i32) -> Result<(), Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query!(
             "insert into quarantine (workflow_id, reason, failures) values ($1, $2, $3)
              on conflict (workflow_id) do update set reason = excluded.reason, failures = excluded.failures",

@@ -3,16 +3,14 @@
 //! Words are looked for within a window: so many workflows, newest first, of those that the other filters leave. So a search costs
 //! the same however many there are, and who wants to look further back goes on where the window ended.
 
-use super::pool::within;
-use super::{Cursor, Error, Storage, targets};
+use super::candidates::{self, Choice};
+use super::pool::{Lease, within};
+use super::{Cursor, Error, Storage, next_page, targets};
 use crate::domain::level::Level;
 use crate::domain::target::Target;
 use crate::domain::workflow::Status;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{Builder, Uuid};
-
-/// How many workflows are looked through for words at a time.
-pub const WINDOW: i64 = 2_000;
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -68,80 +66,67 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn search(&self, search: &Search) -> Result<Finds, Error> {
-        let mut db = self.lease().await?;
-        let window = if search.text.is_some() { WINDOW } else { search.limit + 1 };
-        let query = sqlx::query!(
-            r#"with scanned as materialized (
-                   select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id, w.target
-                   from workflow w
-                   where ($1::text is null or w.status = $1)
-                     and ($2::text is null or w.risk_level = $2)
-                     and ($3::text is null or w.requested_by = $3)
-                     and ($4::timestamptz is null or (w.created_at >= $4 and w.workflow_id >= $5))
-                     and ($6::timestamptz is null or (w.created_at < $6 and w.workflow_id < $7))
-                     and ($8::uuid is null or w.workflow_id < $8)
-                   order by w.workflow_id desc
-                   limit $9
-               ),
-               found as (
-                   select s.workflow_id, s.status, s.risk_level, s.requested_by, s.created_at, s.task_id,
-                          t.task ->> 'description' as description, target_of(s.target, p.document) as target,
-                          t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
-                   from scanned s join workflow_event p on p.workflow_id = s.workflow_id and p.version = 1,
-                        lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
-                   where $10::text is null
-                      or strpos(lower(concat_ws(E'\n', t.task ->> 'description', s.task_id, t.task ->> 'resource',
-                                                s.target::jsonb ->> 'resource', t.task #>> '{action,name}')), lower($10)) > 0
-                   order by s.workflow_id desc
-                   limit $11
-               )
-               select e.scanned as "scanned!", e.last_at as "last_at?", e.last_id as "last_id?", f.workflow_id as "workflow_id?", f.status as "status?",
-                      f.risk_level as "risk_level?", f.requested_by as "requested_by?", f.created_at as "created_at?",
-                      f.task_id as "task_id?", f.description as "description?", f.target as "target?", f.action as "action?",
-                      f.action_name as "action_name?"
-               from (select (select count(*) from scanned) as scanned, l.created_at as last_at, l.workflow_id as last_id
-                     from (select) one left join lateral
-                          (select * from scanned order by workflow_id limit 1) l on true) e
-                    left join found f on true
-               order by f.workflow_id desc"#,
-            search.status.map(Status::as_str),
-            search.risk_level.map(Level::as_str),
-            search.requested_by.as_deref(),
-            search.from,
-            search.from.map(|from| id_at(from - UNDER_WAY)),
-            search.until,
-            search.until.map(|until| id_at(until + UNDER_WAY)),
-            search.after.map(|cursor| cursor.workflow_id),
-            window,
-            search.text.as_deref(),
-            search.limit + 1
-        );
-        let rows = within(query.fetch_all(&mut *db)).await?;
+        let mut db = self.lease_list().await?;
+        let after = search.after.map(|cursor| cursor.workflow_id);
+        let until = search.until.map(|until| id_at(until + UNDER_WAY));
+        let choice = Choice {
+            status: search.status,
+            risk_level: search.risk_level,
+            requested_by: search.requested_by.as_deref(),
+            visible_to: None,
+            from: search.from.map(|from| id_at(from - UNDER_WAY)),
+            before: after.into_iter().chain(until).min(),
+            has_more: search.text.is_some() || search.from.is_some() || search.until.is_some(),
+        };
+        let candidates = candidates::choose(&mut db, &choice, search.limit).await?;
+        let mut found = found(&mut db, search, &candidates.ids).await?;
         db.release();
-        let window_is_full = rows.first().is_some_and(|row| row.scanned == window);
-        let end = rows.first().and_then(|row| Some(Cursor { at: row.last_at?, workflow_id: row.last_id? }));
-        let found = rows.into_iter().filter_map(|row| {
-            Some(Found {
-                workflow_id: row.workflow_id?,
-                status: row.status?,
-                risk_level: row.risk_level?,
-                requested_by: row.requested_by?,
-                created_at: row.created_at?,
-                task_id: row.task_id,
-                description: row.description,
-                target: targets::read(row.target.as_deref()),
-                action: row.action,
-                action_name: row.action_name,
-            })
-        });
-        let mut found: Vec<Found> = found.collect();
-        let page = usize::try_from(search.limit).unwrap_or(usize::MAX);
-        if found.len() > page {
-            found.truncate(page);
-            let next = found.last().map(|last| Cursor { at: last.created_at, workflow_id: last.workflow_id });
-            return Ok(Finds { found, next, is_cut: false });
-        }
-        let is_cut = search.text.is_some() && window_is_full;
-        Ok(Finds { found, next: end.filter(|_| is_cut), is_cut })
+        let next = next_page(&mut found, search.limit, |last| Cursor { at: last.created_at, workflow_id: last.workflow_id });
+        let is_cut = next.is_none() && candidates.end().is_some();
+        Ok(Finds { found, next: next.or_else(|| candidates.end()), is_cut })
     }
+}
+
+/// The first of these workflows that fit, one more than a page holds. Documents are opened one by one, until there are enough.
+async fn found(db: &mut Lease, search: &Search, ids: &[Uuid]) -> Result<Vec<Found>, Error> {
+    let query = sqlx::query!(
+        r#"select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id, t.task ->> 'description' as description,
+                  target_of(w.target, p.document) as target, t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
+           from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
+           cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
+           cross join lateral (select document from workflow_event p where p.workflow_id = c.workflow_id and p.version = 1 offset 0) p
+           cross join lateral (select convert_from(p.document, 'UTF8')::jsonb as task offset 0) t
+           where ($2::text is null or w.status = $2)
+             and ($3::text is null or w.risk_level = $3)
+             and ($4::text is null or w.requested_by = $4)
+             and ($5::timestamptz is null or w.created_at >= $5)
+             and ($6::timestamptz is null or w.created_at < $6)
+             and ($7::text is null
+                  or strpos(lower(concat_ws(E'\n', t.task ->> 'description', w.task_id, t.task ->> 'resource', w.target::jsonb ->> 'resource',
+                                            t.task #>> '{action,name}')), lower($7)) > 0)
+           order by c.place
+           limit $8"#,
+        ids,
+        search.status.map(Status::as_str),
+        search.risk_level.map(Level::as_str),
+        search.requested_by.as_deref(),
+        search.from,
+        search.until,
+        search.text.as_deref(),
+        search.limit + 1
+    );
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let found = rows.into_iter().map(|row| Found {
+        workflow_id: row.workflow_id,
+        status: row.status,
+        risk_level: row.risk_level,
+        requested_by: row.requested_by,
+        created_at: row.created_at,
+        task_id: row.task_id,
+        description: row.description,
+        target: targets::read(row.target.as_deref()),
+        action: row.action,
+        action_name: row.action_name,
+    });
+    Ok(found.collect())
 }

@@ -1,12 +1,11 @@
 //! How requests for approval went: how long they waited, who decided, what waits now.
 //!
-//! Each query looks at the newest requests only, at so many that it takes well under a second. They are found by their ids, which
-//! are made in the order of time, so that no index is kept for this alone.
+//! Each query looks at the newest requests only, at so many that it takes well under a second. An index holds them in the order in which
+//! people were asked, without what needed nobody.
 
 use super::pool::{Lease, within};
 use super::{Error, Storage};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use uuid::Uuid;
+use chrono::{DateTime, NaiveDate, Utc};
 
 /// How many requests are looked at.
 pub const MOST_REQUESTS: i64 = 50_000;
@@ -14,9 +13,6 @@ pub const MOST_REQUESTS: i64 = 50_000;
 pub const MOST_WAITING: i64 = 100_000;
 /// The ends of the stretches of time into which decisions are sorted, in seconds.
 const BOUNDS: [f64; 6] = [60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0];
-/// An id is made when the task comes in, which is a little before the request is stored.
-const LEAD: TimeDelta = TimeDelta::minutes(5);
-
 /// How the requests of the last days went.
 #[derive(Debug)]
 pub struct Statistics {
@@ -79,47 +75,33 @@ impl Statistics {
     }
 }
 
-/// Which requests are looked at.
-struct Sample {
-    first: Uuid,
-    since: DateTime<Utc>,
-}
-
-impl Sample {
-    fn since(since: DateTime<Utc>) -> Self {
-        let millis = u64::try_from((since - LEAD).timestamp_millis()).unwrap_or_default();
-        Self { first: Uuid::from_u128(u128::from(millis) << 80), since }
-    }
-}
-
 impl Storage {
     /// How the requests since a moment went, as they stand now.
     ///
     /// # Errors
     /// No database.
     pub async fn statistics(&self, since: DateTime<Utc>) -> Result<Statistics, Error> {
-        let sample = Sample::since(since);
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         let until = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
-        let levels = level_figures(&mut db, &sample).await?;
-        let roles = role_figures(&mut db, &sample).await?;
-        let durations = duration_figures(&mut db, &sample).await?;
-        let days = day_figures(&mut db, &sample).await?;
+        let levels = level_figures(&mut db, since).await?;
+        let roles = role_figures(&mut db, since).await?;
+        let durations = duration_figures(&mut db, since).await?;
+        let days = day_figures(&mut db, since).await?;
         let waiting = waiting_figures(&mut db).await?;
         db.release();
         Ok(Statistics { since, until, levels, roles, durations, days, waiting })
     }
 }
 
-async fn level_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<LevelFigures>, Error> {
+async fn level_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<LevelFigures>, Error> {
     let query = sqlx::query_as!(
         LevelFigures,
         r#"with request as materialized (
                  select risk_level, escalation_level, approval_status in ('approved', 'rejected') as is_decided,
                         extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from workflow
-                 where workflow_id >= $1 and requested_at >= $2
-                 order by workflow_id desc limit $3
+                 where requested_at >= $1
+                 order by requested_at desc, workflow_id desc limit $2
                )
                select risk_level as "level!", count(*) as "requests!", count(*) filter (where escalation_level > 0) as "escalated!",
                       count(*) filter (where is_decided) as "decided!",
@@ -127,47 +109,46 @@ async fn level_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<LevelFigur
                       percentile_cont(0.9) within group (order by seconds) filter (where is_decided) as "ninth?"
                from request group by risk_level
                order by array_position(array['low', 'medium', 'high', 'critical'], risk_level)"#,
-        sample.first,
-        sample.since,
+        since,
         MOST_REQUESTS
     );
     within(query.fetch_all(&mut **db)).await
 }
 
-async fn role_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<RoleFigures>, Error> {
+async fn role_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<RoleFigures>, Error> {
     let query = sqlx::query_as!(
         RoleFigures,
         r#"with request as materialized (
                  select workflow_id, approval_status as status, resolved_at, extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from workflow
-                 where workflow_id >= $1 and requested_at >= $2
-                 order by workflow_id desc limit $3
+                 where requested_at >= $1
+                 order by requested_at desc, workflow_id desc limit $2
                )
                select e.data::jsonb -> 'roles' ->> 0 as "role!", count(*) as "decided!",
                       percentile_cont(0.5) within group (order by seconds) as "median!",
                       percentile_cont(0.9) within group (order by seconds) as "ninth!"
-               from request r join workflow_event e on e.workflow_id = r.workflow_id and e.kind = r.status and e.at = r.resolved_at
+               from request r cross join lateral (
+                   select data from workflow_event e where e.workflow_id = r.workflow_id and e.kind = r.status and e.at = r.resolved_at offset 0
+               ) e
                where r.status in ('approved', 'rejected') and e.data::jsonb -> 'roles' ->> 0 is not null
                group by 1 order by 2 desc, 1 limit 20"#,
-        sample.first,
-        sample.since,
+        since,
         MOST_REQUESTS
     );
     within(query.fetch_all(&mut **db)).await
 }
 
-async fn duration_figures(db: &mut Lease, sample: &Sample) -> Result<[i64; BOUNDS.len() + 1], Error> {
+async fn duration_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<[i64; BOUNDS.len() + 1], Error> {
     let query = sqlx::query!(
         r#"with request as materialized (
                  select approval_status as status, extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from workflow
-                 where workflow_id >= $1 and requested_at >= $2
-                 order by workflow_id desc limit $3
+                 where requested_at >= $1
+                 order by requested_at desc, workflow_id desc limit $2
                )
-               select width_bucket(seconds, $4::float8[]) as "place!", count(*) as "count!"
+               select width_bucket(seconds, $3::float8[]) as "place!", count(*) as "count!"
                from request where status in ('approved', 'rejected') group by 1"#,
-        sample.first,
-        sample.since,
+        since,
         MOST_REQUESTS,
         &BOUNDS[..]
     );
@@ -181,21 +162,20 @@ async fn duration_figures(db: &mut Lease, sample: &Sample) -> Result<[i64; BOUND
     Ok(durations)
 }
 
-async fn day_figures(db: &mut Lease, sample: &Sample) -> Result<Vec<DayFigures>, Error> {
+async fn day_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<DayFigures>, Error> {
     let query = sqlx::query_as!(
         DayFigures,
         r#"with request as materialized (
                  select approval_status as status, (resolved_at at time zone 'UTC')::date as day
                  from workflow
-                 where workflow_id >= $1 and requested_at >= $2
-                 order by workflow_id desc limit $3
+                 where requested_at >= $1
+                 order by requested_at desc, workflow_id desc limit $2
                )
                select day as "day!", count(*) filter (where status = 'approved') as "approved!",
                       count(*) filter (where status = 'rejected') as "rejected!", count(*) filter (where status = 'expired') as "expired!",
                       count(*) filter (where status = 'cancelled') as "cancelled!"
                from request where day is not null group by day order by day"#,
-        sample.first,
-        sample.since,
+        since,
         MOST_REQUESTS
     );
     within(query.fetch_all(&mut **db)).await

@@ -25,7 +25,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<About>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_list().await?;
         let query = sqlx::query!(
             "select p.workflow_id, target_of(w.target, p.document) as target, t.task #>> '{action,type}' as action,
                     t.task #>> '{action,name}' as action_name

@@ -1,8 +1,9 @@
 //! Reading workflows: their logs, their documents, and the list of them.
 
+use super::candidates::{self, Choice};
 use super::pool::{Lease, within};
 use super::seal::{self, EventRow, Head};
-use super::{Cursor, Error, Storage, record, targets};
+use super::{Cursor, Error, Storage, next_page, record, targets};
 use crate::domain::level::Level;
 use crate::domain::target::Target;
 use crate::domain::workflow::{Recorded, Status};
@@ -122,7 +123,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn running(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
             "select w.workflow_id from workflow w
              where w.running and ($1::uuid is null or w.workflow_id > $1)
@@ -142,7 +143,7 @@ impl Storage {
     /// # Errors
     /// No database.
     pub async fn queued(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<QueuedRow>, Error> {
-        let mut db = self.lease().await?;
+        let mut db = self.lease_background().await?;
         let query = sqlx::query_as!(
             QueuedRow,
             r#"select w.workflow_id, w.requested_by, w.approval_status is not null as "approved!" from workflow w
@@ -157,40 +158,50 @@ impl Storage {
         Ok(rows)
     }
 
-    /// All workflows, newest first.
+    /// A page of all workflows, newest first, and where the next page starts. It may hold less than was asked for, where few of
+    /// many fit.
     ///
     /// # Errors
     /// No database.
-    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Listed>, Error> {
-        let mut db = self.lease().await?;
-        let rows = list(&mut db, filter).await?;
+    pub async fn list(&self, filter: &ListFilter) -> Result<(Vec<Listed>, Option<Cursor>), Error> {
+        let mut db = self.lease_list().await?;
+        let choice = Choice {
+            status: filter.status,
+            risk_level: filter.risk_level,
+            requested_by: filter.requested_by.as_deref(),
+            visible_to: filter.visible_to.as_ref(),
+            before: filter.after.map(|cursor| cursor.workflow_id),
+            ..Choice::default()
+        };
+        let candidates = candidates::choose(&mut db, &choice, filter.limit).await?;
+        let mut rows = listed(&mut db, filter, &candidates.ids).await?;
         db.release();
-        Ok(rows)
+        let next = next_page(&mut rows, filter.limit, |row| Cursor { at: row.created_at, workflow_id: row.workflow_id });
+        Ok((rows, next.or_else(|| candidates.end())))
     }
 }
 
-async fn list(db: &mut Lease, filter: &ListFilter) -> Result<Vec<Listed>, Error> {
+/// The first of these workflows that fit, one more than a page holds. Each is found by its id: joined in any other way, all workflows might be read.
+async fn listed(db: &mut Lease, filter: &ListFilter, ids: &[Uuid]) -> Result<Vec<Listed>, Error> {
     let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
-                w.updated_at, q.reason as "quarantine?", e.document as "document!",
-                target_of(w.target, e.document) as target
-         from workflow w
-         join workflow_event e on e.workflow_id = w.workflow_id and e.version = 1
-         left join quarantine q on q.workflow_id = w.workflow_id
-         where ($1::text is null or w.status = $1)
-           and ($2::text is null or w.risk_level = $2)
-           and ($3::text is null or w.requested_by = $3)
-           and ($4::text is null or w.requested_by = $4 or w.on_behalf_of = $5)
-           and ($6::uuid is null or w.workflow_id < $6)
-         order by w.workflow_id desc
-         limit $7"#,
+                w.updated_at, (select q.reason from quarantine q where q.workflow_id = w.workflow_id) as quarantine,
+                e.document as "document!", target_of(w.target, e.document) as target
+         from (
+             select w.* from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
+             cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
+             where ($2::text is null or w.status = $2)
+               and ($3::text is null or w.risk_level = $3)
+               and ($4::text is null or w.requested_by = $4)
+             order by c.place limit $5
+         ) w
+         cross join lateral (select document from workflow_event e where e.workflow_id = w.workflow_id and e.version = 1 offset 0) e
+         order by w.workflow_id desc"#,
+        ids,
         filter.status.map(Status::as_str),
         filter.risk_level.map(Level::as_str),
         filter.requested_by.as_deref(),
-        filter.visible_to.as_ref().map(|visible| visible.agent.as_str()),
-        filter.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref()),
-        filter.after.map(|cursor| cursor.workflow_id),
-        filter.limit
+        filter.limit + 1
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
     let listed = rows.into_iter().map(|row| Listed {

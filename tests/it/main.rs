@@ -27,6 +27,7 @@ mod locks;
 mod notices;
 mod outage;
 mod people;
+mod plans;
 mod proxy;
 mod prune;
 mod queries;

@@ -60,10 +60,10 @@ pub async fn waiting(State(api): State<Api>, session: Session, query: Fields) ->
         decidable_by: (!everybodys).then(|| decider(&session.person)),
         visible_to: None,
         after: query::cursor(query.one("cursor")?)?,
-        limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE + 1 }).unwrap_or(i64::MAX),
+        limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE }).unwrap_or(i64::MAX),
     };
-    let rows = api.engine.storage.pending(&filter).await?;
-    let (rows, targets, next, is_cut) = page_of(&api, rows, words).await?;
+    let (rows, more) = api.engine.storage.pending(&filter).await?;
+    let (rows, targets, next, is_cut) = page_of(&api, rows, more, words).await?;
     let now = api.engine.clock.now();
     let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
     let of = everybodys.then_some("all");
@@ -85,9 +85,9 @@ type Abouts = BTreeMap<Uuid, About>;
 async fn page_of(
     api: &Api,
     mut rows: Vec<PendingRow>,
+    more: Option<Cursor>,
     words: Option<&str>,
 ) -> Result<(Vec<PendingRow>, Abouts, Option<Cursor>, bool), Problem> {
-    let end = rows.last().map(place).filter(|_| words.is_some() && rows.len() == WINDOW);
     let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
     let targets = api.engine.storage.targets(&ids).await?;
     let targets: Abouts = targets.into_iter().map(|target| (target.workflow_id, target)).collect();
@@ -96,8 +96,8 @@ async fn page_of(
     }
     let is_full = rows.len() > PAGE;
     rows.truncate(PAGE);
-    let next = if is_full { rows.last().map(place) } else { end };
-    Ok((rows, targets, next, !is_full && end.is_some()))
+    let next = if is_full { rows.last().map(place) } else { more };
+    Ok((rows, targets, next, words.is_some() && !is_full && more.is_some()))
 }
 
 fn place(row: &PendingRow) -> Cursor {

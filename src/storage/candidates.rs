@@ -1,0 +1,107 @@
+//! Which workflows a list looks at: the newest of those that its main filter leaves, each from an index in the order of the list.
+//!
+//! A list is asked for with any number of filters, and there cannot be an index for each combination. So one of them chooses, and
+//! the others are applied to a window of what it chose: each page costs the same, however many workflows there are and however few fit.
+//! Where the window ends before the page is full, the list goes on from there.
+
+use super::pool::{Lease, within};
+use super::workflows::Visible;
+use super::{Cursor, Error};
+use crate::domain::level::Level;
+use crate::domain::workflow::Status;
+use chrono::DateTime;
+use uuid::Uuid;
+
+/// How many workflows are looked through for one page.
+pub const WINDOW: i64 = 2_000;
+
+/// The filters of which one chooses.
+#[derive(Debug, Default)]
+pub(super) struct Choice<'a> {
+    pub status: Option<Status>,
+    pub risk_level: Option<Level>,
+    pub requested_by: Option<&'a str>,
+    pub visible_to: Option<&'a Visible>,
+    /// Ids from this one on.
+    pub from: Option<Uuid>,
+    /// Ids before this one.
+    pub before: Option<Uuid>,
+    /// Whether something else is asked for as well, such as words.
+    pub has_more: bool,
+}
+
+/// What was chosen, newest first.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    pub ids: Vec<Uuid>,
+    /// Whether there may be more behind the last of them, because so many were looked at.
+    is_cut: bool,
+}
+
+impl Candidates {
+    /// Where to go on if what was found of these does not fill a page.
+    pub fn end(&self) -> Option<Cursor> {
+        self.ids.last().filter(|_| self.is_cut).map(|id| cursor_at(*id))
+    }
+}
+
+/// The place of a workflow in a list that is in the order of ids. An id shows its time.
+pub(super) fn cursor_at(workflow_id: Uuid) -> Cursor {
+    let at = workflow_id.get_timestamp().and_then(|time| {
+        let (seconds, nanos) = time.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    });
+    Cursor { at: at.unwrap_or_default(), workflow_id }
+}
+
+/// Chooses for a page of this size.
+pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Result<Candidates, Error> {
+    let filters = [choice.status.is_some(), choice.risk_level.is_some(), choice.requested_by.is_some(), choice.visible_to.is_some()];
+    let is_window = choice.has_more || filters.into_iter().filter(|is_set| *is_set).count() > 1;
+    let window = if is_window { WINDOW.max(page + 1) } else { page + 1 };
+    // One branch is carried out, of the agent two; the others end at their first condition. Rows are compared whole, and never for
+    // equality alone: then only one index has their order, and the plan is the same whatever is known of the tables when it is made.
+    let query = sqlx::query_scalar!(
+        r#"with candidate as (
+               (select w.workflow_id from workflow w
+                where $1::text is null and $2::text is null and $3::text is null and $4::text is null
+                  and w.workflow_id < $6 and w.workflow_id >= $7
+                order by w.workflow_id desc limit $8)
+               union all
+               (select w.workflow_id from workflow w
+                where $1::text is null and $3::text is null and $4::text is null
+                  and (w.risk_level, w.workflow_id) < ($2, $6) and (w.risk_level, w.workflow_id) >= ($2, $7)
+                order by w.risk_level desc, w.workflow_id desc limit $8)
+               union all
+               (select w.workflow_id from workflow w
+                where $3::text is null and $4::text is null
+                  and (w.status, w.workflow_id) < ($1, $6) and (w.status, w.workflow_id) >= ($1, $7)
+                order by w.status desc, w.workflow_id desc limit $8)
+               union all
+               (select w.workflow_id from workflow w
+                where $4::text is null
+                  and (w.requested_by, w.workflow_id) < ($3, $6) and (w.requested_by, w.workflow_id) >= ($3, $7)
+                order by w.requested_by desc, w.workflow_id desc limit $8)
+               union all
+               (select w.workflow_id from workflow w
+                where (w.requested_by, w.workflow_id) < ($4, $6) and (w.requested_by, w.workflow_id) >= ($4, $7)
+                order by w.requested_by desc, w.workflow_id desc limit $8)
+               union all
+               (select w.workflow_id from workflow w
+                where (w.on_behalf_of, w.workflow_id) < ($5, $6) and (w.on_behalf_of, w.workflow_id) >= ($5, $7)
+                order by w.on_behalf_of desc, w.workflow_id desc limit $8)
+           )
+           select distinct workflow_id as "workflow_id!" from candidate order by 1 desc limit $8"#,
+        choice.status.map(Status::as_str),
+        choice.risk_level.map(Level::as_str),
+        choice.requested_by,
+        choice.visible_to.map(|visible| visible.agent.as_str()),
+        choice.visible_to.and_then(|visible| visible.on_behalf_of.as_deref()),
+        choice.before.unwrap_or(Uuid::max()),
+        choice.from.unwrap_or(Uuid::nil()),
+        window
+    );
+    let ids = within(query.fetch_all(&mut **db)).await?;
+    let is_cut = is_window && i64::try_from(ids.len()).is_ok_and(|count| count >= window);
+    Ok(Candidates { ids, is_cut })
+}

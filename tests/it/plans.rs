@@ -1,0 +1,269 @@
+//! Reading at scale: at 300,000 workflows every query looks at about as many rows as it gives, whenever its plan was made.
+//!
+//! The queries are those of the program, as `.sqlx` holds them. Each is planned twice: once while the tables are empty and nothing is
+//! known of them, and kept; and once for its arguments, after everything has been analyzed. What PostgreSQL then
+//! really looked at is counted; no time is measured.
+
+use crate::support::Database;
+use parkbrake::storage::Storage;
+use serde_json::Value;
+use sqlx::PgConnection;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Rows of each large table.
+const ROWS: i64 = 300_000;
+
+/// One query with arguments.
+struct Case {
+    /// A part of its text that no other query has.
+    needle: &'static str,
+    /// Which arguments these are.
+    what: &'static str,
+    arguments: &'static str,
+    /// Rows that it may look at.
+    bound: f64,
+}
+
+const fn case(needle: &'static str, what: &'static str, arguments: &'static str, bound: f64) -> Case {
+    Case { needle, what, arguments, bound }
+}
+
+const MAX: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'";
+const NIL: &str = "'00000000-0000-0000-0000-000000000000'";
+const SOME: &str = "(select array_agg(workflow_id) from (select workflow_id from workflow order by workflow_id desc limit 2000) some)";
+const CHOOSE: &str = "order by w.risk_level desc, w.workflow_id desc";
+const PENDING: &str = "w.approved_by @> array[$3]))";
+const OF_AGENT: &str = "order by w.on_behalf_of desc, w.requested_at desc";
+const NOTICES: &str = "select notice_id as \"notice_id!\" from candidate";
+const FEED: &str = "with page as materialized";
+
+/// What is rare is the oldest, so that whoever goes through a list from its new end finds it last.
+const CASES: &[Case] = &[
+    case(CHOOSE, "all", "null, null, null, null, null, MAX, NIL, 51", 300.0),
+    case(CHOOSE, "a rare status", "'failed', null, null, null, null, MAX, NIL, 51", 300.0),
+    case(CHOOSE, "no status", "'expired', null, null, null, null, MAX, NIL, 51", 300.0),
+    case(CHOOSE, "a common status, far back", "'completed', null, null, null, null, MIDDLE, NIL, 51", 300.0),
+    case(CHOOSE, "a rare level", "null, 'critical', null, null, null, MAX, NIL, 51", 300.0),
+    case(CHOOSE, "a rare requester", "null, null, 'rare-bot', null, null, MAX, NIL, 51", 300.0),
+    case(CHOOSE, "an agent without any", "null, null, null, 'new-bot', 'nobody', MAX, NIL, 51", 300.0),
+    case(CHOOSE, "an agent of a busy person", "null, null, null, 'rare-bot', 'person-1', MAX, NIL, 51", 500.0),
+    case(CHOOSE, "a requester's of a status", "'failed', null, 'bot-1', null, null, MAX, NIL, 2000", 9_000.0),
+    case("(select q.reason from quarantine q where q.workflow_id = w.workflow_id)", "none fits", "SOME, 'failed', null, null, 51", 9_000.0),
+    case("as task offset 0", "words that nobody said", "SOME, null, null, null, null, null, 'xyzzy', 51", 9_000.0),
+    case(PENDING, "everybody's", "null, null, null, null, 'infinity', MAX, 51", 1_500.0),
+    case(PENDING, "mine", "null, null, 'tess', array['team_lead'], 'infinity', MAX, 51", 1_500.0),
+    case(PENDING, "a role's", "null, 'team_lead', null, null, 'infinity', MAX, 51", 1_500.0),
+    case(OF_AGENT, "an agent without any", "'new-bot', 'nobody', MAX, null, null, null, null, 'infinity', 51", 500.0),
+    case(OF_AGENT, "a busy agent", "'bot-1', 'person-1', MAX, null, null, null, null, 'infinity', 51", 800.0),
+    case("w.approval_status = 'pending' offset 0) r", "a page", "SOME", 9_000.0),
+    case(
+        "w.timeout_at <= $1
+",
+        "due",
+        "now(), 512",
+        2_500.0,
+    ),
+    case("timeout_at > $1 order by timeout_at", "next", "now()", 10.0),
+    case("where w.running and", "running", "null, 512", 1_100.0),
+    case("where w.queued and", "queued", "null, 512", 1_100.0),
+    case("e.kind as verdict", "a person's", "'alice', 'infinity', MAX, 51", 500.0),
+    case("e.kind as verdict", "a stranger's", "'nobody', 'infinity', MAX, 51", 10.0),
+    case(NOTICES, "all", "null, null, null, MAX, 51", 300.0),
+    case(NOTICES, "dead", "null, 'dead', null, MAX, 51", 300.0),
+    case(NOTICES, "waiting", "null, 'pending', null, MAX, 51", 300.0),
+    case(NOTICES, "of a rare channel", "null, null, 'rare', MAX, 51", 300.0),
+    case(NOTICES, "of a workflow", "(select workflow_id from notice limit 1), null, null, MAX, 51", 900.0),
+    case(NOTICES, "cancelled", "null, 'cancelled', null, MAX, 2000", 9_000.0),
+    case("n.first_due_at <= statement_timestamp()\n", "due", "'mail', false, 1000", 60_000.0),
+    case("n.first_due_at <= statement_timestamp()\n", "none due", "'quiet', false, 1000", 10.0),
+    case("count from (", "waiting notices", "10000", 40_000.0),
+    case(
+        "requested_at >= $1\n                 order by requested_at desc, workflow_id desc limit $2\n               )\n               select risk_level",
+        "levels",
+        "now() - interval '1 day', 50000",
+        60_000.0,
+    ),
+    case("with recent as materialized", "a precedent", "MAX, 2000, 'bot-1', 'external', 'deploy', null", 6_100.0),
+    case(FEED, "a page", "150000, 9000000000, NIL, 0, 1000", 5_000.0),
+    case(FEED, "nothing new", "9000000000, 9223372036854775807, NIL, 0, 1000", 10.0),
+    case("select at < clock_timestamp() - make_interval", "age", "150000, NIL, 0, 86400", 50.0),
+    case("from workflow_event where workflow_id = $1 order by version", "a log", "(select workflow_id from workflow limit 1)", 20.0),
+];
+
+fn arguments(case: &Case) -> String {
+    let middle = "(select workflow_id from workflow order by workflow_id offset 100000 limit 1)";
+    case.arguments.replace("MAX", MAX).replace("NIL", NIL).replace("MIDDLE", middle).replace("SOME", SOME)
+}
+
+/// The one query of the program with this in it.
+fn text(needle: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    let queries = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let written: Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        written["query"].as_str().unwrap().to_owned()
+    });
+    let mut found: Vec<String> = queries.filter(|query| query.contains(needle)).collect();
+    assert_eq!(found.len(), 1, "{needle:?} is in {} queries: {found:#?}", found.len());
+    found.remove(0)
+}
+
+async fn run(db: &mut PgConnection, statement: String) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(db).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
+}
+
+/// Rows that a plan's nodes took from the large tables and their indexes, all loops together.
+fn looked_at(node: &Value, seen: &mut f64) {
+    let relation = node["Relation Name"].as_str().unwrap_or_default();
+    let number = |field: &str| node[field].as_f64().unwrap_or_default();
+    if ["workflow", "workflow_event", "notice"].contains(&relation) {
+        assert_ne!(node["Node Type"], "Seq Scan", "{node:#}");
+        let rows = number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
+        *seen += rows * number("Actual Loops");
+    }
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        looked_at(child, seen);
+    }
+}
+
+/// Carries a prepared query out, and says what it looked at and how.
+async fn explain(db: &mut PgConnection, name: &str, arguments: &str) -> (f64, String) {
+    // Arguments are no subqueries in `execute`.
+    let statement = format!(
+        "do $do$ declare v json; begin
+             execute format('explain (analyze, costs off, timing off, summary off, format json) execute {name}(%s)', {list}) into v;
+             perform set_config('test.plan', v::text, false); end $do$",
+        list = "pg_temp.arguments()"
+    );
+    run(
+        db,
+        format!(
+            "create or replace function pg_temp.arguments() returns text language sql as $f$ select concat_ws(', ', {}) $f$",
+            literals(arguments)
+        ),
+    )
+    .await;
+    run(db, statement).await;
+    let plan: String = sqlx::query_scalar("select current_setting('test.plan')").fetch_one(db).await.unwrap();
+    let parsed: Value = serde_json::from_str(&plan).unwrap();
+    let mut seen = 0.0;
+    looked_at(&parsed[0]["Plan"], &mut seen);
+    (seen, plan)
+}
+
+/// Each argument as a literal, computed now.
+fn literals(arguments: &str) -> String {
+    let (mut parts, mut depth, mut quoted, mut from) = (Vec::new(), 0, false, 0);
+    for (at, letter) in arguments.char_indices() {
+        match letter {
+            '\'' => quoted = !quoted,
+            '(' | '[' if !quoted => depth += 1,
+            ')' | ']' if !quoted => depth -= 1,
+            ',' if !quoted && depth == 0 => {
+                parts.push(&arguments[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&arguments[from..]);
+    parts.iter().map(|part| format!("coalesce(quote_literal({}), 'null')", quoted_or_cast(part.trim()))).collect::<Vec<_>>().join(", ")
+}
+
+/// A bare `null` has no type.
+fn quoted_or_cast(argument: &str) -> String {
+    if argument == "null" { "null::text".to_owned() } else { format!("({argument})::text") }
+}
+
+/// As many rows as a busy year leaves: most have ended, the newest wait, and what is rare is the oldest.
+const FILL: &str = "
+    insert into workflow (workflow_id, version, status, risk_level, action, running, queued, task_id, requested_by, on_behalf_of, digest, created_at,
+                          updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties, required, approvals, approved_by,
+                          escalation_level, timetable, timeout_at, expires_at, resolved_by, resolved_at)
+    select (lpad(to_hex(1760000000000 + n), 12, '0') || '7000' || '8000' || lpad(to_hex(n), 12, '0'))::uuid, 5,
+           case when n <= 5 then 'failed' when n <= 250000 then 'completed' when n <= 255000 then 'executing' else 'pending_approval' end,
+           case when n <= 5 then 'critical' when n % 10 = 0 then 'medium' else 'high' end, 'external', n between 254000 and 255000,
+           n between 253000 and 253500, 'T-' || n,
+           case when n <= 5 then 'rare-bot' else 'bot-' || n % 200 end, 'person-' || n % 50, repeat('d', 71), t, t,
+           case when n <= 255000 then 'approved' else 'pending' end, t, array['team_lead', 'tech_lead'], array['team_lead', 'tech_lead'], true, 1,
+           0, '{}', 0, '[]', case when n > 255000 then now() + make_interval(secs => n - 270000) end, null,
+           case when n <= 255000 then 'alice' end, case when n <= 255000 then t end
+    from (select n, now() - make_interval(secs => 300000 - n) * 0.2 as t from generate_series(1, 300000) n) s;
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, document, feed_order)
+    select workflow_id, 1, 'submitted', requested_by, created_at, '{}', convert_to('{\"description\":\"deploy\",\"operation\":\"build\",\"action\":{\"type\":\"external\"}}', 'UTF8'),
+           row_number() over (order by workflow_id) from workflow;
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, feed_order)
+    select workflow_id, 3, 'approved', resolved_by, resolved_at, '{\"roles\":[\"team_lead\"]}', row_number() over (order by workflow_id)
+    from workflow where resolved_at is not null;
+    insert into notice (notice_id, workflow_id, version, kind, risk_level, channel, recipient, status, created_at, first_due_at, due_at, delivered_at)
+    select (lpad(to_hex(1760000000000 + n), 12, '0') || '7000' || '8000' || lpad(to_hex(n), 12, '0'))::uuid,
+           (lpad(to_hex(1760000000000 + n / 60), 12, '0') || '7000' || '8000' || lpad(to_hex(n / 60), 12, '0'))::uuid, 2,
+           case when n % 2 = 0 then 'approval.requested' else 'approval.reminded' end, 'high',
+           case when n <= 5 then 'rare' when n % 3 = 0 then 'hook' else 'mail' end, 'person-' || (n % 60) / 2,
+           case when n <= 5 then 'cancelled' when n <= 10 then 'dead' when n <= 240000 then 'delivered' else 'pending' end, now(),
+           case when n % 2 = 0 then now() - interval '1 minute' else now() + interval '1 hour' end,
+           case when n % 2 = 0 then now() - interval '1 minute' else now() + interval '1 hour' end, now()
+    from generate_series(1, 300000) n;
+";
+
+#[tokio::test]
+async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
+    let database = Database::migrated().await;
+    let mut db = database.connect().await;
+    for table in ["workflow", "workflow_event", "notice"] {
+        run(&mut db, format!("alter table {table} set (autovacuum_enabled = false)")).await;
+    }
+    run(&mut db, "set enable_seqscan = off; set jit = off; set plan_cache_mode = force_generic_plan".to_owned()).await;
+    let mut names: Vec<&str> = CASES.iter().map(|case| case.needle).collect();
+    names.dedup();
+    for (number, needle) in names.iter().enumerate() {
+        run(&mut db, format!("prepare q{number} as {}", text(needle))).await;
+    }
+    let name = |case: &Case| format!("q{}", names.iter().position(|needle| *needle == case.needle).unwrap());
+    let mut missed = Vec::new();
+    for turn in ["planned while empty", "while empty", "analyzed"] {
+        if turn == "while empty" {
+            run(&mut db, FILL.to_owned()).await;
+            assert_eq!(database.count("select count(*) from workflow").await, ROWS);
+        }
+        if turn == "analyzed" {
+            run(&mut db, "analyze; deallocate all; set plan_cache_mode = auto".to_owned()).await;
+            for (number, needle) in names.iter().enumerate() {
+                run(&mut db, format!("prepare q{number} as {}", text(needle))).await;
+            }
+        }
+        for case in CASES {
+            let (seen, plan) = explain(&mut db, &name(case), &arguments(case)).await;
+            if seen > case.bound {
+                missed.push(format!("{turn}: {} ({}) looked at {seen} rows, which may be {}:\n{plan}", case.needle, case.what, case.bound));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n\n"));
+}
+
+#[tokio::test]
+async fn a_storm_of_notices_in_a_fresh_database_is_found_at_once_and_sent() {
+    let database = Database::migrated().await;
+    run(&mut database.connect().await, "alter table notice set (autovacuum_enabled = false)".to_owned()).await;
+    let storage = Storage::connect(&database.url, 3).unwrap();
+    // So often that a plan is kept which was made for an empty table.
+    for _ in 0..8 {
+        assert!(storage.due_notices("mail", false, 1_000).await.unwrap().is_empty());
+    }
+    // 60 people are asked about 400 requests, and reminded later.
+    database
+        .execute(
+            "insert into notice (notice_id, workflow_id, version, kind, number, risk_level, channel, recipient, created_at, first_due_at, due_at)
+             select gen_random_uuid(), md5(request::text)::uuid, 2, case when due then 'approval.requested' else 'approval.reminded' end, 0, 'high',
+                    'mail', 'person-' || person, now(), now() + case when due then interval '0' else interval '1 hour' end,
+                    now() + case when due then interval '0' else interval '1 hour' end
+             from generate_series(1, 400) request, generate_series(1, 60) person, unnest(array[true, false]) due",
+        )
+        .await;
+    let began = Instant::now();
+    assert_eq!(storage.due_notices("mail", false, 1_000).await.unwrap().len(), 1_000);
+    assert_eq!(storage.waiting_notices().await.unwrap(), [("mail".to_owned(), 10_000)], "the count ends there");
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    storage.close().await;
+}
