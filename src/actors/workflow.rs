@@ -192,13 +192,11 @@ impl WorkflowActor {
             }
             Written::Duplicate => Ok(Submitted::KeyUsed),
             // Nobody else can have this id: the commit was sent twice, and the first time was enough.
-            Written::Conflict | Written::TooEarly | Written::TooLate | Written::Fenced | Written::OwnerActs | Written::Busy => {
-                match Box::pin(self.load()).await {
-                    Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
-                    Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
-                    Err(error) => Err(Failure::Unavailable(error.to_string())),
-                }
-            }
+            _ => match Box::pin(self.load()).await {
+                Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
+                Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
+                Err(error) => Err(Failure::Unavailable(error.to_string())),
+            },
         }
     }
 
