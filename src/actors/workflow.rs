@@ -3,10 +3,8 @@
 //! It is started either with a task, which it assesses and checkpoints before anybody is answered, or with nothing but an
 //! id, and then it reads the log. From there on both are the same: a command is decided by the pure core, the events are
 //! committed, and only then the memory moves, the caller is answered, and what the new state obliges to is done.
-//!
 //! Every time the log is read, what the state obliges to is done, whatever the caller is answered. A memory may be behind the
 //! log, for another actor of the same workflow or another server may have written; so nothing is refused from memory alone.
-//!
 //! `Err` from a handler means "my memory may differ from the database": the actor ends, and is read anew.
 
 use crate::actors::approval_registry::{self, RegistryRef};
@@ -59,9 +57,8 @@ pub struct Workshop {
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Unavailable(reason) => Self::Unavailable(reason),
             CommitError::Busy { is_uncertain: false } => Self::Busy,
-            CommitError::Busy { is_uncertain: true } => Self::Unavailable(error.to_string()),
+            CommitError::Unavailable(_) | CommitError::Busy { .. } => Self::Unavailable(error.to_string()),
             CommitError::Refused(reason) => Self::Internal(reason),
         }
     }
