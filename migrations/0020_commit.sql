@@ -11,6 +11,8 @@ create function open_workflows(
     -- The approval request; null in p_approvers where none is needed. Lists are joined with commas, delays are in seconds.
     p_approvers text[], p_required integer[], p_separation boolean[], p_timetable text[],
     p_timeout_after double precision[], p_expire_after double precision[],
+    -- When the report of an external action falls due.
+    p_report_after double precision[],
     -- The events, of all rows together. A document stands with the first event of each.
     e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[], e_seal bytea[], e_document bytea[],
     -- The notices that follow from them, each due so many seconds after the commit.
@@ -75,7 +77,7 @@ begin
     with opened as (
         insert into workflow as w (workflow_id, version, seal, status, risk_level, action, queued, running, task_id, requested_by, on_behalf_of, digest, target,
                                    created_at, updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties,
-                                   required, approvals, approved_by, escalation_level, timetable, timeout_at, expires_at)
+                                   required, approvals, approved_by, escalation_level, timetable, timeout_at, expires_at, report_due_at)
         select i.workflow_id, i.version, i.seal, i.status, i.risk_level, i.action, i.status = 'queued',
                i.status = 'executing' and i.action <> 'external', i.task_id,
                i.requested_by, i.on_behalf_of, i.digest, i.target, v_at, v_at,
@@ -83,11 +85,11 @@ begin
                string_to_array(i.approvers, ','), string_to_array(i.approvers, ','), i.separation, i.required,
                case when i.approvers is not null then 0 end, case when i.approvers is not null then '{}'::text[] end,
                case when i.approvers is not null then 0 end, i.timetable,
-               v_at + make_interval(secs => i.timeout_after), v_at + make_interval(secs => i.expire_after)
+               v_at + make_interval(secs => i.timeout_after), v_at + make_interval(secs => i.expire_after), v_at + make_interval(secs => i.report_after)
         from unnest(p_workflow_id, p_version, p_seal, p_status, p_risk_level, p_action, p_task_id, p_requested_by, p_on_behalf_of, p_digest,
-                    p_target, p_key, p_approvers, p_required, p_separation, p_timetable, p_timeout_after, p_expire_after)
+                    p_target, p_key, p_approvers, p_required, p_separation, p_timetable, p_timeout_after, p_expire_after, p_report_after)
              as i (workflow_id, version, seal, status, risk_level, action, task_id, requested_by, on_behalf_of, digest,
-                   target, key, approvers, required, separation, timetable, timeout_after, expire_after)
+                   target, key, approvers, required, separation, timetable, timeout_after, expire_after, report_after)
         where i.key is null or i.workflow_id = any (v_keyed)
         on conflict (workflow_id) do nothing
         returning w.workflow_id
@@ -139,6 +141,8 @@ create function advance_workflows(
     p_required integer[], p_separation boolean[], p_timetable text[], p_expire_after double precision[],
     -- Whose rights it rests on, in lower case and joined with commas: a decision or a start is not written if one of them is suspended.
     p_relies_on text[],
+    -- When the report of an external action falls due; null where none is awaited.
+    p_report_after double precision[],
     e_workflow_id uuid[], e_version integer[], e_kind text[], e_actor text[], e_data text[], e_via text[], e_seal bytea[],
     n_notice_id uuid[], n_workflow_id uuid[], n_version integer[], n_kind text[], n_number integer[], n_level text[], n_channel text[],
     n_recipient text[], n_due_after double precision[]
@@ -163,6 +167,7 @@ begin
     with advanced as (
         update workflow w
         set version = i.version, seal = i.seal, status = i.status, queued = i.status = 'queued', running = i.status = 'executing' and w.action <> 'external', updated_at = v_at,
+            report_due_at = v_at + make_interval(secs => i.report_after),
             approval_status = coalesce(i.approval_status, w.approval_status),
             approvers = case when i.approval_status is null then w.approvers else string_to_array(i.approvers, ',') end,
             open_roles = case when i.approval_status is null then w.open_roles else string_to_array(i.open_roles, ',') end,
@@ -181,10 +186,10 @@ begin
             resolution_note = case when i.approval_status is null then w.resolution_note else i.resolution_note end
         from unnest(p_workflow_id, p_expected, p_version, p_seal, p_status, p_not_before, p_not_after, p_starter, p_lapsed, p_approval_status,
                     p_approvers, p_open_roles, p_approvals, p_approved_by, p_escalation_level, p_timeout_after, p_resolved_by,
-                    p_resolution_note, p_required, p_separation, p_timetable, p_expire_after, p_relies_on)
+                    p_resolution_note, p_required, p_separation, p_timetable, p_expire_after, p_relies_on, p_report_after)
              as i (workflow_id, expected, version, seal, status, not_before, not_after, starter, lapsed, approval_status, approvers, open_roles,
                    approvals, approved_by, escalation_level, timeout_after, resolved_by, resolution_note,
-                   required, separation, timetable, expire_after, relies_on)
+                   required, separation, timetable, expire_after, relies_on, report_after)
         where w.workflow_id = i.workflow_id and w.version = i.expected
           and (v_whole or i.workflow_id = any (v_locked))
           and (i.not_before is null or v_at >= i.not_before)

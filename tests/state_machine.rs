@@ -10,7 +10,7 @@ use parkbrake::domain::target::Target;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Approval, Command, Disowned, Event, Outcome, Recorded, Refusal, Submission, Workflow};
+use parkbrake::domain::workflow::{Approval, Command, Disowned, Event, Outcome, Recorded, Refusal, Resolution, Submission, Workflow};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,16 +29,19 @@ const TOKEN: Uuid = Uuid::from_u128(4);
 /// The steps of the timetable, and the expiry, counted from the request.
 const FIRST: Duration = Duration::from_secs(600);
 const SECOND: Duration = Duration::from_secs(1_200);
+/// How long the requester of an external action has to report, counted from the start.
+const REPORT: Duration = Duration::from_secs(7_200);
 const EXPIRY: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn what_follows_from_a_command() {
     let page = table("What follows from a command");
-    let commands: [(&str, Command); 8] = [
+    let commands: [(&str, Command); 9] = [
         ("approve", approve("alice")),
         ("reject", reject("alice")),
         ("cancel", cancel("deploy-bot")),
         ("result", report("deploy-bot", succeeded())),
+        ("resolve", resolve("alice", Resolution::Succeeded)),
         ("start", start(1)),
         ("finish", Command::Finish { attempt: 1, outcome: succeeded() }),
         ("recover", Command::Recover { owner: HERE }),
@@ -96,6 +99,7 @@ fn events_have_the_fields_that_the_page_says() {
 fn guards_are_those_of_the_page() {
     let page = table("Guards");
     let parked = parked(&terms());
+    let unknown = answered(&executing(ActionKind::Runbook, false), &Command::Recover { owner: HERE });
     let commits = [
         (&parked, approve("alice")),
         (&parked, reject("alice")),
@@ -104,6 +108,8 @@ fn guards_are_those_of_the_page() {
         (&parked, cancel("deploy-bot")),
         (&executing(ActionKind::External, false), report("deploy-bot", succeeded())),
         (&executing(ActionKind::Runbook, false), Command::Recover { owner: HERE }),
+        (&executing(ActionKind::External, false), tick(REPORT)),
+        (&unknown, resolve("alice", Resolution::Failed)),
     ];
     let found: Vec<Vec<String>> = commits
         .into_iter()
@@ -137,7 +143,8 @@ fn obligations_are_those_of_the_page() {
             Obligation::Nothing => "nothing",
             Obligation::Park { deadline: Some(deadline) } if deadline == at(FIRST) => "park: wait for people, arm the next deadline",
             Obligation::Park { deadline } => panic!("the next deadline is another: {deadline:?}"),
-            Obligation::AwaitReport => "await the report",
+            Obligation::AwaitReport { deadline } if deadline == at(REPORT) => "await the report, arm its deadline",
+            Obligation::AwaitReport { deadline } => panic!("the report falls due at another time: {deadline}"),
             Obligation::Queue => "see to it that the runner has it in its queue",
             Obligation::Attend { attempt: 1, token: Some(TOKEN) } => "see to it that the runner knows of it; nothing is started",
             Obligation::Attend { attempt, token } => panic!("attempt {attempt} with {token:?} was not begun"),
@@ -263,10 +270,20 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
     let distinct = parked(&ApprovalTerms { required: 2, distinct_roles: true, ..terms() });
     let by_alice = answered(&two, &approve("alice"));
     let external = executing(ActionKind::External, false);
+    let unreported = answered(&external, &tick(REPORT));
     let runbook = executing(ActionKind::Runbook, true);
     let begun = answered(&queued(true), &start(1));
     let once = answered(&queued(false), &start(1));
     let alone = fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", released(1))]);
+    let unknown = answered(&once, &Command::Recover { owner: THERE });
+    let unknown_alone = answered(&answered(&alone, &start(1)), &Command::Recover { owner: THERE });
+    let unsaid = Command::Resolve {
+        by: person("alice", &["team_lead"]),
+        outcome: Resolution::Failed,
+        justification: Some(" ".to_owned()),
+        owner: HERE,
+        deciders: Vec::new(),
+    };
     let with_digest = |command: Command, given: &str| match command {
         Command::Approve { by, justification, owner, .. } => Command::Approve { by, justification, owner, digest: Some(given.to_owned()) },
         Command::Reject { by, reason, .. } => Command::Reject { by, reason, digest: Some(given.to_owned()) },
@@ -334,6 +351,45 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             answered(&external, &report("deploy-bot", failed())),
             report("deploy-bot", succeeded()),
         ),
+        (
+            "result",
+            "nobody knew how it went, and now the requester says so",
+            answered(&unreported, &tick(REPORT * 2)),
+            report("deploy-bot", succeeded()),
+        ),
+        ("resolve", "it succeeded", unknown.clone(), resolve("alice", Resolution::Succeeded)),
+        ("resolve", "it failed", unknown.clone(), resolve("alice", Resolution::Failed)),
+        ("resolve", "it is to run once more", unknown.clone(), resolve("alice", Resolution::Retry)),
+        (
+            "resolve",
+            "an external action is to be done once more",
+            answered(&unreported, &tick(REPORT * 2)),
+            resolve("alice", Resolution::Retry),
+        ),
+        ("resolve", "by an admin", unknown.clone(), resolve_as("cora", &["admin"], Resolution::Failed)),
+        ("resolve", "by somebody who decides at some level, and nobody was asked", unknown_alone, resolve("alice", Resolution::Failed)),
+        ("resolve", "by somebody without such a role", unknown.clone(), resolve_as("nora", &["auditor"], Resolution::Failed)),
+        ("resolve", "by the requester", unknown.clone(), resolve_as("deploy-bot", &["team_lead"], Resolution::Failed)),
+        ("resolve", "by the person that the requester acts for", unknown.clone(), resolve_as("tom", &["tech_lead"], Resolution::Failed)),
+        ("resolve", "the justification says nothing", unknown.clone(), unsaid),
+        (
+            "resolve",
+            "the same person has resolved it the same way before",
+            answered(&unknown, &resolve("alice", Resolution::Retry)),
+            resolve("alice", Resolution::Retry),
+        ),
+        (
+            "resolve",
+            "somebody has resolved it another way before",
+            answered(&unknown, &resolve("alice", Resolution::Failed)),
+            resolve("tess", Resolution::Succeeded),
+        ),
+        ("finish", "somebody has resolved it before", answered(&unknown, &resolve("alice", Resolution::Failed)), {
+            Command::Finish { attempt: 1, outcome: succeeded() }
+        }),
+        ("tick", "the report of an external action is due", external.clone(), tick(REPORT)),
+        ("tick", "it is due, and the requester was asked for it as long ago", unreported.clone(), tick(REPORT * 2)),
+        ("tick", "the requester was asked for it a moment ago", unreported, tick(REPORT)),
         ("result", "by anybody but the requester and the person that it acts for", external.clone(), report("alice", succeeded())),
         (
             "result",
@@ -398,7 +454,9 @@ fn events() -> Vec<Event> {
         Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) },
         Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(json!({})) },
         Event::ExecutionFailed { step: 1, attempt: 1, output: Some(json!({})), error: text() },
+        Event::ReportRequested { step: 1, attempt: 1 },
         Event::OutcomeUnknown { step: 1, attempt: 1, reason: text() },
+        Event::Resolved { step: 1, attempt: 1, outcome: Resolution::Retry, roles: vec![text()], justification: text() },
     ]
 }
 
@@ -408,6 +466,7 @@ fn name(command: &Command) -> &'static str {
         Command::Reject { .. } => "reject",
         Command::Cancel { .. } => "cancel",
         Command::Report { .. } => "result",
+        Command::Resolve { .. } => "resolve",
         Command::Start { .. } => "start",
         Command::RefuseStart { .. } => "refuse",
         Command::AskAgain { .. } => "ask again",
@@ -441,6 +500,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"the policy") },
         action,
         idempotent,
+        report_within: Some(REPORT),
         target: Some(Target::default()),
     })
 }
@@ -508,10 +568,7 @@ fn fold(log: &[(&str, Event)]) -> Workflow {
 #[track_caller]
 fn answered(workflow: &Workflow, command: &Command) -> Workflow {
     let Ok(Answer::Commit { events, .. }) = transition::decide(workflow, command) else { panic!("{command:?} writes nothing") };
-    let actor = match command {
-        Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Cancel { by, .. } | Command::Report { by, .. } => &by.name,
-        _ => parkbrake::domain::policy::SYSTEM,
-    };
+    let actor = command.caller().map_or(parkbrake::domain::policy::SYSTEM, |by| &by.name);
     events.into_iter().fold(workflow.clone(), |workflow, event| {
         let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: actor.to_owned(), via: Via::Rest, event };
         transition::apply(ID, Some(workflow), &recorded).expect("what is decided can be applied")
@@ -526,6 +583,7 @@ fn moment(guard: Option<DateTime<Utc>>) -> String {
     match guard {
         None => "none",
         Some(moment) if moment == at(EXPIRY) => "the expiry",
+        Some(moment) if moment == at(REPORT) => "when the report is due",
         Some(moment) if moment == at(SECOND) => "the last step that is due",
         Some(moment) => panic!("{moment} is no moment of the timetable"),
     }
@@ -559,6 +617,15 @@ fn cancel(name: &str) -> Command {
 
 fn report(name: &str, outcome: Outcome) -> Command {
     Command::Report { by: person(name, &[]), outcome }
+}
+
+fn resolve(name: &str, outcome: Resolution) -> Command {
+    resolve_as(name, &["team_lead"], outcome)
+}
+
+fn resolve_as(name: &str, roles: &[&str], outcome: Resolution) -> Command {
+    let deciders = vec!["team_lead".to_owned(), "cto".to_owned()];
+    Command::Resolve { by: person(name, roles), outcome, justification: Some("I looked".to_owned()), owner: HERE, deciders }
 }
 
 fn start(attempt: u32) -> Command {

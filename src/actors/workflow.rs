@@ -21,6 +21,7 @@ use crate::domain::commit;
 use crate::domain::digest::Digest;
 use crate::domain::outbox::{self, Planned};
 use crate::domain::policy::SYSTEM;
+use crate::domain::task::ActionKind;
 use crate::domain::today::Today;
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::via::Via;
@@ -167,6 +168,7 @@ impl WorkflowActor {
             assessment,
             action: task.action.kind,
             idempotent: task.action.runs.is_some_and(|invocation| invocation.idempotent),
+            report_within: (task.action.kind == ActionKind::External).then_some(policy.report_within),
             target: Some(target),
         };
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
@@ -302,7 +304,7 @@ impl WorkflowActor {
     async fn fulfil(&self, myself: &WorkflowRef, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         for _ in 0..ATTEMPTS {
             let command = match transition::obligation(&workflow, self.workshop.owner) {
-                Obligation::Park { deadline: Some(deadline) } => {
+                Obligation::Park { deadline: Some(deadline) } | Obligation::AwaitReport { deadline } => {
                     let _ = self.workshop.timer.cast(timer::Msg::Arm { deadline });
                     return Ok(workflow);
                 }
@@ -323,7 +325,7 @@ impl WorkflowActor {
                     Command::Disown { attempt, token, cause: Disowned::NotHere }
                 }
                 Obligation::Recover => Command::Recover { owner: self.workshop.owner },
-                Obligation::Park { deadline: None } | Obligation::AwaitReport => return Ok(workflow),
+                Obligation::Park { deadline: None } => return Ok(workflow),
                 Obligation::Nothing => {
                     self.ask_to_leave(myself);
                     return Ok(workflow);

@@ -22,6 +22,7 @@ pub mod problem;
 pub mod prune;
 pub mod reject;
 pub mod rekey;
+pub mod resolve;
 pub mod serve;
 mod show;
 pub mod status;
@@ -81,6 +82,8 @@ pub enum Command {
     Status(status::Args),
     /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4 if it expired, else 1
     Watch(watch::Args),
+    /// Say what became of an action whose outcome is unknown
+    Resolve(resolve::Args),
     /// Take back a task that has not run
     Cancel(cancel::Args),
     /// Print the digest of a document, to compare it with the one that was approved
@@ -117,6 +120,7 @@ impl Cli {
             Command::Reject(args) => reject::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Watch(args) => watch::run(args).await,
+            Command::Resolve(args) => resolve::run(args).await,
             Command::Cancel(args) => cancel::run(args).await,
             Command::Digest(args) => digest::run(&args),
         };

@@ -109,11 +109,13 @@ async fn preview(storage: &Storage, cut_off: DateTime<Utc>, args: &Args) -> Resu
         });
         return print_json(&summary.to_string());
     }
+    let unresolved = storage.unresolved(cut_off).await.map_err(failed)?;
     let mut page = Page::stdout();
     page.line(format_args!("{} workflows ended and have not changed since {}", all.workflows, moment(cut_off)));
     for (status, found) in &by_status {
         page.fact(status, found.workflows);
     }
+    say_unresolved(&mut page, unresolved);
     if let (Some(oldest), Some(newest)) = (all.oldest, all.newest) {
         page.fact("oldest", moment(oldest));
         page.fact("newest", moment(newest));
@@ -160,12 +162,21 @@ async fn remove(storage: &Storage, cut_off: DateTime<Utc>, as_json: bool) -> Res
         });
         return print_json(&summary.to_string());
     }
+    let unresolved = storage.unresolved(cut_off).await.map_err(failed)?;
     let mut page = Page::stdout();
     page.line(format_args!("removed {workflows} workflows that ended and had not changed since {}", moment(cut_off)));
     page.fact("events", events);
     page.fact("notices", notices);
     page.fact("keys", keys);
+    say_unresolved(&mut page, unresolved);
     page.print()
+}
+
+/// What stays although it is old, and why.
+fn say_unresolved(page: &mut Page, count: i64) {
+    if count > 0 {
+        page.fact("stay", format_args!("{count}, whose outcome is unknown until somebody resolves it (`parkbrake resolve`)"));
+    }
 }
 
 /// A step, tried again where the database is busy or away for a moment. One whose answer was lost has removed what it found, and the

@@ -9,13 +9,16 @@ use crate::domain::level::Level;
 use crate::domain::policy::{Agent, Person, SYSTEM, roles};
 use crate::domain::quota::Quotas;
 use crate::domain::text::shown;
+use crate::domain::transition;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const KEYS: [&str; 7] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas"];
 const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
-const POLICY_KEYS: [&str; 5] = ["required", "distinct_roles", "expire_after", "on_expiry", "require_digest"];
+const POLICY_KEYS: [&str; 6] = ["required", "distinct_roles", "expire_after", "on_expiry", "require_digest", REPORT_WITHIN];
+/// The one that also holds where nobody is asked.
+const REPORT_WITHIN: &str = "report_within";
 
 /// How often people are reminded where nothing is said.
 const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
@@ -45,6 +48,8 @@ pub struct LevelTerms<'s> {
     /// When a request expires, or the whole entry where it never does.
     pub expiry: At<'s>,
     pub terms: Terms,
+    /// Whether something is said of how people decide, and not only of the report afterwards.
+    pub is_of_decisions: bool,
 }
 
 /// The terms of one level as they are written.
@@ -55,11 +60,20 @@ pub struct Terms {
     pub expire_after: Option<Duration>,
     pub on_expiry: OnExpiry,
     pub require_digest: bool,
+    /// How long the requester of an external action has to report how it went.
+    pub report_within: Duration,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { required: 1, distinct_roles: false, expire_after: None, on_expiry: OnExpiry::Hold, require_digest: false }
+        Self {
+            required: 1,
+            distinct_roles: false,
+            expire_after: None,
+            on_expiry: OnExpiry::Hold,
+            require_digest: false,
+            report_within: transition::REPORT_WITHIN,
+        }
     }
 }
 
@@ -230,9 +244,11 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         on_expiry: on_expiry.unwrap_or(if expiry.is_some() { OnExpiry::Reject } else { OnExpiry::Hold }),
         expire_after: expiry.as_ref().and_then(At::duration),
         require_digest: boolean("require_digest"),
+        report_within: fields.get(REPORT_WITHIN).and_then(|at| at.duration()).unwrap_or(transition::REPORT_WITHIN),
     };
+    let is_of_decisions = POLICY_KEYS.iter().any(|key| *key != REPORT_WITHIN && fields.get(key).is_some());
     let or_entry = |part: Option<At<'s>>| part.unwrap_or_else(|| at.clone());
-    Some(LevelTerms { entry: at.clone(), at: or_entry(required), expiry: or_entry(expiry), terms })
+    Some(LevelTerms { entry: at.clone(), at: or_entry(required), expiry: or_entry(expiry), terms, is_of_decisions })
 }
 
 fn chain<'s>(at: &At<'s>) -> Option<Chain<'s>> {
@@ -298,6 +314,7 @@ impl Terms {
             "expire_after": self.expire_after.map(|after| duration::show(after).to_string()),
             "on_expiry": match self.on_expiry { OnExpiry::Reject => "reject", OnExpiry::Hold => "hold" },
             "require_digest": self.require_digest,
+            "report_within": duration::show(self.report_within).to_string(),
         })
     }
 }

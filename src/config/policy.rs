@@ -33,7 +33,10 @@ pub fn resolve(rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>, notes: &
 }
 
 fn nobody_is_asked(level: Level, approvals: &ApprovalPolicies<'_>) {
-    let written = [approvals.policies.get(&level).map(|terms| &terms.entry), approvals.escalation.get(&level).map(|chain| &chain.at)];
+    let written = [
+        approvals.policies.get(&level).filter(|terms| terms.is_of_decisions).map(|terms| &terms.entry),
+        approvals.escalation.get(&level).map(|chain| &chain.at),
+    ];
     for at in written.into_iter().flatten() {
         at.problem(format!(
             "has no effect, because {level} approves itself; leave it out, or set risk_levels.{level}.auto_approve to false"
@@ -54,7 +57,8 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
         escalation: escalation(level, rules, levels, approvals),
         expire_after: terms.expires_after(),
     });
-    Some(LevelPolicy { auto_approve: rules.auto_approve, notify: rules.notify, terms, remind_every: approvals.remind_every })
+    let report_within = approvals.terms(level).report_within;
+    Some(LevelPolicy { auto_approve: rules.auto_approve, notify: rules.notify, terms, remind_every: approvals.remind_every, report_within })
 }
 
 /// The names of these roles; one that nobody has, and that is none of parkbrake's own, is a problem where it is named.

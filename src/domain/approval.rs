@@ -29,7 +29,11 @@ pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdic
     roles_of(by, &entitled_roles(round))
 }
 
-fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> {
+/// Whether somebody else than the requester, and than the person it acts for, is asking.
+///
+/// # Errors
+/// `SelfApproval` if not.
+pub fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> {
     if by.name == submission.requested_by || by.on_behalf_of.as_deref() == Some(submission.requested_by.as_str()) {
         return Err(Refusal::SelfApproval(format!("{} submitted this task; somebody else has to approve it", submission.requested_by)));
     }

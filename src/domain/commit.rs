@@ -38,6 +38,7 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
     if let Phase::Executing { attempt, .. } = &mut workflow.phase {
         date(&mut attempt.started_at);
+        attempt.report_asked_at.iter_mut().for_each(date);
     }
     if let Some(round) = round_of(&mut workflow.phase) {
         date(&mut round.requested_at);

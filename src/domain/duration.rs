@@ -62,6 +62,32 @@ pub mod text {
     }
 }
 
+/// Serde for a field that may hold a duration in this spelling.
+pub mod optional {
+    use super::{Duration, parse, show};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes the duration as text, or null.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(&show(*value)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads the duration from text, or null.
+    ///
+    /// # Errors
+    /// Text that [`parse`] refuses.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Option::<String>::deserialize(deserializer)?.map(|text| parse(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

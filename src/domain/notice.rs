@@ -16,11 +16,12 @@ pub enum Kind {
     Executing,
     Succeeded,
     Failed,
+    ReportOverdue,
     OutcomeUnknown,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Requested,
         Self::Reminded,
         Self::Escalated,
@@ -30,6 +31,7 @@ impl Kind {
         Self::Executing,
         Self::Succeeded,
         Self::Failed,
+        Self::ReportOverdue,
         Self::OutcomeUnknown,
     ];
 
@@ -45,6 +47,7 @@ impl Kind {
             Self::Executing => "workflow.executing",
             Self::Succeeded => "workflow.succeeded",
             Self::Failed => "workflow.failed",
+            Self::ReportOverdue => "workflow.report_overdue",
             Self::OutcomeUnknown => "workflow.outcome_unknown",
         }
     }
@@ -79,7 +82,7 @@ impl Medium {
             // A room and an issue follow a request from its beginning to its end.
             Self::Slack | Self::Linear => !matches!(kind, Kind::Executing),
             // A person is asked, and told where something went wrong; nothing else is worth a mail.
-            Self::Email => kind.asks() || matches!(kind, Kind::Failed | Kind::OutcomeUnknown),
+            Self::Email => kind.asks() || matches!(kind, Kind::Failed | Kind::ReportOverdue | Kind::OutcomeUnknown),
             // Somebody is called when nobody has answered; the call ends with the answer.
             Self::PagerDuty => {
                 matches!(kind, Kind::Escalated | Kind::Decided | Kind::Expired | Kind::Cancelled | Kind::OutcomeUnknown)

@@ -14,7 +14,7 @@ use crate::domain::level::Level;
 use crate::domain::notice::{Kind, Medium, Notifications};
 use crate::domain::policy::Person;
 use crate::domain::today::Today;
-use crate::domain::workflow::{ApprovalStatus, Event, Verdict, Workflow};
+use crate::domain::workflow::{ApprovalStatus, Event, Resolution, Verdict, Workflow};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -91,7 +91,12 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::ExecutionStarted { .. } => Kind::Executing,
             Event::ExecutionSucceeded { .. } => Kind::Succeeded,
             Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Kind::Failed,
+            Event::ReportRequested { .. } => Kind::ReportOverdue,
             Event::OutcomeUnknown { .. } => Kind::OutcomeUnknown,
+            Event::Resolved { outcome: Resolution::Succeeded, .. } => Kind::Succeeded,
+            Event::Resolved { outcome: Resolution::Failed, .. } => Kind::Failed,
+            // What is released once more is told when it starts.
+            Event::Resolved { outcome: Resolution::Retry, .. } => continue,
         };
         said.retain(|(_, before)| kind != Kind::Escalated || *before != Kind::Escalated);
         said.push((version, kind));
@@ -129,7 +134,8 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
 fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let submission = &workflow.submission;
     let round = workflow.round();
-    let entitled = round.filter(|_| kind == Kind::OutcomeUnknown).map(approval::entitled_roles).unwrap_or_default();
+    let entitled =
+        round.filter(|_| matches!(kind, Kind::ReportOverdue | Kind::OutcomeUnknown)).map(approval::entitled_roles).unwrap_or_default();
     let concerned = |name: &str, person: &Person| {
         submission.requested_by == name
             || submission.on_behalf_of.as_deref() == Some(name)

@@ -41,6 +41,12 @@ impl Policy {
         &self.levels[level as usize]
     }
 
+    /// Every role that decides at some level.
+    pub fn deciders(&self) -> Vec<Role> {
+        let roles: BTreeSet<&Role> = self.levels.iter().flat_map(|level| &level.terms.approvers).collect();
+        roles.into_iter().cloned().collect()
+    }
+
     /// The people, by name.
     pub fn people(&self) -> &BTreeMap<String, Person> {
         &self.people
@@ -73,6 +79,8 @@ pub struct LevelPolicy {
     pub terms: Arc<ApprovalTerms>,
     /// How often those who may decide are reminded.
     pub remind_every: Duration,
+    /// How long the requester of an external action has to report how it went.
+    pub report_within: Duration,
 }
 
 /// Under what terms a request is decided. A parked workflow keeps the terms that it was parked under.
@@ -92,7 +100,7 @@ pub struct ApprovalTerms {
     /// Who is asked next, in the order of their times.
     pub escalation: Vec<EscalationStep>,
     /// When the request expires, counted from the request; `None` is never.
-    #[serde(with = "optional_duration")]
+    #[serde(with = "duration::optional")]
     pub expire_after: Option<Duration>,
 }
 
@@ -103,23 +111,6 @@ pub struct EscalationStep {
     #[serde(with = "duration::text")]
     pub after: Duration,
     pub to: Vec<Role>,
-}
-
-mod optional_duration {
-    use super::{Duration, duration};
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-    pub fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => serializer.collect_str(&duration::show(*value)),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        Option::<String>::deserialize(deserializer)?.map(|text| duration::parse(&text).map_err(D::Error::custom)).transpose()
-    }
 }
 
 /// A person who may decide, and where they are reached.

@@ -13,9 +13,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 mod apply;
+mod resolve;
 mod start;
 
 pub use apply::{Impossible, apply, replay};
+pub use resolve::{REPORT_WITHIN, report_deadline};
 
 /// How many events a first commit holds: what was asked, and what follows from its level.
 pub const OPENING_EVENTS: u32 = 2;
@@ -54,8 +56,8 @@ pub enum Obligation {
     Park { deadline: Option<DateTime<Utc>> },
     /// See to it that this process's runner has it in its queue.
     Queue,
-    /// Wait for the requester's report.
-    AwaitReport,
+    /// Wait for the requester's report, and come back at the deadline.
+    AwaitReport { deadline: DateTime<Utc> },
     /// This process has started the attempt. Nothing is started because of it: see to it that the runner knows of it.
     Attend { attempt: u32, token: Option<Uuid> },
     /// A process that is gone had begun this attempt.
@@ -82,6 +84,9 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::Reject { by, reason, digest } => reject(workflow, by, reason.as_deref(), digest.as_deref()),
         Command::Cancel { by, reason } => cancel(workflow, by, reason.as_deref()),
         Command::Report { by, outcome } => report(workflow, by, outcome),
+        Command::Resolve { by, outcome, justification, owner, deciders } => {
+            resolve::resolve(workflow, by, *outcome, justification.as_deref(), *owner, deciders)
+        }
         Command::Start { attempt, owner, token } => Ok(start::start(workflow, *attempt, *owner, *token)),
         Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
         Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
@@ -228,7 +233,11 @@ fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answ
 
 /// Everything that has fallen due, in one commit: each step once, or the end of the request.
 fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
-    let Phase::PendingApproval(round) = &workflow.phase else { return Answer::Nothing };
+    let round = match &workflow.phase {
+        Phase::PendingApproval(round) => round,
+        Phase::Executing { attempt, .. } => return resolve::tick(workflow, attempt, now),
+        _ => return Answer::Nothing,
+    };
     if let Some(expires) = expires_at(round).filter(|expires| *expires <= now) {
         let guard = Guard { not_before: Some(expires), ..Guard::default() };
         return Answer::Commit { events: vec![Event::Expired { round: round.number }], guard };
@@ -263,10 +272,12 @@ pub fn deadline(round: &Round) -> Option<DateTime<Utc>> {
 
 /// What has to happen next.
 pub fn obligation(workflow: &Workflow, owner: Uuid) -> Obligation {
+    if let Some(deadline) = report_deadline(workflow) {
+        return Obligation::AwaitReport { deadline };
+    }
     match &workflow.phase {
         Phase::PendingApproval(round) => Obligation::Park { deadline: deadline(round) },
         Phase::Queued { .. } => Obligation::Queue,
-        Phase::Executing { .. } if workflow.submission.action == ActionKind::External => Obligation::AwaitReport,
         Phase::Executing { attempt, .. } if attempt.owner == owner => Obligation::Attend { attempt: attempt.number, token: attempt.token },
         Phase::Executing { .. } => Obligation::Recover,
         // Between two events of one commit; no whole commit ends here.

@@ -4,6 +4,7 @@
 //! happens in rounds (an edit will open a new one), an action has attempts. Events carry `round`, `step` and `attempt`.
 
 use crate::domain::digest::Digest;
+use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
 use crate::domain::target::Target;
@@ -12,6 +13,7 @@ use crate::domain::via::Via;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::time::Duration;
 use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
@@ -84,11 +86,25 @@ pub enum Event {
         output: Option<Value>,
         error: String,
     },
+    /// The requester of an external action has not reported in time, and is asked to.
+    ReportRequested {
+        step: u32,
+        attempt: u32,
+    },
     /// Nobody knows whether the action happened.
     OutcomeUnknown {
         step: u32,
         attempt: u32,
         reason: String,
+    },
+    /// Somebody found out what an attempt did whose outcome was unknown, and says how to go on.
+    Resolved {
+        step: u32,
+        attempt: u32,
+        outcome: Resolution,
+        /// The roles by which this person was entitled at that moment.
+        roles: Vec<Role>,
+        justification: String,
     },
 }
 
@@ -108,9 +124,23 @@ impl Event {
             Self::ExecutionStarted { .. } => "execution_started",
             Self::ExecutionSucceeded { .. } => "execution_succeeded",
             Self::ExecutionFailed { .. } => "execution_failed",
+            Self::ReportRequested { .. } => "report_requested",
             Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Resolved { .. } => "resolved",
         }
     }
+}
+
+/// How an unknown outcome is resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resolution {
+    /// It happened.
+    Succeeded,
+    /// It did not happen, or not as it should have, and that is left as it is.
+    Failed,
+    /// It is released once more, as the next attempt.
+    Retry,
 }
 
 /// The first event: what was asked, by whom, and how it was assessed. The task itself is stored once, apart.
@@ -126,6 +156,10 @@ pub struct Submission {
     pub action: ActionKind,
     /// Whether the action may be run again, with the same key, after a crash.
     pub idempotent: bool,
+    /// How long the requester of an external action has to report how it went; then it is asked, and after as long again nobody knows.
+    /// Left out: a day.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
+    pub report_within: Option<Duration>,
     /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -168,6 +202,8 @@ pub struct Workflow {
     pub decisions: Vec<Decision>,
     /// How many attempts have been started.
     pub attempts: u32,
+    /// How the last unknown outcome was resolved, of which attempt and by whom.
+    pub resolved: Option<(u32, Resolution, String)>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -215,6 +251,8 @@ pub struct Attempt {
     /// The one that the runner made for this start; none of an external action, and none in old logs.
     pub token: Option<Uuid>,
     pub started_at: DateTime<Utc>,
+    /// When the requester of an external action was asked to report.
+    pub report_asked_at: Option<DateTime<Utc>>,
 }
 
 /// One round of approval.

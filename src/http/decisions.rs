@@ -1,8 +1,8 @@
-//! Approve, reject, cancel, and the report of a result. Whether the caller may is for the core to say.
+//! Approve, reject, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
 
 use crate::domain::policy::Principal;
 use crate::domain::request::Fault;
-use crate::domain::workflow::{Command, Decision, Outcome, Workflow};
+use crate::domain::workflow::{Command, Decision, Outcome, Resolution, Workflow};
 use crate::http::admission::Permit;
 use crate::http::api::{Api, WorkflowId};
 use crate::http::auth::Caller;
@@ -162,6 +162,45 @@ pub async fn result(
     };
     let answered = api.engine.command_for(id, Command::Report { by, outcome }, permit).await?;
     Ok(Json(json!({"success": true, "workflow_id": id, "status": answered.workflow.status()})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResolveBody {
+    outcome: Resolution,
+    #[serde(default)]
+    justification: Option<String>,
+}
+
+/// `POST /workflows/{id}/resolve`
+pub async fn resolve(
+    State(api): State<Api>,
+    Caller(by): Caller,
+    WorkflowId(id): WorkflowId,
+    request: Request<Body>,
+) -> Result<Json<Value>, Problem> {
+    let (body, permit) = body::read(&api.admissions.changes, &by.name, request).await?;
+    let body: ResolveBody = body::decode(body)?;
+    let workflow = give_resolution(&api, &by, id, body.outcome, body.justification, permit).await?;
+    Ok(Json(json!({"success": true, "workflow_id": id, "status": workflow.status()})))
+}
+
+/// What somebody found out about an unknown outcome, however it came here.
+///
+/// # Errors
+/// The refusal, or that nobody can say what became of it.
+pub async fn give_resolution(
+    api: &Api,
+    by: &Principal,
+    id: Uuid,
+    outcome: Resolution,
+    justification: Option<String>,
+    permit: Arc<Permit>,
+) -> Result<Arc<Workflow>, Problem> {
+    let justification = short("/justification", justification)?;
+    let deciders = api.engine.configuration.policy.deciders();
+    let command = Command::Resolve { by: by.clone(), outcome, justification, owner: api.engine.owner, deciders };
+    Ok(api.engine.command_for(id, command, permit).await?.workflow)
 }
 
 /// A name in the body may stand, and must then be the caller's.

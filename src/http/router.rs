@@ -30,6 +30,7 @@ pub fn router(api: Api) -> Router {
         .route("/workflows/{id}/reject", post(decisions::reject))
         .route("/workflows/{id}/cancel", post(decisions::cancel))
         .route("/workflows/{id}/result", post(decisions::result))
+        .route("/workflows/{id}/resolve", post(decisions::resolve))
         .route("/slack/interactions", post(slack::interactions))
         .route("/notices", get(notices::list))
         .route("/notices/{id}/resend", post(notices::resend))

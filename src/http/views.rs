@@ -8,7 +8,7 @@ use crate::domain::risk::Assessment;
 use crate::domain::target::Target;
 use crate::domain::task::Task;
 use crate::domain::transition;
-use crate::domain::workflow::{Decision, Event, Recorded, Round, Status, Verdict, Workflow};
+use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Verdict, Workflow};
 use crate::storage::{Listed, PendingRow, Quarantine};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
@@ -241,6 +241,10 @@ pub fn execution(log: &[Recorded]) -> Value {
             Event::ExecutionSucceeded { output, .. } => end(&mut attempts, recorded.at, "succeeded", output.as_ref(), None),
             Event::ExecutionFailed { output, error, .. } => end(&mut attempts, recorded.at, "failed", output.as_ref(), Some(error)),
             Event::OutcomeUnknown { reason, .. } => end(&mut attempts, recorded.at, "unknown", None, Some(reason)),
+            Event::Resolved { outcome: Resolution::Succeeded, .. } => end(&mut attempts, recorded.at, "succeeded", None, None),
+            Event::Resolved { outcome: Resolution::Failed, justification, .. } => {
+                end(&mut attempts, recorded.at, "failed", None, Some(justification));
+            }
             _ => {}
         }
     }

@@ -220,6 +220,7 @@ fn headline(notice: &Notice) -> String {
         Kind::Executing => "Running".to_owned(),
         Kind::Succeeded => "Succeeded".to_owned(),
         Kind::Failed => "Failed".to_owned(),
+        Kind::ReportOverdue => "Not reported".to_owned(),
         Kind::OutcomeUnknown => "Outcome unknown".to_owned(),
     }
 }
@@ -246,6 +247,7 @@ fn sentence(notice: &Notice, headline: &str) -> String {
             _ => " It still waits.",
         },
         Kind::Expired | Kind::Cancelled => " It will not run.",
+        Kind::ReportOverdue => " The requester may have acted, and has not said how it went: ask, or find out.",
         Kind::OutcomeUnknown => " Nobody knows whether the action happened: find out what it did before anything is done again.",
         _ => "",
     };

@@ -62,7 +62,9 @@ impl PagerDuty {
             Kind::OutcomeUnknown => ("trigger", format!("{}/outcome", workflow.id)),
             Kind::Decided if workflow.approval_status() == ApprovalStatus::Pending => return None,
             Kind::Decided | Kind::Expired | Kind::Cancelled => ("resolve", workflow.id.to_string()),
-            Kind::Requested | Kind::Reminded | Kind::Executing | Kind::Succeeded | Kind::Failed => return None,
+            Kind::Requested | Kind::Reminded | Kind::Executing | Kind::Succeeded | Kind::Failed | Kind::ReportOverdue => {
+                return None;
+            }
         };
         let mut event = json!({"routing_key": self.routing_key.expose(), "event_action": action, "dedup_key": key});
         if action == "trigger" {

@@ -93,12 +93,25 @@ impl Storage {
             now,
             limit
         );
-        let workflows = within(due.fetch_all(&mut *db)).await?;
+        let mut workflows = within(due.fetch_all(&mut *db)).await?;
+        // And the reports of external actions.
+        let reports = sqlx::query_scalar!(
+            "select w.workflow_id from workflow w
+             where w.report_due_at <= $1
+               and not exists (select from quarantine q where q.workflow_id = w.workflow_id offset 0)
+             order by w.report_due_at limit $2",
+            now,
+            limit
+        );
+        workflows.extend(within(reports.fetch_all(&mut *db)).await?);
         let next = sqlx::query_scalar!(
             "select timeout_at from workflow where approval_status = 'pending' and timeout_at > $1 order by timeout_at limit 1",
             now
         );
         let next = within(next.fetch_optional(&mut *db)).await?.flatten();
+        let report = sqlx::query_scalar!("select report_due_at from workflow where report_due_at > $1 order by report_due_at limit 1", now);
+        let report = within(report.fetch_optional(&mut *db)).await?.flatten();
+        let next = next.into_iter().chain(report).min();
         db.release();
         Ok(Due { workflows, now, next })
     }

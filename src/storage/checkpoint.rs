@@ -198,7 +198,7 @@ impl Storage {
         }
         let notices = batch.iter().flat_map(|row| row.notices.iter().map(|notice| (row.workflow.id, notice))).collect();
         let asked: Vec<Option<Asked>> = batch.iter().map(|opening| opening.workflow.round().map(Asked::of)).collect();
-        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)")
+        let query = sqlx::query("select * from open_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)")
             .bind(column(&batch, |row| row.workflow.id))
             .bind(column(&batch, |row| number(row.workflow.version)))
             .bind(std::mem::take(&mut log.heads))
@@ -217,7 +217,8 @@ impl Storage {
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.separation)))
             .bind(column(&asked, |asked| asked.as_ref().map(|asked| asked.timetable.as_str())))
             .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.timeout_after)))
-            .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)));
+            .bind(column(&asked, |asked| asked.as_ref().and_then(|asked| asked.expire_after)))
+            .bind(column(&batch, |row| report_after(&row.workflow)));
         let query = log.bind(query).bind(documents);
         self.carry_out(query, notices, batch.len()).await
     }
@@ -240,7 +241,7 @@ impl Storage {
             requests.iter().map(|request| request.and_then(|(round, status)| of(round, status))).collect()
         };
         let query = sqlx::query(
-            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)",
+            "select * from advance_workflows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)",
         )
         .bind(column(&batch, |row| row.workflow.id))
         .bind(column(&batch, |row| number(row.expected)))
@@ -266,7 +267,8 @@ impl Storage {
         .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.separation)))
         .bind(column(&reopened, |asked| asked.as_ref().map(|asked| asked.timetable.as_str())))
         .bind(column(&reopened, |asked| asked.as_ref().and_then(|asked| asked.expire_after)))
-        .bind(column(&batch, |row| relies_on(row)));
+        .bind(column(&batch, |row| relies_on(row)))
+        .bind(column(&batch, |row| report_after(&row.workflow)));
         self.carry_out(log.bind(query), notices, batch.len()).await
     }
 
@@ -373,6 +375,12 @@ fn starter(events: &[Event]) -> Option<Uuid> {
 fn timeout_after(round: &Round) -> Option<f64> {
     let delay = transition::deadline(round)?.signed_duration_since(round.requested_at);
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
+}
+
+/// When the report of an external action falls due, in seconds from the commit: the commit is what it is counted from.
+fn report_after(workflow: &Workflow) -> Option<f64> {
+    let awaited = transition::report_deadline(workflow).is_some();
+    awaited.then(|| workflow.submission.report_within.unwrap_or(transition::REPORT_WITHIN).as_secs_f64())
 }
 
 /// One row says how many were written and when; each of the others says which one was not, and why.

@@ -55,6 +55,21 @@ impl Storage {
         Ok(step)
     }
 
+    /// How many workflows have not changed since the cut-off, and stay because nobody has resolved their unknown outcome.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn unresolved(&self, cut_off: DateTime<Utc>) -> Result<i64, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from workflow where status = 'outcome_unknown' and updated_at < $1"#,
+            cut_off
+        );
+        let count = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(count)
+    }
+
     /// What [`Self::prune_step`] would remove; changes nothing. Empty where there are no workflows after this id.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ mod prune;
 mod queries;
 mod quotas;
 mod requests;
+mod resolve;
 mod shown;
 mod slack;
 mod start_gate;

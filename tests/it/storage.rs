@@ -44,6 +44,7 @@ fn opening(description: &str) -> Opening {
         assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"") },
         action: ActionKind::External,
         idempotent: false,
+        report_within: None,
         target: None,
     };
     let terms = ApprovalTerms {

@@ -2,7 +2,7 @@
 
 use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
 use parkbrake::domain::task::ActionKind;
-use parkbrake::domain::workflow::{Event, Recorded, Submission};
+use parkbrake::domain::workflow::{Event, Recorded, Resolution, Submission};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The people and agents of a case, by name.
@@ -15,6 +15,7 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     let mut over: Option<&str> = None;
     let mut attempts = 0;
     let mut released = None;
+    let (mut unknown, mut retry) = (false, None);
     for (place, recorded) in log.iter().enumerate() {
         if recorded.version as usize != place + 1 {
             return Err(format!("version {} at place {place}", recorded.version));
@@ -41,17 +42,33 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
             Event::Expired { .. } => round.as_ref().ok_or("expired unasked")?.expire(recorded)?,
             Event::Released { attempt, .. } => {
                 let submission = submission.ok_or("released before it was submitted")?;
-                may_begin(*attempt, attempts, submission, round.as_ref())?;
+                may_begin(*attempt, attempts, submission.idempotent || retry == Some(attempts), round.as_ref())?;
                 released = Some(*attempt);
             }
             Event::ExecutionStarted { attempt, token, .. } => {
                 let submission = submission.ok_or("started before it was submitted")?;
-                may_begin(*attempt, attempts, submission, round.as_ref())?;
+                may_begin(*attempt, attempts, submission.idempotent || retry == Some(attempts), round.as_ref())?;
                 let is_external = submission.action == ActionKind::External;
                 if is_external == (released.take() == Some(*attempt)) || is_external == token.is_some() {
                     return Err(format!("attempt {attempt} was started without its turn"));
                 }
                 attempts += 1;
+            }
+            Event::Resolved { attempt, outcome, roles, justification, .. } => {
+                let submission = submission.ok_or("resolved before it was submitted")?;
+                let by = &directory[&recorded.actor];
+                if !unknown || *attempt != attempts || justification.trim().is_empty() {
+                    return Err("resolved what was known, or without a word".to_owned());
+                }
+                let is_separate = round.as_ref().is_none_or(|round| round.terms.separation_of_duties);
+                let related = by.name == submission.requested_by || Some(&by.name) == submission.on_behalf_of.as_ref();
+                let holds = !roles.is_empty() && roles.iter().all(|role| by.roles.contains(role));
+                if by.kind != PrincipalKind::Person || !holds || (is_separate && related) {
+                    return Err(format!("{} resolved what is not theirs", by.name));
+                }
+                if *outcome == Resolution::Retry {
+                    retry = Some(attempts);
+                }
             }
             Event::StartRefused { attempt, .. } if released != Some(*attempt) => {
                 return Err(format!("attempt {attempt} was refused and not released"));
@@ -61,7 +78,9 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
             }
             _ => {}
         }
+        unknown = matches!(recorded.event, Event::OutcomeUnknown { .. });
         over = match recorded.event {
+            Event::Resolved { outcome: Resolution::Succeeded | Resolution::Failed, .. } => Some(recorded.event.name()),
             Event::Rejected { .. } | Event::Expired { .. } | Event::Cancelled { .. } => Some(recorded.event.name()),
             Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Some(recorded.event.name()),
             _ => None,
@@ -70,9 +89,9 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this may be the next attempt: the first, or one of an idempotent action, with all the approvals of the last round.
-fn may_begin(attempt: u32, attempts: u32, submission: &Submission, round: Option<&Asked<'_>>) -> Result<(), String> {
-    if attempt != attempts + 1 || (attempts > 0 && !submission.idempotent) {
+/// Whether this may be the next attempt: the first, one of an idempotent action, or one that somebody decided on; with all the approvals of the last round.
+fn may_begin(attempt: u32, attempts: u32, may_repeat: bool, round: Option<&Asked<'_>>) -> Result<(), String> {
+    if attempt != attempts + 1 || (attempts > 0 && !may_repeat) {
         return Err(format!("attempt {attempt} comes after {attempts}"));
     }
     match round {

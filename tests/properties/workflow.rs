@@ -10,7 +10,7 @@ use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Phase, Recorded, Status, Submission, Workflow};
+use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Phase, Recorded, Resolution, Status, Submission, Workflow};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::json;
@@ -88,6 +88,7 @@ enum What {
     Reject { reason: Option<String> },
     Cancel,
     Report(Outcome),
+    Resolve { outcome: Resolution, justification: Option<String> },
     Start { attempt: u32 },
     RefuseStart { attempt: u32 },
     AskAgain { attempt: u32, terms: Arc<ApprovalTerms> },
@@ -118,6 +119,9 @@ fn what() -> impl Strategy<Value = What> {
         1 => justification.prop_map(move |it| What::Reject { reason: text(it) }),
         1 => Just(What::Cancel),
         2 => outcome().prop_map(What::Report),
+        2 => (select(vec![Resolution::Succeeded, Resolution::Failed, Resolution::Retry]), any::<bool>()).prop_map(|(outcome, says)| {
+            What::Resolve { outcome, justification: says.then(|| "I looked".to_owned()) }
+        }),
         4 => (1..3_u32).prop_map(|attempt| What::Start { attempt }),
         1 => (1..3_u32).prop_map(|attempt| What::RefuseStart { attempt }),
         1 => (1..3_u32, terms()).prop_map(|(attempt, terms)| What::AskAgain { attempt, terms: terms.into() }),
@@ -155,6 +159,7 @@ fn case() -> impl Strategy<Value = Case> {
                 assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
                 action,
                 idempotent,
+                report_within: (action == ActionKind::External).then_some(Duration::from_secs(90)),
                 target: None,
             };
             Case { directory, submission, terms, asked }
@@ -211,6 +216,9 @@ impl Run {
             What::Reject { reason } => Command::Reject { by, reason, digest: None },
             What::Cancel => Command::Cancel { by, reason: None },
             What::Report(outcome) => Command::Report { by, outcome },
+            What::Resolve { outcome, justification } => {
+                Command::Resolve { by, outcome, justification, owner: OWNERS[0], deciders: ROLES.map(str::to_owned).to_vec() }
+            }
             What::Start { attempt } => Command::Start { attempt, owner: OWNERS[0], token: token(attempt) },
             What::RefuseStart { attempt } => Command::RefuseStart { attempt, reason: "changed".to_owned() },
             What::AskAgain { attempt, terms } => Command::AskAgain { attempt, reason: "stricter".to_owned(), terms },
@@ -228,8 +236,7 @@ impl Run {
             prop_assert!(!matches!(asked.what, What::Tick), "what has fallen due may be written");
             return Ok(());
         }
-        let is_a_caller = matches!(asked.what, What::Approve { .. } | What::Reject { .. } | What::Cancel | What::Report(_));
-        let actor = if is_a_caller { asked.by } else { SYSTEM };
+        let actor = if command.caller().is_some() { asked.by } else { SYSTEM };
         self.write(events, actor)?;
         self.asking_again_writes_nothing(&command, &asked.what)
     }
@@ -255,7 +262,9 @@ impl Run {
             Obligation::Park { deadline } => {
                 state.status() == Status::PendingApproval && due == deadline.is_some_and(|deadline| deadline <= self.now)
             }
-            Obligation::AwaitReport => state.status() == Status::Executing && state.submission.action == ActionKind::External,
+            Obligation::AwaitReport { deadline } => {
+                state.status() == Status::Executing && state.submission.action == ActionKind::External && due == (deadline <= self.now)
+            }
             Obligation::Queue => state.status() == Status::Queued,
             Obligation::Attend { attempt, token } => {
                 matches!(state.phase, Phase::Executing { attempt: begun, .. }
@@ -265,7 +274,7 @@ impl Run {
             Obligation::Nothing => state.status().is_final() || state.status() == Status::OutcomeUnknown,
         };
         prop_assert!(fits, "{:?}, due: {due}", state);
-        prop_assert!(!due || state.status() == Status::PendingApproval);
+        prop_assert!(!due || [Status::PendingApproval, Status::Executing].contains(&state.status()));
         Ok(())
     }
 }
@@ -318,6 +327,7 @@ proptest! {
             assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
             action: ActionKind::Runbook,
             idempotent: false,
+            report_within: None,
             target: None,
         };
         let terms = ApprovalTerms { expire_after: None, ..terms };

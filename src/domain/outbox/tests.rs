@@ -34,7 +34,7 @@ fn terms() -> ApprovalTerms {
 
 /// Levels of which low says nothing; ann and ben are leads, cora is cto, dora admin; eve has no address, and bot acts for ben.
 fn policy() -> Policy {
-    let level = |notify| LevelPolicy { auto_approve: false, notify, terms: terms().into(), remind_every: REMIND };
+    let level = |notify| LevelPolicy { auto_approve: false, notify, terms: terms().into(), remind_every: REMIND, report_within: REMIND };
     let person = |name: &str, roles: &[&str], reached: bool| {
         let email = reached.then(|| format!("{name}@example.com"));
         (name.to_owned(), Person { roles: roles.iter().map(|role| (*role).to_owned()).collect(), email, ..Person::default() })
@@ -79,6 +79,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         assessment: Assessment { level, reasons: Vec::new(), policy_version: digest },
         action: ActionKind::External,
         idempotent: false,
+        report_within: None,
         target: None,
     })
 }

@@ -58,6 +58,7 @@ impl Setting {
             notify: true,
             terms: self.terms.clone().into(),
             remind_every: Duration::from_secs(60),
+            report_within: Duration::from_secs(60),
         };
         let levels = [level(true), level(true), level(self.auto_approve), level(false)];
         let policy = Policy::new(levels, self.people.clone(), self.agents.clone());
@@ -81,6 +82,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         assessment: Assessment { level: Level::High, reasons: Vec::new(), policy_version: Digest::of(b"policy") },
         action: ActionKind::Runbook,
         idempotent: false,
+        report_within: None,
         target: None,
     };
     transition::open(submission, terms, Uuid::nil()).into_iter().fold(None, |workflow, event| Some(after(workflow, event))).unwrap()

@@ -1,7 +1,7 @@
 //! What a log of events folds to.
 
 use crate::domain::policy::ApprovalTerms;
-use crate::domain::workflow::{Attempt, Decision, Event, Phase, Recorded, Round, Verdict, Workflow};
+use crate::domain::workflow::{Attempt, Decision, Event, Phase, Recorded, Resolution, Round, Verdict, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -46,6 +46,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
             phase: Phase::Assessed,
             decisions: Vec::new(),
             attempts: 0,
+            resolved: None,
             created_at: recorded.at,
             updated_at: recorded.at,
         });
@@ -59,6 +60,9 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
     if let Phase::Executing { attempt, .. } = &workflow.phase {
         workflow.attempts = attempt.number;
     }
+    if let Event::Resolved { attempt, outcome, .. } = &recorded.event {
+        workflow.resolved = Some((*attempt, *outcome, recorded.actor.clone()));
+    }
     workflow.version = recorded.version;
     workflow.updated_at = recorded.at;
     Ok(workflow)
@@ -71,7 +75,7 @@ fn next_phase(phase: Phase, recorded: &Recorded) -> Option<Phase> {
         Phase::Approved(round) => from_approved(round, recorded),
         Phase::Queued { round, attempt } => from_queued(round, attempt, recorded),
         Phase::Executing { round, attempt } => from_executing(round, attempt, recorded),
-        Phase::OutcomeUnknown { round, attempt } => ended(round, attempt, &recorded.event),
+        Phase::OutcomeUnknown { round, attempt } => from_unknown(round, attempt, &recorded.event),
         Phase::Completed { .. } | Phase::Failed { .. } | Phase::Rejected(_) | Phase::Cancelled(_) | Phase::Expired(_) => None,
     }
 }
@@ -134,7 +138,22 @@ fn from_executing(round: Option<Round>, attempt: Attempt, recorded: &Recorded) -
         Event::OutcomeUnknown { attempt: of, .. } if *of == attempt.number => {
             Some(Phase::OutcomeUnknown { round, attempt: attempt.number })
         }
+        Event::ReportRequested { attempt: of, .. } if *of == attempt.number && attempt.report_asked_at.is_none() => {
+            Some(Phase::Executing { round, attempt: Attempt { report_asked_at: Some(recorded.at), ..attempt } })
+        }
         event => ended(round, attempt.number, event),
+    }
+}
+
+fn from_unknown(round: Option<Round>, attempt: u32, event: &Event) -> Option<Phase> {
+    match event {
+        Event::Resolved { attempt: of, outcome, .. } if *of == attempt => Some(match outcome {
+            Resolution::Succeeded => Phase::Completed { round },
+            Resolution::Failed => Phase::Failed { round },
+            // The event that releases it once more is in the same commit.
+            Resolution::Retry => Phase::Approved(round),
+        }),
+        event => ended(round, attempt, event),
     }
 }
 
@@ -149,7 +168,7 @@ fn ended(round: Option<Round>, attempt: u32, event: &Event) -> Option<Phase> {
 
 fn started(round: Option<Round>, recorded: &Recorded) -> Option<Phase> {
     let Event::ExecutionStarted { attempt, owner, token, .. } = &recorded.event else { return None };
-    let attempt = Attempt { number: *attempt, owner: *owner, token: *token, started_at: recorded.at };
+    let attempt = Attempt { number: *attempt, owner: *owner, token: *token, started_at: recorded.at, report_asked_at: None };
     Some(Phase::Executing { round, attempt })
 }
 

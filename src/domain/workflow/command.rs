@@ -1,7 +1,7 @@
 //! What can be asked of a workflow, and how it is refused.
 
-use crate::domain::policy::{ApprovalTerms, Principal};
-use crate::domain::workflow::{Decision, Status};
+use crate::domain::policy::{ApprovalTerms, Principal, Role};
+use crate::domain::workflow::{Decision, Resolution, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -30,6 +30,16 @@ pub enum Command {
     Report {
         by: Principal,
         outcome: Outcome,
+    },
+    /// Somebody found out what an attempt of unknown outcome did.
+    Resolve {
+        by: Principal,
+        outcome: Resolution,
+        justification: Option<String>,
+        /// The process that acts if the action is released once more.
+        owner: Uuid,
+        /// Whose role decides about a task that needed no approval.
+        deciders: Vec<Role>,
     },
     /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow afterwards runs it.
     Start {
@@ -73,7 +83,11 @@ impl Command {
     /// Who asks; nobody where parkbrake itself does.
     pub fn caller(&self) -> Option<&Principal> {
         match self {
-            Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Cancel { by, .. } | Self::Report { by, .. } => Some(by),
+            Self::Approve { by, .. }
+            | Self::Reject { by, .. }
+            | Self::Cancel { by, .. }
+            | Self::Report { by, .. }
+            | Self::Resolve { by, .. } => Some(by),
             Self::Start { .. }
             | Self::RefuseStart { .. }
             | Self::AskAgain { .. }
@@ -124,7 +138,7 @@ pub enum Refusal {
     NotAnApprover(String),
     #[error("{0}")]
     SelfApproval(String),
-    #[error("this level needs a justification: say in a sentence why it may be done")]
+    #[error("a justification is needed: say in a sentence why")]
     JustificationRequired,
     #[error("{0}")]
     DigestMismatch(String),

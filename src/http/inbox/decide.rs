@@ -1,7 +1,8 @@
-//! Approving and rejecting one request. The decision itself is the API's; here are only the form, and what the API has no need of: the
+//! Approving and rejecting one request, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
 //! typed confirmation of a critical one.
 
 use crate::domain::level::Level;
+use crate::domain::workflow::Resolution;
 use crate::http::api::{Api, WorkflowId};
 use crate::http::decisions;
 use crate::http::inbox::csrf::Posted;
@@ -48,6 +49,28 @@ pub async fn reject(
     let digest = fields.one("digest")?.map(str::to_owned);
     match decisions::give_rejection(&api, &session.person, id, reason, digest, permit).await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
+        Err(problem) => refused(&api, &session, id, &fields, problem).await,
+    }
+}
+
+/// `POST /inbox/workflows/{id}/resolve`
+pub async fn resolve(
+    State(api): State<Api>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let resolved = async {
+        let outcome = match fields.one("outcome")? {
+            Some("succeeded") => Resolution::Succeeded,
+            Some("failed") => Resolution::Failed,
+            Some("retry") => Resolution::Retry,
+            _ => return Err(Problem::new(Code::InvalidTask, "the form does not say what became of it; choose one of the three")),
+        };
+        let justification = fields.one("justification")?.map(str::to_owned);
+        decisions::give_resolution(&api, &session.person, id, outcome, justification, permit).await
+    };
+    match resolved.await {
+        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "resolved"))),
         Err(problem) => refused(&api, &session, id, &fields, problem).await,
     }
 }

@@ -6,8 +6,8 @@ use crate::domain::risk::Reason;
 use crate::domain::target;
 use crate::domain::task::Task;
 use crate::domain::today::Today;
-use crate::domain::transition::Answer;
-use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Status, Submission, Workflow};
+use crate::domain::transition::{self, Answer};
+use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
 use crate::domain::{approval, policy::Principal};
 use crate::http::api::{Api, WorkflowId};
 use crate::http::inbox::csrf;
@@ -49,6 +49,13 @@ struct Choice {
     why_not: Option<String>,
     needs_justification: bool,
     is_confirmed: bool,
+}
+
+/// What a person may do about an outcome that nobody knows.
+#[derive(Debug, Serialize)]
+struct Resolving {
+    is_allowed: bool,
+    why_not: Option<String>,
 }
 
 /// What is different since a request of the same kind was approved.
@@ -109,6 +116,7 @@ pub async fn page_of(
         "is_final": workflow.status().is_final(), "waits": workflow.status() == Status::PendingApproval,
         "created": Moment::of(workflow.created_at, now),
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
+        "resolving": resolving(api, workflow, &session.person),
         "exact": exact, "choice": choice(api, today, workflow, &session.person, sound),
         "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
         "other_rules": submission.assessment.policy_version != api.engine.configuration.version,
@@ -124,6 +132,18 @@ pub async fn page_of(
 /// One reason of an assessment; that requester and parkbrake disagree is a warning, whatever its level.
 fn why(reason: &Reason) -> Value {
     json!({"level": reason.level, "trigger": reason.trigger, "detail": reason.detail, "is_warning": target::is_warning(&reason.trigger)})
+}
+
+/// What this person may do about an unknown outcome, by asking the core what would become of it.
+fn resolving(api: &Api, workflow: &Workflow, by: &Principal) -> Option<Resolving> {
+    if workflow.status() != Status::OutcomeUnknown {
+        return None;
+    }
+    let deciders = api.engine.configuration.policy.deciders();
+    let justification = Some("asked beforehand".to_owned());
+    let command = Command::Resolve { by: by.clone(), outcome: Resolution::Failed, justification, owner: api.engine.owner, deciders };
+    let answer = transition::decide(workflow, &command);
+    Some(Resolving { is_allowed: matches!(answer, Ok(Answer::Commit { .. })), why_not: answer.err().map(|refusal| refusal.to_string()) })
 }
 
 /// What this person may do, by asking the core what would become of it.

@@ -41,6 +41,7 @@ pub fn routes(api: &Api) -> Router<Api> {
         .route("/inbox/workflows/{id}", get(detail::show))
         .route("/inbox/workflows/{id}/approve", post(decide::approve))
         .route("/inbox/workflows/{id}/reject", post(decide::reject))
+        .route("/inbox/workflows/{id}/resolve", post(decide::resolve))
         .route("/inbox/reject", post(reject::several))
         .route("/inbox/history", get(history::search))
         .route("/inbox/people/{name}", get(person::decisions))

@@ -27,6 +27,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("list.html", include_str!("templates/list.html")),
     ("list_fragment.html", include_str!("templates/list_fragment.html")),
     ("detail.html", include_str!("templates/detail.html")),
+    ("detail_resolve.html", include_str!("templates/detail_resolve.html")),
     ("detail_exact.html", include_str!("templates/detail_exact.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),
     ("detail_record.html", include_str!("templates/detail_record.html")),

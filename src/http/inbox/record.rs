@@ -2,7 +2,7 @@
 
 use crate::domain::transition;
 use crate::domain::via::Via;
-use crate::domain::workflow::{Decision, Event, Phase, Recorded, Round, Status, Workflow};
+use crate::domain::workflow::{Decision, Event, Phase, Recorded, Resolution, Round, Status, Workflow};
 use crate::http::inbox::moment::Moment;
 use crate::http::views;
 use chrono::{DateTime, Utc};
@@ -176,6 +176,13 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
         Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
         Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),
         Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
+        Event::ReportRequested { .. } => ("asked the requester to report how it went".to_owned(), None),
+        Event::Resolved { attempt, outcome: Resolution::Retry, justification, .. } => {
+            (format!("resolved attempt {attempt}: it is released once more"), Some(justification.clone()))
+        }
+        Event::Resolved { attempt, outcome, justification, .. } => {
+            (format!("resolved attempt {attempt}: it {}", outcome.as_str()), Some(justification.clone()))
+        }
         Event::OutcomeUnknown { attempt, reason, .. } => (format!("nobody knows how attempt {attempt} ended"), Some(reason.clone())),
     };
     Happened { version: recorded.version, at: Moment::of(recorded.at, now), actor: recorded.actor.clone(), via: recorded.via, what, said }

@@ -60,6 +60,7 @@ fn hostile(filler: &str) -> Notice {
         assessment: Assessment { level: Level::High, reasons: (0..50).map(|_| reason()).collect(), policy_version: digest },
         action: crate::domain::task::ActionKind::External,
         idempotent: false,
+        report_within: None,
         target: None,
     };
     let terms = ApprovalTerms {

@@ -72,6 +72,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         },
         action: ActionKind::Runbook,
         idempotent: false,
+        report_within: None,
         target: Some(Target::claimed(&task)),
     };
     let terms = ApprovalTerms {
@@ -95,17 +96,18 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         at: at(),
         via: Via::Rest,
     };
-    let attempt = Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at() };
+    let attempt = Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at(), report_asked_at: None };
     let (phase, decisions) = match kind {
         Kind::Requested | Kind::Reminded | Kind::Escalated => (Phase::PendingApproval(round), vec![]),
-        Kind::Decided | Kind::Executing => (Phase::Executing { round: Some(round), attempt }, vec![decision]),
+        Kind::Decided | Kind::Executing | Kind::ReportOverdue => (Phase::Executing { round: Some(round), attempt }, vec![decision]),
         Kind::Expired => (Phase::Expired(round), vec![]),
         Kind::Cancelled => (Phase::Cancelled(Some(round)), vec![]),
         Kind::Succeeded => (Phase::Completed { round: Some(round) }, vec![decision]),
         Kind::Failed => (Phase::Failed { round: Some(round) }, vec![decision]),
         Kind::OutcomeUnknown => (Phase::OutcomeUnknown { round: Some(round), attempt: 1 }, vec![decision]),
     };
-    let workflow = Workflow { id, version: 2, submission, phase, decisions, attempts: 0, created_at: at(), updated_at: at() };
+    let workflow =
+        Workflow { id, version: 2, submission, phase, decisions, attempts: 0, resolved: None, created_at: at(), updated_at: at() };
     Notice {
         id: Uuid::now_v7(),
         kind,
