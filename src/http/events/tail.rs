@@ -13,6 +13,7 @@ use crate::domain::policy::Principal;
 use crate::http::api::Api;
 use crate::http::auth::Standing;
 use crate::http::problem::Problem;
+use crate::http::query::is_near;
 use crate::storage::{Error, FeedEntry, FeedPlace};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ impl FromStr for Position {
             return text.parse().map(Self::Place);
         }
         let micros = i64::from_str_radix(text, 16).map_err(|_| ())?;
-        DateTime::from_timestamp_micros(micros).map(Self::Moment).ok_or(())
+        DateTime::from_timestamp_micros(micros).filter(is_near).map(Self::Moment).ok_or(())
     }
 }
 
