@@ -602,7 +602,8 @@ fn root() -> &'static Path {
 #[test]
 fn only_the_readme_says_what_is_missing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/docs");
-    let pages = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let pages =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "md"));
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
         assert!(!text.contains("there yet"), "{} says that something is not there yet: say it in README.md alone", page.display());

@@ -25,6 +25,7 @@ pub mod request;
 pub mod risk;
 pub mod runbook;
 pub mod severity;
+pub mod status;
 pub mod target;
 pub mod task;
 pub mod text;

@@ -7,14 +7,15 @@ use crate::domain::digest::Digest;
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
+pub use crate::domain::status::{ApprovalStatus, Status};
 use crate::domain::target::Target;
 use crate::domain::task::ActionKind;
 use crate::domain::via::Via;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 mod command;
@@ -302,93 +303,6 @@ impl Verdict {
         match self {
             Self::Approved => "approved",
             Self::Rejected => "rejected",
-        }
-    }
-}
-
-/// The status on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    PendingApproval,
-    Queued,
-    Executing,
-    Completed,
-    Failed,
-    OutcomeUnknown,
-    Rejected,
-    Cancelled,
-    Expired,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Self; 9] = [
-        Self::PendingApproval,
-        Self::Queued,
-        Self::Executing,
-        Self::Completed,
-        Self::Failed,
-        Self::OutcomeUnknown,
-        Self::Rejected,
-        Self::Cancelled,
-        Self::Expired,
-    ];
-
-    /// The word for it, the same in JSON and SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PendingApproval => "pending_approval",
-            Self::Queued => "queued",
-            Self::Executing => "executing",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// The status with this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-
-    /// Whether nothing can follow.
-    pub fn is_final(self) -> bool {
-        !matches!(self, Self::PendingApproval | Self::Queued | Self::Executing | Self::OutcomeUnknown)
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How the approval stands, on the wire and in `approval_requests`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalStatus {
-    NotRequired,
-    Pending,
-    Approved,
-    Rejected,
-    Expired,
-    Cancelled,
-}
-
-impl ApprovalStatus {
-    /// The word for it, the same in JSON and SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotRequired => "not_required",
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
         }
     }
 }

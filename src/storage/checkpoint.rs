@@ -3,17 +3,20 @@
 //! The statements are the two functions of `migrations/0020_commit.sql`. They are built for arrays, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
+mod columns;
+
 use super::pool::{unless_locked, within};
 use super::seal::{self, EventRow};
 use super::{Error, IdempotencyKey, Storage, record};
 use crate::domain::approval;
 use crate::domain::outbox::Planned;
 use crate::domain::policy::Role;
-use crate::domain::transition::{self, Guard};
+use crate::domain::transition::Guard;
 use crate::domain::via::Via;
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
+use columns::{approvers, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
 use serde::Serialize;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -316,73 +319,6 @@ impl Storage {
     }
 }
 
-/// The request as it stands after a commit, where the commit touches it.
-fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
-    let status = advance.workflow.approval_status();
-    let touches = |event: &Event| match event {
-        Event::ApprovalRequested { .. } | Event::Approved(_) | Event::Rejected { .. } | Event::Escalated { .. } | Event::Expired { .. } => {
-            true
-        }
-        // What was approved stays approved, also where it was cancelled before it had a turn.
-        Event::Cancelled { .. } => status == ApprovalStatus::Cancelled,
-        _ => false,
-    };
-    advance.events.iter().any(touches).then(|| advance.workflow.round()).flatten().map(|round| (round, status))
-}
-
-/// The round that a commit opens, where people are asked again.
-fn reopened(advance: &Advance) -> Option<&Round> {
-    let opens = |event: &Event| matches!(event, Event::ApprovalRequested { .. });
-    advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
-}
-
-/// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no rests on its own person's.
-/// It is not written if one of them is suspended at that moment.
-fn relies_on(advance: &Advance) -> Option<String> {
-    let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
-    if has(|event| matches!(event, Event::Rejected { .. })) {
-        return Some(advance.actor.to_ascii_lowercase());
-    }
-    let round = advance.workflow.round();
-    let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
-    let names = approvers.chain([&advance.workflow.submission.requested_by]);
-    let rests = has(|event| matches!(event, Event::Approved(_) | Event::ExecutionStarted { .. }));
-    rests.then(|| names.map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>().join(","))
-}
-
-/// Who settled a request with this commit, and what they said.
-fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
-    advance.events.iter().find_map(|event| {
-        let note = match event {
-            Event::Approved(approval) if approval.remaining == 0 => approval.justification.as_deref(),
-            Event::Rejected { reason, .. } | Event::Cancelled { reason, .. } => Some(reason.as_str()),
-            Event::Expired { .. } => Some("nobody decided in time"),
-            _ => return None,
-        };
-        Some((advance.actor.as_str(), note))
-    })
-}
-
-/// The server that is to run what a commit starts. What others run, parkbrake does not fence.
-fn starter(events: &[Event]) -> Option<Uuid> {
-    events.iter().find_map(|event| match event {
-        Event::ExecutionStarted { owner, token: Some(_), .. } => Some(*owner),
-        _ => None,
-    })
-}
-
-/// When something next falls due, in seconds from the request.
-fn timeout_after(round: &Round) -> Option<f64> {
-    let delay = transition::deadline(round)?.signed_duration_since(round.requested_at);
-    Some(delay.to_std().unwrap_or_default().as_secs_f64())
-}
-
-/// When the report of an external action falls due, in seconds from the commit: the commit is what it is counted from.
-fn report_after(workflow: &Workflow) -> Option<f64> {
-    let awaited = transition::report_deadline(workflow).is_some();
-    awaited.then(|| workflow.submission.report_within.unwrap_or(transition::REPORT_WITHIN).as_secs_f64())
-}
-
 /// One row says how many were written and when; each of the others says which one was not, and why.
 fn answers(found: &[PgRow], rows: usize) -> Result<Vec<Written>, Error> {
     let mut summary = None;
@@ -404,11 +340,6 @@ fn answers(found: &[PgRow], rows: usize) -> Result<Vec<Written>, Error> {
         *place.ok_or_else(|| Error::Unavailable("a batch was answered for a row that is not in it".to_owned()))? = answer;
     }
     Ok(answers)
-}
-
-/// The roles that may decide, in the one order in which they are shown everywhere.
-fn approvers(round: &Round) -> Vec<Role> {
-    approval::entitled_roles(round).into_iter().cloned().collect()
 }
 
 fn column<'a, R, T>(batch: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {

@@ -1,0 +1,80 @@
+//! What the columns of a row hold after a commit, derived from the commit's events and the state after them.
+
+use super::Advance;
+use crate::domain::approval;
+use crate::domain::policy::Role;
+use crate::domain::transition;
+use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
+use uuid::Uuid;
+
+/// The request as it stands after a commit, where the commit touches it.
+pub(super) fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
+    let status = advance.workflow.approval_status();
+    let touches = |event: &Event| match event {
+        Event::ApprovalRequested { .. } | Event::Approved(_) | Event::Rejected { .. } | Event::Escalated { .. } | Event::Expired { .. } => {
+            true
+        }
+        // What was approved stays approved, also where it was cancelled before it had a turn.
+        Event::Cancelled { .. } => status == ApprovalStatus::Cancelled,
+        _ => false,
+    };
+    advance.events.iter().any(touches).then(|| advance.workflow.round()).flatten().map(|round| (round, status))
+}
+
+/// The round that a commit opens, where people are asked again.
+pub(super) fn reopened(advance: &Advance) -> Option<&Round> {
+    let opens = |event: &Event| matches!(event, Event::ApprovalRequested { .. });
+    advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
+}
+
+/// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no and a
+/// resolution rest on their own person's. It is not written if one of them is suspended at that moment.
+pub(super) fn relies_on(advance: &Advance) -> Option<String> {
+    let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
+    if has(|event| matches!(event, Event::Rejected { .. } | Event::Resolved { .. })) {
+        return Some(advance.actor.to_ascii_lowercase());
+    }
+    let round = advance.workflow.round();
+    let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
+    let names = approvers.chain([&advance.workflow.submission.requested_by]);
+    let rests = has(|event| matches!(event, Event::Approved(_) | Event::ExecutionStarted { .. }));
+    rests.then(|| names.map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>().join(","))
+}
+
+/// Who settled a request with this commit, and what they said.
+pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
+    advance.events.iter().find_map(|event| {
+        let note = match event {
+            Event::Approved(approval) if approval.remaining == 0 => approval.justification.as_deref(),
+            Event::Rejected { reason, .. } | Event::Cancelled { reason, .. } => Some(reason.as_str()),
+            Event::Expired { .. } => Some("nobody decided in time"),
+            _ => return None,
+        };
+        Some((advance.actor.as_str(), note))
+    })
+}
+
+/// The server that is to run what a commit starts. What others run, parkbrake does not fence.
+pub(super) fn starter(events: &[Event]) -> Option<Uuid> {
+    events.iter().find_map(|event| match event {
+        Event::ExecutionStarted { owner, token: Some(_), .. } => Some(*owner),
+        _ => None,
+    })
+}
+
+/// When something next falls due, in seconds from the request.
+pub(super) fn timeout_after(round: &Round) -> Option<f64> {
+    let delay = transition::deadline(round)?.signed_duration_since(round.requested_at);
+    Some(delay.to_std().unwrap_or_default().as_secs_f64())
+}
+
+/// When the report of an external action falls due, in seconds from the commit: the commit is what it is counted from.
+pub(super) fn report_after(workflow: &Workflow) -> Option<f64> {
+    let awaited = transition::report_deadline(workflow).is_some();
+    awaited.then(|| workflow.submission.report_within.unwrap_or(transition::REPORT_WITHIN).as_secs_f64())
+}
+
+/// The roles that may decide, in the one order in which they are shown everywhere.
+pub(super) fn approvers(round: &Round) -> Vec<Role> {
+    approval::entitled_roles(round).into_iter().cloned().collect()
+}
