@@ -62,9 +62,9 @@ async fn an_unknown_outcome_is_resolved_by_who_may_approve_and_by_nobody_else() 
     assert_eq!(alice.resolve(happened, "succeeded").await.expect(200)["status"], "completed", "the same again");
     tess.resolve(happened, "failed").await.problem(409, "wrong-state");
     let workflow = alice.workflow(happened).await;
-    assert_eq!(events(&workflow)[4..], ["outcome_unknown", "resolved"]);
+    assert_eq!(events(&workflow)[5..], ["outcome_unknown", "resolved"]);
     assert_eq!(
-        (&workflow["history"][5]["actor"], &workflow["execution"]["attempts"][0]["outcome"]),
+        (&workflow["history"][6]["actor"], &workflow["execution"]["attempts"][0]["outcome"]),
         (&json!("alice"), &json!("succeeded"))
     );
 
