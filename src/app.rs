@@ -1,19 +1,20 @@
 //! The composition root: settings and a database become a running server, which is a value; there are no globals, and
 //! several can run in one process.
 
+mod secrets;
 mod start_up;
 mod tenure;
 
 pub use crate::actors::courier::Pace;
 
 use crate::actors::engine::{Engine, Parts};
-use crate::actors::ports::Executor;
 use crate::actors::root::{self, Root, RootRef};
 use crate::actors::turns::TurnLimits;
 use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::notice::{Notifications, Service};
 use crate::domain::workflow::Command;
+use crate::execution::Local;
 use crate::fence::Fence;
 use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, Limits, Share, Slack, SlackApp, router};
@@ -102,8 +103,7 @@ pub struct Resources {
     pub migrate: bool,
     /// What relative folders of runbooks are relative to; the current folder if not given.
     pub base: Option<PathBuf>,
-    pub executor: Arc<dyn Executor>,
-    /// Where the secrets of channels are read from, once.
+    /// Where secrets are read from, once: those of channels, to use them, and all that are configured, to mask them.
     pub environment: Environment,
     /// How fast a failed delivery of a notice is tried again.
     pub pace: Pace,
@@ -182,7 +182,8 @@ impl App {
         let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
         let answers = resources.slack.as_deref().unwrap_or(SLACK);
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
-        let (executor, pace) = (resources.executor, resources.pace);
+        let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
+        let (executor, pace) = (Arc::new(Local::new(masked)), resources.pace);
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
         let engine = Engine::new(parts);

@@ -63,6 +63,8 @@ pub type Seal = [u8; 32];
 pub struct SecretKeys {
     /// The current key first. Each is the list of its purposes' keys, in the order of [`Purpose::ALL`].
     keys: Arc<[[Hmac<Sha256>; Purpose::ALL.len()]]>,
+    /// What they were made from: as it was written, and as bytes.
+    written: Arc<[Vec<u8>]>,
 }
 
 impl std::fmt::Debug for SecretKeys {
@@ -141,7 +143,16 @@ impl SecretKeys {
         if keys.len() > MOST {
             return Err(Error::TooMany(place.to_owned()));
         }
-        Ok(Self { keys: keys.iter().map(|key| Purpose::ALL.map(|purpose| derive(key, purpose))).collect() })
+        let words = text.split_ascii_whitespace().map(|word| word.as_bytes().to_vec());
+        Ok(Self {
+            keys: keys.iter().map(|key| Purpose::ALL.map(|purpose| derive(key, purpose))).collect(),
+            written: words.chain(keys.iter().map(|key| key.to_vec())).collect(),
+        })
+    }
+
+    /// The keys themselves, for the one place that masks them wherever they are printed.
+    pub fn expose(&self) -> impl Iterator<Item = &[u8]> {
+        self.written.iter().map(Vec::as_slice)
     }
 
     /// Seals parts with the current key. Where one part ends and the next begins is part of what is sealed.

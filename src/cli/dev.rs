@@ -6,7 +6,6 @@ use crate::cli::terminal::Page;
 use crate::cli::{Error, serve, token, variable};
 use crate::config;
 use crate::domain::policy::{Policy, PrincipalKind};
-use crate::execution::Local;
 use crate::postgres::{Cluster, Options, Programs};
 use crate::secret_key::SecretKeys;
 use crate::settings::Settings;
@@ -15,7 +14,6 @@ use crate::telemetry;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use uuid::Uuid;
 
 const DATABASE: &str = "parkbrake";
@@ -74,7 +72,6 @@ async fn serve(
         keys: keys.clone(),
         migrate: true,
         base,
-        executor: Arc::new(Local),
         environment: Box::new(variable),
         pace: Pace::default(),
         slack: None,

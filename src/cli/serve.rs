@@ -3,12 +3,10 @@
 use crate::app::{App, Pace, Resources};
 use crate::cli::key::KeyArgs;
 use crate::cli::{Error, database_url, variable};
-use crate::execution::Local;
 use crate::settings::Settings;
 use crate::telemetry;
 use std::future::Future;
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Run the server; needs DATABASE_URL.
@@ -37,7 +35,6 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         keys: args.key.load()?,
         migrate: !args.no_migrate,
         base: None,
-        executor: Arc::new(Local),
         environment: Box::new(variable),
         pace: Pace::default(),
         slack: None,

@@ -42,10 +42,10 @@ use crate::domain::quota::Quotas;
 use crate::domain::risk::Rules;
 use crate::domain::runbook::Runbook;
 use approval_policies::ApprovalPolicies;
-use serde_json::json;
+use serde_json::{Value, json};
 use shipped::Shipped;
 use source::Source;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A sound configuration.
@@ -65,6 +65,26 @@ pub struct Configuration {
     pub notes: Vec<String>,
     /// What opens the gate wider than the shipped configuration does, or lets a requester do more than it seems.
     pub weaknesses: Vec<String>,
+}
+
+impl Configuration {
+    /// The variables of the environment that any of its values are read from: of runbooks, webhooks and channels.
+    pub fn variables(&self) -> BTreeSet<String> {
+        fn collect(value: &Value, found: &mut BTreeSet<String>) {
+            match value {
+                Value::Object(fields) => {
+                    found.extend(fields.get("from_env").and_then(Value::as_str).map(str::to_owned));
+                    fields.values().for_each(|value| collect(value, found));
+                }
+                Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+                _ => {}
+            }
+        }
+        let mut found = BTreeSet::new();
+        // The document holds every value of every file.
+        collect(&serde_json::from_str(&self.document).unwrap_or_default(), &mut found);
+        found
+    }
 }
 
 /// Reads the configuration in a folder. A relative `working_dir` of a runbook is resolved against `base`.

@@ -7,6 +7,7 @@
 use crate::execution::account::Account;
 use crate::execution::artifacts::search_path;
 use crate::execution::output::Secrets;
+use crate::execution::redactions::Redactions;
 use crate::execution::runbook::Run;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -26,7 +27,7 @@ const PASSED_ON: [&str; 2] = ["HOME", "LANG"];
 /// All variables of one run. It has no `Debug`: some of the values are secrets.
 pub struct Environment {
     pub variables: Vec<(OsString, OsString)>,
-    /// The values of the configured variables.
+    /// What its output must not show: every secret of the server, and the values of the configured variables.
     pub secrets: Secrets,
 }
 
@@ -49,7 +50,7 @@ impl Environment {
     ///
     /// # Errors
     /// The first configured variable that is not set.
-    pub fn of(run: &Run<'_>, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, Missing> {
+    pub fn of(run: &Run<'_>, redactions: &Redactions, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, Missing> {
         let mut variables: Vec<(OsString, OsString)> = PASSED_ON.into_iter().filter_map(|name| Some((name.into(), read(name)?))).collect();
         // Without folders that are relative, as the program itself was looked for.
         variables.push(("PATH".into(), search_path(read("PATH").as_deref())));
@@ -67,7 +68,7 @@ impl Environment {
             (DIGEST.into(), run.digest.as_str().into()),
             (IDEMPOTENCY_KEY.into(), workflow_id.into()),
         ]);
-        Ok(Self { variables, secrets: Secrets::new(secrets) })
+        Ok(Self { variables, secrets: Secrets::new(redactions.clone(), secrets) })
     }
 }
 
@@ -94,7 +95,11 @@ mod tests {
         let run = Run { workflow_id: Uuid::nil(), attempt: 2, digest: &Digest::of(b""), invocation: &invocation };
         let read = |wanted: &str| server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into());
         let text = |text: OsString| text.into_string().unwrap();
-        Ok(Environment::of(&run, read)?.variables.into_iter().map(|(name, value)| (text(name), text(value))).collect())
+        Ok(Environment::of(&run, &Redactions::default(), read)?
+            .variables
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect())
     }
 
     #[test]

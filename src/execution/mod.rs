@@ -10,7 +10,10 @@ mod environment;
 mod output;
 mod patience;
 mod processes;
+mod redactions;
 pub mod runbook;
+
+pub use redactions::Redactions;
 
 use crate::actors::ports::{Executor, Job};
 use crate::domain::invocation::Invocation;
@@ -19,14 +22,25 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 /// Runs actions on this machine.
-#[derive(Debug, Clone, Copy)]
-pub struct Local;
+#[derive(Clone, Default)]
+pub struct Local {
+    redactions: Redactions,
+}
+
+impl Local {
+    /// No output of what it runs shows any of these.
+    pub fn new(redactions: Redactions) -> Self {
+        Self { redactions }
+    }
+}
 
 impl Executor for Local {
     fn run(&self, job: Job) -> BoxFuture<'static, Outcome> {
+        let redactions = self.redactions.clone();
         Box::pin(async move {
             let Job { workflow_id, attempt, digest, invocation } = &job;
-            runbook::run(runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation }).await
+            let run = runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
+            runbook::run(run, &redactions).await
         })
     }
 

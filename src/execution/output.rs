@@ -5,8 +5,9 @@
 //! and into PostgreSQL, so secrets, NUL characters and bytes that are not UTF-8 do not leave this module.
 //!
 //! Redaction is a net for accidents (`set -x`, a tool that echoes its request), not a fence: a runbook that prints a
-//! secret in another spelling, base64 or reversed, is not caught, and is trusted not to.
+//! secret in a spelling that `redactions` does not know, reversed or cut up, is not caught, and is trusted not to.
 
+use crate::execution::redactions::{Redactions, is_long_enough};
 use std::collections::VecDeque;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -15,31 +16,49 @@ pub const KEPT: usize = 64 * 1024;
 
 const REDACTED: &[u8] = b"[redacted]";
 
-/// The values that must not be shown. It has no `Debug`, so that it cannot end up in a log.
-pub struct Secrets(Vec<Vec<u8>>);
+/// The values that a run must not show. It has no `Debug`, so that it cannot end up in a log.
+#[derive(Default)]
+pub struct Secrets {
+    /// Every secret of the server.
+    all: Redactions,
+    /// What the run was given besides.
+    own: Redactions,
+    /// What it was given and is too short to be looked for in other spellings.
+    short: Vec<Vec<u8>>,
+}
 
 impl Secrets {
-    /// Values as they are passed on. White space around one is not part of the secret: `echo` drops or adds it.
-    pub fn new(values: Vec<Vec<u8>>) -> Self {
-        Self(values.iter().map(|value| value.trim_ascii().to_vec()).filter(|value| !value.is_empty()).collect())
+    /// All secrets of the server, and those that the run is given, as they are passed on. White space around one is not part of
+    /// the secret: `echo` drops or adds it.
+    pub fn new(all: Redactions, own: Vec<Vec<u8>>) -> Self {
+        let own = own.iter().map(|value| value.trim_ascii().to_vec()).filter(|value| !value.is_empty() && !all.knows(value));
+        let (long, short): (Vec<_>, Vec<_>) = own.partition(|value| is_long_enough(value));
+        Self { all, own: Redactions::new(long), short }
     }
 
     /// The most bytes that a secret can reach back over a cut without being seen whole.
     fn reach(&self) -> usize {
-        self.0.iter().map(|secret| secret.len() - 1).max().unwrap_or(0)
+        let short = self.short.iter().map(|secret| secret.len() - 1).max().unwrap_or(0);
+        short.max(self.all.reach()).max(self.own.reach())
     }
 
     /// For each byte whether it belongs to a secret. Secrets may overlap, each other and themselves.
-    fn found_in(&self, bytes: &[u8]) -> Vec<bool> {
-        let mut found = vec![false; bytes.len()];
-        for secret in &self.0 {
-            for (start, window) in bytes.windows(secret.len()).enumerate() {
-                if window == secret {
-                    found[start..start + secret.len()].fill(true);
-                }
-            }
+    fn found_in(&self, bytes: &[u8], cut_off: bool) -> Vec<bool> {
+        let short = self.short.iter().flat_map(|secret| {
+            let places = bytes.windows(secret.len()).enumerate().filter(move |(_, window)| window == secret);
+            places.map(|(start, _)| start..start + secret.len())
+        });
+        let (mut begins, mut ends) = (vec![0_usize; bytes.len()], vec![0_usize; bytes.len() + 1]);
+        for range in self.all.find(bytes, cut_off).into_iter().chain(self.own.find(bytes, cut_off)).chain(short) {
+            begins[range.start] += 1;
+            ends[range.end] += 1;
         }
-        found
+        let mut open = 0;
+        let within = begins.iter().zip(ends).map(|(begin, end)| {
+            open = open + begin - end;
+            open > 0
+        });
+        within.collect()
     }
 }
 
@@ -81,10 +100,10 @@ impl<'a> Tail<'a> {
         self.bytes.drain(..excess);
     }
 
-    /// What is shown of the stream.
-    pub fn finish(mut self) -> Kept {
+    /// What is shown of the stream; `cut_off` says that more would have come.
+    pub fn finish(mut self, cut_off: bool) -> Kept {
         let bytes = &*self.bytes.make_contiguous();
-        let secret = self.secrets.found_in(bytes);
+        let secret = self.secrets.found_in(bytes, cut_off);
         let start = bytes.len().saturating_sub(KEPT);
         let mut shown = Vec::with_capacity(bytes.len() - start);
         for index in start..bytes.len() {
@@ -117,10 +136,16 @@ mod tests {
     use super::*;
 
     fn kept(secrets: &[&str], chunks: &[&[u8]]) -> Kept {
-        let secrets = Secrets::new(secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect());
-        let mut tail = Tail::new(&secrets);
-        chunks.iter().for_each(|chunk| tail.push(chunk));
-        tail.finish()
+        let values = || secrets.iter().map(|secret| secret.as_bytes().to_vec());
+        let told = |secrets: &Secrets| {
+            let mut tail = Tail::new(secrets);
+            chunks.iter().for_each(|chunk| tail.push(chunk));
+            tail.finish(false)
+        };
+        let own = told(&Secrets::new(Redactions::default(), values().collect()));
+        // It does not matter whether the server knew of a secret before.
+        assert_eq!(own, told(&Secrets::new(Redactions::new(values()), values().collect())));
+        own
     }
 
     #[test]
@@ -134,7 +159,7 @@ mod tests {
     fn of_long_output_the_end_is_kept() {
         let kept = kept(&["secret"], &[&[b'a'; KEPT], &[b'b'; KEPT - 1]]);
         assert_eq!(kept, Kept { text: format!("a{}", "b".repeat(KEPT - 1)), truncated: true });
-        let secrets = Secrets::new(vec![]);
+        let secrets = Secrets::default();
         let mut tail = Tail::new(&secrets);
         (0..1_000).for_each(|_| tail.push(&[b'x'; 8 * 1024]));
         assert!(tail.bytes.len() <= KEPT + 1);
@@ -152,10 +177,27 @@ mod tests {
     #[test]
     fn a_secret_on_the_border_leaves_no_part_of_it() {
         let secret = "0123456789".repeat(20);
-        for after in KEPT - 2 * secret.len()..KEPT + secret.len() {
+        for after in (KEPT - 2 * secret.len()..KEPT + secret.len()).step_by(17) {
             let printed = [secret.repeat(2).as_bytes(), &vec![b'.'; after]].concat();
             let kept = kept(&[&secret], &[&[b'-'; 1000], &printed]);
             assert!(!kept.text.bytes().any(|byte| byte.is_ascii_digit()), "{after}: {}", &kept.text[..300]);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_base64_on_the_border_leaves_no_part_of_it() {
+        use base64::Engine as _;
+        let secret = "0123456789".repeat(20);
+        let secrets = Secrets::new(Redactions::new([secret.clone().into_bytes()]), Vec::new());
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&secret);
+        let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| str::from_utf8(line).unwrap()).collect();
+        let folded = lines.join("\n");
+        for after in (KEPT - folded.len() - 2..KEPT + 2).step_by(11) {
+            let mut tail = Tail::new(&secrets);
+            // In chunks that cut it anywhere.
+            [&[b'-'; 1000][..], folded.as_bytes(), &vec![b'.'; after]].concat().chunks(16_381).for_each(|chunk| tail.push(chunk));
+            let kept = tail.finish(false);
+            assert!(!kept.text.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()), "{after}: {}", &kept.text[..300]);
         }
     }
 

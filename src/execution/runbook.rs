@@ -15,6 +15,7 @@ use crate::execution::environment::Environment;
 use crate::execution::output::{Kept, Tail};
 use crate::execution::patience;
 use crate::execution::processes::{self, Mark, Tree};
+use crate::execution::redactions::Redactions;
 use crate::hardening;
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
@@ -52,8 +53,8 @@ pub struct Run<'a> {
 }
 
 /// Runs the command to its end or its timeout. Dropping the future ends the command.
-pub async fn run(run: Run<'_>) -> Outcome {
-    match Environment::of(&run, hardening::variable) {
+pub async fn run(run: Run<'_>, redactions: &Redactions) -> Outcome {
+    match Environment::of(&run, redactions, hardening::variable) {
         Ok(environment) => run_in(run, environment).await,
         Err(missing) => not_started(run.invocation, &missing.to_string()),
     }
@@ -88,7 +89,8 @@ async fn run_in(run: Run<'_>, mut environment: Environment) -> Outcome {
         };
         (ending, !streams.is_terminated() && timeout(LAST_WORDS, streams).await.is_err())
     };
-    ending.outcome(run.invocation, out.finish(), err.finish(), left_open)
+    let cut_off = left_open || !ending.was_its_own();
+    ending.outcome(run.invocation, out.finish(cut_off), err.finish(cut_off), left_open)
 }
 
 /// How the command ended.
@@ -118,6 +120,11 @@ async fn attend(child: &mut Child, tree: Tree, limit: Duration) -> Ending {
 }
 
 impl Ending {
+    /// Whether the command came to its own end, so that it has said what it had to say.
+    fn was_its_own(&self) -> bool {
+        matches!(self, Self::Exited(status) if status.code().is_some())
+    }
+
     fn outcome(&self, invocation: &Invocation, stdout: Kept, stderr: Kept, left_open: bool) -> Outcome {
         let status = match self {
             Self::Exited(status) => Some(status),

@@ -101,7 +101,7 @@ impl World {
         let channel = Letterbox::new();
         let channels = BTreeMap::from([("it".to_owned(), Arc::clone(&channel) as Arc<dyn Channel>)]);
         let pace = Pace(100);
-        let executor = Arc::new(Local);
+        let executor = Arc::new(Local::default());
         let engine = Engine::new(Parts {
             storage,
             configuration,

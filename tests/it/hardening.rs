@@ -94,6 +94,40 @@ async fn a_server_may_open_as_many_files_as_the_system_lets_it() {
     assert_eq!(numbers[0], Some(numbers[1].unwrap_or(1 << 20).min(1 << 20)), "{line}");
 }
 
+#[tokio::test]
+async fn no_output_shows_a_secret_of_the_server_whichever_runbook_prints_it() {
+    let database = Database::migrated().await;
+    hand_out_tokens(&database).await;
+    let password = "p@ss/of the database";
+    let database = with_password(&database.url, "p%40ss%2Fof%20the%20database");
+    let (of_other, own) = ("canary-of-another-runbook", "canary-of-its-own-that-is-longer-than-base64-writes-on-one-line");
+    let folder = tempfile::tempdir().unwrap();
+    let (hook, key) = (crate::support::server::SECRET, crate::support::server::SECRET_KEY);
+    for (name, text) in [("other", of_other), ("password", password), ("url", &database.url), ("hook", hook), ("key", key)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let base = format!("operation: read, environment: development, resource_type: code, working_dir: '{}'", folder.path().display());
+    let runbook =
+        |name: &str, script: &str, env: &str| format!("  {name}: {{ {base}, command: [/bin/sh, -c, '{script}'], env: {{ {env} }} }}\n");
+    let channel = "audit: { type: webhook, url: \"https://hook.example\", secret: { from_env: HOOK_SECRET } }";
+    let config = Config::new().write("notifications.yaml", &format!("channels: {{ {channel} }}\n")).with_runbooks(&format!(
+        "runbooks:\n{}{}{}webhooks:\n  ci: {{ url: \"https://ci.example\", secret: {{ from_env: CI }} }}\n",
+        runbook("curious", "for at in other password url hook key; do cat $at; echo; base64 $at; cat $at >&2; echo >&2; done", ""),
+        runbook("own", "printf %s \"$OWN\" | base64; echo canary-of-webhooks", "OWN: { from_env: OWN }"),
+        runbook("other", "true", "NAME: { from_env: OTHER }"),
+    ));
+    let variables = [("OTHER", of_other), ("OWN", own), ("CI", "canary-of-webhooks")];
+    let server = Process::serve_with_variables(&config, &database, &variables).await;
+    let output = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["output"].clone();
+    let curious = output(&said(&server, "curious").await);
+    assert_eq!((&curious["stdout"], &curious["stderr"]), (&json!("[redacted]\n".repeat(10)), &json!("[redacted]\n".repeat(5))));
+    assert_eq!(output(&said(&server, "own").await)["stdout"], "[redacted]\n[redacted]\n");
+    let log = server.log().await.join("\n");
+    for secret in [password, of_other, own, hook, key] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
 /// Lets everybody read a folder.
 fn readable(folder: &Path) {
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

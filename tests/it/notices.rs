@@ -5,9 +5,7 @@ use crate::support::hook::{Hook, Reply};
 use crate::support::server::{hand_out_tokens, keys, settings};
 use crate::support::{Config, Database, Process, TestApp, eventually};
 use parkbrake::app::{App, Pace, Resources};
-use parkbrake::execution::Local;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const RULES: &str = "
@@ -363,7 +361,6 @@ async fn a_server_does_not_start_without_a_secret_and_says_which() {
         database_url: Database::migrated().await.url,
         migrate: true,
         base: Some("/".into()),
-        executor: Arc::new(Local),
         environment: Box::new(|name| (name == "UNSOUND").then(|| "secret-that-is-none".to_owned())),
         pace: Pace::default(),
         slack: None,

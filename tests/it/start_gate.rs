@@ -292,7 +292,7 @@ impl Quiet {
             storage: storage.clone(),
             configuration,
             clock: Arc::new(Clock::new(storage.now().await.unwrap())),
-            executor: Arc::new(Local),
+            executor: Arc::new(Local::default()),
             channels: BTreeMap::new(),
             pace: Pace::default(),
             max_resident: 100,

@@ -101,7 +101,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
         storage,
         configuration,
         clock,
-        executor: Arc::new(Local),
+        executor: Arc::new(Local::default()),
         channels: BTreeMap::new(),
         pace: Pace::default(),
         max_resident: 100,

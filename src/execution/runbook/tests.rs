@@ -11,6 +11,7 @@ struct Bench {
     invocation: Invocation,
     dir: TempDir,
     server: Vec<(&'static str, String)>,
+    redactions: Redactions,
 }
 
 impl Bench {
@@ -27,7 +28,7 @@ impl Bench {
             idempotent: false,
         };
         let server = vec![("PATH", std::env::var("PATH").unwrap()), ("HOME", "/home/of-server".to_owned())];
-        Self { workflow_id: Uuid::now_v7(), invocation, dir, server }
+        Self { workflow_id: Uuid::now_v7(), invocation, dir, server, redactions: Redactions::default() }
     }
 
     fn script(text: &str) -> Self {
@@ -54,7 +55,7 @@ impl Bench {
     async fn run_approved(&self, invocation: &Invocation) -> Outcome {
         let run = Run { workflow_id: self.workflow_id, attempt: 1, digest: &Digest::of(b"approved"), invocation };
         let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
-        match Environment::of(&run, read) {
+        match Environment::of(&run, &self.redactions, read) {
             Ok(environment) => run_in(run, environment).await,
             Err(missing) => not_started(invocation, &missing.to_string()),
         }
@@ -238,13 +239,13 @@ async fn what_cannot_start_says_why_and_that_nothing_ran() {
         // Without folders of the tester's that this user cannot enter: those would be what the system tells of.
         bench.server = vec![("PATH", "/usr/bin:/bin".to_owned())];
         let (error, output) = bench.failed().await;
-        assert!(error.starts_with(&format!("could not start `{program}`: No such file or directory")), "{error}");
+        assert!(error.starts_with(&format!("could not start `{program}`: ")) && error.contains("No such file or directory"), "{error}");
         assert!(error.ends_with("nothing ran"), "{error}");
         assert_eq!(output, None);
     }
     let mut bench = Bench::of(&["true"]);
     bench.invocation.working_dir = bench.dir.path().join("nowhere");
-    assert!(bench.failed().await.0.contains("nowhere is not a folder"));
+    assert!(bench.failed().await.0.contains("nowhere: No such file or directory"));
     assert!(Bench::of(&[]).failed().await.0.contains("is empty"));
 }
 
@@ -264,6 +265,27 @@ async fn secrets_are_redacted_also_where_the_output_is_cut() {
     let output = Bench::script(script).with_secret("TOKEN", &secret).succeeded().await;
     assert_eq!((&output["stdout"], &output["stderr"]), (&json!("[redacted]\n"), &json!("[redacted]\n")));
     assert_eq!(output["stdout_truncated"], true);
+}
+
+#[tokio::test]
+async fn a_secret_that_the_run_was_not_given_is_redacted_too() {
+    let secret = "another-runbooks-s3cr3t-that-is-longer-than-one-line-of-what-base64-prints";
+    let file = |script: &str| {
+        let mut bench = Bench::script(script);
+        bench.redactions = Redactions::new([secret.as_bytes().to_vec()]);
+        std::fs::write(bench.dir.path().join("found"), secret).unwrap();
+        bench
+    };
+    for script in
+        ["cat found", "base64 found", "(printf user:; cat found) | base64", "od -An -tx1 found | tr -d ' \\n'", "od -An -tx1 -v found"]
+    {
+        let output = file(script).succeeded().await;
+        let text = output["stdout"].as_str().unwrap().trim();
+        let text = text.strip_prefix("dXNlcj").unwrap_or(text);
+        assert_eq!(text, "[redacted]", "{script}");
+    }
+    let bench = file("head -c 40 found; kill -9 $$");
+    assert_eq!(bench.failed().await.1.unwrap()["stdout"], "[redacted]", "it was ended in the middle of it");
 }
 
 #[tokio::test]
@@ -352,6 +374,7 @@ async fn stragglers_of_a_workflow_are_ended_and_no_others() {
 fn it_can_be_spawned() {
     fn is_send<T: Send>(_: T) {}
     let invocation = Bench::of(&["true"]).invocation;
-    is_send(run(Run { workflow_id: Uuid::nil(), attempt: 1, digest: &Digest::of(b""), invocation: &invocation }));
+    let run = Run { workflow_id: Uuid::nil(), attempt: 1, digest: &Digest::of(b""), invocation: &invocation };
+    is_send(super::run(run, &Redactions::default()));
     is_send(end_stragglers(Uuid::nil()));
 }

@@ -3,7 +3,6 @@
 use super::{Client, Config, Database, client};
 use parkbrake::app::{App, Pace, Resources, StartError};
 use parkbrake::domain::policy::PrincipalKind;
-use parkbrake::execution::Local;
 use parkbrake::fence::{Fence, Moment};
 use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::{LimitSettings, Settings};
@@ -127,7 +126,6 @@ impl TestApp {
             keys: keys(),
             migrate: true,
             base: Some(PathBuf::from("/")),
-            executor: Arc::new(Local),
             // Where nothing else is said every secret is the same, so that no test has to touch the environment.
             environment: Box::new(move |name| {
                 let said = secrets.iter().find(|(known, _)| *known == name).map(|(_, secret)| secret.clone());
