@@ -88,7 +88,8 @@ pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Re
                 order by w.requested_by desc, w.workflow_id desc limit $8)
                union all
                (select w.workflow_id from workflow w
-                where (w.on_behalf_of, w.workflow_id) < ($5, $6) and (w.on_behalf_of, w.workflow_id) >= ($5, $7)
+                where w.on_behalf_of >= $5
+                  and (w.on_behalf_of, w.workflow_id) < ($5, $6) and (w.on_behalf_of, w.workflow_id) >= ($5, $7)
                 order by w.on_behalf_of desc, w.workflow_id desc limit $8)
            )
            select distinct workflow_id as "workflow_id!" from candidate order by 1 desc limit $8"#,

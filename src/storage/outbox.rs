@@ -273,8 +273,8 @@ impl Storage {
                cross join lateral (
                    select count(*) as count from (
                        select from notice
-                       where status = 'pending' and channel >= c.channel and (channel, first_due_at) <= (c.channel, statement_timestamp())
-                       order by channel, first_due_at limit $1) due
+                       where status = 'pending' and channel = c.channel and first_due_at <= statement_timestamp()
+                       order by first_due_at limit $1) due
                ) n"#,
             MOST_COUNTED
         );

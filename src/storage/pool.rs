@@ -175,8 +175,8 @@ pub(super) fn options(database_url: &str) -> Result<PgConnectOptions, Error> {
         .application_name("parkbrake")
         .options([("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")])
         // A plan may be made while the tables are empty, when reading them whole costs nothing, and is kept when they have grown.
-        // Without reading whole tables every plan uses an index; none of the queries is worth being compiled.
-        .options([("enable_seqscan", "off"), ("jit", "off")])
+        // Without reading and sorting whole tables every plan uses an index that has the order; none of the queries is worth being compiled.
+        .options([("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")])
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
         .log_statements(tracing::log::LevelFilter::Off))
 }

@@ -45,7 +45,7 @@ impl Storage {
              )
              select r.workflow_id, r.resolved_at as approved_at, e.document as "document!"
              from recent r
-                  join workflow_event e on e.workflow_id = r.workflow_id and e.version = 1,
+                  cross join lateral (select document from workflow_event e where e.workflow_id = r.workflow_id and e.version = 1 offset 0) e,
                   lateral (select convert_from(e.document, 'UTF8')::jsonb as task) t
              where r.approval_status = 'approved' and r.requested_by = $3 and r.action = $4
                and t.task ->> 'operation' = $5 and t.task #>> '{action,name}' is not distinct from $6

@@ -31,9 +31,9 @@ const fn case(needle: &'static str, what: &'static str, arguments: &'static str,
 
 const MAX: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'";
 const NIL: &str = "'00000000-0000-0000-0000-000000000000'";
-const SOME: &str = "(select array_agg(workflow_id) from (select workflow_id from workflow order by workflow_id desc limit 2000) some)";
+const SOME: &str = "(select array_agg(workflow_id) from (select workflow_id from workflow order by workflow_id desc limit 2000) picked)";
 const CHOOSE: &str = "order by w.risk_level desc, w.workflow_id desc";
-const PENDING: &str = "w.approved_by @> array[$3]))";
+const PENDING: &str = "not w.approved_by @> array[$3]";
 const OF_AGENT: &str = "order by w.on_behalf_of desc, w.requested_at desc";
 const NOTICES: &str = "select notice_id as \"notice_id!\" from candidate";
 const FEED: &str = "with page as materialized";
@@ -56,7 +56,7 @@ const CASES: &[Case] = &[
     case(PENDING, "a role's", "null, 'team_lead', null, null, 'infinity', MAX, 51", 1_500.0),
     case(OF_AGENT, "an agent without any", "'new-bot', 'nobody', MAX, null, null, null, null, 'infinity', 51", 500.0),
     case(OF_AGENT, "a busy agent", "'bot-1', 'person-1', MAX, null, null, null, null, 'infinity', 51", 800.0),
-    case("w.approval_status = 'pending' offset 0) r", "a page", "SOME", 9_000.0),
+    case("where r.approval_status = 'pending'", "a page", "SOME", 9_000.0),
     case(
         "w.timeout_at <= $1
 ",
@@ -117,7 +117,10 @@ fn looked_at(node: &Value, seen: &mut f64) {
     let relation = node["Relation Name"].as_str().unwrap_or_default();
     let number = |field: &str| node[field].as_f64().unwrap_or_default();
     if ["workflow", "workflow_event", "notice"].contains(&relation) {
-        assert_ne!(node["Node Type"], "Seq Scan", "{node:#}");
+        if node["Node Type"] == "Seq Scan" {
+            // Whatever there is of it.
+            *seen = f64::INFINITY;
+        }
         let rows = number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
         *seen += rows * number("Actual Loops");
     }
@@ -213,7 +216,8 @@ async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
     for table in ["workflow", "workflow_event", "notice"] {
         run(&mut db, format!("alter table {table} set (autovacuum_enabled = false)")).await;
     }
-    run(&mut db, "set enable_seqscan = off; set jit = off; set plan_cache_mode = force_generic_plan".to_owned()).await;
+    run(&mut db, "set enable_seqscan = off; set enable_sort = off; set jit = off; set plan_cache_mode = force_generic_plan".to_owned())
+        .await;
     let mut names: Vec<&str> = CASES.iter().map(|case| case.needle).collect();
     names.dedup();
     for (number, needle) in names.iter().enumerate() {
@@ -227,9 +231,9 @@ async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
             assert_eq!(database.count("select count(*) from workflow").await, ROWS);
         }
         if turn == "analyzed" {
-            run(&mut db, "analyze; deallocate all; set plan_cache_mode = auto".to_owned()).await;
+            run(&mut db, "analyze; set plan_cache_mode = auto".to_owned()).await;
             for (number, needle) in names.iter().enumerate() {
-                run(&mut db, format!("prepare q{number} as {}", text(needle))).await;
+                run(&mut db, format!("deallocate q{number}; prepare q{number} as {}", text(needle))).await;
             }
         }
         for case in CASES {
