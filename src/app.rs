@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::notice::{Notifications, Service};
 use crate::domain::workflow::Command;
-use crate::execution::Local;
+use crate::execution::{self, Local};
 use crate::fence::Fence;
 use crate::http::server::{self, HttpServer, ServerRef};
 use crate::http::{Api, Limits, Share, Slack, SlackApp, router};
@@ -54,6 +54,8 @@ pub enum StartError {
     Configuration(Vec<Problem>),
     #[error("the configuration is sound, but --strict refuses it:\n{}", indented(.0))]
     Weak(Vec<String>),
+    #[error("the configuration is sound, but runbooks cannot run as their accounts here:\n{}", indented(.0))]
+    Accounts(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error("{}", unsealed(*.0))]
@@ -281,6 +283,11 @@ fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, Sta
     let configuration = config::load(settings.config_dir(), &base).map_err(StartError::Configuration)?;
     if settings.strict && !configuration.weaknesses.is_empty() {
         return Err(StartError::Weak(configuration.weaknesses));
+    }
+    // Known now, rather than once somebody has approved.
+    let unusable = execution::unusable_accounts(configuration.runbooks.values());
+    if !unusable.is_empty() {
+        return Err(StartError::Accounts(unusable));
     }
     for note in configuration.weaknesses.iter().chain(&configuration.notes) {
         tracing::warn!("{note}");

@@ -1,4 +1,5 @@
-//! What a server does at its start so that what it runs cannot read its secrets, and so that it does not run out of files.
+//! What a server does at its start so that what it runs cannot read its secrets, so that it does not run out of files, and so that
+//! what it runs makes files with the same permissions wherever the server was started from.
 //!
 //! The environment that a process was started with can be read in `/proc/PID/environ` by everybody who may trace it: every
 //! process of the same user, and so every runbook. It holds the database's password and the secrets of all channels and
@@ -36,6 +37,7 @@ pub struct Error {
 pub fn harden(plain: &[String]) -> Result<(), Error> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     raise_file_limit();
+    set_umask();
     environment::seal(plain)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| Error { step: "closing the memory", error: error.into() })
 }
@@ -47,6 +49,7 @@ pub fn harden(plain: &[String]) -> Result<(), Error> {
 #[cfg(not(target_os = "linux"))]
 pub fn harden(_: &[String]) -> Result<(), Error> {
     raise_file_limit();
+    set_umask();
     Ok(())
 }
 
@@ -62,6 +65,12 @@ fn raise_file_limit() {
         // Where it is refused, the limit is what it was.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
+}
+
+/// New files are for their owner to write and for all to read, unless who makes them says otherwise. It belongs to the whole process, and
+/// what the process starts inherits it; the server itself makes no file with a secret without saying who may read it.
+fn set_umask() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
 /// Variables that are no secrets and that the program, its libraries or the system need.

@@ -3,6 +3,7 @@
 use crate::cli::Error;
 use crate::cli::terminal::Page;
 use crate::config;
+use crate::execution;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
                 "note: {variable} is not set here; a server does not start without it, because the channel {name} needs it"
             ));
         }
+    }
+    for unusable in execution::unusable_accounts(configuration.runbooks.values()) {
+        page.line(format_args!("note: a server that is started here, as this user, does not start: {unusable}"));
     }
     page.fact("triggers", configuration.rules.triggers.len());
     page.fact("people", configuration.policy.people().len());

@@ -3,6 +3,7 @@
 //! A server that runs as root can give each runbook an account of its own, which cannot read what the server or other
 //! runbooks may. Only root can do so. The run gets the account's own group, or the one that is named, and no further groups.
 
+use crate::domain::runbook::Runbook;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::path::PathBuf;
 
@@ -32,6 +33,12 @@ impl Account {
         }
         Ok(Self { user: found.uid.as_raw(), group: group.as_raw(), home: found.dir })
     }
+}
+
+/// Why runbooks cannot be run as their accounts by this process on this machine, a sentence for each such runbook.
+pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>) -> Vec<String> {
+    let named = runbooks.into_iter().filter_map(|runbook| Some((&runbook.name, runbook.user.as_deref()?)));
+    named.filter_map(|(name, user)| Some(format!("runbooks.{name}.user: {}", Account::find(user).err()?))).collect()
 }
 
 fn group_named(name: &str) -> Result<Gid, String> {

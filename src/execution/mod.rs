@@ -13,6 +13,7 @@ mod processes;
 mod redactions;
 pub mod runbook;
 
+pub use account::unusable as unusable_accounts;
 pub use redactions::Redactions;
 
 use crate::actors::ports::{Executor, Job};

@@ -128,6 +128,21 @@ async fn no_output_shows_a_secret_of_the_server_whichever_runbook_prints_it() {
     }
 }
 
+#[tokio::test]
+async fn runbooks_have_the_same_umask_whatever_the_server_was_started_with() {
+    let database = Database::migrated().await;
+    hand_out_tokens(&database).await;
+    let config = Config::new().with_runbooks(
+        "runbooks:\n  umask: { operation: read, environment: development, resource_type: code, working_dir: /, command: [/bin/sh, -c, umask] }\n",
+    );
+    for umask in ["077", "000"] {
+        let server = Process::serve_with_umask(&config, &database, umask).await;
+        let said = said(&server, "umask").await;
+        assert!(said.contains(r#""stdout":"0022\n""#), "{umask}: {said}");
+        assert!(server.terminate().await);
+    }
+}
+
 /// Lets everybody read a folder.
 fn readable(folder: &Path) {
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

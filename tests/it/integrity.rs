@@ -156,3 +156,29 @@ async fn what_could_not_run_or_could_be_changed_by_everybody_is_refused_at_submi
     refused("No such file").await;
     assert_eq!(app.database.count("select count(*) from workflow").await, 0);
 }
+
+#[tokio::test]
+async fn a_server_does_not_start_where_a_runbook_cannot_have_its_account() {
+    let site = Site::new();
+    let with = |user: &str| Config::new().with_runbooks(&site.runbooks(&format!(", user: \"{user}\"")));
+    let mut app = TestApp::start().await;
+    let mut refused =
+        vec![("no-such-account-here", "there is no account `no-such-account-here`"), ("nobody:no-such-group", "there is no group")];
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        refused = vec![refused[0], ("nobody", "only a server that runs as root")];
+    }
+    for (user, why) in refused {
+        app.config = with(user);
+        let told = app.try_restart().await.unwrap_err().to_string();
+        assert!(told.contains(&format!("runbooks.go.user: {why}")), "{told}");
+        let check = std::process::Command::new(env!("CARGO_BIN_EXE_parkbrake")).args(["check", "--config"]).arg(app.config.path()).output();
+        let check = check.expect("the program");
+        let said = String::from_utf8(check.stdout).expect("text");
+        assert!(check.status.success() && said.contains("note: ") && said.contains(why), "it may run elsewhere: {said}");
+    }
+    if root {
+        app.config = with("nobody");
+        app.try_restart().await.expect("an account that is there");
+    }
+}

@@ -224,6 +224,22 @@ impl Process {
         Self::ready(command).await
     }
 
+    /// Starts it from a shell that has this umask.
+    pub async fn serve_with_umask(config: &Config, database: &Database, umask: &str) -> Self {
+        let direct = Self::command(config.path(), &database.url, &[], None);
+        let direct = direct.as_std();
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("umask {umask}; exec \"$0\" \"$@\"")).arg(direct.get_program()).args(direct.get_args());
+        for (name, value) in direct.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self::ready(command).await
+    }
+
     /// Starts it as the user that owns nothing, where this process may do that.
     pub async fn serve_as_nobody(config: &Config, database: &Database) -> Self {
         let mut command = Self::command(config.path(), &database.url, &[], None);
