@@ -602,3 +602,27 @@ fn only_the_readme_says_what_is_missing() {
     }
     assert!(read("README.md").contains("## What is not there yet"));
 }
+
+/// SECURITY.md names the tests that prove what it says; each of them exists.
+#[test]
+fn every_test_that_security_names_exists() {
+    let page = read("SECURITY.md");
+    let names = Regex::new("`([a-z0-9]+(?:_[a-z0-9]+){3,})`").unwrap();
+    let sources: String =
+        ["src", "tests"].iter().flat_map(|folder| rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))).collect();
+    let missing: Vec<_> =
+        names.captures_iter(&page).map(|found| found[1].to_owned()).filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "SECURITY.md names tests that do not exist: {missing:?}");
+}
+
+/// The text of every Rust file below a folder.
+fn rust_files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.extension() {
+            _ if path.is_dir() => rust_files(&path),
+            Some(end) if end == "rs" => vec![fs::read_to_string(&path).unwrap()],
+            _ => Vec::new(),
+        })
+        .collect()
+}

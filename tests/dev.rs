@@ -107,7 +107,7 @@ fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
 
     let dev = Dev::start(home.path(), folder.path());
     assert_eq!(std::fs::read(&tokens).unwrap(), token_file, "the tokens of the first run are still good");
-    assert!(dev.parkbrake(&["approve", &id]).status.success());
+    assert!(dev.parkbrake(&["approve", "--yes", &id]).status.success());
     // The shipped runbook runs even where there is no checkout.
     assert!(dev.parkbrake(&["watch", &id]).status.success());
     let stdout = dev.json(&["status", "--json", &id])["workflow"]["execution"]["attempts"][0]["output"]["stdout"].clone();
