@@ -169,7 +169,7 @@ fn in_base64(value: &[u8], offset: usize) -> [(Vec<u8>, Margin); 2] {
     let encoded = STANDARD_NO_PAD.encode([&[0; 2][..offset], value].concat());
     let bits = 8 * (offset + value.len());
     let sure = &encoded[(8 * offset).div_ceil(6)..bits / 6];
-    let margin = Margin { before: usize::from(offset > 0), after: usize::from(bits % 6 > 0), padding: true };
+    let margin = Margin { before: usize::from(offset > 0), after: usize::from(!bits.is_multiple_of(6)), padding: true };
     let url_safe = sure.replace('+', "-").replace('/', "_");
     [(sure.as_bytes().to_vec(), margin), (url_safe.into_bytes(), margin)]
 }
