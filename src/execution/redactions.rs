@@ -4,7 +4,7 @@
 //! masks all of them, whichever it was given. A secret is found as it is, as JSON, as a URL, in hexadecimal and in base64, there
 //! also in the middle of what was encoded; white space within it does not matter, because tools fold long lines.
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -66,7 +66,10 @@ impl Redactions {
         }
         let spellings: BTreeMap<Vec<u8>, Margin> = values.iter().flat_map(|value| spellings(value)).collect();
         let spellings: Vec<_> = spellings.into_iter().filter(|(spelling, _)| spelling.len() >= SHORTEST).collect();
-        let finder = AhoCorasick::new(spellings.iter().map(|(spelling, _)| spelling)).expect("an environment is not as large as that");
+        // Small also where values are long, as the keys of a certificate are.
+        let finder =
+            AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(spellings.iter().map(|(spelling, _)| spelling));
+        let finder = finder.expect("an environment is not as large as that");
         Self(Some(Arc::new(Masks { values, spellings, finder })))
     }
 
@@ -244,6 +247,15 @@ mod tests {
         }
         assert_eq!(masked(SECRET, "so p\"ss", true), "so p\"ss", "so little may be anything");
         assert_eq!(masked(SECRET, "so p\"ss/w~", false), "so p\"ss/w~");
+    }
+
+    #[test]
+    fn long_values_are_masked_too() {
+        let line = |number: usize| format!("{number:064x}");
+        for lines in [200, 2_000] {
+            let secret: String = (0..lines).map(|number| line(number * 7_919) + "\n").collect();
+            assert_eq!(masked(&secret, &format!("<{secret}>").replace('\n', "\r\n"), false), "<\r\n>", "{lines} lines");
+        }
     }
 
     #[test]
