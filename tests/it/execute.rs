@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Runbooks that end in every way. They read, so that they run at once.
 const RUNBOOKS: &str = r#"
 runbooks:
-  well:     { operation: read, command: [printf, 'to %s\n', '{{ whom }}'], args: { whom: { pattern: '.*' } }, timeout: 10s, idempotent: true }
+  well:     { operation: read, command: [printf, 'to %s\n', '{{ whom }}'], args: { whom: { pattern: '.*', dash: true } }, timeout: 10s, idempotent: true }
   badly:    { operation: read, command: [sh, -c, 'echo so far; echo "no space" >&2; exit 3'], timeout: 10s }
   killed:   { operation: read, command: [sh, -c, 'kill -9 $$'], timeout: 10s }
   for-ever: { operation: read, command: [sh, -c, 'echo begun; sleep 600'], timeout: 1s }
