@@ -46,7 +46,10 @@ begin
                             extract(epoch from v_holder.lease_until - clock_timestamp())::double precision;
         return;
     end if;
-    update server s set acts = false, ended_at = clock_timestamp() where s.acts and s.server_id <> p_server_id;
+    -- Only the one that was seen, and that is locked: a server that has claimed the database since then stays, and the unique
+    -- index refuses this claim.
+    update server s set acts = false, ended_at = clock_timestamp()
+    where s.server_id = v_holder.server_id and s.acts and s.server_id <> p_server_id;
     insert into server (server_id, address, host, version, machine, pid, process_started, lease_until, acts)
     values (p_server_id, p_address, p_host, p_version, p_machine, p_pid, p_process_started,
             clock_timestamp() + make_interval(secs => p_lease), true)

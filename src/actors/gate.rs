@@ -35,7 +35,6 @@ pub enum Verdict {
 
 /// What a guard has against a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "each guard has its own objections")]
 pub enum Objection {
     Wait(String),
     Refuse(String),

@@ -266,6 +266,7 @@ people:
   tom:   { roles: [team_lead, tech_lead] }
   tess:  { roles: [tech_lead] }
   cora:  { roles: [cto, admin] }
+agents: { lone-bot: {} }
 policies: { high: { required: 2, distinct_roles: true } }",
     );
     let app = TestApp::with(config).await;

@@ -143,7 +143,7 @@ async fn a_critical_request_is_confirmed_by_its_target() {
         let again = tom.submit(&page, &approve, &[("justification", "agreed with the owners"), ("confirmation", typed)]).await.expect(422);
         again.has("this request is critical: type the name of its target").has("agreed with the owners");
     }
-    tom.submit(&page, &approve, &[("confirmation", "customers-db")]).await.expect(422).has("this level needs a justification");
+    tom.submit(&page, &approve, &[("confirmation", "customers-db")]).await.expect(422).has("a justification is needed");
     assert_eq!(app.client("tom").workflow(&id).await["version"], 2);
 
     let fields = [("justification", "agreed with the owners"), ("confirmation", " customers-db ")];

@@ -182,7 +182,6 @@ async fn a_query_that_makes_no_sense_is_refused_and_says_which_part() {
         ("limit=1&limit=2", "limit"),
         ("cursor=abc", "cursor"),
         ("cursor=", "cursor"),
-        ("cursor=%00", "cursor"),
         ("cursor=0198f0a0-0000-7000-8000-000000000000", "cursor"),
         ("risk_level=severe", "risk_level"),
         ("risk_level=High", "risk_level"),

@@ -3,7 +3,8 @@
 
 use crate::support::client::{high, low, medium};
 use crate::support::notices::about;
-use crate::support::{Browser, Config, Database, TestApp};
+use crate::support::{Browser, Config, TestApp, keys};
+use crate::tampering::{as_superuser, rekey};
 use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::target::{Differs, Source, Target};
@@ -231,12 +232,17 @@ async fn every_event_says_by_which_door_it_came() {
 
 #[tokio::test]
 async fn rows_from_before_doors_and_targets_are_read_as_what_they_were() {
-    let app = app().await;
+    let mut app = app().await;
     let id = app.client("deploy-bot").submit_id(low()).await;
-    let database: &Database = &app.database;
-    database.execute("alter table workflow_event disable trigger workflow_event_append_only").await;
-    database.execute("update workflow_event set via = null, data = (data::jsonb - 'target')::text").await;
-    database.execute("update workflow set target = null").await;
+    app.stop().await;
+    as_superuser(
+        &app,
+        "update workflow_event set via = null, seal = null, data = (data::jsonb - 'target')::text;
+         update workflow set target = null, seal = null; update sealing set complete = false, key_check = null",
+    )
+    .await;
+    assert_eq!(rekey(&app.database, keys()).await, (0, 0, 1, 0));
+    app.restart().await;
     let alice = app.client("alice");
     let whole = alice.workflow(&id).await;
     let claimed = json!({"operation": "read", "environment": "development", "resource": null, "resource_type": "code", "differs": []});

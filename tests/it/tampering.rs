@@ -15,7 +15,7 @@ fn deployment() -> Value {
 }
 
 /// As a superuser: without the triggers that keep the log as it is.
-async fn as_superuser(app: &TestApp, statements: &str) {
+pub async fn as_superuser(app: &TestApp, statements: &str) {
     let statements =
         format!("alter table workflow_event disable trigger user; {statements}; alter table workflow_event enable trigger user");
     app.database.execute(&statements).await;
@@ -189,7 +189,7 @@ async fn nobody_changes_a_seal_or_the_log_under_its_cover() {
     refused("insert into resealed (workflows, first_workflow, last_workflow) select 1, workflow_id, workflow_id from workflow; delete from resealed").await;
 }
 
-async fn rekey(database: &Database, keys: SecretKeys) -> (usize, usize, usize, usize) {
+pub async fn rekey(database: &Database, keys: SecretKeys) -> (usize, usize, usize, usize) {
     let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys);
     let adopt = storage.sealing().await.unwrap() == Sealing::Incomplete;
     let (mut after, mut found) = (Uuid::nil(), (0, 0, 0, 0));

@@ -4,8 +4,6 @@
 //! It speaks TCP on loopback, reads the client's side of the protocol to know which statement runs, and forwards everything
 //! else byte for byte. A statement is chosen by a part of its text.
 
-#![allow(dead_code)] // Each story uses the faults that it needs.
-
 use super::Database;
 use std::collections::HashMap;
 use std::path::PathBuf;
