@@ -58,7 +58,7 @@ config=config
 if [[ ${1:-} == --screenshots ]]; then
   # Pictures show where a server usually is, and not where this one happens to be.
   cp -r config "$home/config"
-  sed -i.shipped 's|working_dir: \.|working_dir: /opt/parkbrake|' "$home/config/runbooks.yaml"
+  sed -i.bak 's|working_dir: \.|working_dir: /opt/parkbrake|' "$home/config/runbooks.yaml"
   config=$home/config
 fi
 target/debug/parkbrake dev --listen 127.0.0.1:0 --config "$config" >"$home/out" 2>"$home/log" &

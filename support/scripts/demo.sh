@@ -19,7 +19,7 @@ export PARKBRAKE_DEV_HOME=$home
 unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
 # The shipped configuration, but a medium risk escalates after three seconds rather than two hours.
 cp -r config "$home/config"
-sed -i.shipped 's/after: 2h/after: 3s/' "$home/config/hitl/approval-policies.yaml"
+sed -i.bak 's/after: 2h/after: 3s/' "$home/config/hitl/approval-policies.yaml"
 server=
 
 finish() {
