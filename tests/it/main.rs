@@ -24,6 +24,7 @@ mod kill;
 mod lease;
 mod lists;
 mod locks;
+mod migrating;
 mod notices;
 mod outage;
 mod people;
