@@ -176,6 +176,8 @@ impl App {
             return Err(StartError::Sealing(sealing));
         }
         patiently(|| storage.keep_policy(&configuration.version, &configuration.document)).await?;
+        // Before the first event of this server: after a restore it must not stand where an event stood that is lost.
+        patiently(|| storage.feed_restart()).await?;
         let released = patiently(|| storage.clear_quarantine()).await?;
         if released > 0 {
             tracing::info!(workflows = released, "workflows that were left alone are tried again");

@@ -3,6 +3,7 @@
 //! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may say (`action.runs`):
 //! the request has no such field, and unknown fields are refused.
 
+use crate::domain::policy::PrincipalKind;
 use crate::domain::readings::Facts;
 use crate::domain::runbook::Runbook;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
@@ -115,12 +116,12 @@ impl TaskRequest {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn admit(self, runbooks: &BTreeMap<String, Runbook>) -> Result<(Task, Option<Facts>), Vec<Fault>> {
+    pub fn admit(self, runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let mut faults = self.faults();
         let requested = self.action.map_or(ActionRequest { kind: None, name: None, args: None }, |Named(action)| action);
         let args = requested.args.unwrap_or_default();
         let mut action = Action { kind: requested.kind.unwrap_or(ActionKind::External), name: requested.name, args, runs: None };
-        let facts = resolve(&mut action, runbooks).unwrap_or_else(|of_action| {
+        let facts = resolve(&mut action, runbooks, by).unwrap_or_else(|of_action| {
             faults.extend(of_action);
             None
         });
@@ -196,7 +197,7 @@ fn foreign(text: &str) -> Option<char> {
 }
 
 /// Resolves a runbook to what would run.
-fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>) -> Result<Option<Facts>, Vec<Fault>> {
+fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> Result<Option<Facts>, Vec<Fault>> {
     match action.kind {
         ActionKind::External => match &action.name {
             Some(name) if name.trim().is_empty() || name.chars().count() > LONGEST_WORD => {
@@ -212,9 +213,7 @@ fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>) -> Result<
                 return Err(vec![Fault::new("/action/name", "is required: the name of the runbook")]);
             };
             let Some(runbook) = runbooks.get(name) else {
-                let known = runbooks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                let known = if known.is_empty() { "none is configured".to_owned() } else { format!("configured are: {known}") };
-                return Err(vec![Fault::new("/action/name", format!("there is no runbook `{}`; {known}", shown(name)))]);
+                return Err(vec![Fault::new("/action/name", format!("there is no runbook `{}`; {}", shown(name), known(runbooks, by)))]);
             };
             let (invocation, facts) = runbook.resolve(&action.args).map_err(|misfits| {
                 let fault = |misfit: crate::domain::runbook::Misfit| {
@@ -236,6 +235,16 @@ fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>) -> Result<
     }
 }
 
+/// What runbooks there are, for somebody who named one that is none. An agent is told the names that it needs by whoever set it up; a list
+/// of what else can be run would only serve one that was talked into something.
+fn known(runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> String {
+    match by {
+        PrincipalKind::Agent => "ask the people who run this server for the name".to_owned(),
+        PrincipalKind::Person if runbooks.is_empty() => "none is configured".to_owned(),
+        PrincipalKind::Person => format!("configured are: {}", runbooks.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// A key as it stands in a JSON Pointer.
 pub fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
@@ -248,7 +257,7 @@ mod tests {
 
     fn admit(value: Value) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let request: TaskRequest = serde_json::from_value(value).unwrap();
-        request.admit(&BTreeMap::new())
+        request.admit(&BTreeMap::new(), PrincipalKind::Agent)
     }
 
     #[test]

@@ -61,11 +61,12 @@ pub async fn of_workflow(
     WorkflowId(id): WorkflowId,
     Parameters(query): Parameters<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let since = since::<u32>(&headers, query.since.as_deref())?.unwrap_or_default();
+    let since = since::<u32>(&headers, query.since.as_deref())?;
     let story = api.engine.story(id).await?.filter(|story| may_see(&by, &story.workflow)).ok_or_else(Problem::not_found)?;
-    if since > story.workflow.version {
-        return Err(ahead());
+    if let Some(since) = since.as_ref().filter(|since| since.id > story.workflow.version) {
+        return Err(since.ahead());
     }
+    let since = since.map_or(0, |since| since.id);
     if story.workflow.status().is_final() && story.workflow.version == since {
         // An `EventSource` takes this for the end, and does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -75,20 +76,28 @@ pub async fn of_workflow(
     Ok(frame::response(start, async |mut follower| follower.next().await.map(|text| (text, follower))))
 }
 
-/// Where a client comes back to: what it heard last, or else what it asks for.
-fn since<T: FromStr>(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<T>, Problem> {
+/// Where a client comes back to, and by which name it said so.
+struct Since<T> {
+    name: &'static str,
+    id: T,
+}
+
+impl<T> Since<T> {
+    /// What a client cannot have heard, because it has not happened: it may have come from another stream, or another database.
+    fn ahead(&self) -> Problem {
+        invalid(self.name, "is ahead of what this stream has told; leave it out, read the lists anew, and go on from there")
+    }
+}
+
+/// What a client heard last, or else what it asks for.
+fn since<T: FromStr>(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<Since<T>>, Problem> {
     let heard = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
     let (name, text) = match (heard, asked) {
         (Some(heard), _) => ("Last-Event-ID", heard),
         (None, Some(asked)) => ("since", asked),
         (None, None) => return Ok(None),
     };
-    text.parse().map(Some).map_err(|_| invalid(name, "is not an id that such a stream has handed out"))
-}
-
-/// What a client cannot have heard, because it has not happened: it may have come from another stream, or another database.
-fn ahead() -> Problem {
-    invalid("Last-Event-ID", "is ahead of what this stream has told; leave it out to hear everything from the beginning")
+    text.parse().map(|id| Some(Since { name, id })).map_err(|_| invalid(name, "is not an id that such a stream has handed out"))
 }
 
 /// An open stream is counted as long as this lives.

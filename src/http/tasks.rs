@@ -44,7 +44,7 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
         drop(permit);
         return Box::pin(accepted(&api, &by, workflow, wait)).await;
     }
-    let (task, facts) = Box::pin(admit(&api, value)).await?;
+    let (task, facts) = Box::pin(admit(&api, &by, value)).await?;
     let reservation = match by.kind {
         PrincipalKind::Agent => {
             let would_wait = || {
@@ -78,7 +78,7 @@ pub async fn orchestrate(State(api): State<Api>, Caller(by): Caller, request: Re
 /// `POST /risk/assess`
 pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request<Body>) -> Result<Json<Value>, Problem> {
     let (value, _permit) = body::read(&api.admissions.changes, &by.name, request).await?;
-    let (task, facts) = admit(&api, value).await?;
+    let (task, facts) = admit(&api, &by, value).await?;
     let configuration = &api.engine.configuration;
     let now = api.engine.clock.now();
     let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
@@ -88,7 +88,7 @@ pub async fn assess(State(api): State<Api>, Caller(by): Caller, request: Request
     Ok(Json(json!({"success": true, "digest": task.digest(), "target": target, "assessment": assessment, "approval": approval})))
 }
 
-async fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {
+async fn admit(api: &Api, by: &Principal, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {
     // Its metadata may be anything, so that it is not read field by field.
     let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
     let request: TaskRequest = body::decode(value)?;
@@ -96,7 +96,7 @@ async fn admit(api: &Api, mut value: Value) -> Result<(Task, Option<Facts>), Pro
         Some(metadata) => request.with_metadata(metadata),
         None => request,
     };
-    let (mut task, facts) = request.admit(&api.engine.configuration.runbooks).map_err(|faults| Problem::invalid(&faults))?;
+    let (mut task, facts) = request.admit(&api.engine.configuration.runbooks, by.kind).map_err(|faults| Problem::invalid(&faults))?;
     let unfit = |reason| Problem::invalid(&[Fault::new("/action/name", format!("the runbook cannot run on the server: {reason}"))]);
     api.engine.identify(&mut task).await.map_err(unfit)?;
     Ok((task, facts))

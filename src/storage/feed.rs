@@ -1,6 +1,6 @@
 //! What happened to all workflows, in the order in which it became known, for those who follow it.
 //!
-//! `migrations/0018_reading.sql` says what the order is.
+//! `migrations/0018_reading.sql` says what the order is, and `migrations/0023_edges.sql` what becomes of it in a database that was restored.
 
 use super::pool::{Lease, within};
 use super::{Error, Storage};
@@ -99,7 +99,7 @@ pub struct FeedPage {
 }
 
 impl Storage {
-    /// Makes sure that places go up: has to be called before the log is followed.
+    /// Makes sure that places go up and none is told twice: has to be called before the log is written and before it is followed.
     ///
     /// # Errors
     /// No database.
@@ -182,6 +182,18 @@ impl Storage {
         let is_older = within(query.fetch_optional(&mut *db)).await?;
         db.release();
         Ok(is_older.unwrap_or(false))
+    }
+
+    /// Whether a place was handed out before the database was restored from a backup, for what the backup did not hold.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn feed_was_lost(&self, place: FeedPlace) -> Result<bool, Error> {
+        let mut db = self.lease_list().await?;
+        let query = sqlx::query_scalar!(r#"select $1 > lost_after and $1 < goes_on_at as "was_lost!" from feed_base"#, place.order);
+        let was_lost = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(was_lost)
     }
 
     /// Where a moment is in the order: all events from then on stand there or later. `None` where that is not known, because the

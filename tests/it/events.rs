@@ -316,16 +316,41 @@ async fn whoever_was_away_too_long_is_told_to_look_anew() {
     assert_eq!(reset.event, "reset");
     let id = bot.submit_id(high()).await;
     stream.until(&id, "submitted").await;
-    // Nor is there anything to be told of what lies ahead, as after the database's clock was set back.
-    let ahead = position(now(&app.database).await + TimeDelta::hours(1));
-    let mut stream = alice.follow_from("/events", Some(&ahead)).await;
-    assert_eq!(stream.next().await.unwrap().event, "reset");
-    let id = bot.submit_id(high()).await;
-    stream.until(&id, "submitted").await;
+}
 
-    for (path, id) in [("/events", "yesterday"), ("/events", "-"), ("/events", "1.2.3"), (&format!("/workflows/{id}/events"), "one")] {
-        alice.send(alice.request(Method::GET, path).header("last-event-id", id)).await.problem(422, "invalid-task");
-        alice.get(&format!("{path}?since={id}")).await.problem(422, "invalid-task");
+#[tokio::test]
+async fn a_place_that_no_stream_has_told_is_refused_however_it_is_sent() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let id = bot.submit_id(high()).await;
+    let mut stream = alice.follow("/events").await;
+    let last = bot.submit_id(high()).await;
+    stream.until(&last, "approval_requested").await;
+    let (order, _) = stream.last_id.split_once('.').unwrap();
+    let far = i64::from_str_radix(order, 16).unwrap() + 1_000_000;
+    let far = format!("{far:x}.{}.1", id.replace('-', ""));
+    let tomorrow = position(now(&app.database).await + TimeDelta::hours(24));
+    let of_one = format!("/workflows/{id}/events");
+    let (ahead, malformed) = ("is ahead", "is not an id");
+    for (path, sent, expected) in [
+        ("/events", far.as_str(), ahead),
+        ("/events", "7fffffffffffffff.00000000000000000000000000000000.0", ahead),
+        ("/events", &tomorrow, ahead),
+        (&of_one, "3", ahead),
+        ("/events", "yesterday", malformed),
+        ("/events", "-", malformed),
+        ("/events", "1.2.3", malformed),
+        ("/events", "ffffffffffffffff.00000000000000000000000000000000.0", malformed),
+        (&of_one, "one", malformed),
+        (&of_one, "-1", malformed),
+    ] {
+        let by_header = alice.send(alice.request(Method::GET, path).header("last-event-id", sent)).await.problem(422, "invalid-task");
+        let by_query = alice.get(&format!("{path}?since={sent}")).await.problem(422, "invalid-task");
+        for (said, name) in [(by_header, "`Last-Event-ID`"), (by_query, "`since`")] {
+            let detail = said["detail"].as_str().unwrap();
+            assert!(detail.contains(name) && detail.contains(expected), "{path} {sent}: {detail}");
+        }
     }
     alice.get("/events?from=1").await.problem(422, "invalid-task");
+    assert_eq!(open_streams(&alice).await, "1", "none of them was opened");
 }

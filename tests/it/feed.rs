@@ -202,10 +202,55 @@ async fn after_the_database_was_restored_from_a_dump_the_stream_goes_on() {
     let second = bot.submit_id(high()).await;
     assert_eq!(versions(&back.until(&second, "approval_requested").await, &second), [1, 2]);
 
-    // A place that this database has not come to is not taken for one.
-    let ahead = format!("ffffffffffff.{}.1", old.replace('-', ""));
-    let mut lost = alice.follow_from("/events", Some(&ahead)).await;
+    // What was told before the restore, of events that are lost now, is no place to come back to: also not once as much has happened again.
+    let told_before = format!("e8d4a51001.{}.1", old.replace('-', ""));
+    let mut lost = alice.follow_from("/events", Some(&told_before)).await;
     assert_eq!(lost.next().await.unwrap().event, "reset");
     let third = bot.submit_id(high()).await;
     lost.until(&third, "submitted").await;
+}
+
+#[tokio::test]
+async fn in_a_copy_of_the_database_no_new_event_takes_a_place_that_the_original_may_have_told() {
+    let mut app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let mut stream = alice.follow("/events").await;
+    let kept = bot.submit_id(high()).await;
+    stream.until(&kept, "approval_requested").await;
+    let known = stream.last_id.clone();
+    let lost = bot.submit_id(high()).await;
+    stream.until(&lost, "approval_requested").await;
+    let place: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select max(feed_order) from workflow_event where workflow_id = '{lost}'")))
+            .fetch_one(&mut app.database.connect().await)
+            .await
+            .unwrap();
+    let after_the_copy = format!("{place:x}.{}.2", lost.replace('-', ""));
+    app.stop().await;
+    // As a copy is that was made before the last of them: it is another life, in which they have not happened.
+    app.database
+        .execute(&format!(
+            "set session_replication_role = replica;
+             delete from workflow_event where feed_order > (select max(feed_order) from workflow_event where workflow_id = '{kept}');
+             delete from workflow where workflow_id = '{lost}';
+             update feed_base set life = 'of the original'"
+        ))
+        .await;
+    app.restart().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let new = bot.submit_id(high()).await;
+    let mut back = alice.follow_from("/events", Some(&known)).await;
+    assert_eq!(versions(&back.until(&new, "approval_requested").await, &new), [1, 2]);
+    let mut gone = alice.follow_from("/events", Some(&after_the_copy)).await;
+    assert_eq!(gone.next().await.unwrap().event, "reset");
+    // The next start is in the same life.
+    let mut same = alice.follow("/events").await;
+    let last = bot.submit_id(high()).await;
+    same.until(&last, "approval_requested").await;
+    app.restart().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let mut back = alice.follow_from("/events", Some(&same.last_id)).await;
+    let newest = bot.submit_id(high()).await;
+    assert_eq!(versions(&back.until(&newest, "approval_requested").await, &newest), [1, 2]);
+    assert_eq!(app.database.count("select count(*) from feed_base where goes_on_at between 1099511627776 and 1500000000000").await, 1);
 }

@@ -3,6 +3,7 @@
 mod support;
 
 mod admission;
+mod agents;
 mod assess;
 mod channels;
 mod chaos;
@@ -35,6 +36,7 @@ mod queries;
 mod quotas;
 mod requests;
 mod resolve;
+mod roles;
 mod shown;
 mod slack;
 mod start_gate;

@@ -319,7 +319,7 @@ impl Quiet {
     /// A workflow that is approved and waits for its turn.
     async fn queued(&self, runbook: &str) -> Uuid {
         let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
-        let (task, facts) = request.admit(&self.engine.configuration.runbooks).unwrap();
+        let (task, facts) = request.admit(&self.engine.configuration.runbooks, parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         let Ok(Submitted::Accepted(_)) = self.engine.submit(id, Intake { by, task, facts, key: None }).await else { panic!("a workflow") };
         assert_eq!(self.approve(id).await, Status::Queued);

@@ -7,7 +7,7 @@
 //! Whoever comes back, or was too slow, reads the log up to what is settled, page by page; then hears what is known beyond, and
 //! then the news. So each event comes once in a stream, those of a workflow in the order of their versions.
 
-use super::{HEARTBEAT, PAUSE, Place, frame};
+use super::{HEARTBEAT, PAUSE, Place, Since, frame};
 use crate::actors::feed::{Listening, News, Told};
 use crate::domain::policy::Principal;
 use crate::http::api::Api;
@@ -47,6 +47,15 @@ impl FromStr for Position {
     }
 }
 
+/// Whether a place lies behind everything that exists, so that no stream of this database has told it.
+async fn is_ahead(api: &Api, position: Position, next: i64) -> Result<bool, Problem> {
+    match position {
+        // Another server may have told more than this one has looked at.
+        Position::Place(place) => Ok(place.order > next && place.order > api.engine.storage.feed_mark().await?.next),
+        Position::Moment(at) => Ok(at > api.engine.clock.now()),
+    }
+}
+
 /// Follows all workflows that its caller may see.
 pub struct Tail {
     api: Api,
@@ -78,23 +87,26 @@ impl Tail {
         by: Principal,
         standing: Standing,
         place: Place,
-        since: Option<Position>,
+        since: Option<Since<Position>>,
     ) -> Result<(String, Self), Problem> {
         let (feed, storage) = (&api.engine.feed, &api.engine.storage);
         let Listening { news, settled, next, unsettled } = feed.listen(storage).await?;
         let now = FeedPlace::before(settled);
-        let from = match since {
+        if let Some(since) = &since
+            && is_ahead(api, since.id, next).await?
+        {
+            return Err(since.ahead());
+        }
+        let from = match since.map(|since| since.id) {
             None => Some(None),
-            // Behind the end, as in a database that was restored, is nowhere.
-            Some(Position::Place(place)) if place.order > next || storage.feed_is_older(place, FARTHEST).await? => None,
+            Some(Position::Place(place)) if storage.feed_was_lost(place).await? || storage.feed_is_older(place, FARTHEST).await? => None,
             Some(Position::Place(place)) => Some(Some(place)),
             Some(Position::Moment(at)) => storage.feed_place_at(at, FARTHEST).await?.map(Some),
         };
         let position = from.flatten().unwrap_or(now);
         let mut opening = frame::opening(position);
         if from.is_none() {
-            let reason =
-                "what happened since then is too much to be told, or the id is not of this database: read the lists, and go on from here";
+            let reason = "what happened since then is too much to be told, or the database was restored since then: read the lists, and go on from here";
             opening.push_str(&frame::reset(position, reason));
         }
         let (mut sent, mut backlog) = (BTreeSet::new(), None);
