@@ -5,6 +5,7 @@ mod support;
 mod admission;
 mod agents;
 mod assess;
+mod campaign;
 mod channels;
 mod chaos;
 mod connections;

@@ -269,7 +269,8 @@ impl Process {
         (child.wait().await.expect("its end").code(), said)
     }
 
-    fn command(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> Command {
+    /// How it is started.
+    pub fn command(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
@@ -287,7 +288,8 @@ impl Process {
         command
     }
 
-    fn spawn(command: &mut Command) -> (Child, Lines<BufReader<ChildStderr>>) {
+    /// Starts it; with the lines of its log.
+    pub fn spawn(command: &mut Command) -> (Child, Lines<BufReader<ChildStderr>>) {
         let mut child = command.spawn().expect("the program");
         let log = BufReader::new(child.stderr.take().expect("a log")).lines();
         (child, log)

@@ -1,0 +1,219 @@
+//! The fault campaign: a workload runs while faults happen in combinations that are drawn from a seed. Then everything heals, comes to
+//! rest, and a checker compares what is stored, what clients were told, what the runbooks wrote down and what listeners heard.
+//!
+//! `CAMPAIGN_SEED=N` repeats one campaign, as far as timing allows; `CAMPAIGN_MINUTES=N` runs one after the other for so long, from
+//! that seed on. What is found says which seed it was.
+
+mod check;
+mod dice;
+mod faults;
+mod history;
+mod lies;
+mod listen;
+mod load;
+mod runbooks;
+mod slots;
+mod world;
+
+use check::check;
+use dice::Dice;
+use faults::Fault;
+use futures_util::future::join_all;
+use history::{History, Mark};
+use listen::Listener;
+use load::{Load, read_all};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use world::World;
+
+/// The seeds of an ordinary run.
+const SEEDS: [u64; 4] = [1, 2, 3, 4];
+/// So many workflows are submitted at least while faults happen.
+const WORKFLOWS: usize = 500;
+/// So many kinds of faults meet each campaign; which ones, the seed says.
+const KINDS: usize = 10;
+/// How long after everything has healed nothing may be at rest yet.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a campaign was like, in numbers.
+#[derive(Debug, Default)]
+struct Figures {
+    workflows: usize,
+    events: usize,
+    starts: usize,
+    unknown: usize,
+    cut: usize,
+    servers: usize,
+    acknowledged: usize,
+    heard: usize,
+    faults: BTreeMap<Fault, usize>,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workflows, events, starts, unknown, cut, servers, acknowledged, heard, faults } = self;
+        write!(
+            f,
+            "{workflows} workflows, {events} events, {starts} starts, {unknown} of unknown outcome, {cut} actions ended by their server, \
+             {servers} servers acted, {acknowledged} calls acknowledged, {heard} events heard, faults {faults:?}"
+        )
+    }
+}
+
+/// How a campaign's servers are run: this is drawn, too.
+fn arguments(dice: &mut Dice) -> Vec<&'static str> {
+    let (resident, turns) = (dice.one_of(&["1", "1", "20", "1000"]), dice.one_of(&["4", "16", "64"]));
+    vec!["--lease", "8s", "--drain", "3s", "--connections", "8", "--max-resident", resident, "--turns", turns]
+}
+
+/// The faults, a few at a time, with a moment of calm between them, until each kind of this seed has happened and enough was submitted.
+async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -> BTreeMap<Fault, usize> {
+    let mut kinds = Fault::ALL.to_vec();
+    dice.shuffle(&mut kinds);
+    kinds.truncate(KINDS);
+    let (mut deck, mut happened) = (Vec::new(), BTreeMap::new());
+    let began = Instant::now();
+    while happened.len() < kinds.len() || load.submitted() < WORKFLOWS || began.elapsed() < least {
+        if deck.is_empty() {
+            deck.clone_from(&kinds);
+            dice.shuffle(&mut deck);
+        }
+        let together = deck.split_off(deck.len() - deck.len().min(1 + dice.below(3)));
+        let number: usize = happened.values().sum();
+        join_all(together.iter().map(|fault| fault.happen(world, Dice::new(load.seed, &format!("{fault:?} {number}"))))).await;
+        for fault in together {
+            *happened.entry(fault).or_default() += 1;
+        }
+        sleep(dice.between(200, 1_200)).await;
+    }
+    happened
+}
+
+/// Waits until nothing is under way, and the listeners have heard of everything. What is not so in time is for the checker to name.
+async fn rest(world: &World, listeners: &[Listener]) {
+    let began = Instant::now();
+    let mut calm = 0;
+    while calm < 3 && began.elapsed() < PATIENCE {
+        let is_calm = world.under_way().await == Some(0)
+            && match world.events().await.and_then(|count| usize::try_from(count).ok()) {
+                Some(events) => listeners.iter().all(|listener| listener.count() >= events),
+                None => false,
+            };
+        calm = if is_calm { calm + 1 } else { 0 };
+        // Listeners hear some events more than once, so that their number says little; whoever is late has a moment more.
+        sleep(Duration::from_millis(500)).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+}
+
+async fn run(seed: u64, least: Duration) -> (History, Figures) {
+    let mut dice = Dice::new(seed, "the campaign");
+    let world = World::begin(&arguments(&mut dice)).await;
+    let load = Load::new(seed, world.slots.iter().map(|slot| slot.address.clone()).collect());
+    let listeners: Vec<_> = (0..2).map(|number| Listener::begin(&load, number)).collect();
+    let began = Instant::now();
+    while !listeners.iter().all(Listener::has_a_place) {
+        assert!(began.elapsed() < PATIENCE, "no server has come");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let callers = load.begin();
+    let faults = disturb(&world, &load, &mut dice, least).await;
+    world.heal().await;
+    sleep(Duration::from_secs(1)).await;
+    load.end();
+    for caller in callers {
+        caller.await.expect("a caller");
+    }
+    rest(&world, &listeners).await;
+    read_all(&load, &world.ids().await).await;
+    let heard: Vec<_> = listeners.iter().map(Listener::heard).collect();
+    drop(listeners);
+    let mut history = world.end().await;
+    for (events, alarms) in heard {
+        history.heard.push(events);
+        history.alarms.extend(alarms);
+    }
+    history.told = load.told();
+    let figures = figures(&history, faults);
+    (history, figures)
+}
+
+fn figures(history: &History, faults: BTreeMap<Fault, usize>) -> Figures {
+    Figures {
+        workflows: history.stored.len(),
+        events: history.stored.values().map(|stored| stored.log.len()).sum(),
+        starts: history.ledger.iter().filter(|line| line.mark == Mark::Start).count(),
+        unknown: history.stored.values().filter(|stored| stored.first("outcome_unknown").is_some()).count(),
+        cut: history.servers.values().map(|server| server.cut.len()).sum(),
+        servers: history.servers.len(),
+        acknowledged: history.told.iter().filter(|told| [200, 202].contains(&told.status)).count(),
+        heard: history.heard.iter().map(Vec::len).sum(),
+        faults,
+    }
+}
+
+/// One campaign; what it has found, told as a reader needs it.
+async fn campaign(seed: u64, least: Duration) -> (Figures, Vec<String>) {
+    let began = Instant::now();
+    let (history, figures) = run(seed, least).await;
+    let found: Vec<String> = check(&history)
+        .into_iter()
+        .map(|violation| {
+            let log = violation.workflow.and_then(|id| history.stored.get(&id));
+            let log = log.map(|stored| {
+                stored.log.iter().map(|one| format!("\n    {} {} {} {:?}", one.version, one.at, one.actor, one.event)).collect::<String>()
+            });
+            let lines = history.ledger.iter().filter(|line| Some(line.workflow) == violation.workflow);
+            let lines: String = lines.map(|line| format!("\n    ledger: {} {:?} {}", line.at, line.mark, line.attempt)).collect();
+            let told = history.told.iter().filter(|told| told.workflow.is_some() && told.workflow == violation.workflow);
+            let told: String = told.map(|told| format!("\n    told: {} {:?} {} {}", told.by, told.call, told.status, told.code)).collect();
+            format!(
+                "seed {seed}: {:?} {}: {}{}{lines}{told}",
+                violation.rule,
+                violation.workflow.unwrap_or_default(),
+                violation.detail,
+                log.unwrap_or_default()
+            )
+        })
+        .collect();
+    // The harness keeps it, and shows it where something was found or where it is told to show everything.
+    eprintln!("campaign of seed {seed}: {:.0?}, {} violations, {figures}", began.elapsed(), found.len());
+    (figures, found)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_fails_nothing_is_lost_nothing_starts_twice_and_nothing_is_said_that_is_not_so() {
+    let (seed, minutes) = (number("CAMPAIGN_SEED"), number("CAMPAIGN_MINUTES"));
+    let mut results = Vec::new();
+    match (seed, minutes) {
+        (seed, Some(minutes)) => {
+            let began = Instant::now();
+            for seed in seed.unwrap_or(100).. {
+                if began.elapsed() > Duration::from_secs(60 * minutes) {
+                    break;
+                }
+                results.push(campaign(seed, Duration::from_secs(40)).await);
+            }
+        }
+        (Some(seed), None) => results.push(campaign(seed, Duration::ZERO).await),
+        (None, None) => {
+            // Two at a time: most of a campaign is waiting.
+            for pair in SEEDS.chunks(2) {
+                results.extend(join_all(pair.iter().map(|seed| campaign(*seed, Duration::ZERO))).await);
+            }
+        }
+    }
+    let found: Vec<_> = results.iter().flat_map(|(_, found)| found).cloned().collect();
+    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+    // And something has happened at all.
+    for (figures, _) in &results {
+        assert!(figures.workflows >= WORKFLOWS && figures.acknowledged > WORKFLOWS && figures.heard >= 2 * figures.events, "{figures}");
+        assert!(figures.starts >= WORKFLOWS / 4 && figures.faults.len() == KINDS, "{figures}");
+    }
+}
