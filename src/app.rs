@@ -12,6 +12,7 @@ use crate::actors::root::{self, Root, RootRef};
 use crate::actors::turns::TurnLimits;
 use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
+use crate::domain::hosts::Hosts;
 use crate::domain::notice::{Notifications, Service};
 use crate::domain::workflow::Command;
 use crate::execution::{self, Local};
@@ -193,7 +194,8 @@ impl App {
         let engine = Engine::new(parts);
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
-        let routes = router(Api::new(Arc::clone(&engine), slack, limits(&settings.limits), closed));
+        let hosts = Hosts::new(engine.configuration.notifications.public_url.as_deref(), &settings.allow_hosts);
+        let routes = router(Api::new(Arc::clone(&engine), slack, limits(&settings.limits), hosts, closed));
         let (most, most_each) = limits(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
         let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;

@@ -12,6 +12,10 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8001")]
     pub listen: SocketAddr,
 
+    /// A name that this server goes by, besides addresses, localhost and the host of `public_url`; may be given more than once, or with commas
+    #[arg(long = "allow-host", env = "PARKBRAKE_ALLOW_HOSTS", value_name = "HOST", value_delimiter = ',', value_parser = crate::domain::hosts::name)]
+    pub allow_hosts: Vec<String>,
+
     /// The folder of the configuration [default: config]
     #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR")]
     pub config: Option<PathBuf>,

@@ -12,6 +12,7 @@ pub mod difference;
 pub mod digest;
 pub mod duration;
 pub mod expression;
+pub mod hosts;
 pub mod invocation;
 pub mod level;
 pub mod matrix;

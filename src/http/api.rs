@@ -1,6 +1,7 @@
 //! What all handlers share.
 
 use crate::actors::engine::Engine;
+use crate::domain::hosts::Hosts;
 use crate::http::auth::Authenticator;
 use crate::http::inbox::door::Door;
 use crate::http::inbox::page::Pages;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub authenticator: Authenticator,
     pub admissions: Admissions,
     pub quotas: Quotas,
+    /// The names by which it is called.
+    pub hosts: Hosts,
     pub pages: Pages,
     /// The inbox's.
     pub door: Door,
@@ -45,12 +48,13 @@ pub struct Shared {
 
 impl Api {
     /// The API of an engine, with its buttons in Slack, which answers who is waiting when `closing` becomes true.
-    pub fn new(engine: Arc<Engine>, slack: Option<Slack>, limits: Limits, closing: watch::Receiver<bool>) -> Self {
+    pub fn new(engine: Arc<Engine>, slack: Option<Slack>, limits: Limits, hosts: Hosts, closing: watch::Receiver<bool>) -> Self {
         Self(Arc::new(Shared {
             engine,
             authenticator: Authenticator::default(),
             admissions: Admissions::new(limits),
             quotas: Quotas::default(),
+            hosts,
             pages: Pages::default(),
             door: Door::default(),
             slack,

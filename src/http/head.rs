@@ -3,8 +3,9 @@
 //! hyper has refused by now: heads that it cannot take apart or that are too large, contradictory lengths, and line breaks and NUL
 //! within headers (a bare line feed too, by `server/wire.rs`).
 
+use crate::domain::hosts::{self, Hosts};
 use crate::domain::request::Fault;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::{self, Code, Problem};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
@@ -25,6 +26,9 @@ static SINGLE: [HeaderName; 11] = [
     HeaderName::from_static("x-slack-request-timestamp"),
     HeaderName::from_static("x-slack-signature"),
 ];
+
+/// What those ask for who only want to know whether the server is up, by whatever name. It says nothing that is worth hiding.
+const FOR_ALL: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Looks at a head.
 ///
@@ -56,6 +60,26 @@ pub fn check(head: &Parts) -> Result<(), Box<Response>> {
         return Err(Box::new(Problem::invalid(&[fault]).into_response()));
     }
     Ok(())
+}
+
+/// Looks at what a request calls the server. A program that calls it nothing (HTTP/1.0) is no browser.
+///
+/// # Errors
+/// The answer: 421 for a name that is not this server's.
+pub fn is_for_us(head: &Parts, hosts: &Hosts) -> Result<(), Box<Response>> {
+    let header = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let line = head.uri.authority().map(|authority| authority.as_str());
+    match [header, line].into_iter().flatten().find(|host| !hosts.serves(host)) {
+        Some(host) if !FOR_ALL.contains(&head.uri.path()) => {
+            let detail = format!(
+                "this server does not go by the name `{name}`: if it is to, start it with --allow-host {name}, add {name} to \
+                 PARKBRAKE_ALLOW_HOSTS, or set public_url in notifications.yaml",
+                name = hosts::name_of(host)
+            );
+            Err(Box::new(Problem::new(Code::MisdirectedRequest, detail).into_response()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether this could be a host with or without a port: a name, or an address.
@@ -106,6 +130,28 @@ mod tests {
         assert_eq!(status(Version::HTTP_10, "/", &[]), 200);
         for host in ["", "a b", "a/b", "a,b", "a@b"] {
             assert_eq!(status(Version::HTTP_11, "/", &[("host", host)]), 400, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn both_ways_of_naming_the_server_count_and_health_is_for_all() {
+        let hosts = Hosts::default();
+        let status = |uri: &str, host: Option<&str>| {
+            let request = host.into_iter().fold(Request::get(uri), |request, host| request.header("host", host));
+            let refused = is_for_us(&request.body(()).unwrap().into_parts().0, &hosts);
+            refused.map_or_else(|refused| refused.status().as_u16(), |()| 200)
+        };
+        for (uri, host) in [("/", Some("localhost")), ("/", None), ("/healthz", Some("evil.example")), ("/readyz", Some("evil.example"))] {
+            assert_eq!(status(uri, host), 200, "{uri} {host:?}");
+        }
+        for (uri, host) in [
+            ("/", "evil.example"),
+            ("http://evil.example/", "localhost"),
+            ("http://localhost/", "evil.example"),
+            ("/healthz/", "evil.example"),
+            ("/metrics", "evil.example"),
+        ] {
+            assert_eq!(status(uri, Some(host)), 421, "{uri} {host}");
         }
     }
 

@@ -31,6 +31,7 @@ pub enum Code {
     DigestMismatch,
     PayloadTooLarge,
     UnsupportedMediaType,
+    MisdirectedRequest,
     InvalidTask,
     JustificationRequired,
     IdempotencyKeyReused,
@@ -42,7 +43,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -58,6 +59,7 @@ impl Code {
         Self::DigestMismatch,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
+        Self::MisdirectedRequest,
         Self::InvalidTask,
         Self::JustificationRequired,
         Self::IdempotencyKeyReused,
@@ -87,6 +89,7 @@ impl Code {
             Self::DigestMismatch => (StatusCode::PRECONDITION_FAILED, "digest-mismatch", "The decision is about another document"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body has to be JSON"),
+            Self::MisdirectedRequest => (StatusCode::MISDIRECTED_REQUEST, "misdirected-request", "The server does not go by this name"),
             Self::InvalidTask => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", "The request does not make sense"),
             Self::JustificationRequired => (StatusCode::UNPROCESSABLE_ENTITY, "justification-required", "A justification is needed"),
             Self::IdempotencyKeyReused => {

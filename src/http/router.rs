@@ -63,7 +63,7 @@ async fn finish(State(api): State<Api>, request: Request<Body>, next: Next) -> R
     let path = request.uri().path().to_owned();
     let (head, body) = request.into_parts();
     let reads_pages = reads_pages(&head.headers);
-    let mut response = match head::check(&head) {
+    let mut response = match head::check(&head).and_then(|()| head::is_for_us(&head, &api.hosts)) {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(refused) => *refused,
     };

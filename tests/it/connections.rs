@@ -46,7 +46,7 @@ async fn a_person_gets_through_while_others_hold_thousands_of_idle_connections()
     kept.workflow(&id).await;
     Client::new(app.addr, "alice").workflow(&id).await;
     let mut stream = connect_from("127.0.0.2", app.addr).await;
-    let answer = exchange(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let answer = exchange(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status(&answer), 200, "{answer}");
     app.client("alice").approve(&id).await.expect(200);
     if began.elapsed() < Duration::from_secs(4) {
@@ -63,9 +63,9 @@ async fn who_sends_a_head_byte_by_byte_has_ten_seconds_and_who_has_had_an_answer
     let began = Instant::now();
     let mut slow = connect_from("127.0.0.1", app.addr).await;
     let mut resting = connect_from("127.0.0.1", app.addr).await;
-    let ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert_eq!(status(&exchange(&mut resting, ask).await), 200);
-    for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ".iter().chain(std::iter::repeat_n(&b'x', 100)) {
+    for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".iter().chain(std::iter::repeat_n(&b'x', 100)) {
         if slow.write_all(&[*byte]).await.is_err() || is_closed(&mut slow).await {
             break;
         }
@@ -81,7 +81,7 @@ async fn a_place_is_free_again_when_its_connection_has_ended() {
     let app = of_at_most(4).await;
     for _ in 0..40 {
         let mut stream = connect_from("127.0.0.1", app.addr).await;
-        let answer = exchange(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let answer = exchange(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
         assert_eq!(status(&answer), 200, "{answer}");
     }
     // Two are being answered, which is all that one address may have, and neither of them is cut off for a third.
@@ -94,9 +94,9 @@ async fn a_place_is_free_again_when_its_connection_has_ended() {
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut third = connect_from("127.0.0.1", app.addr).await;
-    assert!([0, 503].contains(&status(&exchange(&mut third, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await)));
+    assert!([0, 503].contains(&status(&exchange(&mut third, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await)));
     let mut other = connect_from("127.0.0.2", app.addr).await;
-    assert_eq!(status(&exchange(&mut other, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await), 200);
+    assert_eq!(status(&exchange(&mut other, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await), 200);
     let (one, two) = waiting.await.unwrap();
     one.expect(200);
     two.expect(200);

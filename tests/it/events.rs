@@ -196,7 +196,7 @@ impl SlowReader {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let mut socket = socket.connect(app.addr).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer pbk_test_alice\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer pbk_test_alice\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut text = vec![0; 64];
         socket.read_exact(&mut text).await.unwrap();

@@ -17,6 +17,7 @@ mod execute;
 mod feed;
 mod flows;
 mod hardening;
+mod hosts;
 mod identity;
 mod inbox_decide;
 mod inbox_pages;

@@ -201,25 +201,27 @@ async fn a_head_that_two_programs_could_read_differently_is_refused() {
     let app = TestApp::start().await;
     let authorization = format!("Authorization: Bearer {}", token("alice"));
     let with = |lines: &str| format!("GET /workflows HTTP/1.1\r\n{lines}\r\nConnection: close\r\n\r\n");
-    let sound = with(&format!("Host: x\r\n{authorization}"));
+    let sound = with(&format!("Host: localhost\r\n{authorization}"));
     let post = |lines: &str, body: &str| {
-        format!("POST /risk/assess HTTP/1.1\r\nHost: x\r\n{authorization}\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{body}")
+        format!(
+            "POST /risk/assess HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{body}"
+        )
     };
     for (head, expected) in [
         (sound.clone(), 200),
         (sound.replace("\r\n", "\n"), 400),
         (sound.replacen("\r\n", "\n", 1), 400),
-        (with(&format!("Host: x\n{authorization}")), 400),
-        (with(&format!("Host: x\r\n{authorization}\nX: y")), 400),
-        (with(&format!("Host: x\r\nHost: x\r\n{authorization}")), 400),
-        (with(&format!("Host: x, y\r\n{authorization}")), 400),
+        (with(&format!("Host: localhost\n{authorization}")), 400),
+        (with(&format!("Host: localhost\r\n{authorization}\nX: y")), 400),
+        (with(&format!("Host: localhost\r\nHost: localhost\r\n{authorization}")), 400),
+        (with(&format!("Host: localhost, y\r\n{authorization}")), 400),
         (with(&authorization), 400),
-        (with(&format!("Host: x\r\n{authorization}\r\n{authorization}")), 400),
-        (with(&format!("Host: x\r\n{authorization}\r\nAuthorization: Bearer pbk_other")), 400),
-        (with(&format!("Host: x\r\nX: a\0b\r\n{authorization}")), 400),
-        (with(&format!("Host: x\r\nX: a\rb\r\n{authorization}")), 400),
-        (with(&format!("Host: x\r\nX: a\r\n folded\r\n{authorization}")), 400),
-        (with(&format!("Host: x\r\n{authorization}\r\nX: {}", "y".repeat(80_000))), 431),
+        (with(&format!("Host: localhost\r\n{authorization}\r\n{authorization}")), 400),
+        (with(&format!("Host: localhost\r\n{authorization}\r\nAuthorization: Bearer pbk_other")), 400),
+        (with(&format!("Host: localhost\r\nX: a\0b\r\n{authorization}")), 400),
+        (with(&format!("Host: localhost\r\nX: a\rb\r\n{authorization}")), 400),
+        (with(&format!("Host: localhost\r\nX: a\r\n folded\r\n{authorization}")), 400),
+        (with(&format!("Host: localhost\r\n{authorization}\r\nX: {}", "y".repeat(80_000))), 431),
         (post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), 400),
         (post("Content-Length: 2\r\nContent-Length: 3", "{}"), 400),
         // The same length twice is one length (RFC 9110, 8.6); it is read once, and the empty task is refused.

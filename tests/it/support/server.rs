@@ -60,6 +60,7 @@ pub fn fence() -> Arc<Fence> {
 pub fn settings(config: &Config) -> Settings {
     Settings {
         listen: "127.0.0.1:0".parse().expect("an address"),
+        allow_hosts: Vec::new(),
         config: Some(config.path().to_owned()),
         strict: false,
         max_resident: 1_000,
