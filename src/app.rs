@@ -1,6 +1,7 @@
 //! The composition root: settings and a database become a running server, which is a value; there are no globals, and
 //! several can run in one process.
 
+mod router;
 mod secrets;
 mod start_up;
 mod tenure;
@@ -17,12 +18,15 @@ use crate::domain::notice::{Notifications, Service};
 use crate::domain::workflow::Command;
 use crate::execution::{self, Local};
 use crate::fence::Fence;
+use crate::http::ConnectionLimits;
 use crate::http::server::{self, HttpServer, ServerRef};
-use crate::http::{Api, Limits, Share, Slack, SlackApp, router};
 use crate::notify;
 use crate::notify::slack_answers::{Answers, SLACK};
 use crate::secret_key::SecretKeys;
+use crate::service::admission::Share;
+use crate::service::{Limits, Service as UseCases};
 use crate::settings::{LimitSettings, Settings};
+use crate::slack::{Slack, SlackApp};
 use crate::storage::{self, Holder, Sealing, ServerLease, Storage};
 use futures_util::future::join_all;
 use ractor::{Actor, SpawnErr};
@@ -195,8 +199,9 @@ impl App {
         let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
         let (closing, closed) = watch::channel(false);
         let hosts = Hosts::new(engine.configuration.notifications.public_url.as_deref(), &settings.allow_hosts);
-        let routes = router(Api::new(Arc::clone(&engine), slack, limits(&settings.limits), hosts, closed));
-        let (most, most_each) = limits(&settings.limits).connections();
+        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed);
+        let routes = router::router(&service, slack, hosts);
+        let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
         let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
         tokio::spawn(rehydrate(Arc::clone(&engine)));
@@ -305,9 +310,11 @@ fn limits(settings: &LimitSettings) -> Limits {
         each: share(settings.max_requests_each, settings.max_body_mib_each),
         all: share(settings.max_requests, settings.max_body_mib),
         waits_each: settings.max_waits_each,
-        clients: settings.max_clients,
-        clients_each: settings.max_clients_each,
     }
+}
+
+fn connections(settings: &LimitSettings) -> ConnectionLimits {
+    ConnectionLimits { clients: settings.max_clients, clients_each: settings.max_clients_each }
 }
 
 /// The buttons of the channels in Slack that have some; none where no channel has.

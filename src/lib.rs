@@ -4,13 +4,14 @@
 //! until the right human says yes. Then it runs exactly what was shown, once, and can prove it.
 //!
 //! ```text
-//! main → cli → app → { http, actors, execution, notify } → storage → domain        config → domain
+//! main → cli → app → { api, web, slack } → http → service → actors → identity → storage → domain        config → domain
 //! ```
-//! Nothing points up. `domain` is pure; all SQL is in `storage`; `ractor` is in `actors` and in the HTTP server's actor;
-//! `axum` is in `http`; `serde_yaml` is in `config`. `execution` and `notify` implement traits of `actors::ports`; `http`
-//! sees the actors through `actors::engine`. `tests/architecture.rs` holds this.
+//! Nothing points up, and no way in (`api`, `web`, `slack`) knows another. `domain` is pure; all SQL is in `storage`; `ractor` is in
+//! `actors` and in the HTTP server's actor; `serde_yaml` is in `config`. `execution` and `notify` implement traits of `actors::ports`;
+//! `service` sees the actors through `actors::engine`. `tests/architecture.rs` holds this.
 
 pub mod actors;
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -20,12 +21,16 @@ pub mod execution;
 pub mod fence;
 pub mod hardening;
 pub mod http;
+pub mod identity;
 pub mod machine;
 pub mod notify;
 pub mod postgres;
 #[cfg(target_os = "linux")]
 mod procfs;
 pub mod secret_key;
+pub mod service;
 pub mod settings;
+pub mod slack;
 pub mod storage;
 pub mod telemetry;
+pub mod web;

@@ -4,7 +4,6 @@
 //! one thing; they are asked in the order of [`Gate::objection`], and the first objection holds.
 
 use crate::actors::ports::{Executor, Job};
-use crate::actors::suspensions::Suspensions;
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
 use crate::domain::invocation::Invocation;
@@ -14,6 +13,7 @@ use crate::domain::today::{Standing, Today};
 use crate::domain::transition;
 use crate::domain::workflow::{Phase, Recorded, Workflow};
 use crate::fence::Fence;
+use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
 use std::sync::Arc;
 use uuid::Uuid;

@@ -2,7 +2,6 @@
 //! is asked once more.
 
 use crate::actors::ports::{Contact, Notice};
-use crate::actors::suspensions::Suspensions;
 use crate::config::Configuration;
 use crate::domain::notice::{Kind, Medium};
 use crate::domain::outbox;
@@ -11,6 +10,7 @@ use crate::domain::task::Task;
 use crate::domain::today::Today;
 use crate::domain::transition;
 use crate::domain::workflow::{ApprovalStatus, Recorded, Workflow};
+use crate::identity::Suspensions;
 use crate::storage::{DueNotice, Error, Storage};
 use std::sync::Arc;
 

@@ -35,7 +35,6 @@ pub mod ports;
 pub mod restart;
 pub mod root;
 pub mod runner;
-pub mod suspensions;
 pub mod timer;
 pub mod turns;
 pub mod unchanged;

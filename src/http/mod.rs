@@ -1,33 +1,16 @@
-//! The API: axum on hyper, behind an accept loop with limits. It sees the actors only through the engine.
+//! HTTP: axum on hyper, behind an accept loop with limits, and what every way in by HTTP has in common.
 //!
-//! `router.rs` has every route on one screen; beside it one file per resource, and what they share: `api` (what handlers share), `auth` (who is calling),
-//! `body` (strict JSON), `problem` (every error), `views` (the shapes that are sent).
-//! The pages for people are in `inbox`.
+//! The server takes connections (`server`, `limits`, `peer`) and looks at heads (`head`); the ways in read `body`, `path` and `query`
+//! with it, and answer with a `problem` where something is wrong. It knows none of them: `app/router.rs` puts their routes together.
 
-mod admission;
-mod api;
-mod auth;
-mod body;
-mod decisions;
-mod events;
-mod head;
-mod inbox;
+pub mod body;
+pub mod head;
 mod limits;
-mod notices;
-mod operations;
-mod peer;
-mod problem;
-mod query;
-mod quotas;
-mod router;
+pub mod path;
+pub mod peer;
+pub mod problem;
+pub mod query;
+pub mod routing;
 pub mod server;
-mod slack;
-mod tasks;
-mod views;
-mod workflows;
 
-pub use admission::Share;
-pub use api::Api;
-pub use limits::Limits;
-pub use router::router;
-pub use slack::{Slack, SlackApp};
+pub use limits::ConnectionLimits;

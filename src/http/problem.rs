@@ -4,12 +4,14 @@
 //! and never for the caller.
 
 use crate::actors::exchange::Failure;
+use crate::domain::policy::Role;
 use crate::domain::request::Fault;
-use crate::domain::workflow::Refusal;
-use crate::http::views;
-use crate::storage::Error;
+use crate::domain::workflow::Decision;
+use crate::service::ServiceError;
+use crate::{identity, storage};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -121,18 +123,12 @@ impl Problem {
 
     /// A request with these faults.
     pub fn invalid(faults: &[Fault]) -> Self {
-        let detail = match faults {
-            [only] if only.pointer.is_empty() => only.detail.clone(),
-            [only] => format!("{} {}", only.pointer, only.detail),
-            many => format!("{} things are wrong; see `errors`", many.len()),
-        };
-        let errors = faults.iter().map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail})).collect();
-        Self::new(Code::InvalidTask, detail).with("errors", Value::Array(errors))
+        ServiceError::InvalidTask(faults.to_vec()).into()
     }
 
     /// What the caller may not see does not exist for it.
     pub fn not_found() -> Self {
-        Self::new(Code::WorkflowNotFound, "there is no workflow with this id that you may see")
+        ServiceError::WorkflowNotFound.into()
     }
 
     /// What it is.
@@ -150,9 +146,9 @@ impl Problem {
         self.code == Code::WorkflowNotFound
     }
 
-    /// A notice that cannot be sent again as it is.
-    pub fn wrong_notice(status: &str, detail: &str) -> Self {
-        Self::new(Code::WrongState, detail).with("current_status", json!(status))
+    /// What went wrong is in the log, not here.
+    pub fn internal() -> Self {
+        ServiceError::internal().into()
     }
 
     /// The same, to be tried again after this time.
@@ -166,74 +162,73 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
-            Refusal::NotPermitted(_) => Self::new(Code::NotPermitted, detail),
-            Refusal::NotAnApprover(_) => Self::new(Code::NotAnApprover, detail),
-            Refusal::SelfApproval(_) => Self::new(Code::SelfApproval, detail),
-            Refusal::JustificationRequired => Self::new(Code::JustificationRequired, detail),
-            Refusal::DigestMismatch(_) => Self::new(Code::DigestMismatch, detail),
-            Refusal::AlreadyDecided(decision) => {
-                Self::new(Code::AlreadyDecided, detail).with("decision", views::decision(&decision, decision.roles.first()))
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ServiceError::Unauthenticated(_) => Self::new(Code::Unauthenticated, detail),
+            ServiceError::NotPermitted(_) => Self::new(Code::NotPermitted, detail),
+            ServiceError::NotAnApprover(_) => Self::new(Code::NotAnApprover, detail),
+            ServiceError::SelfApproval(_) => Self::new(Code::SelfApproval, detail),
+            ServiceError::IdentityMismatch(_) => Self::new(Code::IdentityMismatch, detail),
+            ServiceError::WorkflowNotFound => Self::new(Code::WorkflowNotFound, detail),
+            ServiceError::NoticeNotFound => Self::new(Code::NoticeNotFound, detail),
+            ServiceError::AlreadyDecided(decided) => {
+                Self::new(Code::AlreadyDecided, detail).with("decision", decision(&decided, decided.roles.first()))
             }
-            Refusal::Expired => Self::new(Code::Expired, detail),
-            Refusal::WrongState { current, .. } => Self::new(Code::WrongState, detail).with("current_status", json!(current)),
+            ServiceError::WrongState { current_status, .. } => {
+                Self::new(Code::WrongState, detail).with("current_status", json!(current_status))
+            }
+            ServiceError::IdempotencyKeyInUse => Self::new(Code::IdempotencyKeyInUse, detail),
+            ServiceError::Expired => Self::new(Code::Expired, detail),
+            ServiceError::DigestMismatch(_) => Self::new(Code::DigestMismatch, detail),
+            ServiceError::InvalidTask(faults) => {
+                let errors = faults.iter().map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail})).collect();
+                Self::new(Code::InvalidTask, detail).with("errors", Value::Array(errors))
+            }
+            ServiceError::JustificationRequired => Self::new(Code::JustificationRequired, detail),
+            ServiceError::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused, detail),
+            ServiceError::RateLimited { retry_after, .. } => Self::new(Code::RateLimited, detail).after(retry_after),
+            ServiceError::Internal(_) => Self::new(Code::Internal, detail),
+            ServiceError::Busy(_) => Self::new(Code::Busy, detail),
+            ServiceError::Unavailable(_) => Self::new(Code::Unavailable, detail),
         }
     }
 }
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotFound => Self::not_found(),
-            Failure::Refused(refusal) => refusal.into(),
-            Failure::Quarantined => Self::new(Code::Unavailable, failure.to_string()),
-            Failure::Busy => Self::new(Code::Busy, failure.to_string()),
-            Failure::Unavailable(reason) => {
-                tracing::warn!(reason, "a request could not be answered");
-                Self::unavailable()
-            }
-            Failure::Internal(reason) => {
-                tracing::error!(reason, "a request failed");
-                Self::internal()
-            }
-        }
+        ServiceError::from(failure).into()
     }
 }
 
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Unavailable(reason) => {
-                tracing::warn!(reason, "a request could not be answered");
-                Self::unavailable()
-            }
-            Error::Corrupt { .. } => {
-                tracing::error!(%error, "a request failed");
-                Self::new(
-                    Code::Internal,
-                    "what is stored of this workflow cannot be read; an operator finds the reason in the server's log",
-                )
-            }
-            other => {
-                tracing::error!(error = %other, "a request failed");
-                Self::internal()
-            }
-        }
+impl From<storage::Error> for Problem {
+    fn from(error: storage::Error) -> Self {
+        ServiceError::from(error).into()
     }
 }
 
-impl Problem {
-    fn unavailable() -> Self {
-        Self::new(Code::Unavailable, "the server cannot reach its database, or is starting or stopping; try again in a moment")
+impl From<identity::Error> for Problem {
+    fn from(error: identity::Error) -> Self {
+        ServiceError::from(error).into()
     }
+}
 
-    /// What went wrong is in the log, not here.
-    pub fn internal() -> Self {
-        Self::new(Code::Internal, "the request failed on the server's side; an operator finds the reason in its log")
-    }
+/// One decision, and the role that it counts for.
+pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
+    json!({
+        "approver": decision.approver,
+        "role": role,
+        "verdict": decision.verdict,
+        "justification": decision.justification,
+        "at": time(decision.at),
+        "via": decision.via,
+    })
+}
+
+/// A moment as it is written: RFC 3339, UTC, to the microsecond that the database keeps.
+pub fn time(at: DateTime<Utc>) -> Value {
+    Value::String(at.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
 impl IntoResponse for Problem {

@@ -1,7 +1,8 @@
 //! The parameters of queries, read as strictly as bodies.
 
+use crate::domain::level::Level;
 use crate::domain::request::Fault;
-use crate::http::api::Api;
+use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
 use crate::storage::Cursor;
 use axum::extract::{FromRequestParts, Query};
@@ -19,10 +20,10 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(55);
 /// The query of a request; unknown parameters are refused.
 pub struct Parameters<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Query(parameters) = Query::<T>::try_from_uri(&parts.uri).map_err(|error| invalid("query", error.to_string()))?;
         Ok(Self(parameters))
     }
@@ -56,4 +57,22 @@ pub fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
 /// Whether a moment is one that the database can be asked about: of a year with four digits.
 pub fn is_near(at: &impl Datelike) -> bool {
     (1..=9_999).contains(&at.year())
+}
+
+/// The level that a parameter names.
+///
+/// # Errors
+/// A word that is none.
+pub fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
+    let known = || Level::ALL.map(Level::as_str).join(", ");
+    text.map(|text| Level::parse(text).ok_or_else(|| invalid("risk_level", format!("has to be one of {}", known())))).transpose()
+}
+
+/// The status that a parameter names.
+///
+/// # Errors
+/// A word that is none.
+pub fn status(text: &str) -> Result<Status, Problem> {
+    let known = || Status::ALL.map(Status::as_str).join(", ");
+    Status::parse(text).ok_or_else(|| invalid("status", format!("has to be one of {}", known())))
 }

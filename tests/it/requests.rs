@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 /// Every route of the program, with the parameters in its path.
 fn routes() -> Vec<(String, Vec<String>)> {
-    let source = [include_str!("../../src/http/router.rs"), include_str!("../../src/http/inbox/mod.rs")].concat();
+    let source =
+        [include_str!("../../src/api/mod.rs"), include_str!("../../src/slack/mod.rs"), include_str!("../../src/web/mod.rs")].concat();
     let route = Regex::new(r#"\.route\(\s*"([^"]+)",\s*([^\n]+)"#).unwrap();
     let method = Regex::new(r"\b(get|post|put|delete|patch)\(").unwrap();
     let found = route.captures_iter(&source).map(|found| {

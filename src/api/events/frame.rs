@@ -1,0 +1,61 @@
+//! Messages as they stand in an event stream, as browsers read it (`EventSource`).
+
+use crate::api::views;
+use crate::storage::FeedEntry;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use futures_util::stream;
+use serde_json::json;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::fmt::Write as _;
+use std::future::Future;
+
+/// The response to a request for a stream: how long a client waits before it comes back, and then whatever is sent.
+pub fn response<S, F>(source: S, next: impl Fn(S) -> F + Send + 'static) -> Response
+where
+    S: Send + 'static,
+    F: Future<Output = Option<(String, S)>> + Send + 'static,
+{
+    let messages = stream::unfold(source, move |source| {
+        let next = next(source);
+        async { next.await.map(|(text, source)| (Ok::<_, Infallible>(Bytes::from(text)), source)) }
+    });
+    let mut response = Response::new(Body::from_stream(messages));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // For nginx, which would otherwise keep events until it has a whole buffer of them.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// How the stream begins: where a client comes back to that is cut off before anything happens, and when.
+pub fn opening(id: impl Display) -> String {
+    format!("retry: 2000\nid: {id}\n\n")
+}
+
+/// Nothing has happened up to here. It keeps the connection open, and finds out whether there is still one.
+pub fn heartbeat(id: impl Display) -> String {
+    format!(": still here\nid: {id}\n\n")
+}
+
+/// There is too much that was missed: whoever follows has to look anew.
+pub fn reset(id: impl Display, reason: &str) -> String {
+    format!("id: {id}\nevent: reset\ndata: {}\n\n", json!({"reason": reason}))
+}
+
+/// Adds an event.
+pub fn event(text: &mut String, id: impl Display, entry: &FeedEntry) {
+    let data = json!({
+        "workflow_id": entry.workflow_id,
+        "version": entry.version,
+        "event": entry.event,
+        "actor": entry.actor,
+        "at": views::time(entry.at),
+        "status": entry.status,
+        "risk_level": entry.risk_level,
+        "task_id": entry.task_id,
+    });
+    // JSON has no line ends but those in text, and there they are escaped. Writing to a string cannot fail.
+    let _ = write!(text, "id: {id}\nevent: {}\ndata: {data}\n\n", entry.event);
+}

@@ -1,0 +1,236 @@
+//! The stream of all workflows.
+//!
+//! The id of each message is a place in the order in which events become known ([`FeedPlace`]). Everything before it has been sent, so a
+//! client comes back to there. A place where something may still come in between is never handed out: an event
+//! that is told before it is settled carries the last place that is.
+//!
+//! Whoever comes back, or was too slow, reads the log up to what is settled, page by page; then hears what is known beyond, and
+//! then the news. So each event comes once in a stream, those of a workflow in the order of their versions.
+
+use super::{HEARTBEAT, PAUSE, Place, Since, frame};
+use crate::actors::feed::{Listening, News, Told};
+use crate::http::problem::Problem;
+use crate::http::query::is_near;
+use crate::identity::{Caller, Reauthentication};
+use crate::service::Service;
+use crate::storage::{Error, FeedEntry, FeedPlace};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::time::Instant;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+/// How far back a backlog is read. Whoever was away for longer has to look anew.
+const FARTHEST: TimeDelta = TimeDelta::hours(24);
+/// Events of a backlog that are looked at together.
+const PAGE: i64 = 1_000;
+
+/// Where a client was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    Place(FeedPlace),
+    /// As earlier versions handed it out: a moment before which everything had been sent.
+    Moment(DateTime<Utc>),
+}
+
+impl FromStr for Position {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.contains('.') {
+            return text.parse().map(Self::Place);
+        }
+        let micros = i64::from_str_radix(text, 16).map_err(|_| ())?;
+        DateTime::from_timestamp_micros(micros).filter(is_near).map(Self::Moment).ok_or(())
+    }
+}
+
+/// Whether a place lies behind everything that exists, so that no stream of this database has told it.
+async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, Problem> {
+    match position {
+        // Another server may have told more than this one has looked at.
+        Position::Place(place) => Ok(place.order > next && place.order > service.engine.storage.feed_mark().await?.next),
+        Position::Moment(at) => Ok(at > service.engine.clock.now()),
+    }
+}
+
+/// Follows all workflows that its caller may see.
+pub struct Tail {
+    service: Service,
+    by: Caller,
+    reauthentication: Reauthentication,
+    news: Receiver<News>,
+    /// Whether news may have been missed, so that it has to listen again.
+    is_lost: bool,
+    /// Everything before this has been sent.
+    position: FeedPlace,
+    /// What has been sent beyond the position.
+    sent: BTreeSet<FeedPlace>,
+    backlog: Option<Backlog>,
+    next_heartbeat: Instant,
+    _place: Place,
+}
+
+/// What still has to be read from the log, and what is known beyond.
+struct Backlog {
+    after: FeedPlace,
+    until: i64,
+    beyond: Vec<Told>,
+}
+
+impl Tail {
+    /// Begins to follow, from where the client was or from now on; with what the stream begins with.
+    pub async fn open(
+        service: &Service,
+        by: Caller,
+        reauthentication: Reauthentication,
+        place: Place,
+        since: Option<Since<Position>>,
+    ) -> Result<(String, Self), Problem> {
+        let (feed, storage) = (&service.engine.feed, &service.engine.storage);
+        let Listening { news, settled, next, unsettled } = feed.listen(storage).await?;
+        let now = FeedPlace::before(settled);
+        if let Some(since) = &since
+            && is_ahead(service, since.id, next).await?
+        {
+            return Err(since.ahead());
+        }
+        let from = match since.map(|since| since.id) {
+            None => Some(None),
+            Some(Position::Place(place)) if storage.feed_was_lost(place).await? || storage.feed_is_older(place, FARTHEST).await? => None,
+            Some(Position::Place(place)) => Some(Some(place)),
+            Some(Position::Moment(at)) => storage.feed_place_at(at, FARTHEST).await?.map(Some),
+        };
+        let position = from.flatten().unwrap_or(now);
+        let mut opening = frame::opening(position);
+        if from.is_none() {
+            let reason = "what happened since then is too much to be told, or the database was restored since then: read the lists, and go on from here";
+            opening.push_str(&frame::reset(position, reason));
+        }
+        let (mut sent, mut backlog) = (BTreeSet::new(), None);
+        if from.flatten().is_some() {
+            let beyond = unsettled.into_iter().filter(|(place, _)| *place > position).collect();
+            backlog = Some(Backlog { after: position, until: settled, beyond });
+        } else {
+            // What is known already is not what happens from now on.
+            sent.extend(unsettled.into_iter().map(|(place, _)| place));
+        }
+        let next_heartbeat = Instant::now() + HEARTBEAT;
+        Ok((
+            opening,
+            Self {
+                service: service.clone(),
+                by,
+                reauthentication,
+                news,
+                is_lost: false,
+                position,
+                sent,
+                backlog,
+                next_heartbeat,
+                _place: place,
+            },
+        ))
+    }
+
+    /// What is sent next; `None` is the end: of the server, or of the caller's right to hear it.
+    pub async fn next(&mut self) -> Option<String> {
+        while !self.service.is_closing() {
+            if Instant::now() >= self.next_heartbeat {
+                self.next_heartbeat = Instant::now() + HEARTBEAT;
+                return self.reauthentication.holds(&self.service.identity).await.then(|| frame::heartbeat(self.position));
+            }
+            let text = match self.backlog.take() {
+                _ if self.is_lost => self.listen_again().await?,
+                Some(backlog) => self.read(backlog).await?,
+                None => self.hear().await?,
+            };
+            if !text.is_empty() {
+                return Some(text);
+            }
+        }
+        None
+    }
+
+    /// What is told next, or nothing where something else is to be done first.
+    async fn hear(&mut self) -> Option<String> {
+        let patience = self.next_heartbeat.saturating_duration_since(Instant::now());
+        match self.service.until_closing(tokio::time::timeout(patience, self.news.recv())).await? {
+            Ok(Ok(News::Told { events, settled })) => Some(self.tell(&events, settled)),
+            Ok(Ok(News::Again) | Err(RecvError::Lagged(_))) => {
+                self.is_lost = true;
+                Some(String::new())
+            }
+            Ok(Err(RecvError::Closed)) => None,
+            Err(_) => Some(String::new()),
+        }
+    }
+
+    /// Listens anew, and reads the log from where the stream is.
+    async fn listen_again(&mut self) -> Option<String> {
+        match self.service.until_closing(self.service.engine.feed.listen(&self.service.engine.storage)).await? {
+            Ok(Listening { news, settled, unsettled, .. }) => {
+                (self.news, self.is_lost) = (news, false);
+                self.backlog = Some(Backlog { after: self.position, until: settled, beyond: unsettled });
+            }
+            Err(error) => self.wait_for_the_database(&error).await?,
+        }
+        Some(String::new())
+    }
+
+    /// The next events of a backlog; it is put back unless it ends here.
+    async fn read(&mut self, mut backlog: Backlog) -> Option<String> {
+        let page = match self.service.until_closing(self.service.engine.storage.feed(backlog.after, backlog.until, PAGE)).await? {
+            Ok(page) => page,
+            Err(error) => {
+                self.backlog = Some(backlog);
+                self.wait_for_the_database(&error).await?;
+                return Some(String::new());
+            }
+        };
+        let mut text = String::new();
+        for (place, entry) in &page.entries {
+            self.position = self.position.max(*place);
+            self.send(&mut text, *place, entry);
+        }
+        match page.more_after {
+            Some(place) => {
+                self.position = self.position.max(place);
+                self.sent = self.sent.split_off(&self.position);
+                backlog.after = place;
+                self.backlog = Some(backlog);
+            }
+            None => {
+                let beyond = std::mem::take(&mut backlog.beyond);
+                text.push_str(&self.tell(&beyond, backlog.until));
+            }
+        }
+        Some(text)
+    }
+
+    /// Sends events, in their order; what is before `settled` is complete with them.
+    fn tell(&mut self, events: &[Told], settled: i64) -> String {
+        let mut text = String::new();
+        for (place, entry) in events {
+            if place.order < settled {
+                self.position = self.position.max(*place);
+            }
+            self.send(&mut text, *place, entry);
+        }
+        self.position = self.position.max(FeedPlace::before(settled));
+        self.sent = self.sent.split_off(&self.position);
+        text
+    }
+
+    fn send(&mut self, text: &mut String, place: FeedPlace, entry: &FeedEntry) {
+        if self.sent.insert(place) && self.by.may_see(&entry.requested_by, entry.on_behalf_of.as_deref()) {
+            frame::event(text, self.position, entry);
+        }
+    }
+
+    async fn wait_for_the_database(&self, error: &Error) -> Option<()> {
+        tracing::debug!(%error, "an event stream waits for the database");
+        self.service.until_closing(tokio::time::sleep(PAUSE)).await
+    }
+}

@@ -1,0 +1,69 @@
+//! The routes of all ways in together, and what every request is asked and every response gets.
+
+use crate::api;
+use crate::domain::hosts::Hosts;
+use crate::http::problem;
+use crate::http::{head, routing};
+use crate::service::Service;
+use crate::slack::{self, Slack};
+use crate::web::{self, Web};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// The routes; `slack` is none where no channel has buttons.
+pub fn router(service: &Service, slack: Option<Slack>, hosts: Hosts) -> Router {
+    let web = Web::new(service.clone());
+    Router::new()
+        .merge(api::routes(service.clone()))
+        .merge(slack::routes(service.clone(), slack))
+        .merge(web::routes(&web))
+        .fallback(routing::not_found)
+        .method_not_allowed_fallback(routing::method_not_allowed)
+        .layer(CatchPanicLayer::custom(routing::panicked))
+        .layer(middleware::from_fn_with_state(Front { web, hosts: Arc::new(hosts) }, finish))
+}
+
+/// What is asked of every request, and what answers are dressed with.
+#[derive(Clone)]
+struct Front {
+    web: Web,
+    /// The names by which the server is called.
+    hosts: Arc<Hosts>,
+}
+
+/// Whether a request comes from a person at a browser, which names HTML first; a program that names nothing, or JSON, gets the document.
+fn reads_pages(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// What every request is asked first, and what every response gets: a problem its place, or a page for somebody with a browser, and headers
+/// that keep it out of caches and frames. What a page says of itself holds.
+async fn finish(State(Front { web, hosts }): State<Front>, request: Request<Body>, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let (head, body) = request.into_parts();
+    let reads_pages = reads_pages(&head.headers);
+    let mut response = match head::check(&head).and_then(|()| head::is_for_us(&head, &hosts)) {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refused) => *refused,
+    };
+    if reads_pages {
+        response = web::explained(&web, response, &path);
+    }
+    let mut response = problem::place(&path, response);
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

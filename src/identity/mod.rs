@@ -1,0 +1,144 @@
+//! Who is calling: bearer tokens and sessions prove a name, and the configuration says what that name stands for today.
+//!
+//! Where nothing is changed, the session of somebody who is signed in to the inbox is accepted by the API too, because a browser cannot
+//! send a token along with a stream. A change through the API always takes a token: a cookie comes with whatever makes a browser send a
+//! request.
+
+mod reauthentication;
+mod session;
+mod suspensions;
+mod tokens;
+
+pub use reauthentication::Reauthentication;
+pub use session::{Session, begun, ended};
+pub use suspensions::Suspensions;
+
+use crate::config::Configuration;
+use crate::domain::policy::{Principal, PrincipalKind};
+use crate::domain::today::{Barred, Today};
+use crate::domain::via::Via;
+use crate::storage::{self, Presented, Storage, TokenHolder};
+use axum::http::{HeaderMap, Method, header};
+use std::ops::Deref;
+use std::sync::Arc;
+use tokens::Tokens;
+
+/// What is said of a token that nobody can use.
+const UNKNOWN: &str = "this token is not known, was revoked, or has expired";
+const VOID: &str = "this token was made before tokens were sealed with the secret key that the server has now; ask for a new one";
+
+/// Somebody whose name was proved, and the door by which they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller(Principal);
+
+impl Caller {
+    /// A caller who came by this door.
+    pub fn new(principal: Principal, via: Via) -> Self {
+        Self(principal.by(via))
+    }
+
+    /// The principal, as commands carry it: with the door.
+    pub fn principal(&self) -> Principal {
+        self.0.clone()
+    }
+}
+
+impl Deref for Caller {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name was not proved, or has no rights today.
+    #[error("{0}")]
+    Unproved(String),
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    #[error("the system gives no random numbers: {0}")]
+    NoRandomNumbers(getrandom::Error),
+}
+
+fn unproved(why: impl Into<String>) -> Error {
+    Error::Unproved(why.into())
+}
+
+/// Proves who is calling.
+pub struct Identity {
+    storage: Storage,
+    configuration: Arc<Configuration>,
+    suspensions: Arc<Suspensions>,
+    tokens: Tokens,
+}
+
+impl Identity {
+    /// Proves names by what this storage holds, and asks this configuration what they stand for.
+    pub fn new(storage: Storage, configuration: Arc<Configuration>, suspensions: Arc<Suspensions>) -> Self {
+        Self { storage, configuration, suspensions, tokens: Tokens::default() }
+    }
+
+    /// The caller of a request to the API.
+    ///
+    /// # Errors
+    /// There is no good token, or no database.
+    pub async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Error> {
+        if method.is_safe()
+            && !headers.contains_key(header::AUTHORIZATION)
+            && let Some(session) = Box::pin(self.session(headers, false)).await?
+        {
+            return Ok(session.person);
+        }
+        let written = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = written
+            .and_then(|written| written.split_once(' '))
+            .ok_or_else(|| unproved("send `Authorization: Bearer pbk_…`; a token is made with `parkbrake token create NAME`"))?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(unproved("only bearer tokens are taken"));
+        }
+        let holder = known(self.tokens.holder(&self.storage, token.trim()).await?)?;
+        Ok(Caller::new(self.principal(&holder).await?, Via::Rest))
+    }
+
+    /// Whose token this is, asked of the database.
+    ///
+    /// # Errors
+    /// It is no good token, or no database.
+    pub async fn holder(&self, token: &str) -> Result<TokenHolder, Error> {
+        known(self.storage.token_holder(token).await?)
+    }
+
+    /// Who the holder of a token is today. A token is for a name as one kind: what was a person's is no agent's.
+    ///
+    /// # Errors
+    /// The name has no rights today, or stands for something else than when the token was made.
+    pub async fn principal(&self, holder: &TokenHolder) -> Result<Principal, Error> {
+        let name = &holder.name;
+        let suspended = self.suspensions.current().await?;
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let principal = today.principal(name).map_err(|barred| {
+            unproved(match barred {
+                Barred::Suspended => format!("{name} is suspended, so this token has no rights until an operator restores {name}"),
+                Barred::Unlisted => format!("{name} is neither a person nor an agent of the configuration, so this token has no rights"),
+            })
+        })?;
+        if principal.kind != holder.kind {
+            let kind = |kind| if kind == PrincipalKind::Person { "a person" } else { "an agent" };
+            let (was, is) = (kind(holder.kind), kind(principal.kind));
+            return Err(unproved(format!("this token was made when {name} was {was}, and {name} is {is} now; ask for a new token")));
+        }
+        Ok(principal)
+    }
+}
+
+/// The holder of a token that is good.
+fn known(presented: Presented) -> Result<TokenHolder, Error> {
+    match presented {
+        Presented::Good(holder) => Ok(holder),
+        Presented::Void => Err(unproved(VOID)),
+        Presented::Unknown => Err(unproved(UNKNOWN)),
+    }
+}

@@ -1,0 +1,107 @@
+//! Sessions: who is signed in, by a cookie that only this origin's pages over a safe connection can have.
+//!
+//! `__Host-` and `Secure` tie the cookie to this host and to TLS (browsers take `localhost` for safe); `HttpOnly` keeps it from
+//! scripts; `SameSite=Lax` lets a link in a notice open the inbox, and keeps other sites' forms out. The id is 256 random bits; the
+//! database has its hash only.
+
+use crate::domain::digest::hex;
+use crate::domain::policy::PrincipalKind;
+use crate::domain::via::Via;
+use crate::identity::{Caller, Error, Identity};
+use crate::storage::TokenHolder;
+use axum::http::{HeaderMap, header};
+
+/// The cookie that holds a session's id.
+const COOKIE: &str = "__Host-parkbrake";
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
+
+/// Somebody who is signed in.
+pub struct Session {
+    pub person: Caller,
+    /// The secret that the cookie holds; it goes nowhere else.
+    id: String,
+}
+
+impl Session {
+    /// The secret, for what only this session can know.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identity {
+    /// Whose session a request belongs to, if it is good now and its holder is one of the people today.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn session(&self, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Error> {
+        let Some(id) = id_in(headers) else { return Ok(None) };
+        let Some(holder) = self.storage.session_holder(id, by_hand).await? else { return Ok(None) };
+        match self.principal(&holder).await {
+            Ok(person) if person.kind == PrincipalKind::Person => {
+                Ok(Some(Session { person: Caller::new(person, Via::Inbox), id: id.to_owned() }))
+            }
+            // Signing in again says why.
+            Ok(_) | Err(Error::Unproved(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a session of somebody whose name has been proved, and gives its id. Every way to sign in ends here. The session lasts no
+    /// longer than the token that it is begun with.
+    ///
+    /// # Errors
+    /// No database, or no random numbers.
+    pub async fn begin_session(&self, holder: &TokenHolder) -> Result<String, Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(Error::NoRandomNumbers)?;
+        let id = hex(&bytes);
+        self.storage.begin_session(&id, holder).await?;
+        Ok(id)
+    }
+
+    /// Ends the session of a request, if it has one.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn end_session(&self, headers: &HeaderMap) -> Result<(), Error> {
+        if let Some(id) = id_in(headers) {
+            self.storage.end_session(id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The cookie of a session that has begun.
+pub fn begun(id: &str) -> String {
+    format!("{COOKIE}={id}; {ATTRIBUTES}")
+}
+
+/// The cookie that takes the place of an ended session's.
+pub fn ended() -> String {
+    format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0")
+}
+
+/// The id in the cookie. A second cookie of this name can only be somebody's trick, and neither is believed.
+fn id_in(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let mut ids = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(name, _)| *name == COOKIE).map(|(_, id)| id);
+    match (ids.next(), ids.next()) {
+        (Some(id), None) if !id.is_empty() => Some(id),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cookie_is_believed_and_two_are_not() {
+        let with = |text: &str| [(header::COOKIE, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
+        assert_eq!(id_in(&with("a=b; __Host-parkbrake=x; c=d")), Some("x"));
+        for other in ["", "a=b", "__Host-parkbrake=", "parkbrake=x", "__Host-parkbrake=x; __Host-parkbrake=y"] {
+            assert_eq!(id_in(&with(other)), None, "{other}");
+        }
+    }
+}

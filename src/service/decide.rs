@@ -1,0 +1,107 @@
+//! Approving, rejecting, cancelling, reporting a result, and resolving an outcome that nobody knows. Whether the caller may is for the
+//! core to say. The permit is held until the work has been answered.
+
+use crate::domain::workflow::{Command, Decision, Outcome, Resolution, Workflow};
+use crate::identity::Caller;
+use crate::service::admission::Permit;
+use crate::service::{Service, ServiceError};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Bytes of a justification or a reason.
+pub const LONGEST_NOTE: usize = 4 * 1024;
+
+/// What somebody decides, and what they read before they did.
+#[derive(Debug, Default)]
+pub struct Saying {
+    /// The justification or the reason.
+    pub note: Option<String>,
+    /// The digest of what was read.
+    pub digest: Option<String>,
+    /// Who decides, as the request itself says; it has to be the caller.
+    pub named: Option<String>,
+}
+
+impl Service {
+    /// One person's yes; every approval goes this way.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn approve(
+        &self,
+        by: &Caller,
+        id: Uuid,
+        saying: Saying,
+        permit: Arc<Permit>,
+    ) -> Result<(Arc<Workflow>, Decision), ServiceError> {
+        same_caller(by, saying.named.as_deref(), "approved_by")?;
+        let justification = short("/justification", saying.note)?;
+        let command = Command::Approve { by: by.principal(), justification, digest: saying.digest, owner: self.engine.owner };
+        let answered = self.engine.command_for(id, command, permit).await?;
+        let decision = answered.decision.ok_or_else(ServiceError::internal)?;
+        Ok((answered.workflow, decision))
+    }
+
+    /// One person's no.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn reject(&self, by: &Caller, id: Uuid, saying: Saying, permit: Arc<Permit>) -> Result<Decision, ServiceError> {
+        same_caller(by, saying.named.as_deref(), "rejected_by")?;
+        let reason = short("/reason", saying.note)?;
+        let command = Command::Reject { by: by.principal(), reason, digest: saying.digest };
+        self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
+    }
+
+    /// Takes a request back.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn cancel(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Arc<Workflow>, ServiceError> {
+        let reason = short("/reason", reason)?;
+        Ok(self.engine.command_for(id, Command::Cancel { by: by.principal(), reason }, permit).await?.workflow)
+    }
+
+    /// How an external action went, as its requester says.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn report(&self, by: &Caller, id: Uuid, outcome: Outcome, permit: Arc<Permit>) -> Result<Arc<Workflow>, ServiceError> {
+        Ok(self.engine.command_for(id, Command::Report { by: by.principal(), outcome }, permit).await?.workflow)
+    }
+
+    /// What somebody found out about an unknown outcome.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn resolve(
+        &self,
+        by: &Caller,
+        id: Uuid,
+        outcome: Resolution,
+        justification: Option<String>,
+        permit: Arc<Permit>,
+    ) -> Result<Arc<Workflow>, ServiceError> {
+        let justification = short("/justification", justification)?;
+        let deciders = self.engine.configuration.policy.deciders();
+        let command = Command::Resolve { by: by.principal(), outcome, justification, owner: self.engine.owner, deciders };
+        Ok(self.engine.command_for(id, command, permit).await?.workflow)
+    }
+}
+
+/// A name in the request may stand, and must then be the caller's.
+fn same_caller(by: &Caller, written: Option<&str>, field: &str) -> Result<(), ServiceError> {
+    match written {
+        Some(written) if written != by.name => {
+            Err(ServiceError::IdentityMismatch(format!("`{field}` names somebody else; the token is {}'s", by.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn short(pointer: &str, text: Option<String>) -> Result<Option<String>, ServiceError> {
+    match text {
+        Some(text) if text.len() > LONGEST_NOTE => Err(ServiceError::invalid(pointer, format!("is longer than {LONGEST_NOTE} bytes"))),
+        text => Ok(text),
+    }
+}

@@ -1,0 +1,154 @@
+//! Why a use case was refused: one variant for each problem that a caller can be told. Each way in renders it as its protocol has it.
+
+use crate::actors::exchange::Failure;
+use crate::domain::request::Fault;
+use crate::domain::workflow::{Decision, Refusal};
+use crate::{identity, storage};
+use std::time::Duration;
+
+/// The pause that is advised where nothing else is known.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A refusal. Its text says what happened and what to do; what went wrong inside is in the log and never in the text.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("{0}")]
+    Unauthenticated(String),
+    #[error("{0}")]
+    NotPermitted(String),
+    #[error("{0}")]
+    NotAnApprover(String),
+    #[error("{0}")]
+    SelfApproval(String),
+    /// The caller names somebody else as the one who acts.
+    #[error("{0}")]
+    IdentityMismatch(String),
+    /// Also for a workflow that the caller may not see.
+    #[error("there is no workflow with this id that you may see")]
+    WorkflowNotFound,
+    #[error("there is no notice with this id")]
+    NoticeNotFound,
+    #[error("{}", Refusal::AlreadyDecided(.0.clone()))]
+    AlreadyDecided(Box<Decision>),
+    #[error("{detail}")]
+    WrongState { current_status: String, detail: String },
+    #[error("the first request with this key is still being stored")]
+    IdempotencyKeyInUse,
+    #[error("{}", Refusal::Expired)]
+    Expired,
+    #[error("{0}")]
+    DigestMismatch(String),
+    #[error("{}", told(.0))]
+    InvalidTask(Vec<Fault>),
+    #[error("{}", Refusal::JustificationRequired)]
+    JustificationRequired,
+    #[error("this key came with another body before; use a new key for a new task")]
+    IdempotencyKeyReused,
+    #[error("{detail}")]
+    RateLimited { detail: String, retry_after: Duration },
+    #[error("{0}")]
+    Internal(String),
+    #[error("{0}")]
+    Busy(String),
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl ServiceError {
+    /// A request with one fault.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::InvalidTask(vec![Fault::new(pointer, detail)])
+    }
+
+    /// Too much at once, for which a moment is enough.
+    pub fn too_much(detail: impl Into<String>) -> Self {
+        Self::RateLimited { detail: detail.into(), retry_after: SOON }
+    }
+
+    /// A failure whose reason is in the log alone.
+    pub fn internal() -> Self {
+        Self::Internal("the request failed on the server's side; an operator finds the reason in its log".to_owned())
+    }
+
+    fn unavailable() -> Self {
+        Self::Unavailable("the server cannot reach its database, or is starting or stopping; try again in a moment".to_owned())
+    }
+}
+
+/// The faults as one text.
+fn told(faults: &[Fault]) -> String {
+    match faults {
+        [only] if only.pointer.is_empty() => only.detail.clone(),
+        [only] => format!("{} {}", only.pointer, only.detail),
+        many => format!("{} things are wrong; see `errors`", many.len()),
+    }
+}
+
+impl From<Refusal> for ServiceError {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NotPermitted(_) => Self::NotPermitted(detail),
+            Refusal::NotAnApprover(_) => Self::NotAnApprover(detail),
+            Refusal::SelfApproval(_) => Self::SelfApproval(detail),
+            Refusal::JustificationRequired => Self::JustificationRequired,
+            Refusal::DigestMismatch(_) => Self::DigestMismatch(detail),
+            Refusal::AlreadyDecided(decision) => Self::AlreadyDecided(decision),
+            Refusal::Expired => Self::Expired,
+            Refusal::WrongState { current, .. } => Self::WrongState { current_status: current.as_str().to_owned(), detail },
+        }
+    }
+}
+
+impl From<Failure> for ServiceError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotFound => Self::WorkflowNotFound,
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::Quarantined => Self::Unavailable(failure.to_string()),
+            Failure::Busy => Self::Busy(failure.to_string()),
+            Failure::Unavailable(reason) => {
+                tracing::warn!(reason, "a request could not be answered");
+                Self::unavailable()
+            }
+            Failure::Internal(reason) => {
+                tracing::error!(reason, "a request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<storage::Error> for ServiceError {
+    fn from(error: storage::Error) -> Self {
+        match error {
+            storage::Error::Unavailable(reason) => {
+                tracing::warn!(reason, "a request could not be answered");
+                Self::unavailable()
+            }
+            storage::Error::Corrupt { .. } => {
+                tracing::error!(%error, "a request failed");
+                Self::Internal(
+                    "what is stored of this workflow cannot be read; an operator finds the reason in the server's log".to_owned(),
+                )
+            }
+            other => {
+                tracing::error!(error = %other, "a request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<identity::Error> for ServiceError {
+    fn from(error: identity::Error) -> Self {
+        match error {
+            identity::Error::Unproved(why) => Self::Unauthenticated(why),
+            identity::Error::Storage(error) => error.into(),
+            identity::Error::NoRandomNumbers(error) => {
+                tracing::error!(%error, "the system gives no random numbers");
+                Self::internal()
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Quotas: whether an agent may submit one more task now. The numbers are the configuration's (`domain/quota.rs`).
+
+use crate::actors::engine::Engine;
+use crate::actors::exchange::{Failure, Submitted};
+use crate::domain::quota::{Bucket, Ledger, Quota};
+use crate::domain::workflow::Status;
+use crate::service::ServiceError;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long somebody should wait before asking again who has as many requests waiting as it may.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// How long after its answer was lost a commit can still happen.
+const LATEST: Duration = Duration::from_secs(20);
+
+/// What each agent has asked for.
+#[derive(Debug, Default)]
+pub struct Quotas(Mutex<HashMap<String, Arc<Account>>>);
+
+/// What one agent has asked for.
+#[derive(Debug)]
+struct Account {
+    opened: Instant,
+    books: Mutex<Books>,
+    /// Held while the database counts: one count at a time answers all who ask meanwhile.
+    counting: tokio::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+struct Books {
+    bucket: Bucket,
+    ledger: Ledger,
+}
+
+impl Account {
+    fn with<T>(&self, work: impl FnOnce(&mut Books) -> T) -> T {
+        work(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Quotas {
+    /// Lets an agent submit one more task. Whether the task would wait for people is asked only where there is no room for that.
+    ///
+    /// # Errors
+    /// `rate-limited`, or no database to count by.
+    pub async fn admit(&self, engine: &Engine, agent: &str, would_wait: impl FnOnce() -> bool + Send) -> Result<Reservation, ServiceError> {
+        let quota = engine.configuration.quotas.of(agent);
+        let account = self.account(agent, quota);
+        account.with(|books| books.bucket.take(quota, account.opened.elapsed())).map_err(|pause| {
+            let Quota { submits_per_minute, burst, .. } = quota;
+            let detail = format!(
+                "{agent} may submit {submits_per_minute} tasks a minute, and {burst} at once; submit fewer, or have an operator raise `quotas`"
+            );
+            ServiceError::RateLimited { detail, retry_after: pause }
+        })?;
+        if account.with(|books| books.ledger.admit(quota.pending)) {
+            return Ok(Reservation(Some(account)));
+        }
+        if !would_wait() {
+            return Ok(Reservation(None));
+        }
+        // Boxed, because it is rare: see `tasks::orchestrate`.
+        match Box::pin(count(engine, agent, quota, &account)).await? {
+            true => Ok(Reservation(Some(account))),
+            false => {
+                let detail = format!(
+                    "{} requests of {agent} wait for people, as many as may; wait until some are decided, or cancel some",
+                    quota.pending
+                );
+                Err(ServiceError::RateLimited { detail, retry_after: PAUSE })
+            }
+        }
+    }
+
+    fn account(&self, agent: &str, quota: Quota) -> Arc<Account> {
+        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(agent) {
+            return Arc::clone(account);
+        }
+        let books = Books { bucket: Bucket::full(quota), ledger: Ledger::default() };
+        let account = Arc::new(Account { opened: Instant::now(), books: Mutex::new(books), counting: tokio::sync::Mutex::new(None) });
+        accounts.insert(agent.to_owned(), Arc::clone(&account));
+        account
+    }
+}
+
+/// Counts, and lets one in if there is room.
+async fn count(engine: &Engine, agent: &str, quota: Quota, account: &Account) -> Result<bool, ServiceError> {
+    let asked = Instant::now();
+    let mut began = account.counting.lock().await;
+    if account.with(|books| books.ledger.admit(quota.pending)) {
+        return Ok(true);
+    }
+    // A count that began after this request came is new enough.
+    if began.is_none_or(|began| began < asked) {
+        let now = Instant::now();
+        account.with(|books| books.ledger.count());
+        let count = engine.storage.count_pending_of(agent, quota.pending).await?;
+        account.with(|books| books.ledger.counted(count));
+        *began = Some(now);
+    }
+    Ok(account.with(|books| books.ledger.admit(quota.pending)))
+}
+
+/// Room for one request that may come to wait for people. Where nobody says what came of it, it counts as one that waits.
+#[derive(Debug)]
+pub struct Reservation(Option<Arc<Account>>);
+
+impl Reservation {
+    /// Room that nobody counts: a person submits, whom no quota holds.
+    pub fn uncounted() -> Self {
+        Self(None)
+    }
+
+    /// Notes what came of it.
+    pub fn settle(mut self, answer: &Result<Submitted, Failure>) {
+        let may_wait = match answer {
+            Ok(Submitted::Accepted(workflow)) => workflow.status() == Status::PendingApproval,
+            Ok(Submitted::KeyUsed) | Err(Failure::NotFound | Failure::Refused(_) | Failure::Internal(_)) => false,
+            Err(_) => true,
+        };
+        let Some(account) = self.0.take() else { return };
+        if matches!(answer, Err(Failure::Unavailable(_))) {
+            // It may be committed yet; a count that is made before that would not see it.
+            tokio::spawn(async move {
+                tokio::time::sleep(LATEST).await;
+                account.with(|books| books.ledger.settle(may_wait));
+            });
+        } else {
+            account.with(|books| books.ledger.settle(may_wait));
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(account) = self.0.take() {
+            account.with(|books| books.ledger.settle(true));
+        }
+    }
+}

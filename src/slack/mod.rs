@@ -1,0 +1,258 @@
+//! Buttons in Slack: a press becomes the same decision as a call of the API.
+//!
+//! Slack says who pressed, and signs what it says; the configuration says which person of ours that is, and at which levels a
+//! button is enough. Whether that person may decide is for the core to say, as for every other channel. A press that comes
+//! twice, or is replayed, finds the decision made.
+
+use crate::domain::buttons::{self, Question, mrkdwn};
+use crate::domain::level::Level;
+use crate::domain::task::Task;
+use crate::domain::text::shown;
+use crate::domain::today::{InSlack, Today};
+use crate::domain::via::Via;
+use crate::domain::workflow::{Decision, Verdict, Workflow};
+use crate::http::body;
+use crate::http::peer::Peer;
+use crate::http::problem::{self, Problem};
+use crate::identity::Caller;
+use crate::service::decide::Saying;
+use crate::service::{Service, ServiceError};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest as _, State};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Form, Router};
+use futures_util::future::BoxFuture;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How old a press may be, in seconds.
+const OLDEST: i64 = 300;
+/// How far Slack's clock may be ahead of ours, in seconds. More would make the time longer in which a press can be sent again.
+const AHEAD: i64 = 5;
+/// Slack wants an answer within three seconds; what takes longer goes on, and is told at the address of the press.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// Sends an answer to the address that came with a press.
+pub type Answer = Arc<dyn Fn(&str, Value) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The buttons of all channels that have some.
+#[derive(Clone)]
+pub struct Slack {
+    /// One for each channel with buttons.
+    pub apps: Vec<SlackApp>,
+    /// Where people decide what a button may not.
+    pub inbox: Option<String>,
+    pub answer: Answer,
+}
+
+/// The app of one channel.
+#[derive(Clone)]
+pub struct SlackApp {
+    pub signing_secret: String,
+    /// At which levels its buttons decide.
+    pub levels: Vec<Level>,
+    /// The workspace whose members may press them; left out, any that the app is installed in.
+    pub team_id: Option<String>,
+}
+
+/// What the handler works with: the use cases, and the buttons, if any channel has some.
+#[derive(Clone)]
+struct Buttons {
+    service: Service,
+    slack: Option<Arc<Slack>>,
+}
+
+/// The route by which Slack tells of presses.
+pub fn routes(service: Service, slack: Option<Slack>) -> Router {
+    Router::new().route("/slack/interactions", post(interactions)).with_state(Buttons { service, slack: slack.map(Arc::new) })
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    payload: String,
+}
+
+/// What Slack tells of a press, as far as it matters here; Slack tells more, and may tell other things tomorrow.
+#[derive(Deserialize)]
+struct Press {
+    #[serde(rename = "type")]
+    kind: String,
+    user: User,
+    #[serde(default)]
+    team: Option<Team>,
+    #[serde(default)]
+    actions: Vec<Action>,
+    #[serde(default)]
+    response_url: String,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+    #[serde(default)]
+    team_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Team {
+    id: String,
+}
+
+impl Press {
+    /// Whether it was pressed in this workspace by one of its members, as far as Slack says: a shared channel has members of others.
+    fn is_of(&self, team_id: &str) -> bool {
+        let mut said = self.team.iter().map(|team| &team.id).chain(&self.user.team_id).peekable();
+        said.peek().is_some() && said.all(|id| id == team_id)
+    }
+}
+
+#[derive(Deserialize)]
+struct Action {
+    action_id: String,
+    #[serde(default)]
+    value: String,
+}
+
+/// `POST /slack/interactions`
+async fn interactions(State(Buttons { service, slack }): State<Buttons>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
+    let Some(slack) = slack else {
+        return Ok(problem::plain(StatusCode::NOT_FOUND, "no channel has buttons"));
+    };
+    let (parts, body) = request.into_parts();
+    let (bytes, _permit) = body::take(&service.admissions.strangers, &peer.to_string(), body).await?;
+    let now = service.engine.clock.now().timestamp();
+    // Several channels may be of one app, each with levels of its own.
+    let apps: Vec<SlackApp> = slack.apps.iter().filter(|app| is_signed(app, &parts.headers, &bytes, now)).cloned().collect();
+    if apps.is_empty() {
+        tracing::warn!("a call to /slack/interactions was not signed by Slack, or too long ago, and is refused");
+        return Ok(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not fit, or is too old"));
+    }
+    let form = Form::<Envelope>::from_request(Request::from_parts(parts, Body::from(bytes)), &()).await.ok();
+    let press = form.and_then(|Form(envelope)| serde_json::from_str::<Press>(&envelope.payload).ok());
+    let Some(press) = press.filter(|press| press.kind == "block_actions") else {
+        return Ok(problem::plain(StatusCode::BAD_REQUEST, "this is no press of a button"));
+    };
+    if let Some(question) = press.actions.iter().find_map(|action| buttons::question(&action.action_id, &action.value)) {
+        let deciding = tokio::spawn(async move { settle(&service, &slack, &apps, &press, question).await });
+        let _ = tokio::time::timeout(PATIENCE, deciding).await;
+    }
+    // A link in a message is a button as well: its press is told to us, and there is nothing to do.
+    Ok(StatusCode::OK.into_response())
+}
+
+/// Whether Slack has signed these bytes, and lately: HMAC-SHA256 over version, time and body, compared in constant time.
+fn is_signed(app: &SlackApp, headers: &HeaderMap, body: &Bytes, now: i64) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(signature), Some(timestamp)) = (header("x-slack-signature"), header("x-slack-request-timestamp")) else { return false };
+    let is_recent = timestamp.parse::<i64>().is_ok_and(|at| now.saturating_sub(at) <= OLDEST && at.saturating_sub(now) <= AHEAD);
+    let (Some(signature), true) = (signature.strip_prefix("v0=").and_then(unhex), is_recent) else { return false };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(app.signing_secret.as_bytes()) else { return false };
+    mac.update(b"v0:");
+    mac.update(timestamp.as_bytes());
+    mac.update(b":");
+    mac.update(body);
+    mac.verify_slice(&signature).is_ok()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.remainder().is_empty().then(|| pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect())?
+}
+
+/// Decides, and tells the person in Slack what came of it.
+async fn settle(service: &Service, slack: &Slack, apps: &[SlackApp], press: &Press, question: Question) {
+    let verdict = question.verdict;
+    let answer = match decide(service, apps, press, question).await {
+        Ok((workflow, decision)) => told(&workflow, &decision),
+        Err(why) => {
+            tracing::warn!(slack.user = shown(&press.user.id), verdict = verdict.as_str(), reason = why, "a button in Slack was refused");
+            let inbox = slack.inbox.as_deref().map(|inbox| format!(" The inbox is at {inbox}.")).unwrap_or_default();
+            json!({"response_type": "ephemeral", "replace_original": false, "text": format!("{}{inbox}", mrkdwn(&why))})
+        }
+    };
+    (slack.answer)(&press.response_url, answer).await;
+}
+
+/// The same decision as by the API, of whoever pressed.
+async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Question) -> Result<(Workflow, Decision), String> {
+    let levels = levels(apps, press)?;
+    let by = person(service, &press.user.id).await?;
+    let story = service.engine.story(question.workflow_id).await.map_err(|error| said(error.into()))?;
+    let workflow = story.ok_or_else(|| said(ServiceError::WorkflowNotFound))?.workflow;
+    let level = workflow.submission.assessment.level;
+    if !levels.contains(&level) {
+        return Err(format!("A request of {level} risk is not decided by a button: read it and decide in the inbox."));
+    }
+    if workflow.round().is_some_and(|round| round.terms.require_justification) {
+        return Err("This request is decided with a justification: read it and decide in the inbox.".to_owned());
+    }
+    let (id, digest) = (question.workflow_id, Some(question.digest));
+    if question.verdict == Verdict::Approved && !is_shown_whole(service, id).await? {
+        return Err("This request is more than a message shows: read it and decide in the inbox.".to_owned());
+    }
+    let permit = service.admissions.changes.admit(&by.name, 0).map_err(said)?;
+    let saying = Saying { digest, ..Saying::default() };
+    let given = match question.verdict {
+        Verdict::Approved => service.approve(&by, id, saying, permit).await.map(|(_, decision)| decision),
+        Verdict::Rejected => service.reject(&by, id, saying, permit).await,
+    };
+    let decision = given.map_err(said)?;
+    tracing::info!(workflow.id = %id, by = by.name, verdict = question.verdict.as_str(), "decided by a button in Slack");
+    Ok((workflow, decision))
+}
+
+/// At which levels a press decides: those of all channels whose app signed it, where it came from the workspace that is theirs.
+fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
+    let of_team: Vec<&SlackApp> = apps.iter().filter(|app| app.team_id.as_deref().is_none_or(|team_id| press.is_of(team_id))).collect();
+    if of_team.is_empty() {
+        return Err("You are a member of another Slack workspace than the one whose members may decide here.".to_owned());
+    }
+    Ok(of_team.into_iter().flat_map(|app| app.levels.iter().copied()).collect())
+}
+
+/// Whether a message can have shown everything that the decision covers.
+async fn is_shown_whole(service: &Service, id: Uuid) -> Result<bool, String> {
+    let document = service.engine.storage.document(id).await.map_err(|error| said(error.into()))?.unwrap_or_default();
+    let task = serde_json::from_slice::<Task>(&document).ok();
+    Ok(task.is_some_and(|task| buttons::covered(&task).is_some()))
+}
+
+/// Who of ours somebody in Slack is, if that person has rights today.
+async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
+    let suspended = service.engine.suspended().await.map_err(|error| said(error.into()))?;
+    let today = Today { policy: &service.engine.configuration.policy, suspended: &suspended };
+    today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)).map_err(|why| match why {
+        InSlack::Nobody => format!(
+            "Parkbrake does not know you: ask an operator to write `slack: {}` beside your name in hitl/approval-policies.yaml.",
+            shown(slack_id)
+        ),
+        InSlack::Several => {
+            "Your Slack id stands beside two names in hitl/approval-policies.yaml, so parkbrake cannot tell who you are.".to_owned()
+        }
+        InSlack::Barred(barred) => format!("You have no rights in parkbrake now: your name is {}.", barred.as_str()),
+    })
+}
+
+/// What the room reads of a decision. While more approvals are needed the message stays, with its buttons.
+fn told(workflow: &Workflow, decision: &Decision) -> Value {
+    let (verdict, by) = (decision.verdict.as_str(), mrkdwn(&shown(&decision.approver)));
+    let what = format!("Workflow `{}`, {} risk", workflow.id, workflow.submission.assessment.level);
+    if decision.verdict == Verdict::Approved && decision.remaining > 0 {
+        let text = format!("{what}: {verdict} by {by}, {} more needed.", decision.remaining);
+        return json!({"response_type": "in_channel", "replace_original": false, "text": text});
+    }
+    json!({"replace_original": true, "text": format!("{what}: {verdict} by {by}.")})
+}
+
+/// A refusal in words.
+fn said(error: ServiceError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,136 @@
+//! Was this form sent from one of our pages?
+//!
+//! Three things have to hold, and each alone would do in a sound browser: the session cookie is `SameSite=Lax`, so another site's form
+//! comes without it; the browser says that the form came from this origin; and the form carries a token that only a page of the same
+//! session can know.
+
+use crate::domain::digest::hex;
+use crate::http::problem::{Code, Problem};
+use crate::service::admission::Permit;
+use crate::web::Web;
+use crate::web::form::Fields;
+use crate::web::session::{self, Session};
+use axum::body::Body;
+use axum::extract::FromRequest;
+use axum::http::{HeaderMap, Request, header};
+use axum::response::{IntoResponse as _, Response};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use std::sync::Arc;
+
+/// The field of a form that holds its token.
+pub const FIELD: &str = "form_token";
+/// What is sealed for the token of forms; no message that is sealed can be it.
+const FORM: &str = "form";
+
+/// A form that somebody who is signed in sent from one of our pages. A handler that takes it cannot be reached otherwise.
+pub struct Posted {
+    pub session: Session,
+    pub fields: Fields,
+    /// Held until what the form asks for is done.
+    pub permit: Arc<Permit>,
+}
+
+impl FromRequest<Web> for Posted {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, web: &Web) -> Result<Self, Response> {
+        let foreign = || {
+            let detail = "this form did not come from a page of your session, so nothing was done; open the page again, and then send it";
+            Problem::new(Code::NotPermitted, detail).into_response()
+        };
+        if !is_from_here(request.headers()) {
+            return Err(foreign());
+        }
+        let session = match session::of(web, request.headers(), true).await {
+            Ok(Some(session)) => session,
+            Ok(None) => return Err(session::ask_to_sign_in(request.uri().path())),
+            Err(problem) => return Err(problem.into_response()),
+        };
+        let read = Fields::read(&web.service.admissions.changes, &session.person.name, request).await;
+        let (fields, permit) = read.map_err(Problem::into_response)?;
+        let token = fields.one(FIELD).map_err(Problem::into_response)?.unwrap_or_default();
+        if is_seal(session.id(), FORM, token) { Ok(Self { session, fields, permit }) } else { Err(foreign()) }
+    }
+}
+
+impl Session {
+    /// The token for the forms of this session's pages.
+    pub fn form_token(&self) -> String {
+        form_token(self.id())
+    }
+}
+
+/// The token for the forms of a session. It says nothing of the session's id.
+fn form_token(session_id: &str) -> String {
+    seal(session_id, FORM)
+}
+
+/// What only this session could have put behind a text.
+pub fn seal(session_id: &str, text: &str) -> String {
+    hex(&keyed(session_id, text).finalize().into_bytes())
+}
+
+/// Whether a seal is the session's own, compared without telling by the time how much of it is right.
+pub fn is_seal(session_id: &str, text: &str, seal: &str) -> bool {
+    unhex(seal).is_some_and(|seal| keyed(session_id, text).verify_slice(&seal).is_ok())
+}
+
+fn keyed(session_id: &str, text: &str) -> Hmac<Sha256> {
+    let mut keyed = Hmac::<Sha256>::new_from_slice(session_id.as_bytes()).expect("a key of any length is taken");
+    keyed.update(text.as_bytes());
+    keyed
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    (digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit)).then(|| digits.chunks(2).map(pair).collect())?
+}
+
+/// Whether the browser says that a request came from this origin. One that says nothing of it is refused: every browser that keeps
+/// `__Host-` cookies says it with each form.
+pub fn is_from_here(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let origin = text(header::ORIGIN.as_str()).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin.is_some() && origin == text(header::HOST.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_told_apart() {
+        assert!(is_from_here(&headers(&[("sec-fetch-site", "same-origin")])));
+        assert!(is_from_here(&headers(&[("origin", "https://park.example"), ("host", "park.example")])));
+        for foreign in [
+            &[("sec-fetch-site", "cross-site")][..],
+            &[("sec-fetch-site", "same-site"), ("origin", "https://park.example"), ("host", "park.example")],
+            &[("origin", "https://evil.example"), ("host", "park.example")],
+            &[("origin", "null"), ("host", "park.example")],
+            &[("host", "park.example")],
+            &[],
+        ] {
+            assert!(!is_from_here(&headers(foreign)), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_seal_holds_for_one_session_and_one_text() {
+        let token = form_token("one");
+        assert!(is_seal("one", FORM, &token));
+        for (id, text, seal) in [("two", FORM, token.as_str()), ("one", "approved", &token), ("one", FORM, ""), ("one", FORM, &token[2..])]
+        {
+            assert!(!is_seal(id, text, seal));
+        }
+        assert!(!is_seal("one", FORM, "zz") && !is_seal("one", FORM, "é0"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Approving and rejecting one request, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
+//! typed confirmation of a critical one.
+
+use crate::domain::level::Level;
+use crate::domain::workflow::Resolution;
+use crate::http::path::WorkflowId;
+use crate::http::problem::{Code, Problem};
+use crate::service::decide::Saying;
+use crate::web::Web;
+use crate::web::csrf::Posted;
+use crate::web::detail::{self, Attempted};
+use crate::web::document_view::DocumentView;
+use crate::web::form::Fields;
+use crate::web::session::{self, Session};
+use axum::extract::State;
+use axum::response::Response;
+use uuid::Uuid;
+
+/// `POST /inbox/workflows/{id}/approve`
+pub async fn approve(
+    State(web): State<Web>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let digest = fields.one("digest")?.map(str::to_owned);
+    let justification = fields.one("justification")?.map(str::to_owned);
+    let decided = async {
+        if digest.is_none() {
+            return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
+        }
+        confirm(&web, id, fields.one("confirmation")?).await?;
+        web.service.approve(&session.person, id, Saying { note: justification, digest, named: None }, permit).await.map_err(Problem::from)
+    };
+    match decided.await {
+        Ok((_, decision)) => {
+            let done = if decision.remaining == 0 { "approved" } else { "counted" };
+            Ok(session::go_to(&detail::after(&session, id, done)))
+        }
+        Err(problem) => refused(&web, &session, id, &fields, problem).await,
+    }
+}
+
+/// `POST /inbox/workflows/{id}/reject`
+pub async fn reject(
+    State(web): State<Web>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let reason = fields.one("reason")?.map(str::to_owned);
+    let digest = fields.one("digest")?.map(str::to_owned);
+    match web.service.reject(&session.person, id, Saying { note: reason, digest, named: None }, permit).await {
+        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
+        Err(error) => refused(&web, &session, id, &fields, error.into()).await,
+    }
+}
+
+/// `POST /inbox/workflows/{id}/resolve`
+pub async fn resolve(
+    State(web): State<Web>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let resolved = async {
+        let outcome = match fields.one("outcome")? {
+            Some("succeeded") => Resolution::Succeeded,
+            Some("failed") => Resolution::Failed,
+            Some("retry") => Resolution::Retry,
+            _ => return Err(Problem::new(Code::InvalidTask, "the form does not say what became of it; choose one of the three")),
+        };
+        let justification = fields.one("justification")?.map(str::to_owned);
+        web.service.resolve(&session.person, id, outcome, justification, permit).await.map_err(Problem::from)
+    };
+    match resolved.await {
+        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "resolved"))),
+        Err(problem) => refused(&web, &session, id, &fields, problem).await,
+    }
+}
+
+/// Whether a critical request's target was typed, so that nobody approves one out of habit.
+async fn confirm(web: &Web, id: Uuid, typed: Option<&str>) -> Result<(), Problem> {
+    let story = web.service.engine.story(id).await?.ok_or_else(Problem::not_found)?;
+    let submission = &story.workflow.submission;
+    if submission.assessment.level != Level::Critical {
+        return Ok(());
+    }
+    let document = web.service.engine.storage.document(id).await?.unwrap_or_default();
+    let expected = DocumentView::of(web, submission, &document).map(|exact| exact.confirmation);
+    if expected.is_some() && expected.as_deref() == typed.map(str::trim) {
+        return Ok(());
+    }
+    let detail = "this request is critical: type the name of its target exactly as it is shown, to confirm that it is the one you mean";
+    Err(Problem::new(Code::InvalidTask, detail))
+}
+
+/// The page again, with what was written, and why it was not taken.
+async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, problem: Problem) -> Result<Response, Problem> {
+    let (status, detail) = problem.said();
+    if problem.is_missing() {
+        return Err(problem);
+    }
+    let written = |name: &str| Ok::<_, Problem>(fields.one(name)?.unwrap_or_default().to_owned());
+    let attempted = Attempted {
+        detail: detail.to_owned(),
+        justification: written("justification")?,
+        reason: written("reason")?,
+        confirmation: written("confirmation")?,
+    };
+    let mut page = detail::page_of(web, session, id, Some(attempted), None).await?;
+    *page.status_mut() = status;
+    Ok(page)
+}

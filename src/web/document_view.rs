@@ -1,0 +1,237 @@
+//! What exactly would happen, read from the bytes that the digest is taken of, apart from what the requester says about it.
+
+use crate::domain::digest::Digest;
+use crate::domain::duration;
+use crate::domain::invocation::{Artifact, Invocation};
+use crate::domain::readings::Facts;
+use crate::domain::target::Target;
+use crate::domain::task::{ActionKind, Task};
+use crate::domain::workflow::Submission;
+use crate::web::Web;
+use serde::Serialize;
+use serde_json::Value;
+
+/// The document as people read it before they decide.
+#[derive(Debug, Serialize)]
+pub struct DocumentView {
+    /// The digest of the bytes that are shown, computed now.
+    pub digest: String,
+    /// Whether it is the one that the log has.
+    pub is_sound: bool,
+    pub document: String,
+    /// What it is about, with nothing cut.
+    pub headline: String,
+    /// The same for the title of a page: long names are cut, and a claim that differs has its mark.
+    title: String,
+    /// Where the requester called it something else.
+    pub called: Option<String>,
+    runs: Runs,
+    target: Vec<Aspect>,
+    claim: Claim,
+    /// What has to be typed where a request is critical.
+    pub confirmation: String,
+}
+
+/// What happens after the approval.
+#[derive(Debug, Serialize)]
+struct Runs {
+    kind: &'static str,
+    name: Option<String>,
+    /// The argument vector, each element so that it reads in one way only.
+    command: Vec<Word>,
+    working_dir: Option<String>,
+    /// The account, where it is not the server's.
+    user: Option<String>,
+    program: Option<File>,
+    files: Vec<File>,
+    timeout: Option<String>,
+    env: Vec<String>,
+    is_idempotent: bool,
+    /// What else the document says of the command.
+    others: Vec<(String, String)>,
+    /// The arguments of the request, as JSON.
+    arguments: Vec<(String, String)>,
+}
+
+/// A file of the server's machine that belongs to the command.
+#[derive(Debug, Serialize)]
+struct File {
+    path: String,
+    digest: String,
+}
+
+/// One element of an argument vector.
+#[derive(Debug, Serialize)]
+struct Word {
+    text: String,
+    /// Letters that are not ASCII may look like others.
+    is_foreign: bool,
+}
+
+/// One fact of what it acts on: as the requester says, and as the configuration knows.
+#[derive(Debug, Serialize)]
+struct Aspect {
+    name: &'static str,
+    claimed: Option<String>,
+    known: Vec<String>,
+    differs: bool,
+    /// Whether the claim has letters that may look like others.
+    is_foreign: bool,
+}
+
+/// What the requester says beside it.
+#[derive(Debug, Serialize)]
+struct Claim {
+    description: String,
+    findings: Vec<Finding>,
+    cost: Option<String>,
+    metadata: Vec<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    severity: String,
+    id: String,
+    title: String,
+}
+
+impl DocumentView {
+    /// Reads the document of a workflow; `None` where it is no task, so that nothing could be shown of what would run.
+    pub fn of(web: &Web, submission: &Submission, document: &[u8]) -> Option<Self> {
+        let task: Task = serde_json::from_slice(document).ok()?;
+        let digest = Digest::of(document);
+        let about = submission.target.clone().unwrap_or_else(|| Target::claimed(&task));
+        Some(Self {
+            is_sound: digest == submission.digest && task.action.kind == submission.action,
+            digest: digest.to_string(),
+            document: String::from_utf8_lossy(document).into_owned(),
+            headline: about.whole(),
+            title: about.headline(),
+            called: about.called(),
+            confirmation: about.confirmation(),
+            target: target(web, &task, &about),
+            runs: runs(&task),
+            claim: claim(task),
+        })
+    }
+}
+
+fn runs(task: &Task) -> Runs {
+    let action = &task.action;
+    let invocation = action.runs.as_ref();
+    let word = |word: &String| Word { text: one_way(word), is_foreign: !word.is_ascii() };
+    Runs {
+        kind: action.kind.as_str(),
+        name: action.name.clone(),
+        command: invocation.into_iter().flat_map(|runs| &runs.command).map(word).collect(),
+        working_dir: invocation.map(|runs| runs.working_dir.display().to_string()),
+        user: invocation.and_then(|runs| runs.user.clone()),
+        program: invocation.and_then(|runs| runs.program.as_ref()).map(file),
+        files: invocation.into_iter().flat_map(|runs| &runs.files).map(file).collect(),
+        timeout: invocation.map(|runs| duration::show(runs.timeout).to_string()),
+        env: invocation.map(|runs| runs.env.clone()).unwrap_or_default(),
+        is_idempotent: invocation.is_some_and(|runs| runs.idempotent),
+        others: invocation.map(others).unwrap_or_default(),
+        arguments: fields(&action.args),
+    }
+}
+
+fn file(artifact: &Artifact) -> File {
+    let digest = artifact.digest.as_ref().map_or_else(String::new, ToString::to_string);
+    File { path: one_way(&artifact.path.display().to_string()), digest }
+}
+
+/// What the document says of a command beyond what the page names: nothing that is approved is left out.
+fn others(runs: &Invocation) -> Vec<(String, String)> {
+    const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
+    let Ok(Value::Object(all)) = serde_json::to_value(runs) else { return Vec::new() };
+    fields(&all).into_iter().filter(|(name, _)| !NAMED.contains(&name.as_str())).collect()
+}
+
+/// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes it.
+fn one_way(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { Value::from(word).to_string() }
+}
+
+fn fields(object: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
+    object.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
+fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
+    let configuration = &web.service.engine.configuration;
+    let runbook = task.action.name.as_deref().filter(|_| task.action.kind == ActionKind::Runbook);
+    let runbook = runbook.and_then(|name| configuration.runbooks.get(name));
+    let facts = runbook.and_then(|runbook| Some(runbook.resolve(&task.action.args).ok()?.1));
+    let (environment, resource_types) = configuration.rules.known(task, facts.as_ref());
+    let of_runbook = |part: fn(&Facts) -> Option<&str>| facts.as_ref().and_then(part).map(str::to_owned);
+    let registered = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let rules = &configuration.rules;
+    let same = |vocabulary: &crate::domain::vocabulary::Vocabulary, one: &str, other: &str| {
+        one == other || vocabulary.resolve(one).is_some_and(|word| Some(word) == vocabulary.resolve(other))
+    };
+    let operation = of_runbook(|facts| Some(&facts.operation)).into_iter().collect();
+    let environments = registered(environment.into_iter().collect()).into_iter().chain(of_runbook(|facts| facts.environment.as_deref()));
+    let resource = of_runbook(|facts| facts.resource.as_deref()).into_iter().collect();
+    let types = registered(resource_types.into_iter().collect()).into_iter().chain(of_runbook(|facts| facts.resource_type.as_deref()));
+    let plain = crate::domain::vocabulary::Vocabulary::default();
+    let rows = [
+        ("operation", Some(&task.operation), operation, &rules.operations),
+        ("environment", task.environment.as_ref(), once_each(environments), &rules.environments),
+        ("resource", task.resource.as_ref(), resource, &plain),
+        ("resource type", task.resource_type.as_ref(), once_each(types), &rules.resource_types),
+    ];
+    rows.into_iter()
+        .map(|(name, claimed, known, vocabulary): (&'static str, Option<&String>, Vec<String>, _)| {
+            // What was known when it was submitted stands first; the configuration may know something else today.
+            let then = about.differs.iter().filter(|one| one.field.replace('_', " ") == name).map(|one| one.known.clone());
+            let known = once_each(then.chain(known));
+            Aspect {
+                name,
+                differs: about.differs.iter().any(|one| one.field.replace('_', " ") == name)
+                    || claimed.is_some_and(|claimed| known.iter().any(|known| !same(vocabulary, claimed, known))),
+                is_foreign: claimed.is_some_and(|claimed| !claimed.is_ascii()),
+                claimed: claimed.cloned(),
+                known,
+            }
+        })
+        .collect()
+}
+
+fn once_each(words: impl Iterator<Item = String>) -> Vec<String> {
+    words.fold(Vec::new(), |mut all, word| {
+        if !all.contains(&word) {
+            all.push(word);
+        }
+        all
+    })
+}
+
+fn claim(task: Task) -> Claim {
+    let finding = |finding: crate::domain::task::SecurityFinding| Finding {
+        severity: finding.severity,
+        id: finding.id.unwrap_or_default(),
+        title: finding.title.unwrap_or_default(),
+    };
+    Claim {
+        metadata: fields(&task.metadata),
+        description: task.description,
+        findings: task.security_findings.into_iter().map(finding).collect(),
+        cost: task.estimated_cost.map(|cost| format!("${cost}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_reads_in_one_way_only() {
+        let words = ["deploy.sh", "--version=1.4", "", "a b", "it's", "\"", "a\nb", "x\u{200b}", "аpi"];
+        let written = words.map(one_way);
+        assert_eq!(
+            written,
+            ["deploy.sh", "--version=1.4", "\"\"", "\"a b\"", "\"it's\"", "\"\\\"\"", "\"a\\nb\"", "\"x\u{200b}\"", "\"аpi\""]
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! What forms and the addresses of pages say: names with values, read from `application/x-www-form-urlencoded` and written as it.
+
+use crate::domain::request::Fault;
+use crate::http::body;
+use crate::http::problem::{Code, Problem};
+use crate::http::query::invalid;
+use crate::service::admission::{Admission, Permit};
+use axum::body::Body;
+use axum::extract::{Form, FromRequest as _, FromRequestParts, Query};
+use axum::http::Request;
+use axum::http::request::Parts;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Bytes of a form that anybody can send: a token, and a page to go to.
+const SMALL: usize = 8 * 1024;
+
+/// The fields of a form, or the parameters of an address, in their order.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// Reads the body of a form, which is let in first, under a name; the permit belongs to whatever is done with it.
+    ///
+    /// # Errors
+    /// A body that is too large, or no form, or too much is under way.
+    pub async fn read(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(Self, Arc<Permit>), Problem> {
+        let (parts, body) = request.into_parts();
+        let (bytes, permit) = body::take(admission, name, body).await?;
+        Ok((Self::parse(Request::from_parts(parts, Body::from(bytes))).await?, permit))
+    }
+
+    /// Reads a small form of somebody who is not known yet.
+    ///
+    /// # Errors
+    /// A body that is too large, or no form.
+    pub async fn read_small(request: Request<Body>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::collect(body, SMALL).await?;
+        Self::parse(Request::from_parts(parts, Body::from(bytes))).await
+    }
+
+    async fn parse(request: Request<Body>) -> Result<Self, Problem> {
+        let read = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+        let Form(fields) = read.map_err(|_| Problem::new(Code::UnsupportedMediaType, "this is not the form of a page"))?;
+        Self::sound(fields)
+    }
+
+    fn sound(fields: Vec<(String, String)>) -> Result<Self, Problem> {
+        match fields.iter().find(|(_, value)| value.contains('\0')) {
+            Some((name, _)) => Err(Problem::invalid(&[Fault::new(format!("/{name}"), "holds a NUL character")])),
+            // Browsers end the lines of a text field with both characters.
+            None => Ok(Self(fields.into_iter().map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect())),
+        }
+    }
+
+    /// The value of a field, if it says something.
+    ///
+    /// # Errors
+    /// It stands twice, so that nobody can say which one is meant.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(invalid(name, "stands twice")),
+            (value, None) => Ok(value.filter(|value| !value.trim().is_empty())),
+        }
+    }
+
+    /// Every value of a field that may stand several times.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(fields) = Query::try_from_uri(&parts.uri).map_err(|_| invalid("query", "cannot be read"))?;
+        Self::sound(fields)
+    }
+}
+
+/// An address with parameters; those without a value are left out.
+pub fn address(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut address = path.to_owned();
+    let said = parameters.iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+    for (place, (name, value)) in said.enumerate() {
+        let _ = write!(address, "{}{name}={}", if place == 0 { '?' } else { '&' }, encoded(value));
+    }
+    address
+}
+
+/// A value as it can stand anywhere in an address.
+pub fn encoded(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_back_as_they_were_meant() {
+        let written = address("/", &[("text", Some("a b&c=d/é?#")), ("level", None), ("role", Some("cto"))]);
+        assert_eq!(written, "/?text=a%20b%26c%3Dd%2F%C3%A9%3F%23&role=cto");
+        let Query(read) = Query::<Vec<(String, String)>>::try_from_uri(&written.parse().unwrap()).unwrap();
+        let fields = Fields(read);
+        assert_eq!(fields.one("text").unwrap(), Some("a b&c=d/é?#"));
+        assert_eq!(fields.one("level").unwrap(), None);
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_refused() {
+        let fields = Fields(vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned()), ("b".to_owned(), " ".to_owned())]);
+        assert!(fields.one("a").is_err());
+        assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(fields.one("b").unwrap(), None);
+    }
+}

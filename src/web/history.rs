@@ -1,0 +1,97 @@
+//! All workflows, settled ones too, and looking for one.
+
+use crate::domain::level::Level;
+use crate::domain::text;
+use crate::domain::workflow::Status;
+use crate::http::problem::Problem;
+use crate::http::query::{self, invalid};
+use crate::http::query::{level, status};
+use crate::storage::{Found, Search, WINDOW};
+use crate::web::Web;
+use crate::web::form::{Fields, address};
+use crate::web::list::action;
+use crate::web::moment::Moment;
+use crate::web::page;
+use crate::web::record::status_words;
+use crate::web::session::Session;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+/// Workflows of a page.
+const PAGE: i64 = 25;
+
+/// One workflow.
+#[derive(Debug, Serialize)]
+struct Line {
+    id: Uuid,
+    level: String,
+    status: String,
+    status_words: &'static str,
+    headline: String,
+    called: Option<String>,
+    action: Option<String>,
+    description: String,
+    task_id: Option<String>,
+    requested_by: String,
+    created: Moment,
+}
+
+/// `GET /inbox/history`
+pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
+    let (status_word, level_word) = (query.one("status")?, query.one("level")?);
+    let (requester, words) = (query.one("requested_by")?.map(str::trim), query.one("text")?.map(str::trim));
+    let (from, until) = (query.one("from")?, query.one("until")?);
+    let search = Search {
+        status: status_word.map(status).transpose()?,
+        risk_level: level(level_word)?,
+        requested_by: requester.map(str::to_owned),
+        from: from.map(|text| day("from", text)).transpose()?,
+        // The last day is looked through whole.
+        until: until.map(|text| day("until", text)).transpose()?.and_then(|day| day.checked_add_days(Days::new(1))),
+        text: words.map(str::to_owned),
+        after: query::cursor(query.one("cursor")?)?,
+        limit: PAGE,
+    };
+    let finds = web.service.engine.storage.search(&search).await?;
+    let now = web.service.engine.clock.now();
+    let with = |cursor: Option<&str>| {
+        let filters = [("status", status_word), ("level", level_word), ("requested_by", requester), ("text", words)];
+        address("/inbox/history", &[&filters[..], &[("from", from), ("until", until), ("cursor", cursor)]].concat())
+    };
+    let filter = json!({
+        "status": status_word.unwrap_or_default(), "level": level_word.unwrap_or_default(), "requested_by": requester.unwrap_or_default(),
+        "text": words.unwrap_or_default(), "from": from.unwrap_or_default(), "until": until.unwrap_or_default()});
+    let shown = json!({
+        "section": "history", "filter": filter, "items": finds.found.into_iter().map(|found| line(found, now)).collect::<Vec<_>>(),
+        "statuses": Status::ALL.map(|status| (status.as_str(), status_words(status.as_str()))), "levels": Level::ALL.map(Level::as_str),
+        "is_first": search.after.is_none(), "first": with(None), "next": finds.next.map(|cursor| with(Some(&cursor.encode()))),
+        "is_cut": finds.is_cut, "window": WINDOW});
+    Ok(page::render(&web, &session, "history.html", shown))
+}
+
+fn line(found: Found, now: DateTime<Utc>) -> Line {
+    Line {
+        id: found.workflow_id,
+        headline: found.target.short(),
+        called: found.target.called(),
+        action: action(found.action.as_deref(), found.action_name.as_deref()),
+        status_words: status_words(&found.status),
+        level: found.risk_level,
+        status: found.status,
+        description: text::in_a_line(&found.description.unwrap_or_default()),
+        task_id: found.task_id,
+        requested_by: found.requested_by,
+        created: Moment::of(found.created_at, now),
+    }
+}
+
+/// The beginning of a day, in UTC.
+fn day(name: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(query::is_near);
+    let day = day.ok_or_else(|| invalid(name, "has to be a day, such as 2026-03-01"))?;
+    Ok(day.and_time(NaiveTime::MIN).and_utc())
+}

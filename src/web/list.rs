@@ -1,0 +1,155 @@
+//! What waits: for the person who looks, or for anybody.
+
+use crate::domain::level::Level;
+use crate::domain::target::Target;
+use crate::domain::text;
+use crate::http::problem::Problem;
+use crate::http::query;
+use crate::http::query::level;
+use crate::service::visibility::decider;
+use crate::storage::{About, Cursor, PendingFilter, PendingRow};
+use crate::web::Web;
+use crate::web::form::{Fields, address};
+use crate::web::moment::Moment;
+use crate::web::page;
+use crate::web::session::Session;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Requests of a page.
+const PAGE: usize = 25;
+/// How many requests are looked through for words at a time.
+const WINDOW: usize = 1_000;
+
+/// One request that waits.
+#[derive(Debug, Serialize)]
+struct Waiting {
+    id: Uuid,
+    level: String,
+    headline: String,
+    called: Option<String>,
+    action: Option<String>,
+    task_id: Option<String>,
+    description: String,
+    requested_by: String,
+    requested: Moment,
+    approvals: i32,
+    required: i32,
+    approvers: String,
+    next: Option<Next>,
+}
+
+/// What falls due next.
+#[derive(Debug, Serialize)]
+struct Next {
+    at: Moment,
+    what: &'static str,
+}
+
+/// `GET /`
+pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
+    let everybodys = query.one("of")? == Some("all");
+    let (level_word, role, words) = (query.one("level")?, query.one("role")?, query.one("text")?.map(str::trim));
+    let filter = PendingFilter {
+        risk_level: level(level_word)?,
+        role: role.map(str::to_owned),
+        decidable_by: (!everybodys).then(|| decider(&session.person)),
+        visible_to: None,
+        after: query::cursor(query.one("cursor")?)?,
+        limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE }).unwrap_or(i64::MAX),
+    };
+    let (rows, more) = web.service.engine.storage.pending(&filter).await?;
+    let (rows, targets, next, is_cut) = page_of(&web, rows, more, words).await?;
+    let now = web.service.engine.clock.now();
+    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
+    let of = everybodys.then_some("all");
+    let with =
+        |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
+    let shown = json!({
+        "section": "waiting", "everybodys": everybodys, "items": items, "levels": Level::ALL.map(Level::as_str), "roles": roles(&web),
+        "filter": json!({ "level": level_word.unwrap_or_default(), "role": role.unwrap_or_default(), "text": words.unwrap_or_default() }),
+        "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": filter.after.is_none(),
+        "first": with(None), "next": next.map(|cursor| with(Some(&cursor.encode()))), "is_cut": is_cut, "window": WINDOW});
+    let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
+    Ok(page::render(&web, &session, template, shown))
+}
+
+type Abouts = BTreeMap<Uuid, About>;
+
+/// The rows of a page with what they are about, where the next page starts, and whether it starts there only because so many were
+/// looked through.
+async fn page_of(
+    web: &Web,
+    mut rows: Vec<PendingRow>,
+    more: Option<Cursor>,
+    words: Option<&str>,
+) -> Result<(Vec<PendingRow>, Abouts, Option<Cursor>, bool), Problem> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
+    let targets = web.service.engine.storage.targets(&ids).await?;
+    let targets: Abouts = targets.into_iter().map(|target| (target.workflow_id, target)).collect();
+    if let Some(words) = words {
+        rows.retain(|row| holds(row, targets.get(&row.workflow_id), words));
+    }
+    let is_full = rows.len() > PAGE;
+    rows.truncate(PAGE);
+    let next = if is_full { rows.last().map(place) } else { more };
+    Ok((rows, targets, next, words.is_some() && !is_full && more.is_some()))
+}
+
+fn place(row: &PendingRow) -> Cursor {
+    Cursor { at: row.requested_at, workflow_id: row.workflow_id }
+}
+
+/// Whether the words stand in what a line is about, but for capitals.
+fn holds(row: &PendingRow, about: Option<&About>, words: &str) -> bool {
+    let Target { operation, resource, environment, .. } = &row.target;
+    let named = [resource, environment, &row.task_id].into_iter().flatten().chain(about.and_then(|about| about.action_name.as_ref()));
+    let texts = named.chain([operation, &row.description, &row.requested_by]);
+    let words = words.to_lowercase();
+    texts.into_iter().any(|text| text.to_lowercase().contains(&words))
+}
+
+fn item(row: PendingRow, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
+    Waiting {
+        id: row.workflow_id,
+        headline: row.target.short(),
+        called: row.target.called(),
+        action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
+        next: next(&row, now),
+        level: row.risk_level,
+        task_id: row.task_id,
+        description: text::in_a_line(&row.description),
+        requested_by: row.requested_by,
+        requested: Moment::of(row.requested_at, now),
+        approvals: row.approvals,
+        required: row.required,
+        approvers: row.approvers.join(", "),
+    }
+}
+
+/// The next step of the timetable that has not been taken, or the end, whichever comes first.
+fn next(row: &PendingRow, now: DateTime<Utc>) -> Option<Next> {
+    let taken = usize::try_from(row.escalation_level).unwrap_or_default();
+    let step = row.timetable.as_array().and_then(|steps| steps.get(taken)).and_then(|step| step["after"].as_i64());
+    let escalation = step.and_then(|seconds| row.requested_at.checked_add_signed(TimeDelta::try_seconds(seconds)?));
+    let escalation = escalation.filter(|at| row.expires_at.is_none_or(|end| *at < end)).map(|at| (at, "escalates"));
+    let (at, what) = escalation.or_else(|| Some((row.expires_at?, "expires")))?;
+    Some(Next { at: Moment::of(at, now), what })
+}
+
+/// By what it would be done, if that has a name.
+pub fn action(kind: Option<&str>, name: Option<&str>) -> Option<String> {
+    Some(format!("{} {}", kind?, text::shown(name?)))
+}
+
+/// Every role that the configuration speaks of, for the filter.
+fn roles(web: &Web) -> BTreeSet<&String> {
+    let policy = &web.service.engine.configuration.policy;
+    let terms = Level::ALL.map(|level| &policy.level(level).terms);
+    terms.into_iter().flat_map(|terms| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to))).collect()
+}

@@ -1,0 +1,74 @@
+//! The inbox: what waits for people, as pages that a browser shows.
+//!
+//! Pages are made on the server and work without a script; the one script that there is (`static/inbox.js`) only keeps what is shown
+//! up to date. People sign in with a token (`sign_in`) and get a session (`session`); every form proves that it came from here
+//! (`csrf`). What a page shows of a request comes from its canonical bytes, and what a form decides goes the same way as a call of
+//! the API (`service/decide.rs`). A GET never decides.
+
+mod assets;
+mod charts;
+mod csrf;
+mod decide;
+mod detail;
+mod document_view;
+mod form;
+mod history;
+mod list;
+mod moment;
+mod page;
+mod person;
+mod record;
+mod reject;
+mod session;
+mod sign_in;
+mod sign_in_limiter;
+mod statistics;
+
+pub use page::explained;
+
+use crate::http::routing;
+use crate::service::Service;
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+use page::Pages;
+use sign_in_limiter::SignInLimiter;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// What the pages work with; a handle that is copied for each request.
+#[derive(Clone)]
+pub struct Web {
+    pub service: Service,
+    pages: Arc<Pages>,
+    sign_in_limiter: Arc<SignInLimiter>,
+}
+
+impl Web {
+    /// Pages over the use cases.
+    pub fn new(service: Service) -> Self {
+        Self { service, pages: Arc::default(), sign_in_limiter: Arc::default() }
+    }
+}
+
+/// The pages. Whatever goes wrong in one of them is a page too.
+pub fn routes(web: &Web) -> Router {
+    Router::new()
+        .route("/", get(list::waiting))
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/inbox/workflows/{id}", get(detail::show))
+        .route("/inbox/workflows/{id}/approve", post(decide::approve))
+        .route("/inbox/workflows/{id}/reject", post(decide::reject))
+        .route("/inbox/workflows/{id}/resolve", post(decide::resolve))
+        .route("/inbox/reject", post(reject::several))
+        .route("/inbox/history", get(history::search))
+        .route("/inbox/people/{name}", get(person::decisions))
+        .route("/inbox/statistics", get(statistics::show))
+        .route("/inbox/assets/{name}", get(assets::serve))
+        .nest("/inbox", Router::new().fallback(routing::not_found))
+        .method_not_allowed_fallback(routing::method_not_allowed)
+        .layer(CatchPanicLayer::custom(routing::panicked))
+        .layer(middleware::from_fn_with_state(web.clone(), page::dress))
+        .with_state(web.clone())
+}

@@ -1,0 +1,147 @@
+//! Pages: a template and what it shows become a response, with the headers that every page has.
+
+use crate::domain::text;
+use crate::http::problem::{Problem, Unplaced};
+use crate::web::Web;
+use crate::web::assets::Assets;
+use crate::web::moment::Moment;
+use crate::web::session::Session;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, Request, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse as _, Response};
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Error, ErrorKind, Output, State as Rendering, UndefinedBehavior};
+use serde_json::{Value as Json, json};
+
+/// What a page may do: show what this server sends, and talk to it. There is no script or style within pages.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// The templates, by their names.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("layout.html", include_str!("templates/layout.html")),
+    ("words.html", include_str!("templates/words.html")),
+    ("sign_in.html", include_str!("templates/sign_in.html")),
+    ("list.html", include_str!("templates/list.html")),
+    ("list_fragment.html", include_str!("templates/list_fragment.html")),
+    ("detail.html", include_str!("templates/detail.html")),
+    ("detail_resolve.html", include_str!("templates/detail_resolve.html")),
+    ("detail_exact.html", include_str!("templates/detail_exact.html")),
+    ("detail_decide.html", include_str!("templates/detail_decide.html")),
+    ("detail_record.html", include_str!("templates/detail_record.html")),
+    ("rejected.html", include_str!("templates/rejected.html")),
+    ("history.html", include_str!("templates/history.html")),
+    ("person.html", include_str!("templates/person.html")),
+    ("statistics.html", include_str!("templates/statistics.html")),
+    ("error.html", include_str!("templates/error.html")),
+];
+
+/// The templates and the assets, made once.
+pub struct Pages {
+    templates: Environment<'static>,
+    pub assets: Assets,
+}
+
+impl Default for Pages {
+    /// # Panics
+    /// A template that is not sound, which the tests would have found.
+    fn default() -> Self {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_formatter(write);
+        for (name, source) in TEMPLATES {
+            templates.add_template(name, source).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        Self { templates, assets: Assets::default() }
+    }
+}
+
+/// How a value is written into a page: escaped, and with every character that could hide or reorder something shown by its number.
+/// Nothing is no text: what may be missing has to be asked for first.
+fn write(output: &mut Output, state: &mut Rendering, value: &Value) -> Result<(), Error> {
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "a value that is missing would be shown as text"));
+    }
+    match value.as_str() {
+        Some(text) if !value.is_safe() => minijinja::escape_formatter(output, state, &Value::from(text::lines(text))),
+        _ => minijinja::escape_formatter(output, state, value),
+    }
+}
+
+/// A page for somebody who is signed in.
+pub fn render(web: &Web, session: &Session, template: &str, shown: Json) -> Response {
+    render_for(web, Some(session), template, shown)
+}
+
+/// A page for somebody who may be signed in.
+pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: Json) -> Response {
+    let now = web.service.engine.clock.now();
+    let mut all = json!({
+        "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
+        "now": Moment::of(now, now).iso,
+        "form_token": session.map(Session::form_token),
+        "assets": web.pages.assets,
+    });
+    if let (Json::Object(all), Json::Object(shown)) = (&mut all, shown) {
+        all.extend(shown);
+    }
+    match web.pages.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(all)))) {
+        Ok(page) => Html(page).into_response(),
+        Err(error) => {
+            tracing::error!(template, error = ?error, "a page could not be made");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+/// What every page gets: where something went wrong, words for it; and the headers that keep it to itself.
+pub async fn dress(State(web): State<Web>, request: Request<Body>, next: Next) -> Response {
+    let place = request.uri().path().to_owned();
+    let mut response = explained(&web, next.run(request).await, &place);
+    dress_up(&mut response);
+    response
+}
+
+/// The same response; where it is a problem, as a page. `place` is the path that was asked for.
+pub fn explained(web: &Web, mut response: Response, place: &str) -> Response {
+    match response.extensions_mut().remove::<Unplaced>() {
+        Some(Unplaced(problem)) => {
+            let mut page = explain(web, response, &problem, place);
+            dress_up(&mut page);
+            page
+        }
+        None => response,
+    }
+}
+
+fn dress_up(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // The form of a page says where it comes from; nobody else learns which request somebody looked at.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// A problem as a page, with the problem's status and headers.
+fn explain(web: &Web, response: Response, problem: &Json, place: &str) -> Response {
+    let (mut parts, _) = response.into_parts();
+    let word = |name: &str| problem[name].as_str().unwrap_or_default();
+    // Who opens the address of a form again wanted the page that it stands on.
+    let form = place.strip_suffix("/approve").or_else(|| place.strip_suffix("/reject"));
+    let back = form.filter(|page| page.starts_with("/inbox/workflows/"));
+    let shown = json!({"title": word("title"), "detail": word("detail"), "status": parts.status.as_u16(), "back": back});
+    let mut page = render_for(web, None, "error.html", shown);
+    if page.extensions_mut().remove::<Unplaced>().is_some() {
+        return parts.status.into_response();
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(page.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+    Response::from_parts(parts, page.into_body())
+}

@@ -1,0 +1,73 @@
+//! One person's decisions.
+
+use crate::domain::policy::{PrincipalKind, is_principal_spelling};
+use crate::http::problem::Problem;
+use crate::http::query::{self, invalid};
+use crate::storage::{Cursor, DecisionRow};
+use crate::web::Web;
+use crate::web::form::{Fields, address};
+use crate::web::moment::Moment;
+use crate::web::page;
+use crate::web::record::status_words;
+use crate::web::session::Session;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+/// Decisions of a page.
+const PAGE: usize = 25;
+
+/// One decision.
+#[derive(Debug, Serialize)]
+struct Line {
+    id: Uuid,
+    verdict: String,
+    at: Moment,
+    note: Option<String>,
+    headline: String,
+    called: Option<String>,
+    via: Option<String>,
+    level: String,
+    requested_by: String,
+    status_words: &'static str,
+}
+
+/// `GET /inbox/people/{name}`
+pub async fn decisions(State(web): State<Web>, session: Session, Path(name): Path<String>, query: Fields) -> Result<Response, Problem> {
+    if !is_principal_spelling(&name) {
+        return Err(invalid("name", "is not spelt as names of people are"));
+    }
+    let after = query::cursor(query.one("cursor")?)?;
+    let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
+    let mut rows = web.service.engine.storage.decisions_of(&name, after, limit).await?;
+    let is_full = rows.len() > PAGE;
+    rows.truncate(PAGE);
+    let last = rows.last().filter(|_| is_full).map(|row| Cursor { at: row.at, workflow_id: row.workflow_id }.encode());
+    let here = format!("/inbox/people/{name}");
+    let now = web.service.engine.clock.now();
+    let person = web.service.engine.configuration.policy.principal(&name);
+    let shown = json!({
+        "section": if name == session.person.name { "person" } else { "" },
+        "name": name, "roles": person.as_ref().map(|person| &person.roles), "is_person": person.as_ref().is_some_and(|person| person.kind == PrincipalKind::Person), "is_me": name == session.person.name,
+        "items": rows.into_iter().map(|row| line(row, now)).collect::<Vec<_>>(),
+        "is_first": after.is_none(), "first": here, "next": last.map(|cursor| address(&here, &[("cursor", Some(&cursor))]))});
+    Ok(page::render(&web, &session, "person.html", shown))
+}
+
+fn line(row: DecisionRow, now: DateTime<Utc>) -> Line {
+    Line {
+        id: row.workflow_id,
+        headline: row.target.short(),
+        called: row.target.called(),
+        via: row.via,
+        status_words: status_words(&row.status),
+        verdict: row.verdict,
+        at: Moment::of(row.at, now),
+        note: row.note,
+        level: row.risk_level,
+        requested_by: row.requested_by,
+    }
+}

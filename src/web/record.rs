@@ -1,0 +1,223 @@
+//! What happened to a request and what will: its timetable, its decisions, its history, and what came out of it.
+
+use crate::api::views;
+use crate::domain::transition;
+use crate::domain::via::Via;
+use crate::domain::workflow::{Decision, Event, Phase, Recorded, Resolution, Round, Status, Workflow};
+use crate::web::moment::Moment;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Characters of an output that a page shows; the rest is for the API.
+const SHOWN: usize = 16 * 1024;
+
+#[derive(Debug, Serialize)]
+pub struct Record {
+    timetable: Vec<Step>,
+    decisions: Vec<Decided>,
+    attempts: Vec<Attempt>,
+    history: Vec<Happened>,
+}
+
+/// Something that happens unless somebody decides.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    at: Moment,
+    what: String,
+    is_taken: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Decided {
+    pub approver: String,
+    pub verdict: &'static str,
+    pub roles: String,
+    pub note: Option<String>,
+    pub at: Moment,
+    via: Via,
+}
+
+#[derive(Debug, Serialize)]
+struct Attempt {
+    number: u64,
+    outcome: String,
+    started: Option<Moment>,
+    finished: Option<Moment>,
+    error: Option<String>,
+    /// The numbers and truths of its output.
+    facts: Vec<(String, String)>,
+    output: Vec<Output>,
+}
+
+/// One text, list or object of an output.
+#[derive(Debug, Serialize)]
+struct Output {
+    name: String,
+    text: String,
+    is_cut: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Happened {
+    version: u32,
+    at: Moment,
+    actor: String,
+    via: Via,
+    what: String,
+    said: Option<String>,
+}
+
+impl Record {
+    pub fn of(workflow: &Workflow, log: &[Recorded], now: DateTime<Utc>) -> Self {
+        Self {
+            timetable: workflow.round().map(|round| timetable(round, now)).unwrap_or_default(),
+            decisions: workflow.decisions.iter().map(|decision| decided(decision, now)).collect(),
+            attempts: attempts(log, now),
+            history: log.iter().map(|recorded| happened(recorded, now)).collect(),
+        }
+    }
+}
+
+/// What falls due next of a request that waits.
+pub fn next_step(workflow: &Workflow, now: DateTime<Utc>) -> Option<Step> {
+    let Phase::PendingApproval(round) = &workflow.phase else { return None };
+    timetable(round, now).into_iter().find(|step| !step.is_taken)
+}
+
+fn timetable(round: &Round, now: DateTime<Utc>) -> Vec<Step> {
+    let taken = round.escalation_level as usize;
+    let escalations = round.terms.escalation.iter().enumerate().map(|(place, step)| Step {
+        at: Moment::of(transition::after(round, step.after), now),
+        what: format!("asks {} as well", step.to.join(", ")),
+        is_taken: place < taken,
+    });
+    let expiry = transition::expires_at(round).map(|at| Step { at: Moment::of(at, now), what: "expires".to_owned(), is_taken: false });
+    // What would come after the end never comes.
+    let end = transition::expires_at(round).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let in_time = round.terms.escalation.iter().filter(|step| transition::after(round, step.after) < end).count();
+    escalations.take(in_time).chain(expiry).collect()
+}
+
+pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
+    Decided {
+        approver: decision.approver.clone(),
+        verdict: decision.verdict.as_str(),
+        roles: decision.roles.join(", "),
+        note: decision.justification.clone(),
+        at: Moment::of(decision.at, now),
+        via: decision.via,
+    }
+}
+
+fn attempts(log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
+    let execution = views::execution(log);
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).map(|at| Moment::of(at, now));
+    let all = execution["attempts"].as_array().into_iter().flatten();
+    all.map(|attempt| Attempt {
+        number: attempt["n"].as_u64().unwrap_or_default(),
+        outcome: attempt["outcome"].as_str().unwrap_or("running").to_owned(),
+        started: time(&attempt["started_at"]),
+        finished: time(&attempt["finished_at"]),
+        error: attempt["error"].as_str().map(str::to_owned),
+        facts: facts(&attempt["output"]),
+        output: outputs(&attempt["output"]),
+    })
+    .collect()
+}
+
+fn facts(output: &Value) -> Vec<(String, String)> {
+    let fields = output.as_object().into_iter().flatten();
+    fields.filter(|(_, value)| value.is_number() || value.is_boolean()).map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
+fn outputs(output: &Value) -> Vec<Output> {
+    match output {
+        Value::Null => Vec::new(),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_number() && !value.is_boolean())
+            .filter_map(|(name, value)| one_output(name, value))
+            .collect(),
+        other => one_output("output", other).into_iter().collect(),
+    }
+}
+
+fn one_output(name: &str, value: &Value) -> Option<Output> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if text.is_empty() || value.is_null() {
+        return None;
+    }
+    // How something ended is what matters of it.
+    let cut = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(place, _)| place);
+    Some(Output { name: name.to_owned(), text: text[cut..].to_owned(), is_cut: cut > 0 })
+}
+
+fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
+    let (what, said) = match &recorded.event {
+        Event::Submitted(submission) => (format!("submitted, assessed as {}", submission.assessment.level), None),
+        Event::ApprovalRequested { terms, reason, .. } => (
+            format!(
+                "parked for {} approval{} of: {}",
+                terms.required,
+                if terms.required == 1 { "" } else { "s" },
+                terms.approvers.join(", ")
+            ),
+            reason.clone(),
+        ),
+        Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
+        Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
+        Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
+        Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),
+        Event::Expired { .. } => ("expired: nobody decided in time".to_owned(), None),
+        Event::Cancelled { reason, .. } => ("cancelled".to_owned(), Some(reason.clone())),
+        Event::Released { attempt, .. } => (format!("released, attempt {attempt} waits for its turn"), None),
+        Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
+        Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
+        Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),
+        Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
+        Event::ReportRequested { .. } => ("asked the requester to report how it went".to_owned(), None),
+        Event::Resolved { attempt, outcome: Resolution::Retry, justification, .. } => {
+            (format!("resolved attempt {attempt}: it is released once more"), Some(justification.clone()))
+        }
+        Event::Resolved { attempt, outcome, justification, .. } => {
+            (format!("resolved attempt {attempt}: it {}", outcome.as_str()), Some(justification.clone()))
+        }
+        Event::OutcomeUnknown { attempt, reason, .. } => (format!("nobody knows how attempt {attempt} ended"), Some(reason.clone())),
+    };
+    Happened { version: recorded.version, at: Moment::of(recorded.at, now), actor: recorded.actor.clone(), via: recorded.via, what, said }
+}
+
+/// A status in words.
+pub fn status_words(status: &str) -> &'static str {
+    match Status::parse(status) {
+        Some(Status::PendingApproval) => "waits for approval",
+        Some(Status::Queued) => "waits for its turn",
+        Some(Status::Executing) => "started",
+        Some(Status::Completed) => "completed",
+        Some(Status::Failed) => "failed",
+        Some(Status::OutcomeUnknown) => "outcome unknown",
+        Some(Status::Rejected) => "rejected",
+        Some(Status::Cancelled) => "cancelled",
+        Some(Status::Expired) => "expired",
+        None => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_end_of_a_long_output_is_shown() {
+        let long = format!("{}end", "é".repeat(SHOWN));
+        let shown = outputs(&json!({"stdout": long, "stderr": "", "exit_status": 1, "none": null}));
+        let names: Vec<_> = shown.iter().map(|output| (output.name.as_str(), output.is_cut)).collect();
+        assert_eq!(names, [("stdout", true)]);
+        assert_eq!(facts(&json!({"stdout": "x", "exit_status": 1})), [("exit_status".to_owned(), "1".to_owned())]);
+        assert_eq!(shown[0].text.chars().count(), SHOWN);
+        assert!(shown[0].text.ends_with("éend"));
+        assert_eq!(outputs(&json!("done"))[0].text, "done");
+    }
+}

@@ -1,0 +1,63 @@
+//! Rejecting several requests at once, each answered by itself. There is no approving of several: a yes is for what one has read.
+
+use crate::domain::target::Target;
+use crate::http::problem::Problem;
+use crate::http::query::invalid;
+use crate::service::decide::Saying;
+use crate::web::Web;
+use crate::web::csrf::Posted;
+use crate::web::page;
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Requests of one form.
+const MOST: usize = 100;
+
+/// What became of one of them.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    id: Uuid,
+    headline: Option<String>,
+    called: Option<String>,
+    /// Why it was not rejected.
+    refusal: Option<String>,
+}
+
+/// `POST /inbox/reject`
+pub async fn several(State(web): State<Web>, Posted { session, fields, permit }: Posted) -> Result<Response, Problem> {
+    let mut ids = Vec::new();
+    for text in fields.all("id") {
+        ids.push(Uuid::try_parse(text).map_err(|_| invalid("id", "names no request"))?);
+    }
+    ids.dedup();
+    if ids.len() > MOST {
+        return Err(invalid("id", format!("at most {MOST} requests are rejected at once")));
+    }
+    let reason = fields.one("reason")?;
+    let targets = web.service.engine.storage.targets(&ids).await?;
+    let targets: BTreeMap<Uuid, Target> = targets.into_iter().map(|about| (about.workflow_id, about.target)).collect();
+    let reject = |id: &Uuid| {
+        let saying = Saying { note: reason.map(str::to_owned), ..Saying::default() };
+        web.service.reject(&session.person, *id, saying, Arc::clone(&permit))
+    };
+    let answers = join_all(ids.iter().map(reject));
+    let outcomes: Vec<Outcome> = answers
+        .await
+        .into_iter()
+        .zip(&ids)
+        .map(|(answer, id)| Outcome {
+            id: *id,
+            headline: targets.get(id).map(Target::short),
+            called: targets.get(id).and_then(Target::called),
+            refusal: answer.err().map(|error| error.to_string()),
+        })
+        .collect();
+    let rejected = outcomes.iter().filter(|outcome| outcome.refusal.is_none()).count();
+    Ok(page::render(&web, &session, "rejected.html", json!({ "section": "waiting", "outcomes": outcomes, "rejected": rejected })))
+}

@@ -1,0 +1,48 @@
+//! Sessions as pages see them: who is not signed in is sent to sign in, and comes back.
+
+use crate::http::problem::Problem;
+use crate::web::Web;
+use crate::web::form::address;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+pub use crate::identity::Session;
+
+impl FromRequestParts<Web> for Session {
+    type Rejection = Response;
+
+    /// For pages: who is not signed in is sent to sign in, and comes back.
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        // What the script fetches is not done by hand, and must not keep a forgotten screen signed in for ever.
+        let by_hand = !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("fragment=")));
+        match of(web, &parts.headers, by_hand).await {
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => Err(ask_to_sign_in(parts.uri.path_and_query().map_or("/", |place| place.as_str()))),
+            Err(problem) => Err(problem.into_response()),
+        }
+    }
+}
+
+/// Whose session a request belongs to.
+///
+/// # Errors
+/// No database.
+pub async fn of(web: &Web, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Problem> {
+    Ok(web.service.identity.session(headers, by_hand).await?)
+}
+
+/// Sends somebody to sign in, and then to where they wanted to go.
+pub fn ask_to_sign_in(wanted: &str) -> Response {
+    // The page of a decision is the page of its request.
+    let wanted = wanted.strip_suffix("/approve").or_else(|| wanted.strip_suffix("/reject")).unwrap_or(wanted);
+    let wanted = if wanted == "/inbox" { "/" } else { wanted };
+    go_to(&address("/sign-in", &[("next", (wanted != "/").then_some(wanted))]))
+}
+
+/// Sends a browser to another page of ours, which it asks for with GET.
+pub fn go_to(place: &str) -> Response {
+    let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
+}

@@ -1,0 +1,100 @@
+//! Signing in with a token, and signing out.
+
+use crate::domain::policy::PrincipalKind;
+use crate::http::peer::Peer;
+use crate::http::problem::{Code, Problem};
+use crate::identity::{self, Error};
+use crate::service::ServiceError;
+use crate::web::Web;
+use crate::web::form::Fields;
+use crate::web::page;
+use crate::web::session::{self, Session};
+use crate::web::{csrf, csrf::Posted};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use std::time::Instant;
+
+/// `GET /sign-in`
+pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
+    let next = wanted(&query)?;
+    match session::of(&web, &headers, true).await? {
+        Some(_) => Ok(session::go_to(next)),
+        None => Ok(form(&web, next, None)),
+    }
+}
+
+/// `POST /sign-in`
+pub async fn sign_in(State(web): State<Web>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
+    if !csrf::is_from_here(request.headers()) {
+        let detail = "this form did not come from the page for signing in, so nobody was signed in; open that page, and then send it";
+        return Err(Problem::new(Code::NotPermitted, detail));
+    }
+    let headers = request.headers().clone();
+    let fields = Fields::read_small(request).await?;
+    let next = wanted(&fields)?;
+    let Some(place) = web.sign_in_limiter.enter(peer).await else {
+        return Ok(form(&web, next, Some((Code::RateLimited, "Too many tokens are being looked up at the moment. Try again shortly."))));
+    };
+    let token = fields.one("token")?.unwrap_or_default().trim();
+    let identity = &web.service.identity;
+    let presented = identity.holder(token).await;
+    drop(place);
+    let holder = match presented {
+        Ok(holder) => holder,
+        Err(Error::Unproved(why)) => {
+            let Some(pause) = web.sign_in_limiter.note_wrong(peer, Instant::now()) else {
+                return Ok(form(&web, next, Some((Code::Unauthenticated, &sentence(&why)))));
+            };
+            let detail = "This token is not known, was revoked, or has expired, and many wrong ones came from your address. Wait a minute.";
+            let mut response = form(&web, next, Some((Code::RateLimited, detail)));
+            response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
+            return Ok(response);
+        }
+        Err(error) => return Err(ServiceError::from(error).into()),
+    };
+    let person = match identity.principal(&holder).await {
+        Ok(person) => person,
+        Err(Error::Unproved(why)) => return Ok(form(&web, next, Some((Code::Unauthenticated, &sentence(&why))))),
+        Err(error) => return Err(ServiceError::from(error).into()),
+    };
+    if person.kind != PrincipalKind::Person {
+        let detail = "This is the token of an agent. The inbox is for people; agents use the API, and never decide.";
+        return Ok(form(&web, next, Some((Code::NotPermitted, detail))));
+    }
+    // An id from before is never taken over into the new session.
+    identity.end_session(&headers).await.map_err(ServiceError::from)?;
+    let cookie = identity::begun(&identity.begin_session(&holder).await.map_err(ServiceError::from)?);
+    tracing::info!(person = %person.name, "somebody signed in to the inbox");
+    Ok(([(header::SET_COOKIE, cookie)], session::go_to(next)).into_response())
+}
+
+/// `POST /sign-out`
+pub async fn sign_out(State(web): State<Web>, headers: HeaderMap, _: Posted) -> Result<Response, Problem> {
+    web.service.identity.end_session(&headers).await.map_err(ServiceError::from)?;
+    Ok(([(header::SET_COOKIE, identity::ended())], session::go_to("/sign-in")).into_response())
+}
+
+/// Words of a problem, as a sentence of its own.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
+}
+
+fn form(web: &Web, next: &str, refused: Option<(Code, &str)>) -> Response {
+    let mut response =
+        page::render_for(web, None::<&Session>, "sign_in.html", json!({ "next": next, "error": refused.map(|(_, text)| text) }));
+    if let Some((code, _)) = refused {
+        *response.status_mut() = code.facts().0;
+    }
+    response
+}
+
+/// Where somebody wanted to go: one of our pages, and never another site's.
+fn wanted(fields: &Fields) -> Result<&str, Problem> {
+    let next = fields.one("next")?.unwrap_or("/");
+    let ours = next == "/" || next.starts_with("/?") || next.starts_with("/inbox/");
+    Ok(if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" })
+}
