@@ -48,3 +48,4 @@ mod submit;
 mod supervise;
 mod tampering;
 mod tokens;
+mod upgrade;

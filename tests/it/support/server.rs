@@ -110,7 +110,7 @@ impl TestApp {
         Self::launch_with(config, settings, database, Services::default()).await
     }
 
-    async fn launch_with(config: Config, settings: &Settings, database: Database, services: Services) -> Self {
+    pub async fn launch_with(config: Config, settings: &Settings, database: Database, services: Services) -> Self {
         hand_out_tokens(&database).await;
         let app = Self::app(settings, &database, services.clone()).await;
         Self { addr: app.addr, app: Some(app), database, config, services }
