@@ -127,7 +127,7 @@ impl Storage {
              from pending_place place
              cross join lateral (
                  select w.workflow_id, w.requested_at from workflow w
-                 where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
+                 where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
                  order by w.requested_at desc, w.workflow_id desc
                  limit $1
              ) r
@@ -148,7 +148,7 @@ async fn of_all(db: &mut Lease, filter: &PendingFilter) -> Result<Vec<Uuid>, Err
          from pending_place place
          cross join lateral (
              select w.workflow_id, w.requested_at from workflow w
-             where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
+             where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
                and ($3::text is null or (w.open_roles && $4 and not w.approved_by @> array[$3]
                                          and (not w.separation_of_duties
                                               or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))

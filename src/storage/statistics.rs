@@ -188,13 +188,16 @@ async fn waiting_figures(db: &mut Lease) -> Result<Vec<WaitingFigures>, Error> {
                from unnest(array['low', 'medium', 'high', 'critical']) with ordinality as levels (level, place)
                cross join lateral (
                    select count(*) as count
-                   from (select 1 from workflow where approval_status = 'pending' and risk_level = level limit $1) as one
+                   from (select 1
+                         from pending_place place
+                         join workflow w on w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
+                         where place.risk_level = level limit $1) as one
                ) waiting
                left join lateral (
                    select min(first.requested_at) as at
                    from pending_place place cross join lateral (
                        select w.requested_at from workflow w
-                       where w.approval_status = 'pending' and w.risk_level = place.risk_level and w.approvers = place.approvers
+                       where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
                        order by w.requested_at limit 1
                    ) first
                    where place.risk_level = level

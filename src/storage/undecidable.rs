@@ -34,13 +34,13 @@ impl Storage {
                from pending_place p
                cross join lateral (
                    select w.required, w.timetable from workflow w
-                   where w.approval_status = 'pending' and w.risk_level = p.risk_level and w.approvers = p.approvers
+                   where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = p.place
                    order by w.requested_at desc, w.workflow_id desc limit 1
                ) newest
                cross join lateral (
                    select count(*) as requests
                    from (select from workflow w
-                         where w.approval_status = 'pending' and w.risk_level = p.risk_level and w.approvers = p.approvers
+                         where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = p.place
                          limit $1) few
                ) counted
                limit 1000"#,
