@@ -10,7 +10,10 @@ use parkbrake::domain::target::Target;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Approval, Command, Disowned, Event, Outcome, Recorded, Refusal, Resolution, Submission, Workflow};
+use parkbrake::domain::workflow::{
+    Approval, AttemptId, Command, Disowned, Ended, Event, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step, StepState,
+    Submission, Workflow,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,8 +46,8 @@ fn what_follows_from_a_command() {
         ("result", report("deploy-bot", succeeded())),
         ("resolve", resolve("alice", Resolution::Succeeded)),
         ("start", start(1)),
-        ("finish", Command::Finish { attempt: 1, outcome: succeeded() }),
-        ("recover", Command::Recover { owner: HERE }),
+        ("finish", Command::Finish { attempt: of(1), outcome: succeeded() }),
+        ("recover", Command::Recover { attempt: of(1), owner: HERE }),
         ("tick", tick(FIRST)),
     ];
     let header: Vec<&str> = std::iter::once("status").chain(commands.iter().map(|(name, _)| *name)).collect();
@@ -99,7 +102,7 @@ fn events_have_the_fields_that_the_page_says() {
 fn guards_are_those_of_the_page() {
     let page = table("Guards");
     let parked = parked(&terms());
-    let unknown = answered(&executing(ActionKind::Runbook, false), &Command::Recover { owner: HERE });
+    let unknown = answered(&executing(ActionKind::Runbook, false), &Command::Recover { attempt: of(1), owner: HERE });
     let commits = [
         (&parked, approve("alice")),
         (&parked, reject("alice")),
@@ -107,7 +110,7 @@ fn guards_are_those_of_the_page() {
         (&parked, tick(EXPIRY)),
         (&parked, cancel("deploy-bot")),
         (&executing(ActionKind::External, false), report("deploy-bot", succeeded())),
-        (&executing(ActionKind::Runbook, false), Command::Recover { owner: HERE }),
+        (&executing(ActionKind::Runbook, false), Command::Recover { attempt: of(1), owner: HERE }),
         (&executing(ActionKind::External, false), tick(REPORT)),
         (&unknown, resolve("alice", Resolution::Failed)),
     ];
@@ -139,16 +142,18 @@ fn obligations_are_those_of_the_page() {
             "`executing` (runbook, begun by another process)" => executing(ActionKind::Runbook, true),
             state => states.get(state).unwrap_or_else(|| panic!("the page has a status `{state}` that no test builds")).clone(),
         };
-        let expected = match transition::obligation(&workflow, HERE) {
-            Obligation::Nothing => "nothing",
-            Obligation::Park { deadline: Some(deadline) } if deadline == at(FIRST) => "park: wait for people, arm the next deadline",
-            Obligation::Park { deadline } => panic!("the next deadline is another: {deadline:?}"),
-            Obligation::AwaitReport { deadline } if deadline == at(REPORT) => "await the report, arm its deadline",
-            Obligation::AwaitReport { deadline } => panic!("the report falls due at another time: {deadline}"),
-            Obligation::Queue => "see to it that the runner has it in its queue",
-            Obligation::Attend { attempt: 1, token: Some(TOKEN) } => "see to it that the runner knows of it; nothing is started",
-            Obligation::Attend { attempt, token } => panic!("attempt {attempt} with {token:?} was not begun"),
-            Obligation::Recover => "recover",
+        let expected = match transition::obligations(&workflow, HERE).as_slice() {
+            [] => "nothing",
+            [Obligation::Park { deadline: Some(deadline) }] if *deadline == at(FIRST) => "park: wait for people, arm the next deadline",
+            [Obligation::AwaitReport { attempt, deadline }] if (*attempt, *deadline) == (of(1), at(REPORT)) => {
+                "await the report, arm its deadline"
+            }
+            [Obligation::Queue { attempt }] if *attempt == of(1) => "see to it that the runner has it in its queue",
+            [Obligation::Attend { attempt, token: Some(TOKEN) }] if *attempt == of(1) => {
+                "see to it that the runner knows of it; nothing is started"
+            }
+            [Obligation::Recover { attempt }] if *attempt == of(1) => "recover",
+            others => panic!("{} obliges to {others:?}", row[0]),
         };
         assert_eq!(row[1], expected, "{}", row[0]);
     }
@@ -185,7 +190,7 @@ fn a_log_without_a_queue_is_read_like_any_other() {
     assert_eq!(fold(&log), executing(ActionKind::Runbook, true));
     log.push(("parkbrake", started(2)));
     let workflow = fold(&log);
-    assert_eq!((workflow.status().as_str(), workflow.attempts), ("executing", 2));
+    assert_eq!((workflow.status().as_str(), workflow.started()), ("executing", 2));
     let alone = fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", started(1))]);
     assert_eq!(alone.status().as_str(), "executing");
     let cancelled = [("deploy-bot", submitted(ActionKind::External, false)), log[1].clone(), {
@@ -201,12 +206,73 @@ fn a_further_round_needs_its_own_approvals() {
     let round = asked.round().expect("a round");
     assert_eq!((round.number, round.approvals.len(), asked.status().as_str()), (2, 0, "pending_approval"));
     let approved = answered(&asked, &approve("tess"));
-    assert_eq!((approved.status().as_str(), approved.attempts), ("queued", 0));
+    assert_eq!((approved.status().as_str(), approved.started()), ("queued", 0));
     assert!(matches!(transition::decide(&approved, &approve("tess")), Ok(Answer::Repeat(decision)) if decision.round == 2));
-    let two = answered(&answered(&queued(true), &start(1)), &Command::Recover { owner: THERE });
+    let two = answered(&answered(&queued(true), &start(1)), &Command::Recover { attempt: of(1), owner: THERE });
     let again =
-        answered(&answered(&two, &Command::AskAgain { attempt: 2, reason: "x".to_owned(), terms: terms().into() }), &approve("tess"));
-    assert_eq!(answered(&again, &Command::Start { attempt: 2, owner: HERE, token: TOKEN }).attempts, 2, "attempts are counted on");
+        answered(&answered(&two, &Command::AskAgain { attempt: of(2), reason: "x".to_owned(), terms: terms().into() }), &approve("tess"));
+    assert_eq!(answered(&again, &Command::Start { attempt: of(2), owner: HERE, token: TOKEN }).started(), 2, "attempts are counted on");
+}
+
+/// A workflow obliges to something for each of its steps, and an event changes its own step alone.
+#[test]
+fn every_step_of_a_plan_has_its_obligation_and_its_attempts() {
+    let mut workflow = queued(true);
+    let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT) };
+    workflow.plan.steps.extend([external, workflow.plan.steps[0]]);
+    workflow.steps.resize(3, StepState::default());
+    let event = |version, event| Recorded { version, at: at(FIRST), actor: "tess".to_owned(), via: Via::Rest, event };
+    let begun = Event::ExecutionStarted { step: 2, attempt: 1, owner: THERE, token: None };
+    let workflow = transition::apply(ID, Some(workflow), &event(5, begun)).expect("the second step is released");
+    let workflow = transition::apply(ID, Some(workflow), &event(6, Event::Released { step: 3, attempt: 1 })).expect("and the third");
+    let third = AttemptId { step: 3, number: 1 };
+    let workflow = answered_by_start(&workflow, third);
+    assert_eq!(
+        transition::obligations(&workflow, HERE),
+        [
+            Obligation::Queue { attempt: of(1) },
+            Obligation::AwaitReport { attempt: AttemptId { step: 2, number: 1 }, deadline: at(FIRST + REPORT) },
+            Obligation::Attend { attempt: third, token: Some(TOKEN) },
+        ]
+    );
+    let finished = answered(&workflow, &Command::Finish { attempt: third, outcome: succeeded() });
+    assert_eq!((finished.queued(), finished.running(third)), (Some(of(1)), None));
+    assert_eq!(finished.step(3).and_then(StepState::ended), Some(Ended::Succeeded));
+    assert_eq!(finished.status().as_str(), "executing", "the second step still is");
+    assert!(transition::apply(ID, Some(finished), &event(9, Event::Released { step: 4, attempt: 1 })).is_err(), "there is no fourth step");
+}
+
+/// The third step starts although the first one still waits: the event is written as the runner would.
+fn answered_by_start(workflow: &Workflow, AttemptId { step, number }: AttemptId) -> Workflow {
+    let event = Event::ExecutionStarted { step, attempt: number, owner: HERE, token: Some(TOKEN) };
+    let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "parkbrake".to_owned(), via: Via::System, event };
+    transition::apply(ID, Some(workflow.clone()), &recorded).expect("it was released")
+}
+
+/// Each round is about one digest, and the next one voids what was given in it.
+#[test]
+fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_stand_in_the_log() {
+    let asked = answered(&queued(false), &ask_again());
+    let outcomes: Vec<_> = asked.rounds.iter().map(|round| (round.number, round.approvals.len(), round.outcome)).collect();
+    assert_eq!(outcomes, [(1, 1, Some(RoundOutcome::Voided)), (2, 0, None)]);
+    assert_eq!(transition::obligations(&asked, HERE), [Obligation::Park { deadline: Some(at(FIRST * 2)) }], "what was queued waits again");
+    let other = Digest::of(b"another document");
+    let roles = vec!["team_lead".to_owned()];
+    let approved = |round, digest| {
+        let (approver, roles) = ("tess".to_owned(), roles.clone());
+        Event::Approved(Approval { round, approver, roles, digest, justification: None, remaining: 0 })
+    };
+    let subject = asked.submission.digest.clone();
+    for event in [
+        approved(2, other.clone()),
+        approved(1, subject.clone()),
+        Event::Rejected { round: 2, digest: other, roles: roles.clone(), reason: "no".to_owned() },
+        released(1),
+        started(1),
+    ] {
+        let recorded = Recorded { version: asked.version + 1, at: at(FIRST), actor: "tess".to_owned(), via: Via::Rest, event };
+        assert!(transition::apply(ID, Some(asked.clone()), &recorded).is_err(), "{:?}", recorded.event);
+    }
 }
 
 /// What a command leads to, as a cell of the page says it.
@@ -239,7 +305,7 @@ fn said(workflow: &Workflow, command: &Command) -> String {
 
 /// A workflow for every row of the first table, and so for every phase.
 fn states() -> BTreeMap<&'static str, Workflow> {
-    let ended = |outcome| answered(&executing(ActionKind::External, false), &Command::Finish { attempt: 1, outcome });
+    let ended = |outcome| answered(&executing(ActionKind::External, false), &Command::Finish { attempt: of(1), outcome });
     let unknown = Outcome::Unknown { reason: "gone".to_owned() };
     let parked = parked(&terms());
     let alone = || vec![("deploy-bot", submitted(ActionKind::External, false)), ("deploy-bot", started(1))];
@@ -252,7 +318,7 @@ fn states() -> BTreeMap<&'static str, Workflow> {
         ("`executing` (runbook, idempotent)", executing(ActionKind::Runbook, true)),
         ("`executing` (runbook, not idempotent)", executing(ActionKind::Runbook, false)),
         ("`executing` (external, nobody was asked)", fold(&alone())),
-        ("`outcome_unknown`", answered(&executing(ActionKind::Runbook, false), &Command::Finish { attempt: 1, outcome: unknown })),
+        ("`outcome_unknown`", answered(&executing(ActionKind::Runbook, false), &Command::Finish { attempt: of(1), outcome: unknown })),
         ("`completed`", ended(succeeded())),
         ("`failed`", ended(failed())),
         ("`rejected`", answered(&parked, &reject_as("tess", &["team_lead"]))),
@@ -275,8 +341,8 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
     let begun = answered(&queued(true), &start(1));
     let once = answered(&queued(false), &start(1));
     let alone = fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", released(1))]);
-    let unknown = answered(&once, &Command::Recover { owner: THERE });
-    let unknown_alone = answered(&answered(&alone, &start(1)), &Command::Recover { owner: THERE });
+    let unknown = answered(&once, &Command::Recover { attempt: of(1), owner: THERE });
+    let unknown_alone = answered(&answered(&alone, &start(1)), &Command::Recover { attempt: of(1), owner: THERE });
     let unsaid = Command::Resolve {
         by: person("alice", &["team_lead"]),
         outcome: Resolution::Failed,
@@ -300,6 +366,18 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("approve", "the requesting agent acts for the caller", one.clone(), approve_as("tom", &["tech_lead"])),
         ("approve", "the caller's role was escalated to", answered(&one, &tick(FIRST)), approve_as("cora", &["cto"])),
         ("approve", "the caller has approved before, others are missing", by_alice.clone(), approve("alice")),
+        (
+            "approve",
+            "the caller has approved before, others are missing, and it names another digest",
+            by_alice.clone(),
+            with_digest(approve("alice"), "sha256:0"),
+        ),
+        (
+            "approve",
+            "the caller has approved before, it is executing, and it names another digest",
+            answered(&one, &approve("alice")),
+            with_digest(approve("alice"), "sha256:0"),
+        ),
         ("approve", "the caller has approved before, it is executing", answered(&one, &approve("alice")), approve("alice")),
         (
             "approve",
@@ -333,6 +411,12 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("reject", "the caller's roles are not asked", one.clone(), reject_as("cora", &["cto"])),
         ("reject", "the caller has approved before, others are missing", by_alice.clone(), reject("alice")),
         ("reject", "the caller has rejected before", answered(&one, &reject("alice")), reject("alice")),
+        (
+            "reject",
+            "the caller has rejected before, and it names another digest",
+            answered(&one, &reject("alice")),
+            with_digest(reject("alice"), "sha256:0"),
+        ),
         ("reject", "it names another digest", one.clone(), with_digest(reject("alice"), "sha256:0")),
         ("cancel", "it waits for a turn, by an admin", queued(false), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
         ("cancel", "by an admin", one.clone(), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
@@ -385,7 +469,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             resolve("tess", Resolution::Succeeded),
         ),
         ("finish", "somebody has resolved it before", answered(&unknown, &resolve("alice", Resolution::Failed)), {
-            Command::Finish { attempt: 1, outcome: succeeded() }
+            Command::Finish { attempt: of(1), outcome: succeeded() }
         }),
         ("tick", "the report of an external action is due", external.clone(), tick(REPORT)),
         ("tick", "it is due, and the requester was asked for it as long ago", unreported.clone(), tick(REPORT * 2)),
@@ -394,21 +478,21 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         (
             "result",
             "the action is a runbook that has completed",
-            answered(&runbook, &Command::Finish { attempt: 1, outcome: succeeded() }),
+            answered(&runbook, &Command::Finish { attempt: of(1), outcome: succeeded() }),
             report("deploy-bot", succeeded()),
         ),
-        ("finish", "`failed`", runbook.clone(), Command::Finish { attempt: 1, outcome: failed() }),
+        ("finish", "`failed`", runbook.clone(), Command::Finish { attempt: of(1), outcome: failed() }),
         ("finish", "nobody knows", runbook.clone(), {
-            Command::Finish { attempt: 1, outcome: Outcome::Unknown { reason: "?".to_owned() } }
+            Command::Finish { attempt: of(1), outcome: Outcome::Unknown { reason: "?".to_owned() } }
         }),
         (
             "finish",
             "of an earlier attempt",
-            answered(&runbook, &Command::Recover { owner: HERE }),
-            Command::Finish { attempt: 1, outcome: succeeded() },
+            answered(&runbook, &Command::Recover { attempt: of(1), owner: HERE }),
+            Command::Finish { attempt: of(1), outcome: succeeded() },
         ),
-        ("finish", "nobody knows, and that is known already", answered(&once, &Command::Recover { owner: THERE }), {
-            Command::Finish { attempt: 1, outcome: Outcome::Unknown { reason: "?".to_owned() } }
+        ("finish", "nobody knows, and that is known already", answered(&once, &Command::Recover { attempt: of(1), owner: THERE }), {
+            Command::Finish { attempt: of(1), outcome: Outcome::Unknown { reason: "?".to_owned() } }
         }),
         ("start", "of another attempt than the one that waits", queued(false), start(2)),
         ("start", "it was committed before, with the same token", begun.clone(), start(1)),
@@ -420,8 +504,8 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("disown", "the attempt is the one that runs, idempotent", begun.clone(), disown(TOKEN)),
         ("disown", "the attempt is the one that runs, not idempotent", once, disown(TOKEN)),
         ("disown", "another start of the same attempt runs", begun, disown(HERE)),
-        ("recover", "by the process that began it", runbook, Command::Recover { owner: THERE }),
-        ("recover", "the action is external", external, Command::Recover { owner: HERE }),
+        ("recover", "by the process that began it", runbook, Command::Recover { attempt: of(1), owner: THERE }),
+        ("recover", "the action is external", external, Command::Recover { attempt: of(1), owner: HERE }),
         ("tick", "nothing is due", one.clone(), tick(FIRST - Duration::from_secs(1))),
         ("tick", "two steps are due", one.clone(), tick(SECOND)),
         ("tick", "the expiry is due, and a step as well", one, tick(EXPIRY)),
@@ -503,6 +587,11 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         report_within: Some(REPORT),
         target: Some(Target::default()),
     })
+}
+
+/// An attempt at the only step.
+fn of(number: u32) -> AttemptId {
+    AttemptId { step: 1, number }
 }
 
 fn started(attempt: u32) -> Event {
@@ -629,19 +718,19 @@ fn resolve_as(name: &str, roles: &[&str], outcome: Resolution) -> Command {
 }
 
 fn start(attempt: u32) -> Command {
-    Command::Start { attempt, owner: HERE, token: TOKEN }
+    Command::Start { attempt: of(attempt), owner: HERE, token: TOKEN }
 }
 
 fn refuse() -> Command {
-    Command::RefuseStart { attempt: 1, reason: "the runbook was changed".to_owned() }
+    Command::RefuseStart { attempt: of(1), reason: "the runbook was changed".to_owned() }
 }
 
 fn ask_again() -> Command {
-    Command::AskAgain { attempt: 1, reason: "the terms are stricter now".to_owned(), terms: terms().into() }
+    Command::AskAgain { attempt: of(1), reason: "the terms are stricter now".to_owned(), terms: terms().into() }
 }
 
 fn disown(token: Uuid) -> Command {
-    Command::Disown { attempt: 1, token: Some(token), cause: Disowned::NotHere }
+    Command::Disown { attempt: of(1), token: Some(token), cause: Disowned::NotHere }
 }
 
 fn tick(after: Duration) -> Command {

@@ -24,7 +24,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
         }
     };
     let workflow_id = job.workflow_id;
-    tracing::info!(workflow.id = %workflow_id, attempt = job.attempt, "the action starts");
+    tracing::info!(workflow.id = %workflow_id, step = job.attempt.step, attempt = job.attempt.number, "the action starts");
     // In a task of its own, so that a panic in an executor is an outcome like any other.
     let mut run = tokio::spawn(executor.run(job));
     tokio::select! {
@@ -52,6 +52,7 @@ mod tests {
     use super::*;
     use crate::domain::digest::Digest;
     use crate::domain::invocation::Invocation;
+    use crate::domain::workflow::AttemptId;
     use crate::fence::Moment;
     use futures_util::future::BoxFuture;
     use std::sync::Mutex;
@@ -90,7 +91,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             idempotent: true,
         };
-        Job { workflow_id: Uuid::nil(), attempt: 1, digest: Digest::of(b""), invocation }
+        Job { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: Digest::of(b""), invocation }
     }
 
     #[tokio::test]

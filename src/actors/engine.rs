@@ -20,7 +20,7 @@ use crate::config::Configuration;
 use crate::domain::policy::Suspended;
 use crate::domain::task::Task;
 use crate::domain::transition;
-use crate::domain::workflow::{Command, Outcome, Recorded, Workflow};
+use crate::domain::workflow::{AttemptId, Command, Outcome, Recorded, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Resent, Storage};
@@ -242,7 +242,7 @@ impl Engine {
     ///
     /// # Errors
     /// Not recorded yet.
-    pub async fn finished(&self, id: Uuid, attempt: u32, outcome: Outcome) -> Result<(), Failure> {
+    pub async fn finished(&self, id: Uuid, attempt: AttemptId, outcome: Outcome) -> Result<(), Failure> {
         match self.command(id, Command::Finish { attempt, outcome }).await {
             Ok(_) | Err(Failure::NotFound | Failure::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),

@@ -11,7 +11,7 @@ use crate::domain::policy::{ApprovalTerms, Suspended};
 use crate::domain::task::Task;
 use crate::domain::today::{Standing, Today};
 use crate::domain::transition;
-use crate::domain::workflow::{Phase, Recorded, Workflow};
+use crate::domain::workflow::{AttemptId, Recorded, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
@@ -28,9 +28,9 @@ pub enum Verdict {
     /// Not now. It stays in the queue.
     Wait(String),
     /// Never. Nothing has run.
-    Refuse { attempt: u32, reason: String },
+    Refuse { attempt: AttemptId, reason: String },
     /// Not before people have been asked again.
-    AskAgain { attempt: u32, reason: String, terms: Arc<ApprovalTerms> },
+    AskAgain { attempt: AttemptId, reason: String, terms: Arc<ApprovalTerms> },
 }
 
 /// What a guard has against a start.
@@ -75,7 +75,7 @@ impl Gate {
         let log = self.storage.proven_log(workflow_id).await?;
         let workflow = transition::replay(workflow_id, &log).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
-        let Phase::Queued { attempt, .. } = workflow.phase else { return Ok(Verdict::NotQueued) };
+        let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
         let task: Option<Task> = serde_json::from_slice(&document).ok();
         let candidate = Candidate { workflow: &workflow, log: &log, document: &document, task: task.as_ref() };
@@ -109,7 +109,7 @@ impl Gate {
         unchanged(candidate.document, approved, &self.configuration.runbooks, &*self.executor).await.err().map(Objection::Refuse)
     }
 
-    fn verdict(&self, candidate: &Candidate<'_>, attempt: u32, objection: Objection) -> Verdict {
+    fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {
         match objection {
             Objection::Wait(reason) => Verdict::Wait(reason),
             Objection::Refuse(reason) => Verdict::Refuse { attempt, reason: format!("not started: {reason}") },

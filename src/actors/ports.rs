@@ -4,7 +4,7 @@ use crate::domain::digest::Digest;
 use crate::domain::invocation::Invocation;
 use crate::domain::notice::Kind;
 use crate::domain::task::Task;
-use crate::domain::workflow::{Outcome, Workflow};
+use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Job {
     pub workflow_id: Uuid,
-    pub attempt: u32,
+    pub attempt: AttemptId,
     pub digest: Digest,
     pub invocation: Invocation,
 }

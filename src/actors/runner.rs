@@ -14,7 +14,7 @@ use crate::actors::gate::{Gate, Verdict};
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Executor, Job};
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
-use crate::domain::workflow::{Command, Disowned, Outcome, Phase};
+use crate::domain::workflow::{AttemptId, Command, Disowned, Outcome, Workflow};
 use crate::fence::Fence;
 use crate::storage::Error;
 use std::collections::{HashMap, HashSet};
@@ -45,7 +45,7 @@ struct State {
     known: HashSet<Uuid>,
     /// The attempts that this process starts or has started, with their tokens: from before the start is committed until the outcome
     /// is recorded.
-    held: HashMap<Uuid, (u32, Uuid)>,
+    held: HashMap<(Uuid, AttemptId), Uuid>,
     closed: bool,
 }
 
@@ -88,8 +88,8 @@ impl Runner {
     }
 
     /// Whether this process starts, or has started, this very attempt, and its outcome is not recorded yet.
-    pub fn holds(&self, workflow_id: Uuid, attempt: u32, token: Option<Uuid>) -> bool {
-        self.state().held.get(&workflow_id).is_some_and(|held| Some(*held) == token.map(|token| (attempt, token)))
+    pub fn holds(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
+        token.is_some_and(|token| self.state().held.get(&(workflow_id, attempt)) == Some(&token))
     }
 
     /// How many attempts have been started, or are just being, whose outcome is not recorded yet.
@@ -113,7 +113,7 @@ impl Runner {
     /// Gives turns to those who are next, as long as there are any.
     fn pump(self: &Arc<Self>) {
         while let Some(waiting) = self.take() {
-            let turn = Turn { runner: Arc::clone(self), waiting, is_over: false };
+            let turn = Turn { runner: Arc::clone(self), waiting, attempt: None, is_over: false };
             tokio::spawn(turn.play());
         }
     }
@@ -127,12 +127,12 @@ impl Runner {
 
     /// Has a command carried out, however long the database is away; `None` if this process ends first, or where the workflow is left
     /// alone.
-    async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Phase> {
+    async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Arc<Workflow>> {
         let mut pause = FIRST_PAUSE;
         let mut is_lost = false;
         while let Some(engine) = self.engine.upgrade() {
             match engine.command(workflow_id, command.clone()).await {
-                Ok(answered) => return Some(answered.workflow.phase.clone()),
+                Ok(answered) => return Some(answered.workflow),
                 Err(Failure::NotFound | Failure::Refused(_)) => return None,
                 Err(Failure::Quarantined) if !is_lost => return None,
                 Err(error) => {
@@ -148,16 +148,14 @@ impl Runner {
     }
 
     /// Commits the start; whether it is this process's to run.
-    async fn start(&self, workflow_id: Uuid, attempt: u32, token: Uuid) -> bool {
+    async fn start(&self, workflow_id: Uuid, attempt: AttemptId, token: Uuid) -> bool {
         let command = Command::Start { attempt, owner: self.owner, token };
-        match self.insist(workflow_id, &command).await {
-            Some(Phase::Executing { attempt, .. }) => attempt.token == Some(token),
-            _ => false,
-        }
+        let workflow = self.insist(workflow_id, &command).await;
+        workflow.is_some_and(|workflow| workflow.running(attempt).is_some_and(|attempt| attempt.token == Some(token)))
     }
 
     async fn run(&self, job: Job) -> Ran {
-        if job.attempt > 1 {
+        if job.attempt.number > 1 {
             self.executor.end_stragglers(job.workflow_id).await;
         }
         attempt::run(&*self.executor, &self.fence, job).await
@@ -168,6 +166,8 @@ impl Runner {
 struct Turn {
     runner: Arc<Runner>,
     waiting: Waiting,
+    /// The attempt that this turn starts or has started.
+    attempt: Option<AttemptId>,
     /// The turn has been given back.
     is_over: bool,
 }
@@ -186,11 +186,11 @@ impl Turn {
                 runner.enqueue(waiting);
             }
             Some(Verdict::Refuse { attempt, reason }) => {
-                tracing::error!(workflow.id = %id, attempt, reason, "the action is not started");
+                tracing::error!(workflow.id = %id, step = attempt.step, attempt = attempt.number, reason, "the action is not started");
                 self.runner.insist(id, &Command::RefuseStart { attempt, reason }).await;
             }
             Some(Verdict::AskAgain { attempt, reason, terms }) => {
-                tracing::warn!(workflow.id = %id, attempt, reason, "people are asked again before the action starts");
+                tracing::warn!(workflow.id = %id, step = attempt.step, attempt = attempt.number, reason, "people are asked again before the action starts");
                 self.runner.insist(id, &Command::AskAgain { attempt, reason, terms }).await;
             }
             Some(Verdict::NotQueued) | None => {}
@@ -230,7 +230,8 @@ impl Turn {
                 return;
             }
             // Before the commit, so that nobody ever finds a start of this process that it does not know.
-            state.held.insert(id, (attempt, token));
+            state.held.insert((id, attempt), token);
+            self.attempt = Some(attempt);
         }
         if !self.runner.start(id, attempt, token).await {
             return;
@@ -260,7 +261,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         {
             let mut state = self.runner.state();
-            state.held.remove(&self.waiting.workflow_id);
+            if let Some(attempt) = self.attempt {
+                state.held.remove(&(self.waiting.workflow_id, attempt));
+            }
             state.known.remove(&self.waiting.workflow_id);
         }
         self.give_back();
@@ -269,12 +272,14 @@ impl Drop for Turn {
 
 /// Has an outcome recorded, however long the database is away. If the process ends first, the next one finds the attempt
 /// begun and not ended, and says so.
-async fn record(engine: &Weak<Engine>, workflow_id: Uuid, attempt: u32, outcome: Outcome) {
+async fn record(engine: &Weak<Engine>, workflow_id: Uuid, attempt: AttemptId, outcome: Outcome) {
     let mut pause = FIRST_PAUSE;
     while let Some(engine) = engine.upgrade() {
         match engine.finished(workflow_id, attempt, outcome.clone()).await {
             Ok(()) => return,
-            Err(error) => tracing::warn!(workflow.id = %workflow_id, attempt, %error, "an outcome is not recorded yet, trying again"),
+            Err(error) => {
+                tracing::warn!(workflow.id = %workflow_id, step = attempt.step, attempt = attempt.number, %error, "an outcome is not recorded yet, trying again")
+            }
         }
         drop(engine);
         tokio::time::sleep(pause).await;

@@ -24,7 +24,7 @@ use crate::domain::task::ActionKind;
 use crate::domain::today::Today;
 use crate::domain::transition::{self, Answer, Guard, Obligation};
 use crate::domain::via::Via;
-use crate::domain::workflow::{Command, Disowned, Event, Submission, Workflow};
+use crate::domain::workflow::{AttemptId, Command, Disowned, Event, Submission, Workflow};
 use crate::identity::Suspensions;
 use crate::storage::{Advance, Error, Opening, Storage, Written};
 use ractor::rpc::CallResult;
@@ -303,34 +303,22 @@ impl WorkflowActor {
     /// Does what the state obliges to. The same after a commit and after a restart. Nothing is started here.
     async fn fulfil(&self, myself: &WorkflowRef, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         for _ in 0..ATTEMPTS {
-            let command = match transition::obligation(&workflow, self.workshop.owner) {
-                Obligation::Park { deadline: Some(deadline) } | Obligation::AwaitReport { deadline } => {
-                    let _ = self.workshop.timer.cast(timer::Msg::Arm { deadline });
-                    return Ok(workflow);
+            let obligations = transition::obligations(&workflow, self.workshop.owner);
+            if obligations.is_empty() {
+                self.ask_to_leave(myself);
+            }
+            // Each is seen to, also where one of them has something written; then the state is another, and they are looked at again.
+            let commands: Vec<_> = obligations.into_iter().filter_map(|obligation| self.attend_to(&workflow, obligation)).collect();
+            let Some(command) = commands.into_iter().next() else { return Ok(workflow) };
+            if let Command::Disown { attempt, .. } = command {
+                // The runner lets go of an attempt once its outcome is in the log, which may have happened since it was read.
+                let before = workflow.version;
+                workflow = self.reload().await?;
+                if workflow.version != before {
+                    continue;
                 }
-                Obligation::Queue => {
-                    let (requested_by, approved) = (workflow.submission.requested_by.clone(), workflow.round().is_some());
-                    self.workshop.runner.enqueue(Waiting { workflow_id: self.id, requested_by, approved });
-                    return Ok(workflow);
-                }
-                Obligation::Attend { attempt, token } if self.workshop.runner.holds(self.id, attempt, token) => return Ok(workflow),
-                Obligation::Attend { attempt, token } => {
-                    // The runner lets go of an attempt once its outcome is in the log, which may have happened since it was read.
-                    let before = workflow.version;
-                    workflow = self.reload().await?;
-                    if workflow.version != before {
-                        continue;
-                    }
-                    self.alarm(attempt);
-                    Command::Disown { attempt, token, cause: Disowned::NotHere }
-                }
-                Obligation::Recover => Command::Recover { owner: self.workshop.owner },
-                Obligation::Park { deadline: None } => return Ok(workflow),
-                Obligation::Nothing => {
-                    self.ask_to_leave(myself);
-                    return Ok(workflow);
-                }
-            };
+                self.alarm(attempt);
+            }
             let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
             workflow = match self.commit(&workflow, SYSTEM, Via::System, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
@@ -345,15 +333,35 @@ impl WorkflowActor {
         Ok(workflow)
     }
 
+    /// Sees to one obligation; the command that has to follow, where something has to be written.
+    fn attend_to(&self, workflow: &Workflow, obligation: Obligation) -> Option<Command> {
+        match obligation {
+            Obligation::Park { deadline: Some(deadline) } | Obligation::AwaitReport { deadline, .. } => {
+                let _ = self.workshop.timer.cast(timer::Msg::Arm { deadline });
+                None
+            }
+            Obligation::Park { deadline: None } => None,
+            Obligation::Queue { .. } => {
+                let (requested_by, approved) = (workflow.submission.requested_by.clone(), workflow.round().is_some());
+                self.workshop.runner.enqueue(Waiting { workflow_id: self.id, requested_by, approved });
+                None
+            }
+            Obligation::Attend { attempt, token } if self.workshop.runner.holds(self.id, attempt, token) => None,
+            Obligation::Attend { attempt, token } => Some(Command::Disown { attempt, token, cause: Disowned::NotHere }),
+            Obligation::Recover { attempt } => Some(Command::Recover { attempt, owner: self.workshop.owner }),
+        }
+    }
+
     async fn reload(&self) -> Result<Arc<Workflow>, Stale> {
         self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))
     }
 
     /// The log says that this process runs an attempt which its runner knows nothing of.
-    fn alarm(&self, attempt: u32) {
+    fn alarm(&self, attempt: AttemptId) {
         tracing::error!(
             workflow.id = %self.id,
-            attempt,
+            step = attempt.step,
+            attempt = attempt.number,
             "this server is said to run an action of which it knows nothing: look at its log before this line; the attempt is given up"
         );
         self.workshop.metrics.executing_without_attempt.inc();

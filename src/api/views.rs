@@ -76,7 +76,7 @@ pub fn approval_of(round: &Round) -> Approval<'_> {
         approvers: approval::entitled_roles(round),
         approvals: round.approvals.len(),
         escalation_level: round.escalation_level,
-        ..terms(&round.terms, round.requested_at)
+        ..terms(&round.terms, round.opened_at)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::domain::transition::{self, Impossible};
 use crate::domain::via::Via;
-use crate::domain::workflow::{Event, Phase, Recorded, Round, Workflow};
+use crate::domain::workflow::{Event, Recorded, Workflow};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -36,26 +36,10 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     date(&mut workflow.created_at);
     date(&mut workflow.updated_at);
     workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
-    if let Phase::Executing { attempt, .. } = &mut workflow.phase {
+    workflow.rounds.iter_mut().for_each(|round| date(&mut round.opened_at));
+    for attempt in workflow.steps.iter_mut().flat_map(|step| &mut step.attempts) {
         date(&mut attempt.started_at);
         attempt.report_asked_at.iter_mut().for_each(date);
     }
-    if let Some(round) = round_of(&mut workflow.phase) {
-        date(&mut round.requested_at);
-    }
     workflow
-}
-
-fn round_of(phase: &mut Phase) -> Option<&mut Round> {
-    match phase {
-        Phase::Assessed => None,
-        Phase::PendingApproval(round) | Phase::Rejected(round) | Phase::Expired(round) => Some(round),
-        Phase::Approved(round)
-        | Phase::Queued { round, .. }
-        | Phase::Cancelled(round)
-        | Phase::Executing { round, .. }
-        | Phase::OutcomeUnknown { round, .. }
-        | Phase::Completed { round }
-        | Phase::Failed { round } => round.as_mut(),
-    }
 }

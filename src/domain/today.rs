@@ -8,7 +8,7 @@ use crate::domain::approval;
 use crate::domain::level::Level;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
 use crate::domain::transition::{self, Answer};
-use crate::domain::workflow::{Approval, Command, Event, Phase, Refusal, Round, Submission, Verdict, Workflow};
+use crate::domain::workflow::{Approval, Command, Event, Refusal, Round, Submission, Verdict, Workflow};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -118,8 +118,8 @@ impl<'a> Today<'a> {
     /// # Errors
     /// The refusal, which changes nothing.
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
-        match (command, &workflow.phase) {
-            (Command::Approve { by, .. }, Phase::PendingApproval(round)) => self.approve(workflow, round, by, command),
+        match (command, workflow.open_round()) {
+            (Command::Approve { by, .. }, Some(round)) => self.approve(workflow, round, by, command),
             (Command::Approve { by, .. } | Command::Reject { by, .. }, _) => {
                 self.has_rights(by)?;
                 transition::decide(workflow, command)
@@ -146,10 +146,9 @@ impl<'a> Today<'a> {
         if review.changes.is_empty() {
             return transition::decide(workflow, &command);
         }
-        let (number, terms) = (round.number + 1, Arc::new(review.terms));
-        let anew =
-            Round { number, requested_at: round.requested_at, terms: Arc::clone(&terms), escalation_level: 0, approvals: Vec::new() };
-        let anew = Workflow { phase: Phase::PendingApproval(anew), ..workflow.clone() };
+        let (number, terms) = (workflow.next_round(), Arc::new(review.terms));
+        let mut anew = workflow.clone();
+        anew.open_next(Round::open(number, round.subject.clone(), Arc::clone(&terms), round.opened_at));
         let answer = transition::decide(&anew, &command)?;
         let Answer::Commit { mut events, mut guard } = answer else { return Ok(answer) };
         events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")) });

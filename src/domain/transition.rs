@@ -1,28 +1,27 @@
 //! The state machine: `open` and `decide` say which events follow from a command, `apply` what a state becomes by an
-//! event, `obligation` what has to happen next. All four are total; none knows a clock.
+//! event, `obligations` what has to happen next. All four are total; none knows a clock.
 
 use crate::domain::approval;
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, roles};
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, Command, Decision, Event, Outcome, Phase, Refusal, Round, Status, Submission, Verdict, Workflow,
+    Approval, ApprovalStatus, AttemptId, Command, Decision, Disposition, Event, Outcome, Plan, Refusal, Round, Status, Submission, Verdict,
+    Workflow,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 mod apply;
+mod obligations;
 mod resolve;
 mod start;
 
 pub use apply::{Impossible, apply, replay};
-pub use resolve::{REPORT_WITHIN, report_deadline};
+pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, obligations, report_deadline};
 
 /// How many events a first commit holds: what was asked, and what follows from its level.
 pub const OPENING_EVENTS: u32 = 2;
-/// The only step of the only plan there is today.
-const STEP: u32 = 1;
 
 /// What is kept of a rejection that names no reason.
 const NO_REASON: &str = "No reason provided";
@@ -47,28 +46,11 @@ pub struct Guard {
     pub lapsed: Option<Uuid>,
 }
 
-/// What has to happen next, computed from the state alone, right after a commit and after a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obligation {
-    /// Final, or only a human can go on.
-    Nothing,
-    /// Wait for people, and come back at the deadline.
-    Park { deadline: Option<DateTime<Utc>> },
-    /// See to it that this process's runner has it in its queue.
-    Queue,
-    /// Wait for the requester's report, and come back at the deadline.
-    AwaitReport { deadline: DateTime<Utc> },
-    /// This process has started the attempt. Nothing is started because of it: see to it that the runner knows of it.
-    Attend { attempt: u32, token: Option<Uuid> },
-    /// A process that is gone had begun this attempt.
-    Recover,
-}
-
 /// The events that open a workflow. Without terms the level approves itself, and the action is released at once.
 pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
         Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None },
-        None => start::release(submission.action, 1, owner),
+        None => start::release(&Plan::of(&submission), AttemptId { step: 1, number: 1 }, owner),
     };
     vec![Event::Submitted(submission), next]
 }
@@ -91,7 +73,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
         Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
         Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
-        Command::Recover { owner } => Ok(start::recover(workflow, *owner)),
+        Command::Recover { attempt, owner } => Ok(start::recover(workflow, *attempt, *owner)),
         Command::Disown { attempt, token, cause } => Ok(start::disown(workflow, *attempt, *token, *cause)),
         Command::Tick { now } => Ok(tick(workflow, *now)),
     }
@@ -100,10 +82,10 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
 fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, digest: Option<&str>, owner: Uuid) -> Result<Answer, Refusal> {
     let round = decidable(workflow)?;
     let roles = approval::may_decide(&workflow.submission, round, by, Verdict::Approved)?;
-    if let Some(answer) = settled(workflow, by, Verdict::Approved)? {
+    if let Some(answer) = settled(workflow, round, by, Verdict::Approved, digest)? {
         return Ok(answer);
     }
-    same_digest(workflow, digest, round.terms.require_digest)?;
+    same_digest(round, digest, round.terms.require_digest)?;
     let justification = approval::justification(justification);
     if round.terms.require_justification && justification.is_none() {
         return Err(Refusal::JustificationRequired);
@@ -122,12 +104,12 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
         round: round.number,
         approver: by.name.clone(),
         roles,
-        digest: workflow.submission.digest.clone(),
+        digest: round.subject.clone(),
         justification: justification.map(str::to_owned),
         remaining,
     })];
     if remaining == 0 {
-        events.push(start::release(workflow.submission.action, workflow.attempts + 1, owner));
+        events.extend(start::release_next(workflow, owner));
     }
     Ok(Answer::Commit { events, guard: Guard { not_after: expires_at(round), ..Guard::default() } })
 }
@@ -135,12 +117,12 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
 fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Option<&str>) -> Result<Answer, Refusal> {
     let round = decidable(workflow)?;
     let roles = approval::may_decide(&workflow.submission, round, by, Verdict::Rejected)?;
-    if let Some(answer) = settled(workflow, by, Verdict::Rejected)? {
+    if let Some(answer) = settled(workflow, round, by, Verdict::Rejected, digest)? {
         return Ok(answer);
     }
-    same_digest(workflow, digest, false)?;
+    same_digest(round, digest, false)?;
     let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
-    let event = Event::Rejected { round: round.number, digest: workflow.submission.digest.clone(), roles, reason };
+    let event = Event::Rejected { round: round.number, digest: round.subject.clone(), roles, reason };
     Ok(Answer::Commit { events: vec![event], guard: Guard { not_after: expires_at(round), ..Guard::default() } })
 }
 
@@ -151,11 +133,12 @@ fn decidable(workflow: &Workflow) -> Result<&Round, Refusal> {
 }
 
 /// What a decision finds on a request that is settled, or that this person has answered before.
-fn settled(workflow: &Workflow, by: &Principal, verdict: Verdict) -> Result<Option<Answer>, Refusal> {
-    // Their last word in this round counts: who took a yes back is not told that it still stands, and who was asked again answers again.
-    let round = workflow.round().map(|round| round.number);
-    let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && Some(decision.round) == round);
-    if let Some(before) = last.filter(|decision| decision.verdict == verdict) {
+fn settled(workflow: &Workflow, round: &Round, by: &Principal, verdict: Verdict, digest: Option<&str>) -> Result<Option<Answer>, Refusal> {
+    // Their last word in this round, and about its subject: who took a yes back is not told that it still stands, who was asked again
+    // answers again, and who names another document has never answered for it.
+    let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && decision.round == round.number);
+    let is_about_it = digest.is_none_or(|digest| digest == round.subject.as_str());
+    if let Some(before) = last.filter(|decision| decision.verdict == verdict && is_about_it) {
         return Ok(Some(Answer::Repeat(before.clone())));
     }
     match workflow.approval_status() {
@@ -171,8 +154,9 @@ fn settled(workflow: &Workflow, by: &Principal, verdict: Verdict) -> Result<Opti
     }
 }
 
-fn same_digest(workflow: &Workflow, given: Option<&str>, required: bool) -> Result<(), Refusal> {
-    let digest = &workflow.submission.digest;
+/// A decision is about the subject of its round, and about nothing else.
+fn same_digest(round: &Round, given: Option<&str>, required: bool) -> Result<(), Refusal> {
+    let digest = &round.subject;
     match given {
         Some(given) if given != digest.as_str() => Err(Refusal::DigestMismatch(format!(
             "the decision is about another document: this workflow's digest is {digest}; read it again, then decide"
@@ -186,19 +170,22 @@ fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<A
     if !is_requester(workflow, by) && !by.has_role(roles::ADMIN) {
         return Err(Refusal::NotPermitted("a task is cancelled by its requester or by an admin".to_owned()));
     }
-    match &workflow.phase {
-        Phase::PendingApproval(_) | Phase::Queued { .. } => {
+    if workflow.disposition == Disposition::Cancelled {
+        return Ok(Answer::Nothing);
+    }
+    let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
+    let has_begun = workflow.steps.iter().any(|step| step.running().is_some());
+    match workflow.status() {
+        Status::PendingApproval | Status::Queued if !has_begun && (workflow.open_round().is_some() || workflow.queued().is_some()) => {
             let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
             let round = workflow.round().map(|round| round.number);
             Ok(Answer::Commit { events: vec![Event::Cancelled { round, reason }], guard: Guard::default() })
         }
-        Phase::Cancelled(_) => Ok(Answer::Nothing),
-        Phase::Assessed | Phase::Approved(_) | Phase::Executing { .. } => Err(Refusal::WrongState {
-            current: workflow.status(),
-            detail: "the action has been started and may have had effects, so it can no longer be cancelled".to_owned(),
-        }),
-        Phase::OutcomeUnknown { .. } | Phase::Completed { .. } | Phase::Failed { .. } | Phase::Rejected(_) | Phase::Expired(_) => {
-            Err(Refusal::WrongState { current: workflow.status(), detail: "there is nothing left to cancel".to_owned() })
+        Status::PendingApproval | Status::Queued | Status::Executing => {
+            wrong("the action has been started and may have had effects, so it can no longer be cancelled")
+        }
+        Status::OutcomeUnknown | Status::Completed | Status::Failed | Status::Rejected | Status::Expired | Status::Cancelled => {
+            wrong("there is nothing left to cancel")
         }
     }
 }
@@ -214,81 +201,40 @@ fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answ
         return Err(Refusal::NotPermitted("the result of an external action is reported by its requester".to_owned()));
     }
     let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
-    if workflow.submission.action != ActionKind::External {
+    let external = || workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
+    if external().next().is_none() {
         return wrong("parkbrake itself runs this action and knows its result");
     }
-    let ended = |attempt| Ok(Answer::Commit { events: vec![start::ended(attempt, outcome)], guard: Guard::default() });
-    match (&workflow.phase, outcome) {
-        (Phase::Executing { attempt, .. }, _) => ended(attempt.number),
-        // A late report is the truth about what nobody knew.
-        (Phase::OutcomeUnknown { attempt, .. }, _) => ended(*attempt),
-        (Phase::Completed { .. }, Outcome::Succeeded { .. }) | (Phase::Failed { .. }, Outcome::Failed { .. }) => Ok(Answer::Nothing),
-        (Phase::Completed { .. } | Phase::Failed { .. }, _) => wrong("the other result was reported before"),
-        (Phase::PendingApproval(_) | Phase::Assessed | Phase::Approved(_) | Phase::Queued { .. }, _) => {
+    // A late report is the truth about what nobody knew.
+    let awaited = external().find_map(|(step, _, state)| {
+        let attempt = state.running().or_else(|| state.unknown())?;
+        Some(AttemptId { step, number: attempt.number })
+    });
+    if let Some(attempt) = awaited {
+        return Ok(Answer::Commit { events: vec![start::ended(attempt, outcome)], guard: Guard::default() });
+    }
+    match (workflow.status(), outcome) {
+        (Status::Completed, Outcome::Succeeded { .. }) | (Status::Failed, Outcome::Failed { .. }) => Ok(Answer::Nothing),
+        (Status::Completed | Status::Failed, _) => wrong("the other result was reported before"),
+        (Status::Rejected | Status::Cancelled | Status::Expired, _) => wrong("the action was never released"),
+        (Status::PendingApproval | Status::Queued | Status::Executing | Status::OutcomeUnknown, _) => {
             wrong("the action has not been released")
         }
-        (Phase::Rejected(_) | Phase::Cancelled(_) | Phase::Expired(_), _) => wrong("the action was never released"),
     }
 }
 
 /// Everything that has fallen due, in one commit: each step once, or the end of the request.
 fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
-    let round = match &workflow.phase {
-        Phase::PendingApproval(round) => round,
-        Phase::Executing { attempt, .. } => return resolve::tick(workflow, attempt, now),
-        _ => return Answer::Nothing,
-    };
+    let Some(round) = workflow.open_round() else { return resolve::tick(workflow, now) };
     if let Some(expires) = expires_at(round).filter(|expires| *expires <= now) {
         let guard = Guard { not_before: Some(expires), ..Guard::default() };
         return Answer::Commit { events: vec![Event::Expired { round: round.number }], guard };
     }
-    let due: Vec<_> = steps_left(round).take_while(|(_, at, _)| *at <= now).collect();
+    let due: Vec<_> = obligations::steps_left(round).take_while(|(_, at, _)| *at <= now).collect();
     let Some((_, last, _)) = due.last() else { return Answer::Nothing };
     let guard = Guard { not_before: Some(*last), not_after: expires_at(round), lapsed: None };
     let events = due.iter().map(|(level, _, to)| Event::Escalated { round: round.number, level: *level, to: to.to_vec() }).collect();
     Answer::Commit { events, guard }
-}
-
-/// The steps that have not been taken: number, time, roles.
-fn steps_left(round: &Round) -> impl Iterator<Item = (u32, DateTime<Utc>, &[String])> {
-    let steps = round.terms.escalation.iter().zip(1..).skip(round.escalation_level as usize);
-    steps.map(|(step, level)| (level, after(round, step.after), step.to.as_slice()))
-}
-
-/// A moment counted from the request.
-pub fn after(round: &Round, delay: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(delay).ok().and_then(|delay| round.requested_at.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// When the request expires, if it does.
-pub fn expires_at(round: &Round) -> Option<DateTime<Utc>> {
-    round.terms.expire_after.map(|delay| after(round, delay))
-}
-
-/// The next moment at which something falls due.
-pub fn deadline(round: &Round) -> Option<DateTime<Utc>> {
-    steps_left(round).map(|(_, at, _)| at).next().into_iter().chain(expires_at(round)).min()
-}
-
-/// What has to happen next.
-pub fn obligation(workflow: &Workflow, owner: Uuid) -> Obligation {
-    if let Some(deadline) = report_deadline(workflow) {
-        return Obligation::AwaitReport { deadline };
-    }
-    match &workflow.phase {
-        Phase::PendingApproval(round) => Obligation::Park { deadline: deadline(round) },
-        Phase::Queued { .. } => Obligation::Queue,
-        Phase::Executing { attempt, .. } if attempt.owner == owner => Obligation::Attend { attempt: attempt.number, token: attempt.token },
-        Phase::Executing { .. } => Obligation::Recover,
-        // Between two events of one commit; no whole commit ends here.
-        Phase::Assessed | Phase::Approved(_) => Obligation::Nothing,
-        Phase::OutcomeUnknown { .. }
-        | Phase::Completed { .. }
-        | Phase::Failed { .. }
-        | Phase::Rejected(_)
-        | Phase::Cancelled(_)
-        | Phase::Expired(_) => Obligation::Nothing,
-    }
 }
 
 /// The status that a workflow had right after a decision: what the decision was answered with.

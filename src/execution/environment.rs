@@ -64,7 +64,7 @@ impl Environment {
         let workflow_id = run.workflow_id.to_string();
         variables.extend([
             (WORKFLOW_ID.into(), workflow_id.clone().into()),
-            (ATTEMPT.into(), run.attempt.to_string().into()),
+            (ATTEMPT.into(), run.attempt.number.to_string().into()),
             (DIGEST.into(), run.digest.as_str().into()),
             (IDEMPOTENCY_KEY.into(), workflow_id.into()),
         ]);
@@ -77,6 +77,7 @@ mod tests {
     use super::*;
     use crate::domain::digest::Digest;
     use crate::domain::invocation::Invocation;
+    use crate::domain::workflow::AttemptId;
     use std::collections::BTreeMap;
     use std::time::Duration;
     use uuid::Uuid;
@@ -92,7 +93,8 @@ mod tests {
             timeout: Duration::from_secs(1),
             idempotent: false,
         };
-        let run = Run { workflow_id: Uuid::nil(), attempt: 2, digest: &Digest::of(b""), invocation: &invocation };
+        let run =
+            Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 2 }, digest: &Digest::of(b""), invocation: &invocation };
         let read = |wanted: &str| server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into());
         let text = |text: OsString| text.into_string().unwrap();
         Ok(Environment::of(&run, &Redactions::default(), read)?

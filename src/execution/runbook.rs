@@ -8,7 +8,7 @@
 use crate::domain::digest::Digest;
 use crate::domain::duration;
 use crate::domain::invocation::Invocation;
-use crate::domain::workflow::Outcome;
+use crate::domain::workflow::{AttemptId, Outcome};
 use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
@@ -46,7 +46,7 @@ static LOOKS: Semaphore = Semaphore::const_new(4);
 pub struct Run<'a> {
     pub workflow_id: Uuid,
     /// Counted from 1.
-    pub attempt: u32,
+    pub attempt: AttemptId,
     /// Of the document that was approved.
     pub digest: &'a Digest,
     pub invocation: &'a Invocation,
@@ -206,7 +206,7 @@ pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
 
 fn tree_of(child: &Child, run: &Run<'_>) -> Tree {
     let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it was not waited for yet");
-    Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt))
+    Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt.number))
 }
 
 fn not_started(invocation: &Invocation, reason: &str) -> Outcome {

@@ -177,7 +177,7 @@ fn approval(workflow: &Workflow, most: usize) -> Option<Value> {
         "required": round.terms.required,
         "approvals": round.approvals.len(),
         "escalation_level": round.escalation_level,
-        "requested_at": time(round.requested_at),
+        "requested_at": time(round.opened_at),
         "expires_at": transition::expires_at(round).map(time),
     }))
 }

@@ -3,7 +3,7 @@
 use crate::api::views;
 use crate::domain::transition;
 use crate::domain::via::Via;
-use crate::domain::workflow::{Decision, Event, Phase, Recorded, Resolution, Round, Status, Workflow};
+use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Workflow};
 use crate::web::moment::Moment;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -81,7 +81,7 @@ impl Record {
 
 /// What falls due next of a request that waits.
 pub fn next_step(workflow: &Workflow, now: DateTime<Utc>) -> Option<Step> {
-    let Phase::PendingApproval(round) = &workflow.phase else { return None };
+    let round = workflow.open_round()?;
     timetable(round, now).into_iter().find(|step| !step.is_taken)
 }
 

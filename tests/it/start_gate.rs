@@ -13,7 +13,7 @@ use parkbrake::actors::turns::TurnLimits;
 use parkbrake::clock::Clock;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::request::TaskRequest;
-use parkbrake::domain::workflow::{Command, Outcome, Status};
+use parkbrake::domain::workflow::{AttemptId, Command, Outcome, Status};
 use parkbrake::execution::Local;
 use parkbrake::settings::Settings;
 use parkbrake::storage::Storage;
@@ -24,6 +24,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// The first attempt at the only step.
+const FIRST: AttemptId = AttemptId { step: 1, number: 1 };
 
 /// A deployment that needs approval and keeps the ledger.
 fn deployment(name: &str) -> Value {
@@ -347,16 +350,16 @@ async fn an_attempt_of_this_server_that_its_runner_does_not_know_is_an_alarm_and
     // Starts that the runner has not made: whoever made them is lost.
     let start = |attempt| Command::Start { attempt, owner: quiet.engine.owner, token: Uuid::new_v4() };
     let once = quiet.queued("once").await;
-    quiet.ask(once, start(1)).await;
+    quiet.ask(once, start(FIRST)).await;
     eventually("what is true", || async { (quiet.status(once).await == Status::OutcomeUnknown).then_some(()) }).await;
     let again = quiet.queued("again").await;
-    quiet.ask(again, start(1)).await;
+    quiet.ask(again, start(FIRST)).await;
     eventually("the queue", || async { (quiet.status(again).await == Status::Queued).then_some(()) }).await;
     assert_eq!(quiet.storage.log(again).await.unwrap().iter().filter(|one| one.event.name() == "released").count(), 2);
     let metrics = quiet.engine.metrics.text();
     assert!(metrics.contains("parkbrake_executing_without_attempt_total 2"), "{metrics}");
     // Whoever was lost comes back, and says how it went.
-    assert_eq!(quiet.ask(once, Command::Finish { attempt: 1, outcome: Outcome::Succeeded { output: None } }).await, Status::Completed);
+    assert_eq!(quiet.ask(once, Command::Finish { attempt: FIRST, outcome: Outcome::Succeeded { output: None } }).await, Status::Completed);
     assert_eq!(quiet.ledger.entries(), [], "nothing is started by an actor");
     quiet.root.cast(Msg::Shutdown).unwrap();
 }
@@ -367,7 +370,7 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
     let quiet = Quiet::start(&database).await;
     let id = quiet.queued("once").await;
     let terms: Arc<ApprovalTerms> = Arc::clone(&quiet.engine.configuration.policy.level(parkbrake::domain::level::Level::Critical).terms);
-    let command = Command::AskAgain { attempt: 1, reason: "the terms are stricter now".to_owned(), terms };
+    let command = Command::AskAgain { attempt: FIRST, reason: "the terms are stricter now".to_owned(), terms };
     assert_eq!(quiet.ask(id, command.clone()).await, Status::PendingApproval);
     assert_eq!(quiet.ask(id, command).await, Status::PendingApproval, "asked for once more, nothing is written");
     let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and approved_by = '{}'
@@ -381,7 +384,7 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
         database.count("select count(*) from workflow where queued and approval_status = 'approved' and resolved_by = 'tess'").await,
         1
     );
-    let refuse = Command::RefuseStart { attempt: 1, reason: "the runbook is gone".to_owned() };
+    let refuse = Command::RefuseStart { attempt: FIRST, reason: "the runbook is gone".to_owned() };
     assert_eq!(quiet.ask(id, refuse).await, Status::Failed);
     assert_eq!(database.count("select count(*) from workflow where not queued and not running and status = 'failed'").await, 1);
     quiet.root.cast(Msg::Shutdown).unwrap();

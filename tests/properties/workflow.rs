@@ -10,7 +10,7 @@ use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition::{self, Answer, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Phase, Recorded, Resolution, Status, Submission, Workflow};
+use parkbrake::domain::workflow::{AttemptId, Command, Disowned, Event, Outcome, Recorded, Resolution, Status, Submission, Workflow};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::json;
@@ -93,9 +93,14 @@ enum What {
     RefuseStart { attempt: u32 },
     AskAgain { attempt: u32, terms: Arc<ApprovalTerms> },
     Finish { attempt: u32, outcome: Outcome },
-    Recover,
+    Recover { attempt: u32 },
     Disown { attempt: u32 },
     Tick,
+}
+
+/// An attempt at the only step.
+fn of(number: u32) -> AttemptId {
+    AttemptId { step: 1, number }
 }
 
 /// The token of an attempt: here each has one.
@@ -126,7 +131,7 @@ fn what() -> impl Strategy<Value = What> {
         1 => (1..3_u32).prop_map(|attempt| What::RefuseStart { attempt }),
         1 => (1..3_u32, terms()).prop_map(|(attempt, terms)| What::AskAgain { attempt, terms: terms.into() }),
         2 => (1..4_u32, outcome()).prop_map(|(attempt, outcome)| What::Finish { attempt, outcome }),
-        1 => Just(What::Recover),
+        1 => (1..3_u32).prop_map(|attempt| What::Recover { attempt }),
         1 => (1..3_u32).prop_map(|attempt| What::Disown { attempt }),
         4 => Just(What::Tick),
     ]
@@ -219,12 +224,14 @@ impl Run {
             What::Resolve { outcome, justification } => {
                 Command::Resolve { by, outcome, justification, owner: OWNERS[0], deciders: ROLES.map(str::to_owned).to_vec() }
             }
-            What::Start { attempt } => Command::Start { attempt, owner: OWNERS[0], token: token(attempt) },
-            What::RefuseStart { attempt } => Command::RefuseStart { attempt, reason: "changed".to_owned() },
-            What::AskAgain { attempt, terms } => Command::AskAgain { attempt, reason: "stricter".to_owned(), terms },
-            What::Disown { attempt } => Command::Disown { attempt, token: Some(token(attempt)), cause: Disowned::LeaseLapsing },
-            What::Finish { attempt, outcome } => Command::Finish { attempt, outcome },
-            What::Recover => Command::Recover { owner: OWNERS[1] },
+            What::Start { attempt } => Command::Start { attempt: of(attempt), owner: OWNERS[0], token: token(attempt) },
+            What::RefuseStart { attempt } => Command::RefuseStart { attempt: of(attempt), reason: "changed".to_owned() },
+            What::AskAgain { attempt, terms } => Command::AskAgain { attempt: of(attempt), reason: "stricter".to_owned(), terms },
+            What::Disown { attempt } => {
+                Command::Disown { attempt: of(attempt), token: Some(token(attempt)), cause: Disowned::LeaseLapsing }
+            }
+            What::Finish { attempt, outcome } => Command::Finish { attempt: of(attempt), outcome },
+            What::Recover { attempt } => Command::Recover { attempt: of(attempt), owner: OWNERS[1] },
             What::Tick => Command::Tick { now: self.now },
         };
         let before = self.state().clone();
@@ -258,20 +265,20 @@ impl Run {
         let state = self.state();
         let due = transition::decide(state, &Command::Tick { now: self.now });
         let due = matches!(due, Ok(Answer::Commit { .. }));
-        let fits = match transition::obligation(state, OWNERS[0]) {
-            Obligation::Park { deadline } => {
+        let fits = match transition::obligations(state, OWNERS[0]).as_slice() {
+            [Obligation::Park { deadline }] => {
                 state.status() == Status::PendingApproval && due == deadline.is_some_and(|deadline| deadline <= self.now)
             }
-            Obligation::AwaitReport { deadline } => {
-                state.status() == Status::Executing && state.submission.action == ActionKind::External && due == (deadline <= self.now)
+            [Obligation::AwaitReport { attempt, deadline }] => {
+                state.running(*attempt).is_some() && state.submission.action == ActionKind::External && due == (*deadline <= self.now)
             }
-            Obligation::Queue => state.status() == Status::Queued,
-            Obligation::Attend { attempt, token } => {
-                matches!(state.phase, Phase::Executing { attempt: begun, .. }
-                         if begun.owner == OWNERS[0] && (begun.number, begun.token) == (attempt, token))
+            [Obligation::Queue { attempt }] => state.status() == Status::Queued && state.queued() == Some(*attempt),
+            [Obligation::Attend { attempt, token }] => {
+                state.running(*attempt).is_some_and(|begun| (begun.owner, begun.token) == (OWNERS[0], *token))
             }
-            Obligation::Recover => matches!(state.phase, Phase::Executing { attempt, .. } if attempt.owner != OWNERS[0]),
-            Obligation::Nothing => state.status().is_final() || state.status() == Status::OutcomeUnknown,
+            [Obligation::Recover { attempt }] => state.running(*attempt).is_some_and(|begun| begun.owner != OWNERS[0]),
+            [] => state.status().is_final() || state.status() == Status::OutcomeUnknown,
+            [_, _, ..] => false,
         };
         prop_assert!(fits, "{:?}, due: {due}", state);
         prop_assert!(!due || [Status::PendingApproval, Status::Executing].contains(&state.status()));
@@ -339,7 +346,7 @@ proptest! {
             let what = What::Approve { justification: Some("yes".to_owned()), digest: Some(digest().to_string()) };
             run.ask(&Asked { seconds: 1, by, what }, &case.directory)?;
         }
-        let started = matches!(run.state().phase, Phase::Queued { .. });
+        let started = run.state().queued().is_some();
         let could = oracle::could_start(&run.log, &case.directory);
         prop_assert_eq!(started, could, "required {}: {:#?}", required, run.log);
     }

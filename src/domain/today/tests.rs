@@ -5,7 +5,7 @@ use crate::domain::risk::Assessment;
 use crate::domain::task::ActionKind;
 use crate::domain::transition::Guard;
 use crate::domain::via::Via;
-use crate::domain::workflow::Recorded;
+use crate::domain::workflow::{AttemptId, Recorded};
 use chrono::DateTime;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -125,7 +125,7 @@ fn what_became_stricter_holds_at_the_deciding_and_at_the_starting_commit() {
     let one = approve(&parked(Some(terms()), None), &first, "ann").unwrap().1;
     let (same, both) = approve(&one, &first, "tina").unwrap();
     assert_eq!((same, reason(&both, &first).as_str()), (vec!["approved", "released"], "holds"));
-    assert_eq!(both.phase, Phase::Queued { round: both.round().cloned(), attempt: 1 });
+    assert_eq!(both.queued(), Some(AttemptId { step: 1, number: 1 }));
 
     let rows: [(&str, Setting, &str); 9] = [
         ("person removed", first.changed(|s| drop(s.people.remove("ann"))), "ann is no longer one of the people"),

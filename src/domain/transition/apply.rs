@@ -1,7 +1,10 @@
 //! What a log of events folds to.
 
 use crate::domain::policy::ApprovalTerms;
-use crate::domain::workflow::{Attempt, Decision, Event, Phase, Recorded, Resolution, Round, Verdict, Workflow};
+use crate::domain::workflow::{
+    Attempt, AttemptId, Decision, Disposition, Ended, Event, Plan, Recorded, Resolution, Round, RoundOutcome, Stage, StepState, Verdict,
+    Workflow,
+};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -39,141 +42,169 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
         if recorded.version != 1 {
             return Err(impossible());
         }
+        let plan = Plan::of(submission);
         return Ok(Workflow {
             id,
             version: 1,
             submission: submission.clone(),
-            phase: Phase::Assessed,
+            steps: plan.steps.iter().map(|_| StepState::default()).collect(),
+            plan,
+            rounds: Vec::new(),
+            disposition: Disposition::Active,
             decisions: Vec::new(),
-            attempts: 0,
-            resolved: None,
             created_at: recorded.at,
             updated_at: recorded.at,
         });
     };
-    if recorded.version != workflow.version + 1 {
+    if recorded.version != workflow.version + 1 || workflow.disposition == Disposition::Cancelled {
         return Err(impossible());
     }
-    let phase = std::mem::replace(&mut workflow.phase, Phase::Assessed);
-    workflow.phase = next_phase(phase, recorded).ok_or_else(impossible)?;
+    change(&mut workflow, recorded).ok_or_else(impossible)?;
     workflow.decisions.extend(decision(recorded));
-    if let Phase::Executing { attempt, .. } = &workflow.phase {
-        workflow.attempts = attempt.number;
-    }
-    if let Event::Resolved { attempt, outcome, .. } = &recorded.event {
-        workflow.resolved = Some((*attempt, *outcome, recorded.actor.clone()));
-    }
     workflow.version = recorded.version;
     workflow.updated_at = recorded.at;
     Ok(workflow)
 }
 
-fn next_phase(phase: Phase, recorded: &Recorded) -> Option<Phase> {
-    match phase {
-        Phase::Assessed => from_assessed(recorded),
-        Phase::PendingApproval(round) => from_pending(round, recorded),
-        Phase::Approved(round) => from_approved(round, recorded),
-        Phase::Queued { round, attempt } => from_queued(round, attempt, recorded),
-        Phase::Executing { round, attempt } => from_executing(round, attempt, recorded),
-        Phase::OutcomeUnknown { round, attempt } => from_unknown(round, attempt, &recorded.event),
-        Phase::Completed { .. } | Phase::Failed { .. } | Phase::Rejected(_) | Phase::Cancelled(_) | Phase::Expired(_) => None,
-    }
-}
-
-fn from_assessed(recorded: &Recorded) -> Option<Phase> {
+/// What one event changes; `None` if it cannot follow.
+fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     match &recorded.event {
-        Event::ApprovalRequested { round, terms, .. } => Some(Phase::PendingApproval(asked(*round, terms, recorded))),
-        _ => from_approved(None, recorded),
-    }
-}
-
-fn from_pending(mut round: Round, recorded: &Recorded) -> Option<Phase> {
-    match &recorded.event {
-        // What became stricter, or an approval that no longer counts, asks people again.
-        Event::ApprovalRequested { round: next, terms, reason: Some(_) } if *next == round.number + 1 => {
-            Some(Phase::PendingApproval(asked(*next, terms, recorded)))
-        }
-        Event::Approved(approval) if approval.round == round.number => {
+        Event::Submitted(_) => None,
+        Event::ApprovalRequested { round, terms, reason } => ask(workflow, *round, terms, reason.is_some(), recorded),
+        Event::Approved(approval) => {
+            let round = open_round(workflow, approval.round).filter(|round| round.subject == approval.digest)?;
             round.approvals.push(approval.clone());
-            Some(if approval.remaining == 0 { Phase::Approved(Some(round)) } else { Phase::PendingApproval(round) })
+            round.outcome = (approval.remaining == 0).then_some(RoundOutcome::Approved);
+            Some(())
         }
-        Event::Rejected { round: number, .. } if *number == round.number => Some(Phase::Rejected(round)),
-        Event::Escalated { round: number, level, .. } if *number == round.number && *level == round.escalation_level + 1 => {
+        Event::Rejected { round, digest, .. } => {
+            let round = open_round(workflow, *round).filter(|round| round.subject == *digest)?;
+            round.outcome = Some(RoundOutcome::Rejected);
+            Some(())
+        }
+        Event::Escalated { round, level, .. } => {
+            let round = open_round(workflow, *round).filter(|round| *level == round.escalation_level + 1)?;
             round.escalation_level = *level;
-            Some(Phase::PendingApproval(round))
+            Some(())
         }
-        Event::Expired { round: number } if *number == round.number => Some(Phase::Expired(round)),
-        Event::Cancelled { round: number, .. } if *number == Some(round.number) => Some(Phase::Cancelled(Some(round))),
-        _ => None,
+        Event::Expired { round } => {
+            open_round(workflow, *round)?.outcome = Some(RoundOutcome::Expired);
+            Some(())
+        }
+        Event::Cancelled { round, .. } => cancel(workflow, *round),
+        Event::Released { .. }
+        | Event::StartRefused { .. }
+        | Event::ExecutionStarted { .. }
+        | Event::ExecutionSucceeded { .. }
+        | Event::ExecutionFailed { .. }
+        | Event::ReportRequested { .. }
+        | Event::OutcomeUnknown { .. }
+        | Event::Resolved { .. } => change_step(workflow, recorded.event.attempt()?, recorded),
     }
 }
 
-/// What releases an action. Logs from before there was a queue start it right away.
-fn from_approved(round: Option<Round>, recorded: &Recorded) -> Option<Phase> {
+/// People are asked: at first, again because what was released may no longer start, or again because something became stricter.
+fn ask(workflow: &mut Workflow, number: u32, terms: &Arc<ApprovalTerms>, has_reason: bool, recorded: &Recorded) -> Option<()> {
+    let is_untouched = workflow.steps.iter().all(|step| step.stage == Stage::Waiting);
+    let may_follow = match workflow.round().map(|round| round.outcome) {
+        None if is_untouched => true,
+        Some(None) => has_reason,
+        None | Some(Some(RoundOutcome::Approved)) => has_queued(workflow) && !has_running(workflow),
+        Some(Some(_)) => false,
+    };
+    if !may_follow || number != workflow.next_round() {
+        return None;
+    }
+    let subject = workflow.submission.digest.clone();
+    workflow.open_next(Round::open(number, subject, Arc::clone(terms), recorded.at));
+    Some(())
+}
+
+/// The round of this number, if people are being asked in it.
+fn open_round(workflow: &mut Workflow, number: u32) -> Option<&mut Round> {
+    workflow.rounds.last_mut().filter(|round| round.is_open() && round.number == number)
+}
+
+/// Before anything runs: while people are asked, or while it waits for its turn.
+fn cancel(workflow: &mut Workflow, number: Option<u32>) -> Option<()> {
+    if workflow.round().map(|round| round.number) != number {
+        return None;
+    }
+    let may_follow = has_queued(workflow) && !has_running(workflow);
+    match workflow.rounds.last_mut().filter(|round| round.is_open()) {
+        Some(round) => round.outcome = Some(RoundOutcome::Cancelled),
+        None if may_follow => {}
+        None => return None,
+    }
+    workflow.disposition = Disposition::Cancelled;
+    Some(())
+}
+
+fn has_queued(workflow: &Workflow) -> bool {
+    workflow.steps.iter().any(|step| step.stage == Stage::Queued)
+}
+
+fn has_running(workflow: &Workflow) -> bool {
+    workflow.steps.iter().any(|step| step.running().is_some())
+}
+
+/// What an event of an attempt changes. Nothing is released or started while people are asked, or after they have said no.
+fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> Option<()> {
+    let is_approved = workflow.round().is_none_or(|round| round.outcome == Some(RoundOutcome::Approved));
+    let step = usize::try_from(id.step).ok()?.checked_sub(1)?;
+    let step = workflow.steps.get_mut(step).filter(|_| is_approved)?;
+    let is_next = id.number == step.next_number();
+    let is_running = step.running().is_some();
+    let is_last = !is_next && id.number + 1 == step.next_number();
     match &recorded.event {
-        Event::Released { attempt, .. } => Some(Phase::Queued { round, attempt: *attempt }),
-        Event::ExecutionStarted { .. } => started(round, recorded),
-        _ => None,
-    }
-}
-
-fn from_queued(round: Option<Round>, attempt: u32, recorded: &Recorded) -> Option<Phase> {
-    let number = round.as_ref().map(|round| round.number);
-    match &recorded.event {
-        Event::ExecutionStarted { attempt: begun, .. } if *begun == attempt => started(round, recorded),
-        Event::StartRefused { attempt: refused, .. } if *refused == attempt => Some(Phase::Failed { round }),
-        Event::Cancelled { round: of, .. } if *of == number => Some(Phase::Cancelled(round)),
-        Event::ApprovalRequested { round: next, terms, .. } if *next == number.unwrap_or_default() + 1 => {
-            Some(Phase::PendingApproval(asked(*next, terms, recorded)))
+        Event::Released { .. } if is_next && (step.stage == Stage::Waiting || is_running) => {
+            end(step, Ended::Interrupted);
+            step.stage = Stage::Queued;
         }
-        _ => None,
-    }
-}
-
-fn from_executing(round: Option<Round>, attempt: Attempt, recorded: &Recorded) -> Option<Phase> {
-    match &recorded.event {
-        Event::Released { attempt: next, .. } if *next == attempt.number + 1 => Some(Phase::Queued { round, attempt: *next }),
-        // In logs from before there was a queue, an attempt that was interrupted is followed by the next one.
-        Event::ExecutionStarted { attempt: next, .. } if *next == attempt.number + 1 => started(round, recorded),
-        Event::OutcomeUnknown { attempt: of, .. } if *of == attempt.number => {
-            Some(Phase::OutcomeUnknown { round, attempt: attempt.number })
+        // Logs from before there was a queue start an action right away, and the next attempt after one that was interrupted.
+        Event::ExecutionStarted { owner, token, .. } if is_next && (matches!(step.stage, Stage::Waiting | Stage::Queued) || is_running) => {
+            end(step, Ended::Interrupted);
+            step.stage = Stage::Started;
+            step.attempts.push(Attempt {
+                number: id.number,
+                owner: *owner,
+                token: *token,
+                started_at: recorded.at,
+                report_asked_at: None,
+                outcome: None,
+                resolved: None,
+            });
         }
-        Event::ReportRequested { attempt: of, .. } if *of == attempt.number && attempt.report_asked_at.is_none() => {
-            Some(Phase::Executing { round, attempt: Attempt { report_asked_at: Some(recorded.at), ..attempt } })
+        Event::StartRefused { .. } if is_next && step.stage == Stage::Queued => step.stage = Stage::Refused,
+        Event::ReportRequested { .. } if is_last && is_running => {
+            let attempt = step.attempts.last_mut().filter(|attempt| attempt.report_asked_at.is_none())?;
+            attempt.report_asked_at = Some(recorded.at);
         }
-        event => ended(round, attempt.number, event),
+        Event::OutcomeUnknown { .. } if is_last && is_running => end(step, Ended::Unknown),
+        // How an attempt ended, also where nobody knew at first.
+        Event::ExecutionSucceeded { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Succeeded),
+        Event::ExecutionFailed { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Failed),
+        Event::Resolved { outcome, .. } if is_last && step.unknown().is_some() => {
+            step.attempts.last_mut()?.resolved = Some((*outcome, recorded.actor.clone()));
+            match outcome {
+                Resolution::Succeeded => end(step, Ended::Succeeded),
+                Resolution::Failed => end(step, Ended::Failed),
+                // The event that releases it once more is in the same commit.
+                Resolution::Retry => step.stage = Stage::Waiting,
+            }
+        }
+        _ => return None,
     }
+    Some(())
 }
 
-fn from_unknown(round: Option<Round>, attempt: u32, event: &Event) -> Option<Phase> {
-    match event {
-        Event::Resolved { attempt: of, outcome, .. } if *of == attempt => Some(match outcome {
-            Resolution::Succeeded => Phase::Completed { round },
-            Resolution::Failed => Phase::Failed { round },
-            // The event that releases it once more is in the same commit.
-            Resolution::Retry => Phase::Approved(round),
-        }),
-        event => ended(round, attempt, event),
+/// The last attempt has ended; one of which nobody knew how it ended has an outcome after all.
+fn end(step: &mut StepState, outcome: Ended) {
+    let is_open =
+        |attempt: &&mut Attempt| attempt.outcome.is_none() || (attempt.outcome == Some(Ended::Unknown) && outcome != Ended::Interrupted);
+    if let Some(attempt) = step.attempts.last_mut().filter(is_open) {
+        attempt.outcome = Some(outcome);
     }
-}
-
-/// How an attempt ended, also where nobody knew at first.
-fn ended(round: Option<Round>, attempt: u32, event: &Event) -> Option<Phase> {
-    match event {
-        Event::ExecutionSucceeded { attempt: of, .. } if *of == attempt => Some(Phase::Completed { round }),
-        Event::ExecutionFailed { attempt: of, .. } if *of == attempt => Some(Phase::Failed { round }),
-        _ => None,
-    }
-}
-
-fn started(round: Option<Round>, recorded: &Recorded) -> Option<Phase> {
-    let Event::ExecutionStarted { attempt, owner, token, .. } = &recorded.event else { return None };
-    let attempt = Attempt { number: *attempt, owner: *owner, token: *token, started_at: recorded.at, report_asked_at: None };
-    Some(Phase::Executing { round, attempt })
-}
-
-fn asked(number: u32, terms: &Arc<ApprovalTerms>, recorded: &Recorded) -> Round {
-    Round { number, requested_at: recorded.at, terms: Arc::clone(terms), escalation_level: 0, approvals: Vec::new() }
 }
 
 fn decision(recorded: &Recorded) -> Option<Decision> {

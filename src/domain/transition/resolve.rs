@@ -1,16 +1,13 @@
 //! The end of an outcome that nobody knew, and of an external action that nobody reports.
 
-use super::{Answer, Guard, STEP, start};
+use super::obligations::report_by;
+use super::{Answer, Guard, start};
 use crate::domain::approval;
 use crate::domain::policy::{Principal, PrincipalKind, Role, roles};
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{Attempt, Event, Phase, Refusal, Resolution, Workflow};
-use chrono::{DateTime, TimeDelta, Utc};
-use std::time::Duration;
+use crate::domain::workflow::{AttemptId, Event, Refusal, Resolution, Workflow};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
-
-/// How long the requester of an external action has to report, where nothing else was said.
-pub const REPORT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn resolve(
     workflow: &Workflow,
@@ -21,19 +18,26 @@ pub(super) fn resolve(
     deciders: &[Role],
 ) -> Result<Answer, Refusal> {
     let roles = may_resolve(workflow, by, deciders)?;
-    let Phase::OutcomeUnknown { attempt, .. } = workflow.phase else {
-        return match &workflow.resolved {
-            Some((_, said, who)) if (*said, who) == (outcome, &by.name) => Ok(Answer::Nothing),
-            Some((_, said, who)) => Err(wrong(workflow, &format!("{who} has resolved it already, as {}", said.as_str()))),
+    let unknown = workflow.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.unknown()?.number }));
+    let Some(id) = unknown else {
+        return match last_resolved(workflow) {
+            Some((said, who)) if (said, who) == (outcome, by.name.as_str()) => Ok(Answer::Nothing),
+            Some((said, who)) => Err(wrong(workflow, &format!("{who} has resolved it already, as {}", said.as_str()))),
             None => Err(wrong(workflow, "only an unknown outcome can be resolved")),
         };
     };
     let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();
-    let mut events = vec![Event::Resolved { step: STEP, attempt, outcome, roles, justification }];
+    let mut events = vec![Event::Resolved { step: id.step, attempt: id.number, outcome, roles, justification }];
     if outcome == Resolution::Retry {
-        events.push(start::release(workflow.submission.action, attempt + 1, owner));
+        events.push(start::release(&workflow.plan, id.next(), owner));
     }
     Ok(Answer::Commit { events, guard: Guard::default() })
+}
+
+/// How the last unknown outcome was resolved, and by whom.
+fn last_resolved(workflow: &Workflow) -> Option<(Resolution, &str)> {
+    let attempts = workflow.steps.iter().rev().flat_map(|step| step.attempts.iter().rev());
+    attempts.filter_map(|attempt| attempt.resolved.as_ref()).map(|(resolution, who)| (*resolution, who.as_str())).next()
 }
 
 /// Whether this principal may resolve, and by which roles: who may approve at its level, or an admin; under separation of duties
@@ -67,33 +71,26 @@ impl Resolution {
     }
 }
 
-/// When the requester of an external action is asked to report, or, if it was, when nobody knows any more how it went.
-pub fn report_deadline(workflow: &Workflow) -> Option<DateTime<Utc>> {
-    match &workflow.phase {
-        Phase::Executing { attempt, .. } if workflow.submission.action == ActionKind::External => Some(deadline(workflow, attempt)),
-        _ => None,
-    }
-}
-
-fn deadline(workflow: &Workflow, attempt: &Attempt) -> DateTime<Utc> {
-    let within = workflow.submission.report_within.unwrap_or(REPORT_WITHIN);
-    let from = attempt.report_asked_at.unwrap_or(attempt.started_at);
-    TimeDelta::from_std(within).ok().and_then(|within| from.checked_add_signed(within)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
 /// The requester is asked once; after as long again, nobody knows.
-pub(super) fn tick(workflow: &Workflow, attempt: &Attempt, now: DateTime<Utc>) -> Answer {
-    let due = deadline(workflow, attempt);
-    if workflow.submission.action != ActionKind::External || due > now {
-        return Answer::Nothing;
+pub(super) fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
+    let external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
+    let due = external.filter_map(|(number, step, state)| {
+        let attempt = state.running()?;
+        let due = report_by(step, attempt);
+        let (step, asked, attempt) = (number, attempt.report_asked_at, attempt.number);
+        let event = match asked {
+            None => Event::ReportRequested { step, attempt },
+            Some(_) => Event::OutcomeUnknown {
+                step,
+                attempt,
+                reason: "the requester has not reported how the action went, although it was asked to: find out what it did".to_owned(),
+            },
+        };
+        (due <= now).then_some((due, event))
+    });
+    let (due, events): (Vec<_>, Vec<_>) = due.unzip();
+    match due.into_iter().max() {
+        None => Answer::Nothing,
+        last => Answer::Commit { events, guard: Guard { not_before: last, ..Guard::default() } },
     }
-    let event = match attempt.report_asked_at {
-        None => Event::ReportRequested { step: STEP, attempt: attempt.number },
-        Some(_) => Event::OutcomeUnknown {
-            step: STEP,
-            attempt: attempt.number,
-            reason: "the requester has not reported how the action went, although it was asked to: find out what it did".to_owned(),
-        },
-    };
-    Answer::Commit { events: vec![event], guard: Guard { not_before: Some(due), ..Guard::default() } }
 }

@@ -1,41 +1,51 @@
 //! The start of an action, and the end of an attempt: released, then started by whoever holds its token, then ended.
 
-use super::{Answer, Guard, STEP};
+use super::{Answer, Guard};
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{Disowned, Event, Outcome, Phase, Workflow};
+use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Stage, Step, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// The event by which an attempt may begin. What parkbrake itself runs waits for its turn; an external action is its
 /// requester's to begin.
-pub(super) fn release(action: ActionKind, attempt: u32, owner: Uuid) -> Event {
-    match action {
-        ActionKind::External => Event::ExecutionStarted { step: STEP, attempt, owner, token: None },
-        ActionKind::Runbook | ActionKind::Webhook => Event::Released { step: STEP, attempt },
+pub(super) fn release(plan: &Plan, AttemptId { step, number: attempt }: AttemptId, owner: Uuid) -> Event {
+    match step_of(plan, step).map(|step| step.action) {
+        Some(ActionKind::External) => Event::ExecutionStarted { step, attempt, owner, token: None },
+        Some(ActionKind::Runbook | ActionKind::Webhook) | None => Event::Released { step, attempt },
     }
+}
+
+/// Releases the first step that waits.
+pub(super) fn release_next(workflow: &Workflow, owner: Uuid) -> Option<Event> {
+    let mut waiting = workflow.numbered_steps().filter(|(_, _, state)| matches!(state.stage, Stage::Waiting));
+    let (step, _, state) = waiting.next()?;
+    Some(release(&workflow.plan, AttemptId { step, number: state.next_number() }, owner))
+}
+
+fn step_of(plan: &Plan, number: u32) -> Option<&Step> {
+    plan.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
 /// The one commit that starts an attempt. Where it is written already, its token says whose it was.
-pub(super) fn start(workflow: &Workflow, attempt: u32, owner: Uuid, token: Uuid) -> Answer {
-    from_queue(workflow, attempt, || Event::ExecutionStarted { step: STEP, attempt, owner, token: Some(token) })
+pub(super) fn start(workflow: &Workflow, id: AttemptId, owner: Uuid, token: Uuid) -> Answer {
+    let AttemptId { step, number: attempt } = id;
+    from_queue(workflow, id, || Event::ExecutionStarted { step, attempt, owner, token: Some(token) })
 }
 
-pub(super) fn refuse(workflow: &Workflow, attempt: u32, reason: &str) -> Answer {
-    from_queue(workflow, attempt, || Event::StartRefused { step: STEP, attempt, reason: reason.to_owned() })
+pub(super) fn refuse(workflow: &Workflow, id: AttemptId, reason: &str) -> Answer {
+    let AttemptId { step, number: attempt } = id;
+    from_queue(workflow, id, || Event::StartRefused { step, attempt, reason: reason.to_owned() })
 }
 
-pub(super) fn ask_again(workflow: &Workflow, attempt: u32, reason: &str, terms: &Arc<ApprovalTerms>) -> Answer {
-    let round = workflow.round().map_or(0, |round| round.number) + 1;
-    from_queue(workflow, attempt, || Event::ApprovalRequested { round, terms: Arc::clone(terms), reason: Some(reason.to_owned()) })
+pub(super) fn ask_again(workflow: &Workflow, id: AttemptId, reason: &str, terms: &Arc<ApprovalTerms>) -> Answer {
+    let round = workflow.next_round();
+    from_queue(workflow, id, || Event::ApprovalRequested { round, terms: Arc::clone(terms), reason: Some(reason.to_owned()) })
 }
 
 /// What follows where this very attempt still waits in the queue.
-fn from_queue(workflow: &Workflow, attempt: u32, event: impl FnOnce() -> Event) -> Answer {
-    match workflow.phase {
-        Phase::Queued { attempt: queued, .. } if queued == attempt => commit(event()),
-        _ => Answer::Nothing,
-    }
+fn from_queue(workflow: &Workflow, id: AttemptId, event: impl FnOnce() -> Event) -> Answer {
+    if workflow.queued() == Some(id) { commit(event()) } else { Answer::Nothing }
 }
 
 fn commit(event: Event) -> Answer {
@@ -43,40 +53,36 @@ fn commit(event: Event) -> Answer {
 }
 
 /// The outcome of an attempt. One that comes late settles what nobody knew.
-pub(super) fn finish(workflow: &Workflow, finished: u32, outcome: &Outcome) -> Answer {
-    match workflow.phase {
-        Phase::Executing { attempt, .. } if attempt.number == finished => commit(ended(finished, outcome)),
-        Phase::OutcomeUnknown { attempt, .. } if attempt == finished && !matches!(outcome, Outcome::Unknown { .. }) => {
-            commit(ended(finished, outcome))
-        }
-        _ => Answer::Nothing,
-    }
+pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> Answer {
+    let is_unknown = || workflow.step(id.step).and_then(|step| step.unknown()).is_some_and(|attempt| attempt.number == id.number);
+    let says_something = !matches!(outcome, Outcome::Unknown { .. });
+    if workflow.running(id).is_some() || (says_something && is_unknown()) { commit(ended(id, outcome)) } else { Answer::Nothing }
 }
 
-pub(super) fn ended(attempt: u32, outcome: &Outcome) -> Event {
+pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Outcome) -> Event {
     // An output of null is no output: in the log, which is JSON, the two are one.
     let some = |output: Option<serde_json::Value>| output.filter(|output| !output.is_null());
     match outcome.clone() {
-        Outcome::Succeeded { output } => Event::ExecutionSucceeded { step: STEP, attempt, output: some(output) },
-        Outcome::Failed { error, output } => Event::ExecutionFailed { step: STEP, attempt, output: some(output), error },
-        Outcome::Unknown { reason } => Event::OutcomeUnknown { step: STEP, attempt, reason },
+        Outcome::Succeeded { output } => Event::ExecutionSucceeded { step, attempt, output: some(output) },
+        Outcome::Failed { error, output } => Event::ExecutionFailed { step, attempt, output: some(output), error },
+        Outcome::Unknown { reason } => Event::OutcomeUnknown { step, attempt, reason },
     }
 }
 
 /// What becomes of an attempt whose process is gone. The database refuses it while that process's server holds its lease.
-pub(super) fn recover(workflow: &Workflow, owner: Uuid) -> Answer {
-    match workflow.phase {
-        Phase::Executing { attempt, .. } if attempt.owner != owner => {
+pub(super) fn recover(workflow: &Workflow, id: AttemptId, owner: Uuid) -> Answer {
+    match workflow.running(id) {
+        Some(attempt) if attempt.owner != owner => {
             let reason = "the server stopped while the action was running, and the action is not declared idempotent: \
                           find out what it did before anything is done again";
-            interrupted(workflow, attempt.number, reason, Guard { lapsed: Some(attempt.owner), ..Guard::default() })
+            interrupted(workflow, id, reason, Guard { lapsed: Some(attempt.owner), ..Guard::default() })
         }
         _ => Answer::Nothing,
     }
 }
 
 /// What becomes of an attempt that this process is said to run and does not, or no longer.
-pub(super) fn disown(workflow: &Workflow, disowned: u32, token: Option<Uuid>, cause: Disowned) -> Answer {
+pub(super) fn disown(workflow: &Workflow, id: AttemptId, token: Option<Uuid>, cause: Disowned) -> Answer {
     let reason = match cause {
         Disowned::NotHere => {
             "the log says that this server runs the action, and the server knows nothing of it: whether it ran is not known; \
@@ -87,22 +93,18 @@ pub(super) fn disown(workflow: &Workflow, disowned: u32, token: Option<Uuid>, ca
              find out what it did before anything is done again"
         }
     };
-    match workflow.phase {
-        Phase::Executing { attempt, .. } if attempt.number == disowned && attempt.token == token => {
-            interrupted(workflow, disowned, reason, Guard::default())
-        }
+    match workflow.running(id) {
+        Some(attempt) if attempt.token == token => interrupted(workflow, id, reason, Guard::default()),
         _ => Answer::Nothing,
     }
 }
 
-fn interrupted(workflow: &Workflow, attempt: u32, reason: &str, guard: Guard) -> Answer {
-    if workflow.submission.action == ActionKind::External {
-        return Answer::Nothing;
-    }
-    let event = if workflow.submission.idempotent {
-        Event::Released { step: STEP, attempt: attempt + 1 }
+fn interrupted(workflow: &Workflow, id: AttemptId, reason: &str, guard: Guard) -> Answer {
+    let Some(step) = step_of(&workflow.plan, id.step).filter(|step| step.action != ActionKind::External) else { return Answer::Nothing };
+    let event = if step.idempotent {
+        Event::Released { step: id.step, attempt: id.number + 1 }
     } else {
-        Event::OutcomeUnknown { step: STEP, attempt, reason: reason.to_owned() }
+        Event::OutcomeUnknown { step: id.step, attempt: id.number, reason: reason.to_owned() }
     };
     Answer::Commit { events: vec![event], guard }
 }

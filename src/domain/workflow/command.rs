@@ -1,7 +1,7 @@
 //! What can be asked of a workflow, and how it is refused.
 
 use crate::domain::policy::{ApprovalTerms, Principal, Role};
-use crate::domain::workflow::{Decision, Resolution, Status};
+use crate::domain::workflow::{AttemptId, Decision, Resolution, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -43,33 +43,35 @@ pub enum Command {
     },
     /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow afterwards runs it.
     Start {
-        attempt: u32,
+        attempt: AttemptId,
         owner: Uuid,
         token: Uuid,
     },
     /// A guard of the start gate says that a queued attempt is not to run.
     RefuseStart {
-        attempt: u32,
+        attempt: AttemptId,
         reason: String,
     },
     /// A guard of the start gate says that people have to be asked again before a queued attempt runs, under these terms.
     AskAgain {
-        attempt: u32,
+        attempt: AttemptId,
         reason: String,
         terms: Arc<ApprovalTerms>,
     },
     /// The executor says how an attempt went.
     Finish {
-        attempt: u32,
+        attempt: AttemptId,
         outcome: Outcome,
     },
     /// An attempt was begun by a process that is gone.
     Recover {
+        attempt: AttemptId,
+        /// The process that takes it up.
         owner: Uuid,
     },
     /// This process is said to run an attempt, and does not, or no longer.
     Disown {
-        attempt: u32,
+        attempt: AttemptId,
         token: Option<Uuid>,
         cause: Disowned,
     },

@@ -53,7 +53,8 @@ impl Bench {
     }
 
     async fn run_approved(&self, invocation: &Invocation) -> Outcome {
-        let run = Run { workflow_id: self.workflow_id, attempt: 1, digest: &Digest::of(b"approved"), invocation };
+        let run =
+            Run { workflow_id: self.workflow_id, attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b"approved"), invocation };
         let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
         match Environment::of(&run, &self.redactions, read) {
             Ok(environment) => run_in(run, environment).await,
@@ -374,7 +375,8 @@ async fn stragglers_of_a_workflow_are_ended_and_no_others() {
 fn it_can_be_spawned() {
     fn is_send<T: Send>(_: T) {}
     let invocation = Bench::of(&["true"]).invocation;
-    let run = Run { workflow_id: Uuid::nil(), attempt: 1, digest: &Digest::of(b""), invocation: &invocation };
+    let run =
+        Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b""), invocation: &invocation };
     is_send(super::run(run, &Redactions::default()));
     is_send(end_stragglers(Uuid::nil()));
 }

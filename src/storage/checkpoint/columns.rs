@@ -64,7 +64,7 @@ pub(super) fn starter(events: &[Event]) -> Option<Uuid> {
 
 /// When something next falls due, in seconds from the request.
 pub(super) fn timeout_after(round: &Round) -> Option<f64> {
-    let delay = transition::deadline(round)?.signed_duration_since(round.requested_at);
+    let delay = transition::deadline(round)?.signed_duration_since(round.opened_at);
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
 }
 

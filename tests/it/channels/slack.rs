@@ -7,7 +7,6 @@ use crate::support::services::{self};
 use parkbrake::actors::ports::{Channel as _, Undelivered};
 use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
-use parkbrake::domain::workflow::Phase;
 use parkbrake::notify::secret::Secret;
 use parkbrake::notify::slack::Slack;
 use serde_json::{Value, json};
@@ -115,7 +114,7 @@ async fn buttons_are_where_they_are_configured_and_words_are_not_needed() {
     assert_eq!(all(&service.messages()[0], "value"), [value.as_str(), &value]);
     assert_eq!(all(&service.messages()[0], "action_id"), ["parkbrake_approve", "parkbrake_reject", "parkbrake_open"]);
     let mut wordy = notice(Kind::Requested, Level::Medium);
-    if let Phase::PendingApproval(round) = &mut wordy.workflow.phase {
+    if let Some(round) = wordy.workflow.rounds.last_mut() {
         Arc::make_mut(&mut round.terms).require_justification = true;
     }
     for without in [notice(Kind::Requested, Level::High), notice(Kind::Decided, Level::Medium), wordy] {

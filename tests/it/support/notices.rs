@@ -9,7 +9,9 @@ use parkbrake::domain::risk::{Assessment, Reason};
 use parkbrake::domain::target::Target;
 use parkbrake::domain::task::{ActionKind, Task};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Attempt, Decision, Phase, Round, Submission, Verdict, Workflow};
+use parkbrake::domain::workflow::{
+    Attempt, Decision, Disposition, Ended, Plan, Round, RoundOutcome, Stage, StepState, Submission, Verdict, Workflow,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +87,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         escalation: Vec::new(),
         expire_after: Some(Duration::from_secs(86_400)),
     };
-    let round = Round { number: 1, requested_at: at(), terms: terms.into(), escalation_level: 0, approvals: Vec::new() };
+    let open = Round::open(1, submission.digest.clone(), terms.into(), at());
     let decision = Decision {
         round: 1,
         approver: "alice".to_owned(),
@@ -96,18 +98,30 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         at: at(),
         via: Via::Rest,
     };
-    let attempt = Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at(), report_asked_at: None };
-    let (phase, decisions) = match kind {
-        Kind::Requested | Kind::Reminded | Kind::Escalated => (Phase::PendingApproval(round), vec![]),
-        Kind::Decided | Kind::Executing | Kind::ReportOverdue => (Phase::Executing { round: Some(round), attempt }, vec![decision]),
-        Kind::Expired => (Phase::Expired(round), vec![]),
-        Kind::Cancelled => (Phase::Cancelled(Some(round)), vec![]),
-        Kind::Succeeded => (Phase::Completed { round: Some(round) }, vec![decision]),
-        Kind::Failed => (Phase::Failed { round: Some(round) }, vec![decision]),
-        Kind::OutcomeUnknown => (Phase::OutcomeUnknown { round: Some(round), attempt: 1 }, vec![decision]),
+    let begun =
+        |outcome| Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at(), report_asked_at: None, outcome, resolved: None };
+    let (outcome, attempt) = match kind {
+        Kind::Requested | Kind::Reminded | Kind::Escalated => (None, None),
+        Kind::Decided | Kind::Executing | Kind::ReportOverdue => (Some(RoundOutcome::Approved), Some(begun(None))),
+        Kind::Expired => (Some(RoundOutcome::Expired), None),
+        Kind::Cancelled => (Some(RoundOutcome::Cancelled), None),
+        Kind::Succeeded => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Succeeded)))),
+        Kind::Failed => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Failed)))),
+        Kind::OutcomeUnknown => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Unknown)))),
     };
-    let workflow =
-        Workflow { id, version: 2, submission, phase, decisions, attempts: 0, resolved: None, created_at: at(), updated_at: at() };
+    let stage = if attempt.is_some() { Stage::Started } else { Stage::Waiting };
+    let workflow = Workflow {
+        id,
+        version: 2,
+        plan: Plan::of(&submission),
+        submission,
+        rounds: vec![Round { outcome, ..open }],
+        steps: vec![StepState { stage, attempts: attempt.into_iter().collect() }],
+        disposition: if kind == Kind::Cancelled { Disposition::Cancelled } else { Disposition::Active },
+        decisions: if outcome == Some(RoundOutcome::Approved) { vec![decision] } else { Vec::new() },
+        created_at: at(),
+        updated_at: at(),
+    };
     Notice {
         id: Uuid::now_v7(),
         kind,
@@ -134,17 +148,18 @@ pub fn then(before: &Notice, kind: Kind) -> Notice {
 pub fn rejected(mut notice: Notice) -> Notice {
     let decision = notice.workflow.decisions.last_mut().expect("a decision");
     decision.verdict = Verdict::Rejected;
-    let round = notice.workflow.round().expect("a round").clone();
-    notice.workflow.phase = Phase::Rejected(round);
+    notice.workflow.rounds.last_mut().expect("a round").outcome = Some(RoundOutcome::Rejected);
+    notice.workflow.steps[0] = StepState::default();
     notice
 }
 
 /// One more approval is needed.
 pub fn short_of_one(mut notice: Notice) -> Notice {
     notice.workflow.decisions.last_mut().expect("a decision").remaining = 1;
-    let mut round = notice.workflow.round().expect("a round").clone();
+    let round = notice.workflow.rounds.last_mut().expect("a round");
     Arc::make_mut(&mut round.terms).required = 2;
-    notice.workflow.phase = Phase::PendingApproval(round);
+    round.outcome = None;
+    notice.workflow.steps[0] = StepState::default();
     notice
 }
 
@@ -163,12 +178,7 @@ pub fn bare(kind: Kind, level: Level) -> Notice {
     notice.workflow.submission.on_behalf_of = None;
     notice.workflow.submission.assessment.reasons.clear();
     notice.workflow.decisions.clear();
-    match &mut notice.workflow.phase {
-        Phase::Completed { round } | Phase::Failed { round } | Phase::OutcomeUnknown { round, .. } | Phase::Executing { round, .. } => {
-            *round = None;
-        }
-        _ => {}
-    }
+    notice.workflow.rounds.retain(|round| round.outcome != Some(RoundOutcome::Approved));
     notice
 }
 

@@ -1,0 +1,109 @@
+//! Steps and their attempts: what was released, what was started, and how it ended.
+
+use crate::domain::workflow::Resolution;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Names one attempt at one step of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId {
+    /// The step's place in the plan, counted from 1.
+    pub step: u32,
+    /// Counted from 1 within the step.
+    pub number: u32,
+}
+
+impl AttemptId {
+    /// The next attempt at the same step.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
+    }
+}
+
+/// How a step of the plan stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepState {
+    pub stage: Stage,
+    /// What was started, oldest first. Only the last one can be running.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How far a step has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// It has not been released.
+    #[default]
+    Waiting,
+    /// Released: its next attempt waits for a turn, and nothing of that attempt has run.
+    Queued,
+    /// Its last attempt was started. How that attempt ended is its [outcome](Attempt::outcome).
+    Started,
+    /// It was not started and never will be.
+    Refused,
+}
+
+/// An attempt that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: u32,
+    /// The process that started it.
+    pub owner: Uuid,
+    /// The one that the runner made for this start; none of an external action, and none in old logs.
+    pub token: Option<Uuid>,
+    pub started_at: DateTime<Utc>,
+    /// When the requester of an external action was asked to report.
+    pub report_asked_at: Option<DateTime<Utc>>,
+    /// `None` while it is running.
+    pub outcome: Option<Ended>,
+    /// How somebody resolved its unknown outcome, and who.
+    pub resolved: Option<(Resolution, String)>,
+}
+
+/// How an attempt ended. What it printed or reported stands in the log alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Succeeded,
+    Failed,
+    /// Nobody knows whether it happened.
+    Unknown,
+    /// Its process is gone; the action is idempotent, and the next attempt takes its place.
+    Interrupted,
+}
+
+impl StepState {
+    /// The number of the next attempt.
+    pub fn next_number(&self) -> u32 {
+        self.attempts.last().map_or(0, |attempt| attempt.number) + 1
+    }
+
+    /// The number of the attempt that waits for a turn.
+    pub fn queued(&self) -> Option<u32> {
+        (self.stage == Stage::Queued).then(|| self.next_number())
+    }
+
+    /// The attempt that is under way.
+    pub fn running(&self) -> Option<&Attempt> {
+        self.last_started().filter(|attempt| attempt.outcome.is_none())
+    }
+
+    /// The attempt of which nobody knows how it ended.
+    pub fn unknown(&self) -> Option<&Attempt> {
+        self.last_started().filter(|attempt| attempt.outcome == Some(Ended::Unknown))
+    }
+
+    /// How the step ended; `None` while something can follow.
+    pub fn ended(&self) -> Option<Ended> {
+        match self.stage {
+            Stage::Waiting | Stage::Queued => None,
+            Stage::Started => self.last_started()?.outcome.filter(|outcome| matches!(outcome, Ended::Succeeded | Ended::Failed)),
+            Stage::Refused => Some(Ended::Failed),
+        }
+    }
+
+    /// The last attempt, unless the step has been released once more since.
+    fn last_started(&self) -> Option<&Attempt> {
+        self.attempts.last().filter(|_| self.stage == Stage::Started)
+    }
+}

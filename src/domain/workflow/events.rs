@@ -1,0 +1,208 @@
+//! Events: what stands in the log. Stored events are read back for ever, so a field that is added has a default.
+
+use crate::domain::digest::Digest;
+use crate::domain::duration;
+use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::risk::Assessment;
+use crate::domain::target::Target;
+use crate::domain::task::ActionKind;
+use crate::domain::via::Via;
+use crate::domain::workflow::AttemptId;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Something that happened, as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    Submitted(Submission),
+    ApprovalRequested {
+        round: u32,
+        terms: Arc<ApprovalTerms>,
+        /// Why people are asked again; only in rounds after the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    Approved(Approval),
+    Rejected {
+        round: u32,
+        digest: Digest,
+        roles: Vec<Role>,
+        reason: String,
+    },
+    /// Step `level` of the timetable, counted from 1.
+    Escalated {
+        round: u32,
+        level: u32,
+        to: Vec<Role>,
+    },
+    Expired {
+        round: u32,
+    },
+    Cancelled {
+        /// The round of approval; none where nobody was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<u32>,
+        reason: String,
+    },
+    /// The action may start: it waits for its turn, and nothing has run yet.
+    Released {
+        step: u32,
+        attempt: u32,
+    },
+    /// The action was not started and never will be; nothing ran.
+    StartRefused {
+        step: u32,
+        attempt: u32,
+        reason: String,
+    },
+    /// From here on the action may have had effects.
+    ExecutionStarted {
+        step: u32,
+        attempt: u32,
+        /// The process that runs it; a fresh id for every start of the server.
+        owner: Uuid,
+        /// Made by the runner for this one start. Whoever made it, and nobody else, runs the attempt. External actions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<Uuid>,
+    },
+    ExecutionSucceeded {
+        step: u32,
+        attempt: u32,
+        output: Option<Value>,
+    },
+    ExecutionFailed {
+        step: u32,
+        attempt: u32,
+        output: Option<Value>,
+        error: String,
+    },
+    /// The requester of an external action has not reported in time, and is asked to.
+    ReportRequested {
+        step: u32,
+        attempt: u32,
+    },
+    /// Nobody knows whether the action happened.
+    OutcomeUnknown {
+        step: u32,
+        attempt: u32,
+        reason: String,
+    },
+    /// Somebody found out what an attempt did whose outcome was unknown, and says how to go on.
+    Resolved {
+        step: u32,
+        attempt: u32,
+        outcome: Resolution,
+        /// The roles by which this person was entitled at that moment.
+        roles: Vec<Role>,
+        justification: String,
+    },
+}
+
+impl Event {
+    /// Its name in the log and in histories.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Submitted(_) => "submitted",
+            Self::ApprovalRequested { .. } => "approval_requested",
+            Self::Approved(_) => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::Escalated { .. } => "escalated",
+            Self::Expired { .. } => "expired",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Released { .. } => "released",
+            Self::StartRefused { .. } => "start_refused",
+            Self::ExecutionStarted { .. } => "execution_started",
+            Self::ExecutionSucceeded { .. } => "execution_succeeded",
+            Self::ExecutionFailed { .. } => "execution_failed",
+            Self::ReportRequested { .. } => "report_requested",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Resolved { .. } => "resolved",
+        }
+    }
+
+    /// The attempt that it is about, if it is about one.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Self::Released { step, attempt }
+            | Self::StartRefused { step, attempt, .. }
+            | Self::ExecutionStarted { step, attempt, .. }
+            | Self::ExecutionSucceeded { step, attempt, .. }
+            | Self::ExecutionFailed { step, attempt, .. }
+            | Self::ReportRequested { step, attempt }
+            | Self::OutcomeUnknown { step, attempt, .. }
+            | Self::Resolved { step, attempt, .. } => Some(AttemptId { step: *step, number: *attempt }),
+            Self::Submitted(_)
+            | Self::ApprovalRequested { .. }
+            | Self::Approved(_)
+            | Self::Rejected { .. }
+            | Self::Escalated { .. }
+            | Self::Expired { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
+}
+
+/// How an unknown outcome is resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resolution {
+    /// It happened.
+    Succeeded,
+    /// It did not happen, or not as it should have, and that is left as it is.
+    Failed,
+    /// It is released once more, as the next attempt.
+    Retry,
+}
+
+/// The first event: what was asked, by whom, and how it was assessed. The task itself is stored once, apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    pub requested_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
+    pub digest: Digest,
+    pub assessment: Assessment,
+    pub action: ActionKind,
+    /// Whether the action may be run again, with the same key, after a crash.
+    pub idempotent: bool,
+    /// How long the requester of an external action has to report how it went; then it is asked, and after as long again nobody knows.
+    /// Left out: a day.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
+    pub report_within: Option<Duration>,
+    /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+}
+
+/// One person's yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub round: u32,
+    pub approver: String,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: Vec<Role>,
+    pub digest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub justification: Option<String>,
+    /// How many more were needed after it.
+    pub remaining: u32,
+}
+
+/// An event with what the database recorded of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    pub version: u32,
+    pub at: DateTime<Utc>,
+    /// Who caused it: a principal's name, or [`SYSTEM`](crate::domain::policy::SYSTEM).
+    pub actor: String,
+    /// The door by which they came.
+    pub via: Via,
+    pub event: Event,
+}

@@ -1,0 +1,85 @@
+//! Rounds of approval: people are asked about one digest, under one set of terms, until the round ends.
+
+use crate::domain::digest::Digest;
+use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::via::Via;
+use crate::domain::workflow::Approval;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// One round of approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Round {
+    /// Counted from 1.
+    pub number: u32,
+    /// The digest of what people are asked about. Every answer of the round is about this, and about nothing else.
+    pub subject: Digest,
+    pub terms: Arc<ApprovalTerms>,
+    pub opened_at: DateTime<Utc>,
+    /// How many steps of the timetable have been taken.
+    pub escalation_level: u32,
+    /// Every yes of this round.
+    pub approvals: Vec<Approval>,
+    /// `None` while it is open.
+    pub outcome: Option<RoundOutcome>,
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoundOutcome {
+    /// As many as were needed have approved.
+    Approved,
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// The task was cancelled before the round was decided.
+    Cancelled,
+    /// The next round has been opened: what was given in this one no longer counts.
+    Voided,
+}
+
+impl Round {
+    /// A round that has just been opened.
+    pub fn open(number: u32, subject: Digest, terms: Arc<ApprovalTerms>, opened_at: DateTime<Utc>) -> Self {
+        Self { number, subject, terms, opened_at, escalation_level: 0, approvals: Vec::new(), outcome: None }
+    }
+
+    /// Whether people can still answer.
+    pub fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+}
+
+/// One answer of a person, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub round: u32,
+    pub approver: String,
+    pub roles: Vec<Role>,
+    pub verdict: Verdict,
+    pub justification: Option<String>,
+    /// How many more approvals were needed after it.
+    pub remaining: u32,
+    pub at: DateTime<Utc>,
+    /// The door by which it came.
+    pub via: Via,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Approved,
+    Rejected,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+        }
+    }
+}
