@@ -9,6 +9,7 @@ use crate::actors::courier::Pace;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
+use crate::actors::log_reader::LogReader;
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Channel, Executor};
 use crate::actors::runner::{self, Runner};
@@ -40,6 +41,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 pub struct Engine {
     pub storage: Storage,
+    pub(super) logs: Arc<LogReader>,
     pub configuration: Arc<Configuration>,
     pub clock: Arc<Clock>,
     pub versions: Arc<Versions>,
@@ -96,11 +98,13 @@ impl Engine {
         let owner = parts.fence.server_id();
         let suspensions = Arc::new(Suspensions::new(parts.storage.clone()));
         let versions = Arc::<Versions>::default();
+        let logs = Arc::new(LogReader::new(parts.storage.clone(), Arc::clone(&metrics)));
         Arc::new_cyclic(|engine| Self {
             runner: Arc::new(Runner::new(runner::Parts {
                 executor: Arc::clone(&parts.executor),
                 gate: Gate {
                     storage: parts.storage.clone(),
+                    logs: Arc::clone(&logs),
                     configuration: Arc::clone(&parts.configuration),
                     executor: Arc::clone(&parts.executor),
                     suspensions: Arc::clone(&suspensions),
@@ -115,6 +119,7 @@ impl Engine {
             executor: parts.executor,
             suspensions,
             storage: parts.storage,
+            logs,
             configuration: parts.configuration,
             clock: parts.clock,
             channels: parts.channels,

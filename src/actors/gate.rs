@@ -3,6 +3,7 @@
 //! What is asked is what the database holds at that moment, never an actor's memory. Each guard is a plain function that looks at
 //! one thing; they are asked in the order of [`Gate::objection`], and the first objection holds.
 
+use crate::actors::log_reader::LogReader;
 use crate::actors::ports::{Executor, Job};
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
@@ -60,6 +61,7 @@ impl Candidate<'_> {
 
 pub struct Gate {
     pub storage: Storage,
+    pub logs: Arc<LogReader>,
     pub configuration: Arc<Configuration>,
     pub fence: Arc<Fence>,
     pub executor: Arc<dyn Executor>,
@@ -72,8 +74,9 @@ impl Gate {
     /// # Errors
     /// No database, or a log that cannot be read.
     pub async fn may_start(&self, workflow_id: Uuid) -> Result<Verdict, Error> {
-        let log = self.storage.proven_log(workflow_id).await?;
-        let workflow = transition::replay(workflow_id, &log).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
+        let log = self.logs.read(workflow_id).await?;
+        let workflow =
+            transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
         let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();

@@ -29,6 +29,7 @@ pub mod follower;
 pub mod gate;
 pub mod gathering;
 pub mod letters;
+pub mod log_reader;
 pub mod metrics;
 pub mod notifier;
 pub mod ports;

@@ -63,6 +63,7 @@ impl Root {
         let (registry, _) = Actor::spawn_linked(None, registry, (), cell()).await?;
         let workshop = Workshop {
             storage: engine.storage.clone(),
+            logs: Arc::clone(&engine.logs),
             checkpointer: checkpointer.clone(),
             timer: timer.clone(),
             registry: registry.clone(),

@@ -10,6 +10,7 @@
 use crate::actors::approval_registry::{self, RegistryRef};
 use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
+use crate::actors::log_reader::LogReader;
 use crate::actors::metrics::{LevelLabel, Metrics};
 use crate::actors::runner::Runner;
 use crate::actors::timer::{self, TimerRef};
@@ -43,6 +44,7 @@ const RECENT: Duration = Duration::from_secs(1);
 /// What every workflow's actor works with.
 pub struct Workshop {
     pub storage: Storage,
+    pub logs: Arc<LogReader>,
     pub checkpointer: CheckpointerRef,
     pub timer: TimerRef,
     pub registry: RegistryRef,
@@ -145,8 +147,8 @@ impl WorkflowActor {
     }
 
     async fn load(&self) -> Result<Option<Arc<Workflow>>, Stale> {
-        let log = self.workshop.storage.proven_log(self.id).await?;
-        let workflow = transition::replay(self.id, &log).map_err(|error| Stale::Broken(error.to_string()))?;
+        let log = self.workshop.logs.read(self.id).await?;
+        let workflow = transition::replay(self.id, log.iter()).map_err(|error| Stale::Broken(error.to_string()))?;
         Ok(workflow.map(Arc::new))
     }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Any number that nobody else uses: one server migrates at a time.
@@ -61,7 +62,7 @@ pub async fn migrate(database_url: &str) -> Result<(), Error> {
 fn failed(error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) if is_transient(&cause) => lost(cause),
-        other => Error::Refused(sqlx::Error::Migrate(Box::new(other))),
+        other => Error::Refused(Arc::new(sqlx::Error::Migrate(Box::new(other)))),
     }
 }
 

@@ -13,6 +13,7 @@ mod encoding;
 mod feed;
 mod idempotency;
 mod lease;
+mod logs;
 mod migrate;
 mod notices;
 mod outbox;
@@ -41,6 +42,7 @@ pub use decisions::DecisionRow;
 pub use feed::{FeedEntry, FeedMark, FeedPage, FeedPlace};
 pub use idempotency::{FirstUse, IdempotencyKey};
 pub use lease::{Claim, Holder, Server, ServerLease, ServerProcess};
+pub use logs::Logs;
 pub use migrate::migrate;
 pub use notices::{NoticeFilter, NoticeRow, Resent};
 pub use outbox::{Done, DueNotice, Next};
@@ -58,10 +60,11 @@ pub use undecidable::PendingGroup;
 pub use workflows::{ListFilter, Listed, QueuedRow, Visible};
 
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Why storage could not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The database did not answer, or not in time. Whether a write took place is not known.
     #[error("the database is not available: {0}")]
@@ -86,12 +89,12 @@ pub enum Error {
     Encoding(String),
     /// The database refused.
     #[error("the database refused: {0}")]
-    Refused(sqlx::Error),
+    Refused(Arc<sqlx::Error>),
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) { Self::Unavailable(error.to_string()) } else { Self::Refused(error) }
+        if is_transient(&error) { Self::Unavailable(error.to_string()) } else { Self::Refused(Arc::new(error)) }
     }
 }
 

@@ -1,12 +1,11 @@
-//! Reading workflows: their logs, their documents, and the list of them.
+//! Reading workflows: what runs, what is queued, and the list of them.
 
 use super::candidates::{self, Choice};
 use super::pool::{Lease, within};
-use super::seal::{self, EventRow, Head};
-use super::{Cursor, Error, Storage, next_page, record, targets};
+use super::{Cursor, Error, Storage, next_page, targets};
 use crate::domain::level::Level;
 use crate::domain::target::Target;
-use crate::domain::workflow::{Recorded, Status};
+use crate::domain::workflow::Status;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -57,66 +56,6 @@ pub struct Visible {
 }
 
 impl Storage {
-    /// The log of a workflow, oldest first; empty where there is none.
-    ///
-    /// # Errors
-    /// No database, or a row that cannot be read.
-    pub async fn log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
-        let mut db = self.lease().await?;
-        let query =
-            sqlx::query!("select version, actor, via, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
-        let rows = within(query.fetch_all(&mut *db)).await?;
-        db.release();
-        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
-    }
-
-    /// The log of a workflow as [`Self::log`] gives it, to be acted upon: only what a server with this secret key wrote.
-    ///
-    /// # Errors
-    /// No database, or rows that somebody else wrote, changed or removed.
-    pub async fn proven_log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
-        let mut db = self.lease().await?;
-        let query = sqlx::query!(
-            r#"select e.version, e.kind, e.actor, e.via, e.at, e.data, e.seal, w.version as "row_version?", w.seal as row_seal
-               from workflow_event e left join workflow w using (workflow_id)
-               where e.workflow_id = $1 order by e.version"#,
-            workflow_id
-        );
-        let rows = within(query.fetch_all(&mut *db)).await?;
-        db.release();
-        let log = rows.iter().map(|row| {
-            let (kind, actor, via) = (row.kind.as_str(), row.actor.as_str(), row.via.as_deref());
-            (EventRow { workflow_id, version: row.version, kind, actor, via, data: &row.data }, row.seal.as_deref())
-        });
-        let head = rows.first().and_then(|row| Some(Head { version: row.row_version?, seal: row.row_seal.as_deref() }));
-        seal::verify(self.keys()?, workflow_id, log, head.as_ref()).map_err(|detail| Error::Tampered { workflow_id, detail })?;
-        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
-    }
-
-    /// The canonical bytes of a workflow's task.
-    ///
-    /// # Errors
-    /// No database.
-    pub async fn document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
-        let mut db = self.lease().await?;
-        let query = sqlx::query_scalar!("select document from workflow_event where workflow_id = $1 and version = 1", workflow_id);
-        let document = within(query.fetch_optional(&mut *db)).await?;
-        db.release();
-        Ok(document.flatten())
-    }
-
-    /// The version that a workflow is at.
-    ///
-    /// # Errors
-    /// No database.
-    pub async fn version(&self, workflow_id: Uuid) -> Result<Option<u32>, Error> {
-        let mut db = self.lease().await?;
-        let query = sqlx::query_scalar!("select version from workflow where workflow_id = $1", workflow_id);
-        let version = within(query.fetch_optional(&mut *db)).await?;
-        db.release();
-        Ok(version.and_then(|version| u32::try_from(version).ok()))
-    }
-
     /// Workflows whose action parkbrake itself has begun and not ended, in the order of their ids, from after this one
     /// on; without those in quarantine.
     ///

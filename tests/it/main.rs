@@ -27,6 +27,7 @@ mod kill;
 mod lease;
 mod lists;
 mod locks;
+mod logs;
 mod migrating;
 mod notices;
 mod outage;

@@ -1,0 +1,128 @@
+//! The log reader: reads the logs of workflows together, as the checkpointer writes commits together.
+//!
+//! Whoever needs a log says so and waits. While queries are on their way, others gather behind them, and the next query is for all of
+//! these. There is no timer, so a lone reader waits for nobody. A log is always read after it was asked for, never handed on from
+//! before. Queries run in tasks of their own: whoever stops waiting harms nobody else.
+
+use crate::actors::metrics::Metrics;
+use crate::domain::workflow::Recorded;
+use crate::storage::{Error, Logs, Storage};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// How many queries may be on their way at once.
+const READERS: usize = 2;
+/// The most logs that one query reads.
+const LARGEST_BATCH: usize = 256;
+
+/// What was read of one log; empty where there is no such workflow.
+type Read = Result<Arc<Vec<Recorded>>, Error>;
+
+pub struct LogReader {
+    storage: Storage,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<(Uuid, oneshot::Sender<Read>)>,
+    /// How many queries are on their way.
+    reading: usize,
+}
+
+impl LogReader {
+    pub fn new(storage: Storage, metrics: Arc<Metrics>) -> Self {
+        Self { storage, metrics, state: Mutex::default() }
+    }
+
+    /// Reads a workflow's log, proven to be the server's own; empty where there is no such workflow.
+    ///
+    /// # Errors
+    /// No database, or a log that cannot be trusted or read.
+    pub async fn read(self: &Arc<Self>, workflow_id: Uuid) -> Read {
+        let (reply, answer) = oneshot::channel();
+        self.state().waiting.push((workflow_id, reply));
+        self.start();
+        answer.await.unwrap_or_else(|_| Err(Error::Unavailable("reading the log was given up".to_owned())))
+    }
+
+    /// Starts a query for those who wait, if one more may be on its way.
+    fn start(self: &Arc<Self>) {
+        let mut state = self.state();
+        if !state.waiting.is_empty() && state.reading < READERS {
+            state.reading += 1;
+            drop(state);
+            tokio::spawn(Reading(Arc::clone(self)).read_all());
+        }
+    }
+
+    /// Reads these logs with one query. Where the database refuses them together, each is read by itself, so that one that cannot be
+    /// read harms no other.
+    async fn logs(&self, ids: &[Uuid]) -> Result<Logs, Error> {
+        self.metrics.log_batch_logs.observe(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
+        match self.storage.proven_logs(ids).await {
+            Err(Error::Refused(_)) if ids.len() > 1 => {
+                let mut logs = Logs::with_capacity(ids.len());
+                for id in ids {
+                    match self.storage.proven_logs(std::slice::from_ref(id)).await {
+                        Ok(one) => logs.extend(one),
+                        Err(error) => drop(logs.insert(*id, Err(error))),
+                    }
+                }
+                Ok(logs)
+            }
+            other => other,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the readers at work. When it ends, however it ends, another one may take its place.
+struct Reading(Arc<LogReader>);
+
+impl Reading {
+    async fn read_all(self) {
+        loop {
+            let batch = self.take();
+            if batch.is_empty() {
+                return;
+            }
+            let mut ids: Vec<Uuid> = batch.iter().map(|(id, _)| *id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let logs = self
+                .0
+                .logs(&ids)
+                .await
+                .map(|logs| -> HashMap<Uuid, Read> { logs.into_iter().map(|(id, log)| (id, log.map(Arc::new))).collect() });
+            for (id, reply) in batch {
+                let _ = reply.send(match &logs {
+                    Ok(logs) => logs.get(&id).cloned().unwrap_or_else(|| Ok(Arc::default())),
+                    Err(error) => Err(error.clone()),
+                });
+            }
+        }
+    }
+
+    /// The next batch, without those who have gone.
+    fn take(&self) -> Vec<(Uuid, oneshot::Sender<Read>)> {
+        let mut state = self.0.state();
+        state.waiting.retain(|(_, reply)| !reply.is_closed());
+        let count = state.waiting.len().min(LARGEST_BATCH);
+        state.waiting.drain(..count).collect()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.state().reading -= 1;
+        // Somebody may have asked since it looked.
+        self.0.start();
+    }
+}

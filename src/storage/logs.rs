@@ -1,0 +1,104 @@
+//! Reading the logs of workflows, and their documents.
+
+use super::pool::within;
+use super::seal::{self, EventRow, Head};
+use super::{Error, Storage, record};
+use crate::domain::workflow::Recorded;
+use crate::secret_key::SecretKeys;
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// The logs that were found, by workflow. A log that cannot be trusted or read is an error of its own.
+pub type Logs = HashMap<Uuid, Result<Vec<Recorded>, Error>>;
+
+/// A row of a log, with the version and the seal of its workflow's row.
+struct ProvenRow {
+    workflow_id: Uuid,
+    version: i32,
+    kind: String,
+    actor: String,
+    via: Option<String>,
+    at: DateTime<Utc>,
+    data: String,
+    seal: Option<Vec<u8>>,
+    row_version: Option<i32>,
+    row_seal: Option<Vec<u8>>,
+}
+
+impl Storage {
+    /// The log of a workflow, oldest first; empty where there is none.
+    ///
+    /// # Errors
+    /// No database, or a row that cannot be read.
+    pub async fn log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
+        let mut db = self.lease().await?;
+        let query =
+            sqlx::query!("select version, actor, via, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
+    }
+
+    /// The logs of several workflows, to be acted upon: only what a server with this secret key wrote. Each is verified for itself; a
+    /// workflow that is not there is missing from the answer.
+    ///
+    /// # Errors
+    /// No database, or no secret key: nothing is known of any of them.
+    pub async fn proven_logs(&self, workflow_ids: &[Uuid]) -> Result<Logs, Error> {
+        let keys = self.keys()?;
+        let mut db = self.lease().await?;
+        // Each is looked up by its id: joined in any other way, all workflows might be read.
+        let query = sqlx::query_as!(
+            ProvenRow,
+            r#"select e.workflow_id, e.version, e.kind, e.actor, e.via, e.at, e.data, e.seal, w.version as "row_version?", w.seal as row_seal
+             from unnest($1::uuid[]) asked (workflow_id)
+             cross join lateral (
+                 select e.workflow_id, e.version, e.kind, e.actor, e.via, e.at, e.data, e.seal from workflow_event e
+                 where e.workflow_id = asked.workflow_id offset 0
+             ) e
+             left join lateral (select w.version, w.seal from workflow w where w.workflow_id = asked.workflow_id offset 0) w on true
+             order by e.workflow_id, e.version"#,
+            workflow_ids
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows.chunk_by(|one, next| one.workflow_id == next.workflow_id).map(|log| (log[0].workflow_id, proven(keys, log))).collect())
+    }
+
+    /// The canonical bytes of a workflow's task.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!("select document from workflow_event where workflow_id = $1 and version = 1", workflow_id);
+        let document = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(document.flatten())
+    }
+
+    /// The version that a workflow is at.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn version(&self, workflow_id: Uuid) -> Result<Option<u32>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!("select version from workflow where workflow_id = $1", workflow_id);
+        let version = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(version.and_then(|version| u32::try_from(version).ok()))
+    }
+}
+
+/// One log, if all of it is what a server with this secret key wrote.
+fn proven(keys: &SecretKeys, rows: &[ProvenRow]) -> Result<Vec<Recorded>, Error> {
+    let workflow_id = rows[0].workflow_id;
+    let log = rows.iter().map(|row| {
+        let (kind, actor, via) = (row.kind.as_str(), row.actor.as_str(), row.via.as_deref());
+        (EventRow { workflow_id, version: row.version, kind, actor, via, data: &row.data }, row.seal.as_deref())
+    });
+    let head = rows.first().and_then(|row| Some(Head { version: row.row_version?, seal: row.row_seal.as_deref() }));
+    seal::verify(keys, workflow_id, log, head.as_ref()).map_err(|detail| Error::Tampered { workflow_id, detail })?;
+    rows.iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor.clone(), row.via.as_deref()), &row.data)).collect()
+}

@@ -1,0 +1,110 @@
+//! Logs are read together: one query for all who wait, an answer for each.
+
+use crate::support::client::high;
+use crate::support::{Database, TestApp, eventually, keys};
+use futures_util::future::{BoxFuture, FutureExt as _, join_all};
+use futures_util::poll;
+use parkbrake::actors::log_reader::LogReader;
+use parkbrake::actors::metrics::Metrics;
+use parkbrake::domain::workflow::Recorded;
+use parkbrake::storage::{Error, Storage};
+use std::sync::Arc;
+use uuid::Uuid;
+
+type Read = BoxFuture<'static, Result<Arc<Vec<Recorded>>, Error>>;
+
+fn reader(url: &str) -> (Arc<LogReader>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::default());
+    let storage = Storage::connect(url, 4).unwrap().with_keys(keys());
+    (Arc::new(LogReader::new(storage, Arc::clone(&metrics))), metrics)
+}
+
+/// A database with some parked workflows, in which nobody is at work any more.
+async fn parked(count: usize) -> (Database, Vec<Uuid>) {
+    let mut app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(bot.submit_id(high()).await.parse().unwrap());
+    }
+    app.stop().await;
+    (app.database, ids)
+}
+
+/// Asks for a log; from here on the question is on its way.
+async fn ask(reader: &Arc<LogReader>, id: Uuid) -> Read {
+    let reader = Arc::clone(reader);
+    let mut read = async move { reader.read(id).await }.boxed();
+    assert!(poll!(&mut read).is_pending());
+    read
+}
+
+async fn waiting_for_a_lock(database: &Database, count: i64) {
+    let query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("queries that wait", || async { (database.count(query).await == count).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn logs_that_are_asked_for_while_queries_are_on_their_way_are_read_with_one_query() {
+    let (database, ids) = parked(12).await;
+    let (reader, metrics) = reader(&database.url);
+    let hold = database.hold("lock table workflow_event in access exclusive mode").await;
+    let first = ask(&reader, ids[0]).await;
+    waiting_for_a_lock(&database, 1).await;
+    let second = ask(&reader, ids[1]).await;
+    waiting_for_a_lock(&database, 2).await;
+    let mut others = Vec::new();
+    for id in &ids[2..] {
+        others.push(ask(&reader, *id).await);
+    }
+    // Two who ask for the same one, one who asks for what is not there, and one who does not stay.
+    let again = ask(&reader, ids[2]).await;
+    let nothing = ask(&reader, Uuid::now_v7()).await;
+    drop(ask(&reader, ids[3]).await);
+    hold.release().await;
+    assert_eq!(first.await.unwrap().len(), 2);
+    assert_eq!(second.await.unwrap().len(), 2);
+    for (id, log) in ids[2..].iter().zip(join_all(others).await) {
+        let workflow = parkbrake::domain::transition::replay(*id, log.unwrap().iter()).unwrap().unwrap();
+        assert_eq!((workflow.id, workflow.version), (*id, 2));
+    }
+    assert_eq!(again.await.unwrap().len(), 2);
+    assert!(nothing.await.unwrap().is_empty());
+    let text = metrics.text();
+    assert!(text.contains("parkbrake_log_batch_logs_count 3"), "{text}");
+    assert!(text.contains("parkbrake_log_batch_logs_sum 13.0"), "{text}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_trusted_is_an_error_of_its_own() {
+    let (database, ids) = parked(3).await;
+    let tampered = format!(
+        "alter table workflow_event disable trigger user;
+         update workflow_event set actor = 'mallory' where workflow_id = '{}' and version = 2;
+         alter table workflow_event enable trigger user",
+        ids[1]
+    );
+    database.execute(&tampered).await;
+    let (reader, _) = reader(&database.url);
+    let mut reads = Vec::new();
+    for id in &ids {
+        reads.push(ask(&reader, *id).await);
+    }
+    let read = join_all(reads).await;
+    assert!(read[0].is_ok() && read[2].is_ok(), "{read:?}");
+    assert!(matches!(&read[1], Err(Error::Tampered { workflow_id, .. }) if *workflow_id == ids[1]), "{read:?}");
+}
+
+#[tokio::test]
+async fn where_the_database_does_not_answer_each_who_waits_hears_of_it_and_may_ask_again() {
+    let (reader, _) = reader("postgres://nobody@127.0.0.1:1/nothing");
+    for _ in 0..2 {
+        let mut reads = Vec::new();
+        for _ in 0..5 {
+            reads.push(ask(&reader, Uuid::now_v7()).await);
+        }
+        for read in join_all(reads).await {
+            assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
+        }
+    }
+}
