@@ -180,6 +180,9 @@ async fn campaign(seed: u64, least: Duration) -> (Figures, Vec<String>) {
         .collect();
     // The harness keeps it, and shows it where something was found or where it is told to show everything.
     eprintln!("campaign of seed {seed}: {:.0?}, {} violations, {figures}", began.elapsed(), found.len());
+    for one in &found {
+        eprintln!("{one}");
+    }
     (figures, found)
 }
 

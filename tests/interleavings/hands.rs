@@ -1,0 +1,223 @@
+//! What the model's actors do with a message, and what becomes of their commits: the steps of `actors/workflow.rs` and
+//! `actors/runner.rs`, one at a time.
+
+use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, token};
+use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM};
+use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
+use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Phase, Workflow};
+
+fn person(name: &str, role: &str) -> Principal {
+    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles: [role.to_owned()].into(), on_behalf_of: None, via: Via::Rest }
+}
+
+impl Ask {
+    fn command(self, server: usize) -> Command {
+        match self {
+            Self::Approve => Command::Approve { by: person("alice", "lead"), justification: None, digest: None, owner: SERVERS[server] },
+            Self::Cancel => Command::Cancel { by: person("cora", "admin"), reason: None },
+            Self::Start { attempt, token: number } => Command::Start { attempt, owner: SERVERS[server], token: token(number) },
+            Self::Finish { attempt } => Command::Finish { attempt, outcome: Outcome::Succeeded { output: None } },
+            Self::Disown { attempt, token: number } => {
+                Command::Disown { attempt, token: Some(token(number)), cause: Disowned::LeaseLapsing }
+            }
+            Self::Look => Command::Recover { owner: SERVERS[server] },
+        }
+    }
+}
+
+impl World {
+    pub fn think(&mut self, place: usize) {
+        let server = PLACES[place];
+        let Actor { memory, doing, .. } = self.actor(place).clone();
+        match doing {
+            Doing::Answer { is_current: false, ask } if memory == 0 => self.look(place, Then::Answer(ask)),
+            Doing::Answer { ask, is_current } => match transition::decide(self.state_at(memory), &ask.command(server)) {
+                Ok(Answer::Commit { events, guard }) => self.commit(place, memory, events, guard, Then::Answer(ask), true),
+                Err(_) | Ok(Answer::Nothing) if !is_current => self.look(place, Then::Answer(ask)),
+                // The same person's same answer again is a yes; so is nothing to do.
+                answer => {
+                    self.reply(server, ask, answer.is_ok().then(|| self.state_at(memory).clone()).as_ref());
+                    self.actor(place).doing = Doing::Rest;
+                }
+            },
+            Doing::Fulfil(then) => match transition::obligation(self.state_at(memory), SERVERS[server]) {
+                Obligation::Queue => {
+                    self.servers[server].waits |= !self.knows(server);
+                    self.go_on(place, then);
+                }
+                Obligation::Attend { attempt, token } if self.holds(server, attempt, token) => self.go_on(place, then),
+                Obligation::Attend { .. } => self.actor(place).doing = Doing::LookTwice(then),
+                Obligation::Recover => self.oblige(place, memory, &Command::Recover { owner: SERVERS[server] }, then),
+                Obligation::Nothing | Obligation::Park { .. } | Obligation::AwaitReport { .. } => self.go_on(place, then),
+            },
+            Doing::LookTwice(then) if self.length() != memory => self.look(place, then),
+            Doing::LookTwice(then) => {
+                if let Obligation::Attend { attempt, token } = transition::obligation(self.state_at(memory), SERVERS[server]) {
+                    self.alarms += 1;
+                    self.oblige(place, memory, &Command::Disown { attempt, token, cause: Disowned::NotHere }, then);
+                }
+            }
+            Doing::Rest | Doing::Commits { .. } => {}
+        }
+    }
+
+    /// Reads the log, and does what it obliges to before it goes on.
+    fn look(&mut self, place: usize, then: Then) {
+        let length = self.length();
+        self.actor(place).memory = length;
+        match self.flaw {
+            Flaw::ForgetsItsObligation => self.go_on(place, then),
+            _ => self.actor(place).doing = Doing::Fulfil(then),
+        }
+    }
+
+    fn go_on(&mut self, place: usize, then: Then) {
+        let doing = match then {
+            Then::Rest => Doing::Rest,
+            Then::Answer(ask) => Doing::Answer { ask, is_current: true },
+            Then::Reply(ask, version) => {
+                let state = self.state_at(version).clone();
+                self.reply(PLACES[place], ask, Some(&state));
+                Doing::Rest
+            }
+        };
+        self.actor(place).doing = doing;
+    }
+
+    fn oblige(&mut self, place: usize, memory: usize, command: &Command, then: Then) {
+        match transition::decide(self.state_at(memory), command) {
+            Ok(Answer::Commit { events, guard }) => self.commit(place, memory, events, guard, then, false),
+            _ => self.go_on(place, then),
+        }
+    }
+
+    fn commit(&mut self, place: usize, expected: usize, events: Vec<Event>, guard: Guard, of: Then, is_answer: bool) {
+        self.flights[place] = Some(Flight { expected, events, guard, written: None });
+        self.actor(place).doing = Doing::Commits { of, is_answer };
+    }
+
+    /// PostgreSQL carries out a commit, whether or not anybody still waits for it: if the version is the next one and the leases are as
+    /// they have to be.
+    pub fn apply(&mut self, flight: Flight) -> Flight {
+        let holds = |owner| self.lease && SERVERS[self.holder] == owner;
+        let is_fenced = flight.events.iter().any(|event| match event {
+            Event::ExecutionStarted { owner, token: Some(_), .. } => !holds(*owner),
+            _ => false,
+        });
+        let written = if flight.expected != self.length() {
+            Written::Conflict
+        } else if is_fenced || flight.guard.lapsed.is_some_and(holds) {
+            Written::Refused
+        } else {
+            Written::Committed
+        };
+        if written == Written::Committed {
+            let by = match flight.events.first() {
+                Some(Event::Approved(approval)) => approval.approver.clone(),
+                Some(Event::Cancelled { .. }) => "cora".to_owned(),
+                _ => SYSTEM.to_owned(),
+            };
+            self.write(flight.events.clone(), &by);
+        }
+        Flight { written: Some(written), ..flight }
+    }
+
+    pub fn hear(&mut self, place: usize) {
+        let Doing::Commits { of, is_answer } = self.actor(place).doing else { return };
+        let Some(Flight { expected, events, written, .. }) = self.flights[place].take() else { return };
+        let version = expected + events.len();
+        match (written, of) {
+            (Some(Written::Committed), of) => {
+                let then = match (is_answer, of) {
+                    (true, Then::Answer(ask)) => Then::Reply(ask, version),
+                    (_, of) => of,
+                };
+                let actor = self.actor(place);
+                (actor.memory, actor.doing) = (version, Doing::Fulfil(then));
+            }
+            (Some(Written::Refused), Then::Answer(ask)) if is_answer => {
+                self.reply(PLACES[place], ask, None);
+                self.actor(place).doing = Doing::Rest;
+            }
+            // Whoever's attempt it is acts again: there is nothing to take up.
+            (Some(Written::Refused), of) => self.go_on(place, of),
+            (_, of) => self.look(place, of),
+        }
+    }
+
+    /// Whoever asked hears of it: the state, or that there is no answer.
+    fn reply(&mut self, server: usize, ask: Ask, state: Option<&Workflow>) {
+        let turn = &mut self.servers[server].turn;
+        match (ask, *turn) {
+            (Ask::Approve, _) => self.is_acknowledged |= state.is_some(),
+            (Ask::Start { token: asked, .. }, Turn::Starts { attempt, token: number, .. }) if asked == number => {
+                let is_mine = |state: &Workflow| match state.phase {
+                    Phase::Executing { attempt, .. } => attempt.token == Some(token(number)),
+                    _ => false,
+                };
+                match state {
+                    None => *turn = Turn::Starts { attempt, token: number, is_sent: false },
+                    Some(state) if is_mine(state) => *turn = Turn::Owns { attempt, token: number },
+                    Some(_) => self.forget(server),
+                }
+            }
+            (Ask::Finish { .. }, Turn::Ended { attempt, token, .. }) => match state {
+                None => *turn = Turn::Ended { attempt, token, is_sent: false },
+                Some(_) => self.forget(server),
+            },
+            (Ask::Disown { .. }, Turn::Cut { attempt, token, .. }) => match state {
+                None => *turn = Turn::Cut { attempt, token, is_sent: false },
+                Some(_) => self.forget(server),
+            },
+            _ => {}
+        }
+    }
+
+    /// The turn is over, and the runner knows nothing of the workflow any more.
+    fn forget(&mut self, server: usize) {
+        (self.servers[server].turn, self.servers[server].waits) = (Turn::None, false);
+    }
+
+    /// An actor ends; whoever waits for its answers hears that there are none. Its commit may still come through.
+    pub fn lose(&mut self, place: usize) {
+        let Some(actor) = self.actors[place].take() else { return };
+        self.adrift.extend(self.flights[place].take().filter(|flight| flight.written.is_none()));
+        let then = match actor.doing {
+            Doing::Commits { of, .. } => of,
+            Doing::Fulfil(then) | Doing::LookTwice(then) => then,
+            Doing::Answer { ask, .. } => Then::Answer(ask),
+            Doing::Rest => Then::Rest,
+        };
+        let asked = match then {
+            Then::Answer(ask) | Then::Reply(ask, _) => Some(ask),
+            Then::Rest => None,
+        };
+        for ask in asked.into_iter().chain(actor.mailbox) {
+            self.reply(PLACES[place], ask, None);
+        }
+    }
+
+    pub fn send(&mut self, server: usize, place: usize) {
+        let makes_anew = self.flaw == Flaw::MakesTokensAnew;
+        let turn = &mut self.servers[server].turn;
+        let ask = match *turn {
+            Turn::Starts { attempt, token, .. } => {
+                self.tokens += u32::from(makes_anew);
+                let token = if makes_anew { self.tokens } else { token };
+                *turn = Turn::Starts { attempt, token, is_sent: true };
+                Ask::Start { attempt, token }
+            }
+            Turn::Ended { attempt, token, .. } => {
+                *turn = Turn::Ended { attempt, token, is_sent: true };
+                Ask::Finish { attempt }
+            }
+            Turn::Cut { attempt, token, .. } => {
+                *turn = Turn::Cut { attempt, token, is_sent: true };
+                Ask::Disown { attempt, token }
+            }
+            _ => return,
+        };
+        self.tell(place, ask);
+    }
+}
