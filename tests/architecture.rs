@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["actors", "domain", "http", "identity", "service", "storage"]),
-    ("web", &["api", "domain", "http", "identity", "service", "storage"]),
+    ("web", &["domain", "http", "identity", "service", "storage"]),
     ("slack", &["domain", "http", "identity", "service"]),
     ("http", &["actors", "domain", "identity", "service", "storage"]),
     ("service", &["actors", "domain", "identity", "storage"]),
@@ -87,6 +87,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustix", &["execution/", "fence.rs", "hardening.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),
+    ("utoipa", &["api/", "http/"]),
 ];
 
 /// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a file or the network.

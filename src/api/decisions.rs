@@ -1,7 +1,7 @@
 //! Approve, reject, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
 
 use crate::api::body;
-use crate::api::views;
+use crate::api::views::{Approved, Rejected, Settled};
 use crate::domain::workflow::{Outcome, Resolution};
 use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;
@@ -12,8 +12,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,12 +33,12 @@ pub async fn approve(
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let body: ApproveBody = body::decode(body)?;
     let saying = Saying { note: body.justification, digest: body.digest, named: body.approved_by };
     let (workflow, decision) = service.approve(&by, id, saying, permit).await?;
-    Ok(Json(views::approved(&workflow, &decision)))
+    Ok(Json(Approved::of(&workflow, &decision)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -57,12 +58,12 @@ pub async fn reject(
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let body: RejectBody = body::decode(body)?;
     let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by };
     let decision = service.reject(&by, id, saying, permit).await?;
-    Ok(Json(json!({"success": true, "workflow_id": id, "status": "rejected", "rejected_by": decision.approver})))
+    Ok(Json(Rejected::by(id, decision.approver)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -78,11 +79,11 @@ pub async fn cancel(
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let body: CancelBody = body::decode(body)?;
     let workflow = service.cancel(&by, id, body.reason, permit).await?;
-    Ok(Json(json!({"success": true, "workflow_id": id, "status": workflow.status()})))
+    Ok(Json(Settled::of(&workflow)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -108,7 +109,7 @@ pub async fn result(
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let body: ResultBody = body::decode(body)?;
     let outcome = match body.outcome {
@@ -118,7 +119,7 @@ pub async fn result(
         }
     };
     let workflow = service.report(&by, id, outcome, permit).await?;
-    Ok(Json(json!({"success": true, "workflow_id": id, "status": workflow.status()})))
+    Ok(Json(Settled::of(&workflow)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -135,9 +136,9 @@ pub async fn resolve(
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let body: ResolveBody = body::decode(body)?;
     let workflow = service.resolve(&by, id, body.outcome, body.justification, permit).await?;
-    Ok(Json(json!({"success": true, "workflow_id": id, "status": workflow.status()})))
+    Ok(Json(Settled::of(&workflow)).into_response())
 }

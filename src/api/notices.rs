@@ -1,7 +1,7 @@
 //! Notices: what was said to the outside, what could not be said, and saying it once more.
 
 use crate::api::body;
-use crate::api::views::{optional_time, time};
+use crate::api::views::{NoticeAnswer, NoticePage};
 use crate::domain::policy::{Principal, PrincipalKind, roles};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, Parameters, invalid};
@@ -13,8 +13,8 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::Request;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 const STATUSES: [&str; 4] = ["pending", "delivered", "cancelled", "dead"];
@@ -30,7 +30,7 @@ pub struct ListQuery {
 }
 
 /// `GET /notices`
-pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
     only_people(&by)?;
     let limit = query::page_size(query.limit)?;
     if query.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
@@ -45,8 +45,7 @@ pub async fn list(State(service): State<Service>, by: Caller, Parameters(query):
         limit,
     };
     let (rows, next) = service.engine.storage.notices(&filter).await?;
-    let next = next.map(|id| id.to_string());
-    Ok(Json(json!({"success": true, "notices": rows.iter().map(view).collect::<Vec<_>>(), "next_cursor": next})))
+    Ok(Json(NoticePage::of(&rows, next)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -59,7 +58,7 @@ pub async fn resend(
     by: Caller,
     NoticeId(id): NoticeId,
     request: Request<Body>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let ResendBody {} = body::decode(body)?;
     only_people(&by)?;
@@ -69,7 +68,7 @@ pub async fn resend(
     match service.engine.resend_notice_for(id, permit).await? {
         Resent::Pending(row) => {
             tracing::info!(notice.id = %id, by = by.name, "a notice is sent once more");
-            Ok(Json(json!({"success": true, "notice": view(&row)})))
+            Ok(Json(NoticeAnswer::of(&row)).into_response())
         }
         Resent::Refused(row) if row.status == "pending" => Err(wrong_state(&row, "the notice waits to be delivered already")),
         Resent::Refused(row) => {
@@ -106,26 +105,4 @@ impl FromRequestParts<Service> for NoticeId {
         let Path(text) = Path::<String>::from_request_parts(parts, service).await.map_err(|_| unknown())?;
         Uuid::try_parse(&text).map(Self).map_err(|_| unknown())
     }
-}
-
-/// One notice as it is sent.
-fn view(row: &NoticeRow) -> Value {
-    json!({
-        "notice_id": row.notice_id,
-        "workflow_id": row.workflow_id,
-        "version": row.version,
-        "type": row.kind,
-        "reminder": (row.number > 0).then_some(row.number),
-        "risk_level": row.risk_level,
-        "channel": row.channel,
-        "recipient": row.recipient,
-        "status": row.status,
-        "attempts": row.attempts,
-        "resends": row.resends,
-        "created_at": time(row.created_at),
-        "due_at": time(row.due_at),
-        "first_attempt_at": optional_time(row.first_attempt_at),
-        "delivered_at": optional_time(row.delivered_at),
-        "error": row.error,
-    })
 }

@@ -1,5 +1,6 @@
 //! For those who run the server: is it alive, is it ready, what does it count.
 
+use crate::api::views::{Health, Readiness};
 use crate::domain::policy::PrincipalKind;
 use crate::http::problem::{Code, Problem};
 use crate::identity::Caller;
@@ -8,11 +9,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
 /// `GET /healthz`: the process runs.
-pub async fn healthz() -> Json<Value> {
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+pub async fn healthz() -> Json<Health> {
+    Json(Health::here())
 }
 
 /// `GET /readyz`: it can do its work.
@@ -20,21 +20,11 @@ pub async fn readyz(State(service): State<Service>) -> Response {
     let database = service.engine.storage.ping().await.is_ok();
     let actors = service.engine.is_manned();
     let lease = service.engine.fence.holds();
-    let closing = service.is_closing();
-    let ready = database && actors && lease && !closing;
-    let word = |good: bool| if good { "ok" } else { "unavailable" };
-    let body = Json(json!({
-        "status": word(ready),
-        "database": word(database),
-        "actors": word(actors),
-        "lease": word(lease),
-        "server_id": service.engine.owner,
-        "closing": closing,
-    }));
-    if ready {
-        return body.into_response();
+    let readiness = Readiness::of(service.engine.owner, database, actors, lease, service.is_closing());
+    if readiness.is_ready() {
+        return Json(readiness).into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], body).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], Json(readiness)).into_response()
 }
 
 /// `GET /metrics`, in the Prometheus text format. They tell of everybody's workflows, which an agent may not see.

@@ -1,8 +1,8 @@
 //! Submitting a task, and asking how one would be assessed.
 
-use crate::actors::exchange::{Intake, Submitted};
+use crate::actors::exchange::{Intake, Submitted as Stored};
 use crate::api::body;
-use crate::api::views;
+use crate::api::views::{Approval, Assessed, Submitted, Success};
 use crate::domain::digest::{Digest, canonical};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::readings::Facts;
@@ -21,7 +21,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ pub async fn orchestrate(State(service): State<Service>, by: Caller, request: Re
         drop(permit);
     };
     let workflow = match service.engine.submit_for(id, intake, after).await? {
-        Submitted::Accepted(workflow) => workflow,
-        Submitted::KeyUsed => {
+        Stored::Accepted(workflow) => workflow,
+        Stored::KeyUsed => {
             let key = key.ok_or_else(Problem::internal)?;
             let in_use = || Problem::new(Code::IdempotencyKeyInUse, "the first request with this key is still being stored");
             Box::pin(first_answer(&service, &by, &key)).await?.ok_or_else(in_use)?
@@ -76,7 +76,7 @@ pub async fn orchestrate(State(service): State<Service>, by: Caller, request: Re
 }
 
 /// `POST /risk/assess`
-pub async fn assess(State(service): State<Service>, by: Caller, request: Request<Body>) -> Result<Json<Value>, Problem> {
+pub async fn assess(State(service): State<Service>, by: Caller, request: Request<Body>) -> Result<Response, Problem> {
     let (value, _permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let (task, facts) = admit(&service, &by, value).await?;
     let configuration = &service.engine.configuration;
@@ -84,8 +84,9 @@ pub async fn assess(State(service): State<Service>, by: Caller, request: Request
     let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
     let target = configuration.rules.target(&task, facts.as_ref());
     let policy = configuration.policy.level(assessment.level);
-    let approval = (!policy.auto_approve).then(|| views::terms(&policy.terms, now));
-    Ok(Json(json!({"success": true, "digest": task.digest(), "target": target, "assessment": assessment, "approval": approval})))
+    let approval = (!policy.auto_approve).then(|| Approval::at(&policy.terms, now));
+    let (digest, assessment, target) = (&task.digest(), (&assessment).into(), (&target).into());
+    Ok(Json(Assessed { success: Success, digest, target, assessment, approval }).into_response())
 }
 
 async fn admit(service: &Service, by: &Caller, mut value: Value) -> Result<(Task, Option<Facts>), Problem> {
@@ -121,7 +122,7 @@ async fn first_answer(service: &Service, by: &Caller, key: &IdempotencyKey) -> R
 /// The 202.
 fn answer(workflow: &Workflow) -> Response {
     let location = format!("/workflows/{}", workflow.id);
-    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(views::submitted(workflow))).into_response()
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::of(workflow))).into_response()
 }
 
 /// The 202, held back as long as the caller prefers and there is nothing to say yet. What is committed needs no permit for a change

@@ -1,7 +1,7 @@
 //! Reading workflows: what waits, all of them, one of them, and waiting for one.
 
 use crate::actors::engine::Story;
-use crate::api::views;
+use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
 use crate::domain::duration;
 use crate::domain::workflow::Workflow;
 use crate::http::path::WorkflowId;
@@ -10,11 +10,11 @@ use crate::http::query::{self, LONGEST_WAIT, Parameters, invalid, level, status}
 use crate::identity::Caller;
 use crate::service::Service;
 use crate::service::visibility::{decider, may_see, visible};
-use crate::storage::{Cursor, ListFilter, PendingFilter};
+use crate::storage::{ListFilter, PendingFilter};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use std::time::Duration;
 
 #[derive(Deserialize)]
@@ -29,11 +29,7 @@ pub struct PendingQuery {
 }
 
 /// `GET /workflows/pending`
-pub async fn pending(
-    State(service): State<Service>,
-    by: Caller,
-    Parameters(query): Parameters<PendingQuery>,
-) -> Result<Json<Value>, Problem> {
+pub async fn pending(State(service): State<Service>, by: Caller, Parameters(query): Parameters<PendingQuery>) -> Result<Response, Problem> {
     let limit = query::page_size(query.limit)?;
     let filter = PendingFilter {
         risk_level: level(query.risk_level.as_deref())?,
@@ -44,8 +40,7 @@ pub async fn pending(
         limit,
     };
     let (rows, next) = service.engine.storage.pending(&filter).await?;
-    let next = next.map(Cursor::encode);
-    Ok(Json(json!({"success": true, "workflows": rows.iter().map(views::pending).collect::<Vec<_>>(), "next_cursor": next})))
+    Ok(Json(PendingPage::of(&rows, next)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -59,7 +54,7 @@ pub struct ListQuery {
 }
 
 /// `GET /workflows`
-pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
     let limit = query::page_size(query.limit)?;
     let filter = ListFilter {
         status: query.status.as_deref().map(status).transpose()?,
@@ -70,12 +65,11 @@ pub async fn list(State(service): State<Service>, by: Caller, Parameters(query):
         limit,
     };
     let (rows, next) = service.engine.storage.list(&filter).await?;
-    let next = next.map(Cursor::encode);
-    Ok(Json(json!({"success": true, "workflows": rows.iter().map(views::listed).collect::<Vec<_>>(), "next_cursor": next})))
+    Ok(Json(WorkflowPage::of(&rows, next)).into_response())
 }
 
 /// `GET /workflows/{id}` and `GET /workflows/{id}/status`
-pub async fn status_of(State(service): State<Service>, by: Caller, WorkflowId(id): WorkflowId) -> Result<Json<Value>, Problem> {
+pub async fn status_of(State(service): State<Service>, by: Caller, WorkflowId(id): WorkflowId) -> Result<Response, Problem> {
     let story = service.engine.story(id).await?;
     show(&service, &by, story).await
 }
@@ -94,7 +88,7 @@ pub async fn wait(
     by: Caller,
     WorkflowId(id): WorkflowId,
     Parameters(query): Parameters<WaitQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let patience = match query.timeout.as_deref() {
         None => LONGEST_WAIT,
         Some("0s") => Duration::ZERO,
@@ -114,10 +108,11 @@ pub async fn wait(
     show(&service, &by, story).await
 }
 
-async fn show(service: &Service, by: &Caller, story: Option<Story>) -> Result<Json<Value>, Problem> {
+async fn show(service: &Service, by: &Caller, story: Option<Story>) -> Result<Response, Problem> {
     let story = story.filter(|story| may_see(by, &story.workflow)).ok_or_else(Problem::not_found)?;
     let id = story.workflow.id;
     let document = service.engine.storage.document(id).await?.unwrap_or_default();
     let quarantine = service.engine.storage.quarantined(id).await?;
-    Ok(Json(json!({"success": true, "workflow": views::workflow(&story.workflow, &story.log, &document, quarantine.as_ref())})))
+    let target = views::target_of(&story.workflow, &document);
+    Ok(Json(WorkflowAnswer::of(&story.workflow, &story.log, &document, &target, quarantine.as_ref())).into_response())
 }

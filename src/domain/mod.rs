@@ -4,6 +4,7 @@
 //! arguments. The server, the tests and every checker run these same functions.
 
 pub mod approval;
+pub mod attempts;
 pub mod baseline;
 pub mod buttons;
 pub mod canonical;

@@ -10,7 +10,7 @@ use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::{says, shown};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,7 @@ const COMPARED: [&str; 4] = ["/operation", "/environment", "/resource", "/resour
 const HIGHEST_COST: f64 = 1e12;
 
 /// One thing that is wrong with a request, and where (a JSON Pointer, RFC 6901).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     pub pointer: String,
     pub detail: String,

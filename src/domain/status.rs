@@ -77,6 +77,9 @@ pub enum ApprovalStatus {
 }
 
 impl ApprovalStatus {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [Self::NotRequired, Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Cancelled];
+
     /// The word for it, the same in JSON and SQL.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -92,6 +92,9 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::External, Self::Runbook, Self::Webhook];
+
     /// The word for it, the same in JSON and SQL.
     pub fn as_str(self) -> &'static str {
         match self {

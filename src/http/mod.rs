@@ -4,6 +4,7 @@
 //! with it, and answer with a `problem` where something is wrong. It knows none of them: `app/router.rs` puts their routes together.
 
 pub mod body;
+pub mod decision;
 pub mod head;
 mod limits;
 pub mod path;
@@ -12,5 +13,7 @@ pub mod problem;
 pub mod query;
 pub mod routing;
 pub mod server;
+pub mod time;
+mod words;
 
 pub use limits::ConnectionLimits;

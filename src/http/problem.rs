@@ -4,15 +4,15 @@
 //! and never for the caller.
 
 use crate::actors::exchange::Failure;
-use crate::domain::policy::Role;
 use crate::domain::request::Fault;
-use crate::domain::workflow::Decision;
+use crate::domain::workflow;
+use crate::http::decision::Decision;
 use crate::service::ServiceError;
 use crate::{identity, storage};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The codes, in the order of their statuses.
@@ -105,6 +105,13 @@ impl Code {
     }
 }
 
+impl Code {
+    /// Whether the same call may succeed later without anything else changing; such a problem says when.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, Self::Busy | Self::Unavailable | Self::RateLimited | Self::IdempotencyKeyInUse)
+    }
+}
+
 /// An error on its way to the caller.
 #[derive(Debug)]
 pub struct Problem {
@@ -112,13 +119,13 @@ pub struct Problem {
     detail: String,
     /// After how many seconds the same may be tried again.
     retry_after: u64,
-    extensions: Map<String, Value>,
+    more: More,
 }
 
 impl Problem {
     /// A problem with its detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: 1, extensions: Map::new() }
+        Self { code, detail: detail.into(), retry_after: 1, more: More::default() }
     }
 
     /// A request with these faults.
@@ -156,9 +163,8 @@ impl Problem {
         Self { retry_after: pause.as_secs_f64().ceil().max(1.0) as u64, ..self }
     }
 
-    fn with(mut self, name: &str, value: Value) -> Self {
-        self.extensions.insert(name.to_owned(), value);
-        self
+    fn with(self, more: More) -> Self {
+        Self { more, ..self }
     }
 }
 
@@ -174,17 +180,16 @@ impl From<ServiceError> for Problem {
             ServiceError::WorkflowNotFound => Self::new(Code::WorkflowNotFound, detail),
             ServiceError::NoticeNotFound => Self::new(Code::NoticeNotFound, detail),
             ServiceError::AlreadyDecided(decided) => {
-                Self::new(Code::AlreadyDecided, detail).with("decision", decision(&decided, decided.roles.first()))
+                Self::new(Code::AlreadyDecided, detail).with(More { decision: Some(decided), ..More::default() })
             }
             ServiceError::WrongState { current_status, .. } => {
-                Self::new(Code::WrongState, detail).with("current_status", json!(current_status))
+                Self::new(Code::WrongState, detail).with(More { current_status: Some(current_status), ..More::default() })
             }
             ServiceError::IdempotencyKeyInUse => Self::new(Code::IdempotencyKeyInUse, detail),
             ServiceError::Expired => Self::new(Code::Expired, detail),
             ServiceError::DigestMismatch(_) => Self::new(Code::DigestMismatch, detail),
             ServiceError::InvalidTask(faults) => {
-                let errors = faults.iter().map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail})).collect();
-                Self::new(Code::InvalidTask, detail).with("errors", Value::Array(errors))
+                Self::new(Code::InvalidTask, detail).with(More { errors: Some(faults), ..More::default() })
             }
             ServiceError::JustificationRequired => Self::new(Code::JustificationRequired, detail),
             ServiceError::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused, detail),
@@ -214,41 +219,47 @@ impl From<identity::Error> for Problem {
     }
 }
 
-/// One decision, and the role that it counts for.
-pub fn decision(decision: &Decision, role: Option<&Role>) -> Value {
-    json!({
-        "approver": decision.approver,
-        "role": role,
-        "verdict": decision.verdict,
-        "justification": decision.justification,
-        "at": time(decision.at),
-        "via": decision.via,
-    })
+/// A problem as it is sent.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProblemDocument {
+    r#type: Cow<'static, str>,
+    pub title: &'static str,
+    status: u16,
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(flatten)]
+    more: More,
+    instance: Option<String>,
 }
 
-/// A moment as it is written: RFC 3339, UTC, to the microsecond that the database keeps.
-pub fn time(at: DateTime<Utc>) -> Value {
-    Value::String(at.to_rfc3339_opts(SecondsFormat::Micros, true))
+/// What problems of some codes say besides.
+#[derive(Debug, Clone, Default, Serialize)]
+struct More {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<Fault>>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_sent")]
+    decision: Option<Box<workflow::Decision>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_status: Option<String>,
+}
+
+fn as_sent<S: Serializer>(decision: &Option<Box<workflow::Decision>>, serializer: S) -> Result<S::Ok, S::Error> {
+    decision.as_ref().map(|decision| Decision::of(decision, decision.roles.first())).serialize(serializer)
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code, title) = self.code.facts();
-        let mut body = json!({
-            "type": format!("/problems/{code}"), "title": title, "status": status.as_u16(), "detail": self.detail, "code": code,
-        });
-        if let Value::Object(fields) = &mut body {
-            fields.extend(self.extensions);
+        let (r#type, code) = (format!("/problems/{code}").into(), Some(code));
+        let document =
+            ProblemDocument { r#type, title, status: status.as_u16(), detail: self.detail, code, more: self.more, instance: None };
+        let mut response = unplaced(status, document);
+        if self.code.may_be_retried() {
+            response.headers_mut().insert(header::RETRY_AFTER, self.retry_after.into());
         }
-        let mut response = document(status, body);
-        match self.code {
-            Code::Busy | Code::Unavailable | Code::RateLimited | Code::IdempotencyKeyInUse => {
-                response.headers_mut().insert(header::RETRY_AFTER, self.retry_after.into());
-            }
-            Code::Unauthenticated => {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            _ => {}
+        if self.code == Code::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -256,27 +267,28 @@ impl IntoResponse for Problem {
 
 /// An error of plain HTTP, for which RFC 9457 has `about:blank`.
 pub fn plain(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    document(status, json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail}))
+    let (title, detail) = (status.canonical_reason().unwrap_or_default(), detail.to_owned());
+    let r#type = "about:blank".into();
+    unplaced(status, ProblemDocument { r#type, title, status: status.as_u16(), detail, code: None, more: More::default(), instance: None })
 }
 
 /// Marks a response whose body still lacks its `instance`; the router's outer layer adds the path.
 #[derive(Debug, Clone)]
-pub struct Unplaced(pub Value);
+pub struct Unplaced(pub ProblemDocument);
 
-fn document(status: StatusCode, body: Value) -> Response {
+fn unplaced(status: StatusCode, document: ProblemDocument) -> Response {
     let mut response = status.into_response();
-    response.extensions_mut().insert(Unplaced(body));
+    response.extensions_mut().insert(Unplaced(document));
     response
 }
 
 /// Gives a problem its place: the path that was asked for.
 pub fn place(path: &str, mut response: Response) -> Response {
-    if let Some(Unplaced(mut body)) = response.extensions_mut().remove::<Unplaced>() {
-        body["instance"] = json!(path);
+    if let Some(Unplaced(mut document)) = response.extensions_mut().remove::<Unplaced>() {
+        document.instance = Some(path.to_owned());
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = body.to_string().into();
+        *response.body_mut() = serde_json::to_string(&document).expect("a document of texts and numbers").into();
     }
     response
 }

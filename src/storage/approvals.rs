@@ -7,7 +7,9 @@ use super::{Cursor, Error, Storage, next_page, targets};
 use crate::domain::level::Level;
 use crate::domain::target::Target;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// One request that waits.
@@ -25,9 +27,23 @@ pub struct PendingRow {
     pub required: i32,
     pub approvals: i32,
     pub escalation_level: i32,
-    pub timetable: Value,
+    pub timetable: Vec<WaitingStep>,
     pub expires_at: Option<DateTime<Utc>>,
     pub digest: String,
+}
+
+/// A step of the timetable of a request that waits, as it is stored.
+#[derive(Debug, Deserialize)]
+pub struct WaitingStep {
+    /// Counted from the request.
+    #[serde(deserialize_with = "seconds")]
+    pub after: Duration,
+    /// The roles that are asked in addition.
+    pub to: Vec<String>,
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 /// Which requests to list.

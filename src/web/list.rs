@@ -135,8 +135,7 @@ fn item(row: PendingRow, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
 /// The next step of the timetable that has not been taken, or the end, whichever comes first.
 fn next(row: &PendingRow, now: DateTime<Utc>) -> Option<Next> {
     let taken = usize::try_from(row.escalation_level).unwrap_or_default();
-    let step = row.timetable.as_array().and_then(|steps| steps.get(taken)).and_then(|step| step["after"].as_i64());
-    let escalation = step.and_then(|seconds| row.requested_at.checked_add_signed(TimeDelta::try_seconds(seconds)?));
+    let escalation = row.timetable.get(taken).and_then(|step| row.requested_at.checked_add_signed(TimeDelta::from_std(step.after).ok()?));
     let escalation = escalation.filter(|at| row.expires_at.is_none_or(|end| *at < end)).map(|at| (at, "escalates"));
     let (at, what) = escalation.or_else(|| Some((row.expires_at?, "expires")))?;
     Some(Next { at: Moment::of(at, now), what })

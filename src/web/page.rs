@@ -1,7 +1,7 @@
 //! Pages: a template and what it shows become a response, with the headers that every page has.
 
 use crate::domain::text;
-use crate::http::problem::{Problem, Unplaced};
+use crate::http::problem::{Problem, ProblemDocument, Unplaced};
 use crate::web::Web;
 use crate::web::assets::Assets;
 use crate::web::moment::Moment;
@@ -130,13 +130,12 @@ fn dress_up(response: &mut Response) {
 }
 
 /// A problem as a page, with the problem's status and headers.
-fn explain(web: &Web, response: Response, problem: &Json, place: &str) -> Response {
+fn explain(web: &Web, response: Response, problem: &ProblemDocument, place: &str) -> Response {
     let (mut parts, _) = response.into_parts();
-    let word = |name: &str| problem[name].as_str().unwrap_or_default();
     // Who opens the address of a form again wanted the page that it stands on.
     let form = place.strip_suffix("/approve").or_else(|| place.strip_suffix("/reject"));
     let back = form.filter(|page| page.starts_with("/inbox/workflows/"));
-    let shown = json!({"title": word("title"), "detail": word("detail"), "status": parts.status.as_u16(), "back": back});
+    let shown = json!({"title": problem.title, "detail": problem.detail, "status": parts.status.as_u16(), "back": back});
     let mut page = render_for(web, None, "error.html", shown);
     if page.extensions_mut().remove::<Unplaced>().is_some() {
         return parts.status.into_response();

@@ -1,6 +1,6 @@
 //! What happened to a request and what will: its timetable, its decisions, its history, and what came out of it.
 
-use crate::api::views;
+use crate::domain::attempts::{self, AttemptRecord};
 use crate::domain::transition;
 use crate::domain::via::Via;
 use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Workflow};
@@ -40,8 +40,8 @@ pub struct Decided {
 
 #[derive(Debug, Serialize)]
 struct Attempt {
-    number: u64,
-    outcome: String,
+    number: u32,
+    outcome: &'static str,
     started: Option<Moment>,
     finished: Option<Moment>,
     error: Option<String>,
@@ -111,19 +111,20 @@ pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
 }
 
 fn attempts(log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
-    let execution = views::execution(log);
-    let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).map(|at| Moment::of(at, now));
-    let all = execution["attempts"].as_array().into_iter().flatten();
-    all.map(|attempt| Attempt {
-        number: attempt["n"].as_u64().unwrap_or_default(),
-        outcome: attempt["outcome"].as_str().unwrap_or("running").to_owned(),
-        started: time(&attempt["started_at"]),
-        finished: time(&attempt["finished_at"]),
-        error: attempt["error"].as_str().map(str::to_owned),
-        facts: facts(&attempt["output"]),
-        output: outputs(&attempt["output"]),
-    })
-    .collect()
+    let shown = |attempt: AttemptRecord<'_>| {
+        let ended = attempt.ended.as_ref();
+        let output = ended.and_then(|ended| ended.output).unwrap_or(&Value::Null);
+        Attempt {
+            number: attempt.number,
+            outcome: ended.map_or("running", |ended| ended.outcome.as_str()),
+            started: attempt.started_at.map(|at| Moment::of(at, now)),
+            finished: ended.map(|ended| Moment::of(ended.at, now)),
+            error: ended.and_then(|ended| ended.error).map(str::to_owned),
+            facts: facts(output),
+            output: outputs(output),
+        }
+    };
+    attempts::of(log).into_iter().map(shown).collect()
 }
 
 fn facts(output: &Value) -> Vec<(String, String)> {

@@ -1,12 +1,12 @@
 //! Messages as they stand in an event stream, as browsers read it (`EventSource`).
 
-use crate::api::views;
+use crate::api::views::{Happened, Reset};
 use crate::storage::FeedEntry;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
-use serde_json::json;
+use serde::Serialize;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::fmt::Write as _;
@@ -41,21 +41,16 @@ pub fn heartbeat(id: impl Display) -> String {
 
 /// There is too much that was missed: whoever follows has to look anew.
 pub fn reset(id: impl Display, reason: &str) -> String {
-    format!("id: {id}\nevent: reset\ndata: {}\n\n", json!({"reason": reason}))
+    format!("id: {id}\nevent: reset\ndata: {}\n\n", json(&Reset { reason }))
 }
 
 /// Adds an event.
 pub fn event(text: &mut String, id: impl Display, entry: &FeedEntry) {
-    let data = json!({
-        "workflow_id": entry.workflow_id,
-        "version": entry.version,
-        "event": entry.event,
-        "actor": entry.actor,
-        "at": views::time(entry.at),
-        "status": entry.status,
-        "risk_level": entry.risk_level,
-        "task_id": entry.task_id,
-    });
+    let data = json(&Happened::from(entry));
     // JSON has no line ends but those in text, and there they are escaped. Writing to a string cannot fail.
     let _ = write!(text, "id: {id}\nevent: {}\ndata: {data}\n\n", entry.event);
+}
+
+fn json(view: &impl Serialize) -> String {
+    serde_json::to_string(view).expect("a document of texts and numbers")
 }

@@ -61,6 +61,9 @@ fn wrong(workflow: &Workflow, detail: &str) -> Refusal {
 }
 
 impl Resolution {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Retry];
+
     /// The word for it, as it is written and stored.
     pub fn as_str(self) -> &'static str {
         match self {

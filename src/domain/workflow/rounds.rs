@@ -75,6 +75,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Approved, Self::Rejected];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,101 @@
+//! A request for approval: under what terms people decide, and when what happens if nobody does.
+
+use crate::domain::approval;
+use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::workflow::Round;
+use crate::http::time::Time;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// Under what terms people decide, and how far they are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Approval<'a> {
+    /// The roles that may decide now, in alphabetical order; each escalation adds to them.
+    #[schema(value_type = Vec<String>)]
+    approvers: Vec<&'a Role>,
+    /// How many people have to approve.
+    required: u32,
+    /// How many have.
+    #[schema(value_type = u32)]
+    approvals: usize,
+    /// How many escalations have happened.
+    escalation_level: u32,
+    /// Whether each of those who approve has to answer for another role.
+    distinct_roles: bool,
+    /// Whether an approval has to say why.
+    require_justification: bool,
+    /// Whether an approval has to name the digest of what it approves.
+    require_digest: bool,
+    /// When people were asked.
+    requested_at: Time,
+    /// Every escalation and the expiry, past ones too.
+    timetable: Vec<Step<'a>>,
+    /// When the request expires; null is never.
+    #[schema(required)]
+    expires_at: Option<Time>,
+}
+
+/// Something that happens unless somebody decides.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Step<'a> {
+    at: Time,
+    what: What,
+    /// The roles that are asked in addition; none where the request expires.
+    #[schema(value_type = Vec<String>)]
+    to: &'a [Role],
+}
+
+/// What happens.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Escalate,
+    Expire,
+}
+
+impl<'a> Approval<'a> {
+    /// A request as it stands.
+    pub fn of(round: &'a Round) -> Self {
+        Self {
+            approvers: approval::entitled_roles(round),
+            approvals: round.approvals.len(),
+            escalation_level: round.escalation_level,
+            ..Self::at(&round.terms, round.opened_at)
+        }
+    }
+
+    /// The request as it would be if it were made at this moment.
+    pub fn at(terms: &'a ApprovalTerms, requested_at: DateTime<Utc>) -> Self {
+        let steps = terms.escalation.iter().map(|step| (step.after, step.to.as_slice()));
+        let expires_at = terms.expire_after.map(|delay| later(requested_at, delay));
+        Self {
+            approvers: terms.approvers.iter().collect(),
+            required: terms.required,
+            approvals: 0,
+            escalation_level: 0,
+            distinct_roles: terms.distinct_roles,
+            require_justification: terms.require_justification,
+            require_digest: terms.require_digest,
+            requested_at: Time(requested_at),
+            timetable: timetable(requested_at, steps, expires_at),
+            expires_at: expires_at.map(Time),
+        }
+    }
+}
+
+/// When what happens of a request that was made at this moment.
+pub fn timetable<'a>(
+    requested_at: DateTime<Utc>,
+    steps: impl Iterator<Item = (Duration, &'a [Role])>,
+    expires_at: Option<DateTime<Utc>>,
+) -> Vec<Step<'a>> {
+    let escalations = steps.map(|(after, to)| Step { at: Time(later(requested_at, after)), what: What::Escalate, to });
+    let expiry = expires_at.map(|at| Step { at: Time(at), what: What::Expire, to: &[] });
+    escalations.chain(expiry).collect()
+}
+
+fn later(from: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(delay).ok().and_then(|delay| from.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

@@ -1,0 +1,165 @@
+//! Lists of workflows.
+
+use super::Success;
+use super::approval::{Step, timetable};
+use super::assessment::Target;
+use crate::domain::digest::Digest;
+use crate::domain::level::Level;
+use crate::domain::workflow::Status;
+use crate::http::time::Time;
+use crate::storage::{Cursor, Listed, PendingRow};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A page of what waits for people, the newest request first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PendingPage<'a> {
+    success: Success,
+    workflows: Vec<Pending<'a>>,
+    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none, and have a next one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// One request that waits.
+#[derive(Debug, Serialize, ToSchema)]
+struct Pending<'a> {
+    workflow_id: Uuid,
+    #[schema(required)]
+    task_id: Option<&'a str>,
+    #[schema(value_type = Level)]
+    risk_level: &'a str,
+    /// The requester's words: a claim.
+    description: &'a str,
+    target: Target<'a>,
+    requested_by: &'a str,
+    /// When people were asked.
+    requested_at: Time,
+    /// The roles that may decide now.
+    approvers: &'a [String],
+    /// How many people have to approve.
+    required: i32,
+    /// How many have.
+    approvals: i32,
+    /// How many escalations have happened.
+    escalation_level: i32,
+    /// Every escalation and the expiry, past ones too.
+    timetable: Vec<Step<'a>>,
+    /// When the request expires; null is never.
+    #[schema(required)]
+    expires_at: Option<Time>,
+    #[schema(value_type = Digest)]
+    digest: &'a str,
+}
+
+impl<'a> PendingPage<'a> {
+    /// These requests, and where the next page starts.
+    pub fn of(rows: &'a [PendingRow], next: Option<Cursor>) -> Self {
+        Self { success: Success, workflows: rows.iter().map(Pending::from).collect(), next_cursor: next.map(Cursor::encode) }
+    }
+}
+
+impl<'a> From<&'a PendingRow> for Pending<'a> {
+    fn from(row: &'a PendingRow) -> Self {
+        let steps = row.timetable.iter().map(|step| (step.after, step.to.as_slice()));
+        Self {
+            workflow_id: row.workflow_id,
+            task_id: row.task_id.as_deref(),
+            risk_level: &row.risk_level,
+            description: &row.description,
+            target: (&row.target).into(),
+            requested_by: &row.requested_by,
+            requested_at: Time(row.requested_at),
+            approvers: &row.approvers,
+            required: row.required,
+            approvals: row.approvals,
+            escalation_level: row.escalation_level,
+            timetable: timetable(row.requested_at, steps, row.expires_at),
+            expires_at: row.expires_at.map(Time),
+            digest: &row.digest,
+        }
+    }
+}
+
+/// A page of workflows, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkflowPage<'a> {
+    success: Success,
+    workflows: Vec<Line<'a>>,
+    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none, and have a next one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// One line of the list of workflows.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListedWorkflow)]
+struct Line<'a> {
+    workflow_id: Uuid,
+    #[schema(required)]
+    task_id: Option<&'a str>,
+    #[schema(value_type = Status)]
+    status: &'a str,
+    #[schema(value_type = Level)]
+    risk_level: &'a str,
+    /// The requester's words: a claim. Null where the stored document cannot be read.
+    #[schema(required)]
+    description: Option<String>,
+    /// Of the target.
+    operation: &'a str,
+    /// Of the target.
+    #[schema(required)]
+    environment: Option<&'a str>,
+    /// Of the target.
+    #[schema(required)]
+    resource: Option<&'a str>,
+    target: Target<'a>,
+    requested_by: &'a str,
+    /// The person that the requester acted for when it submitted.
+    #[schema(required)]
+    on_behalf_of: Option<&'a str>,
+    #[schema(value_type = Digest)]
+    digest: &'a str,
+    /// Why parkbrake leaves the workflow alone after repeated failures; null where it does not.
+    #[schema(required)]
+    quarantine: Option<&'a str>,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// The one field of a document that lists show.
+#[derive(Deserialize)]
+struct Described {
+    description: String,
+}
+
+impl<'a> WorkflowPage<'a> {
+    /// These workflows, and where the next page starts.
+    pub fn of(rows: &'a [Listed], next: Option<Cursor>) -> Self {
+        Self { success: Success, workflows: rows.iter().map(Line::from).collect(), next_cursor: next.map(Cursor::encode) }
+    }
+}
+
+impl<'a> From<&'a Listed> for Line<'a> {
+    fn from(row: &'a Listed) -> Self {
+        let described = serde_json::from_slice::<Described>(&row.document);
+        Self {
+            workflow_id: row.workflow_id,
+            task_id: row.task_id.as_deref(),
+            status: &row.status,
+            risk_level: &row.risk_level,
+            description: described.ok().map(|document| document.description),
+            operation: &row.target.operation,
+            environment: row.target.environment.as_deref(),
+            resource: row.target.resource.as_deref(),
+            target: (&row.target).into(),
+            requested_by: &row.requested_by,
+            on_behalf_of: row.on_behalf_of.as_deref(),
+            digest: &row.digest,
+            quarantine: row.quarantine.as_deref(),
+            created_at: Time(row.created_at),
+            updated_at: Time(row.updated_at),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The shapes that the API sends, one file a resource: each is a struct that writes its JSON and describes it.
+//!
+//! A view is made from the log, the stored document or a row, borrows what it can, and is never read back.
+
+mod approval;
+mod assessment;
+mod change;
+mod events;
+mod lists;
+mod notices;
+mod operations;
+mod submission;
+mod success;
+mod task;
+mod workflow;
+
+pub use approval::Approval;
+use assessment::Assessment;
+pub use change::{Approved, Rejected, Settled};
+pub use events::{Happened, Reset};
+pub use lists::{PendingPage, WorkflowPage};
+pub use notices::{NoticeAnswer, NoticePage};
+pub use operations::{Health, Readiness};
+pub use submission::{Assessed, Submitted};
+pub use success::Success;
+pub use workflow::{WorkflowAnswer, target_of};

@@ -1,0 +1,68 @@
+//! The answers to a task: submitted, or only assessed.
+
+use super::assessment::Target;
+use super::{Approval, Assessment, Success};
+use crate::domain::digest::Digest;
+use crate::domain::level::Level;
+use crate::domain::workflow::{Status, Workflow};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A task that was taken: its workflow, as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Submitted<'a> {
+    success: Success,
+    /// A UUIDv7.
+    workflow_id: Uuid,
+    /// The requester's own name for it.
+    #[schema(required)]
+    task_id: Option<&'a str>,
+    /// `pending_approval` (parked), `queued` (released, parkbrake runs it when it has a turn) or `executing` (released, the requester
+    /// acts); with `Prefer: wait` also what it came to meanwhile.
+    status: Status,
+    risk_level: Level,
+    /// Whether people are asked.
+    requires_approval: bool,
+    /// Of the document that people approve and that would run.
+    digest: &'a Digest,
+    /// Null of a workflow from before this was recorded.
+    #[schema(required)]
+    target: Option<Target<'a>>,
+    assessment: Assessment<'a>,
+    /// Null where nobody is asked.
+    #[schema(required)]
+    approval: Option<Approval<'a>>,
+}
+
+impl<'a> Submitted<'a> {
+    /// The answer to a submit.
+    pub fn of(workflow: &'a Workflow) -> Self {
+        let submission = &workflow.submission;
+        Self {
+            success: Success,
+            workflow_id: workflow.id,
+            task_id: submission.task_id.as_deref(),
+            status: workflow.status(),
+            risk_level: submission.assessment.level,
+            requires_approval: workflow.round().is_some(),
+            digest: &submission.digest,
+            target: submission.target.as_ref().map(Target::from),
+            assessment: Assessment::from(&submission.assessment),
+            approval: workflow.round().map(Approval::of),
+        }
+    }
+}
+
+/// How a task would be assessed, and who would decide. Nothing was stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Assessed<'a> {
+    pub success: Success,
+    /// Of the document that people would approve and that would run.
+    pub digest: &'a Digest,
+    pub target: Target<'a>,
+    pub assessment: Assessment<'a>,
+    /// With times as if it were submitted now; null where nobody would be asked.
+    #[schema(required)]
+    pub approval: Option<Approval<'a>>,
+}

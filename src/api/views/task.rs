@@ -1,0 +1,81 @@
+//! The stored document, as the schema describes it. It is sent as its canonical bytes and never taken apart, so that whoever reads it can
+//! compute its digest; nothing here is ever made.
+#![expect(dead_code, reason = "these structs only describe the bytes that are sent")]
+
+use crate::domain::digest::Digest;
+use crate::domain::task::ActionKind;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// What people approve and what would run: the task that was submitted, and for a runbook the command. The digest is taken of its
+/// canonical form (RFC 8785).
+#[derive(ToSchema)]
+#[schema(as = Document)]
+pub struct Document {
+    task_id: Option<String>,
+    /// The requester's words: a claim.
+    description: String,
+    operation: String,
+    environment: Option<String>,
+    resource: Option<String>,
+    resource_type: Option<String>,
+    #[schema(required = false)]
+    security_findings: Vec<DocumentFinding>,
+    /// In US dollars.
+    estimated_cost: Option<f64>,
+    action: DocumentAction,
+    #[schema(required = false, value_type = Object)]
+    metadata: Map<String, Value>,
+}
+
+/// A finding of a scanner that the requester reported.
+#[derive(ToSchema)]
+struct DocumentFinding {
+    severity: String,
+    id: Option<String>,
+    title: Option<String>,
+}
+
+/// What is done once it may be.
+#[derive(ToSchema)]
+struct DocumentAction {
+    r#type: ActionKind,
+    /// The runbook's name; for an external action whatever the requester calls it.
+    name: Option<String>,
+    #[schema(required = false, value_type = Object)]
+    args: Map<String, Value>,
+    /// Filled in by parkbrake, for a runbook.
+    runs: Option<Invocation>,
+}
+
+/// What parkbrake would run.
+#[derive(ToSchema)]
+struct Invocation {
+    /// The argument vector; never a shell line.
+    command: Vec<String>,
+    program: Option<Artifact>,
+    /// The files that the runbook lists.
+    #[schema(required = false)]
+    files: Vec<Artifact>,
+    /// The real path.
+    working_dir: String,
+    /// The account, where it is not the server's.
+    user: Option<String>,
+    /// The names of the variables that are passed on, never their values.
+    #[schema(required = false)]
+    env: Vec<String>,
+    /// After this long the whole process tree is ended.
+    #[schema(examples("10m"))]
+    timeout: String,
+    /// Whether it may be run again, with the same key, after a crash.
+    idempotent: bool,
+}
+
+/// A file on the server. Right before the start its path and its content have to be the same.
+#[derive(ToSchema)]
+struct Artifact {
+    /// The real path, without links.
+    path: String,
+    /// Of its content when the task was submitted.
+    digest: Option<Digest>,
+}
