@@ -1,12 +1,12 @@
 //! Stored events are read for ever: the fixtures of every schema are read, and what the current version writes has not changed.
 
-use parkbrake::domain::workflow::Event;
+use parkbrake::domain::workflow::{Event, SCHEMA};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The folder whose events are written today.
-const CURRENT: &str = "2";
+const CURRENT: &str = "3";
 
 fn folder(schema: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/events").join(schema)
@@ -32,9 +32,9 @@ fn all_names() -> BTreeSet<String> {
 
 #[test]
 fn events_of_every_schema_are_read() {
-    for schema in ["1", CURRENT] {
+    for schema in ["1", "2", CURRENT] {
         for (name, file, text) in fixtures(schema) {
-            let event: Event = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let event = Event::from_stored(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert_eq!(event.name(), name, "{file}");
         }
     }
@@ -43,9 +43,14 @@ fn events_of_every_schema_are_read() {
 #[test]
 fn what_the_current_version_reads_it_writes_again_byte_for_byte() {
     for (_, file, text) in fixtures(CURRENT) {
-        let event: Event = serde_json::from_str(&text).unwrap();
-        assert_eq!(serde_json::to_string(&event).unwrap(), text, "{file}");
+        let event = Event::from_stored(&text).unwrap();
+        assert_eq!(event.to_stored(), text, "{file}");
     }
+}
+
+#[test]
+fn the_current_folder_is_that_of_the_schema_that_is_written() {
+    assert_eq!(CURRENT, SCHEMA.to_string());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod command;
 mod events;
 mod plan;
 mod rounds;
+mod stored;
 
 pub use crate::domain::status::{ApprovalStatus, Status};
 pub use attempts::{Attempt, AttemptId, Ended, Stage, StepState};
@@ -18,6 +19,7 @@ pub use command::{Command, Disowned, Outcome, Refusal};
 pub use events::{Approval, Event, Recorded, Resolution, Submission};
 pub use plan::{Plan, Step};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
+pub use stored::{SCHEMA, Unreadable};
 
 /// The state of one workflow: what its log folds to.
 #[derive(Debug, Clone, PartialEq)]

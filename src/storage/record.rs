@@ -8,9 +8,9 @@ use crate::domain::workflow::{Event, Recorded};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// An event as JSON text.
+/// An event as JSON text, with its schema.
 pub(super) fn write(event: &Event) -> String {
-    serde_json::to_string(event).expect("events are made of strings, numbers, lists and objects")
+    event.to_stored()
 }
 
 /// What a request is about, as JSON text.
@@ -30,7 +30,7 @@ pub(super) fn read(
     data: &str,
 ) -> Result<Recorded, Error> {
     let corrupt = |detail: String| Error::Corrupt { workflow_id, detail };
-    let event = serde_json::from_str(data).map_err(|error| corrupt(format!("event {version}: {error}")))?;
+    let event = Event::from_stored(data).map_err(|error| corrupt(format!("event {version}: {error}")))?;
     let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} has no place in a log")))?;
     let via = match via {
         Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} came by a door that is not known")))?,
