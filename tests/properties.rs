@@ -6,5 +6,11 @@ mod assessment;
 mod canonical;
 #[path = "properties/oracle.rs"]
 mod oracle;
+#[path = "properties/principals.rs"]
+mod principals;
+#[path = "properties/stricter.rs"]
+mod stricter;
 #[path = "properties/workflow.rs"]
 mod workflow;
+#[path = "properties/world.rs"]
+mod world;

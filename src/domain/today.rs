@@ -136,13 +136,14 @@ impl<'a> Today<'a> {
             return Err(Refusal::WrongState { current: workflow.status(), detail });
         }
         let Command::Approve { justification, digest, owner, .. } = command else { return transition::decide(workflow, command) };
+        let is_new = round.approvals.iter().all(|given| given.approver != by.name);
+        let review = self.review_with(submission, round, is_new.then_some(roles.as_slice()));
         let command = Command::Approve {
             by: Principal { roles: roles.into_iter().collect(), ..by.clone() },
             justification: justification.clone(),
             digest: digest.clone(),
             owner: *owner,
         };
-        let review = self.review(submission, round);
         if review.changes.is_empty() {
             return transition::decide(workflow, &command);
         }
@@ -216,6 +217,11 @@ impl<'a> Today<'a> {
 
     /// Looks at a round in the light of today.
     pub fn review<'r>(self, submission: &Submission, round: &'r Round) -> Review<'r> {
+        self.review_with(submission, round, None)
+    }
+
+    /// The same, where one more approval by somebody with these roles is about to be added.
+    fn review_with<'r>(self, submission: &Submission, round: &'r Round, adding: Option<&[Role]>) -> Review<'r> {
         let (terms, mut changes) = self.stricter(submission, round);
         let mut counted = Vec::new();
         for approval in &round.approvals {
@@ -224,9 +230,10 @@ impl<'a> Today<'a> {
                 Err(why) => changes.push(format!("the approval of {} no longer counts: {why}", approval.approver)),
             }
         }
-        let given: Vec<&[Role]> = round.approvals.iter().map(|approval| approval.roles.as_slice()).collect();
+        let given = round.approvals.iter().map(|approval| approval.roles.as_slice()).chain(adding);
+        let missing = approval::remaining(&round.terms, &given.collect::<Vec<_>>());
         let review = Review { terms, counted, changes };
-        if review.changes.is_empty() && review.remaining_with(None) > approval::remaining(&round.terms, &given) {
+        if review.changes.is_empty() && review.remaining_with(adding) > missing {
             let changes = vec!["those who have approved no longer have the roles that they answered for".to_owned()];
             return Review { changes, ..review };
         }

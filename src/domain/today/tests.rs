@@ -261,3 +261,21 @@ fn those_who_were_asked_by_then_are_asked_in_the_new_round_from_the_start() {
     let round = workflow.round().unwrap();
     assert_eq!((round.terms.approvers.clone(), round.terms.escalation.len()), (roles(&["lead", "tech", "cto"]), 0));
 }
+
+/// The role that somebody answered for is asked no more: what is left of their yes is not enough beside one of the same role. It is found
+/// when the other one approves, before anything is released, and nobody's second press of the button is a new answer.
+#[test]
+fn an_approval_whose_role_is_asked_no_more_does_not_count_by_it_in_the_deciding_commit() {
+    let then = ApprovalTerms { distinct_roles: true, ..terms() };
+    let first = Setting::first().changed(|s| {
+        s.terms = then.clone();
+        s.people.get_mut("ann").unwrap().roles = roles(&["lead", "tech"]);
+    });
+    let one = approve(&parked(Some(then), None), &first, "ann").unwrap().1;
+    let today = first.changed(|s| s.terms.approvers = roles(&["lead"]));
+    let (events, workflow) = approve(&one, &today, "ben").unwrap();
+    assert_eq!(events, ["approval_requested", "approved"]);
+    assert_eq!(workflow.round().unwrap().approvals.len(), 1);
+    let again = today.with(|now| now.decide(&one, &yes(now, "ann", None)));
+    assert!(matches!(again, Ok(Answer::Repeat(_))), "{again:?}");
+}
