@@ -6,7 +6,10 @@
 mod hands;
 #[path = "interleavings/model.rs"]
 mod model;
+#[path = "interleavings/steps.rs"]
+mod steps;
 
+use hands::runs_with;
 use model::{Ask, Flaw, ID, Run, SERVERS, Step, World, token};
 use parkbrake::domain::digest::Digest;
 use parkbrake::domain::level::Level;
@@ -14,7 +17,7 @@ use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::transition;
-use parkbrake::domain::workflow::{Event, Phase, Status, Submission};
+use parkbrake::domain::workflow::{Event, Status, Submission};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -54,7 +57,7 @@ fn broken(world: &World, step: Step) -> Option<String> {
     };
     let has = |name: &str| log.iter().any(|one| one.event.name() == name);
     let attempts: HashSet<u32> = world.starts.iter().map(|run| run.attempt).collect();
-    let idempotent = world.state().submission.idempotent;
+    let idempotent = world.state().plan.steps[0].idempotent;
     let broken = [
         (attempts.len() != world.starts.len(), "an attempt runs twice"),
         (!idempotent && world.starts.len() > 1, "what is not idempotent runs twice"),
@@ -67,7 +70,7 @@ fn broken(world: &World, step: Step) -> Option<String> {
         (transition::replay(ID, &log).as_ref() != Ok(&Some(world.state().clone())), "the log folds to something else"),
     ];
     if let Step::Start(_) = step
-        && !matches!(world.state().phase, Phase::Executing { attempt, .. } if attempt.token == world.starts.last().map(|run| token(run.token)))
+        && runs_with(world.state()) != world.starts.last().map(|run| token(run.token))
     {
         return Some("something starts that is over, or that somebody else runs".to_owned());
     }

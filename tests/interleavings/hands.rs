@@ -1,14 +1,25 @@
 //! What the model's actors do with a message, and what becomes of their commits: the steps of `actors/workflow.rs` and
 //! `actors/runner.rs`, one at a time.
 
-use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, token};
+use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, attempt, token};
 use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM};
 use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::via::Via;
-use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Phase, Workflow};
+use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Workflow};
+use uuid::Uuid;
 
 fn person(name: &str, role: &str) -> Principal {
     Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles: [role.to_owned()].into(), on_behalf_of: None, via: Via::Rest }
+}
+
+/// The token of the attempt that is under way.
+pub fn runs_with(state: &Workflow) -> Option<Uuid> {
+    state.steps.iter().find_map(|step| step.running()?.token)
+}
+
+/// What the only step of the plan obliges a server to.
+fn obligation(state: &Workflow, server: usize) -> Option<Obligation> {
+    transition::obligations(state, SERVERS[server]).into_iter().next()
 }
 
 impl Ask {
@@ -16,12 +27,14 @@ impl Ask {
         match self {
             Self::Approve => Command::Approve { by: person("alice", "lead"), justification: None, digest: None, owner: SERVERS[server] },
             Self::Cancel => Command::Cancel { by: person("cora", "admin"), reason: None },
-            Self::Start { attempt, token: number } => Command::Start { attempt, owner: SERVERS[server], token: token(number) },
-            Self::Finish { attempt } => Command::Finish { attempt, outcome: Outcome::Succeeded { output: None } },
-            Self::Disown { attempt, token: number } => {
-                Command::Disown { attempt, token: Some(token(number)), cause: Disowned::LeaseLapsing }
+            Self::Start { attempt: number, token: with } => {
+                Command::Start { attempt: attempt(number), owner: SERVERS[server], token: token(with) }
             }
-            Self::Look => Command::Recover { owner: SERVERS[server] },
+            Self::Finish { attempt: number } => Command::Finish { attempt: attempt(number), outcome: Outcome::Succeeded { output: None } },
+            Self::Disown { attempt: number, token: with } => {
+                Command::Disown { attempt: attempt(number), token: Some(token(with)), cause: Disowned::LeaseLapsing }
+            }
+            Self::Look => Command::Recover { attempt: attempt(1), owner: SERVERS[server] },
         }
     }
 }
@@ -41,19 +54,22 @@ impl World {
                     self.actor(place).doing = Doing::Rest;
                 }
             },
-            Doing::Fulfil(then) => match transition::obligation(self.state_at(memory), SERVERS[server]) {
-                Obligation::Queue => {
+            Doing::Fulfil(then) => match obligation(self.state_at(memory), server) {
+                Some(Obligation::Queue { .. }) => {
                     self.servers[server].waits |= !self.knows(server);
                     self.go_on(place, then);
                 }
-                Obligation::Attend { attempt, token } if self.holds(server, attempt, token) => self.go_on(place, then),
-                Obligation::Attend { .. } => self.actor(place).doing = Doing::LookTwice(then),
-                Obligation::Recover => self.oblige(place, memory, &Command::Recover { owner: SERVERS[server] }, then),
-                Obligation::Nothing | Obligation::Park { .. } | Obligation::AwaitReport { .. } => self.go_on(place, then),
+                Some(Obligation::Attend { attempt, token }) if !self.holds(server, attempt, token) => {
+                    self.actor(place).doing = Doing::LookTwice(then);
+                }
+                Some(Obligation::Recover { attempt }) => {
+                    self.oblige(place, memory, &Command::Recover { attempt, owner: SERVERS[server] }, then);
+                }
+                _ => self.go_on(place, then),
             },
             Doing::LookTwice(then) if self.length() != memory => self.look(place, then),
             Doing::LookTwice(then) => {
-                if let Obligation::Attend { attempt, token } = transition::obligation(self.state_at(memory), SERVERS[server]) {
+                if let Some(Obligation::Attend { attempt, token }) = obligation(self.state_at(memory), server) {
                     self.alarms += 1;
                     self.oblige(place, memory, &Command::Disown { attempt, token, cause: Disowned::NotHere }, then);
                 }
@@ -152,10 +168,7 @@ impl World {
         match (ask, *turn) {
             (Ask::Approve, _) => self.is_acknowledged |= state.is_some(),
             (Ask::Start { token: asked, .. }, Turn::Starts { attempt, token: number, .. }) if asked == number => {
-                let is_mine = |state: &Workflow| match state.phase {
-                    Phase::Executing { attempt, .. } => attempt.token == Some(token(number)),
-                    _ => false,
-                };
+                let is_mine = |state: &Workflow| runs_with(state) == Some(token(number));
                 match state {
                     None => *turn = Turn::Starts { attempt, token: number, is_sent: false },
                     Some(state) if is_mine(state) => *turn = Turn::Owns { attempt, token: number },
