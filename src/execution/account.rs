@@ -4,6 +4,7 @@
 //! runbooks may. Only root can do so. The run gets the account's own group, or the one that is named, and no further groups.
 
 use crate::domain::runbook::Runbook;
+use crate::execution::patience;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::path::PathBuf;
 
@@ -16,13 +17,14 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account with this name, `USER` or `USER:GROUP`.
+    /// The account with this name, `USER` or `USER:GROUP`. To be asked for where nobody waits for the thread.
     ///
     /// # Errors
     /// There is no such account, or this server may not use it.
     pub fn find(name: &str) -> Result<Self, String> {
         let (user, group) = name.split_once(':').map_or((name, None), |(user, group)| (user, Some(group)));
-        let found = User::from_name(user).map_err(|error| format!("the account `{user}` cannot be looked up: {error}"))?;
+        let found = patience::retry_blocking(|| Ok(User::from_name(user)?))
+            .map_err(|error| format!("the account `{user}` cannot be looked up: {error}"))?;
         let found = found.ok_or_else(|| format!("there is no account `{user}` on this machine"))?;
         let group = group.map_or(Ok(found.gid), group_named)?;
         if !Uid::effective().is_root() {
@@ -42,7 +44,8 @@ pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>) -> Vec<Stri
 }
 
 fn group_named(name: &str) -> Result<Gid, String> {
-    let found = Group::from_name(name).map_err(|error| format!("the group `{name}` cannot be looked up: {error}"))?;
+    let found = patience::retry_blocking(|| Ok(Group::from_name(name)?))
+        .map_err(|error| format!("the group `{name}` cannot be looked up: {error}"))?;
     found.map(|group| group.gid).ok_or_else(|| format!("there is no group `{name}` on this machine"))
 }
 

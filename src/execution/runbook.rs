@@ -159,8 +159,11 @@ impl Ending {
 async fn start(invocation: &Invocation, environment: &mut Environment) -> Result<Child, String> {
     let wanted = invocation.clone();
     let path = environment.variables.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
-    let account = invocation.user.as_deref().map(Account::find).transpose()?;
-    let mut found = tokio::task::spawn_blocking(move || artifacts::find(wanted, &path)).await.map_err(|error| error.to_string())??;
+    let look = move || {
+        let account = wanted.user.as_deref().map(Account::find).transpose()?;
+        Ok::<_, String>((account, artifacts::find(wanted, &path)?))
+    };
+    let (account, mut found) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
     if let Some(difference) = invocation.difference(&found.invocation) {
         return Err(difference);
     }

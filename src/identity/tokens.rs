@@ -31,10 +31,12 @@ impl Tokens {
         if let Some(holder) = self.remembered(hash) {
             return Ok(Presented::Good(holder));
         }
+        // Believed from the question on: a revocation that comes before the answer may not be in it.
+        let asked = Instant::now();
         // Boxed, because it is rare: a request's future is moved several times, and is as large as the largest of what it may wait for.
         let presented = Box::pin(storage.token_holder(token)).await?;
         if let Presented::Good(holder) = &presented {
-            let until = Instant::now() + holder.left.unwrap_or(BELIEVED).min(BELIEVED);
+            let until = asked + holder.left.unwrap_or(BELIEVED).min(BELIEVED);
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= MOST {
                 known.clear();

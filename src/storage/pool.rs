@@ -189,6 +189,12 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
     }
 }
 
+/// Carries a look-up to its end, also where whoever asked for it goes away meanwhile: a query that is given up takes its connection with it,
+/// and somebody who only had to hang up, again and again, could have the database open one connection after the other.
+pub(super) async fn to_its_end<T: Send + 'static>(look_up: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    tokio::spawn(look_up).await.map_err(|error| Error::Unavailable(format!("a look-up was broken off: {error}")))?
+}
+
 /// Waits for a commit, and tells a lock that it did not get from everything else.
 pub(super) async fn unless_locked<T>(commit: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
     let is_locked =

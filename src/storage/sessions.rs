@@ -1,6 +1,6 @@
 //! Who is signed in to the inbox: sessions, by the hashes of their ids.
 
-use super::pool::within;
+use super::pool::{to_its_end, within};
 use super::tokens::sealed_holder;
 use super::{Error, Storage, TokenHolder};
 use crate::secret_key::Purpose;
@@ -50,6 +50,11 @@ impl Storage {
     /// # Errors
     /// No database, or no secret key.
     pub async fn session_holder(&self, id: &str, by_hand: bool) -> Result<Option<TokenHolder>, Error> {
+        let (storage, id) = (self.clone(), id.to_owned());
+        to_its_end(async move { storage.look_up_session(&id, by_hand).await }).await
+    }
+
+    async fn look_up_session(&self, id: &str, by_hand: bool) -> Result<Option<TokenHolder>, Error> {
         let keys = self.keys()?;
         let hashes: Vec<Vec<u8>> = keys.seals(Purpose::SessionHash, &[id.as_bytes()]).into_iter().map(Vec::from).collect();
         let mut db = self.lease().await?;

@@ -4,7 +4,7 @@
 //! to another name, is no token. Looking a hash up needs no comparison in constant time: without the key nobody can choose a token
 //! whose hash begins like another's, so how long a look-up takes says nothing.
 
-use super::pool::within;
+use super::pool::{to_its_end, within};
 use super::{Error, Storage};
 use crate::domain::policy::PrincipalKind;
 use crate::secret_key::{Purpose, Seal, SecretKeys};
@@ -100,6 +100,11 @@ impl Storage {
     /// # Errors
     /// No database, or no secret key.
     pub async fn token_holder(&self, token: &str) -> Result<Presented, Error> {
+        let (storage, token) = (self.clone(), token.to_owned());
+        to_its_end(async move { storage.look_up_token(&token).await }).await
+    }
+
+    async fn look_up_token(&self, token: &str) -> Result<Presented, Error> {
         let keys = self.keys()?;
         let mut hashes: Vec<Vec<u8>> = keys.seals(Purpose::TokenHash, &[token.as_bytes()]).into_iter().map(Vec::from).collect();
         // As tokens were stored before there was a key: such a row proves nothing, and its holder is told why.

@@ -9,7 +9,7 @@ use parkbrake::storage::Storage;
 use reqwest::Method;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use uuid::Uuid;
@@ -277,11 +277,10 @@ async fn streams_end_when_the_server_stops_and_do_not_hold_it_up() {
         streams.push(alice.follow("/events").await);
         streams.push(bot.follow(&format!("/workflows/{id}/events?since=2")).await);
     }
-    let began = Instant::now();
     app.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
     for mut stream in streams {
         assert!(stream.next().await.is_none());
+        assert!(!stream.was_cut_off, "the server waited for it until its patience was over");
     }
 }
 

@@ -96,9 +96,12 @@ async fn a_server_on_the_machine_of_one_that_was_killed_does_not_wait_for_its_le
     let first = server.client("alice").get("/readyz").await.expect(200);
     assert_eq!(first["lease"], "ok");
     server.kill().await;
-    let began = Instant::now();
+    // A server waits for a lease for half a minute at most, and this one has ten to go.
     let server = Process::serve(&config, &database).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(
+        database.count("select count(*) from server where lease_until > clock_timestamp() + interval '5 minutes' and not acts").await,
+        1
+    );
     let second = server.client("alice").get("/readyz").await.expect(200);
     assert_ne!(first["server_id"], second["server_id"]);
 }
@@ -190,11 +193,10 @@ async fn a_server_whose_lines_were_all_frozen_ends_what_it_runs_and_goes_on_with
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
     let ids = running(&server, &ledger, "once", 2).await;
     proxy.freeze(Which::All);
-    let began = Instant::now();
     eventually("its fence to fall", || async { (alice.get("/readyz").await.expect(503)["lease"] == "unavailable").then_some(()) }).await;
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    // Ended before the lease could lapse: what is released now is told by nobody.
-    tokio::time::sleep((Duration::from_secs(10)).saturating_sub(began.elapsed())).await;
+    // Ended before the lease could lapse: what is let go once it has lapsed is told by nobody.
+    let lapsed = "select count(*) from server where acts and lease_until <= clock_timestamp()";
+    eventually("the lease to lapse", || async { (database.count(lapsed).await == 1).then_some(()) }).await;
     ledger.release();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(ledger.entries().iter().all(|entry| entry.what == "start"), "{:?}", ledger.entries());
@@ -214,7 +216,8 @@ async fn a_server_whose_lines_were_all_frozen_ends_what_it_runs_and_goes_on_with
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_frozen_for_longer_than_its_lease_starts_nothing_after_the_takeover_and_ends() {
     let (ledger, config, database) = world().await;
-    let first = Process::serve(&config, &database).await;
+    // It would wait for what it runs for ten minutes, if it stopped by itself.
+    let first = Process::serve_with(&config, &database, &["--drain", "10m"]).await;
     ledger.hold();
     let (bot, alice) = (first.client("deploy-bot"), first.client("alice"));
     // More than there are turns: the rest wait for theirs.
@@ -232,11 +235,9 @@ async fn a_server_that_was_frozen_for_longer_than_its_lease_starts_nothing_after
     let settled = |status: &Value| ["completed", "outcome_unknown"].iter().any(|one| status == *one);
     // Their gate opens only when the first has woken up: until then nothing that it runs can end.
     first.signal(rustix::process::Signal::CONT);
-    let woken = Instant::now();
-    let (status, log) = first.ended_with_log().await;
+    let (status, log) = tokio::time::timeout(Duration::from_secs(120), first.ended_with_log()).await.expect("it waits for what it runs");
     assert_eq!(status, Some(1));
     assert!(log.iter().any(|line| line.contains("another server has taken over")), "{}", log.join("\n"));
-    assert!(woken.elapsed() < Duration::from_secs(12), "{:?}", woken.elapsed());
     ledger.release();
     for id in &ids {
         let workflow = eventually("its end", || async {

@@ -4,7 +4,6 @@ use crate::support::client::high;
 use crate::support::server::{hand_out_tokens, settings};
 use crate::support::{Config, Database, TestApp, eventually};
 use parkbrake::postgres::{Cluster, Options, Programs};
-use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn without_a_database_it_says_so_and_it_heals_by_itself() {
@@ -26,11 +25,9 @@ async fn without_a_database_it_says_so_and_it_heals_by_itself() {
 
     cluster.stop().await.unwrap();
     for _ in 0..3 {
-        let began = Instant::now();
         let answer = bot.post("/orchestrate", high()).await;
         assert_eq!(answer.headers["retry-after"], "1");
         answer.problem(503, "unavailable");
-        assert!(began.elapsed() < Duration::from_secs(9), "it answered after {:?}", began.elapsed());
     }
     let answer = alice.approve(&id).await;
     answer.problem(503, "unavailable");

@@ -9,7 +9,6 @@ use parkbrake::storage::Storage;
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Rows of each large table.
 const ROWS: i64 = 300_000;
@@ -290,7 +289,7 @@ async fn too_long_steps_of_prune(db: &mut PgConnection, turn: &str) -> Vec<Strin
 }
 
 #[tokio::test]
-async fn a_storm_of_notices_in_a_fresh_database_is_found_at_once_and_sent() {
+async fn a_storm_of_notices_in_a_fresh_database_is_found_within_the_time_that_a_query_has() {
     let database = Database::migrated().await;
     run(&mut database.connect().await, "alter table notice set (autovacuum_enabled = false)".to_owned()).await;
     let storage = Storage::connect(&database.url, 3).unwrap();
@@ -308,9 +307,7 @@ async fn a_storm_of_notices_in_a_fresh_database_is_found_at_once_and_sent() {
              from generate_series(1, 400) request, generate_series(1, 60) person, unnest(array[true, false]) due",
         )
         .await;
-    let began = Instant::now();
     assert_eq!(storage.due_notices("mail", false, 1_000).await.unwrap().len(), 1_000);
     assert_eq!(storage.waiting_notices().await.unwrap(), [("mail".to_owned(), 10_000)], "the count ends there");
-    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
     storage.close().await;
 }

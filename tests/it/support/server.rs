@@ -227,10 +227,15 @@ impl Process {
 
     /// Starts it from a shell that has this umask.
     pub async fn serve_with_umask(config: &Config, database: &Database, umask: &str) -> Self {
-        let direct = Self::command(config.path(), &database.url, &[], None);
+        Self::serve_from_shell(config, database, &format!("umask {umask}"), &[]).await
+    }
+
+    /// Starts it from a shell that has done this before.
+    pub async fn serve_from_shell(config: &Config, database: &Database, before: &str, arguments: &[&str]) -> Self {
+        let direct = Self::command(config.path(), &database.url, arguments, None);
         let direct = direct.as_std();
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(format!("umask {umask}; exec \"$0\" \"$@\"")).arg(direct.get_program()).args(direct.get_args());
+        command.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\"")).arg(direct.get_program()).args(direct.get_args());
         for (name, value) in direct.get_envs() {
             match value {
                 Some(value) => command.env(name, value),

@@ -13,6 +13,8 @@ pub struct Stream {
     ready: VecDeque<Message>,
     /// What a browser would send when it comes back.
     pub last_id: String,
+    /// Whether it ended in the middle, and not as the server ends a stream.
+    pub was_cut_off: bool,
 }
 
 /// One message of a stream.
@@ -46,7 +48,7 @@ impl Client {
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let mut stream = Stream { response, text: String::new(), ready: VecDeque::new(), last_id: String::new() };
+        let mut stream = Stream { response, text: String::new(), ready: VecDeque::new(), last_id: String::new(), was_cut_off: false };
         while stream.last_id.is_empty() {
             assert!(stream.more().await, "it ended before it began");
         }
@@ -58,6 +60,7 @@ impl Stream {
     /// Takes what has come; false is the end.
     async fn more(&mut self) -> bool {
         let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("not even a heartbeat came");
+        self.was_cut_off = chunk.is_err();
         let Ok(Some(chunk)) = chunk else { return false };
         self.text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         while let Some((block, rest)) = self.text.split_once("\n\n") {

@@ -1,0 +1,58 @@
+//! A machine that is out of file descriptors: what was released starts once there are some again, and nothing is recorded before.
+
+use crate::support::client::events;
+use crate::support::server::hand_out_tokens;
+use crate::support::{Config, Database, Process, eventually};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Runbooks that are released at once; each has two or three descriptors of the server's as long as it runs.
+const RUNS: usize = 40;
+/// Descriptors of the server's: enough for itself, its database and its clients, and not for that many runbooks.
+const LIMIT: &str = "ulimit -n 128";
+
+#[tokio::test]
+async fn what_cannot_be_started_for_want_of_descriptors_has_no_outcome_and_runs_once_there_are_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let (go, ran) = (folder.path().join("go"), folder.path().join("ran"));
+    let script = format!("echo \"$PARKBRAKE_WORKFLOW_ID\" >> {}; while [ ! -e {} ]; do sleep 1; done", ran.display(), go.display());
+    let config = Config::new().with_runbooks(&format!(
+        "runbooks:\n  look: {{ operation: read, environment: development, resource_type: code, timeout: 10m, command: [/bin/sh, -c, '{script}'] }}"
+    ));
+    let database = Database::migrated().await;
+    hand_out_tokens(&database).await;
+    let server =
+        Process::serve_from_shell(&config, &database, LIMIT, &["--connections", "3", "--turns", "128", "--turns-per-requester", "128"])
+            .await;
+    let bot = server.client("deploy-bot");
+    let task =
+        json!({"description": "look", "operation": "read", "environment": "development", "action": {"type": "runbook", "name": "look"}});
+    let mut ids = Vec::new();
+    for _ in 0..RUNS {
+        ids.push(bot.submit_id(task.clone()).await);
+    }
+    let started = || std::fs::read_to_string(&ran).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    // No more are started, although all are released.
+    eventually("the descriptors to be used up", || async {
+        let before = started().len();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        (before > 0 && started().len() == before).then_some(())
+    })
+    .await;
+    assert!(started().len() < RUNS, "there were descriptors for all of them");
+    for id in &ids {
+        let workflow: Value = bot.workflow(id).await;
+        assert!(["executing", "queued"].iter().any(|status| workflow["status"] == *status), "{workflow:#}");
+    }
+    std::fs::write(&go, "").unwrap();
+    for id in &ids {
+        let workflow = bot.wait_for(id, "completed").await;
+        assert_eq!(events(&workflow), ["submitted", "released", "execution_started", "execution_succeeded"], "{workflow:#}");
+    }
+    let mut started = started();
+    started.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(started, ids, "each once");
+    let log = server.log().await;
+    assert!(log.iter().any(|line| line.contains("the machine cannot start an action now")), "nothing was ever short");
+}
