@@ -2,8 +2,7 @@
 
 use crate::cli::Error;
 use crate::cli::terminal::Page;
-use crate::domain::canonical;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{self, Digest};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let text = read(&args.file)?;
     let value: Value =
         serde_json::from_slice(&text).map_err(|error| Error::Other(format!("{} is not a JSON document: {error}", args.file.display())))?;
-    let bytes = canonical::write(&value);
+    let bytes = digest::canonical(&value);
     if args.canonical {
         let written = std::io::stdout().lock().write_all(&bytes);
         written.map_err(|error| Error::Other(format!("cannot write to standard output: {error}")))?;

@@ -1,80 +1,174 @@
 //! The JSON Canonicalization Scheme (RFC 8785): one spelling of each document, so that its digest means something.
 //!
-//! Written here, because every submit passes through it and it is short. The tests hold it to another implementation.
+//! Written here, because every submit passes through it and it is short. The tests hold it to another implementation. It is a serializer,
+//! which writes each value once, as it comes, and puts an object's members in order only where they did not come in order.
 
-use serde_json::{Map, Number, Value};
+mod serializer;
+
+use serde::Serialize;
+use serde::ser::Error as _;
+use serde_json::Error;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// The largest whole number up to which a double counts, 2^53; JSON in canonical form knows only doubles.
 const LAST_EXACT: u64 = 1 << 53;
 
 /// The canonical bytes of a value.
-pub fn write(value: &Value) -> Vec<u8> {
+///
+/// # Errors
+/// Something in it is no JSON: a map with keys that are not texts, a whole number of more than 64 bits.
+pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(2048);
-    write_value(value, &mut bytes);
-    bytes
+    value.serialize(Writer { out: &mut bytes })?;
+    Ok(bytes)
 }
 
-fn write_value(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) => write_number(number, out),
-        Value::String(text) => write_text(text, out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    out.push(b',');
-                }
-                write_value(item, out);
+/// Writes one value.
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+/// Writes the items of a list, each with a comma behind it.
+struct List<'a> {
+    out: &'a mut Vec<u8>,
+    /// What stands behind the list.
+    close: &'static [u8],
+}
+
+/// Writes the members of an object, each with a comma behind it.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    members: Vec<Member>,
+    /// Whether each key came after the one before it.
+    is_sorted: bool,
+    /// What stands behind the object.
+    close: &'static [u8],
+}
+
+/// Where a member stands.
+struct Member {
+    /// Its key as it is written, without the quotes.
+    key: Range<usize>,
+    /// All of it, its comma included.
+    all: Range<usize>,
+}
+
+impl<'a> Writer<'a> {
+    fn list(self, close: &'static [u8]) -> List<'a> {
+        self.out.push(b'[');
+        List { out: self.out, close }
+    }
+
+    fn object(self, members: usize, close: &'static [u8]) -> Object<'a> {
+        self.out.push(b'{');
+        Object { out: self.out, members: Vec::with_capacity(members), is_sorted: true, close }
+    }
+
+    /// The beginning of a variant that holds something: an object of one member. What it holds ends with one more brace.
+    fn variant(self, name: &'static str) -> Result<Self, Error> {
+        self.out.push(b'{');
+        write_text(name, self.out)?;
+        self.out.push(b':');
+        Ok(self)
+    }
+}
+
+impl List<'_> {
+    fn item<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Error> {
+        item.serialize(Writer { out: self.out })?;
+        self.out.push(b',');
+        Ok(())
+    }
+
+    fn close(self) {
+        if self.out.last() == Some(&b',') {
+            self.out.pop();
+        }
+        self.out.push(b']');
+        self.out.extend_from_slice(self.close);
+    }
+}
+
+impl Object<'_> {
+    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        let start = self.out.len();
+        key.serialize(Writer { out: self.out })?;
+        let end = self.out.len();
+        if self.out[start] != b'"' {
+            return Err(Error::custom("a key has to be a text"));
+        }
+        let key = start + 1..end - 1;
+        if let Some(last) = self.members.last() {
+            self.is_sorted &= order(&self.out[last.key.clone()], &self.out[key.clone()]) == Ordering::Less;
+        }
+        self.members.push(Member { key, all: start..end });
+        self.out.push(b':');
+        Ok(())
+    }
+
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        value.serialize(Writer { out: self.out })?;
+        self.out.push(b',');
+        if let Some(member) = self.members.last_mut() {
+            member.all.end = self.out.len();
+        }
+        Ok(())
+    }
+
+    fn close(mut self) {
+        if !self.is_sorted {
+            self.sort();
+        }
+        if !self.members.is_empty() {
+            self.out.pop();
+        }
+        self.out.push(b'}');
+        self.out.extend_from_slice(self.close);
+    }
+
+    /// Puts the members in order. Of two with one key the later one stays, as in any map.
+    fn sort(&mut self) {
+        let Some(start) = self.members.first().map(|member| member.all.start) else { return };
+        let written = self.out.split_off(start);
+        let key = |member: &Member| &written[member.key.start - start..member.key.end - start];
+        self.members.sort_by(|one, other| order(key(one), key(other)));
+        for (place, member) in self.members.iter().enumerate() {
+            if self.members.get(place + 1).is_none_or(|next| key(next) != key(member)) {
+                self.out.extend_from_slice(&written[member.all.start - start..member.all.end - start]);
             }
-            out.push(b']');
         }
-        Value::Object(entries) => write_object(entries, out),
     }
 }
 
-fn write_object(entries: &Map<String, Value>, out: &mut Vec<u8>) {
-    let mut sorted: Vec<(&String, &Value)> = entries.iter().collect();
-    sorted.sort_unstable_by(|(one, _), (other, _)| order(one, other));
-    out.push(b'{');
-    for (place, (key, value)) in sorted.into_iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        write_text(key, out);
-        out.push(b':');
-        write_value(value, out);
-    }
-    out.push(b'}');
+/// Keys are in the order of their UTF-16 code units (section 3.2.3), which for ASCII is that of their bytes. These are keys as they are
+/// written, so an escape is resolved first.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let is_plain = |key: &[u8]| key.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
+    if is_plain(one) && is_plain(other) { one.cmp(other) } else { resolved(one).encode_utf16().cmp(resolved(other).encode_utf16()) }
 }
 
-/// Keys are in the order of their UTF-16 code units (section 3.2.3), which for ASCII is that of their bytes.
-fn order(one: &str, other: &str) -> Ordering {
-    if one.is_ascii() && other.is_ascii() { one.cmp(other) } else { one.encode_utf16().cmp(other.encode_utf16()) }
+/// A key from how it is written.
+fn resolved(key: &[u8]) -> String {
+    let quoted = [b"\"", key, b"\""].concat();
+    serde_json::from_slice(&quoted).expect("a key that was just written")
 }
 
-/// Numbers are written as ECMAScript writes a double (section 3.2.2.3). There is no JSON value with one that is not finite.
-fn write_number(number: &Number, out: &mut Vec<u8>) {
-    let whole = number.as_i64().filter(|whole| whole.unsigned_abs() <= LAST_EXACT);
-    match (whole, number.as_f64()) {
-        (Some(whole), _) => out.extend_from_slice(whole.to_string().as_bytes()),
-        (None, Some(double)) => out.extend_from_slice(ryu_js::Buffer::new().format_finite(double).as_bytes()),
-        (None, None) => {}
-    }
+/// Numbers are written as ECMAScript writes a double (section 3.2.2.3).
+fn write_double(double: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(ryu_js::Buffer::new().format_finite(double).as_bytes());
 }
 
 /// Strings are written with the fewest escapes (section 3.2.2.2), which is what `serde_json` does.
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("writing text to memory");
+fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), Error> {
+    serde_json::to_writer(out, text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     /// Each against the example of the RFC, or what another implementation makes of it.
     #[test]
@@ -85,11 +179,41 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            String::from_utf8(write(&value)).unwrap(),
+            String::from_utf8(write(&value).unwrap()).unwrap(),
             "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002,1e-27,0,9007199254740991,5e-324,1e+21],\
              \"string\":\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\u{7f}\u{2028}\"}"
         );
         let keys = json!({"\u{fb33}": 1, "\u{1f600}": 2, "\u{20ac}": 3, "\r": 4, "1": 5, "\u{80}": 6, "\u{f6}": 7, "": 8});
-        assert_eq!(write(&keys), serde_json_canonicalizer::to_vec(&keys).unwrap());
+        assert_eq!(write(&keys).unwrap(), serde_json_canonicalizer::to_vec(&keys).unwrap());
+    }
+
+    #[derive(Serialize)]
+    enum Kind {
+        Bare,
+        One(Vec<u8>),
+        Two(i64, Option<f32>),
+        Named {
+            z: u64,
+            a: char,
+            #[serde(flatten)]
+            more: BTreeMap<String, Value>,
+        },
+    }
+
+    /// A type is written as the tree would be that it makes: whatever the order of its fields, with escapes in its keys.
+    #[test]
+    fn every_shape_of_a_type_is_written_as_its_tree_is() {
+        let keys = ["a\u{1}", "a\"", "a\\", "a", "\u{e9}", "\u{1f600}", "\u{fb33}", "", "~"];
+        let more: BTreeMap<String, Value> = keys.iter().rev().map(|key| ((*key).to_owned(), json!({"b": [], "a": {}}))).collect();
+        let shapes = (
+            vec![Kind::Bare, Kind::One(vec![1, 2]), Kind::One(vec![]), Kind::Two(-5, None), Kind::Two(i64::MIN, Some(0.1))],
+            Kind::Named { z: u64::MAX, a: 'Ü', more },
+            (f64::NAN, f64::INFINITY, -0.0, 1e300, true, ()),
+            ["", "x"],
+        );
+        let tree = serde_json::to_value(&shapes).unwrap();
+        assert_eq!(write(&shapes).unwrap(), serde_json_canonicalizer::to_vec(&tree).unwrap());
+        assert_eq!(write(&shapes).unwrap(), write(&tree).unwrap());
+        assert!(write(&BTreeMap::from([(1, 2)])).is_err(), "a key is a text");
     }
 }

@@ -58,8 +58,8 @@ pub fn hex(bytes: &[u8]) -> String {
 ///
 /// # Panics
 /// Never for the types of this crate: only maps with keys that are not strings are no JSON.
-pub fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
-    canonical::write(&serde_json::to_value(value).expect("a document of strings, booleans, numbers, lists and objects"))
+pub fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    canonical::write(value).expect("a document of strings, booleans, numbers, lists and objects")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! How late each one was is read out of the log: the time of its event, which is the database's, less the time at which it was due.
 
 use crate::fill::{Patterns, now};
-use crate::load::{Caller, Phase, Step, callers, drive};
+use crate::lanes::{Phase, Step, drive};
 use crate::meters::{Meters, Reading};
 use crate::stage::{self, Server, Stage, connect, note, seal};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -44,7 +44,7 @@ pub struct Side {
 pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
     let url = stage.database("deadlines").await;
     stage::prepare(&url).await;
-    let server = Server::start(&url).await;
+    let server = Server::start(&url, &[]).await;
     let pattern = Patterns::submit(&server).await.high;
     server.stop().await;
     let mut db = connect(&url).await;
@@ -57,11 +57,11 @@ pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
     note(&format!("{count} deadlines within {} s", WITHIN.as_secs()));
     Patterns::only(pattern).copy(&mut db, 1, count.try_into().expect("a count"), first_due - term, spacing).await;
     seal(&url).await;
-    let mut server = Server::start(&url).await;
+    let mut server = Server::start(&url, &[]).await;
     server.settled().await;
 
-    let mut work = Work { callers: callers(&server, CALLERS).await, meters: Meters::new(&url, Some(&server)).await };
-    drive(&mut work.callers, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
+    let mut work = Work { server: &server, meters: Meters::new(&url, Some(&server)).await };
+    drive(&server, CALLERS, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
     let left = until(&mut db, first_due).await;
     assert!(left > BASE, "filling took so long that the first deadlines are too near: {left:?}");
     let before = work.side(left).await;
@@ -80,15 +80,15 @@ pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
     Deadlines { count, late: late.try_into().expect("three"), before, after, during }
 }
 
-struct Work {
-    callers: Vec<Caller>,
+struct Work<'a> {
+    server: &'a Server,
     meters: Meters,
 }
 
-impl Work {
+impl Work<'_> {
     async fn side(&mut self, patience: Duration) -> Side {
         let before = self.meters.read().await;
-        let phase: Phase = drive(&mut self.callers, Step::Submit, Vec::new(), patience, usize::MAX).await;
+        let phase: Phase = drive(self.server, CALLERS, Step::Submit, Vec::new(), patience, usize::MAX).await;
         let cost = self.meters.read().await.since(before);
         Side { rate: phase.rate(), p99: phase.percentile(0.99), seconds: phase.seconds, cost }
     }

@@ -24,7 +24,7 @@ impl Patterns {
         let mut caller = Caller::connect(server.addr).await;
         let mut park = async |operation: &str, environment: &str, resource_type: &str, cost: u32| -> Uuid {
             let id: Id = caller.submit(&submission(&task(operation, environment, resource_type, cost))).await;
-            id.parse().expect("an id")
+            id.to_string().parse().expect("an id")
         };
         Self {
             medium: park("build", "development", "code", 250).await,
@@ -39,7 +39,7 @@ impl Patterns {
         let id = caller.submit(&submission(&usual_task())).await;
         caller.approve(&id).await;
         caller.report(&id).await;
-        Self::only(id.parse().expect("an id"))
+        Self::only(id.to_string().parse().expect("an id"))
     }
 
     /// Copies of one and the same.

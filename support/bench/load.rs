@@ -1,57 +1,34 @@
-//! The load: callers that each wait for their answer before they ask again.
-//!
-//! It shares the cores with what it measures, so it does next to nothing: one thread, one kept-alive connection for each
-//! caller, requests that are ready to be sent, and of an answer it reads the status, the length and the id.
+//! Requests, and a caller for those that are not counted. What is counted is sent by `lanes.rs`.
 
-use crate::stage::{AGENT, HUMAN, Server, token};
-use futures_util::future::join_all;
+use crate::stage::{AGENT, HUMAN, token};
 use serde_json::json;
-use std::cell::RefCell;
+use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// The text of a workflow's id.
-pub type Id = String;
-
-/// What a caller does, again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Submits a task of high risk until its 202: it is parked, durably.
-    Submit,
-    /// Approves a parked one until its 200.
-    Approve,
-    /// Approves a parked one and reports its result, until that is answered: it is completed.
-    Complete,
-}
+pub struct Id(pub [u8; 36]);
 
-/// What came of a phase.
-pub struct Phase {
-    pub count: usize,
-    pub seconds: f64,
-    /// Of each step, the quickest first.
-    pub latencies: Vec<Duration>,
-    /// What was submitted, the oldest first; of the other steps, what is left over.
-    pub ids: Vec<Id>,
-}
-
-impl Phase {
-    pub fn rate(&self) -> f64 {
-        self.latencies.len() as f64 / self.seconds
+impl Id {
+    /// The first thing in an answer's body that is one.
+    pub fn found_in(body: &[u8]) -> Self {
+        const KEY: &[u8] = br#""workflow_id":""#;
+        let start = body.windows(KEY.len()).position(|bytes| bytes == KEY).expect("an id") + KEY.len();
+        Self(body[start..start + 36].try_into().expect("an id"))
     }
+}
 
-    /// Milliseconds within which this share of the steps was done.
-    pub fn percentile(&self, share: f64) -> f64 {
-        let place = (self.latencies.len() as f64 * share) as usize;
-        self.latencies.get(place.min(self.latencies.len().saturating_sub(1))).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).expect("an id"))
     }
 }
 
 /// A connection with its buffers.
 pub struct Caller {
     stream: TcpStream,
-    sent: Vec<u8>,
     received: Vec<u8>,
 }
 
@@ -59,7 +36,7 @@ impl Caller {
     pub async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("a connection");
         stream.set_nodelay(true).expect("an option");
-        Self { stream, sent: Vec::with_capacity(4096), received: Vec::with_capacity(16 * 1024) }
+        Self { stream, received: Vec::with_capacity(16 * 1024) }
     }
 
     /// Sends a request and gives the status and the body.
@@ -85,28 +62,16 @@ impl Caller {
         body
     }
 
-    async fn post(&mut self, id: &Id, verb: &str, name: &str, body: &str) {
-        let mut request = std::mem::take(&mut self.sent);
-        request.clear();
-        write(&mut request, "POST", &format!("/workflows/{id}/{verb}"), name, body);
-        self.expect(&request, 200).await;
-        self.sent = request;
-    }
-
     pub async fn approve(&mut self, id: &Id) {
-        self.post(id, "approve", HUMAN, r#"{"justification": "looked at it"}"#).await;
+        self.expect(&approval(id), 200).await;
     }
 
     pub async fn report(&mut self, id: &Id) {
-        self.post(id, "result", AGENT, r#"{"outcome": "succeeded", "output": {"released": true}}"#).await;
+        self.expect(&report(id), 200).await;
     }
 
-    /// Submits; the id is the first thing in the answer's body that looks like it.
     pub async fn submit(&mut self, request: &[u8]) -> Id {
-        const KEY: &[u8] = br#""workflow_id":""#;
-        let body = self.expect(request, 202).await;
-        let start = body.windows(KEY.len()).position(|bytes| bytes == KEY).expect("an id") + KEY.len();
-        String::from_utf8_lossy(&body[start..start + 36]).into_owned()
+        Id::found_in(self.expect(request, 202).await)
     }
 }
 
@@ -131,6 +96,26 @@ fn write(request: &mut Vec<u8>, method: &str, path: &str, name: &str, body: &str
 pub fn get(path: &str, name: &str) -> Vec<u8> {
     let mut request = Vec::new();
     write(&mut request, "GET", path, name, "");
+    request
+}
+
+/// The request that opens a stream of events.
+pub fn stream() -> Vec<u8> {
+    get("/events", HUMAN)
+}
+
+/// The request that approves a workflow.
+pub fn approval(id: &Id) -> Vec<u8> {
+    let mut request = Vec::new();
+    write(&mut request, "POST", &format!("/workflows/{id}/approve"), HUMAN, r#"{"justification": "looked at it"}"#);
+    request
+}
+
+/// The request that reports the result of a workflow.
+pub fn report(id: &Id) -> Vec<u8> {
+    let mut request = Vec::new();
+    let body = r#"{"outcome": "succeeded", "output": {"released": true}}"#;
+    write(&mut request, "POST", &format!("/workflows/{id}/result"), AGENT, body);
     request
 }
 
@@ -163,49 +148,4 @@ pub fn task(operation: &str, environment: &str, resource_type: &str, cost: u32) 
 /// The task of the throughput phases, of high risk.
 pub fn usual_task() -> String {
     task("deploy", "production", "service", 0)
-}
-
-/// One connection for each caller.
-pub async fn callers(server: &Server, count: usize) -> Vec<Caller> {
-    join_all((0..count).map(|_| Caller::connect(server.addr))).await
-}
-
-/// Lets every caller repeat a step until the time is up, or, except for a submit, until no id is left. The newest go first.
-/// `most` ends a phase early as well.
-pub async fn drive(callers: &mut [Caller], step: Step, ids: Vec<Id>, patience: Duration, most: usize) -> Phase {
-    let submission = submission(&usual_task());
-    let (ids, latencies) = (RefCell::new(ids), RefCell::new(Vec::with_capacity(1 << 16)));
-    let began = Instant::now();
-    let open = || began.elapsed() < patience && latencies.borrow().len() < most;
-    let count = callers.len();
-    join_all(callers.iter_mut().map(async |caller| {
-        while open() {
-            let id = if step == Step::Submit { None } else { ids.borrow_mut().pop() };
-            let asked = Instant::now();
-            match (step, id) {
-                (Step::Submit, _) => {
-                    let id = caller.submit(&submission).await;
-                    ids.borrow_mut().push(id);
-                }
-                (_, None) => break,
-                (Step::Approve, Some(id)) => caller.approve(&id).await,
-                (Step::Complete, Some(id)) => {
-                    caller.approve(&id).await;
-                    caller.report(&id).await;
-                }
-            }
-            latencies.borrow_mut().push(asked.elapsed());
-        }
-    }))
-    .await;
-    let seconds = began.elapsed().as_secs_f64();
-    let mut latencies = latencies.into_inner();
-    latencies.sort_unstable();
-    Phase { count, seconds, latencies, ids: ids.into_inner() }
-}
-
-/// Parks this many workflows, unmeasured.
-pub async fn park(server: &Server, count: usize) -> Vec<Id> {
-    let mut callers = callers(server, 64).await;
-    drive(&mut callers, Step::Submit, Vec::new(), Duration::from_secs(600), count).await.ids
 }

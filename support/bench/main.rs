@@ -3,11 +3,12 @@
 //! A figure of a disk and two cores that others use as well says nothing by itself. So every round takes the references too,
 //! between the phases of parkbrake, and what counts is the ratio. `README.md` beside this file says what each row means.
 //!
-//! This process is the load: one thread, one connection for each caller. Nothing is asserted but that the answers are the
+//! This process is the load (`lanes.rs`). Nothing is asserted but that the answers are the
 //! expected ones; whether a target is met is printed and left to the reader.
 
 mod deadlines;
 mod fill;
+mod lanes;
 mod load;
 mod meters;
 mod plots;
@@ -31,7 +32,7 @@ pub struct Args {
     pub seconds: u32,
 
     /// How often everything is measured; medians are over these
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     pub rounds: usize,
 
     /// Callers at once; a list

@@ -65,13 +65,24 @@ impl Meters {
         sqlx::raw_sql("checkpoint").execute(&mut self.db).await.expect("a checkpoint");
     }
 
+    /// How many workflows the server has in memory.
+    pub async fn resident_workflows(&self) -> f64 {
+        match self.server {
+            Some((_, addr)) => metrics(addr, &["parkbrake_workflows_resident "]).await[0],
+            None => 0.0,
+        }
+    }
+
     pub async fn read(&mut self) -> Reading {
         let query = "select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8,
                             (select coalesce(sum(pg_total_relation_size(oid)), 0)::float8 from pg_class
                              where relnamespace = 'public'::regnamespace and relkind = 'r')";
         let (wal, store) = sqlx::query_as(query).fetch_one(&mut self.db).await.expect("sizes");
         let (rows, batches) = match self.server {
-            Some((_, addr)) => batches(addr).await,
+            Some((_, addr)) => {
+                let values = metrics(addr, &["parkbrake_commit_batch_rows_sum ", "parkbrake_commit_batch_rows_count "]).await;
+                (values[0], values[1])
+            }
             None => (0.0, 0.0),
         };
         let all = processes();
@@ -84,14 +95,13 @@ impl Meters {
     }
 }
 
-/// Rows and batches that the server has committed, by its own metrics. The connection is a new one: a server closes those
-/// that rest.
-async fn batches(addr: SocketAddr) -> (f64, f64) {
+/// What the server says of itself. The connection is a new one: a server closes those that rest.
+async fn metrics(addr: SocketAddr, names: &[&str]) -> Vec<f64> {
     let mut caller = Caller::connect(addr).await;
     let body = caller.expect(&get("/metrics", HUMAN), 200).await;
     let text = String::from_utf8_lossy(body).into_owned();
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0.0);
-    (value("parkbrake_commit_batch_rows_sum "), value("parkbrake_commit_batch_rows_count "))
+    let value = |name: &&str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0.0);
+    names.iter().map(value).collect()
 }
 
 struct Process {

@@ -3,7 +3,8 @@
 //! A is what an application gets that commits each workflow by itself. B is the plain limit: the same rows in group commits,
 //! by a program that does nothing else.
 
-use crate::load::{Phase, usual_task};
+use crate::lanes::Phase;
+use crate::load::usual_task;
 use crate::stage::{Stage, connect};
 use futures_util::future::join_all;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! vacuumed. If the tables are as large after many days as after four, nothing is left behind.
 
 use crate::fill::{Patterns, now};
-use crate::load::{Step, callers, drive};
+use crate::lanes::{Phase, Step, drive};
 use crate::stage::{self, Server, Stage, connect, note};
 use chrono::TimeDelta;
 use sqlx::PgConnection;
@@ -53,7 +53,7 @@ pub struct Retention {
 pub async fn measure(stage: &Stage, count: u32) -> Retention {
     let url = stage.database("retention").await;
     stage::prepare(&url).await;
-    let server = Server::start(&url).await;
+    let server = Server::start(&url, &[]).await;
     let pattern = Patterns::complete(&server).await;
     server.stop().await;
     let mut db = connect(&url).await;
@@ -83,16 +83,15 @@ pub async fn measure(stage: &Stage, count: u32) -> Retention {
 
 /// Prunes the next day while agents submit.
 async fn beside(url: &str) -> Beside {
-    let server = Server::start(url).await;
-    let mut callers = callers(&server, CALLERS).await;
-    drive(&mut callers, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
-    let without = drive(&mut callers, Step::Submit, Vec::new(), BASE, usize::MAX).await;
+    let server = Server::start(url, &[]).await;
+    drive(&server, CALLERS, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
+    let without = drive(&server, CALLERS, Step::Submit, Vec::new(), BASE, usize::MAX).await;
     note("pruning beside submits");
     let began = Instant::now();
     let mut child = prune(url, DAYS - KEPT);
     let (mut latencies, mut seconds) = (Vec::new(), 0.0);
     while child.try_wait().expect("a process").is_none() {
-        let phase = drive(&mut callers, Step::Submit, Vec::new(), Duration::from_millis(500), usize::MAX).await;
+        let phase = drive(&server, CALLERS, Step::Submit, Vec::new(), Duration::from_millis(500), usize::MAX).await;
         seconds += phase.seconds;
         latencies.extend(phase.latencies);
     }
@@ -100,7 +99,7 @@ async fn beside(url: &str) -> Beside {
     finish(child).await;
     server.stop().await;
     latencies.sort_unstable();
-    let with = crate::load::Phase { count: CALLERS, seconds, latencies, ids: Vec::new() };
+    let with = Phase { count: CALLERS, seconds, latencies, ids: Vec::new() };
     Beside {
         without: without.rate(),
         with: with.rate(),

@@ -1,7 +1,8 @@
 //! The second part: what many parked workflows cost. They wait for people, for hours or days, so there can be many.
 
 use crate::fill::Patterns;
-use crate::load::{Caller, Id, get, park};
+use crate::lanes::park;
+use crate::load::{Caller, Id, get};
 use crate::meters::{Meters, resident};
 use crate::stage::{self, HUMAN, Server, Stage, connect, note, seal};
 use crate::{Args, report};
@@ -45,7 +46,7 @@ pub struct Scales {
 pub async fn measure(stage: &Stage, args: &Args) -> Scales {
     let url = stage.database("scale").await;
     stage::prepare(&url).await;
-    let server = Server::start(&url).await;
+    let server = Server::start(&url, &[]).await;
     let patterns = Patterns::submit(&server).await;
     server.stop().await;
     let mut db = connect(&url).await;
@@ -59,7 +60,7 @@ pub async fn measure(stage: &Stage, args: &Args) -> Scales {
         steps.push(step(&url, &mut db, &patterns, parked).await);
     }
     note(&format!("parking {BEYOND} more through the server"));
-    let mut server = Server::start(&url).await;
+    let mut server = Server::start(&url, &[]).await;
     server.settled().await;
     // Once without counting: buffers and pools grow to their size.
     park(&server, BEYOND).await;
@@ -79,7 +80,7 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
             Server::stop(server).await;
         }
         let id = oldest(db, patterns).await;
-        let server = Server::start(url).await;
+        let server = Server::start(url, &[]).await;
         Caller::connect(server.addr).await.approve(&id).await;
         restarts.push(server.began.elapsed().as_secs_f64());
         last = Some(server);
@@ -99,7 +100,7 @@ async fn oldest(db: &mut PgConnection, patterns: &Patterns) -> Id {
     let query = "select workflow_id from workflow where approval_status = 'pending' and risk_level = 'high' and workflow_id <> $1
                  order by requested_at, workflow_id limit 1";
     let id: Uuid = sqlx::query_scalar(query).bind(patterns.high).fetch_one(db).await.expect("one that waits");
-    id.to_string()
+    Id(id.to_string().into_bytes().try_into().expect("an id"))
 }
 
 async fn lists(server: &Server, db: &mut PgConnection) -> Vec<(&'static str, f64)> {

@@ -50,6 +50,12 @@ impl Stage {
         self.cluster.url(name)
     }
 
+    /// Gives its room back to the disk.
+    pub async fn drop_database(&self, name: &str) {
+        let statement = format!("drop database {name} with (force)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connect(&self.cluster.url("postgres")).await).await.expect("a drop");
+    }
+
     /// pgbench: beside the other programs, or beside what they are links to, or on `PATH`.
     pub fn pgbench(&self) -> PathBuf {
         let folder = self.programs.folder();
@@ -126,8 +132,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it, and returns when it says that it is ready.
-    pub async fn start(url: &str) -> Self {
+    /// Starts it with these flags beside its own, and returns when it says that it is ready.
+    pub async fn start(url: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARKBRAKE_")) {
             command.env_remove(name);
@@ -137,6 +143,7 @@ impl Server {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(config.path())
+            .args(flags)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("DATABASE_URL", url)
             .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)

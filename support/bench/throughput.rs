@@ -1,18 +1,21 @@
 //! The first part: rounds of the references and of parkbrake, in turn.
 
 use crate::Args;
-use crate::load::{Caller, Id, Phase, Step, callers, drive, park};
+use crate::lanes::{Phase, Step, drive, park};
+use crate::load::Id;
 use crate::meters::{Meters, Reading, sync_time};
 use crate::references::{self, Plain};
 use crate::stage::{self, Server, Stage, note};
 use std::time::Duration;
 
-/// Decisions of a phase at most, so that they all meet workflows in memory: the server keeps 10,000 there.
-const IN_MEMORY: usize = 9_000;
-/// How many the server keeps in memory, and some more.
-const BEYOND_MEMORY: usize = 10_500;
-/// Fewer than this are not worth a row.
-const ENOUGH: usize = 500;
+/// So many a second are decided at most, for each caller and for all: a phase of approvals has as many to approve as that takes, so that
+/// it is the server that ends it and not the supply.
+const SUPPLY: usize = 2_500;
+const MOST_SUPPLY: usize = 25_000;
+/// From so many callers on there is a mixed load, and one of approvals that are read back first.
+const MANY: usize = 16;
+/// How many a server keeps in memory that has to read them back.
+const FEW_RESIDENT: &str = "64";
 /// Clients of reference A, and callers of reference B.
 pub const PLAIN_CLIENTS: usize = 16;
 pub const GROUP_CALLERS: usize = 64;
@@ -22,6 +25,7 @@ pub const SUBMIT: &str = "submit → parked";
 pub const APPROVE: &str = "approve → answered";
 pub const APPROVE_STORED: &str = "approve → answered, not in memory";
 pub const COMPLETE: &str = "approve + result → completed";
+pub const MIXED: &str = "mixed: submits, approvals, reads, a list, beside 8 streams";
 
 /// One phase of one round.
 pub struct Sample {
@@ -32,6 +36,10 @@ pub struct Sample {
     pub p99: f64,
     pub count: f64,
     pub seconds: f64,
+    /// What reference A did with 16 clients right before and after the phases with so many callers; the mean.
+    pub plain: f64,
+    /// Of what was approved, how many the server had in memory when the phase began.
+    pub resident: Option<f64>,
     /// What it cost, all steps together.
     pub cost: Reading,
 }
@@ -39,9 +47,10 @@ pub struct Sample {
 /// Everything once.
 pub struct Round {
     pub sync: f64,
-    /// Reference A with one client and with 16, each before and after parkbrake.
+    /// Reference A with one client, before and after parkbrake.
     pub lone: [Plain; 2],
-    pub plain: [Plain; 2],
+    /// Reference A with 16, before and after the phases of each number of callers.
+    pub plain: Vec<Plain>,
     pub samples: Vec<Sample>,
     pub group: Sample,
 }
@@ -53,20 +62,34 @@ pub async fn measure(stage: &Stage, args: &Args) -> Vec<Round> {
         note(&format!("round {round} of {}", args.rounds));
         let sync = sync_time(stage.folder());
         let lone = references::pgbench(stage, 1, args.seconds).await;
-        let plain = references::pgbench(stage, PLAIN_CLIENTS, args.seconds).await;
+        let mut plain = vec![references::pgbench(stage, PLAIN_CLIENTS, args.seconds).await];
         let url = stage.database(&format!("round_{round}")).await;
         stage::prepare(&url).await;
-        let server = Server::start(&url).await;
-        let mut work = Work { server: &server, meters: Meters::new(&url, Some(&server)).await, seconds: args.seconds, samples: Vec::new() };
+        let mut samples = Vec::new();
         for count in &args.callers {
-            work.at(*count).await;
+            let server = Server::start(&url, &[]).await;
+            let meters = Meters::new(&url, Some(&server)).await;
+            let mut work = Work { server: &server, meters, seconds: args.seconds, samples: Vec::new() };
+            let stored = work.at(*count).await;
+            let mut found = std::mem::take(&mut work.samples);
+            server.stop().await;
+            if *count >= MANY {
+                let server = Server::start(&url, &["--max-resident", FEW_RESIDENT]).await;
+                let meters = Meters::new(&url, Some(&server)).await;
+                let mut work = Work { server: &server, meters, seconds: args.seconds, samples: Vec::new() };
+                work.phase(APPROVE_STORED, *count, Step::Approve, stored).await;
+                found.append(&mut work.samples);
+                server.stop().await;
+            }
+            plain.push(references::pgbench(stage, PLAIN_CLIENTS, args.seconds).await);
+            let beside = plain.iter().rev().take(2).map(|plain| plain.rate).sum::<f64>() / 2.0;
+            samples.extend(found.into_iter().map(|sample| Sample { plain: beside, ..sample }));
         }
-        let samples = work.samples;
-        server.stop().await;
+        stage.drop_database(&format!("round_{round}")).await;
         let group = references::group_commit(stage, GROUP_CALLERS, args.seconds).await;
-        let group = sample("group commit", &group, Reading::default());
+        let beside = plain.last().map_or(f64::NAN, |plain| plain.rate);
+        let group = Sample { plain: beside, ..sample("group commit", &group, Reading::default()) };
         let lone = [lone, references::pgbench(stage, 1, args.seconds).await];
-        let plain = [plain, references::pgbench(stage, PLAIN_CLIENTS, args.seconds).await];
         rounds.push(Round { sync, lone, plain, samples, group });
     }
     rounds
@@ -80,33 +103,33 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Every phase with this many callers.
-    async fn at(&mut self, count: usize) {
-        let mut callers = callers(self.server, count).await;
-        // Warm: connections, prepared statements, the believed tokens.
-        drive(&mut callers, Step::Submit, Vec::new(), Duration::from_secs(1), count * 20).await;
-
-        let mut ids = self.phase(SUBMIT, &mut callers, Step::Submit, Vec::new(), usize::MAX).await.ids;
-        let newest = ids.split_off(ids.len().saturating_sub(IN_MEMORY));
-        let stored: Vec<Id> = ids.drain(..(ids.len() + newest.len()).saturating_sub(BEYOND_MEMORY)).collect();
-
-        let approved = newest.len();
-        let left = self.phase(APPROVE, &mut callers, Step::Approve, newest, usize::MAX).await.ids;
-        let approved = approved - left.len();
-        if stored.len() >= ENOUGH {
-            self.phase(APPROVE_STORED, &mut callers, Step::Approve, stored, usize::MAX).await;
+    /// Every phase with this many callers; gives what is left parked.
+    async fn at(&mut self, count: usize) -> Vec<Id> {
+        // Warm: prepared statements, the believed tokens.
+        drive(self.server, count, Step::Submit, Vec::new(), Duration::from_secs(1), count * 20).await;
+        let mut ids = self.phase(SUBMIT, count, Step::Submit, Vec::new()).await.ids;
+        let supply = self.seconds as usize * (SUPPLY * count).min(MOST_SUPPLY);
+        ids.extend(park(self.server, supply.saturating_sub(ids.len())).await);
+        let left = self.phase(APPROVE, count, Step::Approve, ids).await.ids;
+        let fresh = park(self.server, supply / 2).await;
+        self.phase(COMPLETE, count, Step::Complete, fresh).await;
+        if count >= MANY {
+            self.phase(MIXED, count, Step::Mixed, Vec::new()).await;
         }
-        let fresh = park(self.server, approved).await;
-        self.phase(COMPLETE, &mut callers, Step::Complete, fresh, usize::MAX).await;
+        left
     }
 
-    async fn phase(&mut self, what: &'static str, callers: &mut [Caller], step: Step, ids: Vec<Id>, most: usize) -> Phase {
-        note(&format!("{what}, {} callers (the server is process {})", callers.len(), self.server.pid));
+    async fn phase(&mut self, what: &'static str, count: usize, step: Step, ids: Vec<Id>) -> Phase {
+        note(&format!("{what}, {count} callers (the server is process {})", self.server.pid));
+        let supply = ids.len();
+        let resident = self.meters.resident_workflows().await;
         self.meters.checkpoint().await;
         let before = self.meters.read().await;
-        let phase = drive(callers, step, ids, Duration::from_secs(self.seconds.into()), most).await;
+        let phase = drive(self.server, count, step, ids, Duration::from_secs(self.seconds.into()), usize::MAX).await;
         let cost = self.meters.read().await.since(before);
-        self.samples.push(sample(what, &phase, cost));
+        let approved = (supply - phase.ids.len().min(supply)) as f64;
+        let resident = (step == Step::Approve && approved > 0.0).then(|| resident.min(approved));
+        self.samples.push(Sample { resident, ..sample(what, &phase, cost) });
         phase
     }
 }
@@ -120,6 +143,8 @@ fn sample(what: &'static str, phase: &Phase, cost: Reading) -> Sample {
         p99: phase.percentile(0.99),
         count: phase.latencies.len() as f64,
         seconds: phase.seconds,
+        plain: f64::NAN,
+        resident: None,
         cost,
     }
 }
