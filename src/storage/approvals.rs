@@ -235,10 +235,10 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
     let query = sqlx::query!(
         r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
                 r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
-                r.timetable as "timetable!", r.expires_at, r.digest, e.document as "document!", target_of(r.target, e.document) as target
+                r.timetable as "timetable!", r.expires_at, r.digest, d.document as "document!", target_of(r.target, d.document) as target
          from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
          cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) r
-         cross join lateral (select document from workflow_event e where e.workflow_id = c.workflow_id and e.version = 1 offset 0) e
+         cross join lateral (select content as document from document d where d.workflow_id = c.workflow_id and d.round = 1 offset 0) d
          where r.approval_status = 'pending'
          order by c.place"#,
         ids

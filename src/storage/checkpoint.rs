@@ -1,6 +1,6 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row.
 //!
-//! The statements are the two functions of `migrations/0021_commit.sql`. They take rows of types of their own, so they are not among
+//! The statements are the functions `open_workflows` (0022_document.sql) and `advance_workflows` (0021_commit.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
@@ -99,8 +99,8 @@ impl Storage {
         let mut rows = Vec::with_capacity(batch.len());
         for opening in batch.iter().map(Borrow::borrow) {
             let Opening { workflow, via, events, .. } = opening;
-            let (actor, document) = (workflow.submission.requested_by.as_str(), Some(opening.document.as_slice()));
-            let commit = Commit { workflow_id: workflow.id, first: 1, actor, via: *via, events, document };
+            let actor = workflow.submission.requested_by.as_str();
+            let commit = Commit { workflow_id: workflow.id, first: 1, actor, via: *via, events };
             rows.push(OpeningRow::of(opening, commit.log(self.keys().ok(), &mut log)));
             notices.extend(opening.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
@@ -118,7 +118,7 @@ impl Storage {
         let mut rows = Vec::with_capacity(batch.len());
         for advance in batch.iter().map(Borrow::borrow) {
             let Advance { expected, workflow, actor, via, events, .. } = advance;
-            let commit = Commit { workflow_id: workflow.id, first: expected + 1, actor, via: *via, events, document: None };
+            let commit = Commit { workflow_id: workflow.id, first: expected + 1, actor, via: *via, events };
             rows.push(AdvanceRow::of(advance, commit.log(self.keys().ok(), &mut log)));
             notices.extend(advance.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }

@@ -35,10 +35,10 @@ impl Storage {
         let query = sqlx::query!(
             r#"select e.workflow_id, e.kind as verdict, e.at, e.via,
                       coalesce(e.data::jsonb ->> 'justification', e.data::jsonb ->> 'reason') as note,
-                      w.status, w.risk_level, w.requested_by, target_of(w.target, p.document) as target
+                      w.status, w.risk_level, w.requested_by, target_of(w.target, d.document) as target
                from workflow_event e
                cross join lateral (select * from workflow w where w.workflow_id = e.workflow_id offset 0) w
-               cross join lateral (select document from workflow_event p where p.workflow_id = e.workflow_id and p.version = 1 offset 0) p
+               cross join lateral (select content as document from document d where d.workflow_id = e.workflow_id and d.round = 1 offset 0) d
                where e.kind in ('approved', 'rejected') and e.actor = $1
                  and (e.at, e.workflow_id) < ($2, $3)
                order by e.at desc, e.workflow_id desc

@@ -72,10 +72,10 @@ impl Storage {
     /// No database.
     pub async fn document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_scalar!("select document from workflow_event where workflow_id = $1 and version = 1", workflow_id);
+        let query = sqlx::query_scalar!("select content from document where workflow_id = $1 and round = 1", workflow_id);
         let document = within(query.fetch_optional(&mut *db)).await?;
         db.release();
-        Ok(document.flatten())
+        Ok(document)
     }
 
     /// The version that a workflow is at.

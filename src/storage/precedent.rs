@@ -43,10 +43,10 @@ impl Storage {
                  order by w.workflow_id desc
                  limit $2
              )
-             select r.workflow_id, r.resolved_at as approved_at, e.document as "document!"
+             select r.workflow_id, r.resolved_at as approved_at, d.document as "document!"
              from recent r
-                  cross join lateral (select document from workflow_event e where e.workflow_id = r.workflow_id and e.version = 1 offset 0) e,
-                  lateral (select convert_from(e.document, 'UTF8')::jsonb as task) t
+                  cross join lateral (select content as document from document d where d.workflow_id = r.workflow_id and d.round = 1 offset 0) d,
+                  lateral (select convert_from(d.document, 'UTF8')::jsonb as task) t
              where r.approval_status = 'approved' and r.requested_by = $3 and r.action = $4
                and t.task ->> 'operation' = $5 and t.task #>> '{action,name}' is not distinct from $6
              order by r.workflow_id desc

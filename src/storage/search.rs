@@ -91,11 +91,11 @@ impl Storage {
 async fn found(db: &mut Lease, search: &Search, ids: &[Uuid]) -> Result<Vec<Found>, Error> {
     let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id, t.task ->> 'description' as description,
-                  target_of(w.target, p.document) as target, t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
+                  target_of(w.target, d.document) as target, t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
            from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
            cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
-           cross join lateral (select document from workflow_event p where p.workflow_id = c.workflow_id and p.version = 1 offset 0) p
-           cross join lateral (select convert_from(p.document, 'UTF8')::jsonb as task offset 0) t
+           cross join lateral (select content as document from document d where d.workflow_id = c.workflow_id and d.round = 1 offset 0) d
+           cross join lateral (select convert_from(d.document, 'UTF8')::jsonb as task offset 0) t
            where ($2::text is null or w.status = $2)
              and ($3::text is null or w.risk_level = $3)
              and ($4::text is null or w.requested_by = $4)

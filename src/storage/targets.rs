@@ -27,11 +27,11 @@ impl Storage {
     pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<About>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(
-            "select p.workflow_id, target_of(w.target, p.document) as target, t.task #>> '{action,type}' as action,
+            "select d.workflow_id, target_of(w.target, d.content) as target, t.task #>> '{action,type}' as action,
                     t.task #>> '{action,name}' as action_name
-             from workflow_event p join workflow w using (workflow_id),
-                  lateral (select convert_from(p.document, 'UTF8')::jsonb as task) t
-             where p.workflow_id = any ($1) and p.version = 1",
+             from document d join workflow w using (workflow_id),
+                  lateral (select convert_from(d.content, 'UTF8')::jsonb as task) t
+             where d.workflow_id = any ($1) and d.round = 1",
             workflow_ids
         );
         let rows = within(query.fetch_all(&mut *db)).await?;

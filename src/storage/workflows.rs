@@ -125,7 +125,7 @@ async fn listed(db: &mut Lease, filter: &ListFilter, ids: &[Uuid]) -> Result<Vec
     let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
                 w.updated_at, (select q.reason from quarantine q where q.workflow_id = w.workflow_id) as quarantine,
-                e.document as "document!", target_of(w.target, e.document) as target
+                d.document as "document!", target_of(w.target, d.document) as target
          from (
              select w.* from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
              cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
@@ -134,7 +134,7 @@ async fn listed(db: &mut Lease, filter: &ListFilter, ids: &[Uuid]) -> Result<Vec
                and ($4::text is null or w.requested_by = $4)
              order by c.place limit $5
          ) w
-         cross join lateral (select document from workflow_event e where e.workflow_id = w.workflow_id and e.version = 1 offset 0) e
+         cross join lateral (select content as document from document d where d.workflow_id = w.workflow_id and d.round = 1 offset 0) d
          order by w.workflow_id desc"#,
         ids,
         filter.status.map(Status::as_str),

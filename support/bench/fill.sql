@@ -22,8 +22,11 @@ begin
            w.resolved_by, c.at + (w.resolved_at - w.requested_at), w.resolution_note
     from copy c join workflow w on w.workflow_id = c.source order by c.at;
 
-    insert into workflow_event (workflow_id, version, kind, actor, at, data, via, document)
-    select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data, e.via, e.document
+    insert into document (workflow_id, round, content)
+    select c.workflow_id, d.round, d.content from copy c join document d on d.workflow_id = c.source order by c.at;
+
+    insert into workflow_event (workflow_id, version, kind, actor, at, data, via)
+    select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data, e.via
     from copy c join workflow_event e on e.workflow_id = c.source order by c.at, e.version;
 end
 $$;

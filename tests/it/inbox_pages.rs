@@ -167,9 +167,10 @@ async fn a_search_for_words_goes_on_where_its_window_ended() {
             "with many as (select ('ffffffff' || substr(gen_random_uuid()::text, 9))::uuid as id, clock_timestamp() as at
                            from generate_series(1, 2100)),
                   first as (insert into workflow (workflow_id, version, status, risk_level, action, running, requested_by, digest, created_at, updated_at)
-                            select id, 1, 'completed', 'low', 'external', false, 'x', 'y', at, at from many)
-             insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
-             select id, 1, 'submitted', 'x', at, '{}', convert_to('{\"description\": \"filler\"}', 'UTF8') from many",
+                            select id, 1, 'completed', 'low', 'external', false, 'x', 'y', at, at from many),
+                  log as (insert into workflow_event (workflow_id, version, kind, actor, at, data)
+                          select id, 1, 'submitted', 'x', at, '{}' from many)
+             insert into document (workflow_id, round, content) select id, 1, convert_to('{\"description\": \"filler\"}', 'UTF8') from many",
         )
         .await;
     let alice = Browser::of(app.addr, "alice").await;

@@ -40,6 +40,9 @@ async fn age(database: &Database, days: u32, which: &str) {
              alter table workflow_event disable trigger user;
              update workflow_event set workflow_id = becomes, at = at - {shift} from aged where workflow_id = was;
              alter table workflow_event enable trigger user;
+             alter table document disable trigger user;
+             update document set workflow_id = becomes from aged where workflow_id = was;
+             alter table document enable trigger user;
              update notice set workflow_id = becomes from aged where workflow_id = was;
              update idempotency_key set workflow_id = becomes from aged where workflow_id = was;
              update quarantine set workflow_id = becomes from aged where workflow_id = was;
@@ -59,6 +62,7 @@ async fn id_of(database: &Database, task_id: &str) -> String {
 async fn everything(database: &Database) -> Vec<String> {
     let query = "select 'workflow ' || w::text from workflow w union all select 'event ' || e::text from workflow_event e
                  union all select 'notice ' || n::text from notice n union all select 'key ' || k::text from idempotency_key k
+                 union all select 'document ' || d::text from document d
                  union all select 'quarantine ' || q::text from quarantine q union all select 'pruned ' || p::text from pruned p order by 1";
     sqlx::query_scalar(query).fetch_all(&mut database.connect().await).await.expect("rows")
 }
@@ -146,7 +150,7 @@ async fn only_what_ended_long_ago_goes_and_all_of_it() {
     assert_eq!(done["events"], dry["events"]);
     assert_eq!((&done["notices"], &done["idempotency_keys"]), (&json!(5), &json!(5)));
     assert_eq!(names(database).await, ["executing", "outcome_unknown", "pending_approval", "recent", "unsaid"]);
-    for table in ["workflow_event", "notice", "idempotency_key", "quarantine"] {
+    for table in ["workflow_event", "document", "notice", "idempotency_key", "quarantine"] {
         let strays = format!("select count(*) from {table} where workflow_id not in (select workflow_id from workflow)");
         let strays: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(strays)).fetch_one(&mut database.connect().await).await.unwrap();
         assert_eq!(strays, 0, "{table}");
@@ -205,6 +209,15 @@ async fn by_hand_nothing_is_removed_from_the_log() {
             ),
             "not what is on record",
         ),
+        (format!("delete from document {of_old}"), "document is append-only: `parkbrake prune`"),
+        (format!("{} delete from document {of_old}", record(90, whole)), "document is append-only: this is not what is on record"),
+        (
+            format!(
+                "{} delete from workflow_event {of_old}; delete from document where workflow_id in (select workflow_id from workflow)",
+                record(90, whole)
+            ),
+            "document is append-only: this is not what is on record",
+        ),
         (record(0, whole), "within the last day"),
         (format!("{} update workflow_event set actor = 'mallory'", record(90, whole)), "append-only"),
         (format!("{} truncate workflow_event", record(90, whole)), "append-only"),
@@ -240,9 +253,11 @@ async fn long_ended(database: &Database, count: u32) {
              insert into workflow (workflow_id, version, status, risk_level, action, running, requested_by, digest, created_at, updated_at)
                  select c.workflow_id, p.version, p.status, p.risk_level, p.action, p.running, p.requested_by, p.digest, c.at, c.at
                  from copy c, pattern p;
-             insert into workflow_event (workflow_id, version, kind, actor, at, data, document)
-                 select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data, e.document
+             insert into workflow_event (workflow_id, version, kind, actor, at, data)
+                 select c.workflow_id, e.version, e.kind, e.actor, c.at, e.data
                  from copy c, workflow_event e where e.workflow_id = (select workflow_id from pattern);
+             insert into document (workflow_id, round, content)
+                 select c.workflow_id, d.round, d.content from copy c, document d where d.workflow_id = (select workflow_id from pattern);
              insert into notice (notice_id, workflow_id, version, kind, risk_level, channel, status, created_at, first_due_at, due_at, delivered_at)
                  select workflow_id, workflow_id, 1, 'approval.decided', 'high', 'ops', 'delivered', at, at, at, at from copy"
         ))

@@ -238,6 +238,7 @@ async fn the_log_and_the_documents_cannot_be_changed() {
         "truncate workflow_event",
         "update payload set document = ''",
         "delete from payload",
+        "truncate document",
     ] {
         let refused = sqlx::raw_sql(statement).execute(&mut database.connect().await).await;
         assert!(refused.unwrap_err().to_string().contains("append-only"), "{statement}");
@@ -263,7 +264,7 @@ async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
     let [Written::Committed { at }] = storage.open(std::slice::from_ref(&opening)).await.unwrap()[..] else { panic!("not committed") };
     let queued = fold(opening.workflow.id, None, &opening.events, at);
     let start = |owner| {
-        let events = vec![Event::ExecutionStarted { step: 0, attempt: 1, owner, token: Some(Uuid::new_v4()) }];
+        let events = vec![Event::ExecutionStarted { step: 1, attempt: 1, owner, token: Some(Uuid::new_v4()) }];
         let next = fold(queued.id, Some(queued.clone()), &events, at);
         let (expected, actor) = (queued.version, "parkbrake".to_owned());
         Advance { expected, workflow: next, actor, via: Via::Rest, events, guard: Guard::default(), notices: Vec::new() }

@@ -180,6 +180,9 @@ async fn every_workflow_of_an_earlier_version_reads_as_it_did() {
                 assert!(label.starts_with("executing-") || label == "queued", "{version}, {label}: {now:#?}");
             }
         }
+        let whole = "select count(*) from workflow w left join payload p using (workflow_id)
+                     where 'sha256:' || encode(sha256(p.document), 'hex') is distinct from w.digest";
+        assert_eq!(upgraded.app.database.count(whole).await, 0, "{version}: each document is the one that was submitted, to the byte");
         let waiting = workflows.values().filter(|was| was["status"] == "pending_approval").count();
         let listed = upgraded.client("cora").get("/workflows/pending?limit=500").await.expect(200);
         // What cannot be read stays on the list, which is how people learn of it.

@@ -1,4 +1,4 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql`, field by field.
+//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022), field by field.
 
 use super::columns::{approvers, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
 use super::{Advance, Opening, number};
@@ -61,6 +61,7 @@ pub(super) struct OpeningRow<'a> {
     timeout_after: Option<f64>,
     expire_after: Option<f64>,
     report_after: Option<f64>,
+    document: &'a [u8],
 }
 
 impl<'a> OpeningRow<'a> {
@@ -89,6 +90,7 @@ impl<'a> OpeningRow<'a> {
             timeout_after: round.and_then(timeout_after),
             expire_after: round.and_then(expire_after),
             report_after: report_after(workflow),
+            document: &opening.document,
         }
     }
 }
@@ -169,7 +171,6 @@ pub(super) struct LoggedEvent<'a> {
     data: String,
     via: &'static str,
     seal: Option<[u8; 32]>,
-    document: Option<&'a [u8]>,
 }
 
 /// The events of one commit.
@@ -180,22 +181,20 @@ pub(super) struct Commit<'a> {
     pub actor: &'a str,
     pub via: Via,
     pub events: &'a [Event],
-    /// What stands with the first of them.
-    pub document: Option<&'a [u8]>,
 }
 
 impl<'a> Commit<'a> {
     /// Adds its events to the log of a batch, and gives the seal of the workflow's row. Without keys nothing is sealed, and the server
     /// does not act upon it.
     pub fn log(self, keys: Option<&SecretKeys>, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
-        let Self { workflow_id, first, actor, via, events, mut document } = self;
+        let Self { workflow_id, first, actor, via, events } = self;
         let mut head = None;
         for (event, version) in events.iter().zip(first..) {
             let (version, kind, via, data) = (number(version), event.name(), via.as_str(), record::write(event));
             let row = EventRow { workflow_id, version, kind, actor, via: Some(via), data: &data };
             let seal = keys.map(|keys| seal::event(keys, &row));
             head = keys.zip(seal).map(|(keys, last)| seal::head(keys, workflow_id, version, &last));
-            log.push(LoggedEvent { workflow_id, version, kind, actor, data, via, seal, document: document.take() });
+            log.push(LoggedEvent { workflow_id, version, kind, actor, data, via, seal });
         }
         head
     }
