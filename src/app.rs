@@ -7,6 +7,7 @@ mod start_up;
 mod tenure;
 
 pub use crate::actors::courier::Pace;
+pub use router::description;
 
 use crate::actors::engine::{Engine, Parts};
 use crate::actors::root::{self, Root, RootRef};

@@ -14,6 +14,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Levels of lists and objects.
 const DEEPEST: u32 = 32;
@@ -26,12 +27,24 @@ const USUAL_FIELDS: usize = 12;
 /// A NUL character as JSON writes it.
 const ESCAPED_NUL: &[u8] = b"\\u0000";
 
+/// Reads the body of a request as what a call takes.
+///
+/// # Errors
+/// What is wrong with it, or that too much is under way.
+pub async fn read<T>(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(T, Arc<Permit>), Problem>
+where
+    T: DeserializeOwned + ToSchema,
+{
+    let (value, permit) = read_value(admission, name, request).await?;
+    Ok((decode(value)?, permit))
+}
+
 /// Reads the body of a request as JSON; an empty one is `{}` where that is enough. It is let in before it is read, under the name of
 /// the caller; the permit belongs to whatever is done with it.
 ///
 /// # Errors
 /// What is wrong with it, or that too much is under way.
-pub async fn read(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(Value, Arc<Permit>), Problem> {
+pub async fn read_value(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(Value, Arc<Permit>), Problem> {
     let (parts, body) = request.into_parts();
     let (bytes, permit) = body::take(admission, name, body).await?;
     if bytes.is_empty() {
@@ -53,7 +66,7 @@ pub async fn read(admission: &Arc<Admission>, name: &str, request: Request<Body>
 ///
 /// # Errors
 /// The first thing that does not fit, with its place.
-pub fn decode<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map(|Named(decoded)| decoded).map_err(|error| {
         let pointer: String = error
             .path()

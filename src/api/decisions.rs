@@ -1,10 +1,11 @@
 //! Approve, reject, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
 
-use crate::api::body;
 use crate::api::views::{Approved, Rejected, Settled};
+use crate::api::{body, examples};
 use crate::domain::workflow::{Outcome, Resolution};
+use crate::http::openapi::{self, BODY, CALLER, CHANGE, refused_with};
 use crate::http::path::WorkflowId;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::identity::Caller;
 use crate::service::Service;
 use crate::service::decide::Saying;
@@ -15,103 +16,196 @@ use axum::http::Request;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ApproveBody {
+    /// Why it may be done, at most 4,096 bytes. Required where `approval.require_justification` is true; blanks and invisible characters alone
+    /// say nothing.
     #[serde(default)]
+    #[schema(max_length = 4096)]
     justification: Option<String>,
+    /// The digest of what was read. Where it is given it has to fit; required where `approval.require_digest` is true.
     #[serde(default)]
     digest: Option<String>,
+    /// May stand, and has to be the caller's name.
     #[serde(default)]
     approved_by: Option<String>,
 }
 
-/// `POST /workflows/{id}/approve`
+refused_with!(
+    ApproveProblems = CALLER,
+    BODY,
+    CHANGE,
+    [
+        Code::NotAnApprover,
+        Code::SelfApproval,
+        Code::IdentityMismatch,
+        Code::AlreadyDecided,
+        Code::Expired,
+        Code::DigestMismatch,
+        Code::JustificationRequired
+    ]
+);
+
+/// Approve
+///
+/// For people with a role that is asked now, who are not on the requester's side. When enough have approved, the action is released in the
+/// same commit.
+#[utoipa::path(
+    post,
+    path = "/workflows/{id}/approve",
+    operation_id = "approve",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    request_body(content = Option<ApproveBody>, example = json!({
+        "justification": "Checked in OPS-7", "digest": "sha256:d3e3528b56ce32761e89b19215ec111ec2529d83bb9aa614784bb5b2c64416fa"
+    })),
+    responses((status = 200, description = "The approval counts.", body = Approved, example = json!(examples::approved())), ApproveProblems),
+)]
 pub async fn approve(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    let body: ApproveBody = body::decode(body)?;
+    let (body, permit) = body::read::<ApproveBody>(&service.admissions.changes, &by.name, request).await?;
     let saying = Saying { note: body.justification, digest: body.digest, named: body.approved_by };
     let (workflow, decision) = service.approve(&by, id, saying, permit).await?;
     Ok(Json(Approved::of(&workflow, &decision)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RejectBody {
+    /// At most 4,096 bytes; `No reason provided` if it says nothing.
     #[serde(default)]
+    #[schema(max_length = 4096)]
     reason: Option<String>,
+    /// The digest of what was read. Where it is given it has to fit.
     #[serde(default)]
     digest: Option<String>,
+    /// May stand, and has to be the caller's name.
     #[serde(default)]
     rejected_by: Option<String>,
 }
 
-/// `POST /workflows/{id}/reject`
+refused_with!(
+    RejectProblems = CALLER,
+    BODY,
+    CHANGE,
+    [Code::NotAnApprover, Code::IdentityMismatch, Code::AlreadyDecided, Code::Expired, Code::DigestMismatch]
+);
+
+/// Reject
+///
+/// It will not run, and nobody can approve it any more. One no is enough, whatever the quorum. For people with a role that is asked now, and
+/// for the requester.
+#[utoipa::path(
+    post,
+    path = "/workflows/{id}/reject",
+    operation_id = "reject",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    request_body(content = Option<RejectBody>, example = json!({"reason": "Not on a Friday"})),
+    responses((status = 200, description = "It is rejected.", body = Rejected, example = json!(examples::rejected())), RejectProblems),
+)]
 pub async fn reject(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    let body: RejectBody = body::decode(body)?;
+    let (body, permit) = body::read::<RejectBody>(&service.admissions.changes, &by.name, request).await?;
     let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by };
     let decision = service.reject(&by, id, saying, permit).await?;
     Ok(Json(Rejected::by(id, decision.approver)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CancelBody {
+    /// At most 4,096 bytes; `No reason provided` if it says nothing.
     #[serde(default)]
+    #[schema(max_length = 4096)]
     reason: Option<String>,
 }
 
-/// `POST /workflows/{id}/cancel`
+refused_with!(CancelProblems = CALLER, BODY, CHANGE, [Code::NotPermitted]);
+
+/// Cancel
+///
+/// Takes a task back while it waits for people, or for its turn to run. Once it is started it cannot be cancelled. For the requester, the
+/// person that it acts for, and admins.
+#[utoipa::path(
+    post,
+    path = "/workflows/{id}/cancel",
+    operation_id = "cancel",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    request_body(content = Option<CancelBody>, example = json!({"reason": "Superseded"})),
+    responses((status = 200, description = "It is cancelled.", body = Settled, example = json!(examples::settled("cancelled"))), CancelProblems),
+)]
 pub async fn cancel(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    let body: CancelBody = body::decode(body)?;
+    let (body, permit) = body::read::<CancelBody>(&service.admissions.changes, &by.name, request).await?;
     let workflow = service.cancel(&by, id, body.reason, permit).await?;
     Ok(Json(Settled::of(&workflow)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ResultBody {
     outcome: Reported,
+    /// Any JSON; kept with the attempt.
     #[serde(default)]
     output: Option<Value>,
+    /// What went wrong, for `failed`.
     #[serde(default)]
     error: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// How an action went.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Reported {
     Succeeded,
     Failed,
 }
 
-/// `POST /workflows/{id}/result`
+refused_with!(ReportProblems = CALLER, BODY, CHANGE, [Code::NotPermitted]);
+
+/// Report a result
+///
+/// How an `external` action went. For the requester and the person that it acts for, while the status is `executing` or `outcome_unknown`.
+/// Reporting the same outcome again changes nothing, and the first `output` stays.
+#[utoipa::path(
+    post,
+    path = "/workflows/{id}/result",
+    operation_id = "report_result",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    request_body(content = ResultBody, examples(
+        ("succeeded" = (summary = "It happened", value = json!({"outcome": "succeeded", "output": {"version": "1.4.2"}}))),
+        ("failed" = (summary = "It did not", value = json!({"outcome": "failed", "error": "the health check failed"}))),
+    )),
+    responses(
+        (status = 200, description = "The workflow is completed, or failed.", body = Settled, example = json!(examples::settled("completed"))),
+        ReportProblems,
+    ),
+)]
 pub async fn result(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    let body: ResultBody = body::decode(body)?;
+    let (body, permit) = body::read::<ResultBody>(&service.admissions.changes, &by.name, request).await?;
     let outcome = match body.outcome {
         Reported::Succeeded => Outcome::Succeeded { output: body.output },
         Reported::Failed => {
@@ -122,23 +216,42 @@ pub async fn result(
     Ok(Json(Settled::of(&workflow)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ResolveBody {
     outcome: Resolution,
+    /// How you know, at most 4,096 bytes. Required, and has to say something.
     #[serde(default)]
+    #[schema(max_length = 4096)]
     justification: Option<String>,
 }
 
-/// `POST /workflows/{id}/resolve`
+refused_with!(ResolveProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code::SelfApproval, Code::JustificationRequired]);
+
+/// Resolve an unknown outcome
+///
+/// Says what became of an action of which nobody knows whether it happened. For people who may approve at its level (at any level, where
+/// nobody was asked) and for admins, but not for the requester's side where duties are separated.
+#[utoipa::path(
+    post,
+    path = "/workflows/{id}/resolve",
+    operation_id = "resolve",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    request_body(content = ResolveBody, example = json!({"outcome": "failed", "justification": "Nothing of it is in the deploy log"})),
+    responses(
+        (status = 200, description = "The workflow is completed or failed, or after `retry` released once more.", body = Settled,
+            example = json!(examples::settled("failed"))),
+        ResolveProblems,
+    ),
+)]
 pub async fn resolve(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    let body: ResolveBody = body::decode(body)?;
+    let (body, permit) = body::read::<ResolveBody>(&service.admissions.changes, &by.name, request).await?;
     let workflow = service.resolve(&by, id, body.outcome, body.justification, permit).await?;
     Ok(Json(Settled::of(&workflow)).into_response())
 }

@@ -7,8 +7,10 @@ mod tail;
 
 use self::tail::{Position, Tail};
 use crate::actors::engine::Story;
+use crate::api::examples;
+use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::query::{Parameters, invalid};
 use crate::identity::{Caller, Reauthentication};
 use crate::service::Service;
@@ -22,6 +24,7 @@ use serde::Deserialize;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 /// Between two heartbeats; with each of them the caller is asked for proof again.
@@ -29,13 +32,39 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The pause before the database is asked again that did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
+    /// The `id:` of the last message that was heard.
     since: Option<String>,
 }
 
-/// `GET /events`
+refused_with!(FollowAllProblems = CALLER, WAIT);
+
+/// Follow everything
+///
+/// What happens to all workflows that the caller may see, from now on or after `since`, as Server-Sent Events. Each message is one event: its
+/// `data:` is a StreamEvent, its `event:` the event's name, and its `id:` an opaque place in the order in which events become known.
+///
+/// Each event comes once in a connection, those of one workflow in the order of their versions; after a reconnection some may come again (tell
+/// them by `workflow_id` and `version`). A place that is more than 24 hours old, or that a restored database has lost, is answered by a message
+/// `reset`, whose `data:` is a StreamReset: read the lists anew, the stream goes on from there. Every 15 s without news there is a comment.
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "follow_everything",
+    tag = openapi::STREAMS,
+    params(
+        EventsQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, and goes before it. A browser sends it by itself."),
+    ),
+    responses(
+        (status = 200, description = "The stream. It ends with the server, or with the caller's right to hear it.", body = String,
+            content_type = "text/event-stream", example = json!(examples::STREAM)),
+        FollowAllProblems,
+    ),
+)]
 pub async fn of_all(
     State(service): State<Service>,
     by: Caller,
@@ -53,7 +82,29 @@ pub async fn of_all(
     }))
 }
 
-/// `GET /workflows/{id}/events`
+refused_with!(FollowProblems = CALLER, [Code::WorkflowNotFound], WAIT);
+
+/// Follow a workflow
+///
+/// What happened and happens to one workflow, from its first event or after `since`, as Server-Sent Events. Each message is one event: its
+/// `data:` is a StreamEvent, its `event:` the event's name, and its `id:` the version. Every 15 s without news there is a comment.
+#[utoipa::path(
+    get,
+    path = "/workflows/{id}/events",
+    operation_id = "follow_workflow",
+    tag = openapi::STREAMS,
+    params(
+        ("id" = Uuid, Path, description = "The workflow's id."),
+        EventsQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, and goes before it. A browser sends it by itself."),
+    ),
+    responses(
+        (status = 200, description = "The stream. It ends after the last event of a workflow to which nothing can happen any more.", body = String,
+            content_type = "text/event-stream", example = json!(examples::STREAM)),
+        (status = 204, description = "Nothing can happen to the workflow any more, and everything that did was heard. A browser stops at this."),
+        FollowProblems,
+    ),
+)]
 pub async fn of_workflow(
     State(service): State<Service>,
     by: Caller,

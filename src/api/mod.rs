@@ -4,37 +4,44 @@ mod body;
 mod caller;
 mod decisions;
 mod events;
+mod examples;
 mod notices;
 mod operations;
 mod tasks;
-pub mod views;
+mod views;
 mod workflows;
 
 use crate::service::Service;
-use axum::Router;
-use axum::routing::{get, post};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// Every route of the API.
-pub fn routes(service: Service) -> Router {
-    Router::new()
-        .route("/orchestrate", post(tasks::orchestrate))
-        .route("/risk/assess", post(tasks::assess))
-        .route("/workflows", get(workflows::list))
-        .route("/workflows/pending", get(workflows::pending))
-        .route("/workflows/{id}", get(workflows::status_of))
-        .route("/workflows/{id}/status", get(workflows::status_of))
-        .route("/workflows/{id}/wait", get(workflows::wait))
-        .route("/workflows/{id}/events", get(events::of_workflow))
-        .route("/events", get(events::of_all))
-        .route("/workflows/{id}/approve", post(decisions::approve))
-        .route("/workflows/{id}/reject", post(decisions::reject))
-        .route("/workflows/{id}/cancel", post(decisions::cancel))
-        .route("/workflows/{id}/result", post(decisions::result))
-        .route("/workflows/{id}/resolve", post(decisions::resolve))
-        .route("/notices", get(notices::list))
-        .route("/notices/{id}/resend", post(notices::resend))
-        .route("/metrics", get(operations::metrics))
-        .route("/healthz", get(operations::healthz))
-        .route("/readyz", get(operations::readyz))
-        .with_state(service)
+/// What streams tell, which no answer refers to.
+#[derive(OpenApi)]
+#[openapi(components(schemas(views::Happened, views::Reset)))]
+struct OfStreams;
+
+/// Every call of the API, each with its description.
+pub fn calls() -> OpenApiRouter<Service> {
+    OpenApiRouter::with_openapi(OfStreams::openapi())
+        .routes(routes!(tasks::orchestrate))
+        .routes(routes!(tasks::assess))
+        .routes(routes!(workflows::pending))
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::one))
+        .routes(routes!(workflows::status_of))
+        .routes(routes!(workflows::wait))
+        .routes(routes!(events::of_workflow))
+        .routes(routes!(events::of_all))
+        .routes(routes!(decisions::approve))
+        .routes(routes!(decisions::reject))
+        .routes(routes!(decisions::cancel))
+        .routes(routes!(decisions::result))
+        .routes(routes!(decisions::resolve))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::resend))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::description))
 }

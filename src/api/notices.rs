@@ -1,8 +1,9 @@
 //! Notices: what was said to the outside, what could not be said, and saying it once more.
 
-use crate::api::body;
-use crate::api::views::{NoticeAnswer, NoticePage};
+use crate::api::views::{NoticeAnswer, NoticePage, NoticeStatus};
+use crate::api::{body, examples};
 use crate::domain::policy::{Principal, PrincipalKind, roles};
+use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, Parameters, invalid};
 use crate::identity::Caller;
@@ -15,21 +16,44 @@ use axum::http::Request;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 const STATUSES: [&str; 4] = ["pending", "delivered", "cancelled", "dead"];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
+    /// Only those of which this became.
+    #[param(value_type = Option<NoticeStatus>)]
     status: Option<String>,
+    /// Only those of this channel.
     channel: Option<String>,
+    /// Only those about this workflow.
+    #[param(value_type = Option<Uuid>)]
     workflow_id: Option<String>,
+    /// Entries of the page; 50 if left out.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[param(value_type = Option<Uuid>)]
     cursor: Option<String>,
 }
 
-/// `GET /notices`
+refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
+
+/// List notices
+///
+/// The newest first. For people: a notice names people and how they are reached.
+#[utoipa::path(
+    get,
+    path = "/notices",
+    operation_id = "list_notices",
+    tag = openapi::NOTICES,
+    params(ListQuery),
+    responses((status = 200, description = "A page of notices.", body = NoticePage, example = json!(examples::notices())), ListProblems),
+)]
 pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
     only_people(&by)?;
     let limit = query::page_size(query.limit)?;
@@ -48,19 +72,32 @@ pub async fn list(State(service): State<Service>, by: Caller, Parameters(query):
     Ok(Json(NoticePage::of(&rows, next)).into_response())
 }
 
-#[derive(Deserialize)]
+/// Nothing.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ResendBody {}
 
-/// `POST /notices/{id}/resend`
+refused_with!(ResendProblems = CALLER, BODY, [Code::NotPermitted, Code::NoticeNotFound, Code::WrongState]);
+
+/// Send a notice again
+///
+/// Makes it due again, whatever became of it, with the same id and a day of attempts of its own. For admins.
+#[utoipa::path(
+    post,
+    path = "/notices/{id}/resend",
+    operation_id = "resend_notice",
+    tag = openapi::NOTICES,
+    params(("id" = Uuid, Path, description = "The notice's id.")),
+    request_body(content = Option<ResendBody>, example = json!({})),
+    responses((status = 200, description = "It is due again.", body = NoticeAnswer, example = json!(examples::notice())), ResendProblems),
+)]
 pub async fn resend(
     State(service): State<Service>,
     by: Caller,
     NoticeId(id): NoticeId,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    let ResendBody {} = body::decode(body)?;
+    let (ResendBody {}, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     only_people(&by)?;
     if !by.has_role(roles::ADMIN) {
         return Err(Problem::new(Code::NotPermitted, "a notice is sent again by an admin"));

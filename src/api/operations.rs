@@ -1,21 +1,51 @@
 //! For those who run the server: is it alive, is it ready, what does it count.
 
+use crate::api::examples;
 use crate::api::views::{Health, Readiness};
 use crate::domain::policy::PrincipalKind;
+use crate::http::openapi::{self, CALLER, Document, EVERY, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Caller;
 use crate::service::Service;
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
-/// `GET /healthz`: the process runs.
+refused_with!(OpenProblems = EVERY);
+
+/// Is the process alive?
+///
+/// It asks neither the database nor the actors. Without a token.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = openapi::OPERATIONS,
+    security(()),
+    responses((status = 200, description = "The process runs.", body = Health, example = json!(Health::here())), OpenProblems),
+)]
 pub async fn healthz() -> Json<Health> {
     Json(Health::here())
 }
 
-/// `GET /readyz`: it can do its work.
+/// Can the server do its work?
+///
+/// The database answers, the actors are at work, the server has the right to act on the database, and it is not stopping. Without a token.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = openapi::OPERATIONS,
+    security(()),
+    responses(
+        (status = 200, description = "It can.", body = Readiness, example = json!(examples::readiness(true))),
+        (status = 503, description = "It cannot.", headers(
+            ("Retry-After" = u32, description = "After how many seconds it is worth asking again."),
+        ), body = Readiness, example = json!(examples::readiness(false))),
+        OpenProblems,
+    ),
+)]
 pub async fn readyz(State(service): State<Service>) -> Response {
     let database = service.engine.storage.ping().await.is_ok();
     let actors = service.engine.is_manned();
@@ -27,7 +57,23 @@ pub async fn readyz(State(service): State<Service>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], Json(readiness)).into_response()
 }
 
-/// `GET /metrics`, in the Prometheus text format. They tell of everybody's workflows, which an agent may not see.
+refused_with!(MetricsProblems = CALLER, [Code::NotPermitted]);
+
+/// Counters for Prometheus
+///
+/// In the OpenMetrics text format. For people, because the numbers tell of everybody's workflows; a scraper needs the token of one, such as an
+/// auditor's.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = openapi::OPERATIONS,
+    responses(
+        (status = 200, description = "The counters.", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            example = json!("parkbrake_tasks_submitted_total{risk_level=\"high\"} 3\n# EOF\n")),
+        MetricsProblems,
+    ),
+)]
 pub async fn metrics(State(service): State<Service>, by: Caller) -> Result<Response, Problem> {
     if by.kind != PrincipalKind::Person {
         return Err(Problem::new(
@@ -40,4 +86,19 @@ pub async fn metrics(State(service): State<Service>, by: Caller) -> Result<Respo
     metrics.request_bytes_under_way.set(i64::try_from(under_way.bytes).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], metrics.text()).into_response())
+}
+
+/// The API, described
+///
+/// This document. Without a token; `/docs` shows it to people who are signed in.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "openapi",
+    tag = openapi::OPERATIONS,
+    security(()),
+    responses((status = 200, description = "The description, as OpenAPI 3.1.", body = serde_json::Value, content_type = "application/json"), OpenProblems),
+)]
+pub async fn description(Extension(document): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document.json()).into_response()
 }

@@ -1,8 +1,8 @@
 //! Submitting a task, and asking how one would be assessed.
 
 use crate::actors::exchange::{Intake, Submitted as Stored};
-use crate::api::body;
 use crate::api::views::{Approval, Assessed, Submitted, Success};
+use crate::api::{body, examples};
 use crate::domain::digest::{Digest, canonical};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::readings::Facts;
@@ -10,6 +10,7 @@ use crate::domain::request::{Fault, TaskRequest};
 use crate::domain::task::Task;
 use crate::domain::transition;
 use crate::domain::workflow::{Status, Workflow};
+use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::LONGEST_WAIT;
 use crate::identity::Caller;
@@ -28,14 +29,50 @@ use std::time::Duration;
 /// Characters of an idempotency key.
 const LONGEST_KEY: usize = 255;
 
-/// `POST /orchestrate`
+refused_with!(SubmitProblems = CALLER, BODY, [Code::IdempotencyKeyInUse, Code::IdempotencyKeyReused]);
+
+/// Submit a task
 ///
-/// What is rarely awaited is boxed here: a request's future is moved several times before it rests, and it is as large as the
-/// largest of what it may wait for.
+/// Parkbrake assesses it and either releases it at once or parks it until people decide. The 202 means: committed.
+///
+/// With `Idempotency-Key`, the same principal, key and body get the first answer again and nothing is stored. Without it every call is a new
+/// task. With `Prefer: wait=N` the answer is held, for at most N seconds, while the status is `queued` or `executing`.
+#[utoipa::path(
+    post,
+    path = "/orchestrate",
+    operation_id = "submit_task",
+    tag = openapi::SUBMITTING,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, pattern = r#"^("[!-~]{1,255}"|[!-~]{1,255})$"#,
+            description = "1 to 255 visible ASCII characters, quoted or bare.", example = "\"deploy-api-1.4.2\""),
+        ("Prefer" = Option<String>, Header,
+            description = "`wait=N`: hold the answer for at most N seconds; more than 55 counts as 55. A preference that cannot be read is ignored."),
+    ),
+    request_body(content = TaskRequest, examples(
+        ("external" = (summary = "The requester itself deploys, once it may", value = json!({
+            "task_id": "TASK-42", "description": "Deploy api 1.4.2", "operation": "deploy", "environment": "production",
+            "resource": "api-gateway", "resource_type": "code", "estimated_cost": 250.0,
+            "security_findings": [{"severity": "high", "id": "CVE-2026-1", "title": "Path traversal"}], "metadata": {"ticket": "OPS-7"}
+        }))),
+        ("runbook" = (summary = "Parkbrake runs a configured command, once it may", value = json!({
+            "description": "How full are the disks?", "operation": "read", "environment": "development", "resource_type": "infrastructure",
+            "action": {"type": "runbook", "name": "disk-usage"}
+        }))),
+    )),
+    responses(
+        (status = 202, description = "The task was taken: it is parked, or released.", headers(
+            ("Location" = String, description = "Where the workflow is read: `/workflows/{id}`."),
+            ("Preference-Applied" = Option<String>, description = "`wait=N`, if the answer was held."),
+        ), body = Submitted, example = json!(examples::submitted())),
+        SubmitProblems,
+    ),
+)]
+// What is rarely awaited is boxed here: a request's future is moved several times before it rests, and it is as large as the largest of
+// what it may wait for.
 pub async fn orchestrate(State(service): State<Service>, by: Caller, request: Request<Body>) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers())?;
     let wait = preferred_wait(request.headers());
-    let (value, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
+    let (value, permit) = body::read_value(&service.admissions.changes, &by.name, request).await?;
     let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
     // Asked first, so that the first answer is given again even where the configuration has changed since.
     if let Some(key) = &key
@@ -75,9 +112,24 @@ pub async fn orchestrate(State(service): State<Service>, by: Caller, request: Re
     }
 }
 
-/// `POST /risk/assess`
+refused_with!(AssessProblems = CALLER, BODY);
+
+/// Assess a task
+///
+/// Says how a task would be assessed and who would decide. Nothing is stored. A later submit can be assessed otherwise: conditions may look
+/// at the time, and the configuration may have changed.
+#[utoipa::path(
+    post,
+    path = "/risk/assess",
+    operation_id = "assess_task",
+    tag = openapi::SUBMITTING,
+    request_body(content = TaskRequest, example = json!({
+        "description": "Drop the old table", "operation": "drop", "resource": "db-prod-1", "environment": "staging"
+    })),
+    responses((status = 200, description = "How it would be assessed.", body = Assessed, example = json!(examples::assessed())), AssessProblems),
+)]
 pub async fn assess(State(service): State<Service>, by: Caller, request: Request<Body>) -> Result<Response, Problem> {
-    let (value, _permit) = body::read(&service.admissions.changes, &by.name, request).await?;
+    let (value, _permit) = body::read_value(&service.admissions.changes, &by.name, request).await?;
     let (task, facts) = admit(&service, &by, value).await?;
     let configuration = &service.engine.configuration;
     let now = service.engine.clock.now();

@@ -1,11 +1,14 @@
 //! Reading workflows: what waits, all of them, one of them, and waiting for one.
 
 use crate::actors::engine::Story;
+use crate::api::examples;
 use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
 use crate::domain::duration;
-use crate::domain::workflow::Workflow;
+use crate::domain::level::Level;
+use crate::domain::workflow::{Status, Workflow};
+use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, LONGEST_WAIT, Parameters, invalid, level, status};
 use crate::identity::Caller;
 use crate::service::Service;
@@ -16,19 +19,41 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use std::time::Duration;
+use utoipa::IntoParams;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PendingQuery {
+    /// Only of this level.
+    #[param(value_type = Option<Level>)]
     risk_level: Option<String>,
+    /// Only those that this role may decide now.
     role: Option<String>,
+    /// `true`: only those that the caller may decide now. Nothing, for an agent.
     #[serde(default)]
     mine: bool,
+    /// Entries of the page; 50 if left out.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-f.-]+$")]
     cursor: Option<String>,
 }
 
-/// `GET /workflows/pending`
+refused_with!(ListProblems = CALLER);
+
+/// List what waits for people
+///
+/// The newest request first. A page never shows an entry twice, and an entry that is decided while you page is simply gone.
+#[utoipa::path(
+    get,
+    path = "/workflows/pending",
+    operation_id = "list_pending",
+    tag = openapi::READING,
+    params(PendingQuery),
+    responses((status = 200, description = "A page of requests.", body = PendingPage, example = json!(examples::pending())), ListProblems),
+)]
 pub async fn pending(State(service): State<Service>, by: Caller, Parameters(query): Parameters<PendingQuery>) -> Result<Response, Problem> {
     let limit = query::page_size(query.limit)?;
     let filter = PendingFilter {
@@ -43,17 +68,37 @@ pub async fn pending(State(service): State<Service>, by: Caller, Parameters(quer
     Ok(Json(PendingPage::of(&rows, next)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
+    /// Only with this status.
+    #[param(value_type = Option<Status>)]
     status: Option<String>,
+    /// Only of this level.
+    #[param(value_type = Option<Level>)]
     risk_level: Option<String>,
+    /// Only of this requester.
     requested_by: Option<String>,
+    /// Entries of the page; 50 if left out.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-f.-]+$")]
     cursor: Option<String>,
 }
 
-/// `GET /workflows`
+/// List workflows
+///
+/// All that the caller may see, the newest first.
+#[utoipa::path(
+    get,
+    path = "/workflows",
+    operation_id = "list_workflows",
+    tag = openapi::READING,
+    params(ListQuery),
+    responses((status = 200, description = "A page of workflows.", body = WorkflowPage, example = json!(examples::workflows())), ListProblems),
+)]
 pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
     let limit = query::page_size(query.limit)?;
     let filter = ListFilter {
@@ -68,21 +113,65 @@ pub async fn list(State(service): State<Service>, by: Caller, Parameters(query):
     Ok(Json(WorkflowPage::of(&rows, next)).into_response())
 }
 
-/// `GET /workflows/{id}` and `GET /workflows/{id}/status`
-pub async fn status_of(State(service): State<Service>, by: Caller, WorkflowId(id): WorkflowId) -> Result<Response, Problem> {
+refused_with!(ReadProblems = CALLER, [Code::WorkflowNotFound]);
+
+/// Read a workflow
+///
+/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what happened.
+#[utoipa::path(
+    get,
+    path = "/workflows/{id}",
+    operation_id = "get_workflow",
+    tag = openapi::READING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    responses((status = 200, description = "The workflow.", body = WorkflowAnswer, example = json!(examples::workflow())), ReadProblems),
+)]
+pub async fn one(State(service): State<Service>, by: Caller, WorkflowId(id): WorkflowId) -> Result<Response, Problem> {
     let story = service.engine.story(id).await?;
     show(&service, &by, story).await
 }
 
-#[derive(Deserialize)]
+/// Read a workflow's status
+///
+/// The same as `GET /workflows/{id}`.
+#[utoipa::path(
+    get,
+    path = "/workflows/{id}/status",
+    operation_id = "get_workflow_status",
+    tag = openapi::READING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    responses((status = 200, description = "The workflow.", body = WorkflowAnswer, example = json!(examples::workflow())), ReadProblems),
+)]
+pub async fn status_of(service: State<Service>, by: Caller, id: WorkflowId) -> Result<Response, Problem> {
+    one(service, by, id).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct WaitQuery {
+    /// The highest version that you have seen; 0 if left out, and then the answer comes at once.
     #[serde(default)]
     since: u32,
+    /// `30s`, `1m`; at most `55s`, which it is if left out. `0s` does not wait.
+    #[param(pattern = "^[0-9]+[smhd]$", example = "30s")]
     timeout: Option<String>,
 }
 
-/// `GET /workflows/{id}/wait`
+refused_with!(WaitProblems = CALLER, [Code::WorkflowNotFound], WAIT);
+
+/// Wait for a workflow
+///
+/// Answers as `GET /workflows/{id}` does, as soon as the version is above `since` or the time is up; compare `version` to know which. When the
+/// server stops, those who wait are answered at once.
+#[utoipa::path(
+    get,
+    path = "/workflows/{id}/wait",
+    operation_id = "wait_for_workflow",
+    tag = openapi::READING,
+    params(("id" = Uuid, Path, description = "The workflow's id."), WaitQuery),
+    responses((status = 200, description = "The workflow.", body = WorkflowAnswer, example = json!(examples::workflow())), WaitProblems),
+)]
 pub async fn wait(
     State(service): State<Service>,
     by: Caller,

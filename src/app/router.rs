@@ -2,31 +2,41 @@
 
 use crate::api;
 use crate::domain::hosts::Hosts;
+use crate::http::openapi::Document;
 use crate::http::problem;
 use crate::http::{head, routing};
 use crate::service::Service;
 use crate::slack::{self, Slack};
 use crate::web::{self, Web};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::{Extension, Router};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The routes; `slack` is none where no channel has buttons.
 pub fn router(service: &Service, slack: Option<Slack>, hosts: Hosts) -> Router {
-    let web = Web::new(service.clone());
+    let document = description();
+    let web = Web::new(service.clone(), document.value());
     Router::new()
-        .merge(api::routes(service.clone()))
+        .merge(Router::from(api::calls()).with_state(service.clone()))
         .merge(slack::routes(service.clone(), slack))
+        .layer(Extension(document))
         .merge(web::routes(&web))
         .fallback(routing::not_found)
         .method_not_allowed_fallback(routing::method_not_allowed)
         .layer(CatchPanicLayer::custom(routing::panicked))
         .layer(middleware::from_fn_with_state(Front { web, hosts: Arc::new(hosts) }, finish))
+}
+
+/// The description of everything that programs can call.
+pub fn description() -> Document {
+    let mut handlers = api::calls().into_openapi();
+    handlers.merge(slack::calls().into_openapi());
+    Document::of(handlers)
 }
 
 /// What is asked of every request, and what answers are dressed with.

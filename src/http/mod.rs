@@ -7,6 +7,7 @@ pub mod body;
 pub mod decision;
 pub mod head;
 mod limits;
+pub mod openapi;
 pub mod path;
 pub mod peer;
 pub mod problem;

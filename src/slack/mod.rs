@@ -12,8 +12,9 @@ use crate::domain::today::{InSlack, Today};
 use crate::domain::via::Via;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
 use crate::http::body;
+use crate::http::openapi::{self, refused_with};
 use crate::http::peer::Peer;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::{self, Code, Problem};
 use crate::identity::Caller;
 use crate::service::decide::Saying;
 use crate::service::{Service, ServiceError};
@@ -21,7 +22,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest as _, State};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
 use axum::{Form, Router};
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -30,6 +30,9 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 /// How old a press may be, in seconds.
@@ -64,18 +67,25 @@ pub struct SlackApp {
 
 /// What the handler works with: the use cases, and the buttons, if any channel has some.
 #[derive(Clone)]
-struct Buttons {
+pub struct Buttons {
     service: Service,
     slack: Option<Arc<Slack>>,
 }
 
 /// The route by which Slack tells of presses.
 pub fn routes(service: Service, slack: Option<Slack>) -> Router {
-    Router::new().route("/slack/interactions", post(interactions)).with_state(Buttons { service, slack: slack.map(Arc::new) })
+    Router::from(calls()).with_state(Buttons { service, slack: slack.map(Arc::new) })
 }
 
-#[derive(Deserialize)]
+/// The call, with its description.
+pub fn calls() -> OpenApiRouter<Buttons> {
+    OpenApiRouter::default().routes(routes!(interactions))
+}
+
+/// What Slack sends.
+#[derive(Deserialize, ToSchema)]
 struct Envelope {
+    /// What was pressed, as JSON.
     payload: String,
 }
 
@@ -120,7 +130,29 @@ struct Action {
     value: String,
 }
 
-/// `POST /slack/interactions`
+refused_with!(
+    PressProblems = [Code::MalformedJson, Code::PayloadTooLarge, Code::RateLimited, Code::Busy, Code::Unavailable];
+    plain 401, 404
+);
+
+/// A button in Slack
+///
+/// What Slack calls when somebody presses a button of a message; nobody else has a use for it. It takes no token: `X-Slack-Signature` has to
+/// be Slack's signature over the body, not older than 300 s by the server's clock and not more than 5 s ahead of it. What follows is what
+/// approve or reject would do with the digest of what the message showed; what came of it is told in Slack.
+#[utoipa::path(
+    post,
+    path = "/slack/interactions",
+    operation_id = "slack_interactions",
+    tag = openapi::DECIDING,
+    security(()),
+    params(
+        ("X-Slack-Request-Timestamp" = Option<String>, Header, description = "When Slack signed it, in seconds."),
+        ("X-Slack-Signature" = Option<String>, Header, description = "`v0=` and the HMAC-SHA256 of `v0:`, the timestamp, `:` and the body."),
+    ),
+    request_body(content = Envelope, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The press was taken, or there is nothing to do."), PressProblems),
+)]
 async fn interactions(State(Buttons { service, slack }): State<Buttons>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
     let Some(slack) = slack else {
         return Ok(problem::plain(StatusCode::NOT_FOUND, "no channel has buttons"));

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-const STYLE: &str = concat!(include_str!("static/inbox.css"), include_str!("static/charts.css"));
+const STYLE: &str = concat!(include_str!("static/inbox.css"), include_str!("static/charts.css"), include_str!("static/docs.css"));
 const SCRIPT: &str = include_str!("static/inbox.js");
 const ICON: &str = include_str!("static/icon.svg");
 

@@ -10,6 +10,7 @@ mod charts;
 mod csrf;
 mod decide;
 mod detail;
+mod docs;
 mod document_view;
 mod form;
 mod history;
@@ -17,6 +18,7 @@ mod list;
 mod moment;
 mod page;
 mod person;
+mod prose;
 mod record;
 mod reject;
 mod session;
@@ -31,7 +33,9 @@ use crate::service::Service;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
+use docs::Reference;
 use page::Pages;
+use serde_json::Value;
 use sign_in_limiter::SignInLimiter;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -42,12 +46,14 @@ pub struct Web {
     pub service: Service,
     pages: Arc<Pages>,
     sign_in_limiter: Arc<SignInLimiter>,
+    /// What `/docs` shows.
+    reference: Arc<Reference>,
 }
 
 impl Web {
-    /// Pages over the use cases.
-    pub fn new(service: Service) -> Self {
-        Self { service, pages: Arc::default(), sign_in_limiter: Arc::default() }
+    /// Pages over the use cases; `document` describes the API.
+    pub fn new(service: Service, document: &Value) -> Self {
+        Self { service, pages: Arc::default(), sign_in_limiter: Arc::default(), reference: Arc::new(Reference::of(document)) }
     }
 }
 
@@ -55,6 +61,7 @@ impl Web {
 pub fn routes(web: &Web) -> Router {
     Router::new()
         .route("/", get(list::waiting))
+        .route("/docs", get(docs::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/inbox/workflows/{id}", get(detail::show))

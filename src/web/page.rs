@@ -35,6 +35,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("history.html", include_str!("templates/history.html")),
     ("person.html", include_str!("templates/person.html")),
     ("statistics.html", include_str!("templates/statistics.html")),
+    ("docs.html", include_str!("templates/docs.html")),
     ("error.html", include_str!("templates/error.html")),
 ];
 

@@ -12,6 +12,7 @@ mod connections;
 mod couriers;
 mod decide;
 mod descriptors;
+mod document;
 mod escalate;
 mod events;
 mod execute;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 /// The `data:` of a message: one event of one workflow.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StreamEvent)]
 pub struct Happened<'a> {
     workflow_id: Uuid,
     /// The number of the event. No two events of a workflow have the same.
@@ -45,6 +46,7 @@ impl<'a> From<&'a FeedEntry> for Happened<'a> {
 
 /// The `data:` of a `reset`: too much was missed to be told, so whoever follows reads the lists anew.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StreamReset)]
 pub struct Reset<'a> {
     pub reason: &'a str,
 }

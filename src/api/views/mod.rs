@@ -12,6 +12,7 @@ mod operations;
 mod submission;
 mod success;
 mod task;
+mod task_request;
 mod workflow;
 
 pub use approval::Approval;
@@ -19,7 +20,7 @@ use assessment::Assessment;
 pub use change::{Approved, Rejected, Settled};
 pub use events::{Happened, Reset};
 pub use lists::{PendingPage, WorkflowPage};
-pub use notices::{NoticeAnswer, NoticePage};
+pub use notices::{NoticeAnswer, NoticePage, NoticeStatus};
 pub use operations::{Health, Readiness};
 pub use submission::{Assessed, Submitted};
 pub use success::Success;

@@ -1,5 +1,6 @@
 //! A client that speaks for a person or an agent.
 
+use super::contract;
 use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -79,10 +80,17 @@ impl Client {
 
     /// Sends a request; an error is that of the connection.
     pub async fn try_send(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
-        let response = request.send().await?;
+        let (http, request) = request.build_split();
+        let request = request?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let is_ours = request.url().as_str().starts_with(&self.base);
+        let response = http.execute(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
+        if is_ours {
+            contract::check(&method, &path, status.as_u16(), &headers, &body);
+        }
         Ok(Answer { status, headers, text, body })
     }
 

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod config;
+pub mod contract;
 pub mod database;
 pub mod hook;
 pub mod ledger;

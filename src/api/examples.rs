@@ -1,0 +1,70 @@
+//! Examples of the document: answers as a server with the shipped configuration gave them.
+
+use crate::api::views::Readiness;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A workflow that most of the examples are about.
+const WORKFLOW: &str = "01a219ab-c616-7118-93f0-ddb20c283aee";
+
+/// The beginning of an event stream.
+pub const STREAM: &str = include_str!("examples/stream.txt");
+
+pub fn submitted() -> Value {
+    read(include_str!("examples/submitted.json"))
+}
+
+pub fn assessed() -> Value {
+    read(include_str!("examples/assessed.json"))
+}
+
+pub fn pending() -> Value {
+    read(include_str!("examples/pending.json"))
+}
+
+pub fn workflows() -> Value {
+    read(include_str!("examples/workflows.json"))
+}
+
+pub fn workflow() -> Value {
+    read(include_str!("examples/workflow.json"))
+}
+
+pub fn approved() -> Value {
+    read(include_str!("examples/approved.json"))
+}
+
+pub fn rejected() -> Value {
+    read(include_str!("examples/rejected.json"))
+}
+
+/// A change after which the workflow has this status.
+pub fn settled(status: &str) -> Value {
+    json!({"success": true, "workflow_id": WORKFLOW, "status": status})
+}
+
+pub fn notices() -> Value {
+    json!({"success": true, "notices": [one_notice("dead")], "next_cursor": null})
+}
+
+pub fn notice() -> Value {
+    json!({"success": true, "notice": one_notice("pending")})
+}
+
+fn one_notice(status: &str) -> Value {
+    json!({
+        "notice_id": "01a219ab-c617-7f02-8d2f-0c7a51f4a3b1", "workflow_id": WORKFLOW, "version": 2, "type": "approval.requested",
+        "reminder": null, "risk_level": "high", "channel": "ops", "recipient": null, "status": status, "attempts": 41, "resends": 0,
+        "created_at": "2026-11-26T21:03:37.538432Z", "due_at": "2026-11-27T21:03:38.102355Z",
+        "first_attempt_at": "2026-11-26T21:03:37.611740Z", "delivered_at": null, "error": "the other side answered 503",
+    })
+}
+
+/// A server that is ready, or whose database does not answer.
+pub fn readiness(is_ready: bool) -> Readiness {
+    Readiness::of(Uuid::from_u128(0x2f0c_8c6e_5a2b_4c8e_9d3f_0b7a_1e6d_9c41), is_ready, true, true, false)
+}
+
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).expect("an example is JSON")
+}

@@ -1,0 +1,212 @@
+//! What a problem looks like: one schema for each code, with the fields that this code brings along (RFC 9457).
+
+use crate::http::problem::Code;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{ArrayBuilder, Discriminator, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Response};
+
+/// The media type of every problem.
+const MEDIA_TYPE: &str = "application/problem+json";
+/// The schema of a problem for which plain HTTP has a name.
+const PLAIN: &str = "PlainProblem";
+
+/// The schemas of all problems, by their names.
+pub fn schemas() -> Vec<(String, RefOr<Schema>)> {
+    let coded = Code::ALL.into_iter().map(|code| (name(code), schema(code)));
+    coded.chain([(PLAIN.to_owned(), plain())]).collect()
+}
+
+/// An answer of this status that says one of these codes, or none where `is_plain`.
+pub fn response(status: u16, codes: &[Code], is_plain: bool) -> Response {
+    let names = codes.iter().copied().map(name).chain(is_plain.then(|| PLAIN.to_owned()));
+    let refs: Vec<Ref> = names.map(Ref::from_schema_name).collect();
+    let schema: RefOr<Schema> = match refs.as_slice() {
+        [only] => only.clone().into(),
+        several => {
+            let choice = several.iter().fold(OneOfBuilder::new(), |choice, one| choice.item(one.clone()));
+            let by_code = codes.iter().map(|code| (code.facts().1, format!("#/components/schemas/{}", name(*code))));
+            let discriminator = Discriminator::with_mapping("code", by_code);
+            choice.discriminator((!is_plain).then_some(discriminator)).into()
+        }
+    };
+    let mut content = ContentBuilder::new().schema(Some(schema));
+    let examples = codes.iter().map(|code| (code.facts().1, code.facts().2, example(*code)));
+    let examples = examples.chain(is_plain.then(|| ("about-blank", "The status says it", plain_example(status))));
+    content = content.examples_from_iter(
+        examples.map(|(name, summary, value)| (name, ExampleBuilder::new().summary(summary).value(Some(value)).build())),
+    );
+    let mut said: Vec<String> = codes.iter().map(|code| format!("`{}`: {}.", code.facts().1, code.facts().2)).collect();
+    if is_plain {
+        said.push(plainly(status).to_owned());
+    }
+    let mut response = ResponseBuilder::new().description(said.join(" ")).content(MEDIA_TYPE, content.build());
+    if codes.iter().any(|code| code.may_be_retried()) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let header = HeaderBuilder::new().schema(Some(seconds)).description(Some("After how many seconds the same call may succeed."));
+        response = response.header("Retry-After", header.build());
+    }
+    if codes.contains(&Code::Unauthenticated) {
+        let scheme = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["Bearer"]));
+        response = response.header("WWW-Authenticate", HeaderBuilder::new().schema(Some(scheme)).build());
+    }
+    response.build()
+}
+
+/// What plain HTTP has to say at a status.
+fn plainly(status: u16) -> &'static str {
+    match status {
+        400 => "`about:blank`: the head of the request can be read in two ways, or its path is not text.",
+        431 => "`about:blank`: the headers are too large.",
+        _ => "`about:blank`: `detail` says why.",
+    }
+}
+
+/// The name of a code's schema: `self-approval` is `SelfApprovalProblem`.
+fn name(code: Code) -> String {
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    code.facts().1.split('-').map(capital).collect::<String>() + "Problem"
+}
+
+/// A text that is always the same.
+fn fixed(value: impl Into<Value>) -> ObjectBuilder {
+    let value = value.into();
+    let kind = if value.is_number() { Type::Integer } else { Type::String };
+    ObjectBuilder::new().schema_type(kind).enum_values(Some([value]))
+}
+
+fn text(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+fn schema(code: Code) -> RefOr<Schema> {
+    let (status, word, title) = code.facts();
+    let mut object = ObjectBuilder::new()
+        .title(Some(title))
+        .description(Some(advice(code)))
+        .property("type", fixed(format!("/problems/{word}")))
+        .property("title", fixed(title))
+        .property("status", fixed(status.as_u16()))
+        .property("detail", text("What is wrong this time, for people."))
+        .property("code", fixed(word))
+        .property("instance", text("The path that was asked for."));
+    for field in ["type", "title", "status", "detail", "code", "instance"] {
+        object = object.required(field);
+    }
+    if let Some((field, schema)) = extension(code) {
+        object = object.property(field, schema).required(field);
+    }
+    object.into()
+}
+
+/// The field that only problems of this code have.
+fn extension(code: Code) -> Option<(&'static str, RefOr<Schema>)> {
+    match code {
+        Code::InvalidTask => {
+            let pointer = text("Where in the body (a JSON Pointer, RFC 6901); empty where it is about a header, the query or the whole.");
+            let fault = ObjectBuilder::new()
+                .property("pointer", pointer)
+                .property("detail", text("What is wrong there."))
+                .required("pointer")
+                .required("detail");
+            Some(("errors", ArrayBuilder::new().items(fault).min_items(Some(1)).into()))
+        }
+        Code::AlreadyDecided => Some(("decision", Ref::from_schema_name("Decision").into())),
+        Code::WrongState => Some(("current_status", text("The status of the workflow, or of the notice.").into())),
+        _ => None,
+    }
+}
+
+fn plain() -> RefOr<Schema> {
+    let mut object = ObjectBuilder::new()
+        .description(Some("An error for which HTTP itself has a name. It has no `code`."))
+        .property("type", fixed("about:blank"))
+        .property("title", text("The name of the status."))
+        .property("status", ObjectBuilder::new().schema_type(Type::Integer))
+        .property("detail", text("What is wrong this time, for people."))
+        .property("instance", text("The path that was asked for."));
+    for field in ["type", "title", "status", "detail", "instance"] {
+        object = object.required(field);
+    }
+    object.into()
+}
+
+/// A problem of this code, as it could be sent.
+fn example(code: Code) -> Value {
+    let (status, word, title) = code.facts();
+    let workflow = "/workflows/01a20384-45a7-7747-9e89-69e0d434c734";
+    let (detail, instance) = match code {
+        Code::AlreadyDecided => ("alice has approved this request already".to_owned(), format!("{workflow}/reject")),
+        Code::InvalidTask => ("/operation is empty; say what it is".to_owned(), "/orchestrate".to_owned()),
+        Code::WrongState => ("the workflow is completed".to_owned(), format!("{workflow}/cancel")),
+        Code::NoticeNotFound => {
+            ("there is no notice with this id".to_owned(), "/notices/01a20384-45a7-7747-9e89-69e0d434c734/resend".to_owned())
+        }
+        _ => (title.to_lowercase(), workflow.to_owned()),
+    };
+    let mut example = json!({
+        "type": format!("/problems/{word}"), "title": title, "status": status.as_u16(), "detail": detail, "code": word, "instance": instance,
+    });
+    match code {
+        Code::AlreadyDecided => {
+            example["decision"] = json!({
+                "approver": "alice", "role": "team_lead", "verdict": "approved", "justification": "Checked in OPS-7",
+                "at": "2026-11-22T13:49:12.104511Z", "via": "rest",
+            });
+        }
+        Code::InvalidTask => example["errors"] = json!([{"pointer": "/operation", "detail": "is empty; say what it is"}]),
+        Code::WrongState => example["current_status"] = json!("completed"),
+        _ => {}
+    }
+    example
+}
+
+/// A problem without a code, as it could be sent.
+fn plain_example(status: u16) -> Value {
+    let status = StatusCode::from_u16(status).unwrap_or_default();
+    let (detail, instance) = match status.as_u16() {
+        400 => ("the header `authorization` stands more than once; send it once", "/workflows"),
+        401 => ("the signature does not fit, or is too old", "/slack/interactions"),
+        404 => ("no channel has buttons", "/slack/interactions"),
+        _ => ("the headers have more than 65536 bytes", "/workflows"),
+    };
+    let title = status.canonical_reason().unwrap_or_default();
+    json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "instance": instance})
+}
+
+/// When it comes, and what to do.
+fn advice(code: Code) -> &'static str {
+    match code {
+        Code::MalformedJson => "The body is not JSON, or JSON that two programs could read differently, or it broke off. Repair the body.",
+        Code::Unauthenticated => "There is no token, or it is unknown, revoked, expired or without rights today. Ask an operator for one.",
+        Code::NotPermitted => "The caller may see this, and may not do it. `detail` says who may.",
+        Code::NotAnApprover => "The caller has none of the roles that are asked now. `detail` names those that are still needed.",
+        Code::SelfApproval => "The caller is on the requester's side. Somebody else has to approve.",
+        Code::IdentityMismatch => "The body names somebody else than the token does. Leave the field out.",
+        Code::WorkflowNotFound => "There is no workflow with this id that the caller may see.",
+        Code::NoticeNotFound => "There is no notice with this id.",
+        Code::AlreadyDecided => "Somebody has decided the request otherwise; `decision` is what they said.",
+        Code::WrongState => "The workflow, or the notice, is not where this makes sense; `current_status` says where it is.",
+        Code::IdempotencyKeyInUse => "The first request with this key is still being stored. Send the same again after `Retry-After`.",
+        Code::Expired => "Nobody decided in time. Submit the task again.",
+        Code::DigestMismatch => {
+            "The decision is about another document than the workflow has. Read the workflow again, and decide with its `digest`."
+        }
+        Code::PayloadTooLarge => "The body has more than 262,144 bytes. Keep what is large elsewhere and send a reference.",
+        Code::UnsupportedMediaType => "There is a body, and `Content-Type` does not say that it is JSON.",
+        Code::MisdirectedRequest => "`Host` is not a name by which this server goes.",
+        Code::InvalidTask => "The body, a header or the query does not fit; `errors` says where.",
+        Code::JustificationRequired => "A decision of this kind has to say why. Send `justification` with a sentence.",
+        Code::IdempotencyKeyReused => "This key came with another body before. Use a new key for a new task.",
+        Code::RateLimited => "This principal has too much under way, or has submitted too much. Nothing was done. Wait for `Retry-After`.",
+        Code::Internal => "Something went wrong on the server's side; its log says what. Read the workflow before you try again.",
+        Code::Busy => "The server has too much under way, or somebody else is writing the same. Nothing was done; send the same again.",
+        Code::Unavailable => {
+            "The server cannot reach its database, or is starting or stopping. Whether a change was done is not known; send the same again."
+        }
+    }
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Holds a running server to the document that it serves: schemathesis makes some thousand requests from /openapi.json, sound and unsound
+# ones, as an agent and as a person, and looks at every answer. The seed is fixed, so that a finding comes again.
+# Needs Python (3.10 or newer) and PyPI. Where either is missing it says that this test was left out; with PARKBRAKE_SCHEMA_TESTS=required
+# that is a failure.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
+
+version=4.32.5
+seed=20261126
+
+left_out() {
+  [[ ${PARKBRAKE_SCHEMA_TESTS:-} != required ]] || fail "the schema tests are required, and $1"
+  say "THE SCHEMA TESTS WERE LEFT OUT: $1"
+  exit 0
+}
+
+has python3 && python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || left_out 'Python 3.10 with venv is missing'
+need_cargo
+need_compiler
+need_postgres
+cd "$root"
+# Beside the build, so that `cargo clean` takes it along; one for each version.
+tool=$root/target/schemathesis-$version
+if [[ ! -x $tool/bin/schemathesis ]]; then
+  say "installing schemathesis $version with pip, into $tool"
+  { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } ||
+    { rm -rf "$tool"; left_out 'pip could not install schemathesis'; }
+fi
+say 'building'
+cargo build --locked --quiet
+
+home=$(mktemp -d)
+chmod go+x "$home"
+server=
+
+finish() {
+  if [[ -n $server ]]; then
+    kill -INT "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
+  rm -rf "$home"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
+export PARKBRAKE_DEV_HOME=$home
+target/debug/parkbrake dev --listen 127.0.0.1:0 --config config >"$home/out" 2>"$home/log" &
+server=$!
+for ((tries = 0; tries < 600; tries++)); do
+  url=$(sed -n 's|^parkbrake is ready at \(http://[^ ]*\).*|\1|p' "$home/out")
+  [[ -z $url ]] && kill -0 "$server" 2>/dev/null || break
+  sleep 0.1
+done
+if [[ -z $url ]]; then
+  cat "$home/log" >&2
+  fail 'the server did not start; its log is above'
+fi
+
+status=0
+# Hypothesis keeps what it found below the working folder.
+cd "$home"
+for name in deploy-bot cora; do
+  say "asking $url as $name"
+  # Through a file, because everybody can read a command line.
+  PARKBRAKE_SCHEMA_TOKEN=$(awk -v name="$name" '$2 == name { print $3 }' "$home/tokens") \
+    "$tool/bin/schemathesis" --config-file "$root/tests/schema/schemathesis.toml" run "$url/openapi.json" --seed "$seed" || status=$?
+done
+if ((status != 0)); then
+  say 'the end of the server'\''s log:'
+  tail -n 20 "$home/log" >&2
+fi
+exit "$status"
