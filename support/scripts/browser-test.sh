@@ -11,11 +11,6 @@ left_out() {
   exit 0
 }
 
-# Whether something can be installed here without anybody being asked.
-can_install() {
-  { has apt-get || has dnf; } && { ((EUID == 0)) || { has sudo && sudo -n true 2>/dev/null; }; }
-}
-
 find_chromium() {
   local name
   for name in "${PARKBRAKE_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \

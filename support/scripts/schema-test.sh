@@ -14,7 +14,12 @@ left_out() {
   exit 0
 }
 
-has python3 && python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || left_out 'Python 3.10 with venv is missing'
+# Debian keeps what a virtual environment needs apart from Python.
+has_venv() {
+  python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || left_out 'Python 3.10 with venv is missing'
 need_cargo
 need_compiler
 need_postgres

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs everything that a change has to pass: format, lints, all tests, those in a browser too. Installs what is missing for that, and
+# Runs everything that a change has to pass: format, lints, all tests, those of the API against its description and those in a browser too. Installs what is missing for that, and
 # says so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
@@ -21,5 +21,6 @@ fi
 say 'running the tests'
 cargo test --locked "$@"
 if (($# == 0)); then
+  support/scripts/schema-test.sh
   exec support/scripts/browser-test.sh
 fi

@@ -50,6 +50,11 @@ install() {
   fi
 }
 
+# Whether something can be installed here without anybody being asked.
+can_install() {
+  { has apt-get || has dnf; } && { ((EUID == 0)) || { has sudo && sudo -n true 2>/dev/null; }; }
+}
+
 # need_program NAME FOR-APT FOR-DNF FOR-BREW
 need_program() {
   has "$1" || install "$@"
