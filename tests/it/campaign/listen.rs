@@ -3,6 +3,7 @@
 use super::load::{Caller, Load};
 use reqwest::{Method, Response};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 #[derive(Default)]
 struct Heard {
     events: Vec<(Uuid, u32)>,
+    known: HashSet<(Uuid, u32)>,
     alarms: Vec<String>,
     last_id: Option<String>,
 }
@@ -43,8 +45,9 @@ impl Listener {
         lock(&self.heard).last_id.is_some()
     }
 
+    /// How many different events it has heard of.
     pub fn count(&self) -> usize {
-        lock(&self.heard).events.len()
+        lock(&self.heard).known.len()
     }
 
     /// What it has heard so far, and what it should never have been told.
@@ -92,7 +95,10 @@ async fn follow(mut response: Response, heard: &Mutex<Heard>) {
                 let id = data["workflow_id"].as_str().and_then(|text| Uuid::try_parse(text).ok());
                 let version = data["version"].as_u64().and_then(|version| u32::try_from(version).ok());
                 match id.zip(version) {
-                    Some(event) => heard.events.push(event),
+                    Some(event) => {
+                        heard.events.push(event);
+                        heard.known.insert(event);
+                    }
                     None => heard.alarms.push(format!("a message that says nothing: {block}")),
                 }
             }

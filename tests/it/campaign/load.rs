@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// So many tasks of each agent are submitted at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 const AGENTS: [&str; 3] = ["deploy-bot", "other-bot", "lone-bot"];
 const PEOPLE: [&str; 3] = ["alice", "tess", "cora"];

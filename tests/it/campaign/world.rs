@@ -151,11 +151,12 @@ impl World {
 
     /// Ends everything, and gives what is stored and what the servers said.
     pub async fn end(self) -> History {
-        let mut history = History { ledger: self.runbooks.ledger(), ..History::default() };
+        let mut history = History::default();
         let mut lives: Vec<Life> = Vec::new();
         for slot in self.slots {
             lives.extend(slot.end().await);
         }
+        history.ledger = self.runbooks.ledger();
         let storage = Storage::connect(&self.database.url, 3).expect("an address").with_keys(keys());
         let mut connection = self.database.connect().await;
         let rows: Vec<(Uuid, i32, String)> =
