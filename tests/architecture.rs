@@ -62,7 +62,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     ("api", &["engine::Story", "exchange::Intake", "exchange::Submitted", "feed::Listening", "feed::News", "feed::Told"]),
     ("http", &["exchange::Failure", "restart::RestartBudget", "restart::RestartPolicy", "restart::Verdict"]),
     ("service", &["engine::Engine", "exchange::Failure", "exchange::Submitted"]),
-    ("execution", &["ports::Executor", "ports::Job"]),
+    ("execution", &["ports::Executor", "ports::Job", "ports::MayStart"]),
     ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
     ("app", &["courier::Pace", "engine::Engine", "engine::Parts", "root", "root::Root", "root::RootRef", "turns::TurnLimits"]),
 ];

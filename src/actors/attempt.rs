@@ -16,40 +16,47 @@ pub enum Ran {
 
 /// Runs one attempt to its end. Where the lease cannot be renewed in time its processes are ended, so that they do not go on beside
 /// another server; that is told once this server may act again, and by the other server if it never may.
+///
+/// The fence is asked first, and once more right before the process starts: a server that was frozen in between, for longer than its
+/// lease, starts nothing when it wakes up.
 pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
-    let work = loop {
-        fence.stands().await;
-        if let Some(work) = fence.enter() {
-            break work;
-        }
-    };
     let workflow_id = job.workflow_id;
-    tracing::info!(workflow.id = %workflow_id, step = job.attempt.step, attempt = job.attempt.number, "the action starts");
-    // In a task of its own, so that a panic in an executor is an outcome like any other.
-    let mut run = tokio::spawn(executor.run(job));
-    tokio::select! {
-        // What has ended by itself is told as it was.
-        biased;
-        ended = &mut run => {
-            let failed = |_| Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() };
-            return Ran::Ended(ended.unwrap_or_else(failed));
+    loop {
+        fence.stands().await;
+        let Some(work) = fence.enter() else { continue };
+        tracing::info!(workflow.id = %workflow_id, step = job.attempt.step, attempt = job.attempt.number, "the action starts");
+        let holds = Arc::clone(fence);
+        // In a task of its own, so that a panic in an executor is an outcome like any other.
+        let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds())));
+        tokio::select! {
+            // What has ended by itself is told as it was.
+            biased;
+            ended = &mut run => {
+                let failed = |_| Some(Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() });
+                match ended.unwrap_or_else(failed) {
+                    Some(outcome) => return Ran::Ended(outcome),
+                    // Nothing ran. If the lease comes back, the attempt is still this server's to run.
+                    None => continue,
+                }
+            }
+            () = fence.fallen() => {}
         }
-        () = fence.fallen() => {}
+        tracing::error!(workflow.id = %workflow_id, "this server may be about to lose its database to another one: the action is ended");
+        executor.end_stragglers(workflow_id).await;
+        run.abort();
+        let _ = run.await;
+        // Also what came into being in between.
+        executor.end_stragglers(workflow_id).await;
+        drop(work);
+        fence.stands().await;
+        return Ran::Cut;
     }
-    tracing::error!(workflow.id = %workflow_id, "this server may be about to lose its database to another one: the action is ended");
-    executor.end_stragglers(workflow_id).await;
-    run.abort();
-    let _ = run.await;
-    // Also what came into being in between.
-    executor.end_stragglers(workflow_id).await;
-    drop(work);
-    fence.stands().await;
-    Ran::Cut
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::ports::MayStart;
     use crate::domain::digest::Digest;
     use crate::domain::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
@@ -65,7 +72,7 @@ mod tests {
     struct Endless(Arc<Mutex<Vec<&'static str>>>);
 
     impl Executor for Endless {
-        fn run(&self, _: Job) -> BoxFuture<'static, Outcome> {
+        fn run(&self, _: Job, _: MayStart) -> BoxFuture<'static, Option<Outcome>> {
             self.0.lock().unwrap().push("run");
             Box::pin(std::future::pending())
         }
@@ -117,5 +124,43 @@ mod tests {
         fence.idle().await;
         fence.renewed(Moment::now());
         assert_eq!(timeout(Duration::from_secs(1), &mut run).await, Ok(Ran::Cut));
+    }
+
+    /// Takes longer than the lease before it starts a process for the first time, and asks right before it does.
+    struct Slow(Arc<Mutex<Vec<bool>>>);
+
+    impl Executor for Slow {
+        fn run(&self, _: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>> {
+            let asked = Arc::clone(&self.0);
+            Box::pin(async move {
+                if asked.lock().unwrap().is_empty() {
+                    // Not a task that gives way: as if the whole process was frozen here.
+                    std::thread::sleep(Duration::from_millis(400));
+                }
+                let may = may_start();
+                asked.lock().unwrap().push(may);
+                may.then_some(Outcome::Succeeded { output: None })
+            })
+        }
+
+        fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>> {
+            Box::pin(async { Ok(invocation) })
+        }
+
+        fn end_stragglers(&self, _: Uuid) -> BoxFuture<'static, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_was_frozen_right_before_the_start_starts_nothing_until_its_lease_is_back() {
+        let (executor, fence) = (Slow(Arc::default()), Fence::new(Uuid::nil(), Duration::from_millis(3_200)));
+        fence.renewed(Moment::now());
+        let mut run = Box::pin(run(&executor, &fence, job()));
+        assert!(timeout(Duration::from_millis(700), &mut run).await.is_err(), "it says nothing before it may act again");
+        assert_eq!(*executor.0.lock().unwrap(), [false]);
+        fence.renewed(Moment::now());
+        assert_eq!(timeout(Duration::from_secs(5), &mut run).await, Ok(Ran::Ended(Outcome::Succeeded { output: None })));
+        assert_eq!(*executor.0.lock().unwrap(), [false, true]);
     }
 }

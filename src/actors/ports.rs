@@ -7,6 +7,7 @@ use crate::domain::task::Task;
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -19,10 +20,14 @@ pub struct Job {
     pub invocation: Invocation,
 }
 
+/// Whether a process may be started at this very moment.
+pub type MayStart = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Runs what was approved.
 pub trait Executor: Send + Sync + 'static {
-    /// Runs one attempt to its end. It is called once for each attempt.
-    fn run(&self, job: Job) -> BoxFuture<'static, Outcome>;
+    /// Runs one attempt to its end. Right before a process is started, after everything that may take its time, `may_start` is asked.
+    /// Where it says no, nothing is started, and the answer is `None`; then the same attempt may be run again.
+    fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>>;
 
     /// Finds on this machine what a command names: real paths, and the digests of its program and its files. An error says what
     /// is missing or not safe.

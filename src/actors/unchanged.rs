@@ -46,6 +46,7 @@ pub async fn unchanged(
 mod tests {
     use super::*;
     use crate::actors::ports::Job;
+    use crate::actors::ports::MayStart;
     use crate::domain::invocation::Artifact;
     use crate::domain::runbook::{Argument, Pattern, Template};
     use crate::domain::workflow::Outcome;
@@ -62,7 +63,7 @@ mod tests {
     struct Machine(Mutex<Result<&'static str, &'static str>>);
 
     impl Executor for Machine {
-        fn run(&self, _: Job) -> BoxFuture<'static, Outcome> {
+        fn run(&self, _: Job, _: MayStart) -> BoxFuture<'static, Option<Outcome>> {
             panic!("nothing is run here")
         }
 

@@ -16,7 +16,7 @@ pub mod runbook;
 pub use account::unusable as unusable_accounts;
 pub use redactions::Redactions;
 
-use crate::actors::ports::{Executor, Job};
+use crate::actors::ports::{Executor, Job, MayStart};
 use crate::domain::invocation::Invocation;
 use crate::domain::workflow::Outcome;
 use futures_util::future::BoxFuture;
@@ -36,12 +36,12 @@ impl Local {
 }
 
 impl Executor for Local {
-    fn run(&self, job: Job) -> BoxFuture<'static, Outcome> {
+    fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>> {
         let redactions = self.redactions.clone();
         Box::pin(async move {
             let Job { workflow_id, attempt, digest, invocation } = &job;
             let run = runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
-            runbook::run(run, &redactions).await
+            runbook::run(run, &redactions, &*may_start).await
         })
     }
 

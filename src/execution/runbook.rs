@@ -52,11 +52,12 @@ pub struct Run<'a> {
     pub invocation: &'a Invocation,
 }
 
-/// Runs the command to its end or its timeout. Dropping the future ends the command.
-pub async fn run(run: Run<'_>, redactions: &Redactions) -> Outcome {
+/// Runs the command to its end or its timeout. Dropping the future ends the command. `None` where it was not started, because it may not
+/// be at that moment.
+pub async fn run(run: Run<'_>, redactions: &Redactions, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
     match Environment::of(&run, redactions, hardening::variable) {
-        Ok(environment) => run_in(run, environment).await,
-        Err(missing) => not_started(run.invocation, &missing.to_string()),
+        Ok(environment) => run_in(run, environment, may_start).await,
+        Err(missing) => Some(not_started(run.invocation, &missing.to_string())),
     }
 }
 
@@ -70,10 +71,10 @@ pub async fn end_stragglers(workflow_id: Uuid) {
     }
 }
 
-async fn run_in(run: Run<'_>, mut environment: Environment) -> Outcome {
-    let mut child = match start(run.invocation, &mut environment).await {
-        Ok(child) => child,
-        Err(reason) => return not_started(run.invocation, &reason),
+async fn run_in(run: Run<'_>, mut environment: Environment, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
+    let mut child = match start(run.invocation, &mut environment, may_start).await {
+        Ok(child) => child?,
+        Err(reason) => return Some(not_started(run.invocation, &reason)),
     };
     let tree = tree_of(&child, &run);
     let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
@@ -90,7 +91,7 @@ async fn run_in(run: Run<'_>, mut environment: Environment) -> Outcome {
         (ending, !streams.is_terminated() && timeout(LAST_WORDS, streams).await.is_err())
     };
     let cut_off = left_open || !ending.was_its_own();
-    ending.outcome(run.invocation, out.finish(cut_off), err.finish(cut_off), left_open)
+    Some(ending.outcome(run.invocation, out.finish(cut_off), err.finish(cut_off), left_open))
 }
 
 /// How the command ended.
@@ -156,7 +157,11 @@ impl Ending {
     }
 }
 
-async fn start(invocation: &Invocation, environment: &mut Environment) -> Result<Child, String> {
+async fn start(
+    invocation: &Invocation,
+    environment: &mut Environment,
+    may_start: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<Option<Child>, String> {
     let wanted = invocation.clone();
     let path = environment.variables.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
     let look = move || {
@@ -188,8 +193,10 @@ async fn start(invocation: &Invocation, environment: &mut Environment) -> Result
         // With these, the standard library gives up all further groups.
         command.uid(account.user).gid(account.group);
     }
-    // The program stays open until it runs.
-    patience::retry(|| command.spawn()).await.map_err(|error| format!("{error}; check the runbook's `command`"))
+    // The program stays open until it runs. Looking at it, and waiting for a machine that is short of something, may have taken longer
+    // than this server may act.
+    let spawned = patience::retry(|| may_start().then(|| command.spawn()).transpose()).await;
+    spawned.map_err(|error| format!("{error}; check the runbook's `command`"))
 }
 
 /// What a command names on this machine: real paths, and the digests of the program and the files.

@@ -53,12 +53,16 @@ impl Bench {
     }
 
     async fn run_approved(&self, invocation: &Invocation) -> Outcome {
+        self.run_if(invocation, &|| true).await.expect("a start")
+    }
+
+    async fn run_if(&self, invocation: &Invocation, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
         let run =
             Run { workflow_id: self.workflow_id, attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b"approved"), invocation };
         let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
         match Environment::of(&run, &self.redactions, read) {
-            Ok(environment) => run_in(run, environment).await,
-            Err(missing) => not_started(invocation, &missing.to_string()),
+            Ok(environment) => run_in(run, environment, may_start).await,
+            Err(missing) => Some(not_started(invocation, &missing.to_string())),
         }
     }
 
@@ -161,6 +165,15 @@ async fn a_program_with_a_slash_is_meant_from_the_folder() {
     std::fs::create_dir(bench.dir.path().join("tools")).unwrap();
     std::os::unix::fs::symlink("/bin/sh", bench.dir.path().join("tools/shell")).unwrap();
     assert_eq!(bench.succeeded().await["stdout"], "here\n");
+}
+
+#[tokio::test]
+async fn what_may_no_longer_start_once_its_program_has_been_looked_at_is_not_run() {
+    let bench = Bench::script("touch ran");
+    let approved = identify(bench.invocation.clone()).await.unwrap();
+    assert_eq!(bench.run_if(&approved, &|| false).await, None);
+    assert!(!bench.dir.path().join("ran").exists());
+    assert!(matches!(bench.run_approved(&approved).await, Outcome::Succeeded { .. }));
 }
 
 #[tokio::test]
@@ -377,6 +390,6 @@ fn it_can_be_spawned() {
     let invocation = Bench::of(&["true"]).invocation;
     let run =
         Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b""), invocation: &invocation };
-    is_send(super::run(run, &Redactions::default()));
+    is_send(super::run(run, &Redactions::default(), &|| true));
     is_send(end_stragglers(Uuid::nil()));
 }
