@@ -34,10 +34,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "web",
         ],
     ),
-    ("api", &["actors", "domain", "http", "identity", "service", "storage"]),
-    ("web", &["domain", "http", "identity", "service", "storage"]),
+    ("api", &["domain", "http", "identity", "service"]),
+    ("web", &["domain", "http", "identity", "service"]),
     ("slack", &["domain", "http", "identity", "service"]),
-    ("http", &["actors", "domain", "identity", "service", "storage"]),
+    ("http", &["actors", "domain", "service"]),
     ("service", &["actors", "domain", "identity", "storage"]),
     ("execution", &["actors", "domain", "hardening", "procfs"]),
     ("notify", &["actors", "clock", "domain"]),
@@ -59,9 +59,20 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What of the actors each module may see: who uses, and what. The rest of them is nobody's business.
 const OF_THE_ACTORS: &[(&str, &[&str])] = &[
-    ("api", &["engine::Story", "exchange::Intake", "exchange::Submitted", "feed::Listening", "feed::News", "feed::Told"]),
-    ("http", &["exchange::Failure", "restart::RestartBudget", "restart::RestartPolicy", "restart::Verdict"]),
-    ("service", &["engine::Engine", "exchange::Failure", "exchange::Submitted"]),
+    ("http", &["restart::RestartBudget", "restart::RestartPolicy", "restart::Verdict"]),
+    (
+        "service",
+        &[
+            "engine::Engine",
+            "engine::Story",
+            "exchange::Failure",
+            "exchange::Intake",
+            "exchange::Submitted",
+            "feed::Listening",
+            "feed::News",
+            "feed::Told",
+        ],
+    ),
     ("execution", &["ports::Executor", "ports::Job", "ports::MayStart"]),
     ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
     ("app", &["courier::Pace", "engine::Engine", "engine::Parts", "root", "root::Root", "root::RootRef", "turns::TurnLimits"]),

@@ -6,6 +6,7 @@
 use crate::domain::request::{Fault, Named, escaped};
 use crate::http::body;
 use crate::http::problem::{Code, Problem};
+use crate::service::ServiceError;
 use crate::service::admission::{Admission, Permit};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
@@ -66,7 +67,7 @@ pub async fn read_value(admission: &Arc<Admission>, name: &str, request: Request
 ///
 /// # Errors
 /// The first thing that does not fit, with its place.
-pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, Problem> {
+pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, ServiceError> {
     serde_path_to_error::deserialize(value).map(|Named(decoded)| decoded).map_err(|error| {
         let pointer: String = error
             .path()
@@ -77,7 +78,7 @@ pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, Problem
                 serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
             })
             .collect();
-        Problem::invalid(&[Fault::new(pointer, error.inner().to_string())])
+        ServiceError::invalid(pointer, error.inner().to_string())
     })
 }
 

@@ -1,6 +1,7 @@
 //! Examples of the document: answers as a server with the shipped configuration gave them.
 
 use crate::api::views::Readiness;
+use crate::service;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -62,7 +63,8 @@ fn one_notice(status: &str) -> Value {
 
 /// A server that is ready, or whose database does not answer.
 pub fn readiness(is_ready: bool) -> Readiness {
-    Readiness::of(Uuid::from_u128(0x2f0c_8c6e_5a2b_4c8e_9d3f_0b7a_1e6d_9c41), is_ready, true, true, false)
+    let server_id = Uuid::from_u128(0x2f0c_8c6e_5a2b_4c8e_9d3f_0b7a_1e6d_9c41);
+    service::Readiness { database: is_ready, actors: true, lease: true, closing: false, server_id }.into()
 }
 
 fn read(text: &str) -> Value {

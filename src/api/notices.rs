@@ -2,13 +2,11 @@
 
 use crate::api::views::{NoticeAnswer, NoticePage, NoticeStatus};
 use crate::api::{body, examples};
-use crate::domain::policy::{Principal, PrincipalKind, roles};
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, Parameters, invalid};
 use crate::identity::Caller;
-use crate::service::{Service, ServiceError};
-use crate::storage::{NoticeFilter, NoticeRow, Resent};
+use crate::service::{NoticeFilter, Service, ServiceError};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, State};
@@ -55,7 +53,6 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
     responses((status = 200, description = "A page of notices.", body = NoticePage, example = json!(examples::notices())), ListProblems),
 )]
 pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
-    only_people(&by)?;
     let limit = query::page_size(query.limit)?;
     if query.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
         return Err(invalid("status", format!("has to be one of {}", STATUSES.join(", "))));
@@ -68,7 +65,7 @@ pub async fn list(State(service): State<Service>, by: Caller, Parameters(query):
         channel: query.channel,
         limit,
     };
-    let (rows, next) = service.engine.storage.notices(&filter).await?;
+    let (rows, next) = service.notices(&by, &filter).await?;
     Ok(Json(NoticePage::of(&rows, next)).into_response())
 }
 
@@ -98,34 +95,8 @@ pub async fn resend(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (ResendBody {}, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
-    only_people(&by)?;
-    if !by.has_role(roles::ADMIN) {
-        return Err(Problem::new(Code::NotPermitted, "a notice is sent again by an admin"));
-    }
-    match service.engine.resend_notice_for(id, permit).await? {
-        Resent::Pending(row) => {
-            tracing::info!(notice.id = %id, by = by.name, "a notice is sent once more");
-            Ok(Json(NoticeAnswer::of(&row)).into_response())
-        }
-        Resent::Refused(row) if row.status == "pending" => Err(wrong_state(&row, "the notice waits to be delivered already")),
-        Resent::Refused(row) => {
-            Err(wrong_state(&row, "the notice asks for a decision, and the request is settled; nobody is asked any more"))
-        }
-        Resent::NotFound => Err(unknown()),
-    }
-}
-
-/// A notice that cannot be sent again as it is.
-fn wrong_state(row: &NoticeRow, detail: &str) -> Problem {
-    ServiceError::WrongState { current_status: row.status.clone(), detail: detail.to_owned() }.into()
-}
-
-/// Agents learn of their own workflows only; a notice names people and how they are reached.
-fn only_people(by: &Principal) -> Result<(), Problem> {
-    match by.kind {
-        PrincipalKind::Person => Ok(()),
-        PrincipalKind::Agent => Err(Problem::new(Code::NotPermitted, "notices are for people to look at")),
-    }
+    let row = service.resend_notice(&by, id, permit).await?;
+    Ok(Json(NoticeAnswer::of(&row)).into_response())
 }
 
 fn unknown() -> Problem {

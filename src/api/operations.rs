@@ -2,7 +2,6 @@
 
 use crate::api::examples;
 use crate::api::views::{Health, Readiness};
-use crate::domain::policy::PrincipalKind;
 use crate::http::openapi::{self, CALLER, Document, EVERY, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Caller;
@@ -47,10 +46,7 @@ pub async fn healthz() -> Json<Health> {
     ),
 )]
 pub async fn readyz(State(service): State<Service>) -> Response {
-    let database = service.engine.storage.ping().await.is_ok();
-    let actors = service.engine.is_manned();
-    let lease = service.engine.fence.holds();
-    let readiness = Readiness::of(service.engine.owner, database, actors, lease, service.is_closing());
+    let readiness = Readiness::from(service.readiness().await);
     if readiness.is_ready() {
         return Json(readiness).into_response();
     }
@@ -75,17 +71,8 @@ refused_with!(MetricsProblems = CALLER, [Code::NotPermitted]);
     ),
 )]
 pub async fn metrics(State(service): State<Service>, by: Caller) -> Result<Response, Problem> {
-    if by.kind != PrincipalKind::Person {
-        return Err(Problem::new(
-            Code::NotPermitted,
-            "metrics tell of everybody's workflows: read them with the token of a person, such as an auditor",
-        ));
-    }
-    let (metrics, under_way) = (&service.engine.metrics, service.admissions.changes.under_way());
-    metrics.requests_under_way.set(i64::try_from(under_way.requests).unwrap_or(i64::MAX));
-    metrics.request_bytes_under_way.set(i64::try_from(under_way.bytes).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, content_type)], metrics.text()).into_response())
+    Ok(([(header::CONTENT_TYPE, content_type)], service.metrics(&by)?).into_response())
 }
 
 /// The API, described

@@ -1,19 +1,16 @@
 //! Reading workflows: what waits, all of them, one of them, and waiting for one.
 
-use crate::actors::engine::Story;
 use crate::api::examples;
 use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
 use crate::domain::duration;
 use crate::domain::level::Level;
-use crate::domain::workflow::{Status, Workflow};
+use crate::domain::workflow::Status;
 use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, LONGEST_WAIT, Parameters, invalid, level, status};
 use crate::identity::Caller;
-use crate::service::Service;
-use crate::service::visibility::{decider, may_see, visible};
-use crate::storage::{ListFilter, PendingFilter};
+use crate::service::{Service, Shown, lists};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -56,15 +53,14 @@ refused_with!(ListProblems = CALLER);
 )]
 pub async fn pending(State(service): State<Service>, by: Caller, Parameters(query): Parameters<PendingQuery>) -> Result<Response, Problem> {
     let limit = query::page_size(query.limit)?;
-    let filter = PendingFilter {
+    let query = lists::PendingQuery {
         risk_level: level(query.risk_level.as_deref())?,
         role: query.role,
-        decidable_by: query.mine.then(|| decider(&by)),
-        visible_to: visible(&by),
+        mine: query.mine,
         after: query::cursor(query.cursor.as_deref())?,
         limit,
     };
-    let (rows, next) = service.engine.storage.pending(&filter).await?;
+    let (rows, next) = service.pending(&by, query).await?;
     Ok(Json(PendingPage::of(&rows, next)).into_response())
 }
 
@@ -101,15 +97,14 @@ pub struct ListQuery {
 )]
 pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
     let limit = query::page_size(query.limit)?;
-    let filter = ListFilter {
+    let query = lists::ListQuery {
         status: query.status.as_deref().map(status).transpose()?,
         risk_level: level(query.risk_level.as_deref())?,
         requested_by: query.requested_by,
-        visible_to: visible(&by),
         after: query::cursor(query.cursor.as_deref())?,
         limit,
     };
-    let (rows, next) = service.engine.storage.list(&filter).await?;
+    let (rows, next) = service.list(&by, query).await?;
     Ok(Json(WorkflowPage::of(&rows, next)).into_response())
 }
 
@@ -127,8 +122,7 @@ refused_with!(ReadProblems = CALLER, [Code::WorkflowNotFound]);
     responses((status = 200, description = "The workflow.", body = WorkflowAnswer, example = json!(examples::workflow())), ReadProblems),
 )]
 pub async fn one(State(service): State<Service>, by: Caller, WorkflowId(id): WorkflowId) -> Result<Response, Problem> {
-    let story = service.engine.story(id).await?;
-    show(&service, &by, story).await
+    Ok(show(&service.show(&by, id).await?))
 }
 
 /// Read a workflow's status
@@ -183,25 +177,11 @@ pub async fn wait(
         Some("0s") => Duration::ZERO,
         Some(text) => duration::parse(text).map_err(|error| invalid("timeout", error.to_string()))?.min(LONGEST_WAIT),
     };
-    // Asked before waiting, so that nobody learns from the waiting that there is something.
-    let story = service.engine.story(id).await?;
-    if story.as_ref().is_none_or(|story| !may_see(&by, &story.workflow) || story.workflow.version > query.since) {
-        return show(&service, &by, story).await;
-    }
-    let _permit = service.admissions.waits.admit(&by.name, 0)?;
-    let newer = move |workflow: &Workflow| workflow.version > query.since;
-    let story = match service.until_closing(service.engine.wait(id, patience, newer)).await {
-        Some(story) => story?,
-        None => story,
-    };
-    show(&service, &by, story).await
+    Ok(show(&service.wait(&by, id, query.since, patience).await?))
 }
 
-async fn show(service: &Service, by: &Caller, story: Option<Story>) -> Result<Response, Problem> {
-    let story = story.filter(|story| may_see(by, &story.workflow)).ok_or_else(Problem::not_found)?;
-    let id = story.workflow.id;
-    let document = service.engine.storage.document(id).await?.unwrap_or_default();
-    let quarantine = service.engine.storage.quarantined(id).await?;
-    let target = views::target_of(&story.workflow, &document);
-    Ok(Json(WorkflowAnswer::of(&story.workflow, &story.log, &document, &target, quarantine.as_ref())).into_response())
+fn show(shown: &Shown) -> Response {
+    let Shown { workflow, log, document, quarantine } = shown;
+    let target = views::target_of(workflow, document);
+    Json(WorkflowAnswer::of(workflow, log, document, &target, quarantine.as_ref())).into_response()
 }

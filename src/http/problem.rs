@@ -3,12 +3,10 @@
 //! Each code has a heading in `support/docs/API.md`; a test holds both to each other. What went wrong inside is for the log
 //! and never for the caller.
 
-use crate::actors::exchange::Failure;
 use crate::domain::request::Fault;
 use crate::domain::workflow;
 use crate::http::decision::Decision;
 use crate::service::ServiceError;
-use crate::{identity, storage};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
@@ -198,24 +196,6 @@ impl From<ServiceError> for Problem {
             ServiceError::Busy(_) => Self::new(Code::Busy, detail),
             ServiceError::Unavailable(_) => Self::new(Code::Unavailable, detail),
         }
-    }
-}
-
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        ServiceError::from(failure).into()
-    }
-}
-
-impl From<storage::Error> for Problem {
-    fn from(error: storage::Error) -> Self {
-        ServiceError::from(error).into()
-    }
-}
-
-impl From<identity::Error> for Problem {
-    fn from(error: identity::Error) -> Self {
-        ServiceError::from(error).into()
     }
 }
 

@@ -4,10 +4,9 @@ use crate::domain::level::Level;
 use crate::domain::request::Fault;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
-use crate::storage::Cursor;
+use crate::service::{Cursor, is_near};
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use chrono::Datelike;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -52,11 +51,6 @@ pub fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
 pub fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
     let read = |text| Cursor::decode(text).filter(|cursor| is_near(&cursor.at));
     text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not one that a list has handed out"))).transpose()
-}
-
-/// Whether a moment is one that the database can be asked about: of a year with four digits.
-pub fn is_near(at: &impl Datelike) -> bool {
-    (1..=9_999).contains(&at.year())
 }
 
 /// The level that a parameter names.

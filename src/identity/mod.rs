@@ -15,7 +15,7 @@ pub use suspensions::Suspensions;
 
 use crate::config::Configuration;
 use crate::domain::policy::{Principal, PrincipalKind};
-use crate::domain::today::{Barred, Today};
+use crate::domain::today::{Barred, InSlack, Today};
 use crate::domain::via::Via;
 use crate::storage::{self, Presented, Storage, TokenHolder};
 use axum::http::{HeaderMap, Method, header};
@@ -101,6 +101,16 @@ impl Identity {
         }
         let holder = known(self.tokens.holder(&self.storage, token.trim()).await?)?;
         Ok(Caller::new(self.principal(&holder).await?, Via::Rest))
+    }
+
+    /// Who of ours a member of a Slack workspace is, whose press Slack has signed.
+    ///
+    /// # Errors
+    /// No database. Within the answer: why it is nobody who has rights today.
+    pub async fn in_slack(&self, slack_id: &str) -> Result<Result<Caller, InSlack>, Error> {
+        let suspended = self.suspensions.current().await?;
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        Ok(today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)))
     }
 
     /// Whose token this is, asked of the database.

@@ -83,9 +83,12 @@ impl Service {
         permit: Arc<Permit>,
     ) -> Result<Arc<Workflow>, ServiceError> {
         let justification = short("/justification", justification)?;
+        Ok(self.engine.command_for(id, self.resolution(by, outcome, justification), permit).await?.workflow)
+    }
+
+    pub(super) fn resolution(&self, by: &Caller, outcome: Resolution, justification: Option<String>) -> Command {
         let deciders = self.engine.configuration.policy.deciders();
-        let command = Command::Resolve { by: by.principal(), outcome, justification, owner: self.engine.owner, deciders };
-        Ok(self.engine.command_for(id, command, permit).await?.workflow)
+        Command::Resolve { by: by.principal(), outcome, justification, owner: self.engine.owner, deciders }
     }
 }
 

@@ -5,17 +5,32 @@
 
 pub mod admission;
 pub mod decide;
-pub mod error;
+mod error;
+pub mod follow;
 mod limits;
-pub mod quotas;
-pub mod visibility;
+pub mod lists;
+mod notices;
+mod operations;
+mod quotas;
+pub mod review;
+mod show;
+pub mod submit;
 
 pub use error::ServiceError;
 pub use limits::{Admissions, Limits};
+pub use operations::Readiness;
+pub use show::Shown;
+
+/// The plain rows of lists, as use cases give them.
+pub use crate::storage::{
+    About, Cursor, DayFigures, DecisionRow, FeedEntry, Finds, Found, IdempotencyKey, LOOKED_THROUGH, LevelFigures, Listed, MOST_REQUESTS,
+    MOST_WAITING, NoticeFilter, NoticeRow, PendingRow, Precedent, Quarantine, Search, Statistics, WINDOW, WaitingFigures,
+};
 
 use crate::actors::engine::Engine;
 use crate::identity::Identity;
 use crate::service::quotas::Quotas;
+use chrono::{DateTime, Datelike, Utc};
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -35,10 +50,10 @@ impl Deref for Service {
 
 /// What the use cases work with.
 pub struct Shared {
-    pub engine: Arc<Engine>,
+    engine: Arc<Engine>,
     pub identity: Identity,
     pub admissions: Admissions,
-    pub quotas: Quotas,
+    quotas: Quotas,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
@@ -50,17 +65,27 @@ impl Service {
         Self(Arc::new(Shared { engine, identity, admissions: Admissions::new(limits), quotas: Quotas::default(), closing }))
     }
 
+    /// The time, as the database has it.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.engine.clock.now()
+    }
+
     /// Whether the server is stopping.
-    pub fn is_closing(&self) -> bool {
+    fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }
 
     /// Waits for something, but not beyond the server's end; `None` is its end.
-    pub async fn until_closing<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    async fn until_closing<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut closing = self.closing.clone();
         tokio::select! {
             answer = work => Some(answer),
             _ = closing.wait_for(|closing| *closing) => None,
         }
     }
+}
+
+/// Whether a moment is one that the database can be asked about: of a year with four digits.
+pub fn is_near(at: &impl Datelike) -> bool {
+    (1..=9_999).contains(&at.year())
 }

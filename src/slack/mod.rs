@@ -8,8 +8,7 @@ use crate::domain::buttons::{self, Question, mrkdwn};
 use crate::domain::level::Level;
 use crate::domain::task::Task;
 use crate::domain::text::shown;
-use crate::domain::today::{InSlack, Today};
-use crate::domain::via::Via;
+use crate::domain::today::InSlack;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
 use crate::http::body;
 use crate::http::openapi::{self, refused_with};
@@ -17,7 +16,7 @@ use crate::http::peer::Peer;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::Caller;
 use crate::service::decide::Saying;
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, ServiceError, Shown};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest as _, State};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -33,7 +32,6 @@ use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 /// How old a press may be, in seconds.
 const OLDEST: i64 = 300;
@@ -159,7 +157,7 @@ async fn interactions(State(Buttons { service, slack }): State<Buttons>, peer: P
     };
     let (parts, body) = request.into_parts();
     let (bytes, _permit) = body::take(&service.admissions.strangers, &peer.to_string(), body).await?;
-    let now = service.engine.clock.now().timestamp();
+    let now = service.now().timestamp();
     // Several channels may be of one app, each with levels of its own.
     let apps: Vec<SlackApp> = slack.apps.iter().filter(|app| is_signed(app, &parts.headers, &bytes, now)).cloned().collect();
     if apps.is_empty() {
@@ -217,8 +215,8 @@ async fn settle(service: &Service, slack: &Slack, apps: &[SlackApp], press: &Pre
 async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Question) -> Result<(Workflow, Decision), String> {
     let levels = levels(apps, press)?;
     let by = person(service, &press.user.id).await?;
-    let story = service.engine.story(question.workflow_id).await.map_err(|error| said(error.into()))?;
-    let workflow = story.ok_or_else(|| said(ServiceError::WorkflowNotFound))?.workflow;
+    let id = question.workflow_id;
+    let Shown { workflow, document, .. } = service.show(&by, id).await.map_err(said)?;
     let level = workflow.submission.assessment.level;
     if !levels.contains(&level) {
         return Err(format!("A request of {level} risk is not decided by a button: read it and decide in the inbox."));
@@ -226,12 +224,11 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
     if workflow.round().is_some_and(|round| round.terms.require_justification) {
         return Err("This request is decided with a justification: read it and decide in the inbox.".to_owned());
     }
-    let (id, digest) = (question.workflow_id, Some(question.digest));
-    if question.verdict == Verdict::Approved && !is_shown_whole(service, id).await? {
+    if question.verdict == Verdict::Approved && !is_shown_whole(&document) {
         return Err("This request is more than a message shows: read it and decide in the inbox.".to_owned());
     }
     let permit = service.admissions.changes.admit(&by.name, 0).map_err(said)?;
-    let saying = Saying { digest, ..Saying::default() };
+    let saying = Saying { digest: Some(question.digest), ..Saying::default() };
     let given = match question.verdict {
         Verdict::Approved => service.approve(&by, id, saying, permit).await.map(|(_, decision)| decision),
         Verdict::Rejected => service.reject(&by, id, saying, permit).await,
@@ -251,17 +248,14 @@ fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
 }
 
 /// Whether a message can have shown everything that the decision covers.
-async fn is_shown_whole(service: &Service, id: Uuid) -> Result<bool, String> {
-    let document = service.engine.storage.document(id).await.map_err(|error| said(error.into()))?.unwrap_or_default();
-    let task = serde_json::from_slice::<Task>(&document).ok();
-    Ok(task.is_some_and(|task| buttons::covered(&task).is_some()))
+fn is_shown_whole(document: &[u8]) -> bool {
+    serde_json::from_slice::<Task>(document).is_ok_and(|task| buttons::covered(&task).is_some())
 }
 
 /// Who of ours somebody in Slack is, if that person has rights today.
 async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
-    let suspended = service.engine.suspended().await.map_err(|error| said(error.into()))?;
-    let today = Today { policy: &service.engine.configuration.policy, suspended: &suspended };
-    today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)).map_err(|why| match why {
+    let found = service.identity.in_slack(slack_id).await.map_err(|error| said(error.into()))?;
+    found.map_err(|why| match why {
         InSlack::Nobody => format!(
             "Parkbrake does not know you: ask an operator to write `slack: {}` beside your name in hitl/approval-policies.yaml.",
             shown(slack_id)

@@ -28,7 +28,7 @@ pub async fn approve(
         if digest.is_none() {
             return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
         }
-        confirm(&web, id, fields.one("confirmation")?).await?;
+        confirm(&web, &session, id, fields.one("confirmation")?).await?;
         web.service.approve(&session.person, id, Saying { note: justification, digest, named: None }, permit).await.map_err(Problem::from)
     };
     match decided.await {
@@ -77,14 +77,13 @@ pub async fn resolve(
 }
 
 /// Whether a critical request's target was typed, so that nobody approves one out of habit.
-async fn confirm(web: &Web, id: Uuid, typed: Option<&str>) -> Result<(), Problem> {
-    let story = web.service.engine.story(id).await?.ok_or_else(Problem::not_found)?;
-    let submission = &story.workflow.submission;
+async fn confirm(web: &Web, session: &Session, id: Uuid, typed: Option<&str>) -> Result<(), Problem> {
+    let shown = web.service.show(&session.person, id).await?;
+    let submission = &shown.workflow.submission;
     if submission.assessment.level != Level::Critical {
         return Ok(());
     }
-    let document = web.service.engine.storage.document(id).await?.unwrap_or_default();
-    let expected = DocumentView::of(web, submission, &document).map(|exact| exact.confirmation);
+    let expected = DocumentView::of(web, submission, &shown.document).map(|exact| exact.confirmation);
     if expected.is_some() && expected.as_deref() == typed.map(str::trim) {
         return Ok(());
     }

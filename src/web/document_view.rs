@@ -5,8 +5,9 @@ use crate::domain::duration;
 use crate::domain::invocation::{Artifact, Invocation};
 use crate::domain::readings::Facts;
 use crate::domain::target::Target;
-use crate::domain::task::{ActionKind, Task};
+use crate::domain::task::Task;
 use crate::domain::workflow::Submission;
+use crate::service::review::is_sound;
 use crate::web::Web;
 use serde::Serialize;
 use serde_json::Value;
@@ -102,7 +103,7 @@ impl DocumentView {
         let digest = Digest::of(document);
         let about = submission.target.clone().unwrap_or_else(|| Target::claimed(&task));
         Some(Self {
-            is_sound: digest == submission.digest && task.action.kind == submission.action,
+            is_sound: is_sound(submission, document, &task),
             digest: digest.to_string(),
             document: String::from_utf8_lossy(document).into_owned(),
             headline: about.whole(),
@@ -159,21 +160,16 @@ fn fields(object: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
 }
 
 fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
-    let configuration = &web.service.engine.configuration;
-    let runbook = task.action.name.as_deref().filter(|_| task.action.kind == ActionKind::Runbook);
-    let runbook = runbook.and_then(|name| configuration.runbooks.get(name));
-    let facts = runbook.and_then(|runbook| Some(runbook.resolve(&task.action.args).ok()?.1));
-    let (environment, resource_types) = configuration.rules.known(task, facts.as_ref());
-    let of_runbook = |part: fn(&Facts) -> Option<&str>| facts.as_ref().and_then(part).map(str::to_owned);
-    let registered = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let rules = &configuration.rules;
+    let (rules, known) = (web.service.rules(), web.service.known(task));
+    let facts = known.facts.as_ref();
+    let of_runbook = |part: fn(&Facts) -> Option<&str>| facts.and_then(part).map(str::to_owned);
     let same = |vocabulary: &crate::domain::vocabulary::Vocabulary, one: &str, other: &str| {
         one == other || vocabulary.resolve(one).is_some_and(|word| Some(word) == vocabulary.resolve(other))
     };
     let operation = of_runbook(|facts| Some(&facts.operation)).into_iter().collect();
-    let environments = registered(environment.into_iter().collect()).into_iter().chain(of_runbook(|facts| facts.environment.as_deref()));
+    let environments = known.environment.clone().into_iter().chain(of_runbook(|facts| facts.environment.as_deref()));
     let resource = of_runbook(|facts| facts.resource.as_deref()).into_iter().collect();
-    let types = registered(resource_types.into_iter().collect()).into_iter().chain(of_runbook(|facts| facts.resource_type.as_deref()));
+    let types = known.resource_types.iter().cloned().chain(of_runbook(|facts| facts.resource_type.as_deref()));
     let plain = crate::domain::vocabulary::Vocabulary::default();
     let rows = [
         ("operation", Some(&task.operation), operation, &rules.operations),

@@ -6,7 +6,7 @@ use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
 use crate::http::query::{self, invalid};
 use crate::http::query::{level, status};
-use crate::storage::{Found, Search, WINDOW};
+use crate::service::{Found, Search, WINDOW, is_near};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::list::action;
@@ -56,8 +56,8 @@ pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> 
         after: query::cursor(query.one("cursor")?)?,
         limit: PAGE,
     };
-    let finds = web.service.engine.storage.search(&search).await?;
-    let now = web.service.engine.clock.now();
+    let finds = web.service.search(&session.person, &search).await?;
+    let now = web.service.now();
     let with = |cursor: Option<&str>| {
         let filters = [("status", status_word), ("level", level_word), ("requested_by", requester), ("text", words)];
         address("/inbox/history", &[&filters[..], &[("from", from), ("until", until), ("cursor", cursor)]].concat())
@@ -91,7 +91,7 @@ fn line(found: Found, now: DateTime<Utc>) -> Line {
 
 /// The beginning of a day, in UTC.
 fn day(name: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(query::is_near);
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(is_near);
     let day = day.ok_or_else(|| invalid(name, "has to be a day, such as 2026-03-01"))?;
     Ok(day.and_time(NaiveTime::MIN).and_utc())
 }

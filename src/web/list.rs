@@ -6,8 +6,8 @@ use crate::domain::text;
 use crate::http::problem::Problem;
 use crate::http::query;
 use crate::http::query::level;
-use crate::service::visibility::decider;
-use crate::storage::{About, Cursor, PendingFilter, PendingRow};
+use crate::service::lists::PendingQuery;
+use crate::service::{About, Cursor, PendingRow};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::moment::Moment;
@@ -18,7 +18,7 @@ use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Requests of a page.
@@ -55,25 +55,25 @@ struct Next {
 pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
     let everybodys = query.one("of")? == Some("all");
     let (level_word, role, words) = (query.one("level")?, query.one("role")?, query.one("text")?.map(str::trim));
-    let filter = PendingFilter {
+    let after = query::cursor(query.one("cursor")?)?;
+    let filter = PendingQuery {
         risk_level: level(level_word)?,
         role: role.map(str::to_owned),
-        decidable_by: (!everybodys).then(|| decider(&session.person)),
-        visible_to: None,
-        after: query::cursor(query.one("cursor")?)?,
+        mine: !everybodys,
+        after,
         limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE }).unwrap_or(i64::MAX),
     };
-    let (rows, more) = web.service.engine.storage.pending(&filter).await?;
-    let (rows, targets, next, is_cut) = page_of(&web, rows, more, words).await?;
-    let now = web.service.engine.clock.now();
+    let (rows, more) = web.service.pending(&session.person, filter).await?;
+    let (rows, targets, next, is_cut) = page_of(&web, &session, rows, more, words).await?;
+    let now = web.service.now();
     let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
     let of = everybodys.then_some("all");
     let with =
         |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
     let shown = json!({
-        "section": "waiting", "everybodys": everybodys, "items": items, "levels": Level::ALL.map(Level::as_str), "roles": roles(&web),
+        "section": "waiting", "everybodys": everybodys, "items": items, "levels": Level::ALL.map(Level::as_str), "roles": web.service.roles(),
         "filter": json!({ "level": level_word.unwrap_or_default(), "role": role.unwrap_or_default(), "text": words.unwrap_or_default() }),
-        "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": filter.after.is_none(),
+        "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": after.is_none(),
         "first": with(None), "next": next.map(|cursor| with(Some(&cursor.encode()))), "is_cut": is_cut, "window": WINDOW});
     let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
     Ok(page::render(&web, &session, template, shown))
@@ -85,13 +85,13 @@ type Abouts = BTreeMap<Uuid, About>;
 /// looked through.
 async fn page_of(
     web: &Web,
+    session: &Session,
     mut rows: Vec<PendingRow>,
     more: Option<Cursor>,
     words: Option<&str>,
 ) -> Result<(Vec<PendingRow>, Abouts, Option<Cursor>, bool), Problem> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
-    let targets = web.service.engine.storage.targets(&ids).await?;
-    let targets: Abouts = targets.into_iter().map(|target| (target.workflow_id, target)).collect();
+    let targets = web.service.targets(&session.person, &ids).await?;
     if let Some(words) = words {
         rows.retain(|row| holds(row, targets.get(&row.workflow_id), words));
     }
@@ -144,11 +144,4 @@ fn next(row: &PendingRow, now: DateTime<Utc>) -> Option<Next> {
 /// By what it would be done, if that has a name.
 pub fn action(kind: Option<&str>, name: Option<&str>) -> Option<String> {
     Some(format!("{} {}", kind?, text::shown(name?)))
-}
-
-/// Every role that the configuration speaks of, for the filter.
-fn roles(web: &Web) -> BTreeSet<&String> {
-    let policy = &web.service.engine.configuration.policy;
-    let terms = Level::ALL.map(|level| &policy.level(level).terms);
-    terms.into_iter().flat_map(|terms| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to))).collect()
 }

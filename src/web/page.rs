@@ -78,7 +78,7 @@ pub fn render(web: &Web, session: &Session, template: &str, shown: Json) -> Resp
 
 /// A page for somebody who may be signed in.
 pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: Json) -> Response {
-    let now = web.service.engine.clock.now();
+    let now = web.service.now();
     let mut all = json!({
         "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
         "now": Moment::of(now, now).iso,

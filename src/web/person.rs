@@ -3,7 +3,7 @@
 use crate::domain::policy::{PrincipalKind, is_principal_spelling};
 use crate::http::problem::Problem;
 use crate::http::query::{self, invalid};
-use crate::storage::{Cursor, DecisionRow};
+use crate::service::{Cursor, DecisionRow};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::moment::Moment;
@@ -42,13 +42,13 @@ pub async fn decisions(State(web): State<Web>, session: Session, Path(name): Pat
     }
     let after = query::cursor(query.one("cursor")?)?;
     let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
-    let mut rows = web.service.engine.storage.decisions_of(&name, after, limit).await?;
+    let mut rows = web.service.decisions_of(&session.person, &name, after, limit).await?;
     let is_full = rows.len() > PAGE;
     rows.truncate(PAGE);
     let last = rows.last().filter(|_| is_full).map(|row| Cursor { at: row.at, workflow_id: row.workflow_id }.encode());
     let here = format!("/inbox/people/{name}");
-    let now = web.service.engine.clock.now();
-    let person = web.service.engine.configuration.policy.principal(&name);
+    let now = web.service.now();
+    let person = web.service.principal(&name);
     let shown = json!({
         "section": if name == session.person.name { "person" } else { "" },
         "name": name, "roles": person.as_ref().map(|person| &person.roles), "is_person": person.as_ref().is_some_and(|person| person.kind == PrincipalKind::Person), "is_me": name == session.person.name,

@@ -12,7 +12,6 @@ use axum::response::Response;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -40,8 +39,8 @@ pub async fn several(State(web): State<Web>, Posted { session, fields, permit }:
         return Err(invalid("id", format!("at most {MOST} requests are rejected at once")));
     }
     let reason = fields.one("reason")?;
-    let targets = web.service.engine.storage.targets(&ids).await?;
-    let targets: BTreeMap<Uuid, Target> = targets.into_iter().map(|about| (about.workflow_id, about.target)).collect();
+    let targets = web.service.targets(&session.person, &ids).await?;
+    let target = |id: &Uuid| targets.get(id).map(|about| &about.target);
     let reject = |id: &Uuid| {
         let saying = Saying { note: reason.map(str::to_owned), ..Saying::default() };
         web.service.reject(&session.person, *id, saying, Arc::clone(&permit))
@@ -53,8 +52,8 @@ pub async fn several(State(web): State<Web>, Posted { session, fields, permit }:
         .zip(&ids)
         .map(|(answer, id)| Outcome {
             id: *id,
-            headline: targets.get(id).map(Target::short),
-            called: targets.get(id).and_then(Target::called),
+            headline: target(id).map(Target::short),
+            called: target(id).and_then(Target::called),
             refusal: answer.err().map(|error| error.to_string()),
         })
         .collect();

@@ -1,6 +1,7 @@
 //! Sessions as pages see them: who is not signed in is sent to sign in, and comes back.
 
 use crate::http::problem::Problem;
+use crate::service::ServiceError;
 use crate::web::Web;
 use crate::web::form::address;
 use axum::extract::FromRequestParts;
@@ -30,7 +31,7 @@ impl FromRequestParts<Web> for Session {
 /// # Errors
 /// No database.
 pub async fn of(web: &Web, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Problem> {
-    Ok(web.service.identity.session(headers, by_hand).await?)
+    web.service.identity.session(headers, by_hand).await.map_err(|error| ServiceError::from(error).into())
 }
 
 /// Sends somebody to sign in, and then to where they wanted to go.

@@ -2,7 +2,7 @@
 
 use crate::http::problem::Problem;
 use crate::http::query::invalid;
-use crate::storage::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, Statistics, WaitingFigures};
+use crate::service::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, Statistics, WaitingFigures};
 use crate::web::Web;
 use crate::web::charts::{Category, Chart, Unit, duration, lying, standing};
 use crate::web::form::Fields;
@@ -38,10 +38,10 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
         Some(text) => WINDOWS.into_iter().find(|days| days.to_string() == text).ok_or_else(|| invalid("days", "has to be 7, 30 or 90"))?,
     };
     // Whole days, today's as far as it has come.
-    let now = web.service.engine.clock.now();
+    let now = web.service.now();
     let since = now.date_naive().checked_sub_days(Days::new(u64::from(days) - 1)).and_then(|day| day.and_hms_opt(0, 0, 0));
     let since = since.map_or(now - TimeDelta::days(i64::from(days)), |since| since.and_utc());
-    let statistics = web.service.engine.storage.statistics(since).await?;
+    let statistics = web.service.statistics(&session.person, since).await?;
     let figures = [
         waiting(&statistics),
         by_level(&statistics),

@@ -1,7 +1,8 @@
 //! Messages as they stand in an event stream, as browsers read it (`EventSource`).
 
 use crate::api::views::{Happened, Reset};
-use crate::storage::FeedEntry;
+use crate::service::FeedEntry;
+use crate::service::follow::Sink;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -16,11 +17,11 @@ use std::future::Future;
 pub fn response<S, F>(source: S, next: impl Fn(S) -> F + Send + 'static) -> Response
 where
     S: Send + 'static,
-    F: Future<Output = Option<(String, S)>> + Send + 'static,
+    F: Future<Output = Option<(Frames, S)>> + Send + 'static,
 {
     let messages = stream::unfold(source, move |source| {
         let next = next(source);
-        async { next.await.map(|(text, source)| (Ok::<_, Infallible>(Bytes::from(text)), source)) }
+        async { next.await.map(|(Frames(text), source)| (Ok::<_, Infallible>(Bytes::from(text)), source)) }
     });
     let mut response = Response::new(Body::from_stream(messages));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -29,26 +30,35 @@ where
     response
 }
 
-/// How the stream begins: where a client comes back to that is cut off before anything happens, and when.
-pub fn opening(id: impl Display) -> String {
-    format!("retry: 2000\nid: {id}\n\n")
-}
+/// The messages that go out together.
+#[derive(Debug, Default)]
+pub struct Frames(String);
 
-/// Nothing has happened up to here. It keeps the connection open, and finds out whether there is still one.
-pub fn heartbeat(id: impl Display) -> String {
-    format!(": still here\nid: {id}\n\n")
-}
+// Writing to a string cannot fail.
+impl Sink for Frames {
+    /// Where a client comes back to that is cut off before anything happens, and when.
+    fn opening(&mut self, id: &dyn Display) {
+        let _ = write!(self.0, "retry: 2000\nid: {id}\n\n");
+    }
 
-/// There is too much that was missed: whoever follows has to look anew.
-pub fn reset(id: impl Display, reason: &str) -> String {
-    format!("id: {id}\nevent: reset\ndata: {}\n\n", json(&Reset { reason }))
-}
+    /// It keeps the connection open, and finds out whether there is still one.
+    fn heartbeat(&mut self, id: &dyn Display) {
+        let _ = write!(self.0, ": still here\nid: {id}\n\n");
+    }
 
-/// Adds an event.
-pub fn event(text: &mut String, id: impl Display, entry: &FeedEntry) {
-    let data = json(&Happened::from(entry));
-    // JSON has no line ends but those in text, and there they are escaped. Writing to a string cannot fail.
-    let _ = write!(text, "id: {id}\nevent: {}\ndata: {data}\n\n", entry.event);
+    fn reset(&mut self, id: &dyn Display, reason: &str) {
+        let _ = write!(self.0, "id: {id}\nevent: reset\ndata: {}\n\n", json(&Reset { reason }));
+    }
+
+    fn event(&mut self, id: &dyn Display, entry: &FeedEntry) {
+        let data = json(&Happened::from(entry));
+        // JSON has no line ends but those in text, and there they are escaped.
+        let _ = write!(self.0, "id: {id}\nevent: {}\ndata: {data}\n\n", entry.event);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 fn json(view: &impl Serialize) -> String {

@@ -3,7 +3,7 @@
 use crate::domain::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
-use crate::storage::FeedEntry;
+use crate::service::FeedEntry;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -7,7 +7,7 @@ use crate::domain::digest::Digest;
 use crate::domain::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
-use crate::storage::{Cursor, Listed, PendingRow};
+use crate::service::{Cursor, Listed, PendingRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

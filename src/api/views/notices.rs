@@ -3,7 +3,7 @@
 use super::Success;
 use crate::domain::level::Level;
 use crate::http::time::Time;
-use crate::storage::NoticeRow;
+use crate::service::NoticeRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,5 +1,6 @@
 //! For those who run the server.
 
+use crate::service;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -48,13 +49,15 @@ impl From<bool> for Word {
     }
 }
 
-impl Readiness {
-    /// What was found out of each part.
-    pub fn of(server_id: Uuid, database: bool, actors: bool, lease: bool, closing: bool) -> Self {
-        let status = (database && actors && lease && !closing).into();
+impl From<service::Readiness> for Readiness {
+    fn from(found: service::Readiness) -> Self {
+        let service::Readiness { database, actors, lease, closing, server_id } = found;
+        let status = found.is_ready().into();
         Self { status, database: database.into(), actors: actors.into(), lease: lease.into(), server_id, closing }
     }
+}
 
+impl Readiness {
     /// Whether it can do its work.
     pub fn is_ready(&self) -> bool {
         self.status == Word::Ok

@@ -15,7 +15,7 @@ use crate::domain::via::Via;
 use crate::domain::workflow::{self, ApprovalStatus, Event, Recorded, Status, Verdict};
 use crate::http::decision::Decision;
 use crate::http::time::Time;
-use crate::storage;
+use crate::service;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -85,7 +85,7 @@ impl<'a> WorkflowAnswer<'a> {
         log: &'a [Recorded],
         document: &'a [u8],
         target: &'a target::Target,
-        quarantine: Option<&'a storage::Quarantine>,
+        quarantine: Option<&'a service::Quarantine>,
     ) -> Self {
         #[derive(Deserialize)]
         struct Described {
@@ -228,8 +228,8 @@ struct Quarantine<'a> {
     since: Time,
 }
 
-impl<'a> From<&'a storage::Quarantine> for Quarantine<'a> {
-    fn from(left: &'a storage::Quarantine) -> Self {
+impl<'a> From<&'a service::Quarantine> for Quarantine<'a> {
+    fn from(left: &'a service::Quarantine) -> Self {
         Self { reason: &left.reason, failures: left.failures, since: Time(left.since) }
     }
 }

@@ -7,13 +7,11 @@
 //! Whoever comes back, or was too slow, reads the log up to what is settled, page by page; then hears what is known beyond, and
 //! then the news. So each event comes once in a stream, those of a workflow in the order of their versions.
 
-use super::{HEARTBEAT, PAUSE, Place, Since, frame};
+use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
 use crate::actors::feed::{Listening, News, Told};
-use crate::http::problem::Problem;
-use crate::http::query::is_near;
 use crate::identity::{Caller, Reauthentication};
-use crate::service::Service;
-use crate::storage::{Error, FeedEntry, FeedPlace};
+use crate::service::{FeedEntry, Service, ServiceError, is_near};
+use crate::storage::{Error, FeedPlace};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -47,7 +45,7 @@ impl FromStr for Position {
 }
 
 /// Whether a place lies behind everything that exists, so that no stream of this database has told it.
-async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, Problem> {
+async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, ServiceError> {
     match position {
         // Another server may have told more than this one has looked at.
         Position::Place(place) => Ok(place.order > next && place.order > service.engine.storage.feed_mark().await?.next),
@@ -56,7 +54,7 @@ async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bo
 }
 
 /// Follows all workflows that its caller may see.
-pub struct Tail {
+pub struct Everything {
     service: Service,
     by: Caller,
     reauthentication: Reauthentication,
@@ -79,20 +77,23 @@ struct Backlog {
     beyond: Vec<Told>,
 }
 
-impl Tail {
-    /// Begins to follow, from where the client was or from now on; with what the stream begins with.
-    pub async fn open(
-        service: &Service,
+impl Service {
+    /// Follows all workflows that the caller may see, from where the client was or from now on; with what the stream begins with.
+    ///
+    /// # Errors
+    /// The client names a place that does not exist; too many streams; no database.
+    pub async fn follow_all<S: Sink>(
+        &self,
         by: Caller,
         reauthentication: Reauthentication,
-        place: Place,
         since: Option<Since<Position>>,
-    ) -> Result<(String, Self), Problem> {
-        let (feed, storage) = (&service.engine.feed, &service.engine.storage);
+    ) -> Result<(S, Everything), ServiceError> {
+        let place = Place::take(self, &by.name)?;
+        let (feed, storage) = (&self.engine.feed, &self.engine.storage);
         let Listening { news, settled, next, unsettled } = feed.listen(storage).await?;
         let now = FeedPlace::before(settled);
         if let Some(since) = &since
-            && is_ahead(service, since.id, next).await?
+            && is_ahead(self, since.id, next).await?
         {
             return Err(since.ahead());
         }
@@ -103,10 +104,11 @@ impl Tail {
             Some(Position::Moment(at)) => storage.feed_place_at(at, FARTHEST).await?.map(Some),
         };
         let position = from.flatten().unwrap_or(now);
-        let mut opening = frame::opening(position);
+        let mut opening = S::default();
+        opening.opening(&position);
         if from.is_none() {
             let reason = "what happened since then is too much to be told, or the database was restored since then: read the lists, and go on from here";
-            opening.push_str(&frame::reset(position, reason));
+            opening.reset(&position, reason);
         }
         let (mut sent, mut backlog) = (BTreeSet::new(), None);
         if from.flatten().is_some() {
@@ -119,8 +121,8 @@ impl Tail {
         let next_heartbeat = Instant::now() + HEARTBEAT;
         Ok((
             opening,
-            Self {
-                service: service.clone(),
+            Everything {
+                service: self.clone(),
                 by,
                 reauthentication,
                 news,
@@ -133,42 +135,50 @@ impl Tail {
             },
         ))
     }
+}
 
+impl Everything {
     /// What is sent next; `None` is the end: of the server, or of the caller's right to hear it.
-    pub async fn next(&mut self) -> Option<String> {
+    pub async fn next<S: Sink>(&mut self) -> Option<S> {
         while !self.service.is_closing() {
             if Instant::now() >= self.next_heartbeat {
                 self.next_heartbeat = Instant::now() + HEARTBEAT;
-                return self.reauthentication.holds(&self.service.identity).await.then(|| frame::heartbeat(self.position));
+                let mut messages = S::default();
+                messages.heartbeat(&self.position);
+                return self.reauthentication.holds(&self.service.identity).await.then_some(messages);
             }
-            let text = match self.backlog.take() {
+            let messages: S = match self.backlog.take() {
                 _ if self.is_lost => self.listen_again().await?,
                 Some(backlog) => self.read(backlog).await?,
                 None => self.hear().await?,
             };
-            if !text.is_empty() {
-                return Some(text);
+            if !messages.is_empty() {
+                return Some(messages);
             }
         }
         None
     }
 
     /// What is told next, or nothing where something else is to be done first.
-    async fn hear(&mut self) -> Option<String> {
+    async fn hear<S: Sink>(&mut self) -> Option<S> {
         let patience = self.next_heartbeat.saturating_duration_since(Instant::now());
         match self.service.until_closing(tokio::time::timeout(patience, self.news.recv())).await? {
-            Ok(Ok(News::Told { events, settled })) => Some(self.tell(&events, settled)),
+            Ok(Ok(News::Told { events, settled })) => {
+                let mut messages = S::default();
+                self.tell(&mut messages, &events, settled);
+                Some(messages)
+            }
             Ok(Ok(News::Again) | Err(RecvError::Lagged(_))) => {
                 self.is_lost = true;
-                Some(String::new())
+                Some(S::default())
             }
             Ok(Err(RecvError::Closed)) => None,
-            Err(_) => Some(String::new()),
+            Err(_) => Some(S::default()),
         }
     }
 
     /// Listens anew, and reads the log from where the stream is.
-    async fn listen_again(&mut self) -> Option<String> {
+    async fn listen_again<S: Sink>(&mut self) -> Option<S> {
         match self.service.until_closing(self.service.engine.feed.listen(&self.service.engine.storage)).await? {
             Ok(Listening { news, settled, unsettled, .. }) => {
                 (self.news, self.is_lost) = (news, false);
@@ -176,23 +186,23 @@ impl Tail {
             }
             Err(error) => self.wait_for_the_database(&error).await?,
         }
-        Some(String::new())
+        Some(S::default())
     }
 
     /// The next events of a backlog; it is put back unless it ends here.
-    async fn read(&mut self, mut backlog: Backlog) -> Option<String> {
+    async fn read<S: Sink>(&mut self, mut backlog: Backlog) -> Option<S> {
         let page = match self.service.until_closing(self.service.engine.storage.feed(backlog.after, backlog.until, PAGE)).await? {
             Ok(page) => page,
             Err(error) => {
                 self.backlog = Some(backlog);
                 self.wait_for_the_database(&error).await?;
-                return Some(String::new());
+                return Some(S::default());
             }
         };
-        let mut text = String::new();
+        let mut messages = S::default();
         for (place, entry) in &page.entries {
             self.position = self.position.max(*place);
-            self.send(&mut text, *place, entry);
+            self.send(&mut messages, *place, entry);
         }
         match page.more_after {
             Some(place) => {
@@ -203,29 +213,27 @@ impl Tail {
             }
             None => {
                 let beyond = std::mem::take(&mut backlog.beyond);
-                text.push_str(&self.tell(&beyond, backlog.until));
+                self.tell(&mut messages, &beyond, backlog.until);
             }
         }
-        Some(text)
+        Some(messages)
     }
 
     /// Sends events, in their order; what is before `settled` is complete with them.
-    fn tell(&mut self, events: &[Told], settled: i64) -> String {
-        let mut text = String::new();
+    fn tell(&mut self, messages: &mut impl Sink, events: &[Told], settled: i64) {
         for (place, entry) in events {
             if place.order < settled {
                 self.position = self.position.max(*place);
             }
-            self.send(&mut text, *place, entry);
+            self.send(messages, *place, entry);
         }
         self.position = self.position.max(FeedPlace::before(settled));
         self.sent = self.sent.split_off(&self.position);
-        text
     }
 
-    fn send(&mut self, text: &mut String, place: FeedPlace, entry: &FeedEntry) {
+    fn send(&mut self, messages: &mut impl Sink, place: FeedPlace, entry: &FeedEntry) {
         if self.sent.insert(place) && self.by.may_see(&entry.requested_by, entry.on_behalf_of.as_deref()) {
-            frame::event(text, self.position, entry);
+            messages.event(&self.position, entry);
         }
     }
 

@@ -1,0 +1,94 @@
+//! The stream of one workflow.
+
+use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
+use crate::actors::engine::Story;
+use crate::identity::{Caller, Reauthentication};
+use crate::service::{FeedEntry, Service, ServiceError};
+use uuid::Uuid;
+
+/// What a client that wants to follow a workflow gets.
+pub enum Opened {
+    Following(Box<OneWorkflow>),
+    /// The workflow has come to its end, and the client has heard all of it.
+    Ended,
+}
+
+impl Service {
+    /// Follows a workflow, from where the client was or from its beginning.
+    ///
+    /// # Errors
+    /// There is none that the caller may see; too many streams; no database.
+    pub async fn follow(
+        &self,
+        by: &Caller,
+        reauthentication: Reauthentication,
+        id: Uuid,
+        since: Option<Since<u32>>,
+    ) -> Result<Opened, ServiceError> {
+        let story = self.history(by, id).await?;
+        if let Some(since) = since.filter(|since| since.id > story.workflow.version) {
+            return Err(since.ahead());
+        }
+        let since = since.map_or(0, |since| since.id);
+        if story.workflow.status().is_final() && story.workflow.version == since {
+            return Ok(Opened::Ended);
+        }
+        let place = Place::take(self, &by.name)?;
+        Ok(Opened::Following(Box::new(OneWorkflow { id, since, begun: false, reauthentication, _place: place, service: self.clone() })))
+    }
+}
+
+/// Follows one workflow.
+pub struct OneWorkflow {
+    service: Service,
+    id: Uuid,
+    /// The version that was sent last.
+    since: u32,
+    begun: bool,
+    reauthentication: Reauthentication,
+    _place: Place,
+}
+
+impl OneWorkflow {
+    /// What is sent next; `None` is the end: nothing can follow, or the caller is not to hear of it any more.
+    pub async fn next<S: Sink>(&mut self) -> Option<S> {
+        let mut messages = S::default();
+        if !self.begun {
+            self.begun = true;
+            messages.opening(&self.since);
+            return Some(messages);
+        }
+        loop {
+            let since = self.since;
+            let news =
+                self.service.engine.wait(self.id, HEARTBEAT, move |workflow| workflow.version > since || workflow.status().is_final());
+            match self.service.until_closing(news).await? {
+                Ok(Some(story)) if story.workflow.version > since => {
+                    self.tell(&mut messages, &story);
+                    return Some(messages);
+                }
+                Ok(Some(story)) if story.workflow.status().is_final() => return None,
+                Ok(Some(_)) => {
+                    messages.heartbeat(&since);
+                    return self.reauthentication.holds(&self.service.identity).await.then_some(messages);
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::debug!(%error, "an event stream waits for the database");
+                    self.service.until_closing(tokio::time::sleep(PAUSE)).await?;
+                    if !self.reauthentication.holds(&self.service.identity).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, messages: &mut impl Sink, story: &Story) {
+        for recorded in story.log.iter().filter(|recorded| recorded.version > self.since) {
+            let entry = FeedEntry::of(&story.workflow, recorded.version, &recorded.actor, recorded.at, &recorded.event);
+            messages.event(&entry.version, &entry);
+        }
+        self.since = story.workflow.version;
+    }
+}

@@ -1,0 +1,122 @@
+//! Lists of workflows and of decisions, and figures over them. An agent sees its own; figures and searches are for people.
+
+use crate::domain::level::Level;
+use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::workflow::Status;
+use crate::identity::Caller;
+use crate::service::{About, Cursor, DecisionRow, Finds, Listed, PendingRow, Search, Service, ServiceError, Statistics};
+use crate::storage::{Decider, ListFilter, PendingFilter, Visible};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Which of the requests that wait are asked for.
+#[derive(Debug, Default)]
+pub struct PendingQuery {
+    pub risk_level: Option<Level>,
+    /// Only those that this role may decide.
+    pub role: Option<Role>,
+    /// Only those that the caller may decide.
+    pub mine: bool,
+    pub after: Option<Cursor>,
+    pub limit: i64,
+}
+
+/// Which workflows are asked for.
+#[derive(Debug, Default)]
+pub struct ListQuery {
+    pub status: Option<Status>,
+    pub risk_level: Option<Level>,
+    pub requested_by: Option<String>,
+    pub after: Option<Cursor>,
+    pub limit: i64,
+}
+
+impl Service {
+    /// What waits for people, and where the next page begins.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<(Vec<PendingRow>, Option<Cursor>), ServiceError> {
+        // An agent has no roles, and so decides nothing.
+        let decider = || Decider { name: by.name.clone(), roles: by.roles.iter().cloned().collect() };
+        let PendingQuery { risk_level, role, mine, after, limit } = query;
+        let filter = PendingFilter { risk_level, role, decidable_by: mine.then(decider), visible_to: visible(by), after, limit };
+        Ok(self.engine.storage.pending(&filter).await?)
+    }
+
+    /// Workflows, the newest first, and where the next page begins.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn list(&self, by: &Caller, query: ListQuery) -> Result<(Vec<Listed>, Option<Cursor>), ServiceError> {
+        let ListQuery { status, risk_level, requested_by, after, limit } = query;
+        let filter = ListFilter { status, risk_level, requested_by, visible_to: visible(by), after, limit };
+        Ok(self.engine.storage.list(&filter).await?)
+    }
+
+    /// Workflows that a person looks for.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn search(&self, by: &Caller, search: &Search) -> Result<Finds, ServiceError> {
+        only_people(by, "searches are for people")?;
+        Ok(self.engine.storage.search(search).await?)
+    }
+
+    /// What one person decided, the latest first.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn decisions_of(&self, by: &Caller, name: &str, after: Option<Cursor>, limit: i64) -> Result<Vec<DecisionRow>, ServiceError> {
+        only_people(by, "the decisions of people are for people to look at")?;
+        Ok(self.engine.storage.decisions_of(name, after, limit).await?)
+    }
+
+    /// What workflows are about, by their ids.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn targets(&self, by: &Caller, ids: &[Uuid]) -> Result<BTreeMap<Uuid, About>, ServiceError> {
+        only_people(by, "what workflows are about is listed for people")?;
+        let targets = self.engine.storage.targets(ids).await?;
+        Ok(targets.into_iter().map(|about| (about.workflow_id, about)).collect())
+    }
+
+    /// How requests went since then.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn statistics(&self, by: &Caller, since: DateTime<Utc>) -> Result<Statistics, ServiceError> {
+        only_people(by, "statistics are for people")?;
+        Ok(self.engine.storage.statistics(since).await?)
+    }
+
+    /// What a name stands for in the configuration, whether or not it is suspended.
+    pub fn principal(&self, name: &str) -> Option<Principal> {
+        self.engine.configuration.policy.principal(name)
+    }
+
+    /// Every role that the configuration asks for a decision at some level.
+    pub fn roles(&self) -> BTreeSet<&Role> {
+        let policy = &self.engine.configuration.policy;
+        let terms = Level::ALL.map(|level| &policy.level(level).terms);
+        terms.into_iter().flat_map(|terms| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to))).collect()
+    }
+}
+
+/// What an agent is limited to; people see everything.
+fn visible(by: &Caller) -> Option<Visible> {
+    (by.kind == PrincipalKind::Agent).then(|| Visible { agent: by.name.clone(), on_behalf_of: by.on_behalf_of.clone() })
+}
+
+/// Agents learn of their own workflows only.
+///
+/// # Errors
+/// The caller is an agent.
+pub(super) fn only_people(by: &Caller, why: &str) -> Result<(), ServiceError> {
+    match by.kind {
+        PrincipalKind::Person => Ok(()),
+        PrincipalKind::Agent => Err(ServiceError::NotPermitted(why.to_owned())),
+    }
+}

@@ -1,0 +1,49 @@
+//! For those who run the server: is it ready, and what does it count.
+
+use crate::identity::Caller;
+use crate::service::lists::only_people;
+use crate::service::{Service, ServiceError};
+use uuid::Uuid;
+
+/// Whether the server can do its work, and what is missing if not.
+#[derive(Debug, Clone, Copy)]
+pub struct Readiness {
+    pub database: bool,
+    pub actors: bool,
+    /// Whether this server may act on its database.
+    pub lease: bool,
+    pub closing: bool,
+    pub server_id: Uuid,
+}
+
+impl Readiness {
+    /// Whether all is well.
+    pub fn is_ready(self) -> bool {
+        self.database && self.actors && self.lease && !self.closing
+    }
+}
+
+impl Service {
+    /// Asks the parts of the server whether they can work.
+    pub async fn readiness(&self) -> Readiness {
+        Readiness {
+            database: self.engine.storage.ping().await.is_ok(),
+            actors: self.engine.is_manned(),
+            lease: self.engine.fence.holds(),
+            closing: self.is_closing(),
+            server_id: self.engine.owner,
+        }
+    }
+
+    /// The metrics, in the text format of OpenMetrics. They tell of everybody's workflows.
+    ///
+    /// # Errors
+    /// An agent asks.
+    pub fn metrics(&self, by: &Caller) -> Result<String, ServiceError> {
+        only_people(by, "metrics tell of everybody's workflows: read them with the token of a person, such as an auditor")?;
+        let (metrics, under_way) = (&self.engine.metrics, self.admissions.changes.under_way());
+        metrics.requests_under_way.set(i64::try_from(under_way.requests).unwrap_or(i64::MAX));
+        metrics.request_bytes_under_way.set(i64::try_from(under_way.bytes).unwrap_or(i64::MAX));
+        Ok(metrics.text())
+    }
+}

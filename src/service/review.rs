@@ -1,0 +1,147 @@
+//! One request as somebody reads it before deciding: what is stored of it, what the reader may do, and what was approved before it.
+
+use crate::domain::digest::Digest;
+use crate::domain::readings::Facts;
+use crate::domain::risk::Rules;
+use crate::domain::task::{ActionKind, Task};
+use crate::domain::today::Today;
+use crate::domain::transition::{self, Answer};
+use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
+use crate::identity::Caller;
+use crate::service::show::Shown;
+use crate::service::{Precedent, Service, ServiceError};
+use crate::storage::Kind;
+use uuid::Uuid;
+
+/// A request under review.
+#[derive(Debug)]
+pub struct Review {
+    pub shown: Shown,
+    /// Whether the rules have changed since it was assessed.
+    pub other_rules: bool,
+    /// What the reader may decide, while there is something to decide.
+    pub choice: Option<Choice>,
+    /// What the reader may do about an outcome that nobody knows.
+    pub resolving: Option<Resolving>,
+    /// The latest request of the same kind that was approved.
+    pub precedent: Option<Precedent>,
+}
+
+/// What somebody may decide, found by asking the core what would become of it.
+#[derive(Debug)]
+pub struct Choice {
+    pub may_approve: bool,
+    pub may_reject: bool,
+    pub has_approved: bool,
+    /// Why there is nothing to decide, or why only half of it.
+    pub why_not: Option<String>,
+    pub needs_justification: bool,
+}
+
+/// What somebody may do about an outcome that nobody knows.
+#[derive(Debug)]
+pub struct Resolving {
+    pub is_allowed: bool,
+    pub why_not: Option<String>,
+}
+
+/// What the configuration knows of what a task acts on, whatever the task claims.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub facts: Option<Facts>,
+    pub environment: Option<String>,
+    pub resource_types: Vec<String>,
+}
+
+/// Whether a stored document is what was submitted.
+pub fn is_sound(submission: &Submission, document: &[u8], task: &Task) -> bool {
+    Digest::of(document) == submission.digest && task.action.kind == submission.action
+}
+
+impl Service {
+    /// One request, for somebody who may decide it.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub async fn review(&self, by: &Caller, id: Uuid) -> Result<Review, ServiceError> {
+        let shown = self.show(by, id).await?;
+        let suspended = self.engine.suspended().await?;
+        let configuration = &self.engine.configuration;
+        let today = Today { policy: &configuration.policy, suspended: &suspended };
+        let task = serde_json::from_slice::<Task>(&shown.document).ok();
+        let submission = &shown.workflow.submission;
+        let sound = task.as_ref().is_some_and(|task| is_sound(submission, &shown.document, task));
+        let precedent = match &task {
+            Some(task) => self.precedent(&shown.workflow, task).await?,
+            None => None,
+        };
+        Ok(Review {
+            other_rules: submission.assessment.policy_version != configuration.version,
+            choice: self.choice(today, &shown.workflow, by, sound),
+            resolving: self.resolving(&shown.workflow, by),
+            precedent,
+            shown,
+        })
+    }
+
+    /// What the configuration knows of what a task acts on.
+    pub fn known(&self, task: &Task) -> Known {
+        let configuration = &self.engine.configuration;
+        let runbook = task.action.name.as_deref().filter(|_| task.action.kind == ActionKind::Runbook);
+        let runbook = runbook.and_then(|name| configuration.runbooks.get(name));
+        let facts = runbook.and_then(|runbook| Some(runbook.resolve(&task.action.args).ok()?.1));
+        let (environment, resource_types) = configuration.rules.known(task, facts.as_ref());
+        let (environment, resource_types) = (environment.map(str::to_owned), resource_types.into_iter().map(str::to_owned).collect());
+        Known { facts, environment, resource_types }
+    }
+
+    /// The rules by which tasks are assessed now.
+    pub fn rules(&self) -> &Rules {
+        &self.engine.configuration.rules
+    }
+
+    fn choice(&self, today: Today<'_>, workflow: &Workflow, by: &Caller, is_sound: bool) -> Option<Choice> {
+        if workflow.approval_status() != ApprovalStatus::Pending {
+            return None;
+        }
+        let digest = Some(workflow.submission.digest.to_string());
+        let note = Some("asked beforehand".to_owned());
+        let approve =
+            Command::Approve { by: by.principal(), justification: note.clone(), digest: digest.clone(), owner: self.engine.owner };
+        let approve = today.decide(workflow, &approve);
+        let reject = today.decide(workflow, &Command::Reject { by: by.principal(), reason: note, digest });
+        let may = |answer: &Result<Answer, Refusal>| matches!(answer, Ok(Answer::Commit { .. }));
+        let why_not = match &approve {
+            Err(refusal) => Some(refusal.to_string()),
+            Ok(Answer::Repeat(_)) => Some("You have approved this request. It waits for others.".to_owned()),
+            Ok(_) if !is_sound => Some("what is stored is not what was submitted".to_owned()),
+            Ok(_) => None,
+        };
+        let terms = workflow.round().map(|round| today.review(&workflow.submission, round).terms);
+        Some(Choice {
+            may_approve: may(&approve) && is_sound,
+            may_reject: may(&reject),
+            has_approved: matches!(approve, Ok(Answer::Repeat(_))),
+            why_not,
+            needs_justification: terms.is_some_and(|terms| terms.require_justification),
+        })
+    }
+
+    fn resolving(&self, workflow: &Workflow, by: &Caller) -> Option<Resolving> {
+        if workflow.status() != Status::OutcomeUnknown {
+            return None;
+        }
+        let justification = Some("asked beforehand".to_owned());
+        let answer = transition::decide(workflow, &self.resolution(by, Resolution::Failed, justification));
+        Some(Resolving {
+            is_allowed: matches!(answer, Ok(Answer::Commit { .. })),
+            why_not: answer.err().map(|refusal| refusal.to_string()),
+        })
+    }
+
+    async fn precedent(&self, workflow: &Workflow, task: &Task) -> Result<Option<Precedent>, ServiceError> {
+        let Submission { requested_by, action, .. } = &workflow.submission;
+        let kind = Kind { requested_by, operation: &task.operation, action: action.as_str(), action_name: task.action.name.as_deref() };
+        Ok(self.engine.storage.precedent(&kind, workflow.id).await?)
+    }
+}

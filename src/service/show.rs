@@ -1,0 +1,70 @@
+//! One workflow: as it is, and as soon as it has changed.
+
+use crate::actors::engine::Story;
+use crate::domain::workflow::{Recorded, Workflow};
+use crate::identity::Caller;
+use crate::service::{Quarantine, Service, ServiceError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A workflow with all that is stored of it.
+#[derive(Debug)]
+pub struct Shown {
+    pub workflow: Workflow,
+    pub log: Vec<Recorded>,
+    /// The canonical bytes that its digest is taken of.
+    pub document: Vec<u8>,
+    /// Why it is left alone, if it is.
+    pub quarantine: Option<Quarantine>,
+}
+
+impl Service {
+    /// A workflow that the caller may see.
+    ///
+    /// # Errors
+    /// There is none that the caller may see; no database.
+    pub async fn show(&self, by: &Caller, id: Uuid) -> Result<Shown, ServiceError> {
+        let story = self.history(by, id).await?;
+        self.shown(story).await
+    }
+
+    /// The same, once its version is beyond `since`, or the time is up.
+    ///
+    /// # Errors
+    /// As [`Self::show`]; too many waits.
+    pub async fn wait(&self, by: &Caller, id: Uuid, since: u32, patience: Duration) -> Result<Shown, ServiceError> {
+        // Asked before waiting, so that nobody learns from the waiting that there is something.
+        let story = self.history(by, id).await?;
+        if story.workflow.version > since {
+            return self.shown(story).await;
+        }
+        let _permit = self.admissions.waits.admit(&by.name, 0)?;
+        let newer = move |workflow: &Workflow| workflow.version > since;
+        let story = match self.until_closing(self.engine.wait(id, patience, newer)).await {
+            Some(story) => self.visible(by, story?)?,
+            None => story,
+        };
+        self.shown(story).await
+    }
+
+    /// A workflow with its log, if the caller may see it.
+    pub(super) async fn history(&self, by: &Caller, id: Uuid) -> Result<Story, ServiceError> {
+        self.visible(by, self.engine.story(id).await?)
+    }
+
+    /// What the caller may not see does not exist for it.
+    fn visible(&self, by: &Caller, story: Option<Story>) -> Result<Story, ServiceError> {
+        let may_see = |story: &Story| {
+            let submission = &story.workflow.submission;
+            by.may_see(&submission.requested_by, submission.on_behalf_of.as_deref())
+        };
+        story.filter(may_see).ok_or(ServiceError::WorkflowNotFound)
+    }
+
+    async fn shown(&self, story: Story) -> Result<Shown, ServiceError> {
+        let Story { workflow, log } = story;
+        let document = self.engine.storage.document(workflow.id).await?.unwrap_or_default();
+        let quarantine = self.engine.storage.quarantined(workflow.id).await?;
+        Ok(Shown { workflow, log, document, quarantine })
+    }
+}

@@ -1,0 +1,165 @@
+//! Submitting a task, and asking how one would be assessed.
+
+use crate::actors::exchange::{Intake, Submitted as Outcome};
+use crate::domain::digest::Digest;
+use crate::domain::policy::{ApprovalTerms, PrincipalKind};
+use crate::domain::readings::Facts;
+use crate::domain::request::TaskRequest;
+use crate::domain::risk::Assessment;
+use crate::domain::target::Target;
+use crate::domain::task::Task;
+use crate::domain::transition;
+use crate::domain::workflow::{Status, Workflow};
+use crate::identity::Caller;
+use crate::service::admission::Permit;
+use crate::service::quotas::Reservation;
+use crate::service::{IdempotencyKey, Service, ServiceError};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Characters of an idempotency key.
+pub const LONGEST_KEY: usize = 255;
+
+/// Whether a text can be an idempotency key: visible ASCII.
+pub fn is_key(text: &str) -> bool {
+    (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A task that somebody submits.
+#[derive(Debug)]
+pub struct NewTask {
+    /// The task, or why what was sent is none. It is looked at only where its key has not been answered already.
+    pub request: Result<TaskRequest, ServiceError>,
+    pub key: Option<IdempotencyKey>,
+    /// How long the caller prefers to wait for the end of what runs at once.
+    pub wait: Option<Duration>,
+}
+
+/// What became of a submit.
+#[derive(Debug)]
+pub struct Submitted {
+    pub workflow: Arc<Workflow>,
+    /// The wait that was granted, if one was asked for.
+    pub waited: Option<Duration>,
+}
+
+/// How a task would be assessed now.
+#[derive(Debug)]
+pub struct Assessed {
+    pub digest: Digest,
+    pub target: Target,
+    pub assessment: Assessment,
+    /// The terms of the approval that it would need; none if it would run at once.
+    pub terms: Option<Arc<ApprovalTerms>>,
+    pub now: DateTime<Utc>,
+}
+
+impl Service {
+    /// Submits a task: it is assessed, and starts or is parked. The answer is durable, and the same for the same idempotency key.
+    ///
+    /// What is rarely awaited is boxed here: a request's future is moved several times before it rests, and it is as large as the
+    /// largest of what it may wait for.
+    ///
+    /// # Errors
+    /// What is wrong with the task, too much at once, or that nobody can say whether it was stored.
+    pub async fn submit(&self, by: &Caller, new: NewTask, permit: Arc<Permit>) -> Result<Submitted, ServiceError> {
+        let NewTask { request, key, wait } = new;
+        // Asked first, so that the first answer is given again even where the configuration has changed since.
+        if let Some(key) = &key
+            && let Some(workflow) = Box::pin(self.first_answer(by, key)).await?
+        {
+            drop(permit);
+            return Box::pin(self.settled(by, workflow, wait)).await;
+        }
+        let (task, facts) = Box::pin(self.admit_task(by, request?)).await?;
+        let reservation = self.reserve(by, &task, facts.as_ref()).await?;
+        let intake = Intake { by: by.principal(), task, facts, key: key.clone() };
+        let after = move |answer: &_| {
+            reservation.settle(answer);
+            drop(permit);
+        };
+        let workflow = match self.engine.submit_for(self.engine.clock.new_id(), intake, after).await? {
+            Outcome::Accepted(workflow) => workflow,
+            Outcome::KeyUsed => {
+                let key = key.ok_or_else(ServiceError::internal)?;
+                Box::pin(self.first_answer(by, &key)).await?.ok_or(ServiceError::IdempotencyKeyInUse)?
+            }
+        };
+        match wait {
+            None => Ok(Submitted { workflow, waited: None }),
+            Some(_) => Box::pin(self.settled(by, workflow, wait)).await,
+        }
+    }
+
+    /// How a task would be assessed if it were submitted now. The permit is held until that is known.
+    ///
+    /// # Errors
+    /// What is wrong with the task.
+    pub async fn assess(&self, by: &Caller, request: TaskRequest, _permit: Arc<Permit>) -> Result<Assessed, ServiceError> {
+        let (task, facts) = self.admit_task(by, request).await?;
+        let (configuration, now) = (&self.engine.configuration, self.now());
+        let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
+        let policy = configuration.policy.level(assessment.level);
+        Ok(Assessed {
+            digest: task.digest(),
+            target: configuration.rules.target(&task, facts.as_ref()),
+            terms: (!policy.auto_approve).then(|| Arc::clone(&policy.terms)),
+            assessment,
+            now,
+        })
+    }
+
+    /// The task of a request, with its runbook resolved and found on this machine.
+    async fn admit_task(&self, by: &Caller, request: TaskRequest) -> Result<(Task, Option<Facts>), ServiceError> {
+        let (mut task, facts) = request.admit(&self.engine.configuration.runbooks, by.kind).map_err(ServiceError::InvalidTask)?;
+        let unfit = |reason| ServiceError::invalid("/action/name", format!("the runbook cannot run on the server: {reason}"));
+        self.engine.identify(&mut task).await.map_err(unfit)?;
+        Ok((task, facts))
+    }
+
+    /// Room for one more task of an agent; quotas hold no person.
+    async fn reserve(&self, by: &Caller, task: &Task, facts: Option<&Facts>) -> Result<Reservation, ServiceError> {
+        if by.kind == PrincipalKind::Person {
+            return Ok(Reservation::uncounted());
+        }
+        let would_wait = || {
+            let configuration = &self.engine.configuration;
+            let assessment = configuration.rules.assess(task, facts, &by.name, self.now());
+            !configuration.policy.level(assessment.level).auto_approve
+        };
+        self.quotas.admit(&self.engine, &by.name, would_wait).await
+    }
+
+    /// What the first request with this key was answered with: the workflow as its first commit left it.
+    async fn first_answer(&self, by: &Caller, key: &IdempotencyKey) -> Result<Option<Arc<Workflow>>, ServiceError> {
+        let Some(first) = self.engine.storage.first_use(&by.name, &key.key).await? else { return Ok(None) };
+        if first.fingerprint != key.fingerprint.as_str() {
+            return Err(ServiceError::IdempotencyKeyReused);
+        }
+        let log = self.engine.storage.log(first.workflow_id).await?;
+        let at = log.first().map(|submitted| submitted.at);
+        let opening = log.iter().take_while(|recorded| recorded.version <= transition::OPENING_EVENTS && Some(recorded.at) == at);
+        let workflow = transition::replay(first.workflow_id, opening).map_err(|error| {
+            tracing::error!(workflow.id = %first.workflow_id, %error, "a log cannot be read");
+            ServiceError::internal()
+        })?;
+        Ok(workflow.map(Arc::new))
+    }
+
+    /// The workflow, held back as long as the caller prefers and there is nothing to say yet. What is committed needs no permit for a
+    /// change any more; the wait has one of its own, and who has too many waits is answered at once: a preference is no order.
+    async fn settled(&self, by: &Caller, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Submitted, ServiceError> {
+        let done = |workflow: &Workflow| !matches!(workflow.status(), Status::Queued | Status::Executing);
+        let permit = wait.and_then(|_| self.admissions.waits.admit(&by.name, 0).ok());
+        let waited = wait.filter(|_| permit.is_some());
+        let workflow = match waited {
+            Some(wait) if !done(&workflow) => match self.until_closing(self.engine.wait(workflow.id, wait, done)).await {
+                Some(story) => story?.map_or(workflow, |story| Arc::new(story.workflow)),
+                None => workflow,
+            },
+            _ => workflow,
+        };
+        Ok(Submitted { workflow, waited })
+    }
+}
