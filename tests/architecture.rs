@@ -636,6 +636,24 @@ fn only_the_readme_says_what_is_missing() {
 }
 
 /// SECURITY.md names the tests that prove what it says; each of them exists.
+/// `tests/README.md` names each test with its module: the file or the folder that it stands in.
+#[test]
+fn every_test_that_the_table_of_faults_names_stands_in_its_module() {
+    let page = read("tests/README.md");
+    let names = Regex::new("`([a-z0-9_]+)::([a-z0-9_]+)`").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: Vec<(PathBuf, String)> = ["src", "tests"].iter().flat_map(|folder| rust_sources(&root.join(folder))).collect();
+    let stands = |module: &str, name: &str| {
+        sources.iter().any(|(path, text)| {
+            let place = path.strip_prefix(root).unwrap().with_extension("");
+            place.iter().any(|part| part == module) && text.contains(&format!("fn {name}("))
+        })
+    };
+    let named: Vec<_> = names.captures_iter(&page).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();
+    let missing: Vec<_> = named.iter().filter(|(module, name)| !stands(module, name)).collect();
+    assert!(named.len() > 50 && missing.is_empty(), "tests/README.md names tests that are not there: {missing:?}");
+}
+
 #[test]
 fn every_test_that_security_names_exists() {
     let page = read("SECURITY.md");
@@ -649,11 +667,15 @@ fn every_test_that_security_names_exists() {
 
 /// The text of every Rust file below a folder.
 fn rust_files(folder: &Path) -> Vec<String> {
+    rust_sources(folder).into_iter().map(|(_, text)| text).collect()
+}
+
+fn rust_sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| match path.extension() {
-            _ if path.is_dir() => rust_files(&path),
-            Some(end) if end == "rs" => vec![fs::read_to_string(&path).unwrap()],
+            _ if path.is_dir() => rust_sources(&path),
+            Some(end) if end == "rs" => vec![(path.clone(), fs::read_to_string(&path).unwrap())],
             _ => Vec::new(),
         })
         .collect()
