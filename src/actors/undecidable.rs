@@ -4,10 +4,11 @@ use crate::actors::engine::Engine;
 use crate::domain::level::Level;
 use crate::domain::policy::Role;
 use crate::domain::today::Today;
-use crate::storage::{Error, PendingGroup};
+use crate::storage::{Error, PendingGroup, PendingRow};
 use std::collections::BTreeSet;
 use std::sync::Weak;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -43,14 +44,29 @@ impl Engine {
         let suspended = self.suspended().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
         let mut groups = self.storage.pending_groups().await?;
-        groups.retain(|group| {
-            let level = Level::ALL.into_iter().find(|level| level.as_str() == group.risk_level);
-            let roles: BTreeSet<Role> = group.approvers.iter().cloned().chain(asked_later(group)).collect();
-            let required = u32::try_from(group.required).unwrap_or(0);
-            level.is_some_and(|level| !today.could_decide(level, &roles, required))
-        });
+        groups.retain(|group| !could_be_decided(today, &group.risk_level, &group.approvers, asked_later(group), group.required));
         Ok(groups)
     }
+
+    /// Those of these requests that nobody of the configuration could decide. It asks the database nothing of them.
+    ///
+    /// # Errors
+    /// Nobody knows who is suspended.
+    pub async fn undecidable_among(&self, rows: &[PendingRow]) -> Result<BTreeSet<Uuid>, Error> {
+        let suspended = self.suspended().await?;
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let undecidable = |row: &&PendingRow| {
+            let later = row.timetable.iter().flat_map(|step| step.to.iter().cloned());
+            !could_be_decided(today, &row.risk_level, &row.approvers, later, row.required)
+        };
+        Ok(rows.iter().filter(undecidable).map(|row| row.workflow_id).collect())
+    }
+}
+
+/// Whether there are enough people for a request of this level, of the roles that are asked now and later.
+fn could_be_decided(today: Today<'_>, level: &str, asked: &[Role], later: impl IntoIterator<Item = Role>, required: i32) -> bool {
+    let roles: BTreeSet<Role> = asked.iter().cloned().chain(later).collect();
+    Level::parse(level).is_none_or(|level| today.could_decide(level, &roles, u32::try_from(required).unwrap_or(0)))
 }
 
 /// The roles of a timetable, as the database has it: `[{"after": seconds, "to": [role]}]`.

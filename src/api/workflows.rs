@@ -61,7 +61,8 @@ pub async fn pending(State(service): State<Service>, by: Caller, Parameters(quer
         limit,
     };
     let (rows, next) = service.pending(&by, query).await?;
-    Ok(Json(PendingPage::of(&rows, next)).into_response())
+    let undecidable = service.undecidable_among(&rows).await?;
+    Ok(Json(PendingPage::of(&rows, &undecidable, next)).into_response())
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -56,6 +56,12 @@ pub fn pending(page: &mut Page, item: &Value) {
     page.fact("asked", format!("by {} at {}", word(item, "/requested_by", "?"), word(item, "/requested_at", "?")));
     quoted(page, "claims", text(item, "/description").unwrap_or_default());
     page.fact("decides", who_decides(item, number(item, "/approvals")));
+    if item["undecidable"] == true {
+        page.fact(
+            "",
+            page.paint(Style::of("critical"), "nobody can: too few people have these roles; change people or roles, or cancel it"),
+        );
+    }
     timetable(page, item);
     page.line("");
 }

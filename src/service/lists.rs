@@ -45,6 +45,14 @@ impl Service {
         Ok(self.engine.storage.pending(&filter).await?)
     }
 
+    /// Those of these requests that nobody of the configuration could decide.
+    ///
+    /// # Errors
+    /// Nobody knows who is suspended.
+    pub async fn undecidable_among(&self, rows: &[PendingRow]) -> Result<BTreeSet<Uuid>, ServiceError> {
+        Ok(self.engine.undecidable_among(rows).await?)
+    }
+
     /// Workflows, the newest first, and where the next page begins.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Requests of a page.
@@ -41,6 +41,8 @@ struct Waiting {
     approvals: i32,
     required: i32,
     approvers: String,
+    /// Whether nobody of the configuration could decide it.
+    undecidable: bool,
     next: Option<Next>,
 }
 
@@ -66,7 +68,8 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
     let (rows, more) = web.service.pending(&session.person, filter).await?;
     let (rows, targets, next, is_cut) = page_of(&web, &session, rows, more, words).await?;
     let now = web.service.now();
-    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
+    let undecidable = web.service.undecidable_among(&rows).await?;
+    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, &undecidable, now)).collect();
     let of = everybodys.then_some("all");
     let with =
         |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
@@ -114,13 +117,14 @@ fn holds(row: &PendingRow, about: Option<&About>, words: &str) -> bool {
     texts.into_iter().any(|text| text.to_lowercase().contains(&words))
 }
 
-fn item(row: PendingRow, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
+fn item(row: PendingRow, targets: &Abouts, undecidable: &BTreeSet<Uuid>, now: DateTime<Utc>) -> Waiting {
     Waiting {
         id: row.workflow_id,
         headline: row.target.short(),
         called: row.target.called(),
         action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
         next: next(&row, now),
+        undecidable: undecidable.contains(&row.workflow_id),
         level: row.risk_level,
         task_id: row.task_id,
         description: text::in_a_line(&row.description),

@@ -1,6 +1,7 @@
 // Signing in, reading, deciding.
 
 import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
 import { base, critical, open, signedIn, status, submit, test, token } from "./browser.js";
 
 test("whoever is not signed in is asked to, and comes to where they wanted to go", async (t) => {
@@ -91,6 +92,31 @@ test("what is critical is confirmed by its target, in so many letters", async (t
   const after = await status(id);
   assert.deepEqual(after.decisions.map(({ approver, verdict }) => [approver, verdict]), [["cora", "approved"]]);
   assert.equal(after.status, "pending_approval", "a second person has to agree");
+});
+
+test("an outcome that nobody knows is resolved by somebody who says how they know", async (t) => {
+  // As after a crash, the server does not know what became of it: here nobody has reported in time.
+  const id = await submit({ description: "Build on large machines", operation: "build", environment: "development", resource_type: "code", estimated_cost: 250 });
+  await call("alice", "POST", `/workflows/${id}/approve`, { justification: "tests are green" });
+  for (let tries = 0; (await status(id)).status !== "outcome_unknown"; tries++) {
+    assert.ok(tries < 200, "its time to report is not over");
+    await pause(100);
+  }
+  const page = await signedIn(t, "alice");
+  await page.goto(`${base}/inbox/workflows/${id}`);
+  await page.getByRole("heading", { name: "Resolve the outcome" }).waitFor();
+  const resolve = page.locator("#resolve");
+  await resolve.getByRole("button").click();
+  assert.equal((await status(id)).status, "outcome_unknown", "nothing is resolved without an outcome and without words");
+  await resolve.getByRole("radio").first().check();
+  await resolve.locator("textarea").fill("the build is in the registry");
+  await resolve.getByRole("button").click();
+  await page.getByText("You have resolved the outcome.").waitFor();
+  const after = await status(id);
+  assert.equal(after.status, "completed");
+  const last = after.history.at(-1);
+  assert.deepEqual([last.event, last.actor, last.via, last.detail.justification], ["resolved", "alice", "inbox", "the build is in the registry"]);
+  assert.equal(await page.locator("#resolve").count(), 0, "and there is nothing left to resolve");
 });
 
 test("the keyboard is enough", async (t) => {

@@ -394,4 +394,23 @@ async fn what_nobody_can_decide_any_more_is_counted() {
     let people = "people: { alice: { roles: [lead] }, tom: { roles: [lead] }, cora: { roles: [cto] } }\nagents: { deploy-bot: {} }";
     restart_with(&mut app, people).await;
     undecidable(&app, 1).await;
+
+    // Each request says it of itself, wherever it is listed.
+    let url = format!("http://{}", app.addr);
+    let pending = app.client("alice").get("/workflows/pending").await.expect(200);
+    let said = pending["workflows"].as_array().unwrap().iter().map(|one| (one["risk_level"].as_str().unwrap(), one["undecidable"] == true));
+    assert_eq!(said.collect::<Vec<_>>(), [("critical", false), ("high", true)]);
+    let page = Browser::of(app.addr, "alice").await.get("/?of=all").await.expect(200);
+    assert_eq!(page.html.matches("nobody can decide").count(), 1, "{}", page.html);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+    command.arg("pending").env("PARKBRAKE_URL", url).env("PARKBRAKE_TOKEN", token("alice"));
+    let printed = done(command.output().await.unwrap());
+    assert_eq!(printed.matches("nobody can: too few people have these roles").count(), 1, "{printed}");
+    // Who is suspended does not count.
+    done(parkbrake(&app, &["person", "suspend", "cora"]).await);
+    eventually("no chief any more", || async {
+        let pending = app.client("alice").get("/workflows/pending").await.expect(200);
+        pending["workflows"].as_array().unwrap().iter().all(|one| one["undecidable"] == true).then_some(())
+    })
+    .await;
 }

@@ -9,6 +9,7 @@ use crate::domain::workflow::Status;
 use crate::http::time::Time;
 use crate::service::{Cursor, Listed, PendingRow};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -51,17 +52,20 @@ struct Pending<'a> {
     expires_at: Option<Time>,
     #[schema(value_type = Digest)]
     digest: &'a str,
+    /// Whether too few people have the roles that are asked, now or later, so that it waits for ever unless people or roles change.
+    undecidable: bool,
 }
 
 impl<'a> PendingPage<'a> {
-    /// These requests, and where the next page starts.
-    pub fn of(rows: &'a [PendingRow], next: Option<Cursor>) -> Self {
-        Self { success: Success, workflows: rows.iter().map(Pending::from).collect(), next_cursor: next.map(Cursor::encode) }
+    /// These requests, those of them that nobody could decide, and where the next page starts.
+    pub fn of(rows: &'a [PendingRow], undecidable: &BTreeSet<Uuid>, next: Option<Cursor>) -> Self {
+        let workflows = rows.iter().map(|row| Pending::of(row, undecidable.contains(&row.workflow_id))).collect();
+        Self { success: Success, workflows, next_cursor: next.map(Cursor::encode) }
     }
 }
 
-impl<'a> From<&'a PendingRow> for Pending<'a> {
-    fn from(row: &'a PendingRow) -> Self {
+impl<'a> Pending<'a> {
+    fn of(row: &'a PendingRow, undecidable: bool) -> Self {
         let steps = row.timetable.iter().map(|step| (step.after, step.to.as_slice()));
         Self {
             workflow_id: row.workflow_id,
@@ -78,6 +82,7 @@ impl<'a> From<&'a PendingRow> for Pending<'a> {
             timetable: timetable(row.requested_at, steps, row.expires_at),
             expires_at: row.expires_at.map(Time),
             digest: &row.digest,
+            undecidable,
         }
     }
 }
