@@ -16,7 +16,6 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::hosts::Hosts;
 use crate::domain::notice::{Notifications, Service};
-use crate::domain::workflow::Command;
 use crate::execution::{self, Local};
 use crate::fence::Fence;
 use crate::http::ConnectionLimits;
@@ -29,7 +28,6 @@ use crate::service::{Limits, Service as UseCases};
 use crate::settings::{LimitSettings, Settings};
 use crate::slack::{Slack, SlackApp};
 use crate::storage::{self, Holder, Sealing, ServerLease, Storage};
-use futures_util::future::join_all;
 use ractor::{Actor, SpawnErr};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -50,8 +48,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const ENDING: Duration = Duration::from_secs(8);
 /// How long requests that are on their way may take when the server stops.
 const HTTP_PATIENCE: Duration = Duration::from_secs(10);
-/// How many workflows are taken back into memory at the same time.
-const REHYDRATE_AT_ONCE: usize = 32;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -205,7 +201,8 @@ impl App {
         let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
         let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;
-        tokio::spawn(rehydrate(Arc::clone(&engine)));
+        let rehydrated = Arc::clone(&engine);
+        tokio::spawn(async move { rehydrated.rehydrate().await });
         tokio::spawn(Engine::watch_for_undecidable(Arc::downgrade(&engine)));
         Ok(Serving { engine, root, root_task, server, server_task, closing })
     }
@@ -341,21 +338,4 @@ fn buttons(notifications: &Notifications, read: &dyn Fn(&str) -> Option<String>,
     let answers = Answers::new(answers).map_err(|problem| vec![problem])?;
     let answer = Arc::new(move |address: &str, answer| answers.send(address, answer));
     Ok(Some(Slack { apps, inbox: notifications.public_url.clone(), answer }))
-}
-
-/// Takes parked workflows back into memory, the newest first, a few at a time. Whoever is asked for meanwhile comes at once.
-async fn rehydrate(engine: Arc<Engine>) {
-    let limit = i64::try_from(engine.max_resident).unwrap_or(i64::MAX);
-    let ids = match engine.storage.newest_pending(limit).await {
-        Ok(ids) => ids,
-        Err(error) => {
-            tracing::warn!(%error, "parked workflows are not taken into memory now; each is when it is asked for");
-            return;
-        }
-    };
-    for some in ids.chunks(REHYDRATE_AT_ONCE) {
-        let now = engine.clock.now();
-        join_all(some.iter().map(|id| engine.command(*id, Command::Tick { now }))).await;
-    }
-    tracing::info!(workflows = ids.len(), "parked workflows are back in memory");
 }

@@ -24,8 +24,8 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_STRICT")]
     pub strict: bool,
 
-    /// How many parked workflows stay in memory; the others are read again when they are asked for
-    #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 10_000)]
+    /// Of how many parked workflows the state stays in memory, about 1 KB each; the others are read again when they are asked for
+    #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 80_000)]
     pub max_resident: usize,
 
     /// How many actions run at once; a quarter of them are kept for what people approved

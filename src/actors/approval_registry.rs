@@ -1,170 +1,130 @@
-//! The approval registry: workflow id → actor. Every decision, cancel and result finds its workflow here, and a parked
-//! workflow that is not in memory is woken by the first message for it.
+//! The approval registry: every decision, cancel and result finds its workflow here.
 //!
-//! At most `max_resident` workflows stay in memory; those that were not asked for the longest leave first. Leaving loses
-//! nothing: an actor is a cache of its log.
+//! A workflow that is acted upon has an actor, and never more than one that the registry knows of: what comes meanwhile waits for it to
+//! end. A parked workflow has none. What its last actor knew stays here as plain data, so that the next one is started without reading
+//! anything; of at most `max_resident` workflows, those that were not asked for the longest are forgotten first. Forgetting loses
+//! nothing: it is a copy of what the log says.
 
-use crate::actors::exchange::{Answered, Failure};
-use crate::actors::workflow::{self, WorkflowRef};
-use crate::actors::workflow_supervisor::{self, SupervisorRef};
-use crate::domain::workflow::Command;
-use ractor::rpc::CallResult;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
-use std::collections::{BTreeMap, HashMap};
+use crate::actors::exchange::Failure;
+use crate::actors::messages::{Job, RegistryRef, Remembered, Start, SupervisorRef, Ticket, ToRegistry, ToSupervisor};
+use crate::actors::metrics::Metrics;
+use hashlink::LruCache;
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use uuid::Uuid;
-
-pub type RegistryRef = ActorRef<Msg>;
-
-pub enum Msg {
-    /// The supervisor, which starts after the registry.
-    Supervisor(SupervisorRef),
-    /// Take this to its workflow.
-    Route {
-        id: Uuid,
-        command: Box<Command>,
-        reply: RpcReplyPort<Result<Answered, Failure>>,
-    },
-    /// Have a workflow read its log, so that it does what its state obliges to; also one that is in memory, and may be behind.
-    Wake {
-        id: Uuid,
-    },
-    Resident {
-        id: Uuid,
-        actor: WorkflowRef,
-    },
-    /// An actor that has nothing left to do.
-    Leaving {
-        id: Uuid,
-        actor: WorkflowRef,
-    },
-    Gone {
-        id: Uuid,
-        actor: ActorId,
-    },
-}
 
 pub struct ApprovalRegistry {
     pub max_resident: usize,
+    pub metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
 pub struct State {
     supervisor: Option<SupervisorRef>,
-    residents: HashMap<Uuid, Resident>,
-    /// Who was asked when, the longest ago first.
-    by_use: BTreeMap<u64, Uuid>,
-    uses: u64,
+    working: HashMap<Uuid, Working>,
+    parked: LruCache<Uuid, Remembered>,
+    tickets: Ticket,
 }
 
-struct Resident {
-    actor: WorkflowRef,
-    used: u64,
-}
-
-impl State {
-    fn insert(&mut self, id: Uuid, actor: WorkflowRef) {
-        self.remove(id);
-        self.uses += 1;
-        self.by_use.insert(self.uses, id);
-        self.residents.insert(id, Resident { actor, used: self.uses });
-    }
-
-    fn remove(&mut self, id: Uuid) -> Option<WorkflowRef> {
-        let resident = self.residents.remove(&id)?;
-        self.by_use.remove(&resident.used);
-        Some(resident.actor)
-    }
-
-    /// The actor of a workflow in memory, which counts as a use.
-    fn touch(&mut self, id: Uuid) -> Option<WorkflowRef> {
-        let actor = self.remove(id)?;
-        self.insert(id, actor.clone());
-        Some(actor)
-    }
-
-    /// Forgets this actor; another one of the same workflow stays.
-    fn forget(&mut self, id: Uuid, actor: ActorId) {
-        if self.residents.get(&id).is_some_and(|resident| resident.actor.get_id() == actor) {
-            self.remove(id);
-        }
-    }
-
-    fn evict(&mut self, max_resident: usize) {
-        while self.residents.len() > max_resident {
-            let Some((_, id)) = self.by_use.pop_first() else { return };
-            if let Some(resident) = self.residents.remove(&id) {
-                let _ = resident.actor.cast(workflow::Msg::Leave);
-            }
-        }
-    }
+/// A workflow whose actor is at work.
+struct Working {
+    ticket: Ticket,
+    /// What the next actor is started for.
+    waiting: Vec<Job>,
 }
 
 impl ApprovalRegistry {
-    async fn wake(&self, state: &mut State, id: Uuid) -> Result<WorkflowRef, Failure> {
-        let supervisor = state.supervisor.as_ref().ok_or_else(|| Failure::Unavailable("the server is starting".to_owned()))?;
-        let actor = match supervisor.call(|reply| workflow_supervisor::Msg::Wake { id, reply }, None).await {
-            Ok(CallResult::Success(woken)) => woken?,
-            _ => return Err(Failure::Unavailable("the workflow supervisor is being restarted".to_owned())),
-        };
-        state.insert(id, actor.clone());
-        Ok(actor)
+    pub async fn spawn(self, root: ractor::ActorCell) -> Result<RegistryRef, ractor::SpawnErr> {
+        Ok(Actor::spawn_linked(None, self, (), root).await?.0)
     }
 
-    /// Sends a command to its workflow. An actor that has just failed does not take it: then the workflow is woken anew.
-    async fn route(&self, state: &mut State, id: Uuid, command: Box<Command>, reply: RpcReplyPort<Result<Answered, Failure>>) {
-        let mut message = workflow::Msg::Do(command, reply);
-        if let Some(actor) = state.touch(id) {
-            match actor.cast(message) {
-                Ok(()) => return,
-                Err(MessagingErr::SendErr(returned)) => message = returned,
-                Err(_) => return,
+    fn do_next(&self, state: &mut State, id: Uuid, job: Job) {
+        match state.working.get_mut(&id) {
+            Some(working) => working.waiting.push(job),
+            None => {
+                let remembered = state.parked.remove(&id);
+                self.start(state, id, remembered, vec![job]);
             }
         }
-        match self.wake(state, id).await {
-            Ok(actor) => {
-                let _ = actor.cast(message);
+    }
+
+    fn start(&self, state: &mut State, id: Uuid, remembered: Option<Remembered>, jobs: Vec<Job>) {
+        let Some(supervisor) = &state.supervisor else {
+            return refuse(jobs, || Failure::Unavailable("the server is starting".to_owned()));
+        };
+        state.tickets += 1;
+        let ticket = state.tickets;
+        match supervisor.cast(ToSupervisor::Start(Start { id, ticket, remembered, jobs })) {
+            Ok(()) => drop(state.working.insert(id, Working { ticket, waiting: Vec::new() })),
+            Err(MessagingErr::SendErr(ToSupervisor::Start(start))) => {
+                refuse(start.jobs, || Failure::Unavailable("the workflow supervisor is being restarted".to_owned()));
             }
-            Err(failure) => {
-                if let workflow::Msg::Do(_, reply) = message {
-                    let _ = reply.send(Err(failure));
+            Err(_) => {}
+        }
+    }
+
+    /// Ends the work of an actor, if it is the one that is at work, and starts the next one, if there is work for it.
+    fn end(&self, state: &mut State, id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered>) {
+        match state.working.entry(id) {
+            Entry::Occupied(working) if Some(working.get().ticket) == ticket => {
+                let waiting = working.remove().waiting;
+                if waiting.is_empty() {
+                    self.park(state, id, remembered);
+                } else {
+                    self.start(state, id, remembered, waiting);
                 }
             }
+            // Another one is at work, and reads the log by itself.
+            Entry::Occupied(_) => {}
+            Entry::Vacant(_) => self.park(state, id, remembered),
         }
+    }
+
+    fn park(&self, state: &mut State, id: Uuid, remembered: Option<Remembered>) {
+        if let Some(remembered) = remembered
+            && self.max_resident > 0
+            && state.parked.peek(&id).is_none_or(|known| known.workflow.version <= remembered.workflow.version)
+        {
+            state.parked.insert(id, remembered);
+        }
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        state.parked.len() < self.max_resident
     }
 }
 
+fn refuse(jobs: Vec<Job>, failure: impl Fn() -> Failure) {
+    jobs.into_iter().for_each(|job| job.refuse(failure()));
+}
+
 impl Actor for ApprovalRegistry {
-    type Msg = Msg;
+    type Msg = ToRegistry;
     type State = State;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
-        Ok(State::default())
+    async fn pre_start(&self, _: ActorRef<ToRegistry>, (): ()) -> Result<State, ActorProcessingErr> {
+        Ok(State { supervisor: None, working: HashMap::new(), parked: LruCache::new(self.max_resident), tickets: 0 })
     }
 
-    async fn handle(&self, _: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, _: ActorRef<ToRegistry>, msg: ToRegistry, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Supervisor(supervisor) => state.supervisor = Some(supervisor),
-            Msg::Route { id, command, reply } => self.route(state, id, command, reply).await,
-            Msg::Wake { id } => {
-                let is_told = state.residents.get(&id).is_some_and(|resident| resident.actor.cast(workflow::Msg::Look).is_ok());
-                if !is_told {
-                    // Whoever cannot be woken now is found again by the next sweep.
-                    let _ = self.wake(state, id).await;
+            ToRegistry::Supervisor(supervisor) => state.supervisor = Some(supervisor),
+            ToRegistry::Route { id, command, reply } => self.do_next(state, id, Job::Do(command, reply)),
+            ToRegistry::Wake { id } => self.do_next(state, id, Job::Look),
+            ToRegistry::Remember(parked) => {
+                for remembered in parked {
+                    let id = remembered.workflow.id;
+                    if self.has_room(state) && !state.working.contains_key(&id) {
+                        self.park(state, id, Some(remembered));
+                    }
                 }
             }
-            Msg::Resident { id, actor } => {
-                if state.residents.get(&id).is_none_or(|resident| resident.actor.get_id() != actor.get_id()) {
-                    state.insert(id, actor);
-                }
-            }
-            Msg::Leaving { id, actor } => {
-                state.forget(id, actor.get_id());
-                let _ = actor.cast(workflow::Msg::Leave);
-            }
-            Msg::Gone { id, actor } => state.forget(id, actor),
+            ToRegistry::Done { id, ticket, remembered } => self.end(state, id, ticket, remembered),
+            ToRegistry::Gone { id, ticket } => self.end(state, id, Some(ticket), None),
         }
-        state.evict(self.max_resident);
+        self.metrics.remembered.set(i64::try_from(state.parked.len()).unwrap_or(i64::MAX));
         Ok(())
     }
 }

@@ -3,19 +3,18 @@
 //! Nothing that it is asked to do depends on the asker staying: once a command is on its way it is decided and committed,
 //! or refused, whether or not anybody waits for the answer.
 
-use crate::actors::approval_registry::{self, RegistryRef};
 use crate::actors::bell::Bell;
 use crate::actors::courier::Pace;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
 use crate::actors::log_reader::LogReader;
+use crate::actors::messages::{RegistryRef, Remembered, SupervisorRef, ToRegistry, ToSupervisor};
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Channel, Executor};
 use crate::actors::runner::{self, Runner};
 use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
-use crate::actors::workflow_supervisor::{self, SupervisorRef};
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::policy::Suspended;
@@ -54,7 +53,7 @@ pub struct Engine {
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
     pub bell: Arc<Bell>,
-    /// How many workflows stay in memory.
+    /// Of how many workflows the state stays in memory.
     pub max_resident: usize,
     /// This server; a fresh id for every start.
     pub owner: Uuid,
@@ -173,7 +172,7 @@ impl Engine {
     /// `Unavailable` where nobody can say whether it was stored.
     pub async fn submit(&self, id: Uuid, intake: Intake) -> Result<Submitted, Failure> {
         let intake = Box::new(intake);
-        let answer = self.crew()?.supervisor.call(|reply| workflow_supervisor::Msg::Submit { id, intake, reply }, None).await;
+        let answer = self.crew()?.supervisor.call(|reply| ToSupervisor::Submit { id, intake, reply }, None).await;
         match answer {
             Ok(CallResult::Success(answer)) => answer,
             _ => Err(unanswered()),
@@ -189,9 +188,10 @@ impl Engine {
     }
 
     async fn deliver(&self, id: Uuid, command: Command, patience: Option<Duration>) -> Result<Answered, Failure> {
+        let command = Arc::new(command);
         for _ in 0..ATTEMPTS {
-            let command = Box::new(command.clone());
-            let answer = self.crew()?.registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, patience).await;
+            let command = Arc::clone(&command);
+            let answer = self.crew()?.registry.call(|reply| ToRegistry::Route { id, command, reply }, patience).await;
             match answer {
                 Ok(CallResult::Success(answer)) => return answer,
                 // The actor ended before it came to this message; asking again is safe, and finds what was committed.
@@ -239,7 +239,14 @@ impl Engine {
     /// Has a workflow look at its log, and do what that obliges to. A hint: it is not awaited.
     pub fn wake(&self, id: Uuid) {
         if let Ok(crew) = self.crew() {
-            let _ = crew.registry.cast(approval_registry::Msg::Wake { id });
+            let _ = crew.registry.cast(ToRegistry::Wake { id });
+        }
+    }
+
+    /// Has parked workflows kept in memory, as far as there is room.
+    pub(super) fn remember(&self, parked: Vec<Remembered>) {
+        if let Ok(crew) = self.crew() {
+            let _ = crew.registry.cast(ToRegistry::Remember(parked));
         }
     }
 

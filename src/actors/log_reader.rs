@@ -2,18 +2,21 @@
 //!
 //! Whoever needs a log says so and waits. While queries are on their way, others gather behind them, and the next query is for all of
 //! these. There is no timer, so a lone reader waits for nobody. A log is always read after it was asked for, never handed on from
-//! before. Queries run in tasks of their own: whoever stops waiting harms nobody else.
+//! before. A query that is held up holds up nobody but those whom it is for. Queries run in tasks of their own: whoever stops waiting harms nobody else.
 
 use crate::actors::metrics::Metrics;
 use crate::domain::workflow::Recorded;
 use crate::storage::{Error, Logs, Storage};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// How many queries may be on their way at once.
 const READERS: usize = 2;
+/// When a query has been on its way for so long, something holds it up, and it counts no longer: another one may go.
+const LATE: Duration = Duration::from_millis(100);
 /// The most logs that one query reads.
 const LARGEST_BATCH: usize = 256;
 
@@ -29,7 +32,7 @@ pub struct LogReader {
 #[derive(Default)]
 struct State {
     waiting: Vec<(Uuid, oneshot::Sender<Read>)>,
-    /// How many queries are on their way.
+    /// How many queries are on their way and not late.
     reading: usize,
 }
 
@@ -55,7 +58,7 @@ impl LogReader {
         if !state.waiting.is_empty() && state.reading < READERS {
             state.reading += 1;
             drop(state);
-            tokio::spawn(Reading(Arc::clone(self)).read_all());
+            tokio::spawn(Reading { reader: Arc::clone(self), is_late: false }.read_all());
         }
     }
 
@@ -78,17 +81,26 @@ impl LogReader {
         }
     }
 
+    /// A query is answered, or late; somebody may have asked meanwhile.
+    fn one_less(self: &Arc<Self>) {
+        self.state().reading -= 1;
+        self.start();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One of the readers at work. When it ends, however it ends, another one may take its place.
-struct Reading(Arc<LogReader>);
+struct Reading {
+    reader: Arc<LogReader>,
+    is_late: bool,
+}
 
 impl Reading {
-    async fn read_all(self) {
-        loop {
+    async fn read_all(mut self) {
+        while !self.is_late {
             let batch = self.take();
             if batch.is_empty() {
                 return;
@@ -96,11 +108,9 @@ impl Reading {
             let mut ids: Vec<Uuid> = batch.iter().map(|(id, _)| *id).collect();
             ids.sort_unstable();
             ids.dedup();
-            let logs = self
-                .0
-                .logs(&ids)
-                .await
-                .map(|logs| -> HashMap<Uuid, Read> { logs.into_iter().map(|(id, log)| (id, log.map(Arc::new))).collect() });
+            let logs = self.read(&ids).await;
+            let logs: Result<HashMap<Uuid, Read>, Error> =
+                logs.map(|logs| logs.into_iter().map(|(id, log)| (id, log.map(Arc::new))).collect());
             for (id, reply) in batch {
                 let _ = reply.send(match &logs {
                     Ok(logs) => logs.get(&id).cloned().unwrap_or_else(|| Ok(Arc::default())),
@@ -110,9 +120,23 @@ impl Reading {
         }
     }
 
+    /// Reads these logs. If that is held up, another reader takes what waits.
+    async fn read(&mut self, ids: &[Uuid]) -> Result<Logs, Error> {
+        let reader = Arc::clone(&self.reader);
+        let mut logs = Box::pin(reader.logs(ids));
+        match tokio::time::timeout(LATE, &mut logs).await {
+            Ok(logs) => logs,
+            Err(_) => {
+                self.is_late = true;
+                reader.one_less();
+                logs.await
+            }
+        }
+    }
+
     /// The next batch, without those who have gone.
     fn take(&self) -> Vec<(Uuid, oneshot::Sender<Read>)> {
-        let mut state = self.0.state();
+        let mut state = self.reader.state();
         state.waiting.retain(|(_, reply)| !reply.is_closed());
         let count = state.waiting.len().min(LARGEST_BATCH);
         state.waiting.drain(..count).collect()
@@ -121,8 +145,8 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.state().reading -= 1;
-        // Somebody may have asked since it looked.
-        self.0.start();
+        if !self.is_late {
+            self.reader.one_less();
+        }
     }
 }

@@ -36,6 +36,7 @@ pub struct Metrics {
     pub batch_seconds: Histogram,
     pub log_batch_logs: Histogram,
     pub resident: Gauge,
+    pub remembered: Gauge,
     pub running: Gauge,
     pub queued: Gauge,
     pub executing_without_attempt: Counter,
@@ -60,7 +61,8 @@ impl Default for Metrics {
         let batch_rows = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let batch_seconds = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 5.0]);
         let log_batch_logs = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
-        let (resident, running, queued) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (resident, remembered) = (Gauge::default(), Gauge::default());
+        let (running, queued) = (Gauge::default(), Gauge::default());
         let executing_without_attempt = Counter::default();
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
         let event_streams = Gauge::default();
@@ -76,7 +78,8 @@ impl Default for Metrics {
         registry.register("commit_batch_rows", "Commits that went to the database together", batch_rows.clone());
         registry.register("commit_batch_seconds", "Time from sending a batch to its answer", batch_seconds.clone());
         registry.register("log_batch_logs", "Logs of workflows that were read together", log_batch_logs.clone());
-        registry.register("workflows_resident", "Workflows whose actor is in memory", resident.clone());
+        registry.register("workflows_resident", "Workflows that are being acted upon, an actor each", resident.clone());
+        registry.register("workflows_remembered", "Workflows whose state is kept in memory, without an actor", remembered.clone());
         registry.register("actions_running", "Actions that this server is running now", running.clone());
         registry.register("actions_queued", "Actions that are released and wait for a turn on this server", queued.clone());
         registry.register(
@@ -120,6 +123,7 @@ impl Default for Metrics {
             batch_seconds,
             log_batch_logs,
             resident,
+            remembered,
             running,
             queued,
             executing_without_attempt,

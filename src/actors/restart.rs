@@ -40,6 +40,11 @@ impl RestartBudget {
         Verdict::RestartAfter((policy.first_delay * 2_u32.pow(doublings)).min(policy.longest_delay))
     }
 
+    /// Whether there is a failure in the window; without one it may be forgotten.
+    pub fn is_spent(&self, now: Instant, policy: RestartPolicy) -> bool {
+        self.failures.back().is_some_and(|at| now.duration_since(*at) <= policy.window)
+    }
+
     /// How many failures are in the window.
     pub fn failures(&self) -> usize {
         self.failures.len()

@@ -4,13 +4,14 @@
 //! replaced by fresh ones. Meanwhile callers are told to come back in a moment. If that happens too often the root gives up,
 //! the process ends, and whoever started it decides.
 
-use crate::actors::approval_registry::{self, ApprovalRegistry};
+use crate::actors::approval_registry::ApprovalRegistry;
 use crate::actors::checkpointer::Checkpointer;
 use crate::actors::engine::{Crew, Engine};
 use crate::actors::follower::Follower;
+use crate::actors::messages::{ToRegistry, ToTimer};
 use crate::actors::notifier::Notifier;
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
-use crate::actors::timer::{self, Timer};
+use crate::actors::timer::Timer;
 use crate::actors::workflow::Workshop;
 use crate::actors::workflow_supervisor::WorkflowSupervisor;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -58,9 +59,9 @@ impl Root {
         };
         let (checkpointer, _) = Actor::spawn_linked(None, checkpointer, (), cell()).await?;
         let timer = Timer { storage: engine.storage.clone(), clock: Arc::clone(&engine.clock), runner: Arc::clone(&engine.runner) };
-        let (timer, _) = Actor::spawn_linked(None, timer, (), cell()).await?;
-        let registry = ApprovalRegistry { max_resident: engine.max_resident };
-        let (registry, _) = Actor::spawn_linked(None, registry, (), cell()).await?;
+        let timer = timer.spawn(cell()).await?;
+        let registry = ApprovalRegistry { max_resident: engine.max_resident, metrics: Arc::clone(&engine.metrics) };
+        let registry = registry.spawn(cell()).await?;
         let workshop = Workshop {
             storage: engine.storage.clone(),
             logs: Arc::clone(&engine.logs),
@@ -75,12 +76,12 @@ impl Root {
             owner: engine.owner,
         };
         let supervisor = WorkflowSupervisor { workshop: Arc::new(workshop) };
-        let (supervisor, _) = Actor::spawn_linked(None, supervisor, (), cell()).await?;
+        let supervisor = supervisor.spawn(cell()).await?;
         let (notifier, _) = Actor::spawn_linked(None, Notifier { engine: Arc::clone(engine) }, (), cell()).await?;
         let follower = Follower { feed: Arc::clone(&engine.feed), storage: engine.storage.clone() };
         let (follower, _) = Actor::spawn_linked(None, follower, (), cell()).await?;
-        registry.cast(approval_registry::Msg::Supervisor(supervisor.clone()))?;
-        timer.cast(timer::Msg::Registry(registry.clone()))?;
+        registry.cast(ToRegistry::Supervisor(supervisor.clone()))?;
+        timer.cast(ToTimer::Registry(registry.clone()))?;
         state.members = vec![
             follower.get_cell(),
             notifier.get_cell(),

@@ -4,7 +4,7 @@
 //! found is handed to its workflow, which acts only if the database agrees once more. The alarm is only the speed: a sweep at
 //! the very moment at which the next thing falls due.
 
-use crate::actors::approval_registry::{self, RegistryRef};
+use crate::actors::messages::{RegistryRef, TimerRef, ToRegistry, ToTimer};
 use crate::actors::runner::Runner;
 use crate::actors::turns::Waiting;
 use crate::clock::Clock;
@@ -12,15 +12,13 @@ use crate::domain::workflow::Command;
 use crate::storage::{Error, QueuedRow, Storage};
 use chrono::{DateTime, TimeDelta, Utc};
 use ractor::rpc::CallResult;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, SpawnErr};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
-
-pub type TimerRef = ActorRef<Msg>;
 
 /// Between two sweeps without an alarm.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -36,17 +34,6 @@ const FAILED: Duration = Duration::from_secs(2);
 const BREAK: Duration = Duration::from_millis(100);
 /// An alarm goes off this much late rather than early: a sweep that finds nothing yet is a wasted one.
 const LATE: Duration = Duration::from_millis(2);
-
-pub enum Msg {
-    /// The registry, which starts after the timer.
-    Registry(RegistryRef),
-    /// Something will fall due at this moment by the database's clock.
-    Arm {
-        deadline: DateTime<Utc>,
-    },
-    Sweep,
-    Recover,
-}
 
 pub struct Timer {
     pub storage: Storage,
@@ -64,7 +51,7 @@ pub struct State {
 /// The next sweep. Dropping it disarms it.
 struct Alarm {
     at: Instant,
-    task: JoinHandle<Result<(), ractor::MessagingErr<Msg>>>,
+    task: JoinHandle<Result<(), ractor::MessagingErr<ToTimer>>>,
 }
 
 impl Drop for Alarm {
@@ -74,11 +61,15 @@ impl Drop for Alarm {
 }
 
 impl Timer {
+    pub async fn spawn(self, root: ActorCell) -> Result<TimerRef, SpawnErr> {
+        Ok(Actor::spawn_linked(None, self, (), root).await?.0)
+    }
+
     /// Sees to it that a sweep comes no later than after this delay.
     fn arm(&self, myself: &TimerRef, state: &mut State, delay: Duration) {
         let at = Instant::now() + delay;
         if state.alarm.as_ref().is_none_or(|alarm| at < alarm.at) {
-            state.alarm = Some(Alarm { at, task: myself.send_after(delay, || Msg::Sweep) });
+            state.alarm = Some(Alarm { at, task: myself.send_after(delay, || ToTimer::Sweep) });
         }
     }
 
@@ -121,7 +112,7 @@ impl Timer {
             let Some(last) = ids.last() else { return Ok(()) };
             after = Some(*last);
             for id in ids.into_iter().filter(|id| !self.runner.knows(*id)) {
-                let _ = registry.cast(approval_registry::Msg::Wake { id });
+                let _ = registry.cast(ToRegistry::Wake { id });
             }
         }
     }
@@ -129,8 +120,8 @@ impl Timer {
 
 /// Sends one tick. A workflow that fails is not sent another one before a pause is over.
 async fn tick(registry: RegistryRef, flight: Arc<Flight>, id: Uuid, now: DateTime<Utc>) {
-    let command = Box::new(Command::Tick { now });
-    let answer = registry.call(|reply| approval_registry::Msg::Route { id, command, reply }, Some(PATIENCE)).await;
+    let command = Arc::new(Command::Tick { now });
+    let answer = registry.call(|reply| ToRegistry::Route { id, command, reply }, Some(PATIENCE)).await;
     if !matches!(&answer, Ok(CallResult::Success(Ok(_)))) {
         tracing::warn!(workflow.id = %id, "a workflow that is due did not answer, it is asked again in a moment");
         tokio::time::sleep(FAILED).await;
@@ -181,23 +172,23 @@ fn until(now: DateTime<Utc>, then: DateTime<Utc>) -> Duration {
 }
 
 impl Actor for Timer {
-    type Msg = Msg;
+    type Msg = ToTimer;
     type State = State;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, _: TimerRef, (): ()) -> Result<State, ActorProcessingErr> {
         Ok(State::default())
     }
 
-    async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: TimerRef, msg: ToTimer, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Registry(registry) => {
+            ToTimer::Registry(registry) => {
                 state.registry = Some(registry);
-                myself.cast(Msg::Recover)?;
-                myself.cast(Msg::Sweep)?;
+                myself.cast(ToTimer::Recover)?;
+                myself.cast(ToTimer::Sweep)?;
             }
-            Msg::Arm { deadline } => self.arm(&myself, state, until(self.clock.now(), deadline)),
-            Msg::Sweep => {
+            ToTimer::Arm { deadline } => self.arm(&myself, state, until(self.clock.now(), deadline)),
+            ToTimer::Sweep => {
                 state.alarm = None;
                 let Some(registry) = state.registry.clone() else { return Ok(()) };
                 let rest = self.sweep(&registry, state).await.unwrap_or_else(|error| {
@@ -206,12 +197,12 @@ impl Actor for Timer {
                 });
                 self.arm(&myself, state, rest);
             }
-            Msg::Recover => {
+            ToTimer::Recover => {
                 let Some(registry) = state.registry.clone() else { return Ok(()) };
                 if let Err(error) = self.recover(&registry).await {
                     tracing::warn!(%error, "cannot look for interrupted actions, trying again");
                 }
-                myself.send_after(RECOVER, || Msg::Recover);
+                myself.send_after(RECOVER, || ToTimer::Recover);
             }
         }
         Ok(())

@@ -1,19 +1,17 @@
-//! The workflow supervisor: starts the actor of each workflow, and decides what happens when one fails.
+//! The workflow supervisor: starts the actor of each workflow that is acted upon, and decides what happens when one fails.
 //!
 //! A failed actor is started again after a pause that doubles; it reads the log and goes on from there. One that keeps
 //! failing is left alone, visibly, and its siblings go on. That the database is away is nobody's failure and is not counted.
 
-use crate::actors::approval_registry;
-use crate::actors::exchange::{Failure, Intake, Submitted};
+use crate::actors::exchange::Failure;
+use crate::actors::messages::{SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::restart::{RestartBudget, RestartPolicy, Verdict};
-use crate::actors::workflow::{Boot, Stale, WorkflowActor, WorkflowRef, Workshop};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use crate::actors::workflow::{Stale, Work, WorkflowActor, Workshop};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-pub type SupervisorRef = ActorRef<Msg>;
 
 /// Five failures within a minute are tried again; the sixth is one too many.
 const POLICY: RestartPolicy = RestartPolicy {
@@ -23,69 +21,99 @@ const POLICY: RestartPolicy = RestartPolicy {
     longest_delay: Duration::from_secs(5),
 };
 
-pub enum Msg {
-    /// A new workflow.
-    Submit { id: Uuid, intake: Box<Intake>, reply: RpcReplyPort<Result<Submitted, Failure>> },
-    /// The actor of a workflow that is not in memory.
-    Wake { id: Uuid, reply: RpcReplyPort<Result<WorkflowRef, Failure>> },
-    /// A failed one, after its pause.
-    Respawn { id: Uuid },
-}
-
 pub struct WorkflowSupervisor {
     pub workshop: Arc<Workshop>,
 }
 
 #[derive(Default)]
 pub struct State {
-    children: HashMap<ActorId, Uuid>,
+    children: HashMap<ActorId, Child>,
     budgets: HashMap<Uuid, RestartBudget>,
     /// Failed, and not to be started before their pause is over.
     resting: HashSet<Uuid>,
     quarantined: HashSet<Uuid>,
 }
 
+/// An actor at work.
+struct Child {
+    id: Uuid,
+    /// None where it was started by a submit, of which the registry knows nothing.
+    ticket: Option<Ticket>,
+}
+
+impl State {
+    /// Why a workflow's actor may not be started now.
+    fn objection(&self, id: Uuid) -> Option<Failure> {
+        if self.quarantined.contains(&id) {
+            Some(Failure::Quarantined)
+        } else if self.resting.contains(&id) {
+            Some(Failure::Unavailable("this workflow's actor failed and is started again in a moment".to_owned()))
+        } else {
+            None
+        }
+    }
+}
+
 impl WorkflowSupervisor {
-    async fn spawn(&self, myself: &SupervisorRef, state: &mut State, id: Uuid, boot: Boot) -> Result<WorkflowRef, Failure> {
-        let actor = WorkflowActor { id, workshop: Arc::clone(&self.workshop) };
-        // It does nothing before its first message, so a failure here is one of the runtime.
-        let (child, _) = Actor::spawn_linked(None, actor, boot, myself.get_cell())
-            .await
-            .map_err(|error| Failure::Unavailable(format!("the workflow's actor could not be started: {error}")))?;
-        state.children.insert(child.get_id(), id);
-        self.workshop.metrics.resident.set(i64::try_from(state.children.len()).unwrap_or(i64::MAX));
-        let _ = self.workshop.registry.cast(approval_registry::Msg::Resident { id, actor: child.clone() });
-        Ok(child)
+    pub async fn spawn(self, root: ActorCell) -> Result<SupervisorRef, SpawnErr> {
+        Ok(Actor::spawn_linked(None, self, (), root).await?.0)
     }
 
-    /// A child is gone: the registry hears of it, and a failure is dealt with.
-    fn on_exit(&self, myself: &SupervisorRef, state: &mut State, child: ActorId, failure: Option<&ActorProcessingErr>) {
-        let Some(id) = state.children.remove(&child) else { return };
+    /// Starts an actor for some work. If it cannot be started the work is dropped, and with it the ports of those who wait.
+    async fn start(&self, myself: &SupervisorRef, state: &mut State, child: Child, work: Work) {
+        let actor = WorkflowActor { id: child.id, workshop: Arc::clone(&self.workshop) };
+        match Actor::spawn_linked(None, actor, work, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                state.children.insert(actor.get_id(), child);
+                self.count(state);
+            }
+            // It does nothing before it has started, so this is a failure of the runtime.
+            Err(error) => {
+                tracing::error!(workflow.id = %child.id, %error, "a workflow's actor could not be started");
+                self.tell_gone(&child);
+            }
+        }
+    }
+
+    fn count(&self, state: &State) {
         self.workshop.metrics.resident.set(i64::try_from(state.children.len()).unwrap_or(i64::MAX));
-        let _ = self.workshop.registry.cast(approval_registry::Msg::Gone { id, actor: child });
-        let Some(failure) = failure else {
-            state.budgets.remove(&id);
-            return;
+    }
+
+    fn tell_gone(&self, child: &Child) {
+        if let Child { id, ticket: Some(ticket) } = *child {
+            let _ = self.workshop.registry.cast(ToRegistry::Gone { id, ticket });
+        }
+    }
+
+    /// An actor has failed: the registry hears of it, once it is settled whether another one may be started.
+    fn on_failure(&self, myself: &SupervisorRef, state: &mut State, child: &Child, failure: &ActorProcessingErr) {
+        self.weigh(myself, state, child.id, failure);
+        self.tell_gone(child);
+    }
+
+    fn weigh(&self, myself: &SupervisorRef, state: &mut State, id: Uuid, failure: &ActorProcessingErr) {
+        match failure.downcast_ref::<Stale>() {
+            Some(Stale::Unavailable(reason)) => {
+                // It is read again when it is asked for, or when the timer finds that it has something to do.
+                tracing::warn!(workflow.id = %id, reason, "a workflow has lost touch with the database");
+                return;
+            }
+            Some(Stale::Tampered(reason)) => {
+                // Reading it again would not make it the server's own.
+                tracing::error!(workflow.id = %id, reason, "somebody else has written to a workflow's rows, and it is left alone");
+                self.workshop.metrics.integrity_failures.inc();
+                return self.leave_alone(state, id, reason.clone(), 1);
+            }
+            Some(Stale::Broken(_)) | None => self.workshop.metrics.actor_failures.inc(),
         };
-        if let Some(Stale::Unavailable(reason)) = failure.downcast_ref::<Stale>() {
-            // It is read again when it is asked for, or when the timer finds that it has something to do.
-            tracing::warn!(workflow.id = %id, reason, "a workflow has lost touch with the database");
-            return;
-        }
-        if let Some(Stale::Tampered(reason)) = failure.downcast_ref::<Stale>() {
-            // Reading it again would not make it the server's own.
-            tracing::error!(workflow.id = %id, reason, "somebody else has written to a workflow's rows, and it is left alone");
-            self.workshop.metrics.integrity_failures.inc();
-            self.leave_alone(state, id, reason.clone(), 1);
-            return;
-        }
-        self.workshop.metrics.actor_failures.inc();
+        let now = Instant::now();
+        state.budgets.retain(|_, budget| budget.is_spent(now, POLICY));
         let budget = state.budgets.entry(id).or_default();
-        match budget.record(Instant::now(), POLICY) {
+        match budget.record(now, POLICY) {
             Verdict::RestartAfter(delay) => {
                 tracing::error!(workflow.id = %id, reason = %failure, failures = budget.failures(), "a workflow's actor failed, it is started again");
                 state.resting.insert(id);
-                myself.send_after(delay, move || Msg::Respawn { id });
+                myself.send_after(delay, move || ToSupervisor::Rested { id });
             }
             Verdict::GiveUp => {
                 let failures = budget.failures();
@@ -97,9 +125,10 @@ impl WorkflowSupervisor {
 
     fn leave_alone(&self, state: &mut State, id: Uuid, reason: String, failures: usize) {
         state.budgets.remove(&id);
-        state.quarantined.insert(id);
-        self.workshop.metrics.quarantined.inc();
-        self.record_quarantine(id, reason, failures);
+        if state.quarantined.insert(id) {
+            self.workshop.metrics.quarantined.inc();
+            self.record_quarantine(id, reason, failures);
+        }
     }
 
     /// Makes a quarantine visible to everybody. In memory it holds already.
@@ -115,33 +144,31 @@ impl WorkflowSupervisor {
 }
 
 impl Actor for WorkflowSupervisor {
-    type Msg = Msg;
+    type Msg = ToSupervisor;
     type State = State;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, _: SupervisorRef, (): ()) -> Result<State, ActorProcessingErr> {
         Ok(State::default())
     }
 
-    async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: SupervisorRef, msg: ToSupervisor, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Submit { id, intake, reply } => {
-                // A failure drops the reply's port with the boot, which the caller sees.
-                let _ = self.spawn(&myself, state, id, Boot::Submit(intake, reply)).await;
+            ToSupervisor::Submit { id, intake, reply } => {
+                self.start(&myself, state, Child { id, ticket: None }, Work::Submit(intake, reply)).await;
             }
-            Msg::Wake { id, reply } => {
-                let woken = if state.quarantined.contains(&id) {
-                    Err(Failure::Quarantined)
-                } else if state.resting.contains(&id) {
-                    Err(Failure::Unavailable("this workflow's actor failed and is started again in a moment".to_owned()))
+            ToSupervisor::Start(start) => {
+                let child = Child { id: start.id, ticket: Some(start.ticket) };
+                if state.objection(start.id).is_some() {
+                    start.jobs.into_iter().for_each(|job| state.objection(child.id).map_or((), |failure| job.refuse(failure)));
+                    self.tell_gone(&child);
                 } else {
-                    self.spawn(&myself, state, id, Boot::Load).await
-                };
-                let _ = reply.send(woken);
+                    self.start(&myself, state, child, Work::Jobs(start)).await;
+                }
             }
-            Msg::Respawn { id } => {
+            ToSupervisor::Rested { id } => {
                 state.resting.remove(&id);
-                let _ = self.spawn(&myself, state, id, Boot::Load).await;
+                let _ = self.workshop.registry.cast(ToRegistry::Wake { id });
             }
         }
         Ok(())
@@ -150,15 +177,27 @@ impl Actor for WorkflowSupervisor {
     /// Every exit is dealt with here; the default would end this supervisor with its first child.
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<Msg>,
+        myself: ActorRef<ToSupervisor>,
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorFailed(child, failure) => self.on_exit(&myself, state, child.get_id(), Some(&failure)),
-            SupervisionEvent::ActorTerminated(child, ..) => self.on_exit(&myself, state, child.get_id(), None),
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+            SupervisionEvent::ActorFailed(actor, failure) => {
+                if let Some(child) = state.children.remove(&actor.get_id()) {
+                    self.on_failure(&myself, state, &child, &failure);
+                }
+            }
+            SupervisionEvent::ActorTerminated(actor, at_the_end, _) => {
+                // Only one that was killed has no state at its end; any other has told the registry that it is done.
+                if let Some(child) = state.children.remove(&actor.get_id())
+                    && at_the_end.is_none()
+                {
+                    self.tell_gone(&child);
+                }
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         }
+        self.count(state);
         Ok(())
     }
 }

@@ -269,7 +269,7 @@ async fn a_workflow_that_is_slow_delays_nobody_elses_deadline() {
     for _ in 0..5 {
         others.push(bot.submit_id(high()).await);
     }
-    proxy.next("where e.workflow_id = $1 order by e.version", Fault::HoldRequest, 1);
+    proxy.next("order by e.workflow_id, e.version", Fault::HoldRequest, 1);
     eventually("the slow one to fall due", || async { (proxy.applied() == 1).then_some(()) }).await;
     let late = "select extract(epoch from e.at - w.requested_at)::float8 - 2 from workflow_event e join workflow w using (workflow_id)
                 where e.kind = 'escalated' and w.workflow_id = $1";

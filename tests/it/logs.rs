@@ -1,6 +1,7 @@
 //! Logs are read together: one query for all who wait, an answer for each.
 
 use crate::support::client::high;
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Database, TestApp, eventually, keys};
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use futures_util::poll;
@@ -15,7 +16,7 @@ type Read = BoxFuture<'static, Result<Arc<Vec<Recorded>>, Error>>;
 
 fn reader(url: &str) -> (Arc<LogReader>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
-    let storage = Storage::connect(url, 4).unwrap().with_keys(keys());
+    let storage = Storage::connect(url, 16).unwrap().with_keys(keys());
     (Arc::new(LogReader::new(storage, Arc::clone(&metrics))), metrics)
 }
 
@@ -39,40 +40,43 @@ async fn ask(reader: &Arc<LogReader>, id: Uuid) -> Read {
     read
 }
 
-async fn waiting_for_a_lock(database: &Database, count: i64) {
-    let query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    eventually("queries that wait", || async { (database.count(query).await == count).then_some(()) }).await;
-}
-
 #[tokio::test]
-async fn logs_that_are_asked_for_while_queries_are_on_their_way_are_read_with_one_query() {
+async fn logs_that_are_asked_for_at_the_same_time_are_read_with_one_query() {
     let (database, ids) = parked(12).await;
     let (reader, metrics) = reader(&database.url);
-    let hold = database.hold("lock table workflow_event in access exclusive mode").await;
-    let first = ask(&reader, ids[0]).await;
-    waiting_for_a_lock(&database, 1).await;
-    let second = ask(&reader, ids[1]).await;
-    waiting_for_a_lock(&database, 2).await;
-    let mut others = Vec::new();
-    for id in &ids[2..] {
-        others.push(ask(&reader, *id).await);
+    let mut reads = Vec::new();
+    for id in &ids {
+        reads.push(ask(&reader, *id).await);
     }
     // Two who ask for the same one, one who asks for what is not there, and one who does not stay.
     let again = ask(&reader, ids[2]).await;
     let nothing = ask(&reader, Uuid::now_v7()).await;
     drop(ask(&reader, ids[3]).await);
-    hold.release().await;
-    assert_eq!(first.await.unwrap().len(), 2);
-    assert_eq!(second.await.unwrap().len(), 2);
-    for (id, log) in ids[2..].iter().zip(join_all(others).await) {
+    for (id, log) in ids.iter().zip(join_all(reads).await) {
         let workflow = parkbrake::domain::transition::replay(*id, log.unwrap().iter()).unwrap().unwrap();
         assert_eq!((workflow.id, workflow.version), (*id, 2));
     }
     assert_eq!(again.await.unwrap().len(), 2);
     assert!(nothing.await.unwrap().is_empty());
     let text = metrics.text();
-    assert!(text.contains("parkbrake_log_batch_logs_count 3"), "{text}");
+    assert!(text.contains("parkbrake_log_batch_logs_count 1"), "{text}");
     assert!(text.contains("parkbrake_log_batch_logs_sum 13.0"), "{text}");
+}
+
+#[tokio::test]
+async fn queries_that_are_held_up_hold_up_nobody_but_those_whom_they_are_for() {
+    let (database, ids) = parked(4).await;
+    let proxy = Proxy::before(&database).await;
+    let (reader, _) = reader(&proxy.url());
+    proxy.next("order by e.workflow_id, e.version", Fault::HoldRequest, 2);
+    let held = [ids[0], ids[1]];
+    for (place, id) in held.into_iter().enumerate() {
+        let reader = Arc::clone(&reader);
+        tokio::spawn(async move { reader.read(id).await });
+        eventually("the query to be held", || async { (proxy.applied() == place + 1).then_some(()) }).await;
+    }
+    assert_eq!(reader.read(ids[2]).await.unwrap().len(), 2);
+    assert_eq!(reader.read(ids[3]).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Actors that fail, actors that leave memory, and their siblings.
 
-use crate::support::client::high;
+use crate::support::client::{Client, high};
 use crate::support::server::settings;
 use crate::support::{Config, Database, TestApp, eventually};
 use parkbrake::actors::engine::{Engine, Parts};
@@ -74,10 +74,8 @@ async fn parked_workflows_leave_memory_and_come_back_on_demand() {
     for _ in 0..20 {
         ids.push(bot.submit_id(high()).await);
     }
-    eventually("the others to leave", || async {
-        let metrics = alice.get("/metrics").await.expect(200);
-        let resident = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix("parkbrake_workflows_resident ")).unwrap();
-        (resident.parse::<u32>().unwrap() <= 3).then_some(())
+    eventually("all actors to end and the newest to be remembered", || async {
+        (metric(&alice, "workflows_resident").await == 0.0 && metric(&alice, "workflows_remembered").await == 3.0).then_some(())
     })
     .await;
     for id in &ids[..10] {
@@ -88,7 +86,47 @@ async fn parked_workflows_leave_memory_and_come_back_on_demand() {
         let workflow = alice.get(&format!("/workflows/{id}/wait?since=2&timeout=20s")).await.expect(200)["workflow"].clone();
         assert_eq!(workflow["history"][2]["event"], "escalated", "{workflow:#}");
     }
-    assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'escalated'").await, 10);
+    assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'approved'").await, 10);
+}
+
+async fn metric(client: &Client, name: &str) -> f64 {
+    let metrics = client.get("/metrics").await.expect(200);
+    let name = format!("parkbrake_{name} ");
+    let value = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(&name)).unwrap();
+    value.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_parked_workflow_has_no_actor_and_is_decided_and_reported_without_reading_its_log() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let id = bot.submit_id(high()).await;
+    eventually("its actor to end", || async { (metric(&alice, "workflows_resident").await == 0.0).then_some(()) }).await;
+    assert_eq!(metric(&alice, "workflows_remembered").await, 1.0);
+    let read = metric(&alice, "log_batch_logs_count").await;
+    alice.approve(&id).await.expect(200);
+    bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
+    assert_eq!(metric(&alice, "log_batch_logs_count").await, read, "nothing was read");
+    eventually("it to be forgotten", || async { (metric(&alice, "workflows_remembered").await == 0.0).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn what_comes_while_an_actor_is_at_work_waits_for_it_to_end() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let id = bot.submit_id(high()).await;
+    let hold = app.database.hold_text(format!("select from workflow where workflow_id = '{id}' for update")).await;
+    let decisions = async { tokio::join!(alice.approve(&id), alice.approve(&id), alice.approve(&id)) };
+    let meanwhile = async {
+        eventually("three approvals under way", || async { (metric(&alice, "requests_under_way").await == 3.0).then_some(()) }).await;
+        assert_eq!(metric(&alice, "workflows_resident").await, 1.0, "one actor for all of them");
+        hold.release().await;
+    };
+    let ((one, two, three), ()) = tokio::join!(decisions, meanwhile);
+    for answer in [one, two, three] {
+        answer.expect(200);
+    }
+    assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'approved'").await, 1);
 }
 
 /// An engine with its crew, without HTTP, whose members can be got hold of.

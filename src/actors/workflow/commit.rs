@@ -1,0 +1,79 @@
+//! What a workflow's actor hands to the checkpointer, and what became of it.
+
+use super::{WorkflowActor, Workshop};
+use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
+use crate::actors::exchange::Failure;
+use crate::domain::commit;
+use crate::domain::outbox::{self, Planned};
+use crate::domain::today::Today;
+use crate::domain::transition::Guard;
+use crate::domain::via::Via;
+use crate::domain::workflow::{Event, Workflow};
+use crate::storage::{Advance, Written};
+use ractor::rpc::CallResult;
+use std::sync::Arc;
+
+/// What became of a commit.
+pub(super) enum Progress {
+    Moved(Arc<Workflow>),
+    Overtaken,
+    TooEarly,
+    TooLate,
+    Fenced,
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Busy { is_uncertain: false } => Self::Busy,
+            CommitError::Unavailable(_) | CommitError::Busy { .. } => Self::Unavailable(error.to_string()),
+            CommitError::Refused(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+impl WorkflowActor {
+    /// Has some events written, if nobody has written the next one meanwhile.
+    pub(super) async fn commit(
+        &self,
+        workflow: &Workflow,
+        actor: &str,
+        via: Via,
+        events: Vec<Event>,
+        guard: Guard,
+    ) -> Result<Progress, CommitError> {
+        let next = commit::follow(self.id, Some(workflow.clone()), &events, actor, via);
+        let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
+        let notices = self.notices(Some(workflow), &next, &events);
+        let actor = actor.to_owned();
+        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, notices });
+        let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
+        Ok(match written {
+            Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
+            Written::Conflict | Written::Duplicate | Written::Busy => Progress::Overtaken,
+            Written::TooEarly | Written::OwnerActs => Progress::TooEarly,
+            Written::TooLate => Progress::TooLate,
+            Written::Fenced => Progress::Fenced,
+        })
+    }
+
+    /// What is said to the outside of a commit, which is written with it.
+    pub(super) fn notices(&self, before: Option<&Workflow>, after: &Workflow, events: &[Event]) -> Vec<Planned> {
+        let Workshop { configuration, clock, .. } = self.workshop.as_ref();
+        let commit = outbox::Commit { before, after, events };
+        let suspended = self.workshop.suspensions.last_known();
+        let today = Today { policy: &configuration.policy, suspended: &suspended };
+        outbox::plan(commit, today, &configuration.notifications, || clock.new_id())
+    }
+}
+
+/// Asks the checkpointer, which always answers unless it ends.
+pub(super) async fn call<R: Send + 'static>(
+    checkpointer: &CheckpointerRef,
+    msg: impl FnOnce(checkpointer::Reply<R>) -> checkpointer::Msg,
+) -> Result<(Box<R>, Written), CommitError> {
+    match checkpointer.call(msg, None).await {
+        Ok(CallResult::Success(answer)) => answer,
+        _ => Err(CommitError::Unavailable("the checkpointer is being restarted".to_owned())),
+    }
+}

@@ -1,0 +1,94 @@
+//! A new workflow: its task is assessed, and what follows is checkpointed, before anybody is answered.
+
+use super::commit::call;
+use super::{Memory, Stale, WorkflowActor};
+use crate::actors::checkpointer;
+use crate::actors::exchange::{Failure, Intake, Submitted};
+use crate::actors::metrics::LevelLabel;
+use crate::domain::commit;
+use crate::domain::digest::Digest;
+use crate::domain::task::ActionKind;
+use crate::domain::transition;
+use crate::domain::workflow::Submission;
+use crate::storage::{Opening, Written};
+use ractor::RpcReplyPort;
+use std::sync::Arc;
+
+impl WorkflowActor {
+    /// Opens the workflow, answers, and parks.
+    pub(super) async fn submit(
+        &self,
+        memory: &mut Memory,
+        intake: Intake,
+        reply: RpcReplyPort<Result<Submitted, Failure>>,
+    ) -> Result<(), Stale> {
+        match self.checkpoint(intake).await {
+            Ok(Submitted::Accepted(workflow)) => {
+                let fulfilled = Box::pin(self.fulfil(Arc::clone(&workflow))).await;
+                if let Ok(now) = &fulfilled {
+                    // Before the answer, so that whoever has it and goes on finds the workflow remembered.
+                    *memory = Memory::holds(Arc::clone(now));
+                    self.park(memory, None);
+                }
+                let _ = reply.send(Ok(Submitted::Accepted(workflow)));
+                fulfilled.map(drop)
+            }
+            // It may have been written all the same: by a commit that was sent twice, or whose answer was lost.
+            other => {
+                let _ = reply.send(other);
+                Box::pin(self.look(memory)).await?;
+                self.park(memory, None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Assesses a task, and says what is to be checkpointed.
+    fn assess(&self, intake: Intake) -> Result<Box<Opening>, Failure> {
+        let Intake { by, task, facts, key } = intake;
+        let workshop = &self.workshop;
+        let rules = &workshop.configuration.rules;
+        let assessment = rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
+        let target = rules.target(&task, facts.as_ref());
+        let via = by.via;
+        let policy = workshop.configuration.policy.level(assessment.level);
+        let document = task.canonical();
+        let submission = Submission {
+            task_id: task.task_id,
+            requested_by: by.name,
+            on_behalf_of: by.on_behalf_of,
+            digest: Digest::of(&document),
+            assessment,
+            action: task.action.kind,
+            idempotent: task.action.runs.is_some_and(|invocation| invocation.idempotent),
+            report_within: (task.action.kind == ActionKind::External).then_some(policy.report_within),
+            target: Some(target),
+        };
+        let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
+        let actor = submission.requested_by.clone();
+        let events = transition::open(submission, terms, workshop.owner);
+        let workflow = commit::follow(self.id, None, &events, &actor, via).map_err(|error| Failure::Internal(error.to_string()))?;
+        let notices = self.notices(None, &workflow, &events);
+        Ok(Box::new(Opening { workflow, events, via, document, key, notices }))
+    }
+
+    /// Assesses a task and checkpoints what follows from it.
+    async fn checkpoint(&self, intake: Intake) -> Result<Submitted, Failure> {
+        let opening = self.assess(intake)?;
+        let (opening, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
+        match written {
+            Written::Committed { at } => {
+                let level = opening.workflow.submission.assessment.level.as_str();
+                self.workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level }).inc();
+                Ok(Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at))))
+            }
+            Written::Duplicate => Ok(Submitted::KeyUsed),
+            // Nobody else can have this id: the commit was sent twice, and the first time was enough.
+            _ => match Box::pin(self.load()).await {
+                Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
+                Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
+                Err(error) => Err(Failure::Unavailable(error.to_string())),
+            },
+        }
+    }
+}
