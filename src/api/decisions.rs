@@ -132,7 +132,7 @@ struct CancelBody {
     reason: Option<String>,
 }
 
-refused_with!(CancelProblems = CALLER, BODY, CHANGE, [Code::NotPermitted]);
+refused_with!(CancelProblems = CALLER, BODY, CHANGE);
 
 /// Cancel
 ///
@@ -172,13 +172,14 @@ struct ResultBody {
 
 /// How an action went.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ReportedOutcome)]
 #[serde(rename_all = "lowercase")]
 enum Reported {
     Succeeded,
     Failed,
 }
 
-refused_with!(ReportProblems = CALLER, BODY, CHANGE, [Code::NotPermitted]);
+refused_with!(ReportProblems = CALLER, BODY, CHANGE);
 
 /// Report a result
 ///

@@ -82,6 +82,7 @@ pub fn calls() -> OpenApiRouter<Buttons> {
 
 /// What Slack sends.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = SlackPress)]
 struct Envelope {
     /// What was pressed, as JSON.
     payload: String,

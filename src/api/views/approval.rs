@@ -39,6 +39,7 @@ pub struct Approval<'a> {
 
 /// Something that happens unless somebody decides.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TimetableStep)]
 pub struct Step<'a> {
     at: Time,
     what: What,
@@ -47,8 +48,9 @@ pub struct Step<'a> {
     to: &'a [Role],
 }
 
-/// What happens.
+/// What a step of a timetable is: more roles are asked, or the request expires.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StepKind)]
 #[serde(rename_all = "lowercase")]
 enum What {
     Escalate,

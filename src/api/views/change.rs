@@ -24,6 +24,7 @@ pub struct Approved<'a> {
 
 /// Whether as many as are needed have approved.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QuorumStatus)]
 #[serde(rename_all = "lowercase")]
 enum Quorum {
     Approved,

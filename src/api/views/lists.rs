@@ -25,6 +25,7 @@ pub struct PendingPage<'a> {
 
 /// One request that waits.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PendingRequest)]
 struct Pending<'a> {
     workflow_id: Uuid,
     #[schema(required)]

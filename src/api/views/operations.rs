@@ -36,7 +36,9 @@ pub struct Readiness {
     closing: bool,
 }
 
+/// How a part of the server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PartStatus)]
 #[serde(rename_all = "lowercase")]
 enum Word {
     Ok,

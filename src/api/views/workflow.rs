@@ -16,7 +16,7 @@ use crate::domain::workflow::{self, ApprovalStatus, Event, Recorded, Status, Ver
 use crate::http::decision::Decision;
 use crate::http::time::Time;
 use crate::service;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -53,6 +53,7 @@ struct Workflow<'a> {
     on_behalf_of: Option<&'a str>,
     /// The number of the last event; the parameter `since` of `/wait`.
     version: u32,
+    /// As it is stored, to the byte. Null where what is stored is no task.
     #[schema(required, value_type = Option<Document>)]
     task: Option<&'a RawValue>,
     target: Target<'a>,
@@ -87,13 +88,9 @@ impl<'a> WorkflowAnswer<'a> {
         target: &'a target::Target,
         quarantine: Option<&'a service::Quarantine>,
     ) -> Self {
-        #[derive(Deserialize)]
-        struct Described {
-            description: String,
-        }
-
         let submission = &workflow.submission;
         let attempts = attempts::of(log);
+        let task = serde_json::from_slice::<Task>(document).ok();
         let workflow = Workflow {
             workflow_id: workflow.id,
             task_id: submission.task_id.as_deref(),
@@ -101,11 +98,11 @@ impl<'a> WorkflowAnswer<'a> {
             approval_status: workflow.approval_status(),
             risk_level: submission.assessment.level,
             requires_approval: workflow.round().is_some(),
-            description: serde_json::from_slice::<Described>(document).ok().map(|document| document.description),
+            task: task.as_ref().and_then(|_| serde_json::from_slice(document).ok()),
+            description: task.map(|task| task.description),
             requested_by: &submission.requested_by,
             on_behalf_of: submission.on_behalf_of.as_deref(),
             version: workflow.version,
-            task: serde_json::from_slice(document).ok(),
             target: target.into(),
             digest: &submission.digest,
             assessment: (&submission.assessment).into(),
