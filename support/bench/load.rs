@@ -86,7 +86,7 @@ fn write(request: &mut Vec<u8>, method: &str, path: &str, name: &str, body: &str
     let (token, length) = (token(name), body.len());
     write!(
         request,
-        "{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n\r\n{body}"
     )
     .expect("writing to memory");

@@ -165,7 +165,6 @@ pub fn scale(scales: &Scales) -> String {
     }
     line("restart until the first approve is answered, s", &|step| spread(&step.restarts, 3));
     line("memory of the server, MB", &|step| format!("{:.1}", step.memory / 1e6));
-    line("table and index bytes each, copied rows", &|step| format!("{:.0}", step.store));
     text += &scale_targets(scales, thousand);
     text
 }
@@ -190,8 +189,6 @@ fn scale_targets(scales: &Scales, thousand: Option<&Scale>) -> String {
         let _ = writeln!(text, "| memory of each beyond 10,000, after a restart | ≤ 100 bytes | {each:.0} bytes |");
     }
     let _ = writeln!(text, "| memory of each beyond 10,000, parked one after the other | ≤ 100 bytes | {:.0} bytes |", scales.beyond);
-    let _ = writeln!(text, "| table and index bytes of each of these | ≤ 2400 | {:.0} |", scales.store);
-    let _ = writeln!(text, "| WAL bytes of each of these | ≤ 2600 | {:.0} |", scales.wal);
     text
 }
 

@@ -3,7 +3,7 @@
 use crate::fill::Patterns;
 use crate::lanes::park;
 use crate::load::{Caller, Id, get};
-use crate::meters::{Meters, resident};
+use crate::meters::resident;
 use crate::stage::{self, HUMAN, Server, Stage, connect, note, seal};
 use crate::{Args, report};
 use chrono::{DateTime, Utc};
@@ -28,8 +28,6 @@ pub struct Scale {
     pub restarts: Vec<f64>,
     /// Bytes of memory of the server, settled and after the lists.
     pub memory: f64,
-    /// Bytes of tables and indexes for each workflow.
-    pub store: f64,
 }
 
 /// Everything of this part.
@@ -37,9 +35,6 @@ pub struct Scales {
     pub steps: Vec<Scale>,
     /// Bytes of memory that each workflow added that was parked beyond what stays in memory.
     pub beyond: f64,
-    /// Bytes of tables and indexes, and of WAL, that each of these took.
-    pub store: f64,
-    pub wal: f64,
 }
 
 /// Takes all figures of this part, from few to many.
@@ -64,12 +59,11 @@ pub async fn measure(stage: &Stage, args: &Args) -> Scales {
     server.settled().await;
     // Once without counting: buffers and pools grow to their size.
     park(&server, BEYOND).await;
-    let mut meters = Meters::new(&url, Some(&server)).await;
-    let (before, memory) = (meters.read().await, resident(server.pid));
+    let memory = resident(server.pid);
     let count = park(&server, BEYOND).await.len() as f64;
-    let (cost, grown) = (meters.read().await.since(before), resident(server.pid) - memory);
+    let grown = resident(server.pid) - memory;
     server.stop().await;
-    Scales { steps, beyond: grown / count, store: cost.store / count, wal: cost.wal / count }
+    Scales { steps, beyond: grown / count }
 }
 
 async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32) -> Scale {
@@ -90,9 +84,8 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
     server.settled().await;
     let lists = lists(&server, db).await;
     let memory = resident(server.pid);
-    let store = Meters::new(url, None).await.read().await.store / f64::from(parked);
     server.stop().await;
-    Scale { parked, lists, restarts, memory, store }
+    Scale { parked, lists, restarts, memory }
 }
 
 /// One that has waited the longest: it is not among those that a restart takes into memory first.

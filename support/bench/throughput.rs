@@ -8,10 +8,6 @@ use crate::references::{self, Plain};
 use crate::stage::{self, Server, Stage, note};
 use std::time::Duration;
 
-/// So many a second are decided at most, for each caller and for all: a phase of approvals has as many to approve as that takes, so that
-/// it is the server that ends it and not the supply.
-const SUPPLY: usize = 2_500;
-const MOST_SUPPLY: usize = 25_000;
 /// From so many callers on there is a mixed load, and one of approvals that are read back first.
 const MANY: usize = 16;
 /// How many a server keeps in memory that has to read them back.
@@ -108,8 +104,9 @@ impl Work<'_> {
         // Warm: prepared statements, the believed tokens.
         drive(self.server, count, Step::Submit, Vec::new(), Duration::from_secs(1), count * 20).await;
         let mut ids = self.phase(SUBMIT, count, Step::Submit, Vec::new()).await.ids;
-        let supply = self.seconds as usize * (SUPPLY * count).min(MOST_SUPPLY);
-        ids.extend(park(self.server, supply.saturating_sub(ids.len())).await);
+        // Twice as many as were submitted in the same time, so that it is the server that ends the phase and not the supply.
+        let supply = 2 * ids.len();
+        ids.extend(park(self.server, ids.len()).await);
         let left = self.phase(APPROVE, count, Step::Approve, ids).await.ids;
         let fresh = park(self.server, supply / 2).await;
         self.phase(COMPLETE, count, Step::Complete, fresh).await;
