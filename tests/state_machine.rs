@@ -708,7 +708,7 @@ fn terms() -> ApprovalTerms {
 }
 
 fn submitted(action: ActionKind, idempotent: bool) -> Event {
-    Event::Submitted(Submission {
+    let submission = Submission {
         task_id: Some("TASK-1".to_owned()),
         requested_by: "deploy-bot".to_owned(),
         on_behalf_of: Some("tom".to_owned()),
@@ -718,7 +718,8 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         idempotent,
         report_within: Some(REPORT),
         target: Some(Target::default()),
-    })
+    };
+    Event::Submitted(submission.into())
 }
 
 /// An attempt at the only step.

@@ -52,7 +52,7 @@ pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>
         Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None },
         None => start::release(&Plan::of(&submission), AttemptId { step: 1, number: 1 }, owner),
     };
-    vec![Event::Submitted(submission), next]
+    vec![Event::Submitted(Arc::new(submission)), next]
 }
 
 /// What follows from a command by the workflow's own terms. Whoever acts on it asks [`Today::decide`](crate::domain::today::Today::decide),

@@ -4,6 +4,7 @@
 //! a new round voids what was given in the one before. Each step is tried in attempts. The status is derived from these.
 
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 mod attempts;
@@ -28,7 +29,7 @@ pub struct Workflow {
     /// The number of its last event; the next one can be written once.
     pub version: u32,
     /// Who asked for it, and how it was assessed.
-    pub submission: Submission,
+    pub submission: Arc<Submission>,
     /// What is to be done.
     pub plan: Plan,
     /// The rounds of approval, oldest first; none where nobody was asked. Only the last one can be open.

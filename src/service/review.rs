@@ -140,7 +140,7 @@ impl Service {
     }
 
     async fn precedent(&self, workflow: &Workflow, task: &Task) -> Result<Option<Precedent>, ServiceError> {
-        let Submission { requested_by, action, .. } = &workflow.submission;
+        let Submission { requested_by, action, .. } = &*workflow.submission;
         let kind = Kind { requested_by, operation: &task.operation, action: action.as_str(), action_name: task.action.name.as_deref() };
         Ok(self.engine.storage.precedent(&kind, workflow.id).await?)
     }

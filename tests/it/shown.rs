@@ -11,6 +11,7 @@ use parkbrake::domain::target::{Differs, Source, Target};
 use parkbrake::notify::message::Message;
 use parkbrake::notify::templates::{Shipped, Template};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// A runbook that deletes a database of production, whatever it is called.
 const RUNBOOKS: &str = "
@@ -123,7 +124,7 @@ fn no_notice_names_a_disagreeing_request_without_saying_so() {
         differs: vec![differs("operation", "deploy", "delete"), differs("resource", "ledger", "db-prod-ledger")],
     };
     let mut notice = about(Kind::Requested, Level::High, task);
-    notice.workflow.submission.target = Some(target);
+    Arc::make_mut(&mut notice.workflow.submission).target = Some(target);
     let all = [Shipped::Slack, Shipped::Email, Shipped::EmailHtml, Shipped::LinearIssue, Shipped::LinearComment, Shipped::PagerDuty];
     for kind in Kind::ALL {
         notice.kind = kind;

@@ -177,7 +177,7 @@ async fn a_guard_is_checked_after_the_lock_was_waited_for() {
 /// PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody thought of.
 fn batch_with_a_bad_row() -> Vec<Opening> {
     let mut batch: Vec<Opening> = (0..8).map(|number| opening(&format!("task {number}"))).collect();
-    batch[3].workflow.submission.task_id = Some("a\0b".to_owned());
+    Arc::make_mut(&mut batch[3].workflow.submission).task_id = Some("a\0b".to_owned());
     batch
 }
 
@@ -259,7 +259,11 @@ async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
     let (mut lease, server) = acting(&database).await;
     let mut opening = opening("one");
     let Event::Submitted(submission) = opening.events.remove(0) else { panic!("no submission") };
-    opening.events = transition::open(Submission { action: ActionKind::Runbook, ..submission }, None::<ApprovalTerms>, server.server_id);
+    opening.events = transition::open(
+        Submission { action: ActionKind::Runbook, ..Submission::clone(&submission) },
+        None::<ApprovalTerms>,
+        server.server_id,
+    );
     opening.workflow = fold(opening.workflow.id, None, &opening.events, DateTime::UNIX_EPOCH);
     let [Written::Committed { at }] = storage.open(std::slice::from_ref(&opening)).await.unwrap()[..] else { panic!("not committed") };
     let queued = fold(opening.workflow.id, None, &opening.events, at);

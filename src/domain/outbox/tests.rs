@@ -71,7 +71,7 @@ fn notifications() -> Notifications {
 
 fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> Event {
     let digest = Digest::of(b"");
-    Event::Submitted(Submission {
+    let submission = Submission {
         task_id: None,
         requested_by: requested_by.to_owned(),
         on_behalf_of: on_behalf_of.map(str::to_owned),
@@ -81,7 +81,8 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         idempotent: false,
         report_within: None,
         target: None,
-    })
+    };
+    Event::Submitted(submission.into())
 }
 
 fn approved(by: &str, remaining: u32) -> Event {

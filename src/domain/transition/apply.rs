@@ -46,7 +46,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
         return Ok(Workflow {
             id,
             version: 1,
-            submission: submission.clone(),
+            submission: Arc::clone(submission),
             steps: plan.steps.iter().map(|_| StepState::default()).collect(),
             plan,
             rounds: Vec::new(),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    Submitted(Submission),
+    Submitted(Arc<Submission>),
     ApprovalRequested {
         round: u32,
         terms: Arc<ApprovalTerms>,

@@ -274,7 +274,7 @@ impl Checker<'_> {
 
 fn submission(stored: &Stored) -> Option<&Submission> {
     stored.log.iter().find_map(|one| match &one.event {
-        Event::Submitted(submission) => Some(submission),
+        Event::Submitted(submission) => Some(&**submission),
         _ => None,
     })
 }

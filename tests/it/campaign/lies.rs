@@ -46,7 +46,7 @@ fn terms() -> ApprovalTerms {
 }
 
 fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
-    Event::Submitted(Submission {
+    let submission = Submission {
         task_id: None,
         requested_by: "bot".to_owned(),
         on_behalf_of: Some("tom".to_owned()),
@@ -56,7 +56,8 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         idempotent,
         report_within: None,
         target: None,
-    })
+    };
+    Event::Submitted(submission.into())
 }
 
 fn asked() -> Event {

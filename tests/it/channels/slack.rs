@@ -193,7 +193,7 @@ async fn a_button_stands_only_under_everything_that_it_decides_about() {
     }
     let mut reasoned = notice(Kind::Requested, Level::Medium);
     let reason = reasoned.workflow.submission.assessment.reasons[0].clone();
-    reasoned.workflow.submission.assessment.reasons = vec![reason; 11];
+    Arc::make_mut(&mut reasoned.workflow.submission).assessment.reasons = vec![reason; 11];
     deliver(&channel, reasoned).await.unwrap();
     assert_eq!(all(&service.messages().pop().unwrap(), "action_id"), ["parkbrake_open"], "the eleventh reason is not told");
 }

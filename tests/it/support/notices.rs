@@ -114,7 +114,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         id,
         version: 2,
         plan: Plan::of(&submission),
-        submission,
+        submission: submission.into(),
         rounds: vec![Round { outcome, ..open }],
         steps: vec![StepState { stage, attempts: attempt.into_iter().collect() }],
         disposition: if kind == Kind::Cancelled { Disposition::Cancelled } else { Disposition::Active },
@@ -175,8 +175,8 @@ pub fn bare(kind: Kind, level: Level) -> Notice {
     let mut notice = about(kind, level, serde_json::from_value(task).expect("a task"));
     notice.link = None;
     notice.asked.clear();
-    notice.workflow.submission.on_behalf_of = None;
-    notice.workflow.submission.assessment.reasons.clear();
+    Arc::make_mut(&mut notice.workflow.submission).on_behalf_of = None;
+    Arc::make_mut(&mut notice.workflow.submission).assessment.reasons.clear();
     notice.workflow.decisions.clear();
     notice.workflow.rounds.retain(|round| round.outcome != Some(RoundOutcome::Approved));
     notice
