@@ -13,6 +13,7 @@ mod couriers;
 mod decide;
 mod descriptors;
 mod document;
+mod doors;
 mod escalate;
 mod events;
 mod execute;

@@ -93,14 +93,14 @@ impl Stage {
     }
 }
 
-fn sign(secret: &str, timestamp: &str, body: &str) -> String {
+pub fn sign(secret: &str, timestamp: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("v0:{timestamp}:{body}").as_bytes());
     format!("v0={}", hex(&mac.finalize().into_bytes()))
 }
 
 /// The body of a press, with much that is of no interest here, as Slack sends it.
-fn press(user: &str, action: &str, value: &str, response_url: &str) -> String {
+pub fn press(user: &str, action: &str, value: &str, response_url: &str) -> String {
     form(&json!({
         "type": "block_actions", "user": {"id": user, "username": "whoever", "name": "whoever", "team_id": "T0"},
         "api_app_id": "A0", "token": "legacy", "container": {"type": "message", "message_ts": "1548261231.000200"},

@@ -23,7 +23,8 @@ agents:
 quotas: { submits_per_minute: 1000000, pending: 1000000 }
 ";
 
-const RULES: &str = "
+/// The rules that a configuration has unless others are given.
+pub const RULES: &str = "
 risk_levels:
   low:      { auto_approve: true,  notify: false }
   medium:   { auto_approve: false, notify: true, approvers: [team_lead] }

@@ -1,0 +1,198 @@
+//! Every rule about decisions holds at every door: the same verdict, and the same log but for the word that says which door it was.
+
+mod door;
+
+use crate::support::client::{low, medium};
+use crate::support::config::RULES;
+use crate::support::server::Services;
+use crate::support::{Config, TestApp, eventually, services};
+use door::{Act, Buttons, Cli, Door, Heard, Inbox, Rest, SIGNING_SECRET};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+const MEMBERS: &[(&str, &str)] = &[("alice", "U01"), ("tom", "U02"), ("tess", "U03"), ("nora", "U05")];
+
+const PEOPLE: &str = "
+people:
+  alice: { roles: [team_lead], slack: U01 }
+  tom:   { roles: [team_lead], slack: U02 }
+  tess:  { roles: [team_lead], slack: U03 }
+  cora:  { roles: [tech_lead, cto, admin], slack: U04 }
+  nora:  { roles: [auditor], slack: U05 }
+agents:
+  deploy-bot: { on_behalf_of: tom }
+";
+
+const ROOM: &str = "
+public_url: https://parkbrake.example.com
+channels:
+  room: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [low, medium] } }
+";
+
+/// What has happened before somebody comes to a door.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Parked,
+    /// The digest is not the one of the request.
+    Stale,
+    /// The same person has said the same, by the same door.
+    Said,
+    Rejected,
+    Cancelled,
+    Expired,
+    Released,
+    Unknown,
+    Suspended,
+}
+
+/// A rule: what somebody tries, and what every door says and does about it.
+struct Rule {
+    name: &'static str,
+    before: Before,
+    who: &'static str,
+    approves: bool,
+    note: bool,
+    /// Words of the refusal; none where it is done.
+    refused: Option<&'static str>,
+    /// The first event that it causes; none where the log stays as it is.
+    event: Option<&'static str>,
+}
+
+const fn rule(name: &'static str, before: Before, who: &'static str, approves: bool, refused: &'static str) -> Rule {
+    Rule { name, before, who, approves, note: true, refused: Some(refused), event: None }
+}
+
+const fn done(name: &'static str, before: Before, approves: bool, event: Option<&'static str>) -> Rule {
+    Rule { name, before, who: "alice", approves, note: true, refused: None, event }
+}
+
+/// The rules that hold with the usual terms.
+const USUAL: &[Rule] = &[
+    done("an approver approves", Before::Parked, true, Some("approved")),
+    done("an approver rejects", Before::Parked, false, Some("rejected")),
+    done("the same yes twice", Before::Said, true, None),
+    done("the same no twice", Before::Said, false, None),
+    rule("self-approval", Before::Parked, "tom", true, "somebody else has to approve it"),
+    rule("the wrong role approves", Before::Parked, "nora", true, "is decided by people with one of the roles"),
+    rule("the wrong role rejects", Before::Parked, "nora", false, "is decided by people with one of the roles"),
+    rule("a stale digest", Before::Stale, "alice", true, "the decision is about another document"),
+    rule("decided otherwise", Before::Rejected, "tess", true, "rejected by alice already"),
+    rule("cancelled", Before::Cancelled, "alice", true, "its status is cancelled"),
+    rule("cancelled, and rejected", Before::Cancelled, "alice", false, "its status is cancelled"),
+    rule("no approval was needed", Before::Released, "alice", true, "this task needed no approval"),
+    rule("no approval was needed, and rejected", Before::Released, "alice", false, "this task needed no approval"),
+    rule("unknown", Before::Unknown, "alice", true, "no workflow with this id"),
+    rule("unknown, and rejected", Before::Unknown, "alice", false, "no workflow with this id"),
+    rule("suspended", Before::Suspended, "tess", true, "suspended"),
+];
+
+const HASTY: &[Rule] = &[
+    rule("expired", Before::Expired, "alice", true, "expired"),
+    rule("expired, and rejected", Before::Expired, "alice", false, "expired"),
+];
+
+const WORDY: &[Rule] = &[Rule {
+    name: "no justification",
+    before: Before::Parked,
+    who: "alice",
+    approves: true,
+    note: false,
+    refused: Some("justification"),
+    event: None,
+}];
+
+/// Holds rules at every door, and prints what each door did where one of them did something else.
+async fn hold(config: Config, policies: &str, rules: &[Rule]) {
+    let slack = services::Slack::start().await;
+    let services = Services {
+        secrets: vec![("SIGNING", SIGNING_SECRET.to_owned()), ("ROOM", slack.webhook_url())],
+        slack: Some(format!("{}/actions/", slack.service.url)),
+    };
+    let config = config.write("hitl/approval-policies.yaml", &format!("{PEOPLE}{policies}")).write("notifications.yaml", ROOM);
+    let app = TestApp::with_services(config, services).await;
+    let people: Vec<&str> = MEMBERS.iter().map(|(name, _)| *name).collect();
+    let inbox = Inbox::signed_in(&app, &people).await;
+    let buttons = Buttons { app: &app, slack: &slack, members: MEMBERS };
+    let doors: [&dyn Door; 4] = [&Rest(&app), &inbox, &buttons, &Cli(&app)];
+    let (mut matrix, mut is_sound) = (String::new(), true);
+    for rule in rules {
+        let _ = writeln!(matrix, "{}", rule.name);
+        let mut first: Option<Vec<String>> = None;
+        for door in doors {
+            let (heard, log) = attempt(&app, door, rule).await;
+            let as_told = match (&heard, rule.refused) {
+                (Heard::Done, None) => true,
+                (Heard::Refused(text), Some(words)) => text.contains(words),
+                _ => false,
+            };
+            let as_logged =
+                log.first().map(String::as_str) == rule.event.map(|event| format!("{event} by {} at the door", rule.who)).as_deref();
+            let same = *first.get_or_insert_with(|| log.clone()) == log;
+            is_sound &= as_told && as_logged && same;
+            let mark = if as_told && as_logged && same { "as it should" } else { "OTHERWISE" };
+            let _ = writeln!(matrix, "  {:6} {mark}: {}, log: {log:?}", door.name(), brief(&heard));
+        }
+    }
+    assert!(is_sound, "the doors do not agree:\n{matrix}");
+}
+
+fn brief(heard: &Heard) -> String {
+    match heard {
+        Heard::Done => "done".to_owned(),
+        Heard::Refused(text) => format!("refused: {}", text.chars().take(600).collect::<String>()),
+    }
+}
+
+/// One attempt at one door, on a request of its own: what was heard, and what it added to the log.
+async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule) -> (Heard, Vec<String>) {
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let submitted = bot.submit(if rule.before == Before::Released { low() } else { medium() }).await;
+    let id = submitted["workflow_id"].as_str().unwrap().to_owned();
+    let digest = submitted["digest"].as_str().unwrap().to_owned();
+    let note = (rule.note && door.takes_notes()).then_some("looked at it");
+    let mut act = Act { who: rule.who, id: &id, digest: &digest, approves: rule.approves, note };
+    let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
+    match rule.before {
+        Before::Parked | Before::Released => {}
+        Before::Stale => act.digest = &other_digest,
+        Before::Unknown => act.id = &other_id,
+        Before::Said => assert_eq!(door.decide(&act).await, Heard::Done),
+        Before::Rejected => drop(alice.reject(&id).await.expect(200)),
+        Before::Cancelled => drop(bot.post(&format!("/workflows/{id}/cancel"), serde_json::json!({})).await.expect(200)),
+        Before::Expired => drop(bot.wait_for(&id, "expired").await),
+        Before::Suspended => {
+            app.database.execute("insert into suspension (name) values ('tess') on conflict do nothing").await;
+            let tess = app.client("tess");
+            let refused = || async { (tess.get("/workflows?limit=1").await.status == 401).then_some(()) };
+            eventually("the suspension of tess", refused).await;
+        }
+    }
+    let before = bot.workflow(&id).await["version"].as_u64().unwrap();
+    let heard = door.decide(&act).await;
+    let workflow = bot.workflow(&id).await;
+    let new = workflow["history"].as_array().unwrap().iter().filter(|event| event["version"].as_u64().unwrap() > before);
+    (heard, new.map(|event| line(event, door.via())).collect())
+}
+
+fn line(event: &Value, via: &str) -> String {
+    let place = event["via"].as_str().unwrap();
+    let place = if place == via { "the door" } else { place };
+    format!("{} by {} at {place}", event["event"].as_str().unwrap(), event["actor"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn every_rule_holds_at_every_door() {
+    hold(Config::new(), "", USUAL).await;
+}
+
+#[tokio::test]
+async fn an_expired_request_is_decided_at_no_door() {
+    hold(Config::new(), "policies: { medium: { expire_after: 1s } }\n", HASTY).await;
+}
+
+#[tokio::test]
+async fn a_required_justification_is_required_at_every_door() {
+    let rules = RULES.replace("approvers: [team_lead] }", "approvers: [team_lead], require_justification: true }");
+    assert_ne!(rules, RULES);
+    hold(Config::new().with_rules(&rules), "", WORDY).await;
+}
