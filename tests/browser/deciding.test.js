@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { base, critical, open, signedIn, status, submit, test, token } from "./browser.js";
+import { base, call, critical, open, signedIn, status, submit, test, token } from "./browser.js";
 
 test("whoever is not signed in is asked to, and comes to where they wanted to go", async (t) => {
   const id = await submit();
