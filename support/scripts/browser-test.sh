@@ -33,44 +33,24 @@ say 'building'
 cargo build --locked --quiet
 (cd tests/browser && npm ci --silent --no-audit --no-fund) || left_out 'npm could not install what they use'
 
-home=$(mktemp -d)
-chmod go+x "$home"
-server=
-
-finish() {
-  if [[ -n $server ]]; then
-    kill -INT "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  fi
-  rm -rf "$home"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
-export PARKBRAKE_DEV_HOME=$home
+source support/scripts/lib/dev-server.sh
 config=$home/config
 cp -r config "$config"
 if [[ ${1:-} == --screenshots ]]; then
-  # Pictures show where a server usually is, and not where this one happens to be.
-  sed -i.bak 's|working_dir: \.|working_dir: /opt/parkbrake|' "$config/runbooks.yaml"
+  # Pictures show the path of the runbooks' folder: not the one where this checkout happens to be.
+  mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake is there already: remove it first'
+  folder=/tmp/parkbrake
+  tidy_up() { rm -rf "$folder"; }
+  mkdir "$folder/support"
+  cp -r support/runbooks "$folder/support/"
+  sed -i.bak "s|working_dir: \\.|working_dir: $folder|" "$config/runbooks.yaml" && rm "$config/runbooks.yaml.bak"
 else
   # Nobody waits a day for an outcome that nobody knows.
   awk '{ print } /^policies:/ { print "  medium: { report_within: 1s }" }' config/hitl/approval-policies.yaml >"$config/hitl/approval-policies.yaml"
 fi
-target/debug/parkbrake dev --listen 127.0.0.1:0 --config "$config" >"$home/out" 2>"$home/log" &
-server=$!
-for ((tries = 0; tries < 600; tries++)); do
-  url=$(sed -n 's|^parkbrake is ready at \(http://[^ ]*\).*|\1|p' "$home/out")
-  [[ -z $url ]] && kill -0 "$server" 2>/dev/null || break
-  sleep 0.1
-done
-if [[ -z $url ]]; then
-  cat "$home/log" >&2
-  fail 'the server did not start; its log is above'
-fi
+start_server "$config"
 
-export PARKBRAKE_URL=$url PARKBRAKE_TOKENS=$home/tokens PARKBRAKE_CHROMIUM=$chromium
+export PARKBRAKE_TOKENS=$home/tokens PARKBRAKE_CHROMIUM=$chromium
 if [[ ${1:-} == --screenshots ]]; then
   say 'making the pictures'
   tests=(tests/browser/screenshots.js)
@@ -80,8 +60,5 @@ else
 fi
 status=0
 node --test --test-concurrency=1 "${tests[@]}" || status=$?
-if ((status != 0)); then
-  say 'the end of the server'\''s log:'
-  tail -n 20 "$home/log" >&2
-fi
+((status == 0)) || show_log
 exit "$status"

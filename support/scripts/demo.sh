@@ -13,40 +13,10 @@ say 'building; the first time this takes some minutes'
 cargo build --quiet
 parkbrake=$root/target/debug/parkbrake
 
-home=$(mktemp -d)
-chmod go+x "$home"
-export PARKBRAKE_DEV_HOME=$home
-unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
+source support/scripts/lib/dev-server.sh
 # The shipped configuration, but a medium risk escalates after three seconds rather than two hours.
 cp -r config "$home/config"
 sed -i.bak 's/after: 2h/after: 3s/' "$home/config/hitl/approval-policies.yaml"
-server=
-
-finish() {
-  if [[ -n $server ]]; then
-    kill -INT "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  fi
-  rm -rf "$home"
-}
-trap finish EXIT
-
-start() {
-  : >"$home/out" # what an earlier server said must not be taken for this one's
-  "$parkbrake" dev --listen 127.0.0.1:0 --config "$home/config" >"$home/out" 2>"$home/log" &
-  server=$!
-  for ((tries = 0; tries < 600; tries++)); do
-    PARKBRAKE_URL=$(sed -n 's|^parkbrake is ready at \(http://[^ ]*\).*|\1|p' "$home/out")
-    if [[ -n $PARKBRAKE_URL ]]; then
-      export PARKBRAKE_URL
-      return
-    fi
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.1
-  done
-  cat "$home/log" >&2
-  fail 'the server did not start; its log is above'
-}
 
 step() {
   printf '\n\033[1m%s\033[0m\n' "$1"
@@ -73,7 +43,7 @@ submit() {
 }
 
 step '1. An agent reads how full the disks are: low risk, it runs at once'
-start
+start_server "$home/config"
 low=$(submit --operation read --environment production --resource-type infrastructure --description 'How full are the disks?' --runbook disk-usage)
 "$parkbrake" watch "$low" >/dev/null
 expect 'status' "$(status "$low" status)" completed
@@ -89,7 +59,7 @@ digest=$(status "$high" digest)
 step '3. The server is killed (kill -9) and started again: still parked'
 kill -KILL "$server"
 wait "$server" 2>/dev/null || true
-start
+start_server "$home/config"
 expect 'status' "$(status "$high" status)" pending_approval
 expect 'digest of what would run' "$(status "$high" digest)" "$digest"
 

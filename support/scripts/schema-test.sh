@@ -34,45 +34,17 @@ fi
 say 'building'
 cargo build --locked --quiet
 
-home=$(mktemp -d)
-chmod go+x "$home"
-server=
-
-finish() {
-  if [[ -n $server ]]; then
-    kill -INT "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  fi
-  rm -rf "$home"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
-export PARKBRAKE_DEV_HOME=$home
-target/debug/parkbrake dev --listen 127.0.0.1:0 --config config >"$home/out" 2>"$home/log" &
-server=$!
-for ((tries = 0; tries < 600; tries++)); do
-  url=$(sed -n 's|^parkbrake is ready at \(http://[^ ]*\).*|\1|p' "$home/out")
-  [[ -z $url ]] && kill -0 "$server" 2>/dev/null || break
-  sleep 0.1
-done
-if [[ -z $url ]]; then
-  cat "$home/log" >&2
-  fail 'the server did not start; its log is above'
-fi
+source support/scripts/lib/dev-server.sh
+start_server config
 
 status=0
 # Hypothesis keeps what it found below the working folder.
 cd "$home"
 for name in deploy-bot cora; do
-  say "asking $url as $name"
+  say "asking $PARKBRAKE_URL as $name"
   # Through a file, because everybody can read a command line.
   PARKBRAKE_SCHEMA_TOKEN=$(awk -v name="$name" '$2 == name { print $3 }' "$home/tokens") \
-    "$tool/bin/schemathesis" --config-file "$root/tests/schema/schemathesis.toml" run "$url/openapi.json" --seed "$seed" || status=$?
+    "$tool/bin/schemathesis" --config-file "$root/tests/schema/schemathesis.toml" run "$PARKBRAKE_URL/openapi.json" --seed "$seed" || status=$?
 done
-if ((status != 0)); then
-  say 'the end of the server'\''s log:'
-  tail -n 20 "$home/log" >&2
-fi
+((status == 0)) || show_log
 exit "$status"

@@ -35,7 +35,8 @@ pub fn call(method: &Method, path: &str) -> Option<(String, &'static Value)> {
     let path = path.split('?').next().unwrap_or_default();
     let fits = |template: &str| {
         let (template, path) = (template.split('/').collect::<Vec<_>>(), path.split('/').collect::<Vec<_>>());
-        template.len() == path.len() && template.iter().zip(&path).all(|(one, other)| one == other || one.starts_with('{'))
+        template.len() == path.len()
+            && template.iter().zip(&path).all(|(one, other)| one == other || (one.starts_with('{') && !other.is_empty()))
     };
     let paths = DOCUMENT["paths"].as_object().expect("paths");
     // A path without a parameter goes before one with.
