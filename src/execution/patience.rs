@@ -2,6 +2,7 @@
 //! tried again until the machine has what it takes.
 
 use rustix::io::Errno;
+use std::fs::File;
 use std::io;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,18 @@ use std::time::Duration;
 /// The pauses between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// So many file descriptors are left to callers, the database and notices, however many actions run.
+const RESERVE: usize = 32;
+
+/// Starts something only where the reserve is there beside it: it is held meanwhile.
+///
+/// # Errors
+/// The reserve is not there, which is a shortage like others; or what the start itself says.
+pub fn beside_reserve<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let _reserve = (0..RESERVE).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;
+    start()
+}
 
 /// Tries until the answer is another than that the machine is short of something.
 ///

@@ -195,7 +195,8 @@ async fn start(
     }
     // The program stays open until it runs. Looking at it, and waiting for a machine that is short of something, may have taken longer
     // than this server may act.
-    let spawned = patience::retry(|| may_start().then(|| command.spawn()).transpose()).await;
+    let mut start = || may_start().then(|| command.spawn()).transpose();
+    let spawned = patience::retry(|| patience::beside_reserve(&mut start)).await;
     spawned.map_err(|error| format!("{error}; check the runbook's `command`"))
 }
 
