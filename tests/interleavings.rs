@@ -11,12 +11,12 @@ mod steps;
 
 use hands::runs_with;
 use model::{Ask, Flaw, ID, Run, SERVERS, Step, World, token};
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
-use parkbrake::domain::transition;
+use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::workflow::transition;
 use parkbrake::domain::workflow::{Event, Status, Submission};
 use proptest::prelude::*;
 use std::collections::HashSet;

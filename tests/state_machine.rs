@@ -2,15 +2,15 @@
 //! cell by cell, so that neither can change without the other.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Principal, PrincipalKind};
 use parkbrake::domain::risk::Assessment;
-use parkbrake::domain::target::Target;
+use parkbrake::domain::risk::level::Level;
+use parkbrake::domain::risk::target::Target;
 use parkbrake::domain::task::ActionKind;
-use parkbrake::domain::today::Today;
-use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
+use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::today::Today;
+use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
     Approval, AttemptId, Command, Disowned, Ended, Event, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step, StepState,
     Submission, Workflow,

@@ -57,8 +57,8 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
 mod tests {
     use super::*;
     use crate::actors::ports::MayStart;
-    use crate::domain::digest::Digest;
-    use crate::domain::invocation::Invocation;
+    use crate::domain::task::digest::Digest;
+    use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
     use crate::fence::Moment;
     use futures_util::future::BoxFuture;

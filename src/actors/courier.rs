@@ -9,7 +9,7 @@ use crate::actors::letters::{Letter, Letters};
 use crate::actors::metrics::{ChannelLabel, Metrics};
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
-use crate::domain::outbox;
+use crate::domain::notice::outbox;
 use crate::domain::text::escaped;
 use crate::storage::{Done, DueNotice, Error, Next};
 use chrono::TimeDelta;

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::policy::Suspended;
 use crate::domain::task::Task;
-use crate::domain::transition;
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{AttemptId, Command, Outcome, Recorded, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;

@@ -1,7 +1,7 @@
 //! What the rest of the program hands to the engine, and what it gets back.
 
 use crate::domain::policy::Principal;
-use crate::domain::readings::Facts;
+use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
 use crate::domain::workflow::{Decision, Refusal, Workflow};
 use crate::storage::IdempotencyKey;

@@ -4,7 +4,7 @@
 //! fifty requests in a minute are one message. A critical request closes the window at once; but not sooner than a window's length
 //! after the last message, so that a flood of critical ones is grouped as well. What does not ask goes alone.
 
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::storage::DueNotice;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;

@@ -3,12 +3,12 @@
 
 use crate::actors::ports::{Contact, Notice};
 use crate::config::Configuration;
+use crate::domain::notice::outbox;
 use crate::domain::notice::{Kind, Medium};
-use crate::domain::outbox;
 use crate::domain::policy::{Person, SYSTEM};
 use crate::domain::task::Task;
-use crate::domain::today::Today;
-use crate::domain::transition;
+use crate::domain::workflow::today::Today;
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Recorded, Workflow};
 use crate::identity::Suspensions;
 use crate::storage::{DueNotice, Error, Storage};

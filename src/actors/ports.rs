@@ -1,9 +1,9 @@
 //! What the actors need of the outside world, so that tests can put something else in its place.
 
-use crate::domain::digest::Digest;
-use crate::domain::invocation::Invocation;
 use crate::domain::notice::Kind;
 use crate::domain::task::Task;
+use crate::domain::task::digest::Digest;
+use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;

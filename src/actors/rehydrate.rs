@@ -3,7 +3,7 @@
 
 use crate::actors::engine::Engine;
 use crate::actors::messages::Remembered;
-use crate::domain::transition::{self, Obligation};
+use crate::domain::workflow::transition::{self, Obligation};
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::storage::Error;
 use std::sync::Arc;

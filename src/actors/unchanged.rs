@@ -5,9 +5,9 @@
 //! by part.
 
 use crate::actors::ports::Executor;
-use crate::domain::digest::Digest;
-use crate::domain::invocation::Invocation;
-use crate::domain::runbook::Runbook;
+use crate::domain::request::runbook::Runbook;
+use crate::domain::task::digest::Digest;
+use crate::domain::task::invocation::Invocation;
 use crate::domain::task::{Action, ActionKind, Task};
 use std::collections::BTreeMap;
 
@@ -47,8 +47,8 @@ mod tests {
     use super::*;
     use crate::actors::ports::Job;
     use crate::actors::ports::MayStart;
-    use crate::domain::invocation::Artifact;
-    use crate::domain::runbook::{Argument, Pattern, Template};
+    use crate::domain::request::runbook::{Argument, Pattern, Template};
+    use crate::domain::task::invocation::Artifact;
     use crate::domain::workflow::Outcome;
     use futures_util::future::{BoxFuture, FutureExt as _, ready};
     use serde_json::json;

@@ -1,9 +1,9 @@
 //! Requests that nobody of the configuration could decide: after a change of people or roles they would wait for ever without a word.
 
 use crate::actors::engine::Engine;
-use crate::domain::level::Level;
 use crate::domain::policy::Role;
-use crate::domain::today::Today;
+use crate::domain::risk::level::Level;
+use crate::domain::workflow::today::Today;
 use crate::storage::{Error, PendingGroup, PendingRow};
 use std::collections::BTreeSet;
 use std::sync::Weak;

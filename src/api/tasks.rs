@@ -2,8 +2,8 @@
 
 use crate::api::views::{Approval, Assessed, Submitted, Success};
 use crate::api::{body, examples};
-use crate::domain::digest::{Digest, canonical};
 use crate::domain::request::{Fault, TaskRequest};
+use crate::domain::task::digest::{Digest, canonical};
 use crate::domain::workflow::Workflow;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};

@@ -3,7 +3,7 @@
 use crate::api::examples;
 use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
 use crate::domain::duration;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;

@@ -9,7 +9,7 @@ use crate::cli::dev_home::Kind;
 use crate::cli::facts::{number, text};
 use crate::cli::terminal::{Page, Style, print_json};
 use crate::cli::{Error, show, status};
-use crate::domain::digest::{self, Digest};
+use crate::domain::task::digest::{self, Digest};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::{Map, Value};

@@ -5,7 +5,7 @@
 
 use crate::cli::Error;
 use crate::cli::facts::text;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::text::escaped;
 use serde_json::Value;
 use std::io::{self, BufRead, IsTerminal, Write};

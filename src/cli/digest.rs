@@ -2,7 +2,7 @@
 
 use crate::cli::Error;
 use crate::cli::terminal::Page;
-use crate::domain::digest::{self, Digest};
+use crate::domain::task::digest::{self, Digest};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};

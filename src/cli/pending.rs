@@ -5,7 +5,7 @@ use crate::cli::dev_home::Kind;
 use crate::cli::facts::{list, text};
 use crate::cli::terminal::{Page, print_json};
 use crate::cli::{Error, show};
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use reqwest::Method;
 use std::process::ExitCode;
 

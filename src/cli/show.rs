@@ -6,7 +6,7 @@
 use crate::cli::facts::{list, number, text, texts};
 use crate::cli::problem::decision;
 use crate::cli::terminal::{BOLD, FAINT, PLAIN, Page, Style};
-use crate::domain::target::{DIFFERS, is_warning};
+use crate::domain::risk::target::{DIFFERS, is_warning};
 use crate::domain::text::escaped;
 use serde_json::Value;
 

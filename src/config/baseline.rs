@@ -2,8 +2,8 @@
 
 use crate::config::value::{At, Fields};
 use crate::config::words::Words;
-use crate::domain::baseline::{Baseline, LowRisk};
-use crate::domain::level::Level;
+use crate::domain::risk::baseline::{Baseline, LowRisk};
+use crate::domain::risk::level::Level;
 use serde_json::{Value, json};
 
 const ENTRY_KEYS: [&str; 3] = ["operations", "environments", "resource_types"];

@@ -4,10 +4,10 @@ use crate::config::names;
 use crate::config::risk_rules::RiskRules;
 use crate::config::value::At;
 use crate::config::words::Words;
-use crate::domain::expression::Expression;
-use crate::domain::expression::words::Lists;
+use crate::domain::risk::expression::Expression;
+use crate::domain::risk::expression::words::Lists;
+use crate::domain::risk::triggers::{BuiltIn, Condition, Trigger};
 use crate::domain::text::shown;
-use crate::domain::triggers::{BuiltIn, Condition, Trigger};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -35,12 +35,12 @@ mod tests;
 pub use problem::Problem;
 pub use shipped::shipped;
 
-use crate::domain::digest::{self, Digest};
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
-use crate::domain::quota::Quotas;
+use crate::domain::policy::quota::Quotas;
+use crate::domain::request::runbook::Runbook;
 use crate::domain::risk::Rules;
-use crate::domain::runbook::Runbook;
+use crate::domain::task::digest::{self, Digest};
 use approval_policies::ApprovalPolicies;
 use serde_json::{Value, json};
 use shipped::Shipped;

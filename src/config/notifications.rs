@@ -3,9 +3,9 @@
 use crate::config::channels;
 use crate::config::value::At;
 use crate::config::{address, names};
-use crate::domain::level::Level;
 use crate::domain::notice::{Notifications, Route, Service};
 use crate::domain::policy::Policy;
+use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};

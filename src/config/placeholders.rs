@@ -3,7 +3,7 @@
 use crate::config::names;
 use crate::config::value::At;
 use crate::config::words::Words;
-use crate::domain::runbook::{Argument, Pattern, Template};
+use crate::domain::request::runbook::{Argument, Pattern, Template};
 use crate::domain::text::shown;
 use std::collections::BTreeSet;
 

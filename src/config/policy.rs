@@ -2,10 +2,10 @@
 
 use crate::config::approval_policies::ApprovalPolicies;
 use crate::config::risk_rules::{AskedRole, LevelRules, RiskRules};
-use crate::domain::approval;
 use crate::domain::duration;
-use crate::domain::level::Level;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Role, roles};
+use crate::domain::risk::level::Level;
+use crate::domain::workflow::approval;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! `quotas` of `hitl/approval-policies.yaml`: what agents may ask for, and what single ones may.
 
 use crate::config::value::At;
-use crate::domain::quota::{Quota, Quotas};
+use crate::domain::policy::quota::{Quota, Quotas};
 use serde_json::{Map, Value, json};
 
 const KEYS: [&str; 3] = ["submits_per_minute", "burst", "pending"];

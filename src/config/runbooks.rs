@@ -7,7 +7,7 @@ use crate::config::risk_rules::RiskRules;
 use crate::config::value::{At, Fields};
 use crate::config::webhooks;
 use crate::domain::duration;
-use crate::domain::runbook::{Argument, Runbook, Template};
+use crate::domain::request::runbook::{Argument, Runbook, Template};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,7 +4,7 @@
 use crate::config::document::{Entry, Node, Place, Value};
 use crate::config::source::Source;
 use crate::domain::duration;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use std::collections::BTreeSet;
 use std::fmt;

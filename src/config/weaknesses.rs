@@ -2,12 +2,12 @@
 //!
 //! Nothing here is wrong, so `check` and the start only say it; with `--strict` each is refused.
 
-use crate::domain::level::Level;
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
-use crate::domain::runbook::Runbook;
+use crate::domain::request::runbook::Runbook;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::triggers::{BuiltIn, Trigger};
 use crate::domain::text::shown;
-use crate::domain::triggers::{BuiltIn, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Programs that read a whole program from one of their arguments.

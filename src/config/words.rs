@@ -2,9 +2,9 @@
 
 use crate::config::names;
 use crate::config::value::At;
-use crate::domain::readings::Resource;
+use crate::domain::risk::readings::Resource;
+use crate::domain::task::vocabulary::{Vocabulary, Word, normalized};
 use crate::domain::text::shown;
-use crate::domain::vocabulary::{Vocabulary, Word, normalized};
 use core::net::Ipv6Addr;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

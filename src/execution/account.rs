@@ -3,7 +3,7 @@
 //! A server that runs as root can give each runbook an account of its own, which cannot read what the server or other
 //! runbooks may. Only root can do so. The run gets the account's own group, or the one that is named, and no further groups.
 
-use crate::domain::runbook::Runbook;
+use crate::domain::request::runbook::Runbook;
 use crate::execution::patience;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::path::PathBuf;

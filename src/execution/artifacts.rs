@@ -6,8 +6,8 @@
 //! its start some microseconds are left. What an interpreter or a program reads beside itself is covered only where the
 //! runbook lists it under `files`.
 
-use crate::domain::digest::{Digest, Digester};
-use crate::domain::invocation::{Artifact, Invocation};
+use crate::domain::task::digest::{Digest, Digester};
+use crate::domain::task::invocation::{Artifact, Invocation};
 use crate::execution::patience;
 use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};

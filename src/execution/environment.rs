@@ -75,8 +75,8 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::digest::Digest;
-    use crate::domain::invocation::Invocation;
+    use crate::domain::task::digest::Digest;
+    use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
     use std::collections::BTreeMap;
     use std::time::Duration;

@@ -17,7 +17,7 @@ pub use account::unusable as unusable_accounts;
 pub use redactions::Redactions;
 
 use crate::actors::ports::{Executor, Job, MayStart};
-use crate::domain::invocation::Invocation;
+use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::Outcome;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;

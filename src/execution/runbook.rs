@@ -5,9 +5,9 @@
 //! runs. The outcome says as exactly as can be known what happened, because a person acts on it:
 //! whether anything ran at all, the exit status or the signal, or that time was up and what was done about it.
 
-use crate::domain::digest::Digest;
 use crate::domain::duration;
-use crate::domain::invocation::Invocation;
+use crate::domain::task::digest::Digest;
+use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::{AttemptId, Outcome};
 use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};

@@ -1,7 +1,7 @@
 //! The parameters of queries, read as strictly as bodies.
 
-use crate::domain::level::Level;
 use crate::domain::request::Fault;
+use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
 use crate::service::{Cursor, is_near};

@@ -1,10 +1,10 @@
 //! The schemas of words that the domain has its own types for. Their lists are the domain's, so that a new word is in the document at once.
 
-use crate::domain::attempts::AttemptOutcome;
-use crate::domain::digest::Digest;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
+use crate::domain::workflow::attempt_history::AttemptOutcome;
 use crate::domain::workflow::{ApprovalStatus, Resolution, Status, Verdict};
 use std::borrow::Cow;
 use utoipa::openapi::schema::Type;

@@ -15,8 +15,8 @@ pub use suspensions::Suspensions;
 
 use crate::config::Configuration;
 use crate::domain::policy::{Principal, PrincipalKind};
-use crate::domain::today::{Barred, InSlack, Today};
 use crate::domain::via::Via;
+use crate::domain::workflow::today::{Barred, InSlack, Today};
 use crate::storage::{self, Presented, Storage, TokenHolder};
 use axum::http::{HeaderMap, Method, header};
 use std::ops::Deref;

@@ -4,8 +4,8 @@
 //! scripts; `SameSite=Lax` lets a link in a notice open the inbox, and keeps other sites' forms out. The id is 256 random bits; the
 //! database has its hash only.
 
-use crate::domain::digest::hex;
 use crate::domain::policy::PrincipalKind;
+use crate::domain::task::digest::hex;
 use crate::domain::via::Via;
 use crate::identity::{Caller, Error, Identity};
 use crate::storage::TokenHolder;

@@ -4,7 +4,7 @@
 //! workflow's. An id of a mail is made from its notices, so that a mail that had to be sent twice shows once in most mailboxes.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
-use crate::domain::digest::Digest;
+use crate::domain::task::digest::Digest;
 use crate::domain::text::shown;
 use crate::notify::message::{Message as Words, cut};
 use crate::notify::secret::Secret;

@@ -6,8 +6,8 @@
 //! out of them.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
-use crate::domain::level::Level;
 use crate::domain::notice::Kind;
+use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::ApprovalStatus;
 use crate::notify::http;

@@ -4,14 +4,14 @@
 //! there. What cannot be seen, or would reorder what stands around it, is shown by its number before it gets that far.
 
 use crate::actors::ports::Notice;
-use crate::domain::approval;
-use crate::domain::level::Level;
 use crate::domain::notice::Kind;
 use crate::domain::risk::Reason;
-use crate::domain::target::{self, DIFFERS, Target};
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target::{self, DIFFERS, Target};
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::{escaped, shown};
-use crate::domain::transition;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Round, Submission, Verdict, Workflow};
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -5,8 +5,8 @@
 //! the decision covers stands in the very message; what they may do is checked again when one is pressed (`http/slack.rs`).
 
 use crate::actors::ports::{Channel, Contact, Notice, Undelivered};
-use crate::domain::buttons::{self, LONGEST_TEXT};
-use crate::domain::level::Level;
+use crate::domain::notice::buttons::{self, LONGEST_TEXT};
+use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::Verdict;
 use crate::notify::http;

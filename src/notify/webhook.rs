@@ -2,10 +2,10 @@
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
-use crate::domain::approval;
 use crate::domain::notice::SecretName;
-use crate::domain::transition;
 use crate::domain::workflow::Workflow;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::transition;
 use crate::notify::http;
 use crate::notify::message::target_of;
 use crate::notify::secret::Secret;

@@ -6,7 +6,7 @@
 //! run            the socket (elsewhere where the path is too long for one)
 //! ```
 
-use crate::domain::digest::Digest;
+use crate::domain::task::digest::Digest;
 use crate::postgres::Error;
 use crate::postgres::account::Account;
 use rustix::fs::OFlags;

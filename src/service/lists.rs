@@ -1,7 +1,7 @@
 //! Lists of workflows and of decisions, and figures over them. An agent sees its own; figures and searches are for people.
 
-use crate::domain::level::Level;
 use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::identity::Caller;
 use crate::service::{About, Cursor, DecisionRow, Finds, Listed, PendingRow, Search, Service, ServiceError, Statistics};

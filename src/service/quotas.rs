@@ -1,8 +1,8 @@
-//! Quotas: whether an agent may submit one more task now. The numbers are the configuration's (`domain/quota.rs`).
+//! Quotas: whether an agent may submit one more task now. The numbers are the configuration's (`domain/policy/quota.rs`).
 
 use crate::actors::engine::Engine;
 use crate::actors::exchange::{Failure, Submitted};
-use crate::domain::quota::{Bucket, Ledger, Quota};
+use crate::domain::policy::quota::{Bucket, Ledger, Quota};
 use crate::domain::workflow::Status;
 use crate::service::ServiceError;
 use std::collections::HashMap;

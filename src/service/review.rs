@@ -1,11 +1,11 @@
 //! One request as somebody reads it before deciding: what is stored of it, what the reader may do, and what was approved before it.
 
-use crate::domain::digest::Digest;
-use crate::domain::readings::Facts;
 use crate::domain::risk::Rules;
+use crate::domain::risk::readings::Facts;
+use crate::domain::task::digest::Digest;
 use crate::domain::task::{ActionKind, Task};
-use crate::domain::today::Today;
-use crate::domain::transition::{self, Answer};
+use crate::domain::workflow::today::Today;
+use crate::domain::workflow::transition::{self, Answer};
 use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
 use crate::identity::Caller;
 use crate::service::show::Shown;

@@ -1,14 +1,14 @@
 //! Submitting a task, and asking how one would be assessed.
 
 use crate::actors::exchange::{Intake, Submitted as Outcome};
-use crate::domain::digest::Digest;
 use crate::domain::policy::{ApprovalTerms, PrincipalKind};
-use crate::domain::readings::Facts;
 use crate::domain::request::TaskRequest;
 use crate::domain::risk::Assessment;
-use crate::domain::target::Target;
+use crate::domain::risk::readings::Facts;
+use crate::domain::risk::target::Target;
 use crate::domain::task::Task;
-use crate::domain::transition;
+use crate::domain::task::digest::Digest;
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{Status, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;

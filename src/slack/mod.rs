@@ -4,11 +4,11 @@
 //! button is enough. Whether that person may decide is for the core to say, as for every other channel. A press that comes
 //! twice, or is replayed, finds the decision made.
 
-use crate::domain::buttons::{self, Question, mrkdwn};
-use crate::domain::level::Level;
+use crate::domain::notice::buttons::{self, Question, mrkdwn};
+use crate::domain::risk::level::Level;
 use crate::domain::task::Task;
 use crate::domain::text::shown;
-use crate::domain::today::InSlack;
+use crate::domain::workflow::today::InSlack;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
 use crate::http::body;
 use crate::http::openapi::{self, refused_with};

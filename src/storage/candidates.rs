@@ -7,7 +7,7 @@
 use super::pool::{Lease, within};
 use super::workflows::Visible;
 use super::{Cursor, Error};
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use chrono::DateTime;
 use uuid::Uuid;

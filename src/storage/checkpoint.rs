@@ -8,9 +8,9 @@ mod rows;
 
 use super::pool::{unless_locked, within};
 use super::{Error, IdempotencyKey, Storage, record};
-use crate::domain::outbox::Planned;
-use crate::domain::transition::Guard;
+use crate::domain::notice::outbox::Planned;
 use crate::domain::via::Via;
+use crate::domain::workflow::transition::Guard;
 use crate::domain::workflow::{Event, Workflow};
 use chrono::{DateTime, Utc};
 use rows::{AdvanceRow, Commit, LoggedEvent, OpeningRow, PlannedNotice};

@@ -2,7 +2,7 @@
 
 use super::pool::within;
 use super::{Cursor, Error, Storage, targets};
-use crate::domain::target::Target;
+use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 

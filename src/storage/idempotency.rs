@@ -2,7 +2,7 @@
 
 use super::pool::within;
 use super::{Error, Storage};
-use crate::domain::digest::Digest;
+use crate::domain::task::digest::Digest;
 use uuid::Uuid;
 
 /// A key as a request brings it.

@@ -5,8 +5,8 @@
 
 use super::pool::within;
 use super::{Error, Storage};
-use crate::domain::level::Level;
 use crate::domain::notice::Kind;
+use crate::domain::risk::level::Level;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;

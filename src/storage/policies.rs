@@ -2,7 +2,7 @@
 
 use super::pool::within;
 use super::{Error, Storage};
-use crate::domain::digest::Digest;
+use crate::domain::task::digest::Digest;
 
 impl Storage {
     /// Keeps a configuration, so that the `policy_version` of an event can be looked up for ever.

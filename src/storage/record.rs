@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::domain::policy::SYSTEM;
-use crate::domain::target::Target;
+use crate::domain::risk::target::Target;
 use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
 use chrono::{DateTime, Utc};

@@ -2,7 +2,7 @@
 
 use super::pool::within;
 use super::{Error, Storage};
-use crate::domain::target::Target;
+use crate::domain::risk::target::Target;
 use uuid::Uuid;
 
 /// What one request is about.

@@ -3,8 +3,8 @@
 use super::candidates::{self, Choice};
 use super::pool::{Lease, within};
 use super::{Cursor, Error, Storage, next_page, targets};
-use crate::domain::level::Level;
-use crate::domain::target::Target;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target::Target;
 use crate::domain::workflow::Status;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

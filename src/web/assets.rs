@@ -1,6 +1,6 @@
 //! The style, the script and the icon: part of the program, named by their contents, so that a browser may keep them.
 
-use crate::domain::digest::Digest;
+use crate::domain::task::digest::Digest;
 use crate::http::routing;
 use crate::web::Web;
 use axum::extract::{Path, State};

@@ -4,7 +4,7 @@
 //! comes without it; the browser says that the form came from this origin; and the form carries a token that only a page of the same
 //! session can know.
 
-use crate::domain::digest::hex;
+use crate::domain::task::digest::hex;
 use crate::http::problem::{Code, Problem};
 use crate::service::admission::Permit;
 use crate::web::Web;

@@ -1,7 +1,7 @@
 //! Approving and rejecting one request, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
 //! typed confirmation of a critical one.
 
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::workflow::Resolution;
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};

@@ -1,10 +1,10 @@
 //! One request: what would happen, first and from the canonical bytes; then why it waits, what its requester says, and what became of it.
 
-use crate::domain::approval;
-use crate::domain::difference::{self, Difference};
-use crate::domain::level::Level;
 use crate::domain::risk::Reason;
-use crate::domain::target;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target;
+use crate::domain::task::difference::{self, Difference};
+use crate::domain::workflow::approval;
 use crate::domain::workflow::{ApprovalStatus, Status};
 use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;

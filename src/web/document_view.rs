@@ -1,11 +1,11 @@
 //! What exactly would happen, read from the bytes that the digest is taken of, apart from what the requester says about it.
 
-use crate::domain::digest::Digest;
 use crate::domain::duration;
-use crate::domain::invocation::{Artifact, Invocation};
-use crate::domain::readings::Facts;
-use crate::domain::target::Target;
+use crate::domain::risk::readings::Facts;
+use crate::domain::risk::target::Target;
 use crate::domain::task::Task;
+use crate::domain::task::digest::Digest;
+use crate::domain::task::invocation::{Artifact, Invocation};
 use crate::domain::workflow::Submission;
 use crate::service::review::is_sound;
 use crate::web::Web;
@@ -163,14 +163,14 @@ fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
     let (rules, known) = (web.service.rules(), web.service.known(task));
     let facts = known.facts.as_ref();
     let of_runbook = |part: fn(&Facts) -> Option<&str>| facts.and_then(part).map(str::to_owned);
-    let same = |vocabulary: &crate::domain::vocabulary::Vocabulary, one: &str, other: &str| {
+    let same = |vocabulary: &crate::domain::task::vocabulary::Vocabulary, one: &str, other: &str| {
         one == other || vocabulary.resolve(one).is_some_and(|word| Some(word) == vocabulary.resolve(other))
     };
     let operation = of_runbook(|facts| Some(&facts.operation)).into_iter().collect();
     let environments = known.environment.clone().into_iter().chain(of_runbook(|facts| facts.environment.as_deref()));
     let resource = of_runbook(|facts| facts.resource.as_deref()).into_iter().collect();
     let types = known.resource_types.iter().cloned().chain(of_runbook(|facts| facts.resource_type.as_deref()));
-    let plain = crate::domain::vocabulary::Vocabulary::default();
+    let plain = crate::domain::task::vocabulary::Vocabulary::default();
     let rows = [
         ("operation", Some(&task.operation), operation, &rules.operations),
         ("environment", task.environment.as_ref(), once_each(environments), &rules.environments),

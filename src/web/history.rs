@@ -1,6 +1,6 @@
 //! All workflows, settled ones too, and looking for one.
 
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::text;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;

@@ -1,7 +1,7 @@
 //! What waits: for the person who looks, or for anybody.
 
-use crate::domain::level::Level;
-use crate::domain::target::Target;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target::Target;
 use crate::domain::text;
 use crate::http::problem::Problem;
 use crate::http::query;

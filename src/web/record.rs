@@ -1,8 +1,8 @@
 //! What happened to a request and what will: its timetable, its decisions, its history, and what came out of it.
 
-use crate::domain::attempts::{self, AttemptRecord};
-use crate::domain::transition;
 use crate::domain::via::Via;
+use crate::domain::workflow::attempt_history::{self, AttemptRecord};
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Workflow};
 use crate::web::moment::Moment;
 use chrono::{DateTime, Utc};
@@ -124,7 +124,7 @@ fn attempts(log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
             output: outputs(output),
         }
     };
-    attempts::of(log).into_iter().map(shown).collect()
+    attempt_history::of(log).into_iter().map(shown).collect()
 }
 
 fn facts(output: &Value) -> Vec<(String, String)> {

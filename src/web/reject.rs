@@ -1,6 +1,6 @@
 //! Rejecting several requests at once, each answered by itself. There is no approving of several: a yes is for what one has read.
 
-use crate::domain::target::Target;
+use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
 use crate::http::query::invalid;
 use crate::service::decide::Saying;

@@ -3,8 +3,8 @@
 
 use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, attempt, token};
 use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM};
-use parkbrake::domain::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Workflow};
 use uuid::Uuid;
 

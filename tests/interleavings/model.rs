@@ -5,8 +5,8 @@
 //! PostgreSQL carries it out, the answer, a process that starts.
 
 use chrono::{DateTime, Utc};
-use parkbrake::domain::transition::{self, Guard};
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::transition::{self, Guard};
 use parkbrake::domain::workflow::{AttemptId, Event, Recorded, Status, Workflow};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 use crate::support::client::{high, low};
 use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, eventually};
-use parkbrake::domain::transition;
+use parkbrake::domain::workflow::transition;
 use parkbrake::domain::workflow::{Event, Recorded, Status};
 use parkbrake::storage::Storage;
 use reqwest::Method;

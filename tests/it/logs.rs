@@ -53,7 +53,7 @@ async fn logs_that_are_asked_for_at_the_same_time_are_read_with_one_query() {
     let nothing = ask(&reader, Uuid::now_v7()).await;
     drop(ask(&reader, ids[3]).await);
     for (id, log) in ids.iter().zip(join_all(reads).await) {
-        let workflow = parkbrake::domain::transition::replay(*id, log.unwrap().iter()).unwrap().unwrap();
+        let workflow = parkbrake::domain::workflow::transition::replay(*id, log.unwrap().iter()).unwrap().unwrap();
         assert_eq!((workflow.id, workflow.version), (*id, 2));
     }
     assert_eq!(again.await.unwrap().len(), 2);

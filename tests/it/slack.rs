@@ -5,7 +5,7 @@ use crate::support::server::Services;
 use crate::support::services::{self};
 use crate::support::{Client, Config, TestApp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use parkbrake::domain::digest::hex;
+use parkbrake::domain::task::digest::hex;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;

@@ -369,7 +369,8 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
     let database = Database::migrated().await;
     let quiet = Quiet::start(&database).await;
     let id = quiet.queued("once").await;
-    let terms: Arc<ApprovalTerms> = Arc::clone(&quiet.engine.configuration.policy.level(parkbrake::domain::level::Level::Critical).terms);
+    let terms: Arc<ApprovalTerms> =
+        Arc::clone(&quiet.engine.configuration.policy.level(parkbrake::domain::risk::level::Level::Critical).terms);
     let command = Command::AskAgain { attempt: FIRST, reason: "the terms are stricter now".to_owned(), terms };
     assert_eq!(quiet.ask(id, command.clone()).await, Status::PendingApproval);
     assert_eq!(quiet.ask(id, command).await, Status::PendingApproval, "asked for once more, nothing is written");

@@ -3,13 +3,13 @@
 use crate::support::Database;
 use chrono::{DateTime, TimeDelta, Utc};
 use parkbrake::actors::checkpointer::{Checkpointer, CommitError, Msg};
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{ApprovalTerms, EscalationStep};
 use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::risk::level::Level;
+use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::task::{Action, ActionKind, Task};
-use parkbrake::domain::transition::{self, Guard};
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::transition::{self, Guard};
 use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
 use parkbrake::storage::{Advance, Claim, Error, IdempotencyKey, Opening, Server, ServerLease, Storage, Written, migrate};
 use ractor::Actor;

@@ -1,15 +1,15 @@
 //! Claims can only raise, leaving out never pays, and no rule lowers another.
 
 use chrono::{TimeZone as _, Utc};
-use parkbrake::domain::baseline::{Baseline, LowRisk};
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::expression::Expression;
-use parkbrake::domain::level::Level;
-use parkbrake::domain::readings::{Facts, Resource};
+use parkbrake::domain::risk::baseline::{Baseline, LowRisk};
+use parkbrake::domain::risk::expression::Expression;
+use parkbrake::domain::risk::level::Level;
+use parkbrake::domain::risk::readings::{Facts, Resource};
+use parkbrake::domain::risk::triggers::{BuiltIn, Condition, Trigger};
 use parkbrake::domain::risk::{Assessment, Rules};
+use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::vocabulary::{Vocabulary, Word};
 use parkbrake::domain::task::{Action, SecurityFinding, Task};
-use parkbrake::domain::triggers::{BuiltIn, Condition, Trigger};
-use parkbrake::domain::vocabulary::{Vocabulary, Word};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::sync::LazyLock;

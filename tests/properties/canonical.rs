@@ -1,6 +1,6 @@
 //! Canonical bytes are those that another implementation of RFC 8785 writes, and reading them gives the same document.
 
-use parkbrake::domain::digest::canonical;
+use parkbrake::domain::task::digest::canonical;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

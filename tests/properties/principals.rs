@@ -5,9 +5,9 @@
 
 use crate::world::{self, AGENTS, Dice, PEOPLE, STRANGERS, World, after, cases, hold, parked};
 use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
-use parkbrake::domain::today::Today;
-use parkbrake::domain::transition::Answer;
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::today::Today;
+use parkbrake::domain::workflow::transition::Answer;
 use parkbrake::domain::workflow::{Approval, Command, Event, Round, Status, Submission, Verdict, Workflow};
 use std::collections::BTreeSet;
 use uuid::Uuid;

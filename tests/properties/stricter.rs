@@ -4,8 +4,8 @@
 use crate::principals::{Oracle, is_enough, yes};
 use crate::world::{self, AGENTS, Dice, PEOPLE, ROLES, STRANGERS, World, after, cases, hold, parked, with_approvals};
 use parkbrake::domain::policy::{Agent, ApprovalTerms};
-use parkbrake::domain::today::{Standing, Today};
-use parkbrake::domain::transition::{self, Answer};
+use parkbrake::domain::workflow::today::{Standing, Today};
+use parkbrake::domain::workflow::transition::{self, Answer};
 use parkbrake::domain::workflow::{Event, Status, Workflow};
 use std::collections::BTreeSet;
 use std::fmt::Debug;

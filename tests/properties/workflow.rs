@@ -2,14 +2,14 @@
 
 use crate::oracle::{self, Directory};
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
-use parkbrake::domain::commit;
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind, SYSTEM};
 use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
-use parkbrake::domain::transition::{self, Answer, Obligation};
+use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::commit;
+use parkbrake::domain::workflow::transition::{self, Answer, Obligation};
 use parkbrake::domain::workflow::{AttemptId, Command, Disowned, Event, Outcome, Recorded, Resolution, Status, Submission, Workflow};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};

@@ -3,14 +3,14 @@
 //! They are drawn from a seed by a generator of their own, because a million of them have to be cheap also in a debug build. A case that fails names
 //! its seed; `PARKBRAKE_CASES` and `PARKBRAKE_SEED` say how many are drawn, and from where on.
 
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Suspended};
 use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
+use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Approval, Event, Recorded, Submission, Workflow};
-use parkbrake::domain::{approval, transition};
+use parkbrake::domain::workflow::{approval, transition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,11 +3,11 @@
 use super::{WorkflowActor, Workshop};
 use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
 use crate::actors::exchange::Failure;
-use crate::domain::commit;
-use crate::domain::outbox::{self, Planned};
-use crate::domain::today::Today;
-use crate::domain::transition::Guard;
+use crate::domain::notice::outbox::{self, Planned};
 use crate::domain::via::Via;
+use crate::domain::workflow::commit;
+use crate::domain::workflow::today::Today;
+use crate::domain::workflow::transition::Guard;
 use crate::domain::workflow::{Event, Workflow};
 use crate::storage::{Advance, Written};
 use ractor::rpc::CallResult;

@@ -5,10 +5,10 @@ use super::{Memory, Stale, WorkflowActor};
 use crate::actors::checkpointer::CommitError;
 use crate::actors::exchange::{Answered, Failure};
 use crate::domain::policy::SYSTEM;
-use crate::domain::today::Today;
-use crate::domain::transition::{self, Answer, Guard};
 use crate::domain::via::Via;
 use crate::domain::workflow::Command;
+use crate::domain::workflow::today::Today;
+use crate::domain::workflow::transition::{self, Answer, Guard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! A request for approval: under what terms people decide, and when what happens if nobody does.
 
-use crate::domain::approval;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::workflow::Round;
+use crate::domain::workflow::approval;
 use crate::http::time::Time;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;

@@ -1,9 +1,9 @@
 //! How dangerous a task is, and why.
 
-use crate::domain::digest::Digest;
-use crate::domain::level::Level;
 use crate::domain::risk;
-use crate::domain::target;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target;
+use crate::domain::task::digest::Digest;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,7 +1,7 @@
 //! The answers to changes. Each says what holds after the commit, the first time and every time that the call is repeated.
 
 use super::Success;
-use crate::domain::transition;
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{Decision, Status, Workflow};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,6 +1,6 @@
 //! What event streams tell.
 
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
 use crate::service::FeedEntry;

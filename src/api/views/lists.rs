@@ -3,8 +3,8 @@
 use super::Success;
 use super::approval::{Step, timetable};
 use super::assessment::Target;
-use crate::domain::digest::Digest;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
+use crate::domain::task::digest::Digest;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
 use crate::service::{Cursor, Listed, PendingRow};

@@ -1,7 +1,7 @@
 //! Notices: what was said to the outside, and what could not be said.
 
 use super::Success;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
 use crate::http::time::Time;
 use crate::service::NoticeRow;
 use serde::Serialize;

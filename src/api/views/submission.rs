@@ -2,8 +2,8 @@
 
 use super::assessment::Target;
 use super::{Approval, Assessment, Success};
-use crate::domain::digest::Digest;
-use crate::domain::level::Level;
+use crate::domain::risk::level::Level;
+use crate::domain::task::digest::Digest;
 use crate::domain::workflow::{Status, Workflow};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -2,8 +2,8 @@
 //! compute its digest; nothing here is ever made.
 #![expect(dead_code, reason = "these structs only describe the bytes that are sent")]
 
-use crate::domain::digest::Digest;
 use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 

@@ -1,4 +1,4 @@
-//! The task as a requester sends it, as the schema describes it. It is read in `domain/request.rs`; a test holds the two to each other.
+//! The task as a requester sends it, as the schema describes it. It is read in `domain/request/mod.rs`; a test holds the two to each other.
 #![expect(dead_code, reason = "these structs only describe what is read elsewhere")]
 
 use crate::domain::request::TaskRequest;

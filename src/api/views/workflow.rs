@@ -4,14 +4,14 @@ use super::Success;
 use super::approval::Approval;
 use super::assessment::{Assessment, Target};
 use super::task::Document;
-use crate::domain::approval;
-use crate::domain::attempts::{self, AttemptOutcome, AttemptRecord};
-use crate::domain::digest::Digest;
-use crate::domain::level::Level;
 use crate::domain::policy::Role;
-use crate::domain::target;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target;
 use crate::domain::task::Task;
+use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::attempt_history::{self, AttemptOutcome, AttemptRecord};
 use crate::domain::workflow::{self, ApprovalStatus, Event, Recorded, Status, Verdict};
 use crate::http::decision::Decision;
 use crate::http::time::Time;
@@ -89,7 +89,7 @@ impl<'a> WorkflowAnswer<'a> {
         quarantine: Option<&'a service::Quarantine>,
     ) -> Self {
         let submission = &workflow.submission;
-        let attempts = attempts::of(log);
+        let attempts = attempt_history::of(log);
         let task = serde_json::from_slice::<Task>(document).ok();
         let workflow = Workflow {
             workflow_id: workflow.id,

@@ -1,8 +1,8 @@
 //! What the shipped files make of each combination of words, held against what was judged acceptable.
 
 use super::*;
-use crate::domain::level::Level;
-use crate::domain::matrix::Matrix;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::matrix::Matrix;
 
 const ENVIRONMENTS: [Option<&str>; 4] = [Some("production"), Some("staging"), Some("development"), None];
 const TYPES: [Option<&str>; 5] = [Some("code"), Some("service"), Some("database"), Some("infrastructure"), None];

@@ -1,8 +1,8 @@
 //! `notifications.yaml`, sound and unsound.
 
 use super::*;
-use crate::domain::level::Level;
 use crate::domain::notice::{Buttons, Medium, SecretName, Service};
+use crate::domain::risk::level::Level;
 use std::time::Duration;
 
 const EVERYTHING: &str = r#"public_url: https://parkbrake.example.com/

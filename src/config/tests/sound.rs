@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::config::shipped;
-use crate::domain::baseline::Baseline;
-use crate::domain::level::Level;
 use crate::domain::policy::PrincipalKind;
+use crate::domain::risk::baseline::Baseline;
+use crate::domain::risk::level::Level;
 use serde_json::json;
 use std::time::Duration;
 

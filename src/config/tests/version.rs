@@ -93,7 +93,7 @@ fn another_value_has_another_version() {
 #[test]
 fn the_version_is_the_digest_of_the_document() {
     let loaded = sound(&[(APPROVALS, PEOPLE)]);
-    assert_eq!(crate::domain::digest::Digest::of(loaded.document.as_bytes()), loaded.version);
+    assert_eq!(crate::domain::task::digest::Digest::of(loaded.document.as_bytes()), loaded.version);
     assert_eq!(loaded.rules.version, loaded.version);
     let document: serde_json::Value = serde_json::from_str(&loaded.document).unwrap();
     assert_eq!(document["approval_policies"]["people"]["tom"]["roles"][0], "tech_lead");

@@ -3,10 +3,10 @@
 //! Of what parkbrake runs, the requester's findings, costs and metadata are claims like any other: a condition is held against
 //! the task with each of them and without it, so that no claim calms.
 
-use crate::domain::expression::Expression;
-use crate::domain::expression::cost::{self, Size};
-use crate::domain::expression::scope::{Base, Common};
-use crate::domain::readings::Reading;
+use crate::domain::risk::expression::Expression;
+use crate::domain::risk::expression::cost::{self, Size};
+use crate::domain::risk::expression::scope::{Base, Common};
+use crate::domain::risk::readings::Reading;
 use crate::domain::task::{SecurityFinding, Task};
 use crate::domain::text::shown;
 use chrono::{DateTime, Utc};

@@ -6,10 +6,10 @@ mod target;
 mod unlisted;
 
 use super::*;
-use crate::domain::expression::Expression;
+use crate::domain::risk::expression::Expression;
+use crate::domain::risk::triggers::BuiltIn;
+use crate::domain::task::vocabulary::Word;
 use crate::domain::task::{Action, SecurityFinding};
-use crate::domain::triggers::BuiltIn;
-use crate::domain::vocabulary::Word;
 use chrono::TimeZone as _;
 
 fn vocabulary(words: &[(&str, &[&str])]) -> Vocabulary {

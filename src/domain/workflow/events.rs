@@ -1,11 +1,11 @@
 //! Events: what stands in the log. Stored events are read back for ever, so a field that is added has a default.
 
-use crate::domain::digest::Digest;
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
-use crate::domain::target::Target;
+use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
 use crate::domain::workflow::AttemptId;
 use chrono::{DateTime, Utc};

@@ -1,7 +1,7 @@
 //! Rounds of approval: people are asked about one digest, under one set of terms, until the round ends.
 
-use crate::domain::digest::Digest;
 use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
 use crate::domain::workflow::Approval;
 use chrono::{DateTime, Utc};

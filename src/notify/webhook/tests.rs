@@ -1,10 +1,10 @@
 use super::*;
 use crate::actors::ports::Contact;
-use crate::domain::digest::Digest;
-use crate::domain::level::Level;
 use crate::domain::notice::Kind;
 use crate::domain::policy::ApprovalTerms;
+use crate::domain::risk::level::Level;
 use crate::domain::risk::{Assessment, Reason};
+use crate::domain::task::digest::Digest;
 use crate::domain::task::{Action, Task};
 use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded, Submission};

@@ -1,9 +1,9 @@
 //! What the columns of a row hold after a commit, derived from the commit's events and the state after them.
 
 use super::Advance;
-use crate::domain::approval;
 use crate::domain::policy::Role;
-use crate::domain::transition;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use uuid::Uuid;
 

@@ -2,10 +2,10 @@
 
 use super::columns::{approvers, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
 use super::{Advance, Opening, number};
-use crate::domain::approval;
-use crate::domain::outbox::Planned;
+use crate::domain::notice::outbox::Planned;
 use crate::domain::policy::Role;
 use crate::domain::via::Via;
+use crate::domain::workflow::approval;
 use crate::domain::workflow::{ApprovalStatus, Event, Round};
 use crate::secret_key::SecretKeys;
 use crate::storage::record;

@@ -3,10 +3,10 @@
 
 use super::history::{Call, History, Line, Mark, Stored, Told};
 use chrono::{DateTime, TimeDelta, Utc};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::ApprovalTerms;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
-use parkbrake::domain::transition;
+use parkbrake::domain::workflow::transition;
 use parkbrake::domain::workflow::{Event, Recorded, Resolution, Submission};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

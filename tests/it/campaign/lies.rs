@@ -3,11 +3,11 @@
 use super::check::{Rule, check};
 use super::history::{Call, History, Line, Mark, Server, Stored, Told};
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
-use parkbrake::domain::digest::Digest;
-use parkbrake::domain::level::Level;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::Assessment;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
+use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{Approval, Event, Recorded, Submission};
 use std::time::Duration;

@@ -5,8 +5,8 @@ use crate::support::notices::{HOSTILE, about, alice, crowd, everything, hostile,
 use crate::support::services::smtp::PASSWORD;
 use crate::support::services::{self};
 use parkbrake::actors::ports::{Channel as _, Contact, Undelivered};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::email::Email;
 use parkbrake::notify::secret::Secret;
 

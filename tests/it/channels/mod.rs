@@ -10,8 +10,8 @@ mod templates;
 use crate::support::notices::notice;
 use crate::support::services::http::{Mishap, Reply, Service};
 use parkbrake::actors::ports::{Channel, Notice, Undelivered};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
+use parkbrake::domain::risk::level::Level;
 use std::time::Duration;
 
 /// A sound notice that is worth telling on every channel.

@@ -4,8 +4,8 @@ use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there,
 use crate::support::notices::{about, everything, notice, rejected, short_of_one, task, then};
 use crate::support::services::http::{Mishap, Reply};
 use crate::support::services::{self, pagerduty::ROUTING_KEY};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::{Kind, Medium};
+use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::pagerduty::PagerDuty;
 use parkbrake::notify::secret::Secret;
 

@@ -5,8 +5,8 @@ use crate::support::notices::{HOSTILE, INBOX, about, crowd, everything, notice, 
 use crate::support::services::http::{Mishap, Reply};
 use crate::support::services::{self};
 use parkbrake::actors::ports::{Channel as _, Undelivered};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::secret::Secret;
 use parkbrake::notify::slack::Slack;
 use serde_json::{Value, json};

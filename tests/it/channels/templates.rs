@@ -1,8 +1,8 @@
 //! Templates: what they can say, and what happens when they fail.
 
 use crate::support::notices::{crowd, everything, notice};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
+use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::message::Message;
 use parkbrake::notify::templates::{Shipped, Template};
 use regex::Regex;

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use parkbrake::actors::ports::{Contact, Notice};
-use parkbrake::domain::level::Level;
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::policy::ApprovalTerms;
+use parkbrake::domain::risk::level::Level;
+use parkbrake::domain::risk::target::Target;
 use parkbrake::domain::risk::{Assessment, Reason};
-use parkbrake::domain::target::Target;
 use parkbrake::domain::task::{ActionKind, Task};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{

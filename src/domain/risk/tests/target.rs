@@ -1,7 +1,7 @@
 //! What a request is about: the runbook before the registry, the registry before the claim.
 
 use super::*;
-use crate::domain::target::{Differs, Source};
+use crate::domain::risk::target::{Differs, Source};
 
 fn differs(field: &str, claimed: Option<&str>, known: &str, from: Source) -> Differs {
     Differs { field: field.to_owned(), claimed: claimed.map(str::to_owned), known: known.to_owned(), from }

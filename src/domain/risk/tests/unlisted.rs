@@ -1,7 +1,7 @@
 //! What no list knows: resources without an entry, and what no trigger speaks of.
 
 use super::*;
-use crate::domain::baseline::LowRisk;
+use crate::domain::risk::baseline::LowRisk;
 
 fn entry(operations: &[&str], environments: Option<&[&str]>, resource_types: Option<&[&str]>) -> LowRisk {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();

@@ -1,0 +1,135 @@
+//! Buttons in Slack: what whoever makes them and whoever hears of a press have to agree on.
+
+use crate::domain::task::Task;
+use crate::domain::task::digest::Digest;
+use crate::domain::text::escaped;
+use crate::domain::workflow::Verdict;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// The longest text of a message, in UTF-16 units, as Slack counts.
+pub const LONGEST_TEXT: usize = 3000;
+/// What stands above the values that a decision covers.
+const COVERED: &str = "Everything that the decision covers:";
+
+/// A link, of whose press Slack tells as well; nothing follows from it.
+pub const OPEN: &str = "parkbrake_open";
+const APPROVE: &str = "parkbrake_approve";
+const REJECT: &str = "parkbrake_reject";
+
+/// What a button that decides is about: the workflow, and the digest of what was shown beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub workflow_id: Uuid,
+    pub digest: String,
+    pub verdict: Verdict,
+}
+
+/// The name of the action of a button.
+pub fn action(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Approved => APPROVE,
+        Verdict::Rejected => REJECT,
+    }
+}
+
+/// The value of a button.
+pub fn value(workflow_id: Uuid, digest: &Digest) -> String {
+    format!("{workflow_id} {digest}")
+}
+
+/// What was pressed; `None` for what is no button that decides.
+pub fn question(action: &str, value: &str) -> Option<Question> {
+    let verdict = match action {
+        APPROVE => Verdict::Approved,
+        REJECT => Verdict::Rejected,
+        _ => return None,
+    };
+    let (id, digest) = value.split_once(' ')?;
+    Some(Question { workflow_id: Uuid::try_parse(id).ok()?, digest: digest.to_owned(), verdict })
+}
+
+/// Everything that a decision covers: each value of the document that the digest is taken of, with its place, on a line of its own.
+/// Nothing is left out and nothing is cut; where that is more than a text of a message holds there is none, and then there may be no
+/// buttons either: a yes is for what was shown.
+pub fn covered(task: &Task) -> Option<String> {
+    let document: Map<String, Value> = serde_json::from_slice(&task.canonical()).ok()?;
+    let mut lines = vec![COVERED.to_owned()];
+    for (name, value) in &document {
+        list(&place("", name), value, &mut lines);
+    }
+    let text = lines.join("\n");
+    (text.encode_utf16().count() <= LONGEST_TEXT).then_some(text)
+}
+
+fn list(at: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => fields.iter().for_each(|(name, value)| list(&place(at, name), value, lines)),
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            items.iter().enumerate().for_each(|(number, item)| list(&format!("{at}[{number}]"), item, lines));
+        }
+        leaf => lines.push(format!("{at}: {}", escaped(&leaf.to_string()))),
+    }
+}
+
+/// The place of a field; a name that could be read as two is put in quotes.
+fn place(at: &str, name: &str) -> String {
+    let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let name = if is_plain { name.to_owned() } else { escaped(&Value::from(name).to_string()) };
+    if at.is_empty() { name } else { format!("{at}.{name}") }
+}
+
+/// Text in a place where Slack reads `mrkdwn`: nothing in it is a mention or a link.
+pub fn mrkdwn(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_put_into_a_button_comes_out_of_it() {
+        let (id, digest) = (Uuid::new_v4(), Digest::of(b"document"));
+        for verdict in [Verdict::Approved, Verdict::Rejected] {
+            let question = question(action(verdict), &value(id, &digest));
+            assert_eq!(question, Some(Question { workflow_id: id, digest: digest.to_string(), verdict }));
+        }
+        assert_eq!(question(OPEN, &value(id, &digest)), None);
+        assert_eq!(question(APPROVE, "no value of ours"), None);
+    }
+
+    #[test]
+    fn everything_that_a_decision_covers_is_listed_or_nothing_is() {
+        let task = |note: &str| -> Task {
+            serde_json::from_value(json!({
+                "description": "d\u{200b}", "operation": "deploy", "security_findings": [{"severity": "high", "title": "t"}],
+                "action": {"type": "runbook", "name": "n", "args": {"a.b": note},
+                    "runs": {"command": ["x", note], "working_dir": ".", "env": ["TOKEN"], "timeout": "10m", "idempotent": false}},
+                "metadata": {"deep": {"list": [1, [2]]}, "none": {}},
+            }))
+            .unwrap()
+        };
+        let expected = [
+            "Everything that the decision covers:",
+            "action.args.\"a.b\": \"one\\ntwo\"",
+            "action.name: \"n\"",
+            "action.runs.command: [\"x\",\"one\\ntwo\"]",
+            "action.runs.env: [\"TOKEN\"]",
+            "action.runs.idempotent: false",
+            "action.runs.timeout: \"10m\"",
+            "action.runs.working_dir: \".\"",
+            "action.type: \"runbook\"",
+            "description: \"d<U+200B>\"",
+            "metadata.deep.list[0]: 1",
+            "metadata.deep.list[1]: [2]",
+            "metadata.none: {}",
+            "operation: \"deploy\"",
+            "security_findings[0].severity: \"high\"",
+            "security_findings[0].title: \"t\"",
+        ];
+        assert_eq!(covered(&task("one\ntwo")).unwrap().lines().collect::<Vec<_>>(), expected);
+        assert_eq!(covered(&task(&"x".repeat(2_000))), None);
+    }
+}

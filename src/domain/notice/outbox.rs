@@ -1,0 +1,183 @@
+//! The outbox: which notices follow from the events of a commit, who is asked, and when a failed delivery is tried again. Pure.
+//!
+//! Four rules say who hears what:
+//! 1. A level's `notify` decides whether anything is said at all; the routes decide which channels hear of a level; the kind of a
+//!    channel decides what it says ([`Medium::says`]).
+//! 2. On a personal channel each person gets a notice of their own: whoever is asked ([`asked`]) when somebody is to decide, and
+//!    whoever answers for it when something went wrong. Who cannot be reached there gets none.
+//! 3. An escalation asks the people who were not asked before. The others are reminded.
+//! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written with the request, and the
+//!    next one once that has been delivered.
+
+use crate::domain::notice::{Kind, Medium, Notifications};
+use crate::domain::policy::Person;
+use crate::domain::risk::level::Level;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::today::Today;
+use crate::domain::workflow::{ApprovalStatus, Event, Resolution, Verdict, Workflow};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A notice as it is written beside its event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    pub id: Uuid,
+    /// The version of its event.
+    pub version: u32,
+    pub kind: Kind,
+    /// Which reminder it is; 0 for everything else.
+    pub number: u32,
+    pub level: Level,
+    pub channel: String,
+    pub recipient: Option<String>,
+    /// How long after the commit it is due.
+    pub due_after: Duration,
+}
+
+/// A commit: the state before it, if there was one, the state after it, and the events in between.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    pub before: Option<&'a Workflow>,
+    pub after: &'a Workflow,
+    pub events: &'a [Event],
+}
+
+/// The notices that follow from a commit, each with an id that `new_id` makes.
+pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications, mut new_id: impl FnMut() -> Uuid) -> Vec<Planned> {
+    let level = commit.after.submission.assessment.level;
+    let rules = today.policy.level(level);
+    if !rules.notify || notifications.channels.is_empty() {
+        return Vec::new();
+    }
+    let said = said(commit);
+    let mut planned = Vec::new();
+    for (channel, settings) in notifications.heard_at(level) {
+        let medium = settings.service.medium();
+        for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind)) {
+            let recipients = if medium.is_personal() { recipients(commit, kind, medium, today) } else { vec![None] };
+            // Somebody who is newly asked is reminded from then on; a channel for all has its reminders since the request.
+            let reminders = medium.says(Kind::Reminded) && (kind == Kind::Requested || (kind == Kind::Escalated && medium.is_personal()));
+            for recipient in recipients {
+                let mut add = |kind, number, due_after| {
+                    let (channel, recipient) = (channel.to_owned(), recipient.map(str::to_owned));
+                    planned.push(Planned { id: new_id(), version, kind, number, level, channel, recipient, due_after });
+                };
+                add(kind, 0, Duration::ZERO);
+                if reminders {
+                    add(Kind::Reminded, 1, rules.remind_every);
+                }
+            }
+        }
+    }
+    planned
+}
+
+/// What a commit is worth saying, with the version of the event that says it. Several steps of an escalation are one.
+fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
+    let first = commit.after.version + 1 - u32::try_from(commit.events.len()).unwrap_or(0);
+    let mut said: Vec<(u32, Kind)> = Vec::new();
+    for (version, event) in (first..).zip(commit.events) {
+        let kind = match event {
+            // That something waits for its turn is told when it starts.
+            Event::Submitted(_) | Event::Released { .. } => continue,
+            // A quorum that is still short has decided nothing.
+            Event::Approved(approval) if approval.remaining > 0 => continue,
+            Event::ApprovalRequested { .. } => Kind::Requested,
+            Event::Escalated { .. } => Kind::Escalated,
+            Event::Approved(_) | Event::Rejected { .. } => Kind::Decided,
+            Event::Expired { .. } => Kind::Expired,
+            Event::Cancelled { .. } => Kind::Cancelled,
+            Event::ExecutionStarted { .. } => Kind::Executing,
+            Event::ExecutionSucceeded { .. } => Kind::Succeeded,
+            Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Kind::Failed,
+            Event::ReportRequested { .. } => Kind::ReportOverdue,
+            Event::OutcomeUnknown { .. } => Kind::OutcomeUnknown,
+            Event::Resolved { outcome: Resolution::Succeeded, .. } => Kind::Succeeded,
+            Event::Resolved { outcome: Resolution::Failed, .. } => Kind::Failed,
+            // What is released once more is told when it starts.
+            Event::Resolved { outcome: Resolution::Retry, .. } => continue,
+        };
+        said.retain(|(_, before)| kind != Kind::Escalated || *before != Kind::Escalated);
+        said.push((version, kind));
+    }
+    said
+}
+
+/// The people who may decide a request and whose yes is still wanted, by name. Empty where nothing waits for people.
+///
+/// Not among them: the requester and the person an agent acts for, whoever has approved, and whose roles others have answered for.
+pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
+    let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
+    let open = approval::open_roles(round);
+    let wanted = |name: &str| {
+        let Ok(by) = today.principal(name) else { return false };
+        round.approvals.iter().all(|approval| approval.approver != name)
+            && by.roles.iter().any(|role| open.contains(role))
+            && today.may_decide(&workflow.submission, round, &by, Verdict::Approved).is_ok()
+    };
+    today.policy.people().iter().filter(|(name, _)| wanted(name)).map(|(name, person)| (name.as_str(), person)).collect()
+}
+
+/// Who gets a notice of their own.
+fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'p>) -> Vec<Option<&'p str>> {
+    let before: BTreeSet<&str> = match (kind, commit.before) {
+        (Kind::Escalated, Some(before)) => asked(before, today).into_iter().map(|(name, _)| name).collect(),
+        _ => BTreeSet::new(),
+    };
+    let who = if kind.asks() { asked(commit.after, today) } else { answerable(commit.after, kind, today) };
+    who.into_iter().filter(|(name, person)| !before.contains(name) && is_reached(person, medium)).map(|(name, _)| Some(name)).collect()
+}
+
+/// Who is told of an action that went wrong: the person who asked for it and those who approved it; and where nobody knows what
+/// happened, everybody who may decide at its level, because one of them has to find out.
+fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
+    let submission = &workflow.submission;
+    let round = workflow.round();
+    let entitled =
+        round.filter(|_| matches!(kind, Kind::ReportOverdue | Kind::OutcomeUnknown)).map(approval::entitled_roles).unwrap_or_default();
+    let concerned = |name: &str, person: &Person| {
+        submission.requested_by == name
+            || submission.on_behalf_of.as_deref() == Some(name)
+            || round.is_some_and(|round| round.approvals.iter().any(|approval| approval.approver == name))
+            || person.roles.iter().any(|role| entitled.contains(&role))
+    };
+    let told = today.policy.people().iter().filter(|(name, person)| !today.suspended.contains(name) && concerned(name, person));
+    told.map(|(name, person)| (name.as_str(), person)).collect()
+}
+
+/// Whether a personal channel of this kind reaches somebody at all.
+pub fn is_reached(person: &Person, medium: Medium) -> bool {
+    match medium {
+        Medium::Email => person.email.is_some(),
+        Medium::Slack => person.slack.is_some(),
+        Medium::Linear => person.linear.is_some(),
+        Medium::Webhook | Medium::PagerDuty => false,
+    }
+}
+
+/// How long a notice is tried before it is given up, counted from when it first was due.
+pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The pauses of Standard Webhooks 1.0, each after the failure before it.
+const WEBHOOK_PAUSES: [u64; 9] = [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
+/// The longest pause of a channel that people read: news that is hours old asks nobody any more.
+const LONGEST_PAUSE: u64 = 5 * 60;
+
+/// The pause after so many failed attempts, counted from 1, with up to a tenth more, so that what failed together is not tried
+/// again together. The same for the same notice and attempt.
+pub fn pause(medium: Medium, attempts: u32, id: Uuid) -> Duration {
+    let failures = attempts.max(1) - 1;
+    let seconds = match medium {
+        Medium::Webhook => WEBHOOK_PAUSES[(failures as usize).min(WEBHOOK_PAUSES.len() - 1)],
+        Medium::Slack | Medium::Email | Medium::Linear | Medium::PagerDuty => {
+            1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX).min(LONGEST_PAUSE)
+        }
+    };
+    // The last bytes of an id are random; a prime moves them on from attempt to attempt.
+    let [.., high, low] = id.into_bytes();
+    let share = (u32::from(u16::from_be_bytes([high, low])) + attempts.wrapping_mul(40_503)) % 1_000;
+    Duration::from_secs(seconds) + Duration::from_millis(seconds * 100) * share / 1_000
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Policy: who may decide at which level, how many of them, and who is asked when nobody answers.
+
+pub mod quota;
+
+use crate::domain::duration;
+use crate::domain::risk::level::Level;
+use crate::domain::via::Via;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The name under which parkbrake itself acts; nobody else can have it.
+pub const SYSTEM: &str = "parkbrake";
+
+/// The name of a role.
+pub type Role = String;
+
+/// Roles of parkbrake's own.
+pub mod roles {
+    /// Cancels anything, sends notices again.
+    pub const ADMIN: &str = "admin";
+    /// Decides nothing; every person reads everything.
+    pub const AUDITOR: &str = "auditor";
+}
+
+/// The whole of `approval-policies.yaml` and of `risk_levels`, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    levels: [LevelPolicy; 4],
+    people: BTreeMap<String, Person>,
+    agents: BTreeMap<String, Agent>,
+}
+
+impl Policy {
+    /// A policy of one entry for each level, the least dangerous first.
+    pub fn new(levels: [LevelPolicy; 4], people: BTreeMap<String, Person>, agents: BTreeMap<String, Agent>) -> Self {
+        Self { levels, people, agents }
+    }
+
+    /// What holds at a level.
+    pub fn level(&self, level: Level) -> &LevelPolicy {
+        &self.levels[level as usize]
+    }
+
+    /// Every role that decides at some level.
+    pub fn deciders(&self) -> Vec<Role> {
+        let roles: BTreeSet<&Role> = self.levels.iter().flat_map(|level| &level.terms.approvers).collect();
+        roles.into_iter().cloned().collect()
+    }
+
+    /// The people, by name.
+    pub fn people(&self) -> &BTreeMap<String, Person> {
+        &self.people
+    }
+
+    /// The agents that are named in the configuration.
+    pub fn agents(&self) -> &BTreeMap<String, Agent> {
+        &self.agents
+    }
+
+    /// What a name stands for, in exactly this spelling; a name that is in neither list has no rights. Who is suspended is not
+    /// known here: ask [`Today::principal`](crate::domain::workflow::today::Today::principal).
+    pub fn principal(&self, name: &str) -> Option<Principal> {
+        let principal = |kind, roles, on_behalf_of| Principal { name: name.to_owned(), kind, roles, on_behalf_of, via: Via::Rest };
+        match (self.people.get(name), self.agents.get(name)) {
+            (Some(person), _) => Some(principal(PrincipalKind::Person, person.roles.clone(), None)),
+            (None, Some(agent)) => Some(principal(PrincipalKind::Agent, BTreeSet::new(), agent.on_behalf_of.clone())),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What holds at one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelPolicy {
+    /// Runs at once; nobody is asked.
+    pub auto_approve: bool,
+    pub notify: bool,
+    /// Shared with every workflow that is parked under them.
+    pub terms: Arc<ApprovalTerms>,
+    /// How often those who may decide are reminded.
+    pub remind_every: Duration,
+    /// How long the requester of an external action has to report how it went.
+    pub report_within: Duration,
+}
+
+/// Under what terms a request is decided. A parked workflow keeps the terms that it was parked under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalTerms {
+    /// Whose role may decide from the start.
+    pub approvers: Vec<Role>,
+    /// How many people have to approve.
+    pub required: u32,
+    /// Whether each of them has to answer for another role.
+    pub distinct_roles: bool,
+    pub require_justification: bool,
+    /// Whether an approval has to name the digest that it is for.
+    pub require_digest: bool,
+    /// Whether the requester, and the person an agent acts for, may not approve.
+    pub separation_of_duties: bool,
+    /// Who is asked next, in the order of their times.
+    pub escalation: Vec<EscalationStep>,
+    /// When the request expires, counted from the request; `None` is never.
+    #[serde(with = "duration::optional")]
+    pub expire_after: Option<Duration>,
+}
+
+/// One step of an escalation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscalationStep {
+    /// Counted from the request.
+    #[serde(with = "duration::text")]
+    pub after: Duration,
+    pub to: Vec<Role>,
+}
+
+/// A person who may decide, and where they are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    pub roles: BTreeSet<Role>,
+    pub email: Option<String>,
+    pub slack: Option<String>,
+    pub linear: Option<String>,
+}
+
+/// An agent, and the person it acts for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Agent {
+    pub on_behalf_of: Option<String>,
+}
+
+/// Who is calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    pub name: String,
+    pub kind: PrincipalKind,
+    pub roles: BTreeSet<Role>,
+    /// The person that an agent acts for.
+    pub on_behalf_of: Option<String>,
+    /// The door by which this call came.
+    pub via: Via,
+}
+
+impl Principal {
+    /// The same caller, who came by another door.
+    #[must_use]
+    pub fn by(self, via: Via) -> Self {
+        Self { via, ..self }
+    }
+
+    /// Whether the caller has a role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.contains(role)
+    }
+
+    /// Whether the caller may see what this requester submitted: people see everything, an agent its own and what
+    /// agents of the same person submitted.
+    pub fn may_see(&self, requested_by: &str, on_behalf_of: Option<&str>) -> bool {
+        match self.kind {
+            PrincipalKind::Person => true,
+            PrincipalKind::Agent => self.name == requested_by || (on_behalf_of.is_some() && self.on_behalf_of.as_deref() == on_behalf_of),
+        }
+    }
+}
+
+/// Whether this can be the name of a person or an agent.
+pub fn is_principal_name(name: &str) -> bool {
+    is_principal_spelling(name) && !name.eq_ignore_ascii_case(SYSTEM)
+}
+
+/// Whether this is spelt as names of people and agents are: letters, digits and `. _ @ -`, the first a letter or a digit, at
+/// most 64.
+pub fn is_principal_spelling(name: &str) -> bool {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
+    (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(sound)
+}
+
+/// Who has been suspended: their rights are gone, on every channel, until they are restored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Suspended(BTreeSet<String>);
+
+impl Suspended {
+    /// Whether this name is suspended, whatever its case.
+    pub fn contains(&self, name: &str) -> bool {
+        !self.0.is_empty() && self.0.contains(&name.to_ascii_lowercase())
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Suspended {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        Self(names.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect())
+    }
+}
+
+/// Only people decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    Person,
+    Agent,
+}
+
+impl PrincipalKind {
+    /// The word for it, as it is stored with a token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Person, Self::Agent].into_iter().find(|kind| kind.as_str() == text)
+    }
+}

@@ -1,0 +1,310 @@
+//! The task as a requester sends it: read strictly, checked whole, and made into what would really run.
+//!
+//! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may say (`action.runs`):
+//! the request has no such field, and unknown fields are refused.
+
+pub mod runbook;
+
+use crate::domain::policy::PrincipalKind;
+use crate::domain::request::runbook::Runbook;
+use crate::domain::risk::readings::Facts;
+use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
+use crate::domain::text::{says, shown};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Characters in the requester's own id.
+const LONGEST_ID: usize = 128;
+/// Bytes of a description.
+const LONGEST_DESCRIPTION: usize = 4 * 1024;
+/// Characters of an operation, an environment, a kind of resource, an action's name.
+const LONGEST_WORD: usize = 128;
+/// Characters of a resource, and of each text of a finding.
+const LONGEST_TEXT: usize = 1024;
+const MOST_FINDINGS: usize = 256;
+/// The fields that are compared with the word lists and the registry of resources. In other characters a name could look like
+/// another one.
+const COMPARED: [&str; 4] = ["/operation", "/environment", "/resource", "/resource_type"];
+/// US dollars; more than this is a typing error.
+const HIGHEST_COST: f64 = 1e12;
+
+/// One thing that is wrong with a request, and where (a JSON Pointer, RFC 6901).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    pub pointer: String,
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault at a pointer.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// An object whose fields are named. A derived `Deserialize` would also take a list of the values, in the order in which
+/// the fields happen to stand in the source.
+#[derive(Debug, Clone)]
+pub struct Named<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// A task as it is sent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRequest {
+    #[serde(default)]
+    task_id: Option<String>,
+    description: String,
+    operation: String,
+    #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
+    resource: Option<String>,
+    #[serde(default)]
+    resource_type: Option<String>,
+    #[serde(default)]
+    security_findings: Option<Vec<Named<SecurityFinding>>>,
+    #[serde(default)]
+    estimated_cost: Option<f64>,
+    #[serde(default)]
+    action: Option<Named<ActionRequest>>,
+    #[serde(default)]
+    metadata: Option<Map<String, Value>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActionRequest {
+    #[serde(rename = "type", default)]
+    kind: Option<ActionKind>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    args: Option<Map<String, Value>>,
+}
+
+impl TaskRequest {
+    /// The same with this metadata.
+    #[must_use]
+    pub fn with_metadata(self, metadata: Map<String, Value>) -> Self {
+        Self { metadata: Some(metadata), ..self }
+    }
+
+    /// The task, and what is known of it besides the claim, with the runbook resolved to the command that would run.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn admit(self, runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
+        let mut faults = self.faults();
+        let requested = self.action.map_or(ActionRequest { kind: None, name: None, args: None }, |Named(action)| action);
+        let args = requested.args.unwrap_or_default();
+        let mut action = Action { kind: requested.kind.unwrap_or(ActionKind::External), name: requested.name, args, runs: None };
+        let facts = resolve(&mut action, runbooks, by).unwrap_or_else(|of_action| {
+            faults.extend(of_action);
+            None
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let task = Task {
+            task_id: self.task_id,
+            description: self.description,
+            operation: self.operation,
+            environment: self.environment,
+            resource: self.resource,
+            resource_type: self.resource_type,
+            security_findings: self.security_findings.into_iter().flatten().map(|Named(finding)| finding).collect(),
+            estimated_cost: self.estimated_cost,
+            action,
+            metadata: self.metadata.unwrap_or_default(),
+        };
+        Ok((task, facts))
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut text = |pointer: &str, text: &str, longest: usize| {
+            if text.trim().is_empty() {
+                faults.push(Fault::new(pointer, "is empty; say what it is"));
+            } else if text.chars().count() > longest {
+                faults.push(Fault::new(pointer, format!("is longer than {longest} characters")));
+            } else if COMPARED.contains(&pointer)
+                && let Some(character) = foreign(text)
+            {
+                let detail = format!("has to be visible ASCII, so that it reads in one way only; it holds U+{:04X}", character as u32);
+                faults.push(Fault::new(pointer, detail));
+            }
+        };
+        text("/operation", &self.operation, LONGEST_WORD);
+        for (pointer, value, longest) in [
+            ("/task_id", &self.task_id, LONGEST_ID),
+            ("/environment", &self.environment, LONGEST_WORD),
+            ("/resource", &self.resource, LONGEST_TEXT),
+            ("/resource_type", &self.resource_type, LONGEST_WORD),
+        ] {
+            if let Some(value) = value {
+                text(pointer, value, longest);
+            }
+        }
+        for (place, Named(finding)) in self.security_findings.iter().flatten().enumerate() {
+            text(&format!("/security_findings/{place}/severity"), &finding.severity, LONGEST_WORD);
+            for (name, value) in [("id", &finding.id), ("title", &finding.title)] {
+                if let Some(value) = value {
+                    text(&format!("/security_findings/{place}/{name}"), value, LONGEST_TEXT);
+                }
+            }
+        }
+        if self.security_findings.as_ref().is_some_and(|findings| findings.len() > MOST_FINDINGS) {
+            faults.push(Fault::new("/security_findings", format!("holds more than {MOST_FINDINGS} findings")));
+        }
+        if !says(&self.description) {
+            faults.push(Fault::new("/description", "is empty; say in a sentence what is to be done"));
+        } else if self.description.len() > LONGEST_DESCRIPTION {
+            faults.push(Fault::new("/description", format!("is longer than {LONGEST_DESCRIPTION} bytes")));
+        }
+        if self.estimated_cost.is_some_and(|cost| !(0.0..=HIGHEST_COST).contains(&cost)) {
+            faults.push(Fault::new("/estimated_cost", format!("has to be between 0 and {HIGHEST_COST} US dollars")));
+        }
+        faults
+    }
+}
+
+/// The first character that is neither visible ASCII nor a blank.
+fn foreign(text: &str) -> Option<char> {
+    text.chars().find(|character| !(' '..='~').contains(character))
+}
+
+/// Resolves a runbook to what would run.
+fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> Result<Option<Facts>, Vec<Fault>> {
+    match action.kind {
+        ActionKind::External => match &action.name {
+            Some(name) if name.trim().is_empty() || name.chars().count() > LONGEST_WORD => {
+                Err(vec![Fault::new("/action/name", format!("has to be 1 to {LONGEST_WORD} characters"))])
+            }
+            _ => Ok(None),
+        },
+        ActionKind::Webhook => {
+            Err(vec![Fault::new("/action/type", "webhook actions are not carried out by this version; use `runbook` or `external`")])
+        }
+        ActionKind::Runbook => {
+            let Some(name) = &action.name else {
+                return Err(vec![Fault::new("/action/name", "is required: the name of the runbook")]);
+            };
+            let Some(runbook) = runbooks.get(name) else {
+                return Err(vec![Fault::new("/action/name", format!("there is no runbook `{}`; {}", shown(name), known(runbooks, by)))]);
+            };
+            let (invocation, facts) = runbook.resolve(&action.args).map_err(|misfits| {
+                let fault = |misfit: crate::domain::request::runbook::Misfit| {
+                    Fault::new(format!("/action/args/{}", escaped(&misfit.argument)), misfit.detail)
+                };
+                misfits.into_iter().map(fault).collect::<Vec<_>>()
+            })?;
+            let stated = [Some(&facts.operation), facts.environment.as_ref(), facts.resource.as_ref(), facts.resource_type.as_ref()];
+            if let Some(character) = stated.into_iter().flatten().find_map(|text| foreign(text)) {
+                let detail = format!(
+                    "an argument that says what the runbook acts on has to be visible ASCII, so that it reads in one way only; one holds U+{:04X}",
+                    character as u32
+                );
+                return Err(vec![Fault::new("/action/args", detail)]);
+            }
+            action.runs = Some(invocation);
+            Ok(Some(facts))
+        }
+    }
+}
+
+/// What runbooks there are, for somebody who named one that is none. An agent is told the names that it needs by whoever set it up; a list
+/// of what else can be run would only serve one that was talked into something.
+fn known(runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> String {
+    match by {
+        PrincipalKind::Agent => "ask the people who run this server for the name".to_owned(),
+        PrincipalKind::Person if runbooks.is_empty() => "none is configured".to_owned(),
+        PrincipalKind::Person => format!("configured are: {}", runbooks.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// A key as it stands in a JSON Pointer.
+pub fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn admit(value: Value) -> Result<(Task, Option<Facts>), Vec<Fault>> {
+        let request: TaskRequest = serde_json::from_value(value).unwrap();
+        request.admit(&BTreeMap::new(), PrincipalKind::Agent)
+    }
+
+    #[test]
+    fn a_small_task_is_an_external_action() {
+        let (task, facts) = admit(json!({"description": "read the logs", "operation": "read"})).unwrap();
+        assert_eq!(task.action, Action::external());
+        assert_eq!(facts, None);
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_place() {
+        let faults = admit(json!({
+            "description": " ", "operation": "", "task_id": "x".repeat(129), "estimated_cost": -1.0,
+            "security_findings": [{"severity": ""}], "action": {"type": "runbook", "name": "nothing"}
+        }))
+        .unwrap_err();
+        let mut pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        pointers.sort_unstable();
+        assert_eq!(
+            pointers,
+            ["/action/name", "/description", "/estimated_cost", "/operation", "/security_findings/0/severity", "/task_id"]
+        );
+    }
+
+    #[test]
+    fn what_is_compared_is_visible_ascii() {
+        for text in
+            ["pr\u{43e}duction", "\u{200b}db", "db\u{ad}prod", "\u{ff44}b", "db\u{2010}prod", "\u{a0}db", "db\t", "d\nb", "db\u{7f}", "\0"]
+        {
+            for field in ["operation", "environment", "resource", "resource_type"] {
+                let mut task = json!({"description": "d", "operation": "read"});
+                task[field] = json!(text);
+                let faults = admit(task).unwrap_err();
+                let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+                assert_eq!(pointers, [format!("/{field}")], "{text:?}");
+                assert!(faults[0].detail.contains("visible ASCII") && faults[0].detail.contains("U+"), "{faults:?}");
+            }
+        }
+        admit(json!({"description": "gr\u{fc}\u{df}e", "operation": " Roll out ", "resource": "https://u@db-prod-1:5432/x?y=~#!", "task_id": "\u{fc}"}))
+            .unwrap();
+    }
+
+    #[test]
+    fn a_requester_cannot_say_what_would_run() {
+        let smuggled = json!({"description": "d", "operation": "read", "action": {"type": "external", "runs": {"command": ["rm"]}}});
+        assert!(serde_json::from_value::<TaskRequest>(smuggled).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! How much it costs to evaluate a condition, at most, before it is evaluated.
+//!
+//! The evaluator of CEL cannot be stopped in the middle. So the steps of a condition over the very claims of a task are counted
+//! beforehand, each part by the most that it could do, and what would be more than the budget of an assessment is not evaluated.
+//! The same task costs the same on every machine.
+
+use crate::domain::risk::expression::parse::parts;
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
+use serde_json::{Map, Value as Json};
+
+/// Steps of one assessment, all conditions and readings together: some milliseconds. A step was measured at 4 to 12 nanoseconds.
+pub const BUDGET: u64 = 200_000;
+/// Steps to compile a regular expression, which is done at each use: so many, and so many for each three bytes of what comes out.
+const PATTERN: u64 = 300;
+const PATTERN_PER_THREE_BYTES: u64 = 2;
+/// Steps of a call, and of one turn of a loop, beside what is in it.
+const CALL: u64 = 8;
+const TURN: u64 = 6;
+/// Steps to make a scope for a reading.
+pub const SCOPE: u64 = 40;
+/// Bytes of text that are looked at in one step.
+const BYTES: u64 = 32;
+
+/// How large a value is, at most: in all, and as something that has elements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    pub weight: u64,
+    count: u64,
+    each: u64,
+}
+
+impl Size {
+    const ONE: Self = Self { weight: 1, count: 0, each: 0 };
+
+    fn text(bytes: usize) -> Self {
+        Self { weight: 1 + bytes as u64 / BYTES, ..Self::ONE }
+    }
+
+    /// A part of it of which nothing more is known.
+    fn part(self) -> Self {
+        Self { weight: self.each, count: self.each, each: self.each }
+    }
+
+    fn of_parts(parts: impl Iterator<Item = Self>) -> Self {
+        let empty = Self { weight: 1, count: 0, each: 0 };
+        parts.fold(empty, |all, part| Self {
+            weight: all.weight.saturating_add(part.weight),
+            count: all.count + 1,
+            each: all.each.max(part.weight),
+        })
+    }
+
+    fn larger(self, other: Self) -> Self {
+        Self { weight: self.weight.max(other.weight), count: self.count.max(other.count), each: self.each.max(other.each) }
+    }
+
+    /// The size of an object.
+    pub fn of_object(fields: &Map<String, Json>) -> Self {
+        Self::of_parts(fields.iter().map(|(name, value)| {
+            let (name, value) = (Self::text(name.len()), Self::of(value));
+            Self { weight: name.weight.saturating_add(value.weight), ..Self::ONE }
+        }))
+    }
+
+    /// The size of a list of maps with these lengths of text.
+    pub fn of_texts<const N: usize>(items: impl Iterator<Item = [usize; N]>) -> Self {
+        Self::of_parts(items.map(|item| Self::of_parts(item.into_iter().map(Self::text))))
+    }
+
+    /// The size of a value of JSON.
+    pub fn of(json: &Json) -> Self {
+        match json {
+            Json::Null | Json::Bool(_) | Json::Number(_) => Self::ONE,
+            Json::String(text) => Self::text(text.len()),
+            Json::Array(items) => Self::of_parts(items.iter().map(Self::of)),
+            Json::Object(fields) => Self::of_object(fields),
+        }
+    }
+}
+
+/// The sizes of a task's claims.
+#[derive(Debug, Clone, Copy)]
+pub struct Claims<'t> {
+    pub metadata: &'t Map<String, Json>,
+    pub metadata_size: Size,
+    pub findings: Size,
+}
+
+/// What is known of a condition before it is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'t> {
+    pub claims: &'t Claims<'t>,
+    /// The patterns of `matches`, and the bytes that each is compiled to.
+    pub patterns: &'t [(String, usize)],
+}
+
+impl Known<'_> {
+    fn steps_of_patterns(&self, call: &CallExpr) -> u64 {
+        let size = call.args.last().and_then(|pattern| match &pattern.expr {
+            Expr::Literal(LiteralValue::String(text)) => self.patterns.iter().find(|(known, _)| known == text.inner()),
+            _ => None,
+        });
+        size.map_or(BUDGET, |(_, size)| PATTERN + *size as u64 * PATTERN_PER_THREE_BYTES / 3)
+    }
+}
+
+/// What an expression costs, and how large its value is.
+struct Bound<'t> {
+    steps: u64,
+    size: Size,
+    /// The very value, where it is a part of the metadata.
+    json: Option<&'t Json>,
+}
+
+/// The names that loops bind, the innermost last.
+type Bindings<'e> = Vec<(&'e str, Size)>;
+
+/// The steps to evaluate an expression over these claims, at most.
+pub fn steps(expression: &IdedExpr, known: &Known<'_>) -> u64 {
+    bound(expression, known, &mut Vec::new()).steps
+}
+
+fn bound<'t, 'e>(expression: &'e IdedExpr, known: &Known<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
+    let claims = known.claims;
+    let plain = |steps: u64, size: Size| Bound { steps, size, json: None };
+    match &expression.expr {
+        Expr::Unspecified => plain(1, Size::ONE),
+        Expr::Literal(LiteralValue::String(text)) => plain(1, Size::text(text.inner().len())),
+        Expr::Literal(_) => plain(1, Size::ONE),
+        Expr::Ident(name) => {
+            let bound = bindings.iter().rev().find(|(binding, _)| binding == name).map(|(_, size)| *size);
+            plain(1, bound.unwrap_or_else(|| variable(name, claims)))
+        }
+        Expr::Select(select) => {
+            let operand = bound(&select.operand, known, bindings);
+            let of_metadata = matches!(&select.operand.expr, Expr::Ident(name) if is_metadata(name, bindings));
+            let fields = if of_metadata { Some(claims.metadata) } else { operand.json.and_then(Json::as_object) };
+            let json = fields.and_then(|fields| fields.get(&select.field));
+            Bound { steps: operand.steps + 2, size: json.map_or(operand.size.part(), Size::of), json }
+        }
+        Expr::Comprehension(all) => plain_loop(all, known, bindings),
+        Expr::Call(call) => {
+            let arguments: Vec<_> = call.target.as_deref().into_iter().chain(&call.args).map(|part| bound(part, known, bindings)).collect();
+            let steps = arguments.iter().fold(CALL, |all, part| all.saturating_add(part.steps));
+            let weight = arguments.iter().fold(1_u64, |all, part| all.saturating_add(part.size.weight));
+            let most = arguments.iter().fold(Size::ONE, |most, part| most.larger(part.size));
+            match call.func_name.as_str() {
+                operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE => {
+                    plain(steps, Size::ONE)
+                }
+                operators::CONDITIONAL => plain(steps, most),
+                operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT => plain(steps, most.part()),
+                operators::ADD => {
+                    let sum =
+                        |part: fn(&Size) -> u64| arguments.iter().fold(0_u64, |all, argument| all.saturating_add(part(&argument.size)));
+                    let size = Size { weight, count: sum(|size| size.count), each: most.each };
+                    plain(steps.saturating_add(weight), size)
+                }
+                name if answers_with_one_value(name) => plain(steps.saturating_add(weight), Size::ONE),
+                "matches" => plain(steps.saturating_add(weight.saturating_mul(4)).saturating_add(known.steps_of_patterns(call)), Size::ONE),
+                // Any other function copies its arguments, looks at all of them, and makes something of them that is as long:
+                // at most a value for each byte.
+                _ => {
+                    let long = weight.saturating_mul(BYTES);
+                    plain(steps.saturating_add(weight.saturating_mul(4)), Size { weight: long.min(weight * 4), count: long, each: weight })
+                }
+            }
+        }
+        Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => {
+            let parts: Vec<_> = parts(expression).into_iter().map(|part| bound(part, known, bindings)).collect();
+            let steps = parts.iter().fold(CALL, |all, part| all.saturating_add(part.steps).saturating_add(part.size.weight));
+            plain(steps, Size::of_parts(parts.iter().map(|part| part.size)))
+        }
+    }
+}
+
+/// A loop: its body for each element of what it goes through.
+fn plain_loop<'t, 'e>(all: &'e ComprehensionExpr, known: &Known<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
+    let range = bound(&all.iter_range, known, bindings);
+    let start = bound(&all.accu_init, known, bindings);
+    bindings.push((&all.iter_var, range.size.part()));
+    // What is gathered is only added to, one element at a time, which costs as much as the element.
+    bindings.push((&all.accu_var, Size::ONE));
+    let condition = bound(&all.loop_cond, known, bindings);
+    let step = bound(&all.loop_step, known, bindings);
+    let result = bound(&all.result, known, bindings);
+    bindings.truncate(bindings.len() - 2);
+    let turn = TURN.saturating_add(range.size.each).saturating_add(condition.steps).saturating_add(step.steps);
+    let turns = range.size.count.saturating_mul(turn);
+    let steps = [range.steps, start.steps, turns, result.steps, range.size.weight].into_iter().fold(CALL, u64::saturating_add);
+    let gathered = Size {
+        weight: range.size.count.saturating_mul(step.size.weight).saturating_add(1),
+        count: range.size.count,
+        each: step.size.weight,
+    };
+    Bound { steps, size: gathered, json: None }
+}
+
+fn variable(name: &str, claims: &Claims<'_>) -> Size {
+    match name {
+        "metadata" => claims.metadata_size,
+        "security_findings" => claims.findings,
+        // A word, a name or a moment. The resource is the longest of them.
+        _ => Size::text(1_024),
+    }
+}
+
+/// Operators and functions whose value is a number, a moment, or true or false, and which look at their arguments once.
+fn answers_with_one_value(name: &str) -> bool {
+    const ONE_VALUE: [&str; 23] = [
+        operators::EQUALS,
+        operators::NOT_EQUALS,
+        operators::IN,
+        operators::LESS,
+        operators::LESS_EQUALS,
+        operators::GREATER,
+        operators::GREATER_EQUALS,
+        operators::SUBSTRACT,
+        operators::MULTIPLY,
+        operators::DIVIDE,
+        operators::MODULO,
+        operators::NEGATE,
+        "size",
+        "contains",
+        "startsWith",
+        "endsWith",
+        "int",
+        "uint",
+        "double",
+        "bool",
+        "timestamp",
+        "duration",
+        "type",
+    ];
+    ONE_VALUE.contains(&name) || name.starts_with("get")
+}
+
+fn is_metadata(name: &str, bindings: &Bindings<'_>) -> bool {
+    name == "metadata" && !bindings.iter().any(|(binding, _)| *binding == name)
+}

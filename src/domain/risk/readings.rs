@@ -1,0 +1,82 @@
+//! The ways in which one task can be read: what its requester claims, what parkbrake knows, and what was left unsaid.
+
+mod possible;
+
+pub use crate::domain::risk::registry::Resource;
+
+use crate::domain::risk::expression::scope::Words;
+
+/// What parkbrake itself knows of an action, whatever the requester says: for a runbook, what it really does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Where the knowledge comes from, for the reason: ``runbook `deploy-service` ``.
+    pub source: String,
+    pub operation: String,
+    pub environment: Option<String>,
+    pub resource: Option<String>,
+    pub resource_type: Option<String>,
+}
+
+/// One value that a field has or could have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    pub word: String,
+    /// Whether it was left unsaid, and this is one of the values that it could have.
+    pub assumed: bool,
+}
+
+impl Value {
+    fn said(word: &str) -> Self {
+        Self { word: word.to_owned(), assumed: false }
+    }
+
+    fn assumed(word: &str) -> Self {
+        Self { word: word.to_owned(), assumed: true }
+    }
+}
+
+/// One way to read a task.
+pub struct Reading {
+    pub operation: Value,
+    pub environment: Value,
+    pub resource_type: Value,
+    /// As conditions see it; the registry has been asked already. `None`: any, because a runbook does not state it.
+    pub resource: Option<String>,
+}
+
+impl Reading {
+    /// What was assumed for this reading of the fields that a condition looks at, for the end of a sentence.
+    pub fn assumption(&self, looked_at: &[&str]) -> String {
+        let fields = [("operation", &self.operation), ("environment", &self.environment), ("resource_type", &self.resource_type)];
+        let mut assumed: Vec<String> = fields
+            .into_iter()
+            .filter(|(field, value)| value.assumed && looked_at.contains(field))
+            .map(|(field, value)| if value.word.is_empty() { format!("{field} empty") } else { format!("{field} {}", value.word) })
+            .collect();
+        if self.resource.is_none() && looked_at.contains(&"resource") {
+            assumed.push("any resource".to_owned());
+        }
+        if assumed.is_empty() { String::new() } else { format!(", assuming {}", assumed.join(" and ")) }
+    }
+
+    /// What conditions that look only at these variables can tell apart.
+    pub fn seen_by(&self, variables: &[&str]) -> [Option<&str>; 4] {
+        let fields = [
+            ("operation", Some(&self.operation.word)),
+            ("environment", Some(&self.environment.word)),
+            ("resource_type", Some(&self.resource_type.word)),
+            ("resource", self.resource.as_ref()),
+        ];
+        fields.map(|(field, word)| if variables.contains(&field) { word.map(String::as_str) } else { Some("") })
+    }
+
+    /// The words of this reading, as conditions see them.
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            operation: &self.operation.word,
+            environment: &self.environment.word,
+            resource_type: &self.resource_type.word,
+            resource: self.resource.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Digests and the canonical form that they are taken of.
+//!
+//! What is shown to an approver, hashed, stored and executed is one document in one spelling: the JSON Canonicalization
+//! Scheme (RFC 8785). Anybody who has the document can compute the digest again with any JCS library and `sha256sum`.
+
+use crate::domain::task::canonical;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::sync::Arc;
+
+/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits. Copies share their text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(Arc<str>);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex(&Sha256::digest(bytes))).into())
+    }
+
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A digest of bytes that come piece by piece.
+#[derive(Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// Adds the next piece.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces together.
+    pub fn finish(self) -> Digest {
+        Digest(format!("sha256:{}", hex(&self.0.finalize())).into())
+    }
+}
+
+/// Lower-case hexadecimal digits of some bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// The canonical bytes of a value (RFC 8785).
+///
+/// # Panics
+/// Never for the types of this crate: only maps with keys that are not strings are no JSON.
+pub fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    canonical::write(value).expect("a document of strings, booleans, numbers, lists and objects")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_bytes_sort_keys_and_drop_white_space() {
+        let value: serde_json::Value = serde_json::from_str(r#"{ "b": 1.0, "a": [true, "ü"], "c": 250.50 }"#).unwrap();
+        assert_eq!(String::from_utf8(canonical(&value)).unwrap(), r#"{"a":[true,"ü"],"b":1,"c":250.5}"#);
+    }
+
+    #[test]
+    fn a_digest_is_what_sha256sum_prints() {
+        assert_eq!(Digest::of(b"").as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        let mut digester = Digester::default();
+        digester.add(b"ab");
+        digester.add(b"c");
+        assert_eq!(digester.finish(), Digest::of(b"abc"));
+    }
+}

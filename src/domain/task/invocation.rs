@@ -1,0 +1,164 @@
+//! A command that is ready to run, and what of this machine belongs to it.
+//!
+//! An approval covers the argument vector, and the bytes that it would run as well: the program and the files that its runbook
+//! lists stand in the document by their real paths and digests. So a script that is edited after it was shown is another
+//! command, and [`Invocation::difference`] says so.
+
+use crate::domain::duration;
+use crate::domain::task::digest::Digest;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One command: an argument vector, never a shell line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    pub command: Vec<String>,
+    /// The program that `command` names, as it was found on the machine. `None` before it was looked for, and in documents
+    /// of versions that did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Artifact>,
+    /// The files that the runbook lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Artifact>,
+    pub working_dir: PathBuf,
+    /// The account that it runs as, `USER` or `USER:GROUP`; the server's own if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Names of the variables that are passed on, as `NAME` or `NAME=SOURCE`; their values are read when it runs and
+    /// are never stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// After this long the whole process tree is ended.
+    #[serde(with = "duration::text")]
+    pub timeout: Duration,
+    /// Whether it may be run again, with the same key, after a crash.
+    pub idempotent: bool,
+}
+
+/// A file on the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Before it was looked for: as the runbook says. Afterwards: its real path, without links.
+    pub path: PathBuf,
+    /// Of its content; `None` before it was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+impl Artifact {
+    /// A file that is yet to be looked for.
+    pub fn named(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), digest: None }
+    }
+}
+
+impl Invocation {
+    /// What is different now from this, which was approved; `None` if nothing is.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        if self.command != now.command {
+            return Some(format!("its command is {:?} now, and {:?} was approved", now.command, self.command));
+        }
+        let shown = |path: &PathBuf| path.display().to_string();
+        if self.working_dir != now.working_dir {
+            let (now, approved) = (shown(&now.working_dir), shown(&self.working_dir));
+            return Some(format!("its folder is {now} now, and {approved} was approved"));
+        }
+        let Some((approved, found)) = self.program.as_ref().zip(now.program.as_ref()) else {
+            return Some("its document does not say which program was approved; it was submitted to an earlier version".to_owned());
+        };
+        if let Some(difference) = approved.difference("its program", found) {
+            return Some(difference);
+        }
+        let paths = |files: &[Artifact]| files.iter().map(|file| shown(&file.path)).collect::<Vec<_>>();
+        let (approved, found) = (paths(&self.files), paths(&now.files));
+        if approved != found {
+            return Some(format!("its files are {found:?} now, and {approved:?} were approved"));
+        }
+        if let Some(difference) = self.files.iter().zip(&now.files).find_map(|(approved, found)| approved.difference("its file", found)) {
+            return Some(difference);
+        }
+        let rest = [
+            (
+                "its account",
+                self.user.as_deref().unwrap_or("the server's").to_owned(),
+                now.user.as_deref().unwrap_or("the server's").to_owned(),
+            ),
+            ("the list of its variables", self.env.join(" "), now.env.join(" ")),
+            ("its timeout", duration::show(self.timeout).to_string(), duration::show(now.timeout).to_string()),
+            ("`idempotent`", self.idempotent.to_string(), now.idempotent.to_string()),
+        ];
+        let changed = rest.into_iter().find(|(_, approved, found)| approved != found);
+        changed.map(|(what, approved, found)| format!("{what} is `{found}` now, and `{approved}` was approved"))
+    }
+}
+
+impl Artifact {
+    fn difference(&self, what: &str, now: &Self) -> Option<String> {
+        let (approved, found) = (self.path.display(), now.path.display());
+        if self.path != now.path {
+            return Some(format!("{what} is {found} now, and {approved} was approved"));
+        }
+        let digest = |artifact: &Self| artifact.digest.as_ref().map_or_else(|| "no digest".to_owned(), Digest::to_string);
+        let (approved, now) = (digest(self), digest(now));
+        (approved != now).then(|| format!("the content of {what} {found} is {now} now, and {approved} was approved"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut Invocation);
+
+    fn approved() -> Invocation {
+        let artifact = |path: &str| Artifact { path: path.into(), digest: Some(Digest::of(path.as_bytes())) };
+        Invocation {
+            command: vec!["deploy.sh".to_owned(), "api".to_owned()],
+            program: Some(artifact("/srv/deploy.sh")),
+            files: vec![artifact("/srv/api.yaml")],
+            working_dir: "/srv".into(),
+            user: None,
+            env: vec!["TOKEN".to_owned()],
+            timeout: Duration::from_secs(60),
+            idempotent: false,
+        }
+    }
+
+    #[test]
+    fn the_same_command_has_no_difference() {
+        assert_eq!(approved().difference(&approved()), None);
+    }
+
+    #[test]
+    fn every_part_of_a_command_makes_a_difference() {
+        let changes: [(&str, Change); 12] = [
+            ("its command", |now| now.command[1] = "db".to_owned()),
+            ("its command", |now| now.command.push(String::new())),
+            ("its folder is /tmp now", |now| now.working_dir = "/tmp".into()),
+            ("which program was approved", |now| now.program = None),
+            ("its program is /bin/sh now", |now| now.program.as_mut().unwrap().path = "/bin/sh".into()),
+            ("the content of its program /srv/deploy.sh", |now| now.program.as_mut().unwrap().digest = Some(Digest::of(b""))),
+            ("its files are", |now| now.files.clear()),
+            ("the content of its file /srv/api.yaml is no digest now", |now| now.files[0].digest = None),
+            ("its account is `deploy` now", |now| now.user = Some("deploy".to_owned())),
+            ("its variables is `TOKEN OTHER` now", |now| now.env.push("OTHER".to_owned())),
+            ("its timeout is `1h` now", |now| now.timeout = Duration::from_secs(3_600)),
+            ("`idempotent` is `true` now", |now| now.idempotent = true),
+        ];
+        for (words, change) in changes {
+            let mut now = approved();
+            change(&mut now);
+            let difference = approved().difference(&now).unwrap_or_default();
+            assert!(difference.contains(words), "{words}: {difference}");
+            assert!(now.difference(&approved()).is_some(), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_version_stored_is_never_the_same() {
+        let old = Invocation { program: None, ..approved() };
+        assert!(old.difference(&approved()).unwrap().contains("earlier version"));
+        assert!(old.difference(&old).is_some());
+    }
+}

@@ -1,0 +1,112 @@
+//! The task: what an agent says that it wants to do, and, for a runbook, exactly what parkbrake would run.
+
+pub mod canonical;
+pub mod difference;
+pub mod digest;
+pub mod invocation;
+pub mod vocabulary;
+
+use crate::domain::task::digest::Digest;
+use crate::domain::task::invocation::Invocation;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One task. Its canonical bytes are what is shown, hashed, stored and executed.
+///
+/// Everything in it but `action.runs` is the requester's claim; `action.runs` is resolved by parkbrake from the
+/// configured runbook, and is part of the document so that an approval covers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The requester's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// In the requester's words; shown as a claim, never trusted.
+    pub description: String,
+    pub operation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What it acts on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security_findings: Vec<SecurityFinding>,
+    /// In US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_cost: Option<f64>,
+    pub action: Action,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+impl Task {
+    /// The bytes that are shown, hashed, stored and executed (RFC 8785).
+    pub fn canonical(&self) -> Vec<u8> {
+        digest::canonical(self)
+    }
+
+    /// The digest of the canonical bytes.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.canonical())
+    }
+}
+
+/// A finding of a scanner that the requester reports with its task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityFinding {
+    pub severity: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// What is to be done once it may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    #[serde(rename = "type")]
+    pub kind: ActionKind,
+    /// The runbook's name; for an external action whatever the requester calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub args: Map<String, Value>,
+    /// What parkbrake would run, for a runbook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Invocation>,
+}
+
+impl Action {
+    /// The action of a task that names none: the requester acts once it may, and reports.
+    pub fn external() -> Self {
+        Self { kind: ActionKind::External, name: None, args: Map::new(), runs: None }
+    }
+}
+
+/// Who acts, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    /// The requester itself acts once it may, and reports the result.
+    External,
+    /// Parkbrake runs a configured command.
+    Runbook,
+    /// Parkbrake calls a configured destination.
+    Webhook,
+}
+
+impl ActionKind {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::External, Self::Runbook, Self::Webhook];
+
+    /// The word for it, the same in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Runbook => "runbook",
+            Self::Webhook => "webhook",
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A workflow: what was asked, the events that followed, and the state that they fold to.
+//!
+//! A workflow is a plan of one or more steps; a single task is a plan of one. People are asked in rounds, each about one digest, and
+//! a new round voids what was given in the one before. Each step is tried in attempts. The status is derived from these.
+
+pub mod approval;
+pub mod attempt_history;
+pub mod commit;
+pub mod status;
+pub mod today;
+pub mod transition;
+
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use uuid::Uuid;
+
+mod attempts;
+mod command;
+mod events;
+mod plan;
+mod rounds;
+mod stored;
+
+pub use crate::domain::workflow::status::{ApprovalStatus, Status};
+pub use attempts::{Attempt, AttemptId, Ended, Stage, StepState};
+pub use command::{Command, Disowned, Outcome, Refusal};
+pub use events::{Approval, Event, Recorded, Resolution, Submission};
+pub use plan::{Plan, Step};
+pub use rounds::{Decision, Round, RoundOutcome, Verdict};
+pub use stored::{SCHEMA, Unreadable};
+
+/// The state of one workflow: what its log folds to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workflow {
+    pub id: Uuid,
+    /// The number of its last event; the next one can be written once.
+    pub version: u32,
+    /// Who asked for it, and how it was assessed.
+    pub submission: Arc<Submission>,
+    /// What is to be done.
+    pub plan: Plan,
+    /// The rounds of approval, oldest first; none where nobody was asked. Only the last one can be open.
+    pub rounds: Vec<Round>,
+    /// How each step stands, in the order of the plan.
+    pub steps: Vec<StepState>,
+    pub disposition: Disposition,
+    /// Every answer of a person, oldest first, whatever the round.
+    pub decisions: Vec<Decision>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What somebody has decided about the plan as a whole, apart from its rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Disposition {
+    /// It goes on as its rounds and its steps say.
+    #[default]
+    Active,
+    /// Its requester or an admin has cancelled it before anything ran.
+    Cancelled,
+}
+
+impl Workflow {
+    /// The status on the wire.
+    pub fn status(&self) -> Status {
+        if self.disposition == Disposition::Cancelled {
+            return Status::Cancelled;
+        }
+        match self.round().map(|round| round.outcome) {
+            Some(None) => Status::PendingApproval,
+            Some(Some(RoundOutcome::Rejected)) => Status::Rejected,
+            Some(Some(RoundOutcome::Expired)) => Status::Expired,
+            None | Some(Some(RoundOutcome::Approved | RoundOutcome::Cancelled | RoundOutcome::Voided)) => self.status_of_steps(),
+        }
+    }
+
+    fn status_of_steps(&self) -> Status {
+        let any = |holds: fn(&StepState) -> bool| self.steps.iter().any(holds);
+        if any(|step| step.running().is_some()) {
+            Status::Executing
+        } else if any(|step| step.unknown().is_some()) {
+            Status::OutcomeUnknown
+        } else if any(|step| step.ended() == Some(Ended::Failed)) {
+            Status::Failed
+        } else if any(|step| step.ended().is_none()) {
+            // Between two events of one commit also what has not been released: to a reader it has not started yet either.
+            Status::Queued
+        } else {
+            Status::Completed
+        }
+    }
+
+    /// The last round of approval, for a task that needed one. Only this one counts.
+    pub fn round(&self) -> Option<&Round> {
+        self.rounds.last()
+    }
+
+    /// The round in which people are asked now.
+    pub fn open_round(&self) -> Option<&Round> {
+        self.round().filter(|round| round.is_open() && self.disposition == Disposition::Active)
+    }
+
+    /// Opens the next round: whatever was given before is void, and what was queued waits again.
+    pub fn open_next(&mut self, next: Round) {
+        if let Some(before) = self.rounds.last_mut() {
+            before.outcome = Some(RoundOutcome::Voided);
+        }
+        self.rounds.push(next);
+        for step in &mut self.steps {
+            if step.stage == Stage::Queued {
+                step.stage = Stage::Waiting;
+            }
+        }
+    }
+
+    /// The number of the next round.
+    pub fn next_round(&self) -> u32 {
+        self.round().map_or(0, |round| round.number) + 1
+    }
+
+    /// How a step stands; `None` if the plan has no such step.
+    pub fn step(&self, number: u32) -> Option<&StepState> {
+        self.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// The steps of the plan with how each stands, and its number.
+    pub fn numbered_steps(&self) -> impl Iterator<Item = (u32, &Step, &StepState)> {
+        (1..).zip(&self.plan.steps).zip(&self.steps).map(|((number, step), state)| (number, step, state))
+    }
+
+    /// The attempt that waits for a turn: of the first step that has one.
+    pub fn queued(&self) -> Option<AttemptId> {
+        if self.disposition == Disposition::Cancelled {
+            return None;
+        }
+        self.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.queued()? }))
+    }
+
+    /// This very attempt, if it is under way.
+    pub fn running(&self, attempt: AttemptId) -> Option<&Attempt> {
+        self.step(attempt.step)?.running().filter(|running| running.number == attempt.number)
+    }
+
+    /// How many attempts have been started, of all steps.
+    pub fn started(&self) -> usize {
+        self.steps.iter().map(|step| step.attempts.len()).sum()
+    }
+
+    /// How the approval stands.
+    pub fn approval_status(&self) -> ApprovalStatus {
+        match self.round().map(|round| round.outcome) {
+            None => ApprovalStatus::NotRequired,
+            Some(None) => ApprovalStatus::Pending,
+            Some(Some(RoundOutcome::Approved)) => ApprovalStatus::Approved,
+            Some(Some(RoundOutcome::Rejected)) => ApprovalStatus::Rejected,
+            Some(Some(RoundOutcome::Expired)) => ApprovalStatus::Expired,
+            Some(Some(RoundOutcome::Cancelled | RoundOutcome::Voided)) => ApprovalStatus::Cancelled,
+        }
+    }
+
+    /// The last decision of a round that is settled, which is the one that settled it.
+    pub fn deciding(&self) -> Option<&Decision> {
+        match self.approval_status() {
+            ApprovalStatus::Approved | ApprovalStatus::Rejected => self.decisions.last(),
+            ApprovalStatus::NotRequired | ApprovalStatus::Pending | ApprovalStatus::Expired | ApprovalStatus::Cancelled => None,
+        }
+    }
+}

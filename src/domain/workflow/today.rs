@@ -1,0 +1,333 @@
+//! What holds today: who is listed and not suspended, and what each level's policy asks now.
+//!
+//! A workflow keeps the terms that it was parked under. They are where its approval begins, not where it ends: when somebody
+//! decides, and again right before the action starts, the rules of today are asked as well, and the stricter of both hold. They can
+//! make an approval worthless; they never make one that the stored round did not have.
+
+use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
+use crate::domain::risk::level::Level;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::transition::{self, Answer};
+use crate::domain::workflow::{Approval, Command, Event, Refusal, Round, Submission, Verdict, Workflow};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The running configuration, and who is suspended.
+#[derive(Debug, Clone, Copy)]
+pub struct Today<'a> {
+    pub policy: &'a Policy,
+    pub suspended: &'a Suspended,
+}
+
+/// Why a name has no rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Barred {
+    Suspended,
+    /// It is in neither list of the configuration.
+    Unlisted,
+}
+
+impl Barred {
+    /// The words for it, after a name and `is`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Suspended => "suspended",
+            Self::Unlisted => "no longer one of the people and agents of the configuration",
+        }
+    }
+}
+
+/// Whether an action that was released may still start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// What was given is enough, today as then.
+    Holds,
+    /// People have to be asked, under these terms and for this reason.
+    AskAgain { terms: Arc<ApprovalTerms>, reason: String },
+    /// It must not start.
+    Refused { reason: String },
+}
+
+/// A round of approval in the light of today.
+#[derive(Debug)]
+pub struct Review<'a> {
+    /// The stricter of the round's terms and today's. A round that is opened anew is opened under these.
+    pub terms: ApprovalTerms,
+    /// The approvals that count today, each with the roles by which it does.
+    pub counted: Vec<(&'a Approval, Vec<Role>)>,
+    /// Why people have to be asked again, if they have to: what became stricter, and which approvals no longer count.
+    pub changes: Vec<String>,
+}
+
+impl Review<'_> {
+    /// How many approvals are missing, if one by somebody with these roles is added.
+    pub fn remaining_with(&self, roles: Option<&[Role]>) -> u32 {
+        let counted = self.counted.iter().map(|(_, roles)| roles.as_slice());
+        approval::remaining(&self.terms, &counted.chain(roles).collect::<Vec<_>>())
+    }
+}
+
+impl<'a> Today<'a> {
+    /// What a name stands for: the one question that every way in asks before it lets anybody do anything.
+    ///
+    /// # Errors
+    /// The name has no rights today.
+    pub fn principal(self, name: &str) -> Result<Principal, Barred> {
+        if self.suspended.contains(name) {
+            return Err(Barred::Suspended);
+        }
+        self.policy.principal(name).ok_or(Barred::Unlisted)
+    }
+
+    /// The person who is reached in Slack by this id. Two people with one id are nobody.
+    ///
+    /// # Errors
+    /// Nobody, more than one, or somebody without rights: what to tell them.
+    pub fn in_slack(self, slack_id: &str) -> Result<Principal, InSlack> {
+        let mut known = self.policy.people().iter().filter(|(_, person)| person.slack.as_deref() == Some(slack_id));
+        match (known.next(), known.next()) {
+            (Some((name, _)), None) => self.principal(name).map_err(InSlack::Barred),
+            (None, _) => Err(InSlack::Nobody),
+            (Some(_), Some(_)) => Err(InSlack::Several),
+        }
+    }
+
+    /// Whether this principal may give this verdict on this request, and by which roles.
+    ///
+    /// # Errors
+    /// `NotPermitted` for who has no rights today, `SelfApproval` for the requester and whom it acts for, `NotAnApprover` for
+    /// everybody whose role is not asked.
+    pub fn may_decide(self, submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
+        self.has_rights(by)?;
+        match verdict {
+            // A no is always safe, so whoever is entitled by the round may say it, even of a request of their own.
+            Verdict::Rejected => approval::roles_of(by, &approval::entitled_roles(round)),
+            Verdict::Approved => {
+                if self.separates(submission, round) {
+                    self.separate(submission, &by.name)?;
+                }
+                approval::roles_of(by, &self.entitled(submission, round))
+            }
+        }
+    }
+
+    /// What follows from a command by the workflow's own terms, and by those of today. An approval is only ever taken by both. Where
+    /// something became stricter, or an earlier approval no longer counts, it opens a new round under the stricter terms, and is
+    /// the first approval there.
+    ///
+    /// # Errors
+    /// The refusal, which changes nothing.
+    pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
+        match (command, workflow.open_round()) {
+            (Command::Approve { by, .. }, Some(round)) => self.approve(workflow, round, by, command),
+            (Command::Approve { by, .. } | Command::Reject { by, .. }, _) => {
+                self.has_rights(by)?;
+                transition::decide(workflow, command)
+            }
+            _ => transition::decide(workflow, command),
+        }
+    }
+
+    fn approve(self, workflow: &Workflow, round: &Round, by: &Principal, command: &Command) -> Result<Answer, Refusal> {
+        let submission = &workflow.submission;
+        let roles = self.may_decide(submission, round, by, Verdict::Approved)?;
+        if let Err(barred) = self.principal(&submission.requested_by) {
+            let detail = format!("{}, who asked for this, is {}, so it cannot be approved", submission.requested_by, barred.as_str());
+            return Err(Refusal::WrongState { current: workflow.status(), detail });
+        }
+        let Command::Approve { justification, digest, owner, .. } = command else { return transition::decide(workflow, command) };
+        let is_new = round.approvals.iter().all(|given| given.approver != by.name);
+        let review = self.review_with(submission, round, is_new.then_some(roles.as_slice()));
+        let command = Command::Approve {
+            by: Principal { roles: roles.into_iter().collect(), ..by.clone() },
+            justification: justification.clone(),
+            digest: digest.clone(),
+            owner: *owner,
+        };
+        if review.changes.is_empty() {
+            return transition::decide(workflow, &command);
+        }
+        let (number, terms) = (workflow.next_round(), Arc::new(review.terms));
+        let mut anew = workflow.clone();
+        anew.open_next(Round::open(number, round.subject.clone(), Arc::clone(&terms), round.opened_at));
+        let answer = transition::decide(&anew, &command)?;
+        let Answer::Commit { mut events, mut guard } = answer else { return Ok(answer) };
+        events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")) });
+        guard.not_after = transition::expires_at(round);
+        Ok(Answer::Commit { events, guard })
+    }
+
+    fn has_rights(self, by: &Principal) -> Result<(), Refusal> {
+        let barred = |barred: Barred| Refusal::NotPermitted(format!("{} is {}", by.name, barred.as_str()));
+        self.principal(&by.name).map(drop).map_err(barred)
+    }
+
+    /// The roles that may approve: those of the round that today's policy of the level still asks at some time.
+    pub fn entitled<'r>(self, submission: &Submission, round: &'r Round) -> Vec<&'r Role> {
+        let asked = self.asked(submission.assessment.level);
+        approval::entitled_roles(round).into_iter().filter(|role| asked.as_ref().is_none_or(|asked| asked.contains(role))).collect()
+    }
+
+    /// The roles that the level's policy ever asks; `None` where it asks nobody, and so takes nothing away.
+    fn asked(self, level: Level) -> Option<BTreeSet<&'a Role>> {
+        let policy = self.policy.level(level);
+        let terms = &policy.terms;
+        (!policy.auto_approve).then(|| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to)).collect())
+    }
+
+    /// Whether there are as many people as are required who have one of these roles, where the level's policy still asks it.
+    pub fn could_decide(self, level: Level, roles: &BTreeSet<Role>, required: u32) -> bool {
+        let asked = self.asked(level);
+        let counts = |role: &Role| roles.contains(role) && asked.as_ref().is_none_or(|asked| asked.contains(role));
+        let people = self.policy.people().iter().filter(|(name, person)| !self.suspended.contains(name) && person.roles.iter().any(counts));
+        people.take(required as usize).count() >= required as usize
+    }
+
+    fn separates(self, submission: &Submission, round: &Round) -> bool {
+        let policy = self.policy.level(submission.assessment.level);
+        round.terms.separation_of_duties || (!policy.auto_approve && policy.terms.separation_of_duties)
+    }
+
+    /// Refuses whoever is the requester, acts for it, or is acted for by it: by what was stored, and by what is declared today.
+    fn separate(self, submission: &Submission, name: &str) -> Result<(), Refusal> {
+        let behind = self.owners([Some(submission.requested_by.as_str()), submission.on_behalf_of.as_deref()].into_iter().flatten());
+        let Some(shared) = self.owners([name]).into_iter().find(|name| behind.contains(name)) else { return Ok(()) };
+        let requester = &submission.requested_by;
+        Err(Refusal::SelfApproval(if shared.eq_ignore_ascii_case(requester) {
+            format!("{requester} submitted this task; somebody else has to approve it")
+        } else {
+            format!("{requester} submitted this task on behalf of {shared}; somebody else has to approve it")
+        }))
+    }
+
+    /// These names and everybody whom they act for, in lower case: a name is one person or agent whatever its case.
+    fn owners<'n>(self, names: impl IntoIterator<Item = &'n str>) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut left: Vec<String> = names.into_iter().map(str::to_ascii_lowercase).collect();
+        while let Some(name) = left.pop() {
+            let agents = self.policy.agents().iter().filter(|(agent, _)| agent.eq_ignore_ascii_case(&name));
+            let owners = agents.filter_map(|(_, agent)| agent.on_behalf_of.as_deref());
+            let owners: Vec<_> = owners.map(str::to_ascii_lowercase).collect();
+            if found.insert(name) {
+                left.extend(owners);
+            }
+        }
+        found
+    }
+
+    /// Looks at a round in the light of today.
+    pub fn review<'r>(self, submission: &Submission, round: &'r Round) -> Review<'r> {
+        self.review_with(submission, round, None)
+    }
+
+    /// The same, where one more approval by somebody with these roles is about to be added.
+    fn review_with<'r>(self, submission: &Submission, round: &'r Round, adding: Option<&[Role]>) -> Review<'r> {
+        let (terms, mut changes) = self.stricter(submission, round);
+        let mut counted = Vec::new();
+        for approval in &round.approvals {
+            match self.counts(submission, round, &terms, approval) {
+                Ok(roles) => counted.push((approval, roles)),
+                Err(why) => changes.push(format!("the approval of {} no longer counts: {why}", approval.approver)),
+            }
+        }
+        let given = round.approvals.iter().map(|approval| approval.roles.as_slice()).chain(adding);
+        let missing = approval::remaining(&round.terms, &given.collect::<Vec<_>>());
+        let review = Review { terms, counted, changes };
+        if review.changes.is_empty() && review.remaining_with(adding) > missing {
+            let changes = vec!["those who have approved no longer have the roles that they answered for".to_owned()];
+            return Review { changes, ..review };
+        }
+        review
+    }
+
+    /// By which roles an approval still counts.
+    fn counts(self, submission: &Submission, round: &Round, terms: &ApprovalTerms, given: &Approval) -> Result<Vec<Role>, String> {
+        let by = self.principal(&given.approver).map_err(|barred| format!("{} is {}", given.approver, barred.as_str()))?;
+        let roles = self.may_decide(submission, round, &by, Verdict::Approved).map_err(|refusal| refusal.to_string())?;
+        let roles: Vec<Role> = roles.into_iter().filter(|role| given.roles.contains(role)).collect();
+        if roles.is_empty() {
+            return Err(format!("{} no longer has the role that it was given by", given.approver));
+        }
+        if terms.require_justification && approval::justification(given.justification.as_deref()).is_none() {
+            return Err("it has no justification".to_owned());
+        }
+        // The log does not say whether an approval named the digest where nobody asked for that.
+        if terms.require_digest && !round.terms.require_digest {
+            return Err("it may not have named the digest".to_owned());
+        }
+        Ok(roles)
+    }
+
+    /// The stricter of a round's terms and today's, and in what they are stricter than the round's.
+    fn stricter(self, submission: &Submission, round: &Round) -> (ApprovalTerms, Vec<String>) {
+        let level = submission.assessment.level;
+        let (then, mut changes) = (round.terms.as_ref(), Vec::new());
+        let policy = self.policy.level(level);
+        let now = (!policy.auto_approve).then_some(policy.terms.as_ref());
+        let more = |of: fn(&ApprovalTerms) -> bool, what: &str, changes: &mut Vec<String>| {
+            let is_new = !of(then) && now.is_some_and(of);
+            if is_new {
+                changes.push(format!("{level} risk now {what}"));
+            }
+            is_new || of(then)
+        };
+        let required = now.map_or(then.required, |now| now.required.max(then.required));
+        if required > then.required {
+            changes.push(format!("{level} risk now needs {required} approvals, not {}", then.required));
+        }
+        let asked = self.asked(level);
+        let still = |role: &&Role| asked.as_ref().is_none_or(|asked| asked.contains(role));
+        let steps = then.escalation.iter().skip(round.escalation_level as usize);
+        let steps = steps.map(|step| EscalationStep { after: step.after, to: step.to.iter().filter(still).cloned().collect() });
+        let terms = ApprovalTerms {
+            approvers: self.entitled(submission, round).into_iter().cloned().collect(),
+            required,
+            distinct_roles: more(|terms| terms.distinct_roles, "needs approvals of different roles", &mut changes),
+            require_justification: more(|terms| terms.require_justification, "needs a justification", &mut changes),
+            require_digest: more(|terms| terms.require_digest, "needs the digest of what was read", &mut changes),
+            separation_of_duties: more(|terms| terms.separation_of_duties, "is not approved by its requester", &mut changes),
+            escalation: steps.filter(|step| !step.to.is_empty()).collect(),
+            expire_after: [then.expire_after, now.and_then(|now| now.expire_after)].into_iter().flatten().min(),
+        };
+        (terms, changes)
+    }
+
+    /// Whether what was released may start: the approvals that were given satisfy the rules of today, or nobody had to approve
+    /// and nobody has to today.
+    pub fn standing(self, submission: &Submission, round: Option<&Round>) -> Standing {
+        let requester = &submission.requested_by;
+        if let Err(barred) = self.principal(requester) {
+            return Standing::Refused { reason: format!("{requester}, who asked for this, is {}", barred.as_str()) };
+        }
+        let level = submission.assessment.level;
+        let Some(round) = round else {
+            let policy = self.policy.level(level);
+            return if policy.auto_approve {
+                Standing::Holds
+            } else {
+                let reason = format!("{level} risk needed no approval when this was submitted, and needs it now");
+                Standing::AskAgain { terms: Arc::clone(&policy.terms), reason }
+            };
+        };
+        let review = self.review(submission, round);
+        if review.remaining_with(None) == 0 {
+            return Standing::Holds;
+        }
+        let reason = match review.changes.as_slice() {
+            [] => "the approvals that were given are not enough".to_owned(),
+            changes => changes.join("; "),
+        };
+        Standing::AskAgain { terms: Arc::new(review.terms), reason }
+    }
+}
+
+/// Why nobody of ours pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InSlack {
+    Nobody,
+    Several,
+    Barred(Barred),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! The state machine: `open` and `decide` say which events follow from a command, `apply` what a state becomes by an
+//! event, `obligations` what has to happen next. All four are total; none knows a clock.
+
+use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, roles};
+use crate::domain::task::ActionKind;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::{
+    Approval, ApprovalStatus, AttemptId, Command, Decision, Disposition, Event, Outcome, Plan, Refusal, Round, Status, Submission, Verdict,
+    Workflow,
+};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use uuid::Uuid;
+
+mod apply;
+mod obligations;
+mod resolve;
+mod start;
+
+pub use apply::{Impossible, apply, replay};
+pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, obligations, report_deadline};
+
+/// How many events a first commit holds: what was asked, and what follows from its level.
+pub const OPENING_EVENTS: u32 = 2;
+
+/// What is kept of a rejection that names no reason.
+const NO_REASON: &str = "No reason provided";
+
+/// What follows from a command that is not refused.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Write these events, in one commit, if the guard holds by the database's clock.
+    Commit { events: Vec<Event>, guard: Guard },
+    /// The same caller has done this very thing before; nothing is written.
+    Repeat(Decision),
+    /// Nothing has to happen.
+    Nothing,
+}
+
+/// What the database checks before it allows a commit: the moment by its own clock, and who holds a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Guard {
+    pub not_before: Option<DateTime<Utc>>,
+    pub not_after: Option<DateTime<Utc>>,
+    /// This server must not hold a lease any more.
+    pub lapsed: Option<Uuid>,
+}
+
+/// The events that open a workflow. Without terms the level approves itself, and the action is released at once.
+pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
+    let next = match terms {
+        Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None },
+        None => start::release(&Plan::of(&submission), AttemptId { step: 1, number: 1 }, owner),
+    };
+    vec![Event::Submitted(Arc::new(submission)), next]
+}
+
+/// What follows from a command by the workflow's own terms. Whoever acts on it asks [`Today::decide`](crate::domain::workflow::today::Today::decide),
+/// which adds the rules of today.
+///
+/// # Errors
+/// The refusal, which changes nothing.
+pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
+    match command {
+        Command::Approve { by, justification, digest, owner } => approve(workflow, by, justification.as_deref(), digest.as_deref(), *owner),
+        Command::Reject { by, reason, digest } => reject(workflow, by, reason.as_deref(), digest.as_deref()),
+        Command::Cancel { by, reason } => cancel(workflow, by, reason.as_deref()),
+        Command::Report { by, outcome } => report(workflow, by, outcome),
+        Command::Resolve { by, outcome, justification, owner, deciders } => {
+            resolve::resolve(workflow, by, *outcome, justification.as_deref(), *owner, deciders)
+        }
+        Command::Start { attempt, owner, token } => Ok(start::start(workflow, *attempt, *owner, *token)),
+        Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
+        Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
+        Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
+        Command::Recover { attempt, owner } => Ok(start::recover(workflow, *attempt, *owner)),
+        Command::Disown { attempt, token, cause } => Ok(start::disown(workflow, *attempt, *token, *cause)),
+        Command::Tick { now } => Ok(tick(workflow, *now)),
+    }
+}
+
+fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, digest: Option<&str>, owner: Uuid) -> Result<Answer, Refusal> {
+    let round = decidable(workflow)?;
+    let roles = approval::may_decide(&workflow.submission, round, by, Verdict::Approved)?;
+    if let Some(answer) = settled(workflow, round, by, Verdict::Approved, digest)? {
+        return Ok(answer);
+    }
+    same_digest(round, digest, round.terms.require_digest)?;
+    let justification = approval::justification(justification);
+    if round.terms.require_justification && justification.is_none() {
+        return Err(Refusal::JustificationRequired);
+    }
+    let given: Vec<&[String]> = round.approvals.iter().map(|approval| approval.roles.as_slice()).collect();
+    let before = approval::remaining(&round.terms, &given);
+    let remaining = approval::remaining(&round.terms, &given.into_iter().chain([roles.as_slice()]).collect::<Vec<_>>());
+    if remaining == before {
+        let open = approval::open_roles(round).join(", ");
+        return Err(Refusal::NotAnApprover(format!(
+            "somebody has approved as {} already; still needed is one of: {open}",
+            roles.join(", ")
+        )));
+    }
+    let mut events = vec![Event::Approved(Approval {
+        round: round.number,
+        approver: by.name.clone(),
+        roles,
+        digest: round.subject.clone(),
+        justification: justification.map(str::to_owned),
+        remaining,
+    })];
+    if remaining == 0 {
+        events.extend(start::release_next(workflow, owner));
+    }
+    Ok(Answer::Commit { events, guard: Guard { not_after: expires_at(round), ..Guard::default() } })
+}
+
+fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Option<&str>) -> Result<Answer, Refusal> {
+    let round = decidable(workflow)?;
+    let roles = approval::may_decide(&workflow.submission, round, by, Verdict::Rejected)?;
+    if let Some(answer) = settled(workflow, round, by, Verdict::Rejected, digest)? {
+        return Ok(answer);
+    }
+    same_digest(round, digest, false)?;
+    let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
+    let event = Event::Rejected { round: round.number, digest: round.subject.clone(), roles, reason };
+    Ok(Answer::Commit { events: vec![event], guard: Guard { not_after: expires_at(round), ..Guard::default() } })
+}
+
+/// The round that a decision is about.
+fn decidable(workflow: &Workflow) -> Result<&Round, Refusal> {
+    let wrong = |detail: &str| Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() };
+    workflow.round().ok_or_else(|| wrong("this task needed no approval"))
+}
+
+/// What a decision finds on a request that is settled, or that this person has answered before.
+fn settled(workflow: &Workflow, round: &Round, by: &Principal, verdict: Verdict, digest: Option<&str>) -> Result<Option<Answer>, Refusal> {
+    // Their last word in this round, and about its subject: who took a yes back is not told that it still stands, who was asked again
+    // answers again, and who names another document has never answered for it.
+    let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && decision.round == round.number);
+    let is_about_it = digest.is_none_or(|digest| digest == round.subject.as_str());
+    if let Some(before) = last.filter(|decision| decision.verdict == verdict && is_about_it) {
+        return Ok(Some(Answer::Repeat(before.clone())));
+    }
+    match workflow.approval_status() {
+        ApprovalStatus::Pending => Ok(None),
+        ApprovalStatus::Expired => Err(Refusal::Expired),
+        ApprovalStatus::Approved | ApprovalStatus::Rejected => Err(match workflow.deciding() {
+            Some(decision) => Refusal::AlreadyDecided(Box::new(decision.clone())),
+            None => Refusal::WrongState { current: workflow.status(), detail: "the request is settled".to_owned() },
+        }),
+        ApprovalStatus::Cancelled | ApprovalStatus::NotRequired => {
+            Err(Refusal::WrongState { current: workflow.status(), detail: "the request no longer waits for a decision".to_owned() })
+        }
+    }
+}
+
+/// A decision is about the subject of its round, and about nothing else.
+fn same_digest(round: &Round, given: Option<&str>, required: bool) -> Result<(), Refusal> {
+    let digest = &round.subject;
+    match given {
+        Some(given) if given != digest.as_str() => Err(Refusal::DigestMismatch(format!(
+            "the decision is about another document: this workflow's digest is {digest}; read it again, then decide"
+        ))),
+        None if required => Err(Refusal::DigestMismatch("this level needs the digest of what you read: send it as `digest`".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<Answer, Refusal> {
+    if !is_requester(workflow, by) && !by.has_role(roles::ADMIN) {
+        return Err(Refusal::NotPermitted("a task is cancelled by its requester or by an admin".to_owned()));
+    }
+    if workflow.disposition == Disposition::Cancelled {
+        return Ok(Answer::Nothing);
+    }
+    let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
+    let has_begun = workflow.steps.iter().any(|step| step.running().is_some());
+    match workflow.status() {
+        Status::PendingApproval | Status::Queued if !has_begun && (workflow.open_round().is_some() || workflow.queued().is_some()) => {
+            let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
+            let round = workflow.round().map(|round| round.number);
+            Ok(Answer::Commit { events: vec![Event::Cancelled { round, reason }], guard: Guard::default() })
+        }
+        Status::PendingApproval | Status::Queued | Status::Executing => {
+            wrong("the action has been started and may have had effects, so it can no longer be cancelled")
+        }
+        Status::OutcomeUnknown | Status::Completed | Status::Failed | Status::Rejected | Status::Expired | Status::Cancelled => {
+            wrong("there is nothing left to cancel")
+        }
+    }
+}
+
+/// The principal that submitted, or the person it did so for.
+fn is_requester(workflow: &Workflow, by: &Principal) -> bool {
+    let submission = &workflow.submission;
+    by.name == submission.requested_by || (by.kind == PrincipalKind::Person && submission.on_behalf_of.as_deref() == Some(&by.name))
+}
+
+fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answer, Refusal> {
+    if !is_requester(workflow, by) {
+        return Err(Refusal::NotPermitted("the result of an external action is reported by its requester".to_owned()));
+    }
+    let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
+    let external = || workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
+    if external().next().is_none() {
+        return wrong("parkbrake itself runs this action and knows its result");
+    }
+    // A late report is the truth about what nobody knew.
+    let awaited = external().find_map(|(step, _, state)| {
+        let attempt = state.running().or_else(|| state.unknown())?;
+        Some(AttemptId { step, number: attempt.number })
+    });
+    if let Some(attempt) = awaited {
+        return Ok(Answer::Commit { events: vec![start::ended(attempt, outcome)], guard: Guard::default() });
+    }
+    match (workflow.status(), outcome) {
+        (Status::Completed, Outcome::Succeeded { .. }) | (Status::Failed, Outcome::Failed { .. }) => Ok(Answer::Nothing),
+        (Status::Completed | Status::Failed, _) => wrong("the other result was reported before"),
+        (Status::Rejected | Status::Cancelled | Status::Expired, _) => wrong("the action was never released"),
+        (Status::PendingApproval | Status::Queued | Status::Executing | Status::OutcomeUnknown, _) => {
+            wrong("the action has not been released")
+        }
+    }
+}
+
+/// Everything that has fallen due, in one commit: each step once, or the end of the request.
+fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
+    let Some(round) = workflow.open_round() else { return resolve::tick(workflow, now) };
+    if let Some(expires) = expires_at(round).filter(|expires| *expires <= now) {
+        let guard = Guard { not_before: Some(expires), ..Guard::default() };
+        return Answer::Commit { events: vec![Event::Expired { round: round.number }], guard };
+    }
+    let due: Vec<_> = obligations::steps_left(round).take_while(|(_, at, _)| *at <= now).collect();
+    let Some((_, last, _)) = due.last() else { return Answer::Nothing };
+    let guard = Guard { not_before: Some(*last), not_after: expires_at(round), lapsed: None };
+    let events = due.iter().map(|(level, _, to)| Event::Escalated { round: round.number, level: *level, to: to.to_vec() }).collect();
+    Answer::Commit { events, guard }
+}
+
+/// The status that a workflow had right after a decision: what the decision was answered with.
+pub fn status_after(decision: &Decision, action: ActionKind) -> Status {
+    match (decision.verdict, action) {
+        (Verdict::Rejected, _) => Status::Rejected,
+        (Verdict::Approved, _) if decision.remaining > 0 => Status::PendingApproval,
+        (Verdict::Approved, ActionKind::External) => Status::Executing,
+        (Verdict::Approved, ActionKind::Runbook | ActionKind::Webhook) => Status::Queued,
+    }
+}

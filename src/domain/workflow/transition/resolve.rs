@@ -1,0 +1,99 @@
+//! The end of an outcome that nobody knew, and of an external action that nobody reports.
+
+use super::obligations::report_by;
+use super::{Answer, Guard, start};
+use crate::domain::policy::{Principal, PrincipalKind, Role, roles};
+use crate::domain::task::ActionKind;
+use crate::domain::workflow::approval;
+use crate::domain::workflow::{AttemptId, Event, Refusal, Resolution, Workflow};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+pub(super) fn resolve(
+    workflow: &Workflow,
+    by: &Principal,
+    outcome: Resolution,
+    justification: Option<&str>,
+    owner: Uuid,
+    deciders: &[Role],
+) -> Result<Answer, Refusal> {
+    let roles = may_resolve(workflow, by, deciders)?;
+    let unknown = workflow.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.unknown()?.number }));
+    let Some(id) = unknown else {
+        return match last_resolved(workflow) {
+            Some((said, who)) if (said, who) == (outcome, by.name.as_str()) => Ok(Answer::Nothing),
+            Some((said, who)) => Err(wrong(workflow, &format!("{who} has resolved it already, as {}", said.as_str()))),
+            None => Err(wrong(workflow, "only an unknown outcome can be resolved")),
+        };
+    };
+    let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();
+    let mut events = vec![Event::Resolved { step: id.step, attempt: id.number, outcome, roles, justification }];
+    if outcome == Resolution::Retry {
+        events.push(start::release(&workflow.plan, id.next(), owner));
+    }
+    Ok(Answer::Commit { events, guard: Guard::default() })
+}
+
+/// How the last unknown outcome was resolved, and by whom.
+fn last_resolved(workflow: &Workflow) -> Option<(Resolution, &str)> {
+    let attempts = workflow.steps.iter().rev().flat_map(|step| step.attempts.iter().rev());
+    attempts.filter_map(|attempt| attempt.resolved.as_ref()).map(|(resolution, who)| (*resolution, who.as_str())).next()
+}
+
+/// Whether this principal may resolve, and by which roles: who may approve at its level, or an admin; under separation of duties
+/// neither the requester nor the person that it acts for.
+fn may_resolve(workflow: &Workflow, by: &Principal, deciders: &[Role]) -> Result<Vec<Role>, Refusal> {
+    let round = workflow.round();
+    if round.is_none_or(|round| round.terms.separation_of_duties) {
+        approval::separate(&workflow.submission, by)?;
+    }
+    let entitled = round.map_or_else(|| deciders.iter().collect(), approval::entitled_roles);
+    let held = by.roles.iter().filter(|role| entitled.contains(role) || *role == roles::ADMIN).cloned().collect::<Vec<_>>();
+    if by.kind != PrincipalKind::Person || held.is_empty() {
+        let asked = entitled.into_iter().map(String::as_str).chain([roles::ADMIN]).collect::<Vec<_>>().join(", ");
+        return Err(Refusal::NotAnApprover(format!("an unknown outcome is resolved by people with one of the roles: {asked}")));
+    }
+    Ok(held)
+}
+
+fn wrong(workflow: &Workflow, detail: &str) -> Refusal {
+    Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() }
+}
+
+impl Resolution {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Retry];
+
+    /// The word for it, as it is written and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// The requester is asked once; after as long again, nobody knows.
+pub(super) fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
+    let external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
+    let due = external.filter_map(|(number, step, state)| {
+        let attempt = state.running()?;
+        let due = report_by(step, attempt);
+        let (step, asked, attempt) = (number, attempt.report_asked_at, attempt.number);
+        let event = match asked {
+            None => Event::ReportRequested { step, attempt },
+            Some(_) => Event::OutcomeUnknown {
+                step,
+                attempt,
+                reason: "the requester has not reported how the action went, although it was asked to: find out what it did".to_owned(),
+            },
+        };
+        (due <= now).then_some((due, event))
+    });
+    let (due, events): (Vec<_>, Vec<_>) = due.unzip();
+    match due.into_iter().max() {
+        None => Answer::Nothing,
+        last => Answer::Commit { events, guard: Guard { not_before: last, ..Guard::default() } },
+    }
+}
