@@ -326,6 +326,28 @@ fn every_problem_has_its_heading() {
     }
 }
 
+/// What lets bodies in is `http::body::receive`, so that every one is held to the same limits and read as strictly.
+#[test]
+fn only_extractors_take_bodies() {
+    let function = Regex::new(r"async fn ([a-z_]+)(?:<[^(]*>)?\(([^{;]*)\)").expect("a pattern");
+    let taken = Regex::new(r"\b(Request|Json|Form|RawForm|Body|Bytes|Multipart)\b").expect("a pattern");
+    for file in sources().iter().filter(|file| ["api", "slack", "web"].contains(&file.module.as_str()) && !file.name.ends_with("tests.rs"))
+    {
+        for found in function.captures_iter(&file.code).filter(|found| !["from_request", "from_body"].contains(&&found[1])) {
+            // What stands between the router and a handler passes bodies on.
+            assert!(
+                !taken.is_match(&found[2]) || found[2].contains("next: Next"),
+                "`{}` in src/{} takes a body as it came: take an extractor that uses `http::body::receive`, as `api::sent::Sent` does",
+                &found[1],
+                file.name
+            );
+        }
+        let reads = file.code.matches("body::receive").count();
+        let extractors = file.code.matches("async fn from_request(").count();
+        assert!(reads <= extractors, "src/{} receives a body outside of an extractor: let a `FromRequest` do it", file.name);
+    }
+}
+
 /// What is not a page for people describes itself: a route with a description makes its place in the document with it.
 #[test]
 fn only_pages_are_served_without_a_description() {

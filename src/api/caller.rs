@@ -11,7 +11,13 @@ impl FromRequestParts<Service> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
-        service.identity.caller(&parts.method, &parts.headers).await.map_err(|error| ServiceError::from(error).into())
+        // The body of a call is let in under the caller's name, who has been found out by then.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let caller = service.identity.caller(&parts.method, &parts.headers).await.map_err(ServiceError::from)?;
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Approve, reject, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
 
+use crate::api::examples;
+use crate::api::sent::Sent;
 use crate::api::views::{Approved, Rejected, Settled};
-use crate::api::{body, examples};
 use crate::domain::workflow::{Outcome, Resolution};
 use crate::http::openapi::{self, BODY, CALLER, CHANGE, refused_with};
 use crate::http::path::WorkflowId;
@@ -10,9 +11,7 @@ use crate::identity::Caller;
 use crate::service::Service;
 use crate::service::decide::Saying;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,7 +19,7 @@ use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ApproveBody {
+pub struct ApproveBody {
     /// Why it may be done, at most 4,096 bytes. Required where `approval.require_justification` is true; blanks and invisible characters alone
     /// say nothing.
     #[serde(default)]
@@ -68,9 +67,8 @@ pub async fn approve(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
-    request: Request<Body>,
+    Sent { body, permit }: Sent<ApproveBody>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read::<ApproveBody>(&service.admissions.changes, &by.name, request).await?;
     let saying = Saying { note: body.justification, digest: body.digest, named: body.approved_by };
     let (workflow, decision) = service.approve(&by, id, saying, permit).await?;
     Ok(Json(Approved::of(&workflow, &decision)).into_response())
@@ -78,7 +76,7 @@ pub async fn approve(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RejectBody {
+pub struct RejectBody {
     /// At most 4,096 bytes; `No reason provided` if it says nothing.
     #[serde(default)]
     #[schema(max_length = 4096)]
@@ -115,9 +113,8 @@ pub async fn reject(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
-    request: Request<Body>,
+    Sent { body, permit }: Sent<RejectBody>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read::<RejectBody>(&service.admissions.changes, &by.name, request).await?;
     let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by };
     let decision = service.reject(&by, id, saying, permit).await?;
     Ok(Json(Rejected::by(id, decision.approver)).into_response())
@@ -125,7 +122,7 @@ pub async fn reject(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CancelBody {
+pub struct CancelBody {
     /// At most 4,096 bytes; `No reason provided` if it says nothing.
     #[serde(default)]
     #[schema(max_length = 4096)]
@@ -151,16 +148,15 @@ pub async fn cancel(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
-    request: Request<Body>,
+    Sent { body, permit }: Sent<CancelBody>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read::<CancelBody>(&service.admissions.changes, &by.name, request).await?;
     let workflow = service.cancel(&by, id, body.reason, permit).await?;
     Ok(Json(Settled::of(&workflow)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ResultBody {
+pub struct ResultBody {
     outcome: Reported,
     /// Any JSON; kept with the attempt.
     #[serde(default)]
@@ -204,9 +200,8 @@ pub async fn result(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
-    request: Request<Body>,
+    Sent { body, permit }: Sent<ResultBody>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read::<ResultBody>(&service.admissions.changes, &by.name, request).await?;
     let outcome = match body.outcome {
         Reported::Succeeded => Outcome::Succeeded { output: body.output },
         Reported::Failed => {
@@ -219,7 +214,7 @@ pub async fn result(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ResolveBody {
+pub struct ResolveBody {
     outcome: Resolution,
     /// How you know, at most 4,096 bytes. Required, and has to say something.
     #[serde(default)]
@@ -250,9 +245,8 @@ pub async fn resolve(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
-    request: Request<Body>,
+    Sent { body, permit }: Sent<ResolveBody>,
 ) -> Result<Response, Problem> {
-    let (body, permit) = body::read::<ResolveBody>(&service.admissions.changes, &by.name, request).await?;
     let workflow = service.resolve(&by, id, body.outcome, body.justification, permit).await?;
     Ok(Json(Settled::of(&workflow)).into_response())
 }

@@ -1,12 +1,12 @@
 //! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as JSON.
 
-mod body;
 mod caller;
 mod decisions;
 mod events;
 mod examples;
 mod notices;
 mod operations;
+mod sent;
 mod tasks;
 mod views;
 mod workflows;

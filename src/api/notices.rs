@@ -1,16 +1,15 @@
 //! Notices: what was said to the outside, what could not be said, and saying it once more.
 
+use crate::api::examples;
+use crate::api::sent::Sent;
 use crate::api::views::{NoticeAnswer, NoticePage, NoticeStatus};
-use crate::api::{body, examples};
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, Parameters, invalid};
 use crate::identity::Caller;
 use crate::service::{NoticeFilter, Service, ServiceError};
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, State};
-use axum::http::Request;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -72,7 +71,7 @@ pub async fn list(State(service): State<Service>, by: Caller, Parameters(query):
 /// Nothing.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ResendBody {}
+pub struct ResendBody {}
 
 refused_with!(ResendProblems = CALLER, BODY, [Code::NotPermitted, Code::NoticeNotFound, Code::WrongState]);
 
@@ -92,9 +91,8 @@ pub async fn resend(
     State(service): State<Service>,
     by: Caller,
     NoticeId(id): NoticeId,
-    request: Request<Body>,
+    Sent { body: ResendBody {}, permit }: Sent<ResendBody>,
 ) -> Result<Response, Problem> {
-    let (ResendBody {}, permit) = body::read(&service.admissions.changes, &by.name, request).await?;
     let row = service.resend_notice(&by, id, permit).await?;
     Ok(Json(NoticeAnswer::of(&row)).into_response())
 }

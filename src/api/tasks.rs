@@ -1,10 +1,13 @@
 //! Submitting a task, and asking how one would be assessed.
 
+use crate::api::examples;
+use crate::api::sent::Sent;
 use crate::api::views::{Approval, Assessed, Submitted, Success};
-use crate::api::{body, examples};
 use crate::domain::request::{Fault, TaskRequest};
 use crate::domain::task::digest::{Digest, canonical};
 use crate::domain::workflow::Workflow;
+use crate::http::body::FromBody;
+use crate::http::json;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::LONGEST_WAIT;
@@ -12,9 +15,10 @@ use crate::identity::Caller;
 use crate::service::submit::{LONGEST_KEY, NewTask, is_key};
 use crate::service::{IdempotencyKey, Service, ServiceError};
 use axum::Json;
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::time::Duration;
@@ -57,12 +61,12 @@ refused_with!(SubmitProblems = CALLER, BODY, [Code::IdempotencyKeyInUse, Code::I
         SubmitProblems,
     ),
 )]
-pub async fn orchestrate(State(service): State<Service>, by: Caller, request: Request<Body>) -> Result<Response, Problem> {
-    let key = idempotency_key(request.headers())?;
-    let wait = preferred_wait(request.headers());
-    let (value, permit) = body::read_value(&service.admissions.changes, &by.name, request).await?;
-    let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
-    let submitted = service.submit(&by, NewTask { request: task_request(value), key, wait }, permit).await?;
+pub async fn orchestrate(
+    State(service): State<Service>,
+    by: Caller,
+    Sent { body: task, permit }: Sent<NewTask>,
+) -> Result<Response, Problem> {
+    let submitted = service.submit(&by, task, permit).await?;
     let mut response = answer(&submitted.workflow);
     if let Some(wait) = submitted.waited {
         let applied = format!("wait={}", wait.as_secs());
@@ -87,9 +91,12 @@ refused_with!(AssessProblems = CALLER, BODY);
     })),
     responses((status = 200, description = "How it would be assessed.", body = Assessed, example = json!(examples::assessed())), AssessProblems),
 )]
-pub async fn assess(State(service): State<Service>, by: Caller, request: Request<Body>) -> Result<Response, Problem> {
-    let (value, permit) = body::read_value(&service.admissions.changes, &by.name, request).await?;
-    let assessed = service.assess(&by, task_request(value)?, permit).await?;
+pub async fn assess(
+    State(service): State<Service>,
+    by: Caller,
+    Sent { body: Asked(task), permit }: Sent<Asked>,
+) -> Result<Response, Problem> {
+    let assessed = service.assess(&by, task, permit).await?;
     Ok(Json(Assessed {
         success: Success,
         digest: &assessed.digest,
@@ -100,10 +107,30 @@ pub async fn assess(State(service): State<Service>, by: Caller, request: Request
     .into_response())
 }
 
+/// What a submit says: the task in the body, and in the head how it is submitted.
+impl FromBody for NewTask {
+    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
+        let key = idempotency_key(&head.headers)?;
+        let wait = preferred_wait(&head.headers);
+        let value = json::read(&head.headers, &bytes)?;
+        let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
+        Ok(Self { request: task_request(value), key, wait })
+    }
+}
+
+/// A task that somebody asks about.
+pub struct Asked(TaskRequest);
+
+impl FromBody for Asked {
+    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
+        Ok(Self(task_request(json::read(&head.headers, &bytes)?)?))
+    }
+}
+
 /// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
 fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
     let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
-    let request: TaskRequest = body::decode(value)?;
+    let request: TaskRequest = json::decode(value)?;
     Ok(match metadata {
         Some(metadata) => request.with_metadata(metadata),
         None => request,

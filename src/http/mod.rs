@@ -6,6 +6,7 @@
 pub mod body;
 pub mod decision;
 pub mod head;
+pub mod json;
 mod limits;
 pub mod openapi;
 pub mod path;

@@ -29,17 +29,17 @@ const VOID: &str = "this token was made before tokens were sealed with the secre
 
 /// Somebody whose name was proved, and the door by which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(Principal);
+pub struct Caller(Arc<Principal>);
 
 impl Caller {
     /// A caller who came by this door.
     pub fn new(principal: Principal, via: Via) -> Self {
-        Self(principal.by(via))
+        Self(Arc::new(principal.by(via)))
     }
 
     /// The principal, as commands carry it: with the door.
     pub fn principal(&self) -> Principal {
-        self.0.clone()
+        Principal::clone(&self.0)
     }
 }
 

@@ -10,17 +10,19 @@ use crate::domain::task::Task;
 use crate::domain::text::shown;
 use crate::domain::workflow::today::InSlack;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
-use crate::http::body;
+use crate::http::body::{self, FromBody};
 use crate::http::openapi::{self, refused_with};
 use crate::http::peer::Peer;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::Caller;
+use crate::service::admission::Permit;
 use crate::service::decide::Saying;
 use crate::service::{Service, ServiceError, Shown};
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest as _, State};
+use axum::extract::{FromRequest, FromRequestParts as _, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::{Form, Router};
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -152,30 +154,65 @@ refused_with!(
     request_body(content = Envelope, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "The press was taken, or there is nothing to do."), PressProblems),
 )]
-async fn interactions(State(Buttons { service, slack }): State<Buttons>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
-    let Some(slack) = slack else {
-        return Ok(problem::plain(StatusCode::NOT_FOUND, "no channel has buttons"));
-    };
-    let (parts, body) = request.into_parts();
-    let (bytes, _permit) = body::take(&service.admissions.strangers, &peer.to_string(), body).await?;
-    let now = service.now().timestamp();
-    // Several channels may be of one app, each with levels of its own.
-    let apps: Vec<SlackApp> = slack.apps.iter().filter(|app| is_signed(app, &parts.headers, &bytes, now)).cloned().collect();
-    if apps.is_empty() {
-        tracing::warn!("a call to /slack/interactions was not signed by Slack, or too long ago, and is refused");
-        return Ok(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not fit, or is too old"));
-    }
-    let form = Form::<Envelope>::from_request(Request::from_parts(parts, Body::from(bytes)), &()).await.ok();
-    let press = form.and_then(|Form(envelope)| serde_json::from_str::<Press>(&envelope.payload).ok());
-    let Some(press) = press.filter(|press| press.kind == "block_actions") else {
-        return Ok(problem::plain(StatusCode::BAD_REQUEST, "this is no press of a button"));
-    };
+async fn interactions(
+    State(Buttons { service, .. }): State<Buttons>,
+    Signed { slack, apps, press, permit: _permit }: Signed,
+) -> StatusCode {
     if let Some(question) = press.actions.iter().find_map(|action| buttons::question(&action.action_id, &action.value)) {
         let deciding = tokio::spawn(async move { settle(&service, &slack, &apps, &press, question).await });
         let _ = tokio::time::timeout(PATIENCE, deciding).await;
     }
     // A link in a message is a button as well: its press is told to us, and there is nothing to do.
-    Ok(StatusCode::OK.into_response())
+    StatusCode::OK
+}
+
+/// A press that Slack has signed. A handler that takes it cannot be reached otherwise.
+struct Signed {
+    slack: Arc<Slack>,
+    /// Several channels may be of one app, each with levels of its own.
+    apps: Vec<SlackApp>,
+    press: Press,
+    /// Held until the press is answered.
+    permit: Arc<Permit>,
+}
+
+/// The bytes of a body as they came, with the head that says what they are: what is signed, before it is read.
+struct Raw {
+    head: Parts,
+    bytes: Bytes,
+}
+
+impl FromBody for Raw {
+    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
+        Ok(Self { head, bytes })
+    }
+}
+
+impl FromRequest<Buttons> for Signed {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, Buttons { service, slack }: &Buttons) -> Result<Self, Response> {
+        let Some(slack) = slack else {
+            return Err(problem::plain(StatusCode::NOT_FOUND, "no channel has buttons"));
+        };
+        let (mut head, body) = request.into_parts();
+        let peer = Peer::from_request_parts(&mut head, service).await.map_err(IntoResponse::into_response)?;
+        let request = Request::from_parts(head, body);
+        let received = body::receive::<Raw>(&service.admissions.strangers, &peer.to_string(), request).await;
+        let (Raw { head, bytes }, permit) = received.map_err(Problem::into_response)?;
+        let now = service.now().timestamp();
+        let apps: Vec<SlackApp> = slack.apps.iter().filter(|app| is_signed(app, &head.headers, &bytes, now)).cloned().collect();
+        if apps.is_empty() {
+            tracing::warn!("a call to /slack/interactions was not signed by Slack, or too long ago, and is refused");
+            return Err(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not fit, or is too old"));
+        }
+        let form = Form::<Envelope>::from_request(Request::from_parts(head, Body::from(bytes)), &()).await.ok();
+        let press = form.and_then(|Form(envelope)| serde_json::from_str::<Press>(&envelope.payload).ok());
+        let Some(press) = press.filter(|press| press.kind == "block_actions") else {
+            return Err(problem::plain(StatusCode::BAD_REQUEST, "this is no press of a button"));
+        };
+        Ok(Self { slack: Arc::clone(slack), apps, press, permit })
+    }
 }
 
 /// Whether Slack has signed these bytes, and lately: HMAC-SHA256 over version, time and body, compared in constant time.

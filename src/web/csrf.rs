@@ -5,6 +5,7 @@
 //! session can know.
 
 use crate::domain::task::digest::hex;
+use crate::http::body;
 use crate::http::problem::{Code, Problem};
 use crate::service::admission::Permit;
 use crate::web::Web;
@@ -47,7 +48,7 @@ impl FromRequest<Web> for Posted {
             Ok(None) => return Err(session::ask_to_sign_in(request.uri().path())),
             Err(problem) => return Err(problem.into_response()),
         };
-        let read = Fields::read(&web.service.admissions.changes, &session.person.name, request).await;
+        let read = body::receive::<Fields>(&web.service.admissions.changes, &session.person.name, request).await;
         let (fields, permit) = read.map_err(Problem::into_response)?;
         let token = fields.one(FIELD).map_err(Problem::into_response)?.unwrap_or_default();
         if is_seal(session.id(), FORM, token) { Ok(Self { session, fields, permit }) } else { Err(foreign()) }

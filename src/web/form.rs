@@ -1,51 +1,20 @@
 //! What forms and the addresses of pages say: names with values, read from `application/x-www-form-urlencoded` and written as it.
 
 use crate::domain::request::Fault;
-use crate::http::body;
+use crate::http::body::FromBody;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::invalid;
-use crate::service::admission::{Admission, Permit};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Form, FromRequest as _, FromRequestParts, Query};
 use axum::http::Request;
 use axum::http::request::Parts;
 use std::fmt::Write as _;
-use std::sync::Arc;
-
-/// Bytes of a form that anybody can send: a token, and a page to go to.
-const SMALL: usize = 8 * 1024;
 
 /// The fields of a form, or the parameters of an address, in their order.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Reads the body of a form, which is let in first, under a name; the permit belongs to whatever is done with it.
-    ///
-    /// # Errors
-    /// A body that is too large, or no form, or too much is under way.
-    pub async fn read(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(Self, Arc<Permit>), Problem> {
-        let (parts, body) = request.into_parts();
-        let (bytes, permit) = body::take(admission, name, body).await?;
-        Ok((Self::parse(Request::from_parts(parts, Body::from(bytes))).await?, permit))
-    }
-
-    /// Reads a small form of somebody who is not known yet.
-    ///
-    /// # Errors
-    /// A body that is too large, or no form.
-    pub async fn read_small(request: Request<Body>) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let bytes = body::collect(body, SMALL).await?;
-        Self::parse(Request::from_parts(parts, Body::from(bytes))).await
-    }
-
-    async fn parse(request: Request<Body>) -> Result<Self, Problem> {
-        let read = Form::<Vec<(String, String)>>::from_request(request, &()).await;
-        let Form(fields) = read.map_err(|_| Problem::new(Code::UnsupportedMediaType, "this is not the form of a page"))?;
-        Self::sound(fields)
-    }
-
     fn sound(fields: Vec<(String, String)>) -> Result<Self, Problem> {
         match fields.iter().find(|(_, value)| value.contains('\0')) {
             Some((name, _)) => Err(Problem::invalid(&[Fault::new(format!("/{name}"), "holds a NUL character")])),
@@ -69,6 +38,14 @@ impl Fields {
     /// Every value of a field that may stand several times.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl FromBody for Fields {
+    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
+        let read = Form::<Vec<(String, String)>>::from_request(Request::from_parts(head, Body::from(bytes)), &()).await;
+        let Form(fields) = read.map_err(|_| Problem::new(Code::UnsupportedMediaType, "this is not the form of a page"))?;
+        Self::sound(fields)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Signing in with a token, and signing out.
 
 use crate::domain::policy::PrincipalKind;
+use crate::http::body;
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};
 use crate::identity::{self, Error};
@@ -11,7 +12,7 @@ use crate::web::page;
 use crate::web::session::{self, Session};
 use crate::web::{csrf, csrf::Posted};
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequest, State};
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
@@ -26,14 +27,28 @@ pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> 
     }
 }
 
-/// `POST /sign-in`
-pub async fn sign_in(State(web): State<Web>, peer: Peer, request: Request<Body>) -> Result<Response, Problem> {
-    if !csrf::is_from_here(request.headers()) {
-        let detail = "this form did not come from the page for signing in, so nobody was signed in; open that page, and then send it";
-        return Err(Problem::new(Code::NotPermitted, detail));
+/// The form of the page for signing in, of somebody who is not known yet.
+pub struct Credentials(Fields);
+
+impl<S: Sync> FromRequest<S> for Credentials {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
+        if !csrf::is_from_here(request.headers()) {
+            let detail = "this form did not come from the page for signing in, so nobody was signed in; open that page, and then send it";
+            return Err(Problem::new(Code::NotPermitted, detail));
+        }
+        body::receive_small(request).await.map(Self)
     }
-    let headers = request.headers().clone();
-    let fields = Fields::read_small(request).await?;
+}
+
+/// `POST /sign-in`
+pub async fn sign_in(
+    State(web): State<Web>,
+    peer: Peer,
+    headers: HeaderMap,
+    Credentials(fields): Credentials,
+) -> Result<Response, Problem> {
     let next = wanted(&fields)?;
     let Some(place) = web.sign_in_limiter.enter(peer).await else {
         return Ok(form(&web, next, Some((Code::RateLimited, "Too many tokens are being looked up at the moment. Try again shortly."))));

@@ -1,20 +1,19 @@
-//! Bodies: JSON, read strictly.
+//! JSON, read strictly.
 //!
 //! What two parsers could read differently is refused: keys that stand twice, numbers that a double cannot hold. So is what
 //! storage could not keep to the byte, and what is only there to make somebody work.
 
 use crate::domain::request::{Fault, Named, escaped};
-use crate::http::body;
+use crate::http::body::FromBody;
 use crate::http::problem::{Code, Problem};
 use crate::service::ServiceError;
-use crate::service::admission::{Admission, Permit};
-use axum::body::Body;
-use axum::http::{HeaderMap, Request, header};
+use axum::body::Bytes;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::fmt;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Levels of lists and objects.
@@ -28,39 +27,31 @@ const USUAL_FIELDS: usize = 12;
 /// A NUL character as JSON writes it.
 const ESCAPED_NUL: &[u8] = b"\\u0000";
 
-/// Reads the body of a request as what a call takes.
-///
-/// # Errors
-/// What is wrong with it, or that too much is under way.
-pub async fn read<T>(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(T, Arc<Permit>), Problem>
-where
-    T: DeserializeOwned + ToSchema,
-{
-    let (value, permit) = read_value(admission, name, request).await?;
-    Ok((decode(value)?, permit))
+/// Whatever a call takes is read field by field; an empty body is `{}` where that is enough.
+impl<T: DeserializeOwned + ToSchema + Send> FromBody for T {
+    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
+        Ok(decode(read(&head.headers, &bytes)?)?)
+    }
 }
 
-/// Reads the body of a request as JSON; an empty one is `{}` where that is enough. It is let in before it is read, under the name of
-/// the caller; the permit belongs to whatever is done with it.
+/// Reads the bytes of a body as JSON.
 ///
 /// # Errors
-/// What is wrong with it, or that too much is under way.
-pub async fn read_value(admission: &Arc<Admission>, name: &str, request: Request<Body>) -> Result<(Value, Arc<Permit>), Problem> {
-    let (parts, body) = request.into_parts();
-    let (bytes, permit) = body::take(admission, name, body).await?;
+/// They do not claim to be JSON, or are none, or are JSON that not every reader reads the same.
+pub fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Problem> {
     if bytes.is_empty() {
-        return Ok((Value::Object(Map::new()), permit));
+        return Ok(Value::Object(Map::new()));
     }
-    if !is_json(&parts.headers) {
+    if !is_json(headers) {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body as `Content-Type: application/json`"));
     }
-    let value = parse(&bytes).map_err(|error| Problem::new(Code::MalformedJson, error.to_string()))?;
+    let value = parse(bytes).map_err(|error| Problem::new(Code::MalformedJson, error.to_string()))?;
     let mut faults = Vec::new();
     // JSON can only say it in this one way; few bodies do.
     if bytes.windows(ESCAPED_NUL.len()).any(|window| window == ESCAPED_NUL) {
         find_nul(&value, &mut String::new(), &mut faults);
     }
-    if faults.is_empty() { Ok((value, permit)) } else { Err(Problem::invalid(&faults)) }
+    if faults.is_empty() { Ok(value) } else { Err(Problem::invalid(&faults)) }
 }
 
 /// A value as the type that a call takes.
