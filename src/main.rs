@@ -1,3 +1,5 @@
+//! The program: parses its arguments, and hands over to `cli`.
+
 use clap::Parser;
 use mimalloc::MiMalloc;
 use parkbrake::cli::Cli;

@@ -1,4 +1,4 @@
-//! Moments.
+//! Moments as they are sent: UTC, to the microsecond.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};

@@ -7,7 +7,7 @@
 //!    whoever answers for it when something went wrong. Who cannot be reached there gets none.
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
 //! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written with the request, and the
-//!    next one once that has been delivered.
+//!    next one once that has been delivered. It is no event, because nobody decides differently by it.
 
 use crate::domain::notice::{Kind, Medium, Notifications};
 use crate::domain::policy::Person;
