@@ -186,6 +186,28 @@ fn the_actors_are_seen_only_through_their_handle() {
     }
 }
 
+/// A use case gives values of the core and results of its own, so that no way in depends on how something is stored.
+#[test]
+fn no_row_of_storage_leaves_a_use_case() {
+    let shown = Regex::new(r"(?m)^\s*pub (?:async )?(?:fn [^{;]*|use [^;]*|[a-z_]+: [^\n]*)").expect("a pattern");
+    let named = Regex::new(r"\w+").expect("a pattern");
+    for file in sources().iter().filter(|file| file.module == "service") {
+        let paths = file.paths();
+        let rows: BTreeSet<&str> =
+            paths.iter().filter_map(|path| path.strip_prefix("storage::")).filter(|name| !name.contains("::")).collect();
+        for found in shown.find_iter(&file.code).map(|found| found.as_str()) {
+            let of_storage = named.find_iter(found).map(|name| name.as_str()).find(|name| rows.contains(name) || *name == "storage");
+            assert!(
+                of_storage.is_none(),
+                "src/{} shows `{}` of storage in `{}`: give the use case a result of its own, as service/results.rs has them",
+                file.name,
+                of_storage.unwrap_or_default(),
+                found.trim()
+            );
+        }
+    }
+}
+
 #[test]
 fn what_a_client_asks_for_holds_its_permit_to_its_end() {
     let bare = Regex::new(r"\bengine\s*\.(submit|command)\(").expect("a pattern");

@@ -1,10 +1,10 @@
 //! What the rest of the program hands to the engine, and what it gets back.
 
 use crate::domain::policy::Principal;
+use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
 use crate::domain::workflow::{Decision, Refusal, Workflow};
-use crate::storage::IdempotencyKey;
 use std::sync::Arc;
 
 /// A task as it comes in: checked, with its runbook resolved.

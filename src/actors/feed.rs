@@ -10,7 +10,8 @@
 //! A transaction that stays open holds up only this, never what others write.
 
 use crate::actors::versions::Versions;
-use crate::storage::{Error, FeedEntry, FeedMark, FeedPlace, Storage};
+use crate::domain::workflow::FeedEntry;
+use crate::storage::{Error, FeedMark, FeedPlace, Storage};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -5,9 +5,9 @@ use crate::api::sent::Sent;
 use crate::api::views::{NoticeAnswer, NoticePage, NoticeStatus};
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
-use crate::http::query::{self, Parameters, invalid};
+use crate::http::query::{Listing, PageQuery, invalid};
 use crate::identity::Caller;
-use crate::service::{NoticeFilter, Service, ServiceError};
+use crate::service::{NoticeQuery, Service, ServiceError};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -30,12 +30,6 @@ pub struct ListQuery {
     /// Only those about this workflow.
     #[param(value_type = Option<Uuid>)]
     workflow_id: Option<String>,
-    /// Entries of the page; 50 if left out.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<i64>,
-    /// The `next_cursor` of the page before.
-    #[param(value_type = Option<Uuid>)]
-    cursor: Option<String>,
 }
 
 refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
@@ -48,24 +42,21 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
     path = "/notices",
     operation_id = "list_notices",
     tag = openapi::NOTICES,
-    params(ListQuery),
+    params(ListQuery, PageQuery),
     responses((status = 200, description = "A page of notices.", body = NoticePage, example = json!(examples::notices())), ListProblems),
 )]
-pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
-    let limit = query::page_size(query.limit)?;
-    if query.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+pub async fn list(
+    State(service): State<Service>,
+    by: Caller,
+    Listing { filter, after, limit }: Listing<ListQuery, Uuid>,
+) -> Result<Response, Problem> {
+    if filter.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
         return Err(invalid("status", format!("has to be one of {}", STATUSES.join(", "))));
     }
-    let id = |name, text: Option<&str>, what: &str| text.map(|text| Uuid::try_parse(text).map_err(|_| invalid(name, what))).transpose();
-    let filter = NoticeFilter {
-        workflow_id: id("workflow_id", query.workflow_id.as_deref(), "is no id of a workflow")?,
-        before: id("cursor", query.cursor.as_deref(), "is not one that a list has handed out")?,
-        status: query.status,
-        channel: query.channel,
-        limit,
-    };
-    let (rows, next) = service.notices(&by, &filter).await?;
-    Ok(Json(NoticePage::of(&rows, next)).into_response())
+    let id = |text: &str| Uuid::try_parse(text).map_err(|_| invalid("workflow_id", "is no id of a workflow"));
+    let workflow_id = filter.workflow_id.as_deref().map(id).transpose()?;
+    let page = service.notices(&by, NoticeQuery { status: filter.status, channel: filter.channel, workflow_id, after, limit }).await?;
+    Ok(Json(NoticePage::from(&page)).into_response())
 }
 
 /// Nothing.
@@ -93,8 +84,8 @@ pub async fn resend(
     NoticeId(id): NoticeId,
     Sent { body: ResendBody {}, permit }: Sent<ResendBody>,
 ) -> Result<Response, Problem> {
-    let row = service.resend_notice(&by, id, permit).await?;
-    Ok(Json(NoticeAnswer::of(&row)).into_response())
+    let notice = service.resend_notice(&by, id, permit).await?;
+    Ok(Json(NoticeAnswer::of(&notice)).into_response())
 }
 
 fn unknown() -> Problem {

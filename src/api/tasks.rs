@@ -3,6 +3,7 @@
 use crate::api::examples;
 use crate::api::sent::Sent;
 use crate::api::views::{Approval, Assessed, Submitted, Success};
+use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::request::{Fault, TaskRequest};
 use crate::domain::task::digest::{Digest, canonical};
 use crate::domain::workflow::Workflow;
@@ -13,7 +14,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::query::LONGEST_WAIT;
 use crate::identity::Caller;
 use crate::service::submit::{LONGEST_KEY, NewTask, is_key};
-use crate::service::{IdempotencyKey, Service, ServiceError};
+use crate::service::{Service, ServiceError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;

@@ -3,12 +3,13 @@
 use crate::api::examples;
 use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
 use crate::domain::duration;
+use crate::domain::page::Cursor;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
-use crate::http::query::{self, LONGEST_WAIT, Parameters, invalid, level, status};
+use crate::http::query::{LONGEST_WAIT, Listing, PageQuery, Parameters, invalid, level, status};
 use crate::identity::Caller;
 use crate::service::{Service, Shown, lists};
 use axum::Json;
@@ -30,12 +31,6 @@ pub struct PendingQuery {
     /// `true`: only those that the caller may decide now. Nothing, for an agent.
     #[serde(default)]
     mine: bool,
-    /// Entries of the page; 50 if left out.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<i64>,
-    /// The `next_cursor` of the page before.
-    #[param(pattern = "^[0-9a-f.-]+$")]
-    cursor: Option<String>,
 }
 
 refused_with!(ListProblems = CALLER);
@@ -48,21 +43,18 @@ refused_with!(ListProblems = CALLER);
     path = "/workflows/pending",
     operation_id = "list_pending",
     tag = openapi::READING,
-    params(PendingQuery),
+    params(PendingQuery, PageQuery),
     responses((status = 200, description = "A page of requests.", body = PendingPage, example = json!(examples::pending())), ListProblems),
 )]
-pub async fn pending(State(service): State<Service>, by: Caller, Parameters(query): Parameters<PendingQuery>) -> Result<Response, Problem> {
-    let limit = query::page_size(query.limit)?;
-    let query = lists::PendingQuery {
-        risk_level: level(query.risk_level.as_deref())?,
-        role: query.role,
-        mine: query.mine,
-        after: query::cursor(query.cursor.as_deref())?,
-        limit,
-    };
-    let (rows, next) = service.pending(&by, query).await?;
-    let undecidable = service.undecidable_among(&rows).await?;
-    Ok(Json(PendingPage::of(&rows, &undecidable, next)).into_response())
+pub async fn pending(
+    State(service): State<Service>,
+    by: Caller,
+    Listing { filter, after, limit }: Listing<PendingQuery, Cursor>,
+) -> Result<Response, Problem> {
+    let risk_level = level(filter.risk_level.as_deref())?;
+    let query = lists::PendingQuery { risk_level, role: filter.role, mine: filter.mine, after, limit };
+    let page = service.pending(&by, query).await?;
+    Ok(Json(PendingPage::from(&page)).into_response())
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -77,12 +69,6 @@ pub struct ListQuery {
     risk_level: Option<String>,
     /// Only of this requester.
     requested_by: Option<String>,
-    /// Entries of the page; 50 if left out.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<i64>,
-    /// The `next_cursor` of the page before.
-    #[param(pattern = "^[0-9a-f.-]+$")]
-    cursor: Option<String>,
 }
 
 /// List workflows
@@ -93,20 +79,19 @@ pub struct ListQuery {
     path = "/workflows",
     operation_id = "list_workflows",
     tag = openapi::READING,
-    params(ListQuery),
+    params(ListQuery, PageQuery),
     responses((status = 200, description = "A page of workflows.", body = WorkflowPage, example = json!(examples::workflows())), ListProblems),
 )]
-pub async fn list(State(service): State<Service>, by: Caller, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
-    let limit = query::page_size(query.limit)?;
-    let query = lists::ListQuery {
-        status: query.status.as_deref().map(status).transpose()?,
-        risk_level: level(query.risk_level.as_deref())?,
-        requested_by: query.requested_by,
-        after: query::cursor(query.cursor.as_deref())?,
-        limit,
-    };
-    let (rows, next) = service.list(&by, query).await?;
-    Ok(Json(WorkflowPage::of(&rows, next)).into_response())
+pub async fn list(
+    State(service): State<Service>,
+    by: Caller,
+    Listing { filter, after, limit }: Listing<ListQuery, Cursor>,
+) -> Result<Response, Problem> {
+    let status = filter.status.as_deref().map(status).transpose()?;
+    let risk_level = level(filter.risk_level.as_deref())?;
+    let query = lists::ListQuery { status, risk_level, requested_by: filter.requested_by, after, limit };
+    let page = service.list(&by, query).await?;
+    Ok(Json(WorkflowPage::from(&page)).into_response())
 }
 
 refused_with!(ReadProblems = CALLER, [Code::WorkflowNotFound]);

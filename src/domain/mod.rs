@@ -13,6 +13,7 @@
 pub mod duration;
 pub mod hosts;
 pub mod notice;
+pub mod page;
 pub mod policy;
 pub mod request;
 pub mod risk;

@@ -1,14 +1,22 @@
 //! The parameters of queries, read as strictly as bodies.
 
+use crate::domain::page::Cursor;
 use crate::domain::request::Fault;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
-use crate::service::{Cursor, is_near};
+use crate::service::is_near;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::str::FromStr;
 use std::time::Duration;
+use utoipa::IntoParams;
+use uuid::Uuid;
 
 /// Entries of a page, if nothing else is said.
 const PAGE: i64 = 50;
@@ -28,6 +36,48 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
+/// The query of a list: which of its entries are asked for, and which page of them.
+pub struct Listing<F, C> {
+    pub filter: F,
+    /// The place at which the page starts.
+    pub after: Option<C>,
+    /// Entries of the page.
+    pub limit: i64,
+}
+
+/// Which page of a list is asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Entries of the page; 50 if left out.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-f.-]+$")]
+    cursor: Option<String>,
+}
+
+impl<F: DeserializeOwned, C: Place, S: Send + Sync> FromRequestParts<S> for Listing<F, C> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let unread = |error: QueryRejection| invalid("query", error.to_string());
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unread)?;
+        // Each of the two reads its own parameters; so the filter refuses whatever is neither its own nor the page's.
+        let (paging, filtering): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| ["limit", "cursor"].contains(&name.as_str()));
+        let Query(PageQuery { limit, cursor: text }) = Query::try_from_uri(&encoded(&paging)?).map_err(unread)?;
+        let Query(filter) = Query::try_from_uri(&encoded(&filtering)?).map_err(unread)?;
+        Ok(Self { filter, after: cursor(text.as_deref())?, limit: page_size(limit)? })
+    }
+}
+
+/// Parameters as an address has them.
+fn encoded(pairs: &[(String, String)]) -> Result<Uri, Problem> {
+    let written = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", written(name), written(value))).collect();
+    format!("/?{}", query.join("&")).parse().map_err(|_| invalid("query", "cannot be read"))
+}
+
 /// A parameter that does not make sense.
 pub fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::invalid(&[Fault::new("", format!("`{name}`: {}", detail.into()))])
@@ -37,7 +87,7 @@ pub fn invalid(name: &str, detail: impl Into<String>) -> Problem {
 ///
 /// # Errors
 /// Less than one, or more than a page can hold.
-pub fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
+fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
     match limit.unwrap_or(PAGE) {
         limit if (1..=LARGEST_PAGE).contains(&limit) => Ok(limit),
         _ => Err(invalid("limit", format!("has to be between 1 and {LARGEST_PAGE}"))),
@@ -48,9 +98,28 @@ pub fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
 ///
 /// # Errors
 /// Text that was not handed out as `next_cursor`.
-pub fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
-    let read = |text| Cursor::decode(text).filter(|cursor| is_near(&cursor.at));
+pub fn cursor<C: Place>(text: Option<&str>) -> Result<Option<C>, Problem> {
+    let read = |text: &str| text.parse().ok().filter(C::is_possible);
     text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not one that a list has handed out"))).transpose()
+}
+
+/// A place in a list, as clients hand it back.
+pub trait Place: FromStr {
+    /// Whether a list can have handed it out.
+    fn is_possible(&self) -> bool;
+}
+
+impl Place for Cursor {
+    fn is_possible(&self) -> bool {
+        is_near(&self.at)
+    }
+}
+
+/// Notices are listed in the order of their ids.
+impl Place for Uuid {
+    fn is_possible(&self) -> bool {
+        true
+    }
 }
 
 /// The level that a parameter names.

@@ -9,8 +9,9 @@ mod one;
 pub use all::{Everything, Position};
 pub use one::{OneWorkflow, Opened};
 
+use crate::domain::workflow::FeedEntry;
 use crate::service::admission::Permit;
-use crate::service::{FeedEntry, Service, ServiceError};
+use crate::service::{Service, ServiceError};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;

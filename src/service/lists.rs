@@ -1,11 +1,12 @@
 //! Lists of workflows and of decisions, and figures over them. An agent sees its own; figures and searches are for people.
 
+use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{Principal, PrincipalKind, Role};
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::identity::Caller;
-use crate::service::{About, Cursor, DecisionRow, Finds, Listed, PendingRow, Search, Service, ServiceError, Statistics};
-use crate::storage::{Decider, ListFilter, PendingFilter, Visible};
+use crate::service::{About, Decided, Finds, Found, Listed, Service, ServiceError, Waiting};
+use crate::storage::{Decider, ListFilter, PendingFilter, SearchFilter, Visible};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -32,53 +33,66 @@ pub struct ListQuery {
     pub limit: i64,
 }
 
+/// What a person looks for among all workflows.
+#[derive(Debug, Default)]
+pub struct Search {
+    pub status: Option<Status>,
+    pub risk_level: Option<Level>,
+    pub requested_by: Option<String>,
+    /// Submitted at this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Submitted before this moment.
+    pub until: Option<DateTime<Utc>>,
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name.
+    pub text: Option<String>,
+    pub after: Option<Cursor>,
+    pub limit: i64,
+}
+
 impl Service {
-    /// What waits for people, and where the next page begins.
+    /// What waits for people.
     ///
     /// # Errors
-    /// No database.
-    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<(Vec<PendingRow>, Option<Cursor>), ServiceError> {
+    /// No database; nobody knows who is suspended.
+    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting>, ServiceError> {
         // An agent has no roles, and so decides nothing.
         let decider = || Decider { name: by.name.clone(), roles: by.roles.iter().cloned().collect() };
         let PendingQuery { risk_level, role, mine, after, limit } = query;
         let filter = PendingFilter { risk_level, role, decidable_by: mine.then(decider), visible_to: visible(by), after, limit };
-        Ok(self.engine.storage.pending(&filter).await?)
+        let page = self.engine.storage.pending(&filter).await?;
+        let undecidable = self.engine.undecidable_among(&page.items).await?;
+        Ok(page.map(|row| Waiting::of(row, &undecidable)))
     }
 
-    /// Those of these requests that nobody of the configuration could decide.
-    ///
-    /// # Errors
-    /// Nobody knows who is suspended.
-    pub async fn undecidable_among(&self, rows: &[PendingRow]) -> Result<BTreeSet<Uuid>, ServiceError> {
-        Ok(self.engine.undecidable_among(rows).await?)
-    }
-
-    /// Workflows, the newest first, and where the next page begins.
+    /// Workflows, the newest first.
     ///
     /// # Errors
     /// No database.
-    pub async fn list(&self, by: &Caller, query: ListQuery) -> Result<(Vec<Listed>, Option<Cursor>), ServiceError> {
+    pub async fn list(&self, by: &Caller, query: ListQuery) -> Result<Page<Listed>, ServiceError> {
         let ListQuery { status, risk_level, requested_by, after, limit } = query;
         let filter = ListFilter { status, risk_level, requested_by, visible_to: visible(by), after, limit };
-        Ok(self.engine.storage.list(&filter).await?)
+        Ok(self.engine.storage.list(&filter).await?.map(Listed::from))
     }
 
     /// Workflows that a person looks for.
     ///
     /// # Errors
     /// An agent asks; no database.
-    pub async fn search(&self, by: &Caller, search: &Search) -> Result<Finds, ServiceError> {
+    pub async fn search(&self, by: &Caller, search: Search) -> Result<Finds, ServiceError> {
         only_people(by, "searches are for people")?;
-        Ok(self.engine.storage.search(search).await?)
+        let Search { status, risk_level, requested_by, from, until, text, after, limit } = search;
+        let filter = SearchFilter { status, risk_level, requested_by, from, until, text, after, limit };
+        let finds = self.engine.storage.search(&filter).await?;
+        Ok(Finds { page: finds.page.map(Found::from), is_cut: finds.is_cut })
     }
 
     /// What one person decided, the latest first.
     ///
     /// # Errors
     /// An agent asks; no database.
-    pub async fn decisions_of(&self, by: &Caller, name: &str, after: Option<Cursor>, limit: i64) -> Result<Vec<DecisionRow>, ServiceError> {
+    pub async fn decisions_of(&self, by: &Caller, name: &str, after: Option<Cursor>, limit: i64) -> Result<Page<Decided>, ServiceError> {
         only_people(by, "the decisions of people are for people to look at")?;
-        Ok(self.engine.storage.decisions_of(name, after, limit).await?)
+        Ok(self.engine.storage.decisions_of(name, after, limit).await?.map(Decided::from))
     }
 
     /// What workflows are about, by their ids.
@@ -88,16 +102,7 @@ impl Service {
     pub async fn targets(&self, by: &Caller, ids: &[Uuid]) -> Result<BTreeMap<Uuid, About>, ServiceError> {
         only_people(by, "what workflows are about is listed for people")?;
         let targets = self.engine.storage.targets(ids).await?;
-        Ok(targets.into_iter().map(|about| (about.workflow_id, about)).collect())
-    }
-
-    /// How requests went since then.
-    ///
-    /// # Errors
-    /// An agent asks; no database.
-    pub async fn statistics(&self, by: &Caller, since: DateTime<Utc>) -> Result<Statistics, ServiceError> {
-        only_people(by, "statistics are for people")?;
-        Ok(self.engine.storage.statistics(since).await?)
+        Ok(targets.into_iter().map(|row| (row.workflow_id, row.into())).collect())
     }
 
     /// What a name stands for in the configuration, whether or not it is suspended.

@@ -12,20 +12,19 @@ pub mod lists;
 mod notices;
 mod operations;
 mod quotas;
+mod results;
 pub mod review;
 mod show;
+mod statistics;
 pub mod submit;
 
 pub use error::ServiceError;
 pub use limits::{Admissions, Limits};
+pub use notices::{Notice, NoticeQuery};
 pub use operations::Readiness;
-pub use show::Shown;
-
-/// The plain rows of lists, as use cases give them.
-pub use crate::storage::{
-    About, Cursor, DayFigures, DecisionRow, FeedEntry, Finds, Found, IdempotencyKey, LOOKED_THROUGH, LevelFigures, Listed, MOST_REQUESTS,
-    MOST_WAITING, NoticeFilter, NoticeRow, PendingRow, Precedent, Quarantine, Search, Statistics, WINDOW, WaitingFigures,
-};
+pub use results::{About, Decided, Finds, Found, Listed, WINDOW, Waiting};
+pub use show::{Quarantine, Shown};
+pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 
 use crate::actors::engine::Engine;
 use crate::identity::Identity;

@@ -1,32 +1,93 @@
 //! Notices: what was said to the outside, what could not be said, and saying it once more.
 
+use crate::domain::page::Page;
 use crate::domain::policy::roles;
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::lists::only_people;
-use crate::service::{NoticeFilter, NoticeRow, Service, ServiceError};
-use crate::storage::Resent;
+use crate::service::{Service, ServiceError};
+use crate::storage::{NoticeFilter, NoticeRow, Resent};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// A notice names people and how they are reached.
 const FOR_PEOPLE: &str = "notices are for people to look at";
 
+/// One notice.
+#[derive(Debug)]
+pub struct Notice {
+    pub notice_id: Uuid,
+    pub workflow_id: Uuid,
+    /// The number of the event that it tells of.
+    pub version: i32,
+    pub kind: String,
+    /// Which reminder it is; 0 is none.
+    pub number: i32,
+    pub risk_level: String,
+    pub channel: String,
+    pub recipient: Option<String>,
+    pub status: String,
+    pub attempts: i32,
+    pub created_at: DateTime<Utc>,
+    pub due_at: DateTime<Utc>,
+    pub first_attempt_at: Option<DateTime<Utc>>,
+    pub delivered_at: Option<DateTime<Utc>>,
+    pub error: Option<String>,
+    pub resends: i32,
+}
+
+/// Which notices are asked for.
+#[derive(Debug, Default)]
+pub struct NoticeQuery {
+    pub status: Option<String>,
+    pub channel: Option<String>,
+    pub workflow_id: Option<Uuid>,
+    /// Only those that are older than this one.
+    pub after: Option<Uuid>,
+    pub limit: i64,
+}
+
+impl From<NoticeRow> for Notice {
+    fn from(row: NoticeRow) -> Self {
+        Self {
+            notice_id: row.notice_id,
+            workflow_id: row.workflow_id,
+            version: row.version,
+            kind: row.kind,
+            number: row.number,
+            risk_level: row.risk_level,
+            channel: row.channel,
+            recipient: row.recipient,
+            status: row.status,
+            attempts: row.attempts,
+            created_at: row.created_at,
+            due_at: row.due_at,
+            first_attempt_at: row.first_attempt_at,
+            delivered_at: row.delivered_at,
+            error: row.error,
+            resends: row.resends,
+        }
+    }
+}
+
 impl Service {
-    /// Notices, the newest first, and where the next page begins.
+    /// Notices, the newest first.
     ///
     /// # Errors
     /// An agent asks; no database.
-    pub async fn notices(&self, by: &Caller, filter: &NoticeFilter) -> Result<(Vec<NoticeRow>, Option<Uuid>), ServiceError> {
+    pub async fn notices(&self, by: &Caller, query: NoticeQuery) -> Result<Page<Notice, Uuid>, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
-        Ok(self.engine.storage.notices(filter).await?)
+        let NoticeQuery { status, channel, workflow_id, after, limit } = query;
+        let filter = NoticeFilter { status, channel, workflow_id, before: after, limit };
+        Ok(self.engine.storage.notices(&filter).await?.map(Notice::from))
     }
 
     /// Has a notice sent once more.
     ///
     /// # Errors
     /// The caller is no admin; there is no such notice, or it cannot be sent again as it is; no database.
-    pub async fn resend_notice(&self, by: &Caller, id: Uuid, permit: Arc<Permit>) -> Result<NoticeRow, ServiceError> {
+    pub async fn resend_notice(&self, by: &Caller, id: Uuid, permit: Arc<Permit>) -> Result<Notice, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         if !by.has_role(roles::ADMIN) {
             return Err(ServiceError::NotPermitted("a notice is sent again by an admin".to_owned()));
@@ -36,7 +97,7 @@ impl Service {
         match self.engine.resend_notice_for(id, permit).await? {
             Resent::Pending(row) => {
                 tracing::info!(notice.id = %id, by = by.name, "a notice is sent once more");
-                Ok(*row)
+                Ok((*row).into())
             }
             Resent::Refused(row) if row.status == "pending" => wrong(row, "the notice waits to be delivered already"),
             Resent::Refused(row) => wrong(row, "the notice asks for a decision, and the request is settled; nobody is asked any more"),

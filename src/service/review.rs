@@ -9,8 +9,9 @@ use crate::domain::workflow::transition::{self, Answer};
 use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
 use crate::identity::Caller;
 use crate::service::show::Shown;
-use crate::service::{Precedent, Service, ServiceError};
-use crate::storage::Kind;
+use crate::service::{Service, ServiceError};
+use crate::storage::{self, Kind};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// A request under review.
@@ -25,6 +26,17 @@ pub struct Review {
     pub resolving: Option<Resolving>,
     /// The latest request of the same kind that was approved.
     pub precedent: Option<Precedent>,
+}
+
+/// How many workflows before a request are looked through for one of its kind.
+pub const LOOKED_THROUGH: i64 = storage::LOOKED_THROUGH;
+
+/// A request that was approved before.
+#[derive(Debug)]
+pub struct Precedent {
+    pub workflow_id: Uuid,
+    pub approved_at: Option<DateTime<Utc>>,
+    pub document: Vec<u8>,
 }
 
 /// What somebody may decide, found by asking the core what would become of it.
@@ -142,6 +154,7 @@ impl Service {
     async fn precedent(&self, workflow: &Workflow, task: &Task) -> Result<Option<Precedent>, ServiceError> {
         let Submission { requested_by, action, .. } = &*workflow.submission;
         let kind = Kind { requested_by, operation: &task.operation, action: action.as_str(), action_name: task.action.name.as_deref() };
-        Ok(self.engine.storage.precedent(&kind, workflow.id).await?)
+        let found = self.engine.storage.precedent(&kind, workflow.id).await?;
+        Ok(found.map(|row| Precedent { workflow_id: row.workflow_id, approved_at: row.approved_at, document: row.document }))
     }
 }

@@ -3,7 +3,8 @@
 use crate::actors::engine::Story;
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::identity::Caller;
-use crate::service::{Quarantine, Service, ServiceError};
+use crate::service::{Service, ServiceError};
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -16,6 +17,14 @@ pub struct Shown {
     pub document: Vec<u8>,
     /// Why it is left alone, if it is.
     pub quarantine: Option<Quarantine>,
+}
+
+/// Why and since when a workflow is left alone.
+#[derive(Debug)]
+pub struct Quarantine {
+    pub reason: String,
+    pub failures: i32,
+    pub since: DateTime<Utc>,
 }
 
 impl Service {
@@ -64,7 +73,8 @@ impl Service {
     async fn shown(&self, story: Story) -> Result<Shown, ServiceError> {
         let Story { workflow, log } = story;
         let document = self.engine.storage.document(workflow.id).await?.unwrap_or_default();
-        let quarantine = self.engine.storage.quarantined(workflow.id).await?;
+        let left_alone = self.engine.storage.quarantined(workflow.id).await?;
+        let quarantine = left_alone.map(|row| Quarantine { reason: row.reason, failures: row.failures, since: row.since });
         Ok(Shown { workflow, log, document, quarantine })
     }
 }

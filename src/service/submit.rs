@@ -3,6 +3,7 @@
 use crate::actors::exchange::{Intake, Submitted as Outcome};
 use crate::domain::policy::{ApprovalTerms, PrincipalKind};
 use crate::domain::request::TaskRequest;
+use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::risk::Assessment;
 use crate::domain::risk::readings::Facts;
 use crate::domain::risk::target::Target;
@@ -13,7 +14,7 @@ use crate::domain::workflow::{Status, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::quotas::Reservation;
-use crate::service::{IdempotencyKey, Service, ServiceError};
+use crate::service::{Service, ServiceError};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;

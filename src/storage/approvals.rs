@@ -3,11 +3,13 @@
 use super::candidates::WINDOW;
 use super::pool::{Lease, within};
 use super::workflows::Visible;
-use super::{Cursor, Error, Storage, next_page, targets};
+use super::{Error, Storage, page_of, targets};
+use crate::domain::page::{Cursor, Page};
+use crate::domain::policy::{EscalationStep, Role};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -27,23 +29,24 @@ pub struct PendingRow {
     pub required: i32,
     pub approvals: i32,
     pub escalation_level: i32,
-    pub timetable: Vec<WaitingStep>,
+    pub timetable: Vec<EscalationStep>,
     pub expires_at: Option<DateTime<Utc>>,
     pub digest: String,
 }
 
 /// A step of the timetable of a request that waits, as it is stored.
-#[derive(Debug, Deserialize)]
-pub struct WaitingStep {
-    /// Counted from the request.
-    #[serde(deserialize_with = "seconds")]
-    pub after: Duration,
+#[derive(Deserialize)]
+struct StoredStep {
+    /// Seconds, counted from the request.
+    after: u64,
     /// The roles that are asked in addition.
-    pub to: Vec<String>,
+    to: Vec<Role>,
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u64::deserialize(deserializer).map(Duration::from_secs)
+/// A timetable from its column; one that cannot be read has no steps.
+fn timetable(stored: &str) -> Vec<EscalationStep> {
+    let steps: Vec<StoredStep> = serde_json::from_str(stored).unwrap_or_default();
+    steps.into_iter().map(|StoredStep { after, to }| EscalationStep { after: Duration::from_secs(after), to }).collect()
 }
 
 /// Which requests to list.
@@ -82,16 +85,15 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn pending(&self, filter: &PendingFilter) -> Result<(Vec<PendingRow>, Option<Cursor>), Error> {
+    pub async fn pending(&self, filter: &PendingFilter) -> Result<Page<PendingRow>, Error> {
         let mut db = self.lease_list().await?;
         let (ids, end) = match &filter.visible_to {
             None => (of_all(&mut db, filter).await?, None),
             Some(visible) => of_agent(&mut db, filter, visible).await?,
         };
-        let mut rows = described(&mut db, &ids).await?;
+        let rows = described(&mut db, &ids).await?;
         db.release();
-        let next = next_page(&mut rows, filter.limit, |row| Cursor { at: row.requested_at, workflow_id: row.workflow_id });
-        Ok((rows, next.or(end)))
+        Ok(page_of(rows, filter.limit, end, |row| Cursor { at: row.requested_at, workflow_id: row.workflow_id }))
     }
 
     /// What is due, and when the next one will be. The application's clock is not asked.
@@ -258,7 +260,7 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
             required: row.required,
             approvals: row.approvals,
             escalation_level: row.escalation_level,
-            timetable: serde_json::from_str(&row.timetable).unwrap_or_default(),
+            timetable: timetable(&row.timetable),
             expires_at: row.expires_at,
             digest: row.digest,
         }

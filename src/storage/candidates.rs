@@ -4,9 +4,10 @@
 //! the others are applied to a window of what it chose: each page costs the same, however many workflows there are and however few fit.
 //! Where the window ends before the page is full, the list goes on from there.
 
+use super::Error;
 use super::pool::{Lease, within};
 use super::workflows::Visible;
-use super::{Cursor, Error};
+use crate::domain::page::Cursor;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use chrono::DateTime;

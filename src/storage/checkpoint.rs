@@ -7,8 +7,9 @@ mod columns;
 mod rows;
 
 use super::pool::{unless_locked, within};
-use super::{Error, IdempotencyKey, Storage, record};
+use super::{Error, Storage, record};
 use crate::domain::notice::outbox::Planned;
+use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::via::Via;
 use crate::domain::workflow::transition::Guard;
 use crate::domain::workflow::{Event, Workflow};

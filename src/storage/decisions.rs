@@ -1,7 +1,8 @@
 //! One person's decisions, from the log.
 
 use super::pool::within;
-use super::{Cursor, Error, Storage, targets};
+use super::{Error, Storage, page_of, targets};
+use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -29,7 +30,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn decisions_of(&self, name: &str, after: Option<Cursor>, limit: i64) -> Result<Vec<DecisionRow>, Error> {
+    pub async fn decisions_of(&self, name: &str, after: Option<Cursor>, limit: i64) -> Result<Page<DecisionRow>, Error> {
         let mut db = self.lease_list().await?;
         let after = after.unwrap_or(Cursor::FIRST);
         let query = sqlx::query!(
@@ -46,7 +47,7 @@ impl Storage {
             name,
             after.at,
             after.workflow_id,
-            limit
+            limit + 1
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
@@ -61,6 +62,6 @@ impl Storage {
             requested_by: row.requested_by,
             target: targets::read(row.target.as_deref()),
         });
-        Ok(decisions.collect())
+        Ok(page_of(decisions.collect(), limit, None, |row| Cursor { at: row.at, workflow_id: row.workflow_id }))
     }
 }

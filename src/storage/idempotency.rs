@@ -2,16 +2,7 @@
 
 use super::pool::within;
 use super::{Error, Storage};
-use crate::domain::task::digest::Digest;
 use uuid::Uuid;
-
-/// A key as a request brings it.
-#[derive(Debug, Clone)]
-pub struct IdempotencyKey {
-    pub key: String,
-    /// The digest of the request's body.
-    pub fingerprint: Digest,
-}
 
 /// What a key was first used for.
 #[derive(Debug)]

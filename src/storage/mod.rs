@@ -39,8 +39,8 @@ pub use approvals::{Decider, Due, PendingFilter, PendingRow};
 pub use candidates::WINDOW;
 pub use checkpoint::{Advance, Opening, Written};
 pub use decisions::DecisionRow;
-pub use feed::{FeedEntry, FeedMark, FeedPage, FeedPlace};
-pub use idempotency::{FirstUse, IdempotencyKey};
+pub use feed::{FeedMark, FeedPage, FeedPlace};
+pub use idempotency::FirstUse;
 pub use lease::{Claim, Holder, Server, ServerLease, ServerProcess};
 pub use logs::Logs;
 pub use migrate::migrate;
@@ -51,15 +51,15 @@ pub use precedent::{Kind, LOOKED_THROUGH, Precedent};
 pub use prune::{PrunePreview, PruneStep};
 pub use quarantine::Quarantine;
 pub use reseal::{Resealed, Sealing};
-pub use search::{Finds, Found, Search};
+pub use search::{Finds, FoundRow, SearchFilter};
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 pub use suspensions::SuspensionRow;
-pub use targets::About;
+pub use targets::AboutRow;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
 pub use undecidable::PendingGroup;
-pub use workflows::{ListFilter, Listed, QueuedRow, Visible};
+pub use workflows::{ListFilter, ListedRow, QueuedRow, Visible};
 
-use chrono::{DateTime, Utc};
+use crate::domain::page::Page;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -116,36 +116,11 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A place in a list that is ordered by time, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    pub at: DateTime<Utc>,
-    pub workflow_id: Uuid,
-}
-
-impl Cursor {
-    /// Before everything: no event is as new.
-    const FIRST: Self = Self { at: DateTime::from_timestamp_nanos(i64::MAX), workflow_id: Uuid::max() };
-
-    /// As it is handed out: opaque to clients.
-    pub fn encode(self) -> String {
-        format!("{:x}.{}", self.at.timestamp_micros(), self.workflow_id.simple())
-    }
-
-    /// Reads what [`Self::encode`] wrote.
-    pub fn decode(text: &str) -> Option<Self> {
-        let (micros, id) = text.split_once('.')?;
-        let at = DateTime::from_timestamp_micros(i64::from_str_radix(micros, 16).ok()?)?;
-        Some(Self { at, workflow_id: Uuid::try_parse(id).ok()? })
-    }
-}
-
-/// Cuts the one row that was asked for beyond a page, and says where the next page starts.
-fn next_page<R>(rows: &mut Vec<R>, page: i64, cursor: impl Fn(&R) -> Cursor) -> Option<Cursor> {
-    let page = usize::try_from(page).unwrap_or(usize::MAX);
-    if rows.len() <= page {
-        return None;
-    }
-    rows.truncate(page);
-    rows.last().map(cursor)
+/// A page of these rows, without the one that was asked for beyond it. Where it is not full, the next one begins at `end`, if there is one.
+fn page_of<R, C>(mut rows: Vec<R>, size: i64, end: Option<C>, cursor: impl Fn(&R) -> C) -> Page<R, C> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let is_full = rows.len() > size;
+    rows.truncate(size);
+    let next = if is_full { rows.last().map(cursor) } else { end };
+    Page { items: rows, next }
 }

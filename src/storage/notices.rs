@@ -2,7 +2,8 @@
 
 use super::candidates::WINDOW;
 use super::pool::within;
-use super::{Error, Storage};
+use super::{Error, Storage, page_of};
+use crate::domain::page::Page;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn notices(&self, filter: &NoticeFilter) -> Result<(Vec<NoticeRow>, Option<Uuid>), Error> {
+    pub async fn notices(&self, filter: &NoticeFilter) -> Result<Page<NoticeRow, Uuid>, Error> {
         let mut db = self.lease_list().await?;
         // One filter chooses, by an index, and the others are applied to a window of what it chose.
         let status = filter.status.as_deref();
@@ -104,15 +105,11 @@ impl Storage {
             filter.channel.as_deref(),
             filter.limit + 1
         );
-        let mut rows = within(query.fetch_all(&mut *db)).await?;
+        let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
         let is_cut = !is_exact && i64::try_from(ids.len()).is_ok_and(|count| count >= window);
         let end = ids.last().copied().filter(|_| is_cut);
-        let page = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-        let is_full = rows.len() > page;
-        rows.truncate(page);
-        let next = if is_full { rows.last().map(|row| row.notice_id) } else { end };
-        Ok((rows, next))
+        Ok(page_of(rows, filter.limit, end, |row| row.notice_id))
     }
 
     /// Makes a notice due again, as if it were new: unless it waits already, or asks about a request that is settled.

@@ -5,7 +5,8 @@
 
 use super::candidates::{self, Choice};
 use super::pool::{Lease, within};
-use super::{Cursor, Error, Storage, next_page, targets};
+use super::{Error, Storage, page_of, targets};
+use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::workflow::Status;
@@ -14,7 +15,7 @@ use uuid::{Builder, Uuid};
 
 /// What is looked for.
 #[derive(Debug, Default)]
-pub struct Search {
+pub struct SearchFilter {
     pub status: Option<Status>,
     pub risk_level: Option<Level>,
     pub requested_by: Option<String>,
@@ -30,7 +31,7 @@ pub struct Search {
 
 /// One workflow that was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundRow {
     pub workflow_id: Uuid,
     pub status: String,
     pub risk_level: String,
@@ -46,8 +47,7 @@ pub struct Found {
 /// What was found, newest first, and where to look further.
 #[derive(Debug)]
 pub struct Finds {
-    pub found: Vec<Found>,
-    pub next: Option<Cursor>,
+    pub page: Page<FoundRow>,
     /// Whether there is a next because the window ended, not because the page is full.
     pub is_cut: bool,
 }
@@ -65,7 +65,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn search(&self, search: &Search) -> Result<Finds, Error> {
+    pub async fn search(&self, search: &SearchFilter) -> Result<Finds, Error> {
         let mut db = self.lease_list().await?;
         let after = search.after.map(|cursor| cursor.workflow_id);
         let until = search.until.map(|until| id_at(until + UNDER_WAY));
@@ -79,16 +79,16 @@ impl Storage {
             has_more: search.text.is_some() || search.from.is_some() || search.until.is_some(),
         };
         let candidates = candidates::choose(&mut db, &choice, search.limit).await?;
-        let mut found = found(&mut db, search, &candidates.ids).await?;
+        let found = found(&mut db, search, &candidates.ids).await?;
         db.release();
-        let next = next_page(&mut found, search.limit, |last| Cursor { at: last.created_at, workflow_id: last.workflow_id });
-        let is_cut = next.is_none() && candidates.end().is_some();
-        Ok(Finds { found, next: next.or_else(|| candidates.end()), is_cut })
+        let is_full = i64::try_from(found.len()).is_ok_and(|count| count > search.limit);
+        let page = page_of(found, search.limit, candidates.end(), |last| Cursor { at: last.created_at, workflow_id: last.workflow_id });
+        Ok(Finds { is_cut: !is_full && page.next.is_some(), page })
     }
 }
 
 /// The first of these workflows that fit, one more than a page holds. Documents are opened one by one, until there are enough.
-async fn found(db: &mut Lease, search: &Search, ids: &[Uuid]) -> Result<Vec<Found>, Error> {
+async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Vec<FoundRow>, Error> {
     let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.requested_by, w.created_at, w.task_id, t.task ->> 'description' as description,
                   target_of(w.target, d.document) as target, t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name
@@ -116,7 +116,7 @@ async fn found(db: &mut Lease, search: &Search, ids: &[Uuid]) -> Result<Vec<Foun
         search.limit + 1
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
-    let found = rows.into_iter().map(|row| Found {
+    let found = rows.into_iter().map(|row| FoundRow {
         workflow_id: row.workflow_id,
         status: row.status,
         risk_level: row.risk_level,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// What one request is about.
 #[derive(Debug, Clone)]
-pub struct About {
+pub struct AboutRow {
     pub workflow_id: Uuid,
     pub target: Target,
     pub action: Option<String>,
@@ -24,7 +24,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<About>, Error> {
+    pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<AboutRow>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(
             "select d.workflow_id, target_of(w.target, d.content) as target, t.task #>> '{action,type}' as action,
@@ -36,7 +36,7 @@ impl Storage {
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        let about = rows.into_iter().map(|row| About {
+        let about = rows.into_iter().map(|row| AboutRow {
             workflow_id: row.workflow_id,
             target: read(row.target.as_deref()),
             action: row.action,

@@ -2,7 +2,8 @@
 
 use super::candidates::{self, Choice};
 use super::pool::{Lease, within};
-use super::{Cursor, Error, Storage, next_page, targets};
+use super::{Error, Storage, page_of, targets};
+use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::workflow::Status;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 /// One line of the list of all workflows.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedRow {
     pub workflow_id: Uuid,
     pub status: String,
     pub risk_level: String,
@@ -102,7 +103,7 @@ impl Storage {
     ///
     /// # Errors
     /// No database.
-    pub async fn list(&self, filter: &ListFilter) -> Result<(Vec<Listed>, Option<Cursor>), Error> {
+    pub async fn list(&self, filter: &ListFilter) -> Result<Page<ListedRow>, Error> {
         let mut db = self.lease_list().await?;
         let choice = Choice {
             status: filter.status,
@@ -113,15 +114,14 @@ impl Storage {
             ..Choice::default()
         };
         let candidates = candidates::choose(&mut db, &choice, filter.limit).await?;
-        let mut rows = listed(&mut db, filter, &candidates.ids).await?;
+        let rows = listed(&mut db, filter, &candidates.ids).await?;
         db.release();
-        let next = next_page(&mut rows, filter.limit, |row| Cursor { at: row.created_at, workflow_id: row.workflow_id });
-        Ok((rows, next.or_else(|| candidates.end())))
+        Ok(page_of(rows, filter.limit, candidates.end(), |row| Cursor { at: row.created_at, workflow_id: row.workflow_id }))
     }
 }
 
 /// The first of these workflows that fit, one more than a page holds. Each is found by its id: joined in any other way, all workflows might be read.
-async fn listed(db: &mut Lease, filter: &ListFilter, ids: &[Uuid]) -> Result<Vec<Listed>, Error> {
+async fn listed(db: &mut Lease, filter: &ListFilter, ids: &[Uuid]) -> Result<Vec<ListedRow>, Error> {
     let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at,
                 w.updated_at, (select q.reason from quarantine q where q.workflow_id = w.workflow_id) as quarantine,
@@ -143,7 +143,7 @@ async fn listed(db: &mut Lease, filter: &ListFilter, ids: &[Uuid]) -> Result<Vec
         filter.limit + 1
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
-    let listed = rows.into_iter().map(|row| Listed {
+    let listed = rows.into_iter().map(|row| ListedRow {
         workflow_id: row.workflow_id,
         status: row.status,
         risk_level: row.risk_level,

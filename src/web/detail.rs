@@ -10,7 +10,7 @@ use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;
 use crate::service::decide::LONGEST_NOTE;
 use crate::service::review::{self, Review};
-use crate::service::{LOOKED_THROUGH, Precedent};
+use crate::service::review::{LOOKED_THROUGH, Precedent};
 use crate::web::Web;
 use crate::web::csrf;
 use crate::web::document_view::DocumentView;

@@ -6,7 +6,8 @@ use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
 use crate::http::query::{self, invalid};
 use crate::http::query::{level, status};
-use crate::service::{Found, Search, WINDOW, is_near};
+use crate::service::lists::Search;
+use crate::service::{Found, WINDOW, is_near};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::list::action;
@@ -45,6 +46,7 @@ pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> 
     let (status_word, level_word) = (query.one("status")?, query.one("level")?);
     let (requester, words) = (query.one("requested_by")?.map(str::trim), query.one("text")?.map(str::trim));
     let (from, until) = (query.one("from")?, query.one("until")?);
+    let after = query::cursor(query.one("cursor")?)?;
     let search = Search {
         status: status_word.map(status).transpose()?,
         risk_level: level(level_word)?,
@@ -53,10 +55,10 @@ pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> 
         // The last day is looked through whole.
         until: until.map(|text| day("until", text)).transpose()?.and_then(|day| day.checked_add_days(Days::new(1))),
         text: words.map(str::to_owned),
-        after: query::cursor(query.one("cursor")?)?,
+        after,
         limit: PAGE,
     };
-    let finds = web.service.search(&session.person, &search).await?;
+    let finds = web.service.search(&session.person, search).await?;
     let now = web.service.now();
     let with = |cursor: Option<&str>| {
         let filters = [("status", status_word), ("level", level_word), ("requested_by", requester), ("text", words)];
@@ -66,9 +68,9 @@ pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> 
         "status": status_word.unwrap_or_default(), "level": level_word.unwrap_or_default(), "requested_by": requester.unwrap_or_default(),
         "text": words.unwrap_or_default(), "from": from.unwrap_or_default(), "until": until.unwrap_or_default()});
     let shown = json!({
-        "section": "history", "filter": filter, "items": finds.found.into_iter().map(|found| line(found, now)).collect::<Vec<_>>(),
+        "section": "history", "filter": filter, "items": finds.page.items.into_iter().map(|found| line(found, now)).collect::<Vec<_>>(),
         "statuses": Status::ALL.map(|status| (status.as_str(), status_words(status.as_str()))), "levels": Level::ALL.map(Level::as_str),
-        "is_first": search.after.is_none(), "first": with(None), "next": finds.next.map(|cursor| with(Some(&cursor.encode()))),
+        "is_first": after.is_none(), "first": with(None), "next": finds.page.next.map(|cursor| with(Some(&cursor.to_string()))),
         "is_cut": finds.is_cut, "window": WINDOW});
     Ok(page::render(&web, &session, "history.html", shown))
 }

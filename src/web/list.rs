@@ -1,5 +1,6 @@
 //! What waits: for the person who looks, or for anybody.
 
+use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::text;
@@ -7,7 +8,7 @@ use crate::http::problem::Problem;
 use crate::http::query;
 use crate::http::query::level;
 use crate::service::lists::PendingQuery;
-use crate::service::{About, Cursor, PendingRow};
+use crate::service::{self, About};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::moment::Moment;
@@ -18,7 +19,7 @@ use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Requests of a page.
@@ -65,11 +66,10 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
         after,
         limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE }).unwrap_or(i64::MAX),
     };
-    let (rows, more) = web.service.pending(&session.person, filter).await?;
-    let (rows, targets, next, is_cut) = page_of(&web, &session, rows, more, words).await?;
+    let looked_through = web.service.pending(&session.person, filter).await?;
+    let (rows, targets, next, is_cut) = page_of(&web, &session, looked_through, words).await?;
     let now = web.service.now();
-    let undecidable = web.service.undecidable_among(&rows).await?;
-    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, &undecidable, now)).collect();
+    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
     let of = everybodys.then_some("all");
     let with =
         |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
@@ -77,7 +77,7 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
         "section": "waiting", "everybodys": everybodys, "items": items, "levels": Level::ALL.map(Level::as_str), "roles": web.service.roles(),
         "filter": json!({ "level": level_word.unwrap_or_default(), "role": role.unwrap_or_default(), "text": words.unwrap_or_default() }),
         "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": after.is_none(),
-        "first": with(None), "next": next.map(|cursor| with(Some(&cursor.encode()))), "is_cut": is_cut, "window": WINDOW});
+        "first": with(None), "next": next.map(|cursor| with(Some(&cursor.to_string()))), "is_cut": is_cut, "window": WINDOW});
     let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
     Ok(page::render(&web, &session, template, shown))
 }
@@ -89,10 +89,9 @@ type Abouts = BTreeMap<Uuid, About>;
 async fn page_of(
     web: &Web,
     session: &Session,
-    mut rows: Vec<PendingRow>,
-    more: Option<Cursor>,
+    Page { items: mut rows, next: more }: Page<service::Waiting>,
     words: Option<&str>,
-) -> Result<(Vec<PendingRow>, Abouts, Option<Cursor>, bool), Problem> {
+) -> Result<(Vec<service::Waiting>, Abouts, Option<Cursor>, bool), Problem> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
     let targets = web.service.targets(&session.person, &ids).await?;
     if let Some(words) = words {
@@ -104,12 +103,12 @@ async fn page_of(
     Ok((rows, targets, next, words.is_some() && !is_full && more.is_some()))
 }
 
-fn place(row: &PendingRow) -> Cursor {
+fn place(row: &service::Waiting) -> Cursor {
     Cursor { at: row.requested_at, workflow_id: row.workflow_id }
 }
 
 /// Whether the words stand in what a line is about, but for capitals.
-fn holds(row: &PendingRow, about: Option<&About>, words: &str) -> bool {
+fn holds(row: &service::Waiting, about: Option<&About>, words: &str) -> bool {
     let Target { operation, resource, environment, .. } = &row.target;
     let named = [resource, environment, &row.task_id].into_iter().flatten().chain(about.and_then(|about| about.action_name.as_ref()));
     let texts = named.chain([operation, &row.description, &row.requested_by]);
@@ -117,14 +116,14 @@ fn holds(row: &PendingRow, about: Option<&About>, words: &str) -> bool {
     texts.into_iter().any(|text| text.to_lowercase().contains(&words))
 }
 
-fn item(row: PendingRow, targets: &Abouts, undecidable: &BTreeSet<Uuid>, now: DateTime<Utc>) -> Waiting {
+fn item(row: service::Waiting, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
     Waiting {
         id: row.workflow_id,
         headline: row.target.short(),
         called: row.target.called(),
         action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
         next: next(&row, now),
-        undecidable: undecidable.contains(&row.workflow_id),
+        undecidable: row.undecidable,
         level: row.risk_level,
         task_id: row.task_id,
         description: text::in_a_line(&row.description),
@@ -137,7 +136,7 @@ fn item(row: PendingRow, targets: &Abouts, undecidable: &BTreeSet<Uuid>, now: Da
 }
 
 /// The next step of the timetable that has not been taken, or the end, whichever comes first.
-fn next(row: &PendingRow, now: DateTime<Utc>) -> Option<Next> {
+fn next(row: &service::Waiting, now: DateTime<Utc>) -> Option<Next> {
     let taken = usize::try_from(row.escalation_level).unwrap_or_default();
     let escalation = row.timetable.get(taken).and_then(|step| row.requested_at.checked_add_signed(TimeDelta::from_std(step.after).ok()?));
     let escalation = escalation.filter(|at| row.expires_at.is_none_or(|end| *at < end)).map(|at| (at, "escalates"));

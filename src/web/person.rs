@@ -1,9 +1,10 @@
 //! One person's decisions.
 
+use crate::domain::page::Page;
 use crate::domain::policy::{PrincipalKind, is_principal_spelling};
 use crate::http::problem::Problem;
 use crate::http::query::{self, invalid};
-use crate::service::{Cursor, DecisionRow};
+use crate::service::Decided;
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::moment::Moment;
@@ -18,7 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 /// Decisions of a page.
-const PAGE: usize = 25;
+const PAGE: i64 = 25;
 
 /// One decision.
 #[derive(Debug, Serialize)]
@@ -41,23 +42,19 @@ pub async fn decisions(State(web): State<Web>, session: Session, Path(name): Pat
         return Err(invalid("name", "is not spelt as names of people are"));
     }
     let after = query::cursor(query.one("cursor")?)?;
-    let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
-    let mut rows = web.service.decisions_of(&session.person, &name, after, limit).await?;
-    let is_full = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let last = rows.last().filter(|_| is_full).map(|row| Cursor { at: row.at, workflow_id: row.workflow_id }.encode());
+    let Page { items, next } = web.service.decisions_of(&session.person, &name, after, PAGE).await?;
     let here = format!("/inbox/people/{name}");
     let now = web.service.now();
     let person = web.service.principal(&name);
     let shown = json!({
         "section": if name == session.person.name { "person" } else { "" },
         "name": name, "roles": person.as_ref().map(|person| &person.roles), "is_person": person.as_ref().is_some_and(|person| person.kind == PrincipalKind::Person), "is_me": name == session.person.name,
-        "items": rows.into_iter().map(|row| line(row, now)).collect::<Vec<_>>(),
-        "is_first": after.is_none(), "first": here, "next": last.map(|cursor| address(&here, &[("cursor", Some(&cursor))]))});
+        "items": items.into_iter().map(|row| line(row, now)).collect::<Vec<_>>(),
+        "is_first": after.is_none(), "first": here, "next": next.map(|cursor| address(&here, &[("cursor", Some(&cursor.to_string()))]))});
     Ok(page::render(&web, &session, "person.html", shown))
 }
 
-fn line(row: DecisionRow, now: DateTime<Utc>) -> Line {
+fn line(row: Decided, now: DateTime<Utc>) -> Line {
     Line {
         id: row.workflow_id,
         headline: row.target.short(),

@@ -78,7 +78,7 @@ fn waiting(statistics: &Statistics) -> Figure {
 /// How long decisions took at each level.
 fn by_level(statistics: &Statistics) -> Figure {
     let decided: Vec<(&LevelFigures, f64, f64)> =
-        statistics.levels.iter().filter_map(|level| Some((level, level.median?, level.ninth?))).collect();
+        statistics.levels.iter().filter_map(|level| Some((level, level.median?, level.p90?))).collect();
     let chart = Chart {
         id: "by-level",
         title: "Time to the decision, by level",
@@ -100,11 +100,11 @@ fn by_role(statistics: &Statistics) -> Figure {
         title: "Time to the decision, by role",
         description: "After how long half of the requests that each role decided were decided, and nine of ten.",
         series: &["half", "nine of ten"],
-        categories: statistics.roles.iter().map(|role| times(&role.role, role.median, role.ninth)).collect(),
+        categories: statistics.roles.iter().map(|role| times(&role.role, role.median, role.p90)).collect(),
         unit: Unit::Seconds,
     };
     let rows = statistics.roles.iter();
-    let rows = rows.map(|role| vec![role.role.clone(), role.decided.to_string(), duration(role.median), duration(role.ninth)]);
+    let rows = rows.map(|role| vec![role.role.clone(), role.decided.to_string(), duration(role.median), duration(role.p90)]);
     figure(&chart, lying, vec!["Role", "Decided", "Half within", "Nine of ten within"], rows.collect())
 }
 

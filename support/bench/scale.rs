@@ -7,7 +7,7 @@ use crate::meters::resident;
 use crate::stage::{self, HUMAN, Server, Stage, connect, note, seal};
 use crate::{Args, report};
 use chrono::{DateTime, Utc};
-use parkbrake::storage::Cursor;
+use parkbrake::domain::page::Cursor;
 use sqlx::PgConnection;
 use std::time::Instant;
 use uuid::Uuid;
@@ -101,7 +101,7 @@ async fn lists(server: &Server, db: &mut PgConnection) -> Vec<(&'static str, f64
                  order by requested_at desc, workflow_id desc
                  offset (select count(*) * 9 / 10 from workflow where approval_status = 'pending') limit 1";
     let (at, workflow_id): (DateTime<Utc>, Uuid) = sqlx::query_as(query).fetch_one(db).await.expect("a deep place");
-    let cursor = Cursor { at, workflow_id }.encode();
+    let cursor = Cursor { at, workflow_id }.to_string();
     let mut caller = Caller::connect(server.addr).await;
     let mut lists = Vec::new();
     for (name, query) in [

@@ -267,7 +267,7 @@ async fn one_that_is_refused_does_not_keep_the_others_of_its_group() {
     assert_eq!(world.channel.receives(2).await, ["approval.requested all × 1", "approval.requested all × 1"]);
     world.settles().await;
     let dead = parkbrake::storage::NoticeFilter { status: Some("dead".to_owned()), limit: 10, ..Default::default() };
-    let (dead, _) = world.engine.storage.notices(&dead).await.unwrap();
+    let dead = world.engine.storage.notices(&dead).await.unwrap().items;
     assert_eq!(dead.iter().map(|notice| notice.error.as_deref()).collect::<Vec<_>>(), [Some("not <U+202E>this<U+000A>")]);
     world.end().await;
 }

@@ -1,7 +1,7 @@
 //! Messages as they stand in an event stream, as browsers read it (`EventSource`).
 
 use crate::api::views::{Happened, Reset};
-use crate::service::FeedEntry;
+use crate::domain::workflow::FeedEntry;
 use crate::service::follow::Sink;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};

@@ -1,9 +1,9 @@
 //! What event streams tell.
 
 use crate::domain::risk::level::Level;
+use crate::domain::workflow::FeedEntry;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
-use crate::service::FeedEntry;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

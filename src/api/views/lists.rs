@@ -3,13 +3,13 @@
 use super::Success;
 use super::approval::{Step, timetable};
 use super::assessment::Target;
+use crate::domain::page::Page;
 use crate::domain::risk::level::Level;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
-use crate::service::{Cursor, Listed, PendingRow};
+use crate::service::{Listed, Waiting};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -57,16 +57,18 @@ struct Pending<'a> {
     undecidable: bool,
 }
 
-impl<'a> PendingPage<'a> {
-    /// These requests, those of them that nobody could decide, and where the next page starts.
-    pub fn of(rows: &'a [PendingRow], undecidable: &BTreeSet<Uuid>, next: Option<Cursor>) -> Self {
-        let workflows = rows.iter().map(|row| Pending::of(row, undecidable.contains(&row.workflow_id))).collect();
-        Self { success: Success, workflows, next_cursor: next.map(Cursor::encode) }
+impl<'a> From<&'a Page<Waiting>> for PendingPage<'a> {
+    fn from(page: &'a Page<Waiting>) -> Self {
+        Self {
+            success: Success,
+            workflows: page.items.iter().map(Pending::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+        }
     }
 }
 
-impl<'a> Pending<'a> {
-    fn of(row: &'a PendingRow, undecidable: bool) -> Self {
+impl<'a> From<&'a Waiting> for Pending<'a> {
+    fn from(row: &'a Waiting) -> Self {
         let steps = row.timetable.iter().map(|step| (step.after, step.to.as_slice()));
         Self {
             workflow_id: row.workflow_id,
@@ -83,7 +85,7 @@ impl<'a> Pending<'a> {
             timetable: timetable(row.requested_at, steps, row.expires_at),
             expires_at: row.expires_at.map(Time),
             digest: &row.digest,
-            undecidable,
+            undecidable: row.undecidable,
         }
     }
 }
@@ -140,10 +142,13 @@ struct Described {
     description: String,
 }
 
-impl<'a> WorkflowPage<'a> {
-    /// These workflows, and where the next page starts.
-    pub fn of(rows: &'a [Listed], next: Option<Cursor>) -> Self {
-        Self { success: Success, workflows: rows.iter().map(Line::from).collect(), next_cursor: next.map(Cursor::encode) }
+impl<'a> From<&'a Page<Listed>> for WorkflowPage<'a> {
+    fn from(page: &'a Page<Listed>) -> Self {
+        Self {
+            success: Success,
+            workflows: page.items.iter().map(Line::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+        }
     }
 }
 

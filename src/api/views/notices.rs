@@ -1,9 +1,10 @@
 //! Notices: what was said to the outside, and what could not be said.
 
 use super::Success;
+use crate::domain::page::Page;
 use crate::domain::risk::level::Level;
 use crate::http::time::Time;
-use crate::service::NoticeRow;
+use crate::service;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -56,8 +57,8 @@ pub enum NoticeStatus {
     Dead,
 }
 
-impl<'a> From<&'a NoticeRow> for Notice<'a> {
-    fn from(row: &'a NoticeRow) -> Self {
+impl<'a> From<&'a service::Notice> for Notice<'a> {
+    fn from(row: &'a service::Notice) -> Self {
         Self {
             notice_id: row.notice_id,
             workflow_id: row.workflow_id,
@@ -89,10 +90,9 @@ pub struct NoticePage<'a> {
     next_cursor: Option<String>,
 }
 
-impl<'a> NoticePage<'a> {
-    /// These notices, and where the next page starts.
-    pub fn of(rows: &'a [NoticeRow], next: Option<Uuid>) -> Self {
-        Self { success: Success, notices: rows.iter().map(Notice::from).collect(), next_cursor: next.map(|id| id.to_string()) }
+impl<'a> From<&'a Page<service::Notice, Uuid>> for NoticePage<'a> {
+    fn from(page: &'a Page<service::Notice, Uuid>) -> Self {
+        Self { success: Success, notices: page.items.iter().map(Notice::from).collect(), next_cursor: page.next.map(|id| id.to_string()) }
     }
 }
 
@@ -105,7 +105,7 @@ pub struct NoticeAnswer<'a> {
 
 impl<'a> NoticeAnswer<'a> {
     /// This notice.
-    pub fn of(row: &'a NoticeRow) -> Self {
+    pub fn of(row: &'a service::Notice) -> Self {
         Self { success: Success, notice: row.into() }
     }
 }

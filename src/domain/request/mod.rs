@@ -3,6 +3,7 @@
 //! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may say (`action.runs`):
 //! the request has no such field, and unknown fields are refused.
 
+pub mod idempotency;
 pub mod runbook;
 
 use crate::domain::policy::PrincipalKind;

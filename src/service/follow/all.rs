@@ -9,8 +9,9 @@
 
 use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
 use crate::actors::feed::{Listening, News, Told};
+use crate::domain::workflow::FeedEntry;
 use crate::identity::{Caller, Reauthentication};
-use crate::service::{FeedEntry, Service, ServiceError, is_near};
+use crate::service::{Service, ServiceError, is_near};
 use crate::storage::{Error, FeedPlace};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;

@@ -2,8 +2,9 @@
 
 use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
 use crate::actors::engine::Story;
+use crate::domain::workflow::FeedEntry;
 use crate::identity::{Caller, Reauthentication};
-use crate::service::{FeedEntry, Service, ServiceError};
+use crate::service::{Service, ServiceError};
 use uuid::Uuid;
 
 /// What a client that wants to follow a workflow gets.

@@ -1,0 +1,183 @@
+//! What lists hold, as use cases give it.
+
+use crate::domain::page::Page;
+use crate::domain::policy::{EscalationStep, Role};
+use crate::domain::risk::target::Target;
+use crate::storage;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// How many workflows are looked through for one page of a search.
+pub const WINDOW: i64 = storage::WINDOW;
+
+/// A request that waits for people.
+#[derive(Debug)]
+pub struct Waiting {
+    pub workflow_id: Uuid,
+    pub task_id: Option<String>,
+    pub risk_level: String,
+    /// The requester's words.
+    pub description: String,
+    pub target: Target,
+    pub requested_by: String,
+    pub requested_at: DateTime<Utc>,
+    /// The roles that may decide now.
+    pub approvers: Vec<Role>,
+    pub required: i32,
+    pub approvals: i32,
+    pub escalation_level: i32,
+    pub timetable: Vec<EscalationStep>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub digest: String,
+    /// Whether nobody of the configuration could decide it.
+    pub undecidable: bool,
+}
+
+impl Waiting {
+    /// A row, and those of its page that nobody could decide.
+    pub(super) fn of(row: storage::PendingRow, undecidable: &BTreeSet<Uuid>) -> Self {
+        Self {
+            undecidable: undecidable.contains(&row.workflow_id),
+            workflow_id: row.workflow_id,
+            task_id: row.task_id,
+            risk_level: row.risk_level,
+            description: row.description,
+            target: row.target,
+            requested_by: row.requested_by,
+            requested_at: row.requested_at,
+            approvers: row.approvers,
+            required: row.required,
+            approvals: row.approvals,
+            escalation_level: row.escalation_level,
+            timetable: row.timetable,
+            expires_at: row.expires_at,
+            digest: row.digest,
+        }
+    }
+}
+
+/// A line of the list of all workflows.
+#[derive(Debug)]
+pub struct Listed {
+    pub workflow_id: Uuid,
+    pub status: String,
+    pub risk_level: String,
+    pub task_id: Option<String>,
+    pub requested_by: String,
+    pub on_behalf_of: Option<String>,
+    pub digest: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// Why it is left alone, if it is.
+    pub quarantine: Option<String>,
+    pub target: Target,
+    pub document: Vec<u8>,
+}
+
+impl From<storage::ListedRow> for Listed {
+    fn from(row: storage::ListedRow) -> Self {
+        Self {
+            workflow_id: row.workflow_id,
+            status: row.status,
+            risk_level: row.risk_level,
+            task_id: row.task_id,
+            requested_by: row.requested_by,
+            on_behalf_of: row.on_behalf_of,
+            digest: row.digest,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            quarantine: row.quarantine,
+            target: row.target,
+            document: row.document,
+        }
+    }
+}
+
+/// A workflow that was looked for.
+#[derive(Debug)]
+pub struct Found {
+    pub workflow_id: Uuid,
+    pub status: String,
+    pub risk_level: String,
+    pub requested_by: String,
+    pub created_at: DateTime<Utc>,
+    pub task_id: Option<String>,
+    pub description: Option<String>,
+    pub target: Target,
+    pub action: Option<String>,
+    pub action_name: Option<String>,
+}
+
+impl From<storage::FoundRow> for Found {
+    fn from(row: storage::FoundRow) -> Self {
+        Self {
+            workflow_id: row.workflow_id,
+            status: row.status,
+            risk_level: row.risk_level,
+            requested_by: row.requested_by,
+            created_at: row.created_at,
+            task_id: row.task_id,
+            description: row.description,
+            target: row.target,
+            action: row.action,
+            action_name: row.action_name,
+        }
+    }
+}
+
+/// What was found, newest first.
+#[derive(Debug)]
+pub struct Finds {
+    pub page: Page<Found>,
+    /// Whether there is a next page because so many were looked through, not because this one is full.
+    pub is_cut: bool,
+}
+
+/// A decision of one person.
+#[derive(Debug)]
+pub struct Decided {
+    pub workflow_id: Uuid,
+    /// `approved` or `rejected`.
+    pub verdict: String,
+    pub at: DateTime<Utc>,
+    /// The person's words.
+    pub note: Option<String>,
+    /// How the workflow stands today.
+    pub status: String,
+    pub risk_level: String,
+    pub requested_by: String,
+    pub target: Target,
+    /// The door by which it came.
+    pub via: Option<String>,
+}
+
+impl From<storage::DecisionRow> for Decided {
+    fn from(row: storage::DecisionRow) -> Self {
+        Self {
+            workflow_id: row.workflow_id,
+            verdict: row.verdict,
+            at: row.at,
+            note: row.note,
+            status: row.status,
+            risk_level: row.risk_level,
+            requested_by: row.requested_by,
+            target: row.target,
+            via: row.via,
+        }
+    }
+}
+
+/// What a workflow is about, and by which action it would be done.
+#[derive(Debug, Clone)]
+pub struct About {
+    pub target: Target,
+    pub action: Option<String>,
+    pub action_name: Option<String>,
+}
+
+impl From<storage::AboutRow> for About {
+    fn from(row: storage::AboutRow) -> Self {
+        Self { target: row.target, action: row.action, action_name: row.action_name }
+    }
+}
