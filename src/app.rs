@@ -165,6 +165,10 @@ impl App {
     }
 
     /// What a server does once it may act.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "both end with the engine; what they fail at comes again when somebody asks, or a minute later"
+    )]
     async fn serve(
         settings: &Settings,
         resources: Resources,

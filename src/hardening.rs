@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 static SEALED: OnceLock<BTreeMap<OsString, OsString>> = OnceLock::new();
 
 /// A variable of the environment that this process was first started with. What is secret is found here alone.
+#[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
 pub fn variable(name: &str) -> Option<OsString> {
     let sealed = SEALED.get().and_then(|sealed| sealed.get(OsStr::new(name)));
     sealed.cloned().or_else(|| std::env::var_os(name))
@@ -134,6 +135,7 @@ mod environment {
     const ON_STANDARD_INPUT: &str = "standard-input";
 
     /// Takes secrets out of the environment: returns in the process that no longer has any in it.
+    #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
     pub fn seal(plain: &[String]) -> Result<(), Error> {
         if std::env::var_os(MARK).is_some_and(|mark| mark == ON_STANDARD_INPUT) {
             return take_over().map_err(|error| Error { step: "reading what was handed over", error });
@@ -151,6 +153,7 @@ mod environment {
         Err(Error { step: "starting anew", error })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
     fn start_anew(program: PathBuf, kept: Vec<(OsString, OsString)>, file: File) -> io::Error {
         let mut arguments = std::env::args_os();
         let name = arguments.next();

@@ -10,6 +10,12 @@
 //! `actors` and in the HTTP server's actor; `serde_yaml` is in `config`. `execution` and `notify` implement traits of `actors::ports`;
 //! `service` sees the actors through `actors::engine`. `tests/architecture.rs` holds this.
 
+// `clippy.toml` says what is banned, and why. Tests stand outside of the product.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr, clippy::unwrap_used)
+)]
+
 pub mod actors;
 pub mod api;
 pub mod app;

@@ -19,6 +19,10 @@ pub enum Ran {
 ///
 /// The fence is asked first, and once more right before the process starts: a server that was frozen in between, for longer than its
 /// lease, starts nothing when it wakes up.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the run is awaited below; in a task of its own a panic of an executor is an outcome like any other"
+)]
 pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
     let workflow_id = job.workflow_id;
     loop {

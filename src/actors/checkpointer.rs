@@ -127,6 +127,10 @@ impl Checkpointer {
     }
 
     /// Sends a batch on its way; false where there is nothing in it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a commit happens or does not happen as a whole, also when the crew is replaced meanwhile"
+    )]
     fn send<R: Again>(&self, myself: &CheckpointerRef, lane: Lane, batch: Vec<Waiting<R>>) -> bool {
         if batch.is_empty() {
             return false;

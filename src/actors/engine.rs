@@ -273,6 +273,7 @@ impl Engine {
     ///
     /// # Errors
     /// No database.
+    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on where the caller does not stay")]
     pub async fn resend_notice_for(self: &Arc<Self>, id: Uuid, held: impl Send + 'static) -> Result<Resent, Error> {
         let engine = Arc::clone(self);
         let work = tokio::spawn(async move {
@@ -315,6 +316,7 @@ impl Engine {
 }
 
 /// Sees work through to its end whether or not the caller stays, and keeps the caller waiting for [`PATIENCE`] at most.
+#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on where the caller does not stay")]
 async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
     match tokio::time::timeout(PATIENCE, tokio::spawn(work)).await {
         Ok(Ok(answer)) => answer,

@@ -111,6 +111,7 @@ impl Runner {
     }
 
     /// Gives turns to those who are next, as long as there are any.
+    #[expect(clippy::disallowed_methods, reason = "a turn outlives every actor, and gives itself back when it is dropped")]
     fn pump(self: &Arc<Self>) {
         while let Some(waiting) = self.take() {
             let turn = Turn { runner: Arc::clone(self), waiting, attempt: None, is_over: false };

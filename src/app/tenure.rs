@@ -20,6 +20,7 @@ pub(super) struct Tenure {
 
 impl Tenure {
     /// Begins right after the claim was granted.
+    #[expect(clippy::disallowed_methods, reason = "`Tenure` keeps the task and awaits it, and the fence falls where it fails")]
     pub(super) fn begin(mut lease: ServerLease, fence: Arc<Fence>) -> Self {
         let (end, ending) = oneshot::channel();
         let (losing, lost) = watch::channel(false);

@@ -25,6 +25,7 @@ pub struct Args {
 ///
 /// # Errors
 /// It is not sound.
+#[expect(clippy::disallowed_methods, reason = "this command is no server: it asks whether the secrets are there")]
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
     let configuration = config::load(&args.config, &base).map_err(|problems| {

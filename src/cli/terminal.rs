@@ -35,6 +35,7 @@ pub struct Page {
 
 impl Page {
     /// An empty page for standard output.
+    #[expect(clippy::disallowed_methods, reason = "the terminal says what it can show; this is no secret")]
     pub fn stdout() -> Self {
         Self::with_colours(io::stdout().is_terminal() && wanted(|name| std::env::var(name).ok()))
     }

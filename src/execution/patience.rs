@@ -45,6 +45,7 @@ pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> 
 ///
 /// # Errors
 /// Every other error.
+#[expect(clippy::disallowed_methods, reason = "it runs within `spawn_blocking`")]
 pub fn retry_blocking<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut pause = FIRST_PAUSE;
     loop {

@@ -81,6 +81,7 @@ pub async fn end(group: Option<Pid>, mark: Mark) -> Vec<i32> {
 }
 
 #[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "all of it runs within `spawn_blocking`")]
 mod blocking {
     use super::{GRACE, Mark};
     use crate::procfs::{self, Process};
@@ -163,6 +164,7 @@ mod blocking {
 }
 
 #[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "all of it runs within `spawn_blocking`")]
 mod blocking {
     use super::{GRACE, Mark};
     use rustix::process::{Pid, Signal, kill_process_group};

@@ -157,6 +157,7 @@ impl Ending {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is where what was approved is run")]
 async fn start(
     invocation: &Invocation,
     environment: &mut Environment,

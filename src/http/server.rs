@@ -73,6 +73,7 @@ impl Drop for Ending {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the server keeps the task, and hears of its end")]
 fn accepting(myself: &ServerRef, counter: &Arc<Counter>) -> Accepting {
     let (stop, stopped) = oneshot::channel();
     let (ending, counter) = (Ending(myself.clone()), Arc::clone(counter));

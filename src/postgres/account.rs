@@ -33,6 +33,10 @@ impl Account {
         owner.ok().filter(|owner| !owner.is_root()).or_else(named).ok_or(Error::NoAccount)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "PostgreSQL is started by a command that is no server, or that has no secrets in its environment"
+    )]
     fn named(name: &str) -> Option<Self> {
         let number = |option: &str| {
             let output = Command::new("id").args([option, name]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
@@ -52,6 +56,10 @@ impl Account {
     /// A program that will run as this user: from a folder that everybody can be in, in a process group of its own (so
     /// that Ctrl-C at a terminal does not reach it), and with nothing of this process's environment, where `PG…`
     /// variables would change what it does.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "PostgreSQL is started by a command that is no server, or that has no secrets in its environment"
+    )]
     pub fn command(self, program: impl Into<PathBuf>) -> Command {
         let mut command = Command::new(program.into());
         command.env_clear().env("LC_ALL", "C").current_dir("/").process_group(0).stdin(Stdio::null());

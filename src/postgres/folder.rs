@@ -197,6 +197,7 @@ fn works_in(pid: Pid, data: &Path) -> bool {
 
 /// Whether a process is a server of this data, as far as its command line tells.
 #[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "`ps` is asked by a command that is no server")]
 fn works_in(pid: Pid, data: &Path) -> bool {
     let output = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_pid().to_string()]).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy()))

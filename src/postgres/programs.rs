@@ -40,6 +40,7 @@ impl Programs {
     ///
     /// # Errors
     /// There are none, or none where the variable says; the text says how to install them.
+    #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
     pub fn find() -> Result<Self, NotFound> {
         if let Some(chosen) = std::env::var_os(CHOICE).filter(|value| !value.is_empty()) {
             return Self::chosen(PathBuf::from(chosen));
@@ -79,6 +80,7 @@ impl Programs {
 }
 
 /// The folder that `pg_config` names, where there is one. (On Debian it names that of the newest client.)
+#[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
 fn pg_config() -> Option<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))

@@ -115,6 +115,7 @@ impl Reservation {
     }
 
     /// Notes what came of it.
+    #[expect(clippy::disallowed_methods, reason = "it only counts, some seconds later")]
     pub fn settle(mut self, answer: &Result<Submitted, Failure>) {
         let may_wait = match answer {
             Ok(Submitted::Accepted(workflow)) => workflow.status() == Status::PendingApproval,

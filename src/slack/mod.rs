@@ -154,6 +154,7 @@ refused_with!(
     request_body(content = Envelope, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "The press was taken, or there is nothing to do."), PressProblems),
 )]
+#[expect(clippy::disallowed_methods, reason = "it is awaited for as long as Slack waits, and tells the person itself what came of it")]
 async fn interactions(
     State(Buttons { service, .. }): State<Buttons>,
     Signed { slack, apps, press, permit: _permit }: Signed,

@@ -191,6 +191,7 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
 
 /// Carries a look-up to its end, also where whoever asked for it goes away meanwhile: a query that is given up takes its connection with it,
 /// and somebody who only had to hang up, again and again, could have the database open one connection after the other.
+#[expect(clippy::disallowed_methods, reason = "it is awaited here, and goes on where the caller does not stay")]
 pub(super) async fn to_its_end<T: Send + 'static>(look_up: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     tokio::spawn(look_up).await.map_err(|error| Error::Unavailable(format!("a look-up was broken off: {error}")))?
 }

@@ -73,6 +73,7 @@ impl Counter {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a connection is counted by its `Place`, and watched until the server has ended")]
     fn serve(&self, stream: TcpStream, place: Place) {
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (self.router.clone(), self.graceful.watcher());
