@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
 use crate::domain::hosts::Hosts;
 use crate::domain::notice::{Notifications, Service};
+use crate::execution::webhook::Caller;
 use crate::execution::{self, Local};
 use crate::fence::Fence;
 use crate::http::ConnectionLimits;
@@ -75,6 +76,8 @@ pub enum StartError {
     Folder(std::io::Error),
     #[error("notices could not be sent:\n{}", indented(.0))]
     Channels(Vec<String>),
+    #[error("webhooks could not be called:\n{}", indented(.0))]
+    Webhooks(Vec<String>),
     #[error("the actors could not be started: {0}")]
     Actors(#[from] SpawnErr),
 }
@@ -191,9 +194,11 @@ impl App {
         let clock = Arc::new(Clock::new(patiently(|| storage.now()).await?));
         let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
         let answers = resources.slack.as_deref().unwrap_or(SLACK);
+        let caller =
+            Caller::new(configuration.webhooks.values(), &*resources.environment, Arc::clone(&clock)).map_err(StartError::Webhooks)?;
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
-        let (executor, pace) = (Arc::new(Local::new(masked)), resources.pace);
+        let (executor, pace) = (Arc::new(Local::new(masked, caller)), resources.pace);
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
         let engine = Engine::new(parts);

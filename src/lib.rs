@@ -30,6 +30,7 @@ pub mod http;
 pub mod identity;
 pub mod machine;
 pub mod notify;
+pub mod outbound;
 pub mod postgres;
 #[cfg(target_os = "linux")]
 mod procfs;

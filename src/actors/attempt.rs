@@ -60,7 +60,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::ports::MayStart;
+    use crate::actors::ports::{MayStart, Work};
     use crate::domain::task::digest::Digest;
     use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
@@ -102,7 +102,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             idempotent: true,
         };
-        Job { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: Digest::of(b""), invocation }
+        Job { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: Digest::of(b""), work: Work::Run(invocation) }
     }
 
     #[tokio::test]

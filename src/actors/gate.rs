@@ -1,18 +1,16 @@
 //! The start gate: whether what is released may start, asked right before its start is committed.
 //!
 //! What is asked is what the database holds at that moment, never an actor's memory. Each guard is a plain function that looks at
-//! one thing; they are asked in the order of [`Gate::objection`], and the first objection holds.
+//! one thing; they are asked in the order of [`Gate::work`], and the first objection holds.
 
 use crate::actors::log_reader::LogReader;
-use crate::actors::ports::{Executor, Job};
+use crate::actors::ports::{Executor, Job, Work};
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
 use crate::domain::policy::{ApprovalTerms, Suspended};
-use crate::domain::task::Task;
-use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::today::{Standing, Today};
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{AttemptId, Recorded, Workflow};
+use crate::domain::workflow::{AttemptId, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
@@ -47,16 +45,7 @@ pub enum Objection {
 /// What is about to start, as the database holds it.
 pub struct Candidate<'a> {
     pub workflow: &'a Workflow,
-    pub log: &'a [Recorded],
     pub document: &'a [u8],
-    /// What stands in the document; none where it cannot be read.
-    pub task: Option<&'a Task>,
-}
-
-impl Candidate<'_> {
-    fn invocation(&self) -> Option<&Invocation> {
-        self.task.and_then(|task| task.action.runs.as_ref())
-    }
 }
 
 pub struct Gate {
@@ -80,36 +69,31 @@ impl Gate {
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
         let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
-        let task: Option<Task> = serde_json::from_slice(&document).ok();
-        let candidate = Candidate { workflow: &workflow, log: &log, document: &document, task: task.as_ref() };
+        let candidate = Candidate { workflow: &workflow, document: &document };
         // The database itself is asked, not what was known of it a moment ago.
         let suspended = self.suspensions.refresh().await?;
-        if let Some(objection) = self.objection(&candidate, &suspended).await {
-            return Ok(self.verdict(&candidate, attempt, objection));
+        match self.work(&candidate, &suspended).await {
+            Err(objection) => Ok(self.verdict(&candidate, attempt, objection)),
+            Ok(work) => Ok(Verdict::Start(Box::new(Job { workflow_id, attempt, digest: workflow.submission.digest.clone(), work }))),
         }
-        let Some(invocation) = candidate.invocation().cloned() else {
-            return Ok(Verdict::Refuse { attempt, reason: "not started: its document names no command".to_owned() });
-        };
-        let digest = workflow.submission.digest.clone();
-        Ok(Verdict::Start(Box::new(Job { workflow_id, attempt, digest, invocation })))
     }
 
-    /// The guards, one a line.
-    async fn objection(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Option<Objection> {
+    /// What is to be done, if no guard objects.
+    async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Work, Objection> {
         let today = Today { policy: &self.configuration.policy, suspended };
         match the_lease_holds(&self.fence).or_else(|| the_rules_of_today_are_met(candidate, today)) {
-            None => self.what_was_approved_has_changed(candidate).await,
-            objection => objection,
+            None => self.what_was_approved(candidate).await,
+            Some(objection) => Err(objection),
         }
     }
 
-    /// The document is, to the byte, what its digest says, and its command is still what its runbook runs.
-    async fn what_was_approved_has_changed(&self, candidate: &Candidate<'_>) -> Option<Objection> {
+    /// The document is, to the byte, what its digest says, and its runbook or webhook still does what it says.
+    async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Work, Objection> {
         if candidate.document.is_empty() {
-            return Some(Objection::Refuse("its document is missing".to_owned()));
+            return Err(Objection::Refuse("its document is missing".to_owned()));
         }
         let approved = &candidate.workflow.submission.digest;
-        unchanged(candidate.document, approved, &self.configuration.runbooks, &*self.executor).await.err().map(Objection::Refuse)
+        unchanged(candidate.document, approved, self.configuration.actions(), &*self.executor).await.map_err(Objection::Refuse)
     }
 
     fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {

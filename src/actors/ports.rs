@@ -2,11 +2,13 @@
 
 use crate::domain::notice::Kind;
 use crate::domain::task::Task;
+use crate::domain::task::call::Call;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -16,8 +18,21 @@ use uuid::Uuid;
 pub struct Job {
     pub workflow_id: Uuid,
     pub attempt: AttemptId,
+    /// Of the document that was approved, or that needed no approval.
     pub digest: Digest,
-    pub invocation: Invocation,
+    pub work: Work,
+}
+
+/// What an attempt does.
+#[derive(Debug, Clone)]
+pub enum Work {
+    Run(Invocation),
+    /// Calls the webhook with this name, and sends these arguments.
+    Call {
+        name: String,
+        call: Call,
+        args: Map<String, Value>,
+    },
 }
 
 /// Whether a process may be started at this very moment.
@@ -25,7 +40,8 @@ pub type MayStart = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Runs what was approved.
 pub trait Executor: Send + Sync + 'static {
-    /// Runs one attempt to its end. Right before a process is started, after everything that may take its time, `may_start` is asked.
+    /// Runs one attempt to its end. Right before a process is started or a call is made, after everything that may take its time,
+    /// `may_start` is asked.
     /// Where it says no, nothing is started, and the answer is `None`; then the same attempt may be run again.
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>>;
 

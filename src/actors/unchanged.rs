@@ -1,43 +1,50 @@
 //! Whether what would run now is what was approved.
 //!
-//! A row in the database alone can never make a command: the runbook is resolved again, by its name and arguments, from the
-//! running configuration, its program and files are looked at again, and the result has to be what the approved document says, part
-//! by part.
+//! A row in the database alone can never make a command or a call: the runbook or webhook is resolved again, by its name and
+//! arguments, from the running configuration, the program and files of a runbook are looked at again, and the result has to be what
+//! the approved document says, part by part.
 
-use crate::actors::ports::Executor;
-use crate::domain::request::runbook::Runbook;
+use crate::actors::ports::{Executor, Work};
+use crate::domain::request::Actions;
+use crate::domain::request::arguments::Misfit;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::invocation::Invocation;
 use crate::domain::task::{Action, ActionKind, Task};
-use std::collections::BTreeMap;
 
-/// The command of an approved document, if it is what its runbook would run today.
+/// What an approved document would have done, if that is what its runbook or webhook would do today.
 ///
 /// # Errors
-/// Why it must not run, for people.
-pub async fn unchanged(
-    document: &[u8],
-    approved: &Digest,
-    runbooks: &BTreeMap<String, Runbook>,
-    executor: &dyn Executor,
-) -> Result<Invocation, String> {
+/// Why it must not be done, for people.
+pub async fn unchanged(document: &[u8], approved: &Digest, actions: Actions<'_>, executor: &dyn Executor) -> Result<Work, String> {
     let found = Digest::of(document);
     if found != *approved {
         return Err(format!("its document has been changed since it was approved: approved was {approved}, found was {found}"));
     }
     let task: Task = serde_json::from_slice(document).map_err(|error| format!("its document cannot be read: {error}"))?;
-    let Action { kind, name, args, runs } = task.action;
-    let approved = runs.filter(|_| kind == ActionKind::Runbook).ok_or("its document names no command")?;
-    let name = name.ok_or("its document names no runbook")?;
-    let changed = |difference: &str| format!("the runbook `{name}` is no longer what was approved: {difference}; submit the task again");
-    let runbook = runbooks.get(&name).ok_or_else(|| changed("it is not in the configuration any more"))?;
-    let (now, _) = runbook.resolve(&args).map_err(|misfits| {
+    let Action { kind, name, args, runs, calls } = task.action;
+    let what = match kind {
+        ActionKind::Runbook => "runbook",
+        ActionKind::Webhook => "webhook",
+        ActionKind::External => return Err("its document names no command".to_owned()),
+    };
+    let name = name.ok_or_else(|| format!("its document names no {what}"))?;
+    let changed = |difference: &str| format!("the {what} `{name}` is no longer what was approved: {difference}; submit the task again");
+    let gone = || changed("it is not in the configuration any more");
+    let misfit = |misfits: Vec<Misfit>| {
         let misfits: Vec<_> = misfits.iter().map(|misfit| format!("its argument `{}` {}", misfit.argument, misfit.detail)).collect();
         changed(&misfits.join(", "))
-    })?;
-    let now = executor.identify(now).await.map_err(|reason| changed(&reason))?;
-    match approved.difference(&now) {
-        None => Ok(approved),
+    };
+    let (difference, work) = if kind == ActionKind::Runbook {
+        let approved = runs.ok_or("its document names no command")?;
+        let (now, _) = actions.runbooks.get(&name).ok_or_else(gone)?.resolve(&args).map_err(misfit)?;
+        let now = executor.identify(now).await.map_err(|reason| changed(&reason))?;
+        (approved.difference(&now), Work::Run(approved))
+    } else {
+        let approved = calls.ok_or("its document names no call")?;
+        let (now, _) = actions.webhooks.get(&name).ok_or_else(gone)?.resolve(&args).map_err(misfit)?;
+        (approved.difference(&now), Work::Call { name: name.clone(), call: approved, args })
+    };
+    match difference {
+        None => Ok(work),
         Some(difference) => Err(changed(&difference)),
     }
 }
@@ -47,11 +54,13 @@ mod tests {
     use super::*;
     use crate::actors::ports::Job;
     use crate::actors::ports::MayStart;
-    use crate::domain::request::runbook::{Argument, Pattern, Template};
-    use crate::domain::task::invocation::Artifact;
+    use crate::domain::request::arguments::{Argument, Pattern, Template};
+    use crate::domain::request::runbook::Runbook;
+    use crate::domain::task::invocation::{Artifact, Invocation};
     use crate::domain::workflow::Outcome;
     use futures_util::future::{BoxFuture, FutureExt as _, ready};
     use serde_json::json;
+    use std::collections::BTreeMap;
     use std::path::PathBuf;
     use std::sync::Mutex;
     use std::time::Duration;
@@ -119,9 +128,10 @@ mod tests {
             Self { runbook: Some(runbook()), machine, approved: Digest::of(&document), document }
         }
 
-        async fn looked_at(&self) -> Result<Invocation, String> {
+        async fn looked_at(&self) -> Result<Work, String> {
             let runbooks = self.runbook.iter().map(|runbook| (runbook.name.clone(), runbook.clone())).collect();
-            unchanged(&self.document, &self.approved, &runbooks, &self.machine).await
+            let actions = Actions { runbooks: &runbooks, webhooks: &BTreeMap::new() };
+            unchanged(&self.document, &self.approved, actions, &self.machine).await
         }
 
         /// Says something else in the document, and has that approved.
@@ -135,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_the_same_may_run() {
-        let runs = Case::new().await.looked_at().await.unwrap();
+        let Work::Run(runs) = Case::new().await.looked_at().await.unwrap() else { panic!("a runbook calls nothing") };
         assert_eq!(runs.command, ["deploy.sh", "api"]);
     }
 

@@ -13,6 +13,9 @@ use serde_json::Value;
 /// What is said of a command in words of our own; whatever else the document holds is shown as it is.
 const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
 
+/// The same of a call.
+const OF_A_CALL: [&str; 4] = ["url", "secret", "timeout", "idempotent"];
+
 /// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
 const WARNING: &str = "warning";
 
@@ -170,6 +173,25 @@ fn runs(page: &mut Page, action: &Value) {
         if action.get("args").and_then(Value::as_object).is_some_and(|args| !args.is_empty()) {
             page.fact("arguments", compact(&action["args"]));
         }
+        return;
+    }
+    if let Some(calls) = action.get("calls").filter(|calls| calls.is_object()) {
+        let url = page.paint(BOLD, &argument(text(calls, "/url").unwrap_or("?")));
+        page.fact("would call", format!("POST {url}"));
+        let again = if calls["idempotent"] == true { "called again if the answer is lost" } else { "never called twice" };
+        page.fact("", format!("waits for at most {}, {again}", word(calls, "/timeout", "?")));
+        page.fact(
+            "",
+            match calls.get("secret") {
+                Some(_) => format!("signed with the secret in {}", word(calls, "/secret", "?")),
+                None => "not signed".to_owned(),
+            },
+        );
+        for (other, value) in calls.as_object().into_iter().flatten().filter(|(name, _)| !OF_A_CALL.contains(&name.as_str())) {
+            page.fact("", format!("{}: {}", escaped(other), compact(value)));
+        }
+        page.fact("webhook", name);
+        page.fact("sends", action.get("args").map_or_else(|| "{}".to_owned(), compact));
         return;
     }
     match text(action, "/type") {

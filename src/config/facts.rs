@@ -3,7 +3,7 @@
 
 use crate::config::value::Fields;
 use crate::config::words::Words;
-use crate::domain::request::runbook::Template;
+use crate::domain::request::arguments::Template;
 
 /// The operation that a runbook may have without saying where it runs.
 const READ: &str = "read";

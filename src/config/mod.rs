@@ -38,7 +38,9 @@ pub use shipped::shipped;
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::policy::quota::Quotas;
+use crate::domain::request::Actions;
 use crate::domain::request::runbook::Runbook;
+use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::Rules;
 use crate::domain::task::digest::{self, Digest};
 use approval_policies::ApprovalPolicies;
@@ -56,6 +58,7 @@ pub struct Configuration {
     /// What agents may ask for.
     pub quotas: Quotas,
     pub runbooks: BTreeMap<String, Runbook>,
+    pub webhooks: BTreeMap<String, Webhook>,
     pub notifications: Notifications,
     /// The digest of `document`: the same values, however they are written, have the same version.
     pub version: Digest,
@@ -68,6 +71,11 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// What parkbrake itself can do.
+    pub fn actions(&self) -> Actions<'_> {
+        Actions { runbooks: &self.runbooks, webhooks: &self.webhooks }
+    }
+
     /// The variables of the environment that any of its values are read from: of runbooks, webhooks and channels.
     pub fn variables(&self) -> BTreeSet<String> {
         fn collect(value: &Value, found: &mut BTreeSet<String>) {
@@ -166,7 +174,6 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
     let (triggers, runbooks, notifications) = (triggers?, runbooks?, notifications?);
     notes.extend(rules.notes());
-    notes.extend(runbooks.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 
     // All of it, notices too: who was asked, and how, is part of what a decision was taken by.
@@ -179,13 +186,14 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     }));
     let version = Digest::of(&document);
     let rules = rules.into_domain(triggers.into_domain(), version.clone());
-    let runbooks = runbooks.into_domain();
+    let (runbooks, webhooks) = runbooks.into_domain();
     let weaknesses = weaknesses::find(&weaknesses::Compared {
         triggers: &rules.triggers,
         shipped_triggers: &shipped_triggers,
         unrecognized: rules.unrecognized,
         policy: &policy,
         runbooks: &runbooks,
+        webhooks: &webhooks,
         notifications: &notifications,
         separation_of_duties,
     });
@@ -195,6 +203,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         policy,
         quotas,
         runbooks,
+        webhooks,
         notifications,
         version,
         document: String::from_utf8(document).ok()?,

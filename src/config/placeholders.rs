@@ -1,13 +1,13 @@
-//! The placeholders of a runbook, `{{ name }}`, held against the arguments that it declares.
+//! The placeholders of a runbook or a webhook, `{{ name }}`, held against the arguments that it declares.
 
 use crate::config::names;
 use crate::config::value::At;
 use crate::config::words::Words;
-use crate::domain::request::runbook::{Argument, Pattern, Template};
+use crate::domain::request::arguments::{Argument, Pattern, Template};
 use crate::domain::text::shown;
 use std::collections::BTreeSet;
 
-/// The placeholders of one runbook, and where each stands.
+/// The placeholders of one entry, and where each stands.
 #[derive(Debug, Default)]
 pub struct Placeholders<'s> {
     named: Vec<(String, At<'s>)>,
@@ -67,13 +67,22 @@ impl<'s> Placeholders<'s> {
 
     /// The arguments with their patterns. To be read after all that could name them.
     pub fn args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
+        let args = self.sent_args(at);
+        for (name, at) in at.entries("").unwrap_or_default() {
+            if names::argument(name).is_ok() && !self.named.iter().any(|(named, _)| named == name) {
+                at.problem("is an argument that nobody uses; name it in a placeholder, or leave it out");
+            }
+        }
+        args
+    }
+
+    /// The same where each is used by being sent.
+    pub fn sent_args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
         let mut args = Vec::new();
         for (name, at) in at.entries("arguments: a name and { pattern: ..., dash: ... }").unwrap_or_default() {
             self.args.insert(name.to_owned());
             if let Err(error) = names::argument(name) {
                 at.problem(error);
-            } else if !self.named.iter().any(|(named, _)| named == name) {
-                at.problem("is an argument that nobody uses; name it in a placeholder, or leave it out");
             }
             let argument = at.fields(&["pattern", "dash"]).and_then(|fields| {
                 let dash = fields.get("dash").map_or(Some(false), |at| at.boolean());
@@ -90,7 +99,7 @@ impl<'s> Placeholders<'s> {
     /// Notes every placeholder that names no argument.
     pub fn refuse_unknown(&self) {
         for (name, at) in self.named.iter().filter(|(name, _)| !self.args.contains(name)) {
-            at.problem(format!("names `{}`, which is no argument of this runbook; add it under `args` with a pattern", shown(name)));
+            at.problem(format!("names `{}`, which is not declared under `args`; add it there with a pattern", shown(name)));
         }
     }
 }

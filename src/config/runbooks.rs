@@ -1,4 +1,4 @@
-//! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that a later version will call.
+//! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that it can call.
 
 use crate::config::facts;
 use crate::config::names;
@@ -7,7 +7,9 @@ use crate::config::risk_rules::RiskRules;
 use crate::config::value::{At, Fields};
 use crate::config::webhooks;
 use crate::domain::duration;
-use crate::domain::request::runbook::{Argument, Runbook, Template};
+use crate::domain::request::arguments::{Argument, Template};
+use crate::domain::request::runbook::Runbook;
+use crate::domain::request::webhook::Webhook;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +40,8 @@ const OWN_VARIABLES: &str = "PARKBRAKE_";
 pub struct Runbooks {
     runbooks: BTreeMap<String, Runbook>,
     documents: Map<String, Value>,
-    webhooks: Map<String, Value>,
+    webhooks: BTreeMap<String, Webhook>,
+    webhook_documents: Map<String, Value>,
 }
 
 /// Reads the file.
@@ -53,8 +56,9 @@ pub fn read(file: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> Runbooks {
         }
     }
     for (name, at) in section("webhooks") {
-        if let Some(document) = sound_name(name, &at).and_then(|()| webhooks::read(&at)) {
-            found.webhooks.insert(name.to_owned(), document);
+        if let Some((webhook, document)) = sound_name(name, &at).and_then(|()| webhooks::read(name, &at, rules)) {
+            found.webhooks.insert(name.to_owned(), webhook);
+            found.webhook_documents.insert(name.to_owned(), document);
         }
     }
     found
@@ -94,7 +98,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "resource": fact(&resource),
         "resource_type": fact(&resource_type),
         "command": command.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
-        "args": args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), json!({ "pattern": pattern, "dash": argument.dash }))).collect::<Map<_, _>>(),
+        "args": arguments_document(&args),
         "timeout": duration::show(timeout).to_string(),
         "idempotent": idempotent,
         "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
@@ -120,6 +124,11 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         user,
     };
     Some((runbook, document))
+}
+
+/// The arguments as a document.
+pub fn arguments_document(args: &[(&str, &str, Argument)]) -> Map<String, Value> {
+    args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), json!({ "pattern": pattern, "dash": argument.dash }))).collect()
 }
 
 /// The duration under a key, or what holds where nothing is said.
@@ -160,18 +169,11 @@ pub fn from_env(at: &At<'_>) -> Option<String> {
 impl Runbooks {
     /// The values of the file as a document, with the defaults filled in.
     pub fn document(&self) -> Value {
-        json!({ "runbooks": self.documents, "webhooks": self.webhooks })
+        json!({ "runbooks": self.documents, "webhooks": self.webhook_documents })
     }
 
-    /// What an operator should know, though nothing is wrong.
-    pub fn notes(&self) -> Option<String> {
-        let names: Vec<_> = self.webhooks.keys().map(String::as_str).collect();
-        (!names.is_empty())
-            .then(|| format!("webhooks are not called by this version; tasks that name one are refused: {}", names.join(", ")))
-    }
-
-    /// The runbooks by their names.
-    pub fn into_domain(self) -> BTreeMap<String, Runbook> {
-        self.runbooks
+    /// The runbooks and the webhooks by their names.
+    pub fn into_domain(self) -> (BTreeMap<String, Runbook>, BTreeMap<String, Webhook>) {
+        (self.runbooks, self.webhooks)
     }
 }

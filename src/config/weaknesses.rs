@@ -5,6 +5,7 @@
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::request::runbook::Runbook;
+use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::triggers::{BuiltIn, Trigger};
 use crate::domain::text::shown;
@@ -46,6 +47,7 @@ pub struct Compared<'a> {
     pub unrecognized: Level,
     pub policy: &'a Policy,
     pub runbooks: &'a BTreeMap<String, Runbook>,
+    pub webhooks: &'a BTreeMap<String, Webhook>,
     pub notifications: &'a Notifications,
     /// Whether the requester may approve their own request.
     pub separation_of_duties: bool,
@@ -62,7 +64,22 @@ pub fn find(compared: &Compared<'_>) -> Vec<String> {
         arguments(runbook, &mut found);
         variables(runbook, &secrets, &mut found);
     }
+    compared.webhooks.values().for_each(|one| webhook(one, &mut found));
     found
+}
+
+/// What a requester, or somebody on the way, can do with a call.
+fn webhook(webhook: &Webhook, found: &mut Vec<String>) {
+    let name = &webhook.name;
+    if webhook.operation.as_ref().is_some_and(|operation| operation.literal().is_none()) {
+        found.push(format!("the webhook {name} lets the requester choose the operation that it is assessed as; write the operation out"));
+    }
+    if webhook.call.secret.is_none() {
+        found.push(format!("the webhook {name} is not signed, so that its receiver cannot tell who calls; give it a secret"));
+    }
+    if webhook.call.url.starts_with("http://") && !webhook.call.allow_private {
+        found.push(format!("the webhook {name} sends its arguments over a connection that is not encrypted; use https"));
+    }
 }
 
 fn triggers(compared: &Compared<'_>, found: &mut Vec<String>) {

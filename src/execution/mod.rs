@@ -2,7 +2,8 @@
 //!
 //! Parkbrake promises that what was approved is what runs, and that an attempt has one outcome. So a run is closed in
 //! all directions: an argument vector and never a shell line, an environment that is named variable by variable,
-//! output that cannot fill the memory or carry a secret along, and a process tree that ends when its time is up.
+//! output that cannot fill the memory or carry a secret along, and a process tree that ends when its time is up. A call goes to the
+//! address that an operator wrote, and where its answer is lost, nobody claims to know what became of it.
 
 mod account;
 mod artifacts;
@@ -12,36 +13,46 @@ mod patience;
 mod processes;
 mod redactions;
 pub mod runbook;
+pub mod webhook;
 
 pub use account::unusable as unusable_accounts;
 pub use redactions::Redactions;
 
-use crate::actors::ports::{Executor, Job, MayStart};
+use crate::actors::ports::{Executor, Job, MayStart, Work};
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::Outcome;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-/// Runs actions on this machine.
-#[derive(Clone, Default)]
+/// Runs actions on this machine, and calls webhooks from it.
+#[derive(Clone)]
 pub struct Local {
     redactions: Redactions,
+    caller: webhook::Caller,
 }
 
 impl Local {
-    /// No output of what it runs shows any of these.
-    pub fn new(redactions: Redactions) -> Self {
-        Self { redactions }
+    /// No output of what it runs shows any of these; webhooks are called by `caller`.
+    pub fn new(redactions: Redactions, caller: webhook::Caller) -> Self {
+        Self { redactions, caller }
     }
 }
 
 impl Executor for Local {
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>> {
-        let redactions = self.redactions.clone();
+        let Self { redactions, caller } = self.clone();
         Box::pin(async move {
-            let Job { workflow_id, attempt, digest, invocation } = &job;
-            let run = runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
-            runbook::run(run, &redactions, &*may_start).await
+            let Job { workflow_id, attempt, digest, work } = &job;
+            match work {
+                Work::Run(invocation) => {
+                    let run = runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
+                    runbook::run(run, &redactions, &*may_start).await
+                }
+                Work::Call { name, call, args } => {
+                    let request = webhook::Request { workflow_id: *workflow_id, attempt: *attempt, digest, name, call, args };
+                    webhook::call(request, &caller, &redactions, &*may_start).await
+                }
+            }
         })
     }
 

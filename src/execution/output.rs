@@ -93,7 +93,8 @@ impl<'a> Tail<'a> {
         }
     }
 
-    fn push(&mut self, chunk: &[u8]) {
+    /// Takes the next bytes.
+    pub fn push(&mut self, chunk: &[u8]) {
         self.bytes.extend(chunk);
         // One more than is ever shown, so that being longer than `KEPT` is what says that something was cut.
         let excess = self.bytes.len().saturating_sub(KEPT + self.secrets.reach().max(1));

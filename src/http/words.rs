@@ -35,7 +35,7 @@ words! {
     ApprovalStatus, "ApprovalStatus": "How the approval of a workflow stands.";
     Verdict, "Verdict": "A person's yes or no.";
     Resolution, "Resolution": "What became of an unknown outcome: it happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
-    ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`). `webhook` is refused by this version.";
+    ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by a call of a configured destination (`webhook`).";
     AttemptOutcome, "AttemptOutcome": "What became of an attempt: `unknown` is nobody knows whether it happened; `interrupted`: the server stopped, and another attempt follows; `refused`: it was not started, and nothing of it ran.";
     Via, "Via": "By which door somebody came. The command line and the scripts are `rest`; what parkbrake does by itself is `system`.";
 }

@@ -10,11 +10,11 @@ use crate::domain::notice::Kind;
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::ApprovalStatus;
-use crate::notify::http;
 use crate::notify::linear_api::{Api, Trouble};
 use crate::notify::message::{Message, cut};
-use crate::notify::secret::Secret;
 use crate::notify::templates::{Shipped, Template};
+use crate::outbound::client;
+use crate::outbound::secret::Secret;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -82,7 +82,7 @@ impl Linear {
     /// A key or a template that is not sound, or no TLS.
     pub fn new(api_key: &Secret, settings: Settings, template: Option<&str>) -> Result<Self, String> {
         Ok(Self {
-            api: Api::new(http::client(PATIENCE)?, &settings.api_url, api_key)?,
+            api: Api::new(client::client(PATIENCE)?, &settings.api_url, api_key)?,
             settings,
             states: Mutex::default(),
             issue: Template::new(Shipped::LinearIssue, template)?,

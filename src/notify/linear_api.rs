@@ -6,7 +6,7 @@
 use crate::actors::ports::Undelivered;
 use crate::domain::text::shown;
 use crate::notify::http;
-use crate::notify::secret::Secret;
+use crate::outbound::secret::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};

@@ -293,6 +293,10 @@ fn facts(notice: &Notice) -> Vec<Fact> {
 fn action(task: &Task) -> String {
     match (&task.action.runs, task.action.kind) {
         (Some(invocation), _) => value(&serde_json::json!(invocation.command).to_string()),
+        _ if task.action.calls.is_some() => {
+            let url = task.action.calls.as_ref().map(|call| call.url.as_str()).unwrap_or_default();
+            value(&format!("POST {url} {}", serde_json::Value::Object(task.action.args.clone())))
+        }
         (None, ActionKind::External) => "the requester acts itself, and reports".to_owned(),
         (None, kind) => format!("{} {}", kind.as_str(), task.action.name.as_deref().map(shown).unwrap_or_default()),
     }

@@ -11,8 +11,9 @@ use crate::domain::text::shown;
 use crate::domain::workflow::ApprovalStatus;
 use crate::notify::http;
 use crate::notify::message::{Message, cut};
-use crate::notify::secret::Secret;
 use crate::notify::templates::{Shipped, Template};
+use crate::outbound::client;
+use crate::outbound::secret::Secret;
 use chrono::SecondsFormat;
 use futures_util::future::BoxFuture;
 use reqwest::{Client, StatusCode};
@@ -41,7 +42,7 @@ impl PagerDuty {
     /// A template that is not sound, or no TLS.
     pub fn new(routing_key: Secret, api_url: &str, template: Option<&str>) -> Result<Self, String> {
         let summary = Template::new(Shipped::PagerDuty, template)?;
-        Ok(Self { client: http::client(PATIENCE)?, api_url: api_url.to_owned(), routing_key, summary })
+        Ok(Self { client: client::client(PATIENCE)?, api_url: api_url.to_owned(), routing_key, summary })
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {

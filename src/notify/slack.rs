@@ -11,8 +11,9 @@ use crate::domain::text::shown;
 use crate::domain::workflow::Verdict;
 use crate::notify::http;
 use crate::notify::message::{Message, Said, cut, target_of};
-use crate::notify::secret::Secret;
 use crate::notify::templates::{Shipped, Template};
+use crate::outbound::client;
+use crate::outbound::secret::Secret;
 use futures_util::future::BoxFuture;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ impl Slack {
         if reqwest::Url::parse(webhook_url.expose()).is_err() {
             return Err("the address of the webhook is not sound: Slack shows it as https://hooks.slack.com/services/…".to_owned());
         }
-        Ok(Self { client: http::client(PATIENCE)?, webhook_url, buttons, inbox, text: Template::new(Shipped::Slack, template)? })
+        Ok(Self { client: client::client(PATIENCE)?, webhook_url, buttons, inbox, text: Template::new(Shipped::Slack, template)? })
     }
 
     async fn send(&self, notices: &[Notice]) -> Result<(), Undelivered> {

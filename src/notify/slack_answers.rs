@@ -2,6 +2,7 @@
 
 use crate::domain::text::shown;
 use crate::notify::http;
+use crate::outbound::client;
 use futures_util::future::BoxFuture;
 use reqwest::{Client, Url};
 use serde_json::Value;
@@ -26,7 +27,7 @@ impl Answers {
     /// A base that is no address, or no TLS.
     pub fn new(base: &str) -> Result<Self, String> {
         let base = Url::parse(base).map_err(|_| format!("`{}` is no address", shown(base)))?;
-        Ok(Self { client: http::client(PATIENCE)?, base })
+        Ok(Self { client: client::client(PATIENCE)?, base })
     }
 
     /// Sends one answer. It is a courtesy: what was decided stands, whether or not this arrives.

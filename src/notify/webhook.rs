@@ -8,23 +8,17 @@ use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
 use crate::notify::http;
 use crate::notify::message::target_of;
-use crate::notify::secret::Secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::outbound::client;
+use crate::outbound::secret::Secret;
+use crate::outbound::standard_webhooks::{self, Key, message_id};
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::BoxFuture;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
-use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
-const PREFIX: &str = "whsec_";
-/// How long a secret is, in bytes.
-const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 /// Bytes of a body: a receiver may refuse more.
 const LARGEST: usize = 20_000;
 /// Characters of the requester's words, of anything shorter, and how many entries of a list.
@@ -36,7 +30,7 @@ const MOST: usize = 10;
 pub struct Webhook {
     client: Client,
     url: Url,
-    key: Vec<u8>,
+    key: Key,
     clock: Arc<Clock>,
 }
 
@@ -56,11 +50,11 @@ impl Webhook {
     /// An address or a secret that is none.
     pub fn new(settings: &Settings, name: &SecretName, secret: &Secret, clock: Arc<Clock>) -> Result<Self, String> {
         let url = Url::parse(&settings.url).map_err(|error| format!("its url is no address: {error}"))?;
-        if !settings.allow_private && http::is_inside(&url) {
+        if !settings.allow_private && client::is_inside(&url) {
             return Err("its url leads to this machine or into a private network; if that is meant, say allow_private: true".to_owned());
         }
-        let client = if settings.allow_private { http::client(settings.timeout)? } else { http::public_client(settings.timeout)? };
-        Ok(Self { client, url, key: key(name, secret)?, clock })
+        let client = client::for_address(settings.timeout, settings.allow_private)?;
+        Ok(Self { client, url, key: Key::read(name, secret)?, clock })
     }
 
     async fn send(&self, notice: &Notice) -> Result<(), Undelivered> {
@@ -68,14 +62,14 @@ impl Webhook {
         // The time of this attempt: a receiver refuses what is older than a few minutes.
         let timestamp = self.clock.now().timestamp().to_string();
         let body = body(notice);
-        let signature = signature(&self.key, &id, &timestamp, &body)?;
+        let signature = self.key.sign(&id, &timestamp, &body);
         let request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
+            .header(standard_webhooks::ID, id)
+            .header(standard_webhooks::TIMESTAMP, timestamp)
+            .header(standard_webhooks::SIGNATURE, signature)
             .body(body);
         let response = request.send().await.map_err(|error| http::unanswered(&error))?;
         http::outcome(&response)
@@ -91,32 +85,6 @@ impl Channel for Webhook {
             Ok(())
         })
     }
-}
-
-/// The bytes of a secret such as `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`. No error shows it.
-fn key(name: &SecretName, secret: &Secret) -> Result<Vec<u8>, String> {
-    let encoded = secret.expose().trim().strip_prefix(PREFIX);
-    let bytes = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).filter(|bytes| SECRET.contains(&bytes.len()));
-    bytes.ok_or_else(|| {
-        format!(
-            "{} has to be {PREFIX} and {} to {} bytes in base64: echo {PREFIX}$(openssl rand -base64 32)",
-            name.0,
-            SECRET.start(),
-            SECRET.end()
-        )
-    })
-}
-
-fn message_id(id: Uuid) -> String {
-    format!("msg_{}", id.simple())
-}
-
-/// What proves that a message is ours: `v1,` and the HMAC-SHA256 of id, time and body.
-fn signature(key: &[u8], id: &str, timestamp: &str, body: &str) -> Result<String, Undelivered> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key).map_err(|_| Undelivered::Refused { reason: "its secret cannot be used".to_owned() })?;
-    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
-    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
 /// The event as JSON, below what a receiver has to take.

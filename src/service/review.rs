@@ -2,8 +2,8 @@
 
 use crate::domain::risk::Rules;
 use crate::domain::risk::readings::Facts;
+use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::{ActionKind, Task};
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition::{self, Answer};
 use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
@@ -99,9 +99,7 @@ impl Service {
     /// What the configuration knows of what a task acts on.
     pub fn known(&self, task: &Task) -> Known {
         let configuration = &self.engine.configuration;
-        let runbook = task.action.name.as_deref().filter(|_| task.action.kind == ActionKind::Runbook);
-        let runbook = runbook.and_then(|name| configuration.runbooks.get(name));
-        let facts = runbook.and_then(|runbook| Some(runbook.resolve(&task.action.args).ok()?.1));
+        let facts = configuration.actions().facts(&task.action);
         let (environment, resource_types) = configuration.rules.known(task, facts.as_ref());
         let (environment, resource_types) = (environment.map(str::to_owned), resource_types.into_iter().map(str::to_owned).collect());
         Known { facts, environment, resource_types }

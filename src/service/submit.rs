@@ -113,7 +113,7 @@ impl Service {
 
     /// The task of a request, with its runbook resolved and found on this machine.
     async fn admit_task(&self, by: &Caller, request: TaskRequest) -> Result<(Task, Option<Facts>), ServiceError> {
-        let (mut task, facts) = request.admit(&self.engine.configuration.runbooks, by.kind).map_err(ServiceError::InvalidTask)?;
+        let (mut task, facts) = request.admit(self.engine.configuration.actions(), by.kind).map_err(ServiceError::InvalidTask)?;
         let unfit = |reason| ServiceError::invalid("/action/name", format!("the runbook cannot run on the server: {reason}"));
         self.engine.identify(&mut task).await.map_err(unfit)?;
         Ok((task, facts))

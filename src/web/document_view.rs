@@ -5,7 +5,7 @@ use crate::domain::risk::readings::Facts;
 use crate::domain::risk::target::Target;
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::invocation::{Artifact, Invocation};
+use crate::domain::task::invocation::Artifact;
 use crate::domain::workflow::Submission;
 use crate::service::review::is_sound;
 use crate::web::Web;
@@ -48,7 +48,11 @@ struct Runs {
     timeout: Option<String>,
     env: Vec<String>,
     is_idempotent: bool,
-    /// What else the document says of the command.
+    /// Where a webhook's call goes.
+    url: Option<String>,
+    /// The variable of the secret that a webhook's call is signed with.
+    secret: Option<String>,
+    /// What else the document says of the command or the call.
     others: Vec<(String, String)>,
     /// The arguments of the request, as JSON.
     arguments: Vec<(String, String)>,
@@ -119,7 +123,7 @@ impl DocumentView {
 
 fn runs(task: &Task) -> Runs {
     let action = &task.action;
-    let invocation = action.runs.as_ref();
+    let (invocation, call) = (action.runs.as_ref(), action.calls.as_ref());
     let word = |word: &String| Word { text: one_way(word), is_foreign: !word.is_ascii() };
     Runs {
         kind: action.kind.as_str(),
@@ -129,10 +133,12 @@ fn runs(task: &Task) -> Runs {
         user: invocation.and_then(|runs| runs.user.clone()),
         program: invocation.and_then(|runs| runs.program.as_ref()).map(file),
         files: invocation.into_iter().flat_map(|runs| &runs.files).map(file).collect(),
-        timeout: invocation.map(|runs| duration::show(runs.timeout).to_string()),
+        timeout: invocation.map(|runs| runs.timeout).or(call.map(|call| call.timeout)).map(|timeout| duration::show(timeout).to_string()),
         env: invocation.map(|runs| runs.env.clone()).unwrap_or_default(),
-        is_idempotent: invocation.is_some_and(|runs| runs.idempotent),
-        others: invocation.map(others).unwrap_or_default(),
+        is_idempotent: action.is_idempotent(),
+        url: call.map(|call| one_way(&call.url)),
+        secret: call.and_then(|call| call.secret.clone()),
+        others: invocation.map(others).or(call.map(others)).unwrap_or_default(),
         arguments: fields(&action.args),
     }
 }
@@ -142,9 +148,9 @@ fn file(artifact: &Artifact) -> File {
     File { path: one_way(&artifact.path.display().to_string()), digest }
 }
 
-/// What the document says of a command beyond what the page names: nothing that is approved is left out.
-fn others(runs: &Invocation) -> Vec<(String, String)> {
-    const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
+/// What the document says of a command or a call beyond what the page names: nothing that is approved is left out.
+fn others(runs: &impl Serialize) -> Vec<(String, String)> {
+    const NAMED: [&str; 10] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent", "url", "secret"];
     let Ok(Value::Object(all)) = serde_json::to_value(runs) else { return Vec::new() };
     fields(&all).into_iter().filter(|(name, _)| !NAMED.contains(&name.as_str())).collect()
 }
@@ -166,7 +172,7 @@ fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
     let same = |vocabulary: &crate::domain::task::vocabulary::Vocabulary, one: &str, other: &str| {
         one == other || vocabulary.resolve(one).is_some_and(|word| Some(word) == vocabulary.resolve(other))
     };
-    let operation = of_runbook(|facts| Some(&facts.operation)).into_iter().collect();
+    let operation = of_runbook(|facts| facts.operation.as_deref()).into_iter().collect();
     let environments = known.environment.clone().into_iter().chain(of_runbook(|facts| facts.environment.as_deref()));
     let resource = of_runbook(|facts| facts.resource.as_deref()).into_iter().collect();
     let types = known.resource_types.iter().cloned().chain(of_runbook(|facts| facts.resource_type.as_deref()));

@@ -13,7 +13,6 @@ use parkbrake::clock::Clock;
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::Command;
-use parkbrake::execution::Local;
 use parkbrake::storage::Storage;
 use ractor::Actor;
 use serde_json::Value;
@@ -101,7 +100,7 @@ impl World {
         let channel = Letterbox::new();
         let channels = BTreeMap::from([("it".to_owned(), Arc::clone(&channel) as Arc<dyn Channel>)]);
         let pace = Pace(100);
-        let executor = Arc::new(Local::default());
+        let executor = crate::support::server::executor();
         let engine = Engine::new(Parts {
             storage,
             configuration,
@@ -127,7 +126,7 @@ impl World {
 
     async fn submit(&self, task: Value) -> Uuid {
         let request: TaskRequest = serde_json::from_value(task).unwrap();
-        let (task, facts) = request.admit(&self.engine.configuration.runbooks, parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
+        let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         assert!(matches!(self.engine.submit(id, Intake { by, task, facts, key: None }).await, Ok(Submitted::Accepted(_))));
         id

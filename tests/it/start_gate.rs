@@ -14,7 +14,6 @@ use parkbrake::clock::Clock;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::{AttemptId, Command, Outcome, Status};
-use parkbrake::execution::Local;
 use parkbrake::settings::Settings;
 use parkbrake::storage::Storage;
 use ractor::Actor;
@@ -302,7 +301,7 @@ impl Quiet {
             storage: storage.clone(),
             configuration,
             clock: Arc::new(Clock::new(storage.now().await.unwrap())),
-            executor: Arc::new(Local::default()),
+            executor: crate::support::server::executor(),
             channels: BTreeMap::new(),
             pace: Pace::default(),
             max_resident: 100,
@@ -322,7 +321,7 @@ impl Quiet {
     /// A workflow that is approved and waits for its turn.
     async fn queued(&self, runbook: &str) -> Uuid {
         let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
-        let (task, facts) = request.admit(&self.engine.configuration.runbooks, parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
+        let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         let Ok(Submitted::Accepted(_)) = self.engine.submit(id, Intake { by, task, facts, key: None }).await else { panic!("a workflow") };
         assert_eq!(self.approve(id).await, Status::Queued);
@@ -374,7 +373,7 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
     let command = Command::AskAgain { attempt: FIRST, reason: "the terms are stricter now".to_owned(), terms };
     assert_eq!(quiet.ask(id, command.clone()).await, Status::PendingApproval);
     assert_eq!(quiet.ask(id, command).await, Status::PendingApproval, "asked for once more, nothing is written");
-    let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and coalesce(approved_by, '{}') = '{}'
+    let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and approved_by = '{}'
                  and required = 1 and approvers = '{tech_lead,cto}' and resolved_at is null and resolved_by is null
                  and requested_at = updated_at and version = 5";
     assert_eq!(database.count(asked).await, 1);

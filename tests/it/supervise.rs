@@ -11,7 +11,6 @@ use parkbrake::app::Pace;
 use parkbrake::clock::Clock;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::{Command, Status};
-use parkbrake::execution::Local;
 use parkbrake::storage::Storage;
 use ractor::{Actor, ActorCell};
 use serde_json::json;
@@ -139,7 +138,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
         storage,
         configuration,
         clock,
-        executor: Arc::new(Local::default()),
+        executor: crate::support::server::executor(),
         channels: BTreeMap::new(),
         pace: Pace::default(),
         max_resident: 100,
@@ -152,7 +151,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
 
 async fn submits(engine: &Engine) -> Option<Uuid> {
     let request: TaskRequest = serde_json::from_value(high()).unwrap();
-    let (task, facts) = request.admit(&engine.configuration.runbooks, parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
+    let (task, facts) = request.admit(engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
     let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot").unwrap());
     matches!(engine.submit(id, Intake { by, task, facts, key: None }).await, Ok(Submitted::Accepted(_))).then_some(id)
 }

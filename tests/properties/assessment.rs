@@ -4,7 +4,7 @@ use chrono::{TimeZone as _, Utc};
 use parkbrake::domain::risk::baseline::{Baseline, LowRisk};
 use parkbrake::domain::risk::expression::Expression;
 use parkbrake::domain::risk::level::Level;
-use parkbrake::domain::risk::readings::{Facts, Resource};
+use parkbrake::domain::risk::readings::{Facts, Resource, Source};
 use parkbrake::domain::risk::triggers::{BuiltIn, Condition, Trigger};
 use parkbrake::domain::risk::{Assessment, Rules};
 use parkbrake::domain::task::digest::Digest;
@@ -132,15 +132,20 @@ fn task() -> impl Strategy<Value = Task> {
 
 fn facts() -> impl Strategy<Value = Facts> {
     let odd = |words| prop_oneof![4 => one_of(words), 1 => Just("strange".to_owned())];
-    (odd(&OPERATIONS), prop::option::of(odd(&ENVIRONMENTS)), prop::option::of(odd(&RESOURCE_TYPES)), prop::option::of(resource())).prop_map(
-        |(operation, environment, resource_type, resource)| Facts {
+    (
+        prop::option::of(odd(&OPERATIONS)),
+        prop::option::of(odd(&ENVIRONMENTS)),
+        prop::option::of(odd(&RESOURCE_TYPES)),
+        prop::option::of(resource()),
+    )
+        .prop_map(|(operation, environment, resource_type, resource)| Facts {
             source: "runbook `go`".to_owned(),
+            from: Source::Runbook,
             operation,
             environment,
             resource,
             resource_type,
-        },
-    )
+        })
 }
 
 /// How many subsets of a task's optional claims there are.
@@ -358,7 +363,7 @@ proptest! {
     /// What parkbrake runs is assessed by what parkbrake knows, and every claim beside that can only raise: whatever is claimed in
     /// place of the truth, and whichever of the fields are claimed at all.
     fn no_claim_calms_what_parkbrake_runs(rules in rules(), facts in facts(), claims in lies(), more in lies()) {
-        let claims = Task { operation: facts.operation.clone(), ..claims };
+        let claims = Task { operation: facts.operation.clone().unwrap_or_else(|| "read".to_owned()), ..claims };
         let levels: Vec<Level> = (0..CLAIMS).map(|subset| assess(&rules, &claiming(subset, &claims), Some(&facts)).level).collect();
         // Any further claim, whatever was claimed before.
         for (subset, level) in (0..CLAIMS).zip(&levels) {

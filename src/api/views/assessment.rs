@@ -64,7 +64,7 @@ struct Differs<'a> {
     claimed: Option<&'a str>,
     /// What holds.
     known: &'a str,
-    /// Where that comes from: `runbook` or `registry`.
+    /// Where that comes from: `runbook`, `webhook` or `registry`.
     from: &'a str,
 }
 

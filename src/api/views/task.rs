@@ -7,7 +7,7 @@ use crate::domain::task::digest::Digest;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// What people approve and what would run: the task that was submitted, and for a runbook the command. The digest is taken of its
+/// What people approve and what would run: the task that was submitted, and for a runbook the command, for a webhook the call. The digest is taken of its
 /// canonical form (RFC 8785).
 #[derive(ToSchema)]
 #[schema(as = Document)]
@@ -40,12 +40,30 @@ struct DocumentFinding {
 #[derive(ToSchema)]
 struct DocumentAction {
     r#type: ActionKind,
-    /// The runbook's name; for an external action whatever the requester calls it.
+    /// The name of the runbook or webhook; for an external action whatever the requester calls it.
     name: Option<String>,
     #[schema(required = false, value_type = Object)]
     args: Map<String, Value>,
     /// Filled in by parkbrake, for a runbook.
     runs: Option<Invocation>,
+    /// Filled in by parkbrake, for a webhook.
+    calls: Option<Call>,
+}
+
+/// What parkbrake would call: a POST of JSON with the action's `args`.
+#[derive(ToSchema)]
+struct Call {
+    url: String,
+    /// The name of the variable that holds the secret, never its value; left out where the call is not signed.
+    secret: Option<String>,
+    /// How long the answer may take.
+    #[schema(examples("30s"))]
+    timeout: String,
+    /// Whether it may be called again, with the same key, where nobody knows what became of the call.
+    idempotent: bool,
+    /// Whether the address may be one of the server's machine or of a private network.
+    #[schema(required = false)]
+    allow_private: bool,
 }
 
 /// What parkbrake would run.

@@ -62,20 +62,23 @@ struct TaskAction {
     /// Left out: `external`.
     #[schema(value_type = Option<TaskActionKind>)]
     r#type: Option<TaskActionKind>,
-    /// The runbook's name, required for one; for `external` whatever the requester calls it.
+    /// The name of the runbook or webhook, required for these; for `external` whatever the requester calls it.
     #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
-    /// The runbook's arguments: all that it has, each of which has to match its pattern. Texts, numbers and booleans only.
+    /// Of a runbook, or of a webhook that declares arguments: all that it declares, each of which has to match its pattern; texts, numbers
+    /// and booleans only. A webhook that declares none is sent whatever stands here.
     #[schema(value_type = Option<Object>)]
     args: Option<Map<String, Value>>,
 }
 
 /// `external`: the requester acts once it may, and reports with `/result`. `runbook`: parkbrake runs a configured command.
+/// `webhook`: parkbrake calls a configured destination.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 enum TaskActionKind {
     External,
     Runbook,
+    Webhook,
 }
 
 impl PartialSchema for TaskRequest {

@@ -28,7 +28,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             ),
             (
                 &only("    operation: read\n    command: [go, \"{{ who }}\"]\n"),
-                ":4: runbooks.go.command[1]: names `who`, which is no argument",
+                ":4: runbooks.go.command[1]: names `who`, which is not declared",
                 "args",
             ),
             (
@@ -40,7 +40,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             (&with("    environment: moon\n"), ":6: runbooks.go.environment: `moon` is not one of the words", "production"),
             (&with("    resource_type: moon\n"), ":6: runbooks.go.resource_type: `moon` is not one of the words", "database"),
             (&with("    resource: \"\"\n"), ":6: runbooks.go.resource: says nothing", ""),
-            (&with("    resource: \"{{ where }}\"\n"), ":6: runbooks.go.resource: names `where`, which is no argument", ""),
+            (&with("    resource: \"{{ where }}\"\n"), ":6: runbooks.go.resource: names `where`, which is not declared", ""),
             (&with("    timeout: soon\n"), ":6: runbooks.go.timeout: `soon` is not a duration", ""),
             (&with("    idempotent: \"true\"\n"), ":6: runbooks.go.idempotent: is the text `true`", "true or false"),
             (&with("    working_dir: \"\"\n"), ":6: runbooks.go.working_dir: is no folder", ""),
@@ -54,7 +54,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             ),
             (&with("    files: run.sh\n"), ":6: runbooks.go.files: is the text `run.sh`", "a list of"),
             (&with("    files: [\"\"]\n"), ":6: runbooks.go.files[0]: is no file", "working_dir"),
-            (&with("    files: [\"{{ other }}\"]\n"), ":6: runbooks.go.files[0]: names `other`, which is no argument", ""),
+            (&with("    files: [\"{{ other }}\"]\n"), ":6: runbooks.go.files[0]: names `other`, which is not declared", ""),
             (&with("    user: \"a b\"\n"), ":6: runbooks.go.user: `a b` is no account", "USER:GROUP"),
             (&with("    user: \"1:\"\n"), ":6: runbooks.go.user: `1:` is no account", ""),
             (&with("    shell: true\n"), ":6: runbooks.go.shell: is no key", "command"),

@@ -1,13 +1,17 @@
 //! The task as a requester sends it: read strictly, checked whole, and made into what would really run.
 //!
-//! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may say (`action.runs`):
-//! the request has no such field, and unknown fields are refused.
+//! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may say (`action.runs` and
+//! `action.calls`): the request has no such fields, and unknown fields are refused.
 
+pub mod arguments;
 pub mod idempotency;
 pub mod runbook;
+pub mod webhook;
 
 use crate::domain::policy::PrincipalKind;
+use crate::domain::request::arguments::Misfit;
 use crate::domain::request::runbook::Runbook;
+use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::{says, shown};
@@ -115,16 +119,17 @@ impl TaskRequest {
         Self { metadata: Some(metadata), ..self }
     }
 
-    /// The task, and what is known of it besides the claim, with the runbook resolved to the command that would run.
+    /// The task, and what is known of it besides the claim, with its runbook or webhook resolved to what would be run or called.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn admit(self, runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
+    pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let mut faults = self.faults();
         let requested = self.action.map_or(ActionRequest { kind: None, name: None, args: None }, |Named(action)| action);
         let args = requested.args.unwrap_or_default();
-        let mut action = Action { kind: requested.kind.unwrap_or(ActionKind::External), name: requested.name, args, runs: None };
-        let facts = resolve(&mut action, runbooks, by).unwrap_or_else(|of_action| {
+        let mut action =
+            Action { kind: requested.kind.unwrap_or(ActionKind::External), name: requested.name, args, runs: None, calls: None };
+        let facts = resolve(&mut action, actions, by).unwrap_or_else(|of_action| {
             faults.extend(of_action);
             None
         });
@@ -199,52 +204,82 @@ fn foreign(text: &str) -> Option<char> {
     text.chars().find(|character| !(' '..='~').contains(character))
 }
 
-/// Resolves a runbook to what would run.
-fn resolve(action: &mut Action, runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> Result<Option<Facts>, Vec<Fault>> {
-    match action.kind {
-        ActionKind::External => match &action.name {
-            Some(name) if name.trim().is_empty() || name.chars().count() > LONGEST_WORD => {
-                Err(vec![Fault::new("/action/name", format!("has to be 1 to {LONGEST_WORD} characters"))])
-            }
-            _ => Ok(None),
-        },
-        ActionKind::Webhook => {
-            Err(vec![Fault::new("/action/type", "webhook actions are not carried out by this version; use `runbook` or `external`")])
-        }
-        ActionKind::Runbook => {
-            let Some(name) = &action.name else {
-                return Err(vec![Fault::new("/action/name", "is required: the name of the runbook")]);
-            };
-            let Some(runbook) = runbooks.get(name) else {
-                return Err(vec![Fault::new("/action/name", format!("there is no runbook `{}`; {}", shown(name), known(runbooks, by)))]);
-            };
-            let (invocation, facts) = runbook.resolve(&action.args).map_err(|misfits| {
-                let fault = |misfit: crate::domain::request::runbook::Misfit| {
-                    Fault::new(format!("/action/args/{}", escaped(&misfit.argument)), misfit.detail)
-                };
-                misfits.into_iter().map(fault).collect::<Vec<_>>()
-            })?;
-            let stated = [Some(&facts.operation), facts.environment.as_ref(), facts.resource.as_ref(), facts.resource_type.as_ref()];
-            if let Some(character) = stated.into_iter().flatten().find_map(|text| foreign(text)) {
-                let detail = format!(
-                    "an argument that says what the runbook acts on has to be visible ASCII, so that it reads in one way only; one holds U+{:04X}",
-                    character as u32
-                );
-                return Err(vec![Fault::new("/action/args", detail)]);
-            }
-            action.runs = Some(invocation);
-            Ok(Some(facts))
+/// What a configuration lets parkbrake itself do, by names.
+#[derive(Debug, Clone, Copy)]
+pub struct Actions<'c> {
+    pub runbooks: &'c BTreeMap<String, Runbook>,
+    pub webhooks: &'c BTreeMap<String, Webhook>,
+}
+
+impl Actions<'_> {
+    /// What parkbrake knows of an action that it would do itself; `None` of one that it would not, or does not know.
+    pub fn facts(&self, action: &Action) -> Option<Facts> {
+        let name = action.name.as_deref()?;
+        match action.kind {
+            ActionKind::External => None,
+            ActionKind::Runbook => Some(self.runbooks.get(name)?.resolve(&action.args).ok()?.1),
+            ActionKind::Webhook => Some(self.webhooks.get(name)?.resolve(&action.args).ok()?.1),
         }
     }
 }
 
-/// What runbooks there are, for somebody who named one that is none. An agent is told the names that it needs by whoever set it up; a list
-/// of what else can be run would only serve one that was talked into something.
-fn known(runbooks: &BTreeMap<String, Runbook>, by: PrincipalKind) -> String {
+/// Resolves a runbook to what would run, and a webhook to what would be called.
+fn resolve(action: &mut Action, actions: Actions<'_>, by: PrincipalKind) -> Result<Option<Facts>, Vec<Fault>> {
+    let facts = match action.kind {
+        ActionKind::External => {
+            return match &action.name {
+                Some(name) if name.trim().is_empty() || name.chars().count() > LONGEST_WORD => {
+                    Err(vec![Fault::new("/action/name", format!("has to be 1 to {LONGEST_WORD} characters"))])
+                }
+                _ => Ok(None),
+            };
+        }
+        ActionKind::Runbook => {
+            let (runs, facts) = named(action, "runbook", actions.runbooks, by)?.resolve(&action.args).map_err(faults_of)?;
+            action.runs = Some(runs);
+            facts
+        }
+        ActionKind::Webhook => {
+            let (calls, facts) = named(action, "webhook", actions.webhooks, by)?.resolve(&action.args).map_err(faults_of)?;
+            action.calls = Some(calls);
+            facts
+        }
+    };
+    let stated = [&facts.operation, &facts.environment, &facts.resource, &facts.resource_type];
+    if let Some(character) = stated.into_iter().flatten().find_map(|text| foreign(text)) {
+        let detail = format!(
+            "an argument that says what the {} acts on has to be visible ASCII, so that it reads in one way only; one holds U+{:04X}",
+            facts.from.as_str(),
+            character as u32
+        );
+        return Err(vec![Fault::new("/action/args", detail)]);
+    }
+    Ok(Some(facts))
+}
+
+/// The runbook or the webhook that an action names.
+fn named<'c, T>(action: &Action, what: &str, configured: &'c BTreeMap<String, T>, by: PrincipalKind) -> Result<&'c T, Vec<Fault>> {
+    let Some(name) = &action.name else {
+        return Err(vec![Fault::new("/action/name", format!("is required: the name of the {what}"))]);
+    };
+    configured.get(name).ok_or_else(|| {
+        let known = known(configured.keys().map(String::as_str).collect(), by);
+        vec![Fault::new("/action/name", format!("there is no {what} `{}`; {known}", shown(name)))]
+    })
+}
+
+fn faults_of(misfits: Vec<Misfit>) -> Vec<Fault> {
+    let fault = |misfit: Misfit| Fault::new(format!("/action/args/{}", escaped(&misfit.argument)), misfit.detail);
+    misfits.into_iter().map(fault).collect()
+}
+
+/// What there is, for somebody who named what is not. An agent is told the names that it needs by whoever set it up; a list of what
+/// else can be run would only serve one that was talked into something.
+fn known(names: Vec<&str>, by: PrincipalKind) -> String {
     match by {
         PrincipalKind::Agent => "ask the people who run this server for the name".to_owned(),
-        PrincipalKind::Person if runbooks.is_empty() => "none is configured".to_owned(),
-        PrincipalKind::Person => format!("configured are: {}", runbooks.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        PrincipalKind::Person if names.is_empty() => "none is configured".to_owned(),
+        PrincipalKind::Person => format!("configured are: {}", names.join(", ")),
     }
 }
 
@@ -260,7 +295,7 @@ mod tests {
 
     fn admit(value: Value) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let request: TaskRequest = serde_json::from_value(value).unwrap();
-        request.admit(&BTreeMap::new(), PrincipalKind::Agent)
+        request.admit(Actions { runbooks: &BTreeMap::new(), webhooks: &BTreeMap::new() }, PrincipalKind::Agent)
     }
 
     #[test]

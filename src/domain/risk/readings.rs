@@ -5,13 +5,35 @@ mod possible;
 pub use crate::domain::risk::registry::Resource;
 
 use crate::domain::risk::expression::scope::Words;
+use serde::{Deserialize, Serialize};
 
-/// What parkbrake itself knows of an action, whatever the requester says: for a runbook, what it really does.
+/// Where knowledge comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Runbook,
+    Webhook,
+    Registry,
+}
+
+impl Source {
+    /// The word for it, as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Runbook => "runbook",
+            Self::Webhook => "webhook",
+            Self::Registry => "registry",
+        }
+    }
+}
+
+/// What parkbrake itself knows of an action, whatever the requester says: for a runbook or a webhook, what it really does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Where the knowledge comes from, for the reason: ``runbook `deploy-service` ``.
     pub source: String,
-    pub operation: String,
+    pub from: Source,
+    pub operation: Option<String>,
     pub environment: Option<String>,
     pub resource: Option<String>,
     pub resource_type: Option<String>,

@@ -6,6 +6,7 @@
 
 use crate::domain::risk::Rules;
 use crate::domain::risk::readings::Facts;
+pub use crate::domain::risk::readings::Source;
 use crate::domain::task::Task;
 use crate::domain::task::vocabulary::{Vocabulary, normalized};
 use crate::domain::text::{escaped, shown};
@@ -38,24 +39,6 @@ pub struct Differs {
     pub claimed: Option<String>,
     pub known: String,
     pub from: Source,
-}
-
-/// Where knowledge comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    Runbook,
-    Registry,
-}
-
-impl Source {
-    /// The word for it, as it stands in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Runbook => "runbook",
-            Self::Registry => "registry",
-        }
-    }
 }
 
 /// One field with everything that is said and known of it.
@@ -104,31 +87,31 @@ impl Rules {
     /// What a task is about, as far as is known.
     pub fn target(&self, task: &Task, facts: Option<&Facts>) -> Target {
         let (environment, resource_types) = self.known(task, facts);
-        let runbook = |part: fn(&Facts) -> Option<&str>| facts.and_then(part).map(|known| (Source::Runbook, known)).into_iter();
+        let stated = |part: fn(&Facts) -> Option<&str>| facts.and_then(|facts| Some((facts.from, part(facts)?))).into_iter();
         let registry = |known| (Source::Registry, known);
         let fields = [
             Field {
                 name: "operation",
                 claimed: Some(&task.operation),
-                known: runbook(|facts| Some(&facts.operation)).collect(),
+                known: stated(|facts| facts.operation.as_deref()).collect(),
                 vocabulary: Some(&self.operations),
             },
             Field {
                 name: "environment",
                 claimed: task.environment.as_deref(),
-                known: runbook(|facts| facts.environment.as_deref()).chain(environment.map(registry)).collect(),
+                known: stated(|facts| facts.environment.as_deref()).chain(environment.map(registry)).collect(),
                 vocabulary: Some(&self.environments),
             },
             Field {
                 name: "resource",
                 claimed: task.resource.as_deref(),
-                known: runbook(|facts| facts.resource.as_deref()).collect(),
+                known: stated(|facts| facts.resource.as_deref()).collect(),
                 vocabulary: None,
             },
             Field {
                 name: "resource_type",
                 claimed: task.resource_type.as_deref(),
-                known: runbook(|facts| facts.resource_type.as_deref()).chain(resource_types.into_iter().map(registry)).collect(),
+                known: stated(|facts| facts.resource_type.as_deref()).chain(resource_types.into_iter().map(registry)).collect(),
                 vocabulary: Some(&self.resource_types),
             },
         ];
@@ -139,13 +122,6 @@ impl Rules {
 }
 
 impl Target {
-    /// Whether it is what the requester claims, word for word: then it need not be stored beside the document.
-    pub fn is_claim_of(&self, task: &Task) -> bool {
-        self.differs.is_empty()
-            && (self.operation == task.operation && self.environment == task.environment)
-            && (self.resource == task.resource && self.resource_type == task.resource_type)
-    }
-
     /// The target of a request that was submitted before targets were stored: the claim is all that is left of it.
     pub fn claimed(task: &Task) -> Self {
         let Task { operation, environment, resource, resource_type, .. } = task.clone();

@@ -7,6 +7,7 @@ mod unlisted;
 
 use super::*;
 use crate::domain::risk::expression::Expression;
+use crate::domain::risk::readings::Source;
 use crate::domain::risk::triggers::BuiltIn;
 use crate::domain::task::vocabulary::Word;
 use crate::domain::task::{Action, SecurityFinding};
@@ -94,7 +95,14 @@ fn with_finding(severity: &str) -> Task {
 }
 
 fn facts(operation: &str) -> Facts {
-    Facts { source: "runbook `go`".to_owned(), operation: operation.to_owned(), environment: None, resource: None, resource_type: None }
+    Facts {
+        source: "runbook `go`".to_owned(),
+        from: Source::Runbook,
+        operation: Some(operation.to_owned()),
+        environment: None,
+        resource: None,
+        resource_type: None,
+    }
 }
 
 fn assess(rules: &Rules, task: &Task, facts: Option<&Facts>) -> Assessment {

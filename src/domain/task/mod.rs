@@ -1,11 +1,13 @@
-//! The task: what an agent says that it wants to do, and, for a runbook, exactly what parkbrake would run.
+//! The task: what an agent says that it wants to do, and, for a runbook or a webhook, exactly what parkbrake would run or call.
 
+pub mod call;
 pub mod canonical;
 pub mod difference;
 pub mod digest;
 pub mod invocation;
 pub mod vocabulary;
 
+use crate::domain::task::call::Call;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,8 @@ use serde_json::{Map, Value};
 
 /// One task. Its canonical bytes are what is shown, hashed, stored and executed.
 ///
-/// Everything in it but `action.runs` is the requester's claim; `action.runs` is resolved by parkbrake from the
-/// configured runbook, and is part of the document so that an approval covers it.
+/// Everything in it but `action.runs` and `action.calls` is the requester's claim; these two are resolved by parkbrake from the
+/// configured runbook or webhook, and are part of the document so that an approval covers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The requester's own name for it.
@@ -68,7 +70,7 @@ pub struct SecurityFinding {
 pub struct Action {
     #[serde(rename = "type")]
     pub kind: ActionKind,
-    /// The runbook's name; for an external action whatever the requester calls it.
+    /// The name of the runbook or webhook; for an external action whatever the requester calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -76,12 +78,20 @@ pub struct Action {
     /// What parkbrake would run, for a runbook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Invocation>,
+    /// What parkbrake would call, for a webhook; it sends [`args`](Self::args).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Call>,
 }
 
 impl Action {
     /// The action of a task that names none: the requester acts once it may, and reports.
     pub fn external() -> Self {
-        Self { kind: ActionKind::External, name: None, args: Map::new(), runs: None }
+        Self { kind: ActionKind::External, name: None, args: Map::new(), runs: None, calls: None }
+    }
+
+    /// Whether parkbrake may do it again, with the same key, where nobody knows what became of an attempt.
+    pub fn is_idempotent(&self) -> bool {
+        self.runs.as_ref().is_some_and(|runs| runs.idempotent) || self.calls.as_ref().is_some_and(|calls| calls.idempotent)
     }
 }
 

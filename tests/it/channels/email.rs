@@ -8,7 +8,7 @@ use parkbrake::actors::ports::{Channel as _, Contact, Undelivered};
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::email::Email;
-use parkbrake::notify::secret::Secret;
+use parkbrake::outbound::secret::Secret;
 
 const FROM: &str = "Parkbrake <parkbrake@example.com>";
 

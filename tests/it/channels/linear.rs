@@ -9,7 +9,7 @@ use parkbrake::actors::ports::Undelivered;
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::linear::{Linear, Settings};
-use parkbrake::notify::secret::Secret;
+use parkbrake::outbound::secret::Secret;
 use std::time::Duration;
 
 pub async fn start() -> (services::Linear, Linear) {

@@ -7,7 +7,7 @@ use crate::support::services::{self, pagerduty::ROUTING_KEY};
 use parkbrake::domain::notice::{Kind, Medium};
 use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::pagerduty::PagerDuty;
-use parkbrake::notify::secret::Secret;
+use parkbrake::outbound::secret::Secret;
 
 pub async fn start() -> (services::PagerDuty, PagerDuty) {
     let service = services::PagerDuty::start().await;

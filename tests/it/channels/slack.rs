@@ -7,8 +7,8 @@ use crate::support::services::{self};
 use parkbrake::actors::ports::{Channel as _, Undelivered};
 use parkbrake::domain::notice::Kind;
 use parkbrake::domain::risk::level::Level;
-use parkbrake::notify::secret::Secret;
 use parkbrake::notify::slack::Slack;
+use parkbrake::outbound::secret::Secret;
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -233,7 +233,10 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Resul
     expect(keys == ["type", "timestamp", "data"], "type, timestamp and data")?;
     expect(value["type"].as_str().is_some_and(|kind| matches(r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$", kind)), "a type")?;
     expect(value["timestamp"].as_str().is_some_and(|time| chrono::DateTime::parse_from_rfc3339(time).is_ok()), "a time")?;
-    for name in ["workflow_id", "risk_level", "status"] {
+    // An action says what to do; a notice says how things stand.
+    let facts: &[&str] =
+        if value["type"] == "parkbrake.action" { &["workflow_id", "digest"] } else { &["workflow_id", "risk_level", "status"] };
+    for &name in facts {
         expect(value["data"][name].is_string(), name)?;
     }
     Ok((id, value))

@@ -1,8 +1,12 @@
 //! Servers: in this process, where nothing has to be killed, and as the real program, where something has.
 
 use super::{Client, Config, Database, client};
+use chrono::DateTime;
 use parkbrake::app::{App, Pace, Resources, StartError};
+use parkbrake::clock::Clock;
 use parkbrake::domain::policy::PrincipalKind;
+use parkbrake::execution::webhook::Caller;
+use parkbrake::execution::{Local, Redactions};
 use parkbrake::fence::{Fence, Moment};
 use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::{LimitSettings, Settings};
@@ -71,6 +75,12 @@ pub fn settings(config: &Config) -> Settings {
         limits: LimitSettings::default(),
         lease: Duration::from_secs(10),
     }
+}
+
+/// An executor that runs runbooks, and knows no webhook.
+pub fn executor() -> Arc<Local> {
+    let caller = Caller::new([], &|_| None, Arc::new(Clock::new(DateTime::UNIX_EPOCH))).unwrap_or_else(|problems| panic!("{problems:?}"));
+    Arc::new(Local::new(Redactions::default(), caller))
 }
 
 /// What a name of the test configurations stands for.

@@ -95,9 +95,14 @@ impl Rules {
         let mut values = Values::default();
         let claimed = self.word(&self.operations, "operation", &task.operation, reasons);
         if let Some(facts) = facts {
-            let real = self.word(&self.operations, "operation", &facts.operation, reasons);
-            disagreement("operation", &facts.source, &real.word, &claimed.word, reasons);
-            values.extend(everything_if_unrecognised(real, &self.operations));
+            if let Some(written) = &facts.operation {
+                let real = self.word(&self.operations, "operation", written, reasons);
+                disagreement("operation", &facts.source, &real.word, &claimed.word, reasons);
+                values.extend(everything_if_unrecognised(real, &self.operations));
+            } else {
+                values.extend(self.operations.names().map(Value::assumed));
+                unsaid("operation", Some(&facts.source), &mut values, reasons);
+            }
         }
         values.extend(everything_if_unrecognised(claimed, &self.operations));
         values.0

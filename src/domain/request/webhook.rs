@@ -1,0 +1,89 @@
+//! Webhooks: the destinations that parkbrake itself can call, and what a call of each really does.
+
+use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
+use crate::domain::risk::readings::{Facts, Source};
+use crate::domain::task::call::Call;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A configured destination.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    pub name: String,
+    /// What a call of it really does, assessed beside the requester's claim. What is not stated counts as everything it could be.
+    pub operation: Option<Template>,
+    pub environment: Option<Template>,
+    pub resource: Option<Template>,
+    pub resource_type: Option<Template>,
+    /// The arguments, all of them required; `None` takes whatever a requester sends, which is shown and passed on as it is.
+    pub args: Option<BTreeMap<String, Argument>>,
+    pub call: Call,
+}
+
+impl Webhook {
+    /// The call that it would make with these arguments, and what parkbrake then knows of the task.
+    ///
+    /// # Errors
+    /// Every argument that is missing, unknown, or does not match its pattern.
+    pub fn resolve(&self, given: &Map<String, Value>) -> Result<(Call, Facts), Vec<Misfit>> {
+        let source = format!("webhook `{}`", self.name);
+        let args = match &self.args {
+            Some(declared) => checked(declared, given, &source)?,
+            None => BTreeMap::new(),
+        };
+        let fill = |template: &Option<Template>| template.as_ref().map(|template| template.fill(&args));
+        let facts = Facts {
+            source,
+            from: Source::Webhook,
+            operation: fill(&self.operation),
+            environment: fill(&self.environment),
+            resource: fill(&self.resource),
+            resource_type: fill(&self.resource_type),
+        };
+        Ok((self.call.clone(), facts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::request::arguments::Pattern;
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn webhook(args: Option<&[(&str, &str)]>) -> Webhook {
+        let argument = |pattern: &str| Argument { pattern: Pattern::new(pattern).unwrap(), dash: false };
+        Webhook {
+            name: "ci".to_owned(),
+            operation: Some(Template::parse("deploy").unwrap()),
+            environment: None,
+            resource: Some(Template::parse("{{ service }}").unwrap()),
+            resource_type: None,
+            args: args.map(|args| args.iter().map(|(name, pattern)| ((*name).to_owned(), argument(pattern))).collect()),
+            call: Call {
+                url: "https://ci.example.com/run".to_owned(),
+                secret: None,
+                timeout: Duration::from_secs(30),
+                idempotent: false,
+                allow_private: false,
+            },
+        }
+    }
+
+    #[test]
+    fn declared_arguments_are_checked_and_say_what_it_acts_on() {
+        let webhook = webhook(Some(&[("service", "[a-z]+")]));
+        let (call, facts) = webhook.resolve(json!({"service": "api"}).as_object().unwrap()).unwrap();
+        assert_eq!((call, facts.resource.as_deref(), facts.operation.as_deref()), (webhook.call.clone(), Some("api"), Some("deploy")));
+        for args in [json!({}), json!({"service": "API"}), json!({"service": ["a"]}), json!({"service": "api", "more": 1})] {
+            assert!(webhook.resolve(args.as_object().unwrap()).is_err(), "{args}");
+        }
+    }
+
+    #[test]
+    fn without_declared_arguments_anything_is_passed_on() {
+        let mut webhook = webhook(None);
+        webhook.resource = None;
+        assert!(webhook.resolve(json!({"ref": "main", "inputs": {"deep": [1, null]}}).as_object().unwrap()).is_ok());
+    }
+}

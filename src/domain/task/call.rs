@@ -1,0 +1,74 @@
+//! A call of a configured destination that is ready to be made.
+//!
+//! An approval covers the address, how long an answer may take, and whether the call may be made twice; the arguments that are sent
+//! stand beside it in the document. The secret that signs the call is named and never stored.
+
+use crate::domain::duration;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// One call of a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    pub url: String,
+    /// The variable of the server's environment that holds the secret; without one the call is not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// How long the answer may take, from the connection to its last byte.
+    #[serde(with = "duration::text")]
+    pub timeout: Duration,
+    /// Whether it may be called again, with the same key, where nobody knows what became of the call.
+    pub idempotent: bool,
+    /// Whether the address may be one of the server's machine or of a private network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_private: bool,
+}
+
+impl Call {
+    /// What is different now from this, which was approved; `None` if nothing is.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let secret = |call: &Self| call.secret.as_deref().unwrap_or("none").to_owned();
+        let parts = [
+            ("its url", self.url.clone(), now.url.clone()),
+            ("the variable of its secret", secret(self), secret(now)),
+            ("its timeout", duration::show(self.timeout).to_string(), duration::show(now.timeout).to_string()),
+            ("`idempotent`", self.idempotent.to_string(), now.idempotent.to_string()),
+            ("`allow_private`", self.allow_private.to_string(), now.allow_private.to_string()),
+        ];
+        let changed = parts.into_iter().find(|(_, approved, now)| approved != now);
+        changed.map(|(what, approved, now)| format!("{what} is `{now}` now, and `{approved}` was approved"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut Call);
+
+    #[test]
+    fn every_part_of_a_call_makes_a_difference() {
+        let approved = Call {
+            url: "https://ci.example.com/run".to_owned(),
+            secret: Some("CI_SECRET".to_owned()),
+            timeout: Duration::from_secs(30),
+            idempotent: false,
+            allow_private: false,
+        };
+        assert_eq!(approved.difference(&approved), None);
+        let changes: [(&str, Change); 6] = [
+            ("its url is `https://evil.test/`", |now| now.url = "https://evil.test/".to_owned()),
+            ("secret is `none`", |now| now.secret = None),
+            ("secret is `OTHER`", |now| now.secret = Some("OTHER".to_owned())),
+            ("its timeout is `1h`", |now| now.timeout = Duration::from_secs(3_600)),
+            ("`idempotent` is `true`", |now| now.idempotent = true),
+            ("`allow_private` is `true`", |now| now.allow_private = true),
+        ];
+        for (words, change) in changes {
+            let mut now = approved.clone();
+            change(&mut now);
+            let difference = approved.difference(&now).unwrap_or_default();
+            assert!(difference.contains(words), "{words}: {difference}");
+        }
+    }
+}
