@@ -37,7 +37,8 @@ refused_with!(ListProblems = CALLER);
 
 /// List what waits for people
 ///
-/// The newest request first. A page never shows an entry twice, and an entry that is decided while you page is simply gone.
+/// The newest request first, in the order in which the tasks came in; one that people are asked about again keeps its place. A page never shows an
+/// entry twice, and an entry that is decided while you page is simply gone.
 #[utoipa::path(
     get,
     path = "/workflows/pending",

@@ -1,6 +1,6 @@
 //! What waits for people, and what falls due.
 
-use super::candidates::WINDOW;
+use super::candidates::{WINDOW, cursor_at};
 use super::pool::{Lease, within};
 use super::workflows::Visible;
 use super::{Error, Storage, page_of, targets};
@@ -81,7 +81,7 @@ pub struct Due {
 }
 
 impl Storage {
-    /// Requests that wait, newest first, and where the next page starts.
+    /// Requests that wait, in the order in which their tasks came in, newest first, and where the next page starts.
     ///
     /// # Errors
     /// No database.
@@ -142,14 +142,15 @@ impl Storage {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
             "select r.workflow_id
-             from pending_place place
+             from pending_place p
              cross join lateral (
-                 select w.workflow_id, w.requested_at from workflow w
-                 where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
-                 order by w.requested_at desc, w.workflow_id desc
+                 select w.workflow_id from workflow w
+                 where (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) < (p.place, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                   and place_of(w.status, w.risk_level, w.approvers) >= p.place
+                 order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc
                  limit $1
              ) r
-             order by r.requested_at desc, r.workflow_id desc
+             order by r.workflow_id desc
              limit $1",
             limit
         );
@@ -163,28 +164,27 @@ impl Storage {
 async fn of_all(db: &mut Lease, filter: &PendingFilter) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar!(
         "select r.workflow_id
-         from pending_place place
+         from pending_place p
          cross join lateral (
-             select w.workflow_id, w.requested_at from workflow w
-             where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
-               and ($3::text is null or (w.open_roles && $4 and not w.approved_by @> array[$3]
+             select w.workflow_id from workflow w
+             where (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) < (p.place, $5)
+               and place_of(w.status, w.risk_level, w.approvers) >= p.place
+               and ($3::text is null or (coalesce(w.open_roles, w.approvers) && $4 and (w.approved_by @> array[$3]) is not true
                                          and (not w.separation_of_duties
                                               or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))
-               and (w.requested_at, w.workflow_id) < ($5, $6)
-             order by w.requested_at desc, w.workflow_id desc
-             limit $7
+             order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc
+             limit $6
          ) r
-         where ($1::text is null or place.risk_level = $1)
-           and ($2::text is null or place.approvers @> array[$2])
-           and ($3::text is null or place.approvers && $4)
-         order by r.requested_at desc, r.workflow_id desc
-         limit $7",
+         where ($1::text is null or p.risk_level = $1)
+           and ($2::text is null or p.approvers @> array[$2])
+           and ($3::text is null or p.approvers && $4)
+         order by r.workflow_id desc
+         limit $6",
         filter.risk_level.map(Level::as_str),
         filter.role.as_deref(),
         filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
         filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-        before(filter).at,
-        before(filter).workflow_id,
+        before(filter),
         filter.limit + 1
     );
     within(query.fetch_all(&mut **db)).await
@@ -196,40 +196,43 @@ async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> 
     let is_window = filter.risk_level.is_some() || filter.role.is_some() || filter.decidable_by.is_some();
     let window = if is_window { WINDOW } else { filter.limit + 1 };
     let query = sqlx::query!(
-        r#"select distinct o.requested_at as "requested_at!", o.workflow_id as "workflow_id!",
+        r#"select distinct o.workflow_id as "workflow_id!",
                   ($4::text is null or w.risk_level = $4) and ($5::text is null or w.approvers @> array[$5])
-                  and ($6::text is null or (w.open_roles && $7 and not w.approved_by @> array[$6] and not w.separation_of_duties)) as "fits!"
+                  and ($6::text is null or (coalesce(w.open_roles, w.approvers) && $7 and (w.approved_by @> array[$6]) is not true
+                                            and not w.separation_of_duties)) as "fits!"
            from (
-               (select w.requested_at, w.workflow_id from workflow w
-                where w.approval_status = 'pending' and w.requested_by >= $1 and (w.requested_by, w.requested_at, w.workflow_id) < ($1, $8, $3)
-                order by w.requested_by desc, w.requested_at desc, w.workflow_id desc limit $9)
+               (select w.workflow_id from workflow w
+                where (w.requested_by, w.status = 'pending_approval', w.workflow_id) < ($1, true, $3)
+                  and (w.requested_by, w.status = 'pending_approval') >= ($1, true)
+                order by w.requested_by desc, (w.status = 'pending_approval') desc, w.workflow_id desc limit $8)
                union all
-               (select w.requested_at, w.workflow_id from workflow w
-                where w.approval_status = 'pending' and w.on_behalf_of >= $2 and (w.on_behalf_of, w.requested_at, w.workflow_id) < ($2, $8, $3)
-                order by w.on_behalf_of desc, w.requested_at desc, w.workflow_id desc limit $9)
+               (select w.workflow_id from workflow w
+                where w.on_behalf_of >= $2
+                  and (w.on_behalf_of, w.status = 'pending_approval', w.workflow_id) < ($2, true, $3)
+                  and (w.on_behalf_of, w.status = 'pending_approval') >= ($2, true)
+                order by w.on_behalf_of desc, (w.status = 'pending_approval') desc, w.workflow_id desc limit $8)
            ) o
            cross join lateral (select * from workflow w where w.workflow_id = o.workflow_id offset 0) w
-           order by 1 desc, 2 desc limit $9"#,
+           order by 1 desc limit $8"#,
         visible.agent,
         visible.on_behalf_of,
-        before(filter).workflow_id,
+        before(filter),
         filter.risk_level.map(Level::as_str),
         filter.role.as_deref(),
         filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
         filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-        before(filter).at,
         window
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
     let is_cut = is_window && i64::try_from(rows.len()).is_ok_and(|count| count >= window);
-    let end = rows.last().filter(|_| is_cut).map(|row| Cursor { at: row.requested_at, workflow_id: row.workflow_id });
+    let end = rows.last().filter(|_| is_cut).map(|row| cursor_at(row.workflow_id));
     let page = usize::try_from(filter.limit + 1).unwrap_or(usize::MAX);
     Ok((rows.into_iter().filter(|row| row.fits).map(|row| row.workflow_id).take(page).collect(), end))
 }
 
-/// Where a page starts; the first one before everything.
-fn before(filter: &PendingFilter) -> Cursor {
-    filter.after.unwrap_or(Cursor::FIRST)
+/// Where a page starts: before this id; the first one before everything.
+fn before(filter: &PendingFilter) -> Uuid {
+    filter.after.map_or(Uuid::max(), |cursor| cursor.workflow_id)
 }
 
 /// These requests, of those that still wait, in their order.

@@ -10,8 +10,8 @@ use super::workflows::Visible;
 use crate::domain::page::Cursor;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
-use chrono::DateTime;
-use uuid::Uuid;
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::{Builder, Uuid};
 
 /// How many workflows are looked through for one page.
 pub const WINDOW: i64 = 2_000;
@@ -55,12 +55,21 @@ pub(super) fn cursor_at(workflow_id: Uuid) -> Cursor {
     Cursor { at: at.unwrap_or_default(), workflow_id }
 }
 
+/// An id is made when a task comes in; its commit may be this much later, or, where the clock was heard anew, earlier.
+pub(super) const UNDER_WAY: TimeDelta = TimeDelta::minutes(1);
+
+/// The least id of a moment.
+pub(super) fn id_at(at: DateTime<Utc>) -> Uuid {
+    Builder::from_unix_timestamp_millis(u64::try_from(at.timestamp_millis()).unwrap_or_default(), &[0; 10]).into_uuid()
+}
+
 /// Chooses for a page of this size.
 pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Result<Candidates, Error> {
     let filters = [choice.status.is_some(), choice.risk_level.is_some(), choice.requested_by.is_some(), choice.visible_to.is_some()];
     let is_window = choice.has_more || filters.into_iter().filter(|is_set| *is_set).count() > 1;
     let window = if is_window { WINDOW.max(page + 1) } else { page + 1 };
-    // One branch is carried out, of the agent two; the others end at their first condition. Rows are compared whole, and never for
+    // One branch is carried out, of the agent two; the others end at their first condition. A level or a status is at several places, and what waits
+    // of a requester stands apart from the rest: of each the newest are taken, and of these the newest. Rows are compared whole, and never for
     // equality alone: then only one index has their order, and the plan is the same whatever is known of the tables when it is made.
     let query = sqlx::query_scalar!(
         r#"with candidate as (
@@ -69,29 +78,37 @@ pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Re
                   and w.workflow_id < $6 and w.workflow_id >= $7
                 order by w.workflow_id desc limit $8)
                union all
-               (select w.workflow_id from workflow w
-                where $1::text is null and $3::text is null and $4::text is null
-                  and (w.risk_level, w.workflow_id) < ($2, $6) and (w.risk_level, w.workflow_id) >= ($2, $7)
-                order by w.risk_level desc, w.workflow_id desc limit $8)
+               (select found.workflow_id from place p cross join lateral (
+                    select w.workflow_id from workflow w
+                    where (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) < (p.place, $6)
+                      and (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) >= (p.place, $7)
+                    order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc limit $8
+                ) found
+                where ($1::text is not null or $2::text is not null) and $3::text is null and $4::text is null
+                  and ($1::text is null or p.status = $1) and ($2::text is null or p.risk_level = $2))
                union all
-               (select w.workflow_id from workflow w
-                where $3::text is null and $4::text is null
-                  and (w.status, w.workflow_id) < ($1, $6) and (w.status, w.workflow_id) >= ($1, $7)
-                order by w.status desc, w.workflow_id desc limit $8)
+               (select found.workflow_id from unnest(array[false, true]) as waits cross join lateral (
+                    select w.workflow_id from workflow w
+                    where (w.requested_by, w.status = 'pending_approval', w.workflow_id) < ($3, waits, $6)
+                      and (w.requested_by, w.status = 'pending_approval', w.workflow_id) >= ($3, waits, $7)
+                    order by w.requested_by desc, (w.status = 'pending_approval') desc, w.workflow_id desc limit $8
+                ) found
+                where $4::text is null)
                union all
-               (select w.workflow_id from workflow w
-                where $4::text is null
-                  and (w.requested_by, w.workflow_id) < ($3, $6) and (w.requested_by, w.workflow_id) >= ($3, $7)
-                order by w.requested_by desc, w.workflow_id desc limit $8)
+               (select found.workflow_id from unnest(array[false, true]) as waits cross join lateral (
+                    select w.workflow_id from workflow w
+                    where (w.requested_by, w.status = 'pending_approval', w.workflow_id) < ($4, waits, $6)
+                      and (w.requested_by, w.status = 'pending_approval', w.workflow_id) >= ($4, waits, $7)
+                    order by w.requested_by desc, (w.status = 'pending_approval') desc, w.workflow_id desc limit $8
+                ) found)
                union all
-               (select w.workflow_id from workflow w
-                where (w.requested_by, w.workflow_id) < ($4, $6) and (w.requested_by, w.workflow_id) >= ($4, $7)
-                order by w.requested_by desc, w.workflow_id desc limit $8)
-               union all
-               (select w.workflow_id from workflow w
-                where w.on_behalf_of >= $5
-                  and (w.on_behalf_of, w.workflow_id) < ($5, $6) and (w.on_behalf_of, w.workflow_id) >= ($5, $7)
-                order by w.on_behalf_of desc, w.workflow_id desc limit $8)
+               (select found.workflow_id from unnest(array[false, true]) as waits cross join lateral (
+                    select w.workflow_id from workflow w
+                    where w.on_behalf_of >= $5
+                      and (w.on_behalf_of, w.status = 'pending_approval', w.workflow_id) < ($5, waits, $6)
+                      and (w.on_behalf_of, w.status = 'pending_approval', w.workflow_id) >= ($5, waits, $7)
+                    order by w.on_behalf_of desc, (w.status = 'pending_approval') desc, w.workflow_id desc limit $8
+                ) found)
            )
            select distinct workflow_id as "workflow_id!" from candidate order by 1 desc limit $8"#,
         choice.status.map(Status::as_str),

@@ -1,6 +1,6 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row.
 //!
-//! The statements are the functions `open_workflows` (0022_document.sql) and `advance_workflows` (0021_commit.sql). They take rows of types of their own, so they are not among
+//! The statements are the functions `open_workflows` and `advance_workflows` (0024_lean.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
@@ -31,6 +31,8 @@ pub struct Opening {
     pub via: Via,
     /// The task's canonical bytes.
     pub document: Vec<u8>,
+    /// Whether the document says what the target is: then lists read it there, and the row does not repeat it.
+    pub is_claimed: bool,
     pub key: Option<IdempotencyKey>,
     /// What is said of it to the outside.
     pub notices: Vec<Planned>,
@@ -95,6 +97,14 @@ impl Storage {
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
+        match self.open_once(batch, false).await {
+            // One of them was written before, and its answer was lost. Only now is each looked for, and the others are written.
+            Err(error) if is_there_already(&error) => self.open_once(batch, true).await,
+            answer => answer,
+        }
+    }
+
+    async fn open_once<R: Borrow<Opening>>(&self, batch: &[R], again: bool) -> Result<Vec<Written>, Error> {
         let mut log = Vec::with_capacity(2 * batch.len());
         let mut notices = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
@@ -105,7 +115,9 @@ impl Storage {
             rows.push(OpeningRow::of(opening, commit.log(self.keys().ok(), &mut log)));
             notices.extend(opening.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
-        self.carry_out(sqlx::query("select * from open_workflows($1, $2, $3)").bind(rows), log, notices, batch.len()).await
+        let keyed = batch.iter().any(|opening| opening.borrow().key.is_some());
+        let query = sqlx::query("select * from open_workflows($1, $4, $5, $2, $3)").bind(rows).bind(keyed).bind(again);
+        self.carry_out(query, log, notices, batch.len()).await
     }
 
     /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
@@ -165,6 +177,12 @@ impl Storage {
             && rows.iter().zip(events).all(|(row, event)| row.actor == actor && row.data == record::write(event) && row.at == rows[0].at);
         Ok(rows.first().filter(|_| is_ours).map(|row| row.at))
     }
+}
+
+/// Whether a batch of first commits failed because one of its workflows is there.
+fn is_there_already(error: &Error) -> bool {
+    let Error::Refused(refusal) = error else { return false };
+    refusal.as_database_error().is_some_and(|refusal| refusal.constraint() == Some("workflow_pkey"))
 }
 
 /// One row says how many were written and when; each of the others says which one was not, and why.

@@ -62,7 +62,11 @@ impl Storage {
     pub async fn unresolved(&self, cut_off: DateTime<Utc>) -> Result<i64, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from workflow where status = 'outcome_unknown' and updated_at < $1"#,
+            r#"select count(*) as "count!"
+               from place p cross join lateral (
+                   select from workflow w where place_of(w.status, w.risk_level, w.approvers) = p.place and w.updated_at < $1 offset 0
+               ) w
+               where p.status = 'outcome_unknown'"#,
             cut_off
         );
         let count = within(query.fetch_one(&mut *db)).await?;

@@ -12,7 +12,7 @@ impl Storage {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
             r#"select count(*) as "count!"
-               from (select from workflow where approval_status = 'pending' and requested_by = $1 limit $2) waiting"#,
+               from (select from workflow w where w.requested_by = $1 and w.status = 'pending_approval' limit $2) waiting"#,
             requester,
             i64::from(most)
         );

@@ -3,15 +3,15 @@
 //! Words are looked for within a window: so many workflows, newest first, of those that the other filters leave. So a search costs
 //! the same however many there are, and who wants to look further back goes on where the window ended.
 
-use super::candidates::{self, Choice};
+use super::candidates::{self, Choice, UNDER_WAY, id_at};
 use super::pool::{Lease, within};
 use super::{Error, Storage, page_of, targets};
 use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::workflow::Status;
-use chrono::{DateTime, TimeDelta, Utc};
-use uuid::{Builder, Uuid};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -50,14 +50,6 @@ pub struct Finds {
     pub page: Page<FoundRow>,
     /// Whether there is a next because the window ended, not because the page is full.
     pub is_cut: bool,
-}
-
-/// An id is made when a task comes in; its commit may be this much later, or, where the clock was heard anew, earlier.
-const UNDER_WAY: TimeDelta = TimeDelta::minutes(1);
-
-/// The least id of a moment.
-fn id_at(at: DateTime<Utc>) -> Uuid {
-    Builder::from_unix_timestamp_millis(u64::try_from(at.timestamp_millis()).unwrap_or_default(), &[0; 10]).into_uuid()
 }
 
 impl Storage {

@@ -1,8 +1,10 @@
 //! How requests for approval went: how long they waited, who decided, what waits now.
 //!
-//! Each query looks at the newest requests only, at so many that it takes well under a second. An index holds them in the order in which
-//! people were asked, without what needed nobody.
+//! Each query looks at the newest requests only, at so many that it takes well under a second. An index holds those that are settled, in the
+//! order in which people were asked; what waits is found by its place. A request that was submitted before the first moment and asked again since
+//! is counted once it is settled.
 
+use super::candidates::{UNDER_WAY, id_at};
 use super::pool::{Lease, within};
 use super::{Error, Storage};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -99,8 +101,20 @@ async fn level_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<Level
         r#"with request as materialized (
                  select risk_level, escalation_level, approval_status in ('approved', 'rejected') as is_decided,
                         extract(epoch from resolved_at - requested_at)::float8 as seconds
-                 from workflow
-                 where requested_at >= $1
+                 from (
+                     (select w.workflow_id, w.risk_level, w.escalation_level, w.approval_status, w.requested_at, w.resolved_at from workflow w
+                      where w.approval_status <> 'pending' and w.requested_at >= $1
+                      order by w.requested_at desc, w.workflow_id desc limit $2)
+                     union all
+                     select newest.* from pending_place p cross join lateral (
+                         select w.workflow_id, w.risk_level, w.escalation_level, w.approval_status, w.requested_at, w.resolved_at
+                         from workflow w
+                         where (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) < (p.place, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                           and (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) >= (p.place, $3)
+                         order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc limit $2
+                     ) newest
+                     where newest.requested_at >= $1
+                 ) asked
                  order by requested_at desc, workflow_id desc limit $2
                )
                select risk_level as "level!", count(*) as "requests!", count(*) filter (where escalation_level > 0) as "escalated!",
@@ -110,7 +124,8 @@ async fn level_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<Level
                from request group by risk_level
                order by array_position(array['low', 'medium', 'high', 'critical'], risk_level)"#,
         since,
-        MOST_REQUESTS
+        MOST_REQUESTS,
+        id_at(since - UNDER_WAY)
     );
     within(query.fetch_all(&mut **db)).await
 }
@@ -121,7 +136,7 @@ async fn role_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<RoleFi
         r#"with request as materialized (
                  select workflow_id, approval_status as status, resolved_at, extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from workflow
-                 where requested_at >= $1
+                 where approval_status <> 'pending' and requested_at >= $1
                  order by requested_at desc, workflow_id desc limit $2
                )
                select e.data::jsonb -> 'roles' ->> 0 as "role!", count(*) as "decided!",
@@ -143,7 +158,7 @@ async fn duration_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<[i64; 
         r#"with request as materialized (
                  select approval_status as status, extract(epoch from resolved_at - requested_at)::float8 as seconds
                  from workflow
-                 where requested_at >= $1
+                 where approval_status <> 'pending' and requested_at >= $1
                  order by requested_at desc, workflow_id desc limit $2
                )
                select width_bucket(seconds, $3::float8[]) as "place!", count(*) as "count!"
@@ -168,7 +183,7 @@ async fn day_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<DayFigu
         r#"with request as materialized (
                  select approval_status as status, (resolved_at at time zone 'UTC')::date as day
                  from workflow
-                 where requested_at >= $1
+                 where approval_status <> 'pending' and requested_at >= $1
                  order by requested_at desc, workflow_id desc limit $2
                )
                select day as "day!", count(*) filter (where status = 'approved') as "approved!",
@@ -184,24 +199,15 @@ async fn day_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<DayFigu
 async fn waiting_figures(db: &mut Lease) -> Result<Vec<WaitingFigures>, Error> {
     let query = sqlx::query_as!(
         WaitingFigures,
-        r#"select level as "level!", waiting.count as "count!", oldest.at as "oldest?"
+        r#"select level as "level!", waiting.count as "count!", waiting.oldest
                from unnest(array['low', 'medium', 'high', 'critical']) with ordinality as levels (level, place)
                cross join lateral (
-                   select count(*) as count
-                   from (select 1
-                         from pending_place place
-                         join workflow w on w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
-                         where place.risk_level = level limit $1) as one
+                   select count(*) as count, min(one.requested_at) as oldest
+                   from (select w.requested_at
+                         from pending_place p
+                         join workflow w on place_of(w.status, w.risk_level, w.approvers) = p.place
+                         where p.risk_level = level limit $1) as one
                ) waiting
-               left join lateral (
-                   select min(first.requested_at) as at
-                   from pending_place place cross join lateral (
-                       select w.requested_at from workflow w
-                       where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = place.place
-                       order by w.requested_at limit 1
-                   ) first
-                   where place.risk_level = level
-               ) oldest on true
                where waiting.count > 0
                order by place"#,
         MOST_WAITING

@@ -34,13 +34,14 @@ impl Storage {
                from pending_place p
                cross join lateral (
                    select w.required, w.timetable from workflow w
-                   where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = p.place
-                   order by w.requested_at desc, w.workflow_id desc limit 1
+                   where (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) < (p.place, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                     and place_of(w.status, w.risk_level, w.approvers) >= p.place
+                   order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc limit 1
                ) newest
                cross join lateral (
                    select count(*) as requests
                    from (select from workflow w
-                         where w.approval_status = 'pending' and place_of(w.risk_level, w.approvers) = p.place
+                         where place_of(w.status, w.risk_level, w.approvers) = p.place
                          limit $1) few
                ) counted
                limit 1000"#,

@@ -65,10 +65,10 @@ impl Meters {
         sqlx::raw_sql("checkpoint").execute(&mut self.db).await.expect("a checkpoint");
     }
 
-    /// How many workflows the server has in memory.
-    pub async fn resident_workflows(&self) -> f64 {
+    /// How many workflows the server has in memory: those that are acted upon, and those whose state it keeps.
+    pub async fn workflows_in_memory(&self) -> f64 {
         match self.server {
-            Some((_, addr)) => metrics(addr, &["parkbrake_workflows_resident "]).await[0],
+            Some((_, addr)) => metrics(addr, &["parkbrake_workflows_resident ", "parkbrake_workflows_remembered "]).await.iter().sum(),
             None => 0.0,
         }
     }

@@ -16,6 +16,8 @@ use uuid::Uuid;
 const ASKED: usize = 50;
 /// How often the server is restarted.
 const RESTARTS: usize = 3;
+/// So many parked workflows a server keeps in memory, unless it is told otherwise.
+pub const KEPT: i32 = 80_000;
 /// Parked through the server, beyond what it keeps in memory, to see what that adds to its memory.
 const BEYOND: usize = 30_000;
 

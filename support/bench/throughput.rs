@@ -119,7 +119,7 @@ impl Work<'_> {
     async fn phase(&mut self, what: &'static str, count: usize, step: Step, ids: Vec<Id>) -> Phase {
         note(&format!("{what}, {count} callers (the server is process {})", self.server.pid));
         let supply = ids.len();
-        let resident = self.meters.resident_workflows().await;
+        let resident = self.meters.workflows_in_memory().await;
         self.meters.checkpoint().await;
         let before = self.meters.read().await;
         let phase = drive(self.server, count, step, ids, Duration::from_secs(self.seconds.into()), usize::MAX).await;

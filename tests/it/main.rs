@@ -35,6 +35,7 @@ mod migrating;
 mod notices;
 mod operator;
 mod outage;
+mod parked;
 mod people;
 mod plans;
 mod proxy;

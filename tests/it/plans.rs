@@ -31,9 +31,9 @@ const fn case(needle: &'static str, what: &'static str, arguments: &'static str,
 const MAX: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'";
 const NIL: &str = "'00000000-0000-0000-0000-000000000000'";
 const SOME: &str = "(select array_agg(workflow_id) from (select workflow_id from workflow order by workflow_id desc limit 2000) picked)";
-const CHOOSE: &str = "order by w.risk_level desc, w.workflow_id desc";
-const PENDING: &str = "not w.approved_by @> array[$3]";
-const OF_AGENT: &str = "order by w.on_behalf_of desc, w.requested_at desc";
+const CHOOSE: &str = "and ($1::text is null or p.status = $1)";
+const PENDING: &str = "(w.approved_by @> array[$3]) is not true";
+const OF_AGENT: &str = "(w.approved_by @> array[$6]) is not true";
 const NOTICES: &str = "select notice_id as \"notice_id!\" from candidate";
 const FEED: &str = "with page as materialized";
 
@@ -50,11 +50,13 @@ const CASES: &[Case] = &[
     case(CHOOSE, "a requester's of a status", "'failed', null, 'bot-1', null, null, MAX, NIL, 2000", 9_000.0),
     case("(select q.reason from quarantine q where q.workflow_id = w.workflow_id)", "none fits", "SOME, 'failed', null, null, 51", 9_000.0),
     case("as task offset 0", "words that nobody said", "SOME, null, null, null, null, null, 'xyzzy', 51", 9_000.0),
-    case(PENDING, "everybody's", "null, null, null, null, 'infinity', MAX, 51", 1_500.0),
-    case(PENDING, "mine", "null, null, 'tess', array['team_lead'], 'infinity', MAX, 51", 1_500.0),
-    case(PENDING, "a role's", "null, 'team_lead', null, null, 'infinity', MAX, 51", 1_500.0),
-    case(OF_AGENT, "an agent without any", "'new-bot', 'nobody', MAX, null, null, null, null, 'infinity', 51", 500.0),
-    case(OF_AGENT, "a busy agent", "'bot-1', 'person-1', MAX, null, null, null, null, 'infinity', 51", 800.0),
+    case(PENDING, "everybody's", "null, null, null, null, MAX, 51", 1_500.0),
+    case(PENDING, "mine", "null, null, 'tess', array['team_lead'], MAX, 51", 1_500.0),
+    case(PENDING, "a role's", "null, 'team_lead', null, null, MAX, 51", 1_500.0),
+    case(OF_AGENT, "an agent without any", "'new-bot', 'nobody', MAX, null, null, null, null, 51", 500.0),
+    case(OF_AGENT, "a busy agent", "'bot-1', 'person-1', MAX, null, null, null, null, 51", 800.0),
+    case("w.requested_by = $1 and w.status = 'pending_approval'", "a quota", "'bot-1', 1000", 300.0),
+    case("and place_of(w.status, w.risk_level, w.approvers) >= p.place\n                 order by", "a restart", "1000", 3_000.0),
     case("where r.approval_status = 'pending'", "a page", "SOME", 9_000.0),
     case(
         "w.timeout_at <= $1
@@ -66,7 +68,7 @@ const CASES: &[Case] = &[
     case("timeout_at > $1 order by timeout_at", "next", "now()", 10.0),
     case("w.report_due_at <= $1", "reports that are due", "now(), 512", 1_500.0),
     case("report_due_at > $1 order by report_due_at", "the next report", "now()", 10.0),
-    case("status = 'outcome_unknown' and updated_at < $1", "unresolved", "now() - interval '30 days'", 1_000.0),
+    case("where p.status = 'outcome_unknown'", "unresolved", "now() - interval '30 days'", 1_000.0),
     case("$1 > lost_after", "a lost place", "1", 0.0),
     case("where w.running and", "running", "null, 512", 1_100.0),
     case("where w.queued and", "queued", "null, 512", 1_100.0),
@@ -81,12 +83,7 @@ const CASES: &[Case] = &[
     case("n.first_due_at <= statement_timestamp()\n", "due", "'mail', false, 1000", 60_000.0),
     case("n.first_due_at <= statement_timestamp()\n", "none due", "'quiet', false, 1000", 10.0),
     case("count from (", "waiting notices", "10000", 40_000.0),
-    case(
-        "requested_at >= $1\n                 order by requested_at desc, workflow_id desc limit $2\n               )\n               select risk_level",
-        "levels",
-        "now() - interval '1 day', 50000",
-        60_000.0,
-    ),
+    case("where newest.requested_at >= $1", "levels", "now() - interval '1 day', 50000, NIL", 110_000.0),
     case("with recent as materialized", "a precedent", "MAX, 2000, 'bot-1', 'external', 'deploy', null", 6_100.0),
     case(FEED, "a page", "150000, 9000000000, NIL, 0, 1000", 5_000.0),
     case(FEED, "nothing new", "9000000000, 9223372036854775807, NIL, 0, 1000", 10.0),

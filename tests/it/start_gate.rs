@@ -373,7 +373,7 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
     let command = Command::AskAgain { attempt: FIRST, reason: "the terms are stricter now".to_owned(), terms };
     assert_eq!(quiet.ask(id, command.clone()).await, Status::PendingApproval);
     assert_eq!(quiet.ask(id, command).await, Status::PendingApproval, "asked for once more, nothing is written");
-    let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and approved_by = '{}'
+    let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and coalesce(approved_by, '{}') = '{}'
                  and required = 1 and approvers = '{tech_lead,cto}' and resolved_at is null and resolved_by is null
                  and requested_at = updated_at and version = 5";
     assert_eq!(database.count(asked).await, 1);

@@ -50,6 +50,7 @@ impl WorkflowActor {
         let rules = &workshop.configuration.rules;
         let assessment = rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
         let target = rules.target(&task, facts.as_ref());
+        let is_claimed = target.is_claim_of(&task);
         let via = by.via;
         let policy = workshop.configuration.policy.level(assessment.level);
         let document = task.canonical();
@@ -69,7 +70,7 @@ impl WorkflowActor {
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = commit::follow(self.id, None, &events, &actor, via).map_err(|error| Failure::Internal(error.to_string()))?;
         let notices = self.notices(None, &workflow, &events);
-        Ok(Box::new(Opening { workflow, events, via, document, key, notices }))
+        Ok(Box::new(Opening { workflow, events, via, document, is_claimed, key, notices }))
     }
 
     /// Assesses a task and checkpoints what follows from it.

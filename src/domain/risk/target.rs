@@ -122,6 +122,13 @@ impl Rules {
 }
 
 impl Target {
+    /// Whether it is what the requester claims, word for word: then it need not be stored beside the document.
+    pub fn is_claim_of(&self, task: &Task) -> bool {
+        self.differs.is_empty()
+            && (self.operation == task.operation && self.environment == task.environment)
+            && (self.resource == task.resource && self.resource_type == task.resource_type)
+    }
+
     /// The target of a request that was submitted before targets were stored: the claim is all that is left of it.
     pub fn claimed(task: &Task) -> Self {
         let Task { operation, environment, resource, resource_type, .. } = task.clone();

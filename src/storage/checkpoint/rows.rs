@@ -80,7 +80,7 @@ impl<'a> OpeningRow<'a> {
             requested_by: &submission.requested_by,
             on_behalf_of: submission.on_behalf_of.as_deref(),
             digest: submission.digest.as_str(),
-            target: submission.target.as_ref().map(record::write_target),
+            target: submission.target.as_ref().filter(|_| !opening.is_claimed).map(record::write_target),
             key: opening.key.as_ref().map(|key| key.key.as_str()),
             fingerprint: opening.key.as_ref().map(|key| key.fingerprint.as_str()),
             approvers: round.map(approvers),
