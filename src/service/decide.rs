@@ -96,7 +96,8 @@ impl Service {
 fn same_caller(by: &Caller, written: Option<&str>, field: &str) -> Result<(), ServiceError> {
     match written {
         Some(written) if written != by.name => {
-            Err(ServiceError::IdentityMismatch(format!("`{field}` names somebody else; the token is {}'s", by.name)))
+            let detail = format!("`{field}` names somebody else, and it is {} who decides; leave the field out", by.name);
+            Err(ServiceError::IdentityMismatch(detail))
         }
         _ => Ok(()),
     }

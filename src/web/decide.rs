@@ -24,12 +24,13 @@ pub async fn approve(
 ) -> Result<Response, Problem> {
     let digest = fields.one("digest")?.map(str::to_owned);
     let justification = fields.one("justification")?.map(str::to_owned);
+    let named = fields.one("approved_by")?.map(str::to_owned);
     let decided = async {
         if digest.is_none() {
             return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
         }
         confirm(&web, &session, id, fields.one("confirmation")?).await?;
-        web.service.approve(&session.person, id, Saying { note: justification, digest, named: None }, permit).await.map_err(Problem::from)
+        web.service.approve(&session.person, id, Saying { note: justification, digest, named }, permit).await.map_err(Problem::from)
     };
     match decided.await {
         Ok((_, decision)) => {
@@ -48,7 +49,8 @@ pub async fn reject(
 ) -> Result<Response, Problem> {
     let reason = fields.one("reason")?.map(str::to_owned);
     let digest = fields.one("digest")?.map(str::to_owned);
-    match web.service.reject(&session.person, id, Saying { note: reason, digest, named: None }, permit).await {
+    let named = fields.one("rejected_by")?.map(str::to_owned);
+    match web.service.reject(&session.person, id, Saying { note: reason, digest, named }, permit).await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }

@@ -86,6 +86,27 @@ fn every_call_says_what_it_does_and_every_code_is_said_by_some_call() {
     assert_eq!(ids.len(), calls().len(), "two calls have the same operationId");
 }
 
+#[tokio::test]
+async fn the_answer_to_a_task_leads_on_to_every_call_about_its_workflow() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let submitted = bot.submit(high()).await;
+    let links = contract::document()["paths"]["/orchestrate"]["post"]["responses"]["202"]["links"].as_object().expect("links");
+    let mut led_to = BTreeSet::new();
+    for link in links.values() {
+        let named = |call: &(Method, &str, &Value)| call.2["operationId"] == link["operationId"];
+        let (method, path, call) = calls().into_iter().find(named).expect("the call that a link names");
+        let pointer = link["parameters"]["id"].as_str().and_then(|text| text.strip_prefix("$response.body#")).expect("a pointer");
+        let id = submitted.pointer(pointer).and_then(Value::as_str).expect("an id in the answer");
+        if method == Method::GET && call["tags"][0] != "Streams" {
+            assert_eq!(bot.get(&path.replace("{id}", id)).await.expect(200)["workflow"]["workflow_id"], id, "{path}");
+        }
+        led_to.insert(path);
+    }
+    let about: BTreeSet<&str> = calls().into_iter().map(|call| call.1).filter(|path| path.starts_with("/workflows/{id}")).collect();
+    assert_eq!(led_to, about);
+}
+
 /// The examples of some content: what is told of each, and its value.
 fn examples(content: &Value) -> Vec<&Value> {
     let named = content["examples"].as_object().into_iter().flat_map(|examples| examples.values().map(|one| &one["value"]));

@@ -21,6 +21,7 @@ people:
   nora:  { roles: [auditor], slack: U05 }
 agents:
   deploy-bot: { on_behalf_of: tom }
+  other-bot: { on_behalf_of: tess }
 ";
 
 const ROOM: &str = "
@@ -52,6 +53,8 @@ struct Rule {
     who: &'static str,
     approves: bool,
     note: bool,
+    /// Who decides, as the decision itself says.
+    named: Option<&'static str>,
     /// Words of the refusal; none where it is done.
     refused: Option<&'static str>,
     /// The first event that it causes; none where the log stays as it is.
@@ -59,11 +62,21 @@ struct Rule {
 }
 
 const fn rule(name: &'static str, before: Before, who: &'static str, approves: bool, refused: &'static str) -> Rule {
-    Rule { name, before, who, approves, note: true, refused: Some(refused), event: None }
+    Rule { name, before, who, approves, note: true, named: None, refused: Some(refused), event: None }
 }
 
 const fn done(name: &'static str, before: Before, approves: bool, event: Option<&'static str>) -> Rule {
-    Rule { name, before, who: "alice", approves, note: true, refused: None, event }
+    Rule { name, before, who: "alice", approves, note: true, named: None, refused: None, event }
+}
+
+/// Alice decides, and says that somebody decides.
+const fn named(name: &'static str, named: &'static str, approves: bool, refused: Option<&'static str>) -> Rule {
+    let event = match (refused, approves) {
+        (Some(_), _) => None,
+        (None, true) => Some("approved"),
+        (None, false) => Some("rejected"),
+    };
+    Rule { name, before: Before::Parked, who: "alice", approves, note: true, named: Some(named), refused, event }
 }
 
 /// The rules that hold with the usual terms.
@@ -83,6 +96,13 @@ const USUAL: &[Rule] = &[
     rule("no approval was needed, and rejected", Before::Released, "alice", false, "this task needed no approval"),
     rule("unknown", Before::Unknown, "alice", true, "no workflow with this id"),
     rule("unknown, and rejected", Before::Unknown, "alice", false, "no workflow with this id"),
+    rule("hidden", Before::Parked, "other-bot", true, "no workflow with this id"),
+    rule("hidden, and rejected", Before::Parked, "other-bot", false, "no workflow with this id"),
+    rule("hidden, and released", Before::Released, "other-bot", true, "no workflow with this id"),
+    named("in one's own name", "alice", true, None),
+    named("in one's own name, and rejected", "alice", false, None),
+    named("in somebody else's name", "cora", true, Some("names somebody else")),
+    named("in somebody else's name, and rejected", "cora", false, Some("names somebody else")),
     rule("suspended", Before::Suspended, "tess", true, "suspended"),
 ];
 
@@ -97,6 +117,7 @@ const WORDY: &[Rule] = &[Rule {
     who: "alice",
     approves: true,
     note: false,
+    named: None,
     refused: Some("justification"),
     event: None,
 }];
@@ -119,8 +140,14 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
         let _ = writeln!(matrix, "{}", rule.name);
         let mut first: Option<Vec<String>> = None;
         for door in doors {
+            if rule.named.is_some() && !door.takes_names() {
+                let _ = writeln!(matrix, "  {:6} as it should: who decides cannot be said here", door.name());
+                continue;
+            }
+            let is_agent = rule.who.ends_with("-bot");
+            let refused = rule.refused.map(|words| door.tells_agents().filter(|_| is_agent).unwrap_or(words));
             let (heard, log) = attempt(&app, door, rule).await;
-            let as_told = match (&heard, rule.refused) {
+            let as_told = match (&heard, refused) {
                 (Heard::Done, None) => true,
                 (Heard::Refused(text), Some(words)) => text.contains(words),
                 _ => false,
@@ -150,7 +177,7 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule) -> (Heard, Vec<Str
     let id = submitted["workflow_id"].as_str().unwrap().to_owned();
     let digest = submitted["digest"].as_str().unwrap().to_owned();
     let note = (rule.note && door.takes_notes()).then_some("looked at it");
-    let mut act = Act { who: rule.who, id: &id, digest: &digest, approves: rule.approves, note };
+    let mut act = Act { who: rule.who, id: &id, digest: &digest, approves: rule.approves, note, named: rule.named };
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     match rule.before {
         Before::Parked | Before::Released => {}

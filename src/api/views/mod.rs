@@ -6,6 +6,7 @@ mod approval;
 mod assessment;
 mod change;
 mod events;
+mod history;
 mod lists;
 mod notices;
 mod operations;

@@ -3,22 +3,22 @@
 use super::Success;
 use super::approval::Approval;
 use super::assessment::{Assessment, Target};
+use super::history::Entry;
 use super::task::Document;
 use crate::domain::policy::Role;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target;
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
-use crate::domain::via::Via;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::attempt_history::{self, AttemptOutcome, AttemptRecord};
-use crate::domain::workflow::{self, ApprovalStatus, Event, Recorded, Status, Verdict};
+use crate::domain::workflow::{self, ApprovalStatus, Recorded, Status, Verdict};
 use crate::http::decision::Decision;
 use crate::http::time::Time;
 use crate::service;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -172,47 +172,6 @@ impl<'a> From<AttemptRecord<'a>> for Attempt<'a> {
             output: ended.and_then(|ended| ended.output),
             error: ended.and_then(|ended| ended.error),
         }
-    }
-}
-
-/// One event.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = HistoryEntry)]
-struct Entry<'a> {
-    /// 1, 2, 3 and so on without a gap.
-    version: u32,
-    /// Its name.
-    event: &'a str,
-    /// Who caused it: a principal, or `parkbrake`.
-    actor: &'a str,
-    at: Time,
-    via: Via,
-    /// What is recorded of an event of this name.
-    #[schema(value_type = Object)]
-    detail: Map<String, Value>,
-}
-
-impl<'a> From<&'a Recorded> for Entry<'a> {
-    fn from(recorded: &'a Recorded) -> Self {
-        Self {
-            version: recorded.version,
-            event: recorded.event.name(),
-            actor: &recorded.actor,
-            at: Time(recorded.at),
-            via: recorded.via,
-            detail: detail(&recorded.event),
-        }
-    }
-}
-
-/// The fields of an event. Its name stands beside them.
-fn detail(event: &Event) -> Map<String, Value> {
-    match serde_json::to_value(event) {
-        Ok(Value::Object(mut fields)) => {
-            fields.shift_remove("event");
-            fields
-        }
-        _ => Map::new(),
     }
 }
 

@@ -4,7 +4,8 @@ use super::problems;
 use axum::body::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::link::LinkBuilder;
+use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -85,6 +86,7 @@ fn finished(mut document: OpenApi) -> OpenApi {
             leave_out(operation);
         }
     }
+    link(&mut document.paths);
     let components = document.components.get_or_insert_default();
     components.schemas.extend(problems::schemas());
     let token = HttpBuilder::new()
@@ -97,6 +99,21 @@ fn finished(mut document: OpenApi) -> OpenApi {
     components
         .add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description("__Host-parkbrake", session))));
     document
+}
+
+/// The answer to a task leads on to every call about the workflow that it tells of.
+fn link(paths: &mut Paths) {
+    let of_workflow = |(path, item): (&String, &PathItem)| {
+        path.starts_with("/workflows/{id}")
+            .then(|| [&item.get, &item.post].into_iter().flatten().filter_map(|call| call.operation_id.clone()).collect())
+    };
+    let calls: Vec<Vec<String>> = paths.paths.iter().filter_map(of_workflow).collect();
+    let submit = paths.paths.get_mut("/orchestrate").and_then(|item| item.post.as_mut());
+    let Some(RefOr::T(taken)) = submit.and_then(|call| call.responses.responses.get_mut("202")) else { return };
+    for call in calls.concat() {
+        let link = LinkBuilder::new().operation_id(&call).parameter("id", "$response.body#/workflow_id");
+        taken.links.insert(call, link.build().into());
+    }
 }
 
 /// What may be left out of a request, a parameter or the body, is left out and never null.

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use tokio::process::Command;
 
 pub const SIGNING_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -18,6 +19,25 @@ pub struct Act<'a> {
     pub digest: &'a str,
     pub approves: bool,
     pub note: Option<&'a str>,
+    /// Who decides, as the decision itself says.
+    pub named: Option<&'a str>,
+}
+
+/// What the parts of a decision are called on the wire.
+struct Said {
+    verb: &'static str,
+    note: &'static str,
+    name: &'static str,
+}
+
+impl Said {
+    fn of(act: &Act<'_>) -> Self {
+        if act.approves {
+            Self { verb: "approve", note: "justification", name: "approved_by" }
+        } else {
+            Self { verb: "reject", note: "reason", name: "rejected_by" }
+        }
+    }
 }
 
 /// What a door answered.
@@ -36,6 +56,14 @@ pub trait Door {
     fn takes_notes(&self) -> bool {
         true
     }
+    /// Whether a decision by this door can say who decides.
+    fn takes_names(&self) -> bool {
+        false
+    }
+    /// What an agent is told at a door that is for people; none at one that is for everybody.
+    fn tells_agents(&self) -> Option<&'static str> {
+        None
+    }
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard>;
 }
 
@@ -51,12 +79,18 @@ impl Door for Rest<'_> {
         "rest"
     }
 
+    fn takes_names(&self) -> bool {
+        true
+    }
+
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
-            let (verb, note) = if act.approves { ("approve", "justification") } else { ("reject", "reason") };
+            let Said { verb, note, name } = Said::of(act);
             let mut body = json!({"digest": act.digest});
-            if let Some(text) = act.note {
-                body[note] = json!(text);
+            for (field, text) in [(note, act.note), (name, act.named)] {
+                if let Some(text) = text {
+                    body[field] = json!(text);
+                }
             }
             let answer = self.0.client(act.who).post(&format!("/workflows/{}/{verb}", act.id), body).await;
             if answer.status.is_success() { Heard::Done } else { Heard::Refused(answer.body["detail"].as_str().unwrap().to_owned()) }
@@ -65,7 +99,10 @@ impl Door for Rest<'_> {
 }
 
 /// The forms of the inbox, in the browsers of people who signed in beforehand.
-pub struct Inbox(BTreeMap<String, (Browser, String)>);
+pub struct Inbox {
+    addr: SocketAddr,
+    browsers: BTreeMap<String, (Browser, String)>,
+}
 
 impl Inbox {
     pub async fn signed_in(app: &TestApp, people: &[&str]) -> Self {
@@ -75,7 +112,7 @@ impl Inbox {
             let form_token = browser.get("/").await.expect(200).hidden("/sign-out")[0].1.clone();
             browsers.insert((*name).to_owned(), (browser, form_token));
         }
-        Self(browsers)
+        Self { addr: app.addr, browsers }
     }
 }
 
@@ -88,12 +125,23 @@ impl Door for Inbox {
         "inbox"
     }
 
+    fn takes_names(&self) -> bool {
+        true
+    }
+
+    fn tells_agents(&self) -> Option<&'static str> {
+        Some("The inbox is for people")
+    }
+
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
-            let (browser, form_token) = &self.0[act.who];
-            let (verb, note) = if act.approves { ("approve", "justification") } else { ("reject", "reason") };
+            let Some((browser, form_token)) = self.browsers.get(act.who) else {
+                return Heard::Refused(Browser::new(self.addr).post("/sign-in", &[("token", &token(act.who))]).await.html);
+            };
+            let Said { verb, note, name } = Said::of(act);
             let mut fields = vec![("form_token", form_token.as_str()), ("digest", act.digest)];
             fields.extend(act.note.map(|text| (note, text)));
+            fields.extend(act.named.map(|text| (name, text)));
             let page = browser.post(&format!("/inbox/workflows/{}/{verb}", act.id), &fields).await;
             match page.headers.get("location").map(|place| place.to_str().unwrap()) {
                 Some(place) if place.contains("done=") => Heard::Done,
@@ -125,9 +173,13 @@ impl Door for Buttons<'_> {
         false
     }
 
+    fn tells_agents(&self) -> Option<&'static str> {
+        Some("does not know you")
+    }
+
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
-            let (_, user) = self.members.iter().find(|(name, _)| *name == act.who).expect("a member");
+            let user = self.members.iter().find(|(name, _)| *name == act.who).map_or("U99", |(_, user)| user);
             let action = if act.approves { "parkbrake_approve" } else { "parkbrake_reject" };
             let body = press(user, action, &format!("{} {}", act.id, act.digest), &self.slack.response_url());
             let now = chrono::Utc::now().timestamp().to_string();

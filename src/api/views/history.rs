@@ -1,0 +1,195 @@
+//! The history of a workflow: every event, each with what is recorded of an event of its name.
+
+mod details;
+
+use crate::domain::via::Via;
+use crate::domain::workflow::{Event, Recorded};
+use crate::http::time::Time;
+use details::{
+    ApprovalRequestedDetail, ApprovedDetail, CancelledDetail, EscalatedDetail, ExecutionFailedDetail, ExecutionStartedDetail,
+    ExecutionSucceededDetail, ExpiredDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail,
+    StartRefusedDetail, SubmittedDetail,
+};
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::openapi::schema::{OneOfBuilder, Type};
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// One event.
+#[derive(Debug, Serialize)]
+pub struct Entry<'a> {
+    version: u32,
+    event: &'static str,
+    actor: &'a str,
+    at: Time,
+    via: Via,
+    detail: Detail<'a>,
+}
+
+impl<'a> From<&'a Recorded> for Entry<'a> {
+    fn from(recorded: &'a Recorded) -> Self {
+        Self {
+            version: recorded.version,
+            event: recorded.event.name(),
+            actor: &recorded.actor,
+            at: Time(recorded.at),
+            via: recorded.via,
+            detail: (&recorded.event).into(),
+        }
+    }
+}
+
+/// Names the events, and what is recorded of each, in the order in which the document lists them.
+macro_rules! details {
+    ($($event:literal: $detail:ident $(<$life:lifetime>)?,)*) => {
+        /// What is recorded of an event.
+        #[derive(Debug, Serialize)]
+        #[serde(untagged)]
+        #[expect(clippy::enum_variant_names, reason = "each is named as its schema is")]
+        enum Detail<'a> {
+            $($detail($detail$(<$life>)?),)*
+        }
+
+        /// An entry is one of as many kinds as there are events.
+        impl PartialSchema for Entry<'_> {
+            fn schema() -> RefOr<Schema> {
+                let kinds = [$(kind::<$detail>($event),)*];
+                let choice = kinds.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item);
+                choice.description(Some("One event.")).into()
+            }
+        }
+
+        impl ToSchema for Entry<'_> {
+            fn name() -> Cow<'static, str> {
+                "HistoryEntry".into()
+            }
+
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                for (name, schema) in [named::<Time>(), named::<Via>()] {
+                    schemas.push((name, schema));
+                }
+                $(
+                    schemas.push(named::<$detail>());
+                    <$detail as ToSchema>::schemas(schemas);
+                )*
+            }
+        }
+    };
+}
+
+details! {
+    "submitted": SubmittedDetail<'a>,
+    "approval_requested": ApprovalRequestedDetail<'a>,
+    "approved": ApprovedDetail<'a>,
+    "rejected": RejectedDetail<'a>,
+    "escalated": EscalatedDetail<'a>,
+    "expired": ExpiredDetail,
+    "cancelled": CancelledDetail<'a>,
+    "released": ReleasedDetail,
+    "start_refused": StartRefusedDetail<'a>,
+    "execution_started": ExecutionStartedDetail,
+    "execution_succeeded": ExecutionSucceededDetail<'a>,
+    "execution_failed": ExecutionFailedDetail<'a>,
+    "report_requested": ReportRequestedDetail,
+    "outcome_unknown": OutcomeUnknownDetail<'a>,
+    "resolved": ResolvedDetail<'a>,
+}
+
+fn named<T: ToSchema>() -> (String, RefOr<Schema>) {
+    (T::name().into_owned(), T::schema())
+}
+
+fn reference<T: ToSchema>() -> Ref {
+    Ref::from_schema_name(T::name())
+}
+
+/// An entry whose event has this name.
+fn kind<T: ToSchema>(event: &'static str) -> ObjectBuilder {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).description(Some("1, 2, 3 and so on without a gap."));
+    let actor = ObjectBuilder::new().schema_type(Type::String).description(Some("Who caused it: a principal, or `parkbrake`."));
+    ["version", "event", "actor", "at", "via", "detail"]
+        .into_iter()
+        .fold(ObjectBuilder::new(), ObjectBuilder::required)
+        .title(Some(event))
+        .property("version", number)
+        .property("event", ObjectBuilder::new().schema_type(Type::String).enum_values(Some([event])))
+        .property("actor", actor)
+        .property("at", reference::<Time>())
+        .property("via", reference::<Via>())
+        .property("detail", reference::<T>())
+}
+
+impl<'a> From<&'a Event> for Detail<'a> {
+    fn from(event: &'a Event) -> Self {
+        match event {
+            Event::Submitted(submission) => Self::SubmittedDetail((&**submission).into()),
+            Event::ApprovalRequested { round, terms, reason } => {
+                let terms = (&**terms).into();
+                Self::ApprovalRequestedDetail(ApprovalRequestedDetail { round: *round, terms, reason: reason.as_deref() })
+            }
+            Event::Approved(approval) => Self::ApprovedDetail(approval.into()),
+            Event::Rejected { round, digest, roles, reason } => {
+                Self::RejectedDetail(RejectedDetail { round: *round, digest, roles, reason })
+            }
+            Event::Escalated { round, level, to } => Self::EscalatedDetail(EscalatedDetail { round: *round, level: *level, to }),
+            Event::Expired { round } => Self::ExpiredDetail(ExpiredDetail { round: *round }),
+            Event::Cancelled { round, reason } => Self::CancelledDetail(CancelledDetail { round: *round, reason }),
+            Event::Released { step, attempt } => Self::ReleasedDetail(ReleasedDetail { step: *step, attempt: *attempt }),
+            Event::StartRefused { step, attempt, reason } => {
+                Self::StartRefusedDetail(StartRefusedDetail { step: *step, attempt: *attempt, reason })
+            }
+            Event::ExecutionStarted { step, attempt, owner, token } => {
+                Self::ExecutionStartedDetail(ExecutionStartedDetail { step: *step, attempt: *attempt, owner: *owner, token: *token })
+            }
+            Event::ExecutionSucceeded { step, attempt, output } => {
+                Self::ExecutionSucceededDetail(ExecutionSucceededDetail { step: *step, attempt: *attempt, output: output.as_ref() })
+            }
+            Event::ExecutionFailed { step, attempt, output, error } => {
+                Self::ExecutionFailedDetail(ExecutionFailedDetail { step: *step, attempt: *attempt, output: output.as_ref(), error })
+            }
+            Event::ReportRequested { step, attempt } => {
+                Self::ReportRequestedDetail(ReportRequestedDetail { step: *step, attempt: *attempt })
+            }
+            Event::OutcomeUnknown { step, attempt, reason } => {
+                Self::OutcomeUnknownDetail(OutcomeUnknownDetail { step: *step, attempt: *attempt, reason })
+            }
+            Event::Resolved { step, attempt, outcome, roles, justification } => {
+                Self::ResolvedDetail(ResolvedDetail { step: *step, attempt: *attempt, outcome: *outcome, roles, justification })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, Value, json};
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    /// Every event that the fixtures hold, of every schema.
+    fn stored() -> Vec<Event> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/events");
+        let schemas = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let files = schemas.flat_map(|schema| fs::read_dir(schema).unwrap().map(|entry| entry.unwrap().path()));
+        files.map(|file| Event::from_stored(&fs::read_to_string(file).unwrap()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_history_tells_of_every_event_what_is_stored_of_it() {
+        let mut names = BTreeSet::new();
+        for event in stored() {
+            names.insert(event.name());
+            let mut fields: Map<String, Value> = serde_json::to_value(&event).unwrap().as_object().unwrap().clone();
+            assert_eq!(fields.shift_remove("event"), Some(json!(event.name())));
+            assert_eq!(serde_json::to_value(Detail::from(&event)).unwrap(), Value::Object(fields), "{}", event.name());
+        }
+        let RefOr::T(Schema::OneOf(kinds)) = Entry::schema() else { panic!("one kind of entry for each event") };
+        let described = serde_json::to_value(kinds).unwrap();
+        let described: BTreeSet<&str> =
+            described["oneOf"].as_array().unwrap().iter().map(|kind| kind["properties"]["event"]["enum"][0].as_str().unwrap()).collect();
+        assert_eq!(described, names);
+    }
+}

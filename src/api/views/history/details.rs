@@ -1,0 +1,254 @@
+//! What is recorded of each event.
+
+use crate::api::views::assessment::{Assessment, Target};
+use crate::domain::duration;
+use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
+use crate::domain::workflow::{self, Resolution};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What was asked, by whom, and how it was assessed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubmittedDetail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub task_id: Option<&'a str>,
+    pub requested_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub on_behalf_of: Option<&'a str>,
+    pub digest: &'a Digest,
+    pub assessment: Assessment<'a>,
+    pub action: ActionKind,
+    /// Whether the action may be run again, with the same key, after a crash.
+    pub idempotent: bool,
+    /// How long the requester of an external action has to report how it went; a day, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub report_within: Option<String>,
+    /// What it is about; left out of workflows from before this was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub target: Option<Target<'a>>,
+}
+
+/// People were asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApprovalRequestedDetail<'a> {
+    /// The round of approval, counted from 1.
+    pub round: u32,
+    pub terms: Terms<'a>,
+    /// Why people are asked again; only in rounds after the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<&'a str>,
+}
+
+/// Under what terms a request is decided.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApprovalTerms)]
+pub struct Terms<'a> {
+    /// Whose role may decide from the start.
+    pub approvers: &'a [Role],
+    /// How many people have to approve.
+    pub required: u32,
+    /// Whether each of them has to answer for another role.
+    pub distinct_roles: bool,
+    /// Whether an approval has to say why.
+    pub require_justification: bool,
+    /// Whether an approval has to name the digest of what it approves.
+    pub require_digest: bool,
+    /// Whether the requester, and the person that an agent acts for, may not approve.
+    pub separation_of_duties: bool,
+    /// Who is asked next, in the order of their times.
+    pub escalation: Vec<TermsStep<'a>>,
+    /// When the request expires, counted from the request; null is never.
+    #[schema(required)]
+    pub expire_after: Option<String>,
+}
+
+/// A step of an escalation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EscalationStep)]
+pub struct TermsStep<'a> {
+    /// Counted from the request, such as `30m`.
+    pub after: String,
+    pub to: &'a [Role],
+}
+
+impl<'a> From<&'a ApprovalTerms> for Terms<'a> {
+    fn from(terms: &'a ApprovalTerms) -> Self {
+        let steps = terms.escalation.iter();
+        Self {
+            approvers: &terms.approvers,
+            required: terms.required,
+            distinct_roles: terms.distinct_roles,
+            require_justification: terms.require_justification,
+            require_digest: terms.require_digest,
+            separation_of_duties: terms.separation_of_duties,
+            escalation: steps.map(|step| TermsStep { after: duration::show(step.after).to_string(), to: &step.to }).collect(),
+            expire_after: terms.expire_after.map(|delay| duration::show(delay).to_string()),
+        }
+    }
+}
+
+/// One person's yes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApprovedDetail<'a> {
+    pub round: u32,
+    pub approver: &'a str,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: &'a [Role],
+    pub digest: &'a Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub justification: Option<&'a str>,
+    /// How many more were needed after it.
+    pub remaining: u32,
+}
+
+/// One person's no.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedDetail<'a> {
+    pub round: u32,
+    pub digest: &'a Digest,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: &'a [Role],
+    pub reason: &'a str,
+}
+
+/// Nobody had decided in time, and more roles were asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EscalatedDetail<'a> {
+    pub round: u32,
+    /// Which step of the timetable, counted from 1.
+    pub level: u32,
+    /// The roles that were asked in addition.
+    pub to: &'a [Role],
+}
+
+/// Nobody had decided in time, and nobody can any more.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExpiredDetail {
+    pub round: u32,
+}
+
+/// It was taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CancelledDetail<'a> {
+    /// Left out where nobody was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub round: Option<u32>,
+    pub reason: &'a str,
+}
+
+/// The action may start, and waits for its turn.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReleasedDetail {
+    /// The step of the plan, counted from 1.
+    pub step: u32,
+    /// Counted from 1.
+    pub attempt: u32,
+}
+
+/// The action was not started and never will be; nothing of it ran.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StartRefusedDetail<'a> {
+    pub step: u32,
+    pub attempt: u32,
+    pub reason: &'a str,
+}
+
+/// From here on the action may have had effects.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExecutionStartedDetail {
+    pub step: u32,
+    pub attempt: u32,
+    /// The process that runs it; a fresh id for every start of a server.
+    pub owner: Uuid,
+    /// Made for this one start; left out of external actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub token: Option<Uuid>,
+}
+
+/// The action happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExecutionSucceededDetail<'a> {
+    pub step: u32,
+    pub attempt: u32,
+    /// Of an external action what was reported; of a runbook its exit status and the ends of its streams.
+    #[schema(required)]
+    pub output: Option<&'a Value>,
+}
+
+/// The action failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExecutionFailedDetail<'a> {
+    pub step: u32,
+    pub attempt: u32,
+    /// Of an external action what was reported; of a runbook its exit status and the ends of its streams.
+    #[schema(required)]
+    pub output: Option<&'a Value>,
+    pub error: &'a str,
+}
+
+/// The requester of an external action has not reported in time, and is asked to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportRequestedDetail {
+    pub step: u32,
+    pub attempt: u32,
+}
+
+/// Nobody knows whether the action happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OutcomeUnknownDetail<'a> {
+    pub step: u32,
+    pub attempt: u32,
+    pub reason: &'a str,
+}
+
+/// Somebody found out what became of an attempt whose outcome was unknown.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResolvedDetail<'a> {
+    pub step: u32,
+    pub attempt: u32,
+    pub outcome: Resolution,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: &'a [Role],
+    pub justification: &'a str,
+}
+
+impl<'a> From<&'a workflow::Submission> for SubmittedDetail<'a> {
+    fn from(submission: &'a workflow::Submission) -> Self {
+        Self {
+            task_id: submission.task_id.as_deref(),
+            requested_by: &submission.requested_by,
+            on_behalf_of: submission.on_behalf_of.as_deref(),
+            digest: &submission.digest,
+            assessment: (&submission.assessment).into(),
+            action: submission.action,
+            idempotent: submission.idempotent,
+            report_within: submission.report_within.map(|delay| duration::show(delay).to_string()),
+            target: submission.target.as_ref().map(Target::from),
+        }
+    }
+}
+
+impl<'a> From<&'a workflow::Approval> for ApprovedDetail<'a> {
+    fn from(approval: &'a workflow::Approval) -> Self {
+        Self {
+            round: approval.round,
+            approver: &approval.approver,
+            roles: &approval.roles,
+            digest: &approval.digest,
+            justification: approval.justification.as_deref(),
+            remaining: approval.remaining,
+        }
+    }
+}
