@@ -7,6 +7,7 @@ mod examples;
 mod notices;
 mod operations;
 mod sent;
+mod task_body;
 mod tasks;
 mod views;
 mod workflows;

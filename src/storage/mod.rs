@@ -8,6 +8,7 @@
 mod approvals;
 mod candidates;
 mod checkpoint;
+mod connections;
 mod decisions;
 mod encoding;
 mod feed;

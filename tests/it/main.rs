@@ -45,6 +45,7 @@ mod quotas;
 mod requests;
 mod resolve;
 mod roles;
+mod round_trips;
 mod saturated;
 mod shown;
 mod slack;
