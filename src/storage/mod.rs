@@ -32,6 +32,7 @@ mod sessions;
 mod statistics;
 mod suspensions;
 mod targets;
+mod terms;
 mod tokens;
 mod undecidable;
 mod workflows;

@@ -3,12 +3,14 @@
 use super::Error;
 use super::connections::{Connections, Lease};
 use super::encoding::require_utf8;
+use super::terms::Terms;
 use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one query may take. The server has the same limit; this one also holds where the server has vanished.
@@ -32,6 +34,8 @@ pub struct Storage {
     lists: Connections,
     /// What rows are sealed with; a tool that reads no sealed row needs none.
     keys: Option<SecretKeys>,
+    /// The terms of approval that events name.
+    pub(super) terms: Arc<Terms>,
 }
 
 /// How many connections each kind of work has, of all that are for reading: calls, the background, and lists.
@@ -64,6 +68,7 @@ impl Storage {
             background: Connections::new(options.clone(), background),
             lists: Connections::new(options, lists),
             keys: None,
+            terms: Arc::default(),
         })
     }
 
