@@ -274,6 +274,13 @@ fn reject_status_and_cancel_do_what_they_say() {
         "5  2026-11-22T12:00:04Z  execution_succeeded",
     ]);
 
+    let withdrawn = json!({"success": true, "status": "withdrawn", "withdrawn_by": "alice\u{202e}", "approvals_remaining": 2});
+    stub.on(&format!("POST /workflows/{ID}/withdraw"), 200, &withdrawn);
+    ran(&stub, &["withdraw", ID, "--reason", HOSTILE]).said(&["the approval of alice<U+202E> is withdrawn; approvals still needed: 2"]);
+    assert_eq!(stub.last("POST").json(), json!({"reason": HOSTILE}));
+    stub.on(&format!("POST /workflows/{ID}/comments"), 200, &json!({"success": true, "workflow_id": ID, "version": 4}));
+    ran(&stub, &["comment", ID, HOSTILE, "--ask"]).said(&["asked; the requester reads it"]);
+    assert_eq!(stub.last("POST").json(), json!({"text": HOSTILE, "ask": true}));
     stub.on(&format!("POST /workflows/{ID}/cancel"), 200, &json!({"success": true, "status": "cancelled"}));
     ran(&stub, &["cancel", ID, "--reason", "changed my mind"]).said(&["cancelled"]);
     assert_eq!((stub.last("POST").json(), stub.last("POST").token()), (json!({"reason": "changed my mind"}), "pbk_bot"));

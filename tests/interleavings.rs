@@ -32,6 +32,7 @@ fn opening(idempotent: bool, is_asked: bool) -> Vec<Event> {
         idempotent,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["lead".to_owned()],

@@ -98,6 +98,8 @@ impl Now {
             terms: self.terms.clone().into(),
             remind_every: FIRST,
             report_within: REPORT,
+            rejected_memory: Duration::ZERO,
+            warn_before: None,
         };
         let person =
             |(name, role): &(&str, &str)| ((*name).to_owned(), Person { roles: BTreeSet::from([(*role).to_owned()]), ..Person::default() });
@@ -190,11 +192,11 @@ fn what_follows_where_the_rules_of_today_are_stricter() {
         let after = match &answer {
             Ok(Answer::Commit { events, guard }) => {
                 assert_eq!(guard.not_after, Some(at(EXPIRY)), "no round is longer than the one before it: {when}");
-                follow(&workflow, events.clone())
+                follow(&workflow, events.clone(), "alice")
             }
             _ => workflow.clone(),
         };
-        assert_eq!(cell(&workflow, answer), row[1], "{when}");
+        assert_eq!(cell(&workflow, answer, "alice"), row[1], "{when}");
         assert_eq!(after.round().map(|round| round.number.to_string()).as_ref(), Some(&row[2]), "{when}");
     }
 }
@@ -223,12 +225,16 @@ fn guards_are_those_of_the_page() {
     let page = table("Guards");
     let parked = parked(&terms());
     let unknown = answered(&executing(ActionKind::Runbook, false), &Command::Recover { attempt: of(1), owner: HERE });
+    let by_alice = answered(&self::parked(&ApprovalTerms { required: 2, ..terms() }), &approve("alice"));
     let commits = [
         (&parked, approve("alice")),
         (&parked, reject("alice")),
+        (&by_alice, withdraw("alice")),
         (&parked, tick(SECOND)),
         (&parked, tick(EXPIRY)),
         (&parked, cancel("deploy-bot")),
+        (&parked, supersede("deploy-bot", HERE)),
+        (&parked, comment("nora", true)),
         (&executing(ActionKind::External, false), report("deploy-bot", succeeded())),
         (&executing(ActionKind::Runbook, false), Command::Recover { attempt: of(1), owner: HERE }),
         (&executing(ActionKind::External, false), tick(REPORT)),
@@ -286,14 +292,20 @@ fn obligations_are_those_of_the_page() {
     assert_eq!(statuses, all.iter().map(|status| status.as_str()).collect(), "every status has its obligation");
 }
 
-/// No event can follow a final state, and none can follow twice.
+/// No event can follow a final state, but that people may still say something about it.
 #[test]
 fn final_states_stay() {
     for (state, workflow) in states().into_iter().filter(|(_, workflow)| workflow.status().is_final()) {
         for event in events() {
             let recorded = Recorded { version: workflow.version + 1, at: at(EXPIRY), actor: "anybody".to_owned(), via: Via::Rest, event };
             let name = recorded.event.name();
-            assert!(transition::apply(ID, Some(workflow.clone()), &recorded).is_err(), "{name} follows {state}");
+            let followed = transition::apply(ID, Some(workflow.clone()), &recorded);
+            match followed {
+                Ok(after) if name == "commented" => {
+                    assert_eq!((after.status(), &after.rounds, &after.steps), (workflow.status(), &workflow.rounds, &workflow.steps));
+                }
+                other => assert!(other.is_err() && name != "commented", "{name} follows {state}"),
+            }
         }
     }
 }
@@ -401,25 +413,26 @@ fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_
 
 /// What a command leads to, as a cell of the page says it.
 fn said(workflow: &Workflow, command: &Command) -> String {
-    cell(workflow, transition::decide(workflow, command))
+    let actor = command.caller().map_or(parkbrake::domain::policy::SYSTEM, |by| &by.name);
+    cell(workflow, transition::decide(workflow, command), actor)
 }
 
 /// The workflow after these events.
-fn follow(workflow: &Workflow, events: Vec<Event>) -> Workflow {
+fn follow(workflow: &Workflow, events: Vec<Event>, actor: &str) -> Workflow {
     events.into_iter().fold(workflow.clone(), |workflow, event| {
-        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "somebody".to_owned(), via: Via::Rest, event };
+        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: actor.to_owned(), via: Via::Rest, event };
         transition::apply(ID, Some(workflow), &recorded).expect("what is decided can be applied")
     })
 }
 
 /// An answer, as a cell of the page says it.
-fn cell(workflow: &Workflow, answer: Result<Answer, Refusal>) -> String {
+fn cell(workflow: &Workflow, answer: Result<Answer, Refusal>, actor: &str) -> String {
     match answer {
         Ok(Answer::Nothing) => "nothing".to_owned(),
         Ok(Answer::Repeat(_)) => "same answer".to_owned(),
         Ok(Answer::Commit { events, .. }) => {
             let names: Vec<&str> = events.iter().map(Event::name).collect();
-            format!("{} → {}", names.join(" + "), follow(workflow, events).status())
+            format!("{} → {}", names.join(" + "), follow(workflow, events, actor).status())
         }
         Err(refusal) => match refusal {
             Refusal::NotPermitted(_) => "not-permitted",
@@ -456,6 +469,7 @@ fn states() -> BTreeMap<&'static str, Workflow> {
         ("`rejected`", answered(&parked, &reject_as("tess", &["team_lead"]))),
         ("`cancelled`", answered(&parked, &cancel("deploy-bot"))),
         ("`expired`", answered(&parked, &tick(EXPIRY))),
+        ("`superseded`", answered(&parked, &supersede("deploy-bot", HERE))),
         ("`assessed` (inside a commit)", fold(&alone()[..1])),
         ("`approved` (inside a commit)", fold(&approved_log(ActionKind::External, false))),
     ])
@@ -550,6 +564,61 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             with_digest(reject("alice"), "sha256:0"),
         ),
         ("reject", "it names another digest", one.clone(), with_digest(reject("alice"), "sha256:0")),
+        ("withdraw", "the caller has approved before, others are missing", by_alice.clone(), withdraw("alice")),
+        ("withdraw", "the caller has withdrawn before", answered(&by_alice, &withdraw("alice")), withdraw("alice")),
+        ("approve", "the caller has withdrawn before", answered(&by_alice, &withdraw("alice")), approve("alice")),
+        (
+            "withdraw",
+            "the caller has withdrawn and approved again",
+            answered(&answered(&by_alice, &withdraw("alice")), &approve("alice")),
+            withdraw("alice"),
+        ),
+        ("withdraw", "the caller has approved nothing", by_alice.clone(), withdraw("tess")),
+        ("withdraw", "the caller approved the round before this one", answered(&queued(false), &ask_again()), withdraw("tess")),
+        ("withdraw", "as many as are needed have approved", answered(&one, &approve("alice")), withdraw("alice")),
+        ("withdraw", "it was rejected since", answered(&by_alice, &reject_as("tess", &["tech_lead"])), withdraw("alice")),
+        ("withdraw", "it has expired since", answered(&by_alice, &tick(EXPIRY)), withdraw("alice")),
+        ("withdraw", "it was cancelled since", answered(&by_alice, &cancel("deploy-bot")), withdraw("alice")),
+        ("withdraw", "nobody was asked", alone.clone(), withdraw("alice")),
+        ("withdraw", "the caller is an agent", by_alice.clone(), {
+            Command::Withdraw { by: Principal { kind: PrincipalKind::Agent, ..person("other-bot", &["team_lead"]) }, reason: None }
+        }),
+        ("comment", "it waits", one.clone(), comment("nora", false)),
+        ("comment", "the same person has just said the same", answered(&one, &comment("nora", false)), comment("nora", false)),
+        ("comment", "somebody has said something since", answered(&answered(&one, &comment("nora", false)), &comment("tom", false)), {
+            comment("nora", false)
+        }),
+        ("comment", "it is a question to the requester", one.clone(), comment("alice", true)),
+        ("comment", "it is a question, of the requester", one.clone(), comment("deploy-bot", true)),
+        ("comment", "it is rejected", answered(&one, &reject("alice")), comment("deploy-bot", false)),
+        ("comment", "it is cancelled", answered(&one, &cancel("deploy-bot")), comment("alice", true)),
+        ("comment", "it is executing", external.clone(), comment("alice", false)),
+        (
+            "comment",
+            "it has as many as it may",
+            {
+                (0..parkbrake::domain::workflow::MOST_COMMENTS)
+                    .fold(one.clone(), |workflow, turn| answered(&workflow, &comment(if turn % 2 == 0 { "nora" } else { "tom" }, false)))
+            },
+            comment("nora", false),
+        ),
+        ("approve", "somebody has commented", answered(&one, &comment("nora", true)), approve("alice")),
+        (
+            "approve",
+            "others are missing, and somebody commented since the first",
+            answered(&by_alice, &comment("nora", true)),
+            approve_as("tess", &["tech_lead"]),
+        ),
+        ("supersede", "by the requester", one.clone(), supersede("deploy-bot", HERE)),
+        ("supersede", "by the requester, half approved", by_alice.clone(), supersede("deploy-bot", HERE)),
+        ("supersede", "by the person that the requester acts for", one.clone(), supersede("tom", HERE)),
+        ("supersede", "by the same task, once more", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", HERE)),
+        ("supersede", "another task has taken its place", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", THERE)),
+        ("supersede", "it is approved", answered(&one, &approve("alice")), supersede("deploy-bot", HERE)),
+        ("supersede", "it is rejected", answered(&one, &reject("alice")), supersede("deploy-bot", HERE)),
+        ("supersede", "it has expired", answered(&one, &tick(EXPIRY)), supersede("deploy-bot", HERE)),
+        ("supersede", "it is cancelled", answered(&one, &cancel("deploy-bot")), supersede("deploy-bot", HERE)),
+        ("supersede", "nobody was asked", alone.clone(), supersede("deploy-bot", HERE)),
         ("cancel", "it waits for a turn, by an admin", queued(false), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
         ("cancel", "by an admin", one.clone(), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
         ("cancel", "by the person that the requester acts for", one.clone(), cancel("tom")),
@@ -662,9 +731,12 @@ fn events() -> Vec<Event> {
             remaining: 0,
         }),
         Event::Rejected { round: 1, digest: digest(), roles: vec![text()], reason: text() },
+        Event::Withdrawn { round: 1, roles: vec![text()], reason: text(), remaining: 1 },
         Event::Escalated { round: 1, level: 1, to: vec![text()] },
         Event::Expired { round: 1 },
         Event::Cancelled { round: Some(1), reason: text() },
+        Event::Superseded { round: 1, by: HERE },
+        Event::Commented { text: text(), ask: true },
         released(1),
         Event::StartRefused { step: 1, attempt: 1, reason: text() },
         Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) },
@@ -681,6 +753,9 @@ fn name(command: &Command) -> &'static str {
         Command::Approve { .. } => "approve",
         Command::Reject { .. } => "reject",
         Command::Cancel { .. } => "cancel",
+        Command::Supersede { .. } => "supersede",
+        Command::Comment { .. } => "comment",
+        Command::Withdraw { .. } => "withdraw",
         Command::Report { .. } => "result",
         Command::Resolve { .. } => "resolve",
         Command::Start { .. } => "start",
@@ -718,6 +793,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         idempotent,
         report_within: Some(REPORT),
         target: Some(Target::default()),
+        supersedes: Some(Uuid::from_u128(9)),
     };
     Event::Submitted(submission.into())
 }
@@ -835,6 +911,19 @@ fn reject_as(name: &str, roles: &[&str]) -> Command {
 
 fn cancel(name: &str) -> Command {
     Command::Cancel { by: person(name, &[]), reason: None }
+}
+
+fn comment(name: &str, ask: bool) -> Command {
+    Command::Comment { by: person(name, &[]), text: "why now?".to_owned(), ask }
+}
+
+fn supersede(name: &str, successor: Uuid) -> Command {
+    Command::Supersede { by: person(name, &[]), successor }
+}
+
+fn withdraw(name: &str) -> Command {
+    // Whatever roles they have today.
+    Command::Withdraw { by: person(name, &[]), reason: None }
 }
 
 fn report(name: &str, outcome: Outcome) -> Command {

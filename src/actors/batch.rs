@@ -2,7 +2,7 @@
 
 use crate::actors::checkpointer::{CommitError, Reply};
 use crate::domain::workflow::Event;
-use crate::storage::{Advance, Error, Opening, Storage, Written};
+use crate::storage::{Advance, Error, Opening, Replacement, Storage, Written};
 use futures_util::future::BoxFuture;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -70,6 +70,35 @@ impl Row for Advance {
 
     fn has_notices(&self) -> bool {
         !self.notices.is_empty()
+    }
+}
+
+/// Both are named by the new workflow. What the old one is locked by, or has come to, is the answer of both.
+impl Row for Replacement {
+    fn write<'a>(storage: &'a Storage, rows: &'a [&'a Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(rows.len());
+            for row in rows {
+                answers.push(storage.replace(row).await?);
+            }
+            Ok(answers)
+        })
+    }
+
+    fn events(&self) -> &[Event] {
+        &self.opening.events
+    }
+
+    fn fence(&self) -> (Uuid, u32) {
+        self.opening.fence()
+    }
+
+    fn actor(&self) -> &str {
+        self.opening.actor()
+    }
+
+    fn has_notices(&self) -> bool {
+        self.opening.has_notices() || self.ending.has_notices()
     }
 }
 

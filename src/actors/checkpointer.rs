@@ -15,7 +15,7 @@ use crate::actors::bell::Bell;
 use crate::actors::feed::Feed;
 use crate::actors::metrics::{EventLabel, Metrics};
 use crate::actors::versions::Versions;
-use crate::storage::{Advance, Opening, Storage, Written};
+use crate::storage::{Advance, Opening, Replacement, Storage, Written};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,9 +54,11 @@ pub type Reply<R> = RpcReplyPort<Result<(Box<R>, Written), CommitError>>;
 pub enum Msg {
     Open(Box<Opening>, Reply<Opening>),
     Advance(Box<Advance>, Reply<Advance>),
+    Replace(Box<Replacement>, Reply<Replacement>),
     /// These were locked, and are tried again.
     OpenAgain(Vec<Waiting<Opening>>),
     AdvanceAgain(Vec<Waiting<Advance>>),
+    ReplaceAgain(Vec<Waiting<Replacement>>),
     /// A batch has been on its way for a while.
     Late,
     BatchDone(Lane, Vec<Uuid>),
@@ -81,6 +83,8 @@ pub struct Checkpointer {
 pub struct State {
     openings: Queue<Opening>,
     advances: Queue<Advance>,
+    /// Rare, and two rows each.
+    replacements: Queue<Replacement>,
     /// What was locked goes in batches of its own, one at a time.
     locked_openings: Queue<Opening>,
     locked_advances: Queue<Advance>,
@@ -112,7 +116,8 @@ impl Checkpointer {
             let lane = Lane::Fresh(state.batches);
             // The longer queue first; both are served in turn, because a writer that comes back takes the other.
             let advances_first = state.advances.len() >= state.openings.len();
-            let sent = (advances_first && self.send(myself, lane, state.advances.take(&mut state.under_way)))
+            let sent = self.send(myself, lane, state.replacements.take(&mut state.under_way))
+                || (advances_first && self.send(myself, lane, state.advances.take(&mut state.under_way)))
                 || self.send(myself, lane, state.openings.take(&mut state.under_way))
                 || (!advances_first && self.send(myself, lane, state.advances.take(&mut state.under_way)));
             if !sent {
@@ -221,6 +226,12 @@ impl Again for Advance {
     }
 }
 
+impl Again for Replacement {
+    fn again(rows: Vec<Waiting<Self>>) -> Msg {
+        Msg::ReplaceAgain(rows)
+    }
+}
+
 impl Actor for Checkpointer {
     type Msg = Msg;
     type State = State;
@@ -234,6 +245,8 @@ impl Actor for Checkpointer {
         match msg {
             Msg::Open(opening, reply) => state.openings.push(Waiting::new(opening, reply)),
             Msg::Advance(advance, reply) => state.advances.push(Waiting::new(advance, reply)),
+            Msg::Replace(replacement, reply) => state.replacements.push(Waiting::new(replacement, reply)),
+            Msg::ReplaceAgain(rows) => rows.into_iter().for_each(|waiting| state.replacements.push(waiting)),
             Msg::OpenAgain(rows) => rows.into_iter().for_each(|waiting| state.locked_openings.push(waiting)),
             Msg::AdvanceAgain(rows) => rows.into_iter().for_each(|waiting| state.locked_advances.push(waiting)),
             Msg::Late => {}

@@ -165,6 +165,7 @@ impl Courier {
             match self.letters.write(&row).await? {
                 Letter::Send(notice) => written.push((row, *notice)),
                 Letter::Cancel(reason) => self.letters.storage.notice_cancelled(row.id, reason).await?,
+                Letter::Rest(pause) => self.letters.storage.notice_rests(row.id, pause).await?,
                 Letter::GiveUp(reason) => self.give_up(&row, &bounded(&reason), false).await?,
             }
         }

@@ -6,6 +6,7 @@ use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
 use crate::domain::workflow::{Decision, Refusal, Workflow};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A task as it comes in: checked, with its runbook resolved.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Intake {
     pub by: Principal,
     pub task: Task,
     pub facts: Option<Facts>,
+    /// The workflow whose place it is to take.
+    pub supersedes: Option<Uuid>,
     pub key: Option<IdempotencyKey>,
 }
 
@@ -39,6 +42,12 @@ pub enum Failure {
     NotFound,
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The level's policy remembers rejections, and the same requester's very same task was rejected a short time ago.
+    #[error(
+        "{approver} rejected this very task a short time ago (workflow {workflow_id}), so nobody is asked again: change the task, or submit it later",
+        approver = .decision.approver
+    )]
+    AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
     /// Its actor kept failing, and it is left alone.
     #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
     Quarantined,

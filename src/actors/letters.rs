@@ -2,26 +2,35 @@
 //! is asked once more.
 
 use crate::actors::ports::{Contact, Notice};
+use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::notice::outbox;
 use crate::domain::notice::{Kind, Medium};
 use crate::domain::policy::{Person, SYSTEM};
 use crate::domain::task::Task;
+use crate::domain::task::difference::{self, Difference};
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{ApprovalStatus, Recorded, Workflow};
+use crate::domain::workflow::{ApprovalStatus, Event, Recorded, Workflow};
 use crate::identity::Suspensions;
 use crate::storage::{DueNotice, Error, Storage};
+use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is kept of a request that was settled before its notice left.
 const SETTLED: &str = "the request was settled first";
+
+/// How soon it is looked again whether a question was answered.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What becomes of a row.
 pub enum Letter {
     Send(Box<Notice>),
     /// It is no longer true, or there is nobody to tell it to.
     Cancel(&'static str),
+    /// It is not to be told now, and may be later.
+    Rest(Duration),
     /// It can never be told.
     GiveUp(String),
 }
@@ -32,6 +41,7 @@ pub struct Letters {
     pub medium: Medium,
     pub storage: Storage,
     pub configuration: Arc<Configuration>,
+    pub clock: Arc<Clock>,
     pub suspensions: Arc<Suspensions>,
 }
 
@@ -53,13 +63,21 @@ impl Letters {
         if row.kind.asks() && now.approval_status() != ApprovalStatus::Pending {
             return Ok(Letter::Cancel(SETTLED));
         }
+        if row.kind == Kind::Reminded
+            && let Some(rest) = self.rest(&now)
+        {
+            return Ok(Letter::Rest(rest));
+        }
         let suspended = self.suspensions.current().await?;
         let asked = outbox::asked(&now, Today { policy: &self.configuration.policy, suspended: &suspended });
         let recipient = match &row.recipient {
             None => None,
             Some(name) => {
                 if row.kind.asks() && asked.iter().all(|(asked, _)| asked != name) {
-                    return Ok(Letter::Cancel("this person is no longer asked"));
+                    // Somebody's yes answers for this person, and may be taken back: the chain of reminders goes on.
+                    let pause = self.configuration.policy.level(row.level).remind_every;
+                    let is_reminder = row.kind == Kind::Reminded;
+                    return Ok(if is_reminder { Letter::Rest(pause) } else { Letter::Cancel("this person is no longer asked") });
                 }
                 let Some(person) = self.configuration.policy.people().get(name).filter(|person| outbox::is_reached(person, self.medium))
                 else {
@@ -77,16 +95,21 @@ impl Letters {
         let document = self.storage.document(row.workflow_id).await?.unwrap_or_default();
         let task: Task = serde_json::from_slice(&document).map_err(|error| corrupt(row, format!("its document: {error}")))?;
         let event = log.iter().find(|recorded| recorded.version == row.version).ok_or_else(|| corrupt(row, "its event is missing"))?;
-        let is_reminder = row.kind == Kind::Reminded;
+        let is_of_its_moment = row.kind.is_of_its_moment();
         let until = log.iter().take_while(|recorded| recorded.version <= row.version);
         Ok(Letter::Send(Box::new(Notice {
             id: row.id,
             kind: row.kind,
-            at: if is_reminder { row.first_due_at } else { event.at },
+            at: if is_of_its_moment { row.first_due_at } else { event.at },
             number: row.number,
-            actor: if is_reminder { SYSTEM.to_owned() } else { event.actor.clone() },
-            // A reminder is about how things stand.
-            workflow: if is_reminder { now.clone() } else { replayed(row, until)? },
+            actor: if is_of_its_moment { SYSTEM.to_owned() } else { event.actor.clone() },
+            // It is about how things stand.
+            workflow: if is_of_its_moment { now.clone() } else { replayed(row, until)? },
+            comment: match &event.event {
+                Event::Commented { text, .. } => Some(text.clone()),
+                _ => None,
+            },
+            differences: self.differences(row, &now, &document).await?,
             task,
             recipient,
             asked: if row.kind.asks() { asked.into_iter().map(|(name, person)| contact(name, person)).collect() } else { Vec::new() },
@@ -94,10 +117,25 @@ impl Letters {
         })))
     }
 
+    /// How long a reminder rests because the requester was asked something: then it is looked at again, for the answer may come.
+    fn rest(&self, workflow: &Workflow) -> Option<Duration> {
+        let until = workflow.discussion.question.as_ref()?.rests_until();
+        let left = (until - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
+        Some(left.min(LOOK_AGAIN))
+    }
+
+    /// What a request that asks has otherwise than the one whose place it has taken.
+    async fn differences(&self, row: &DueNotice, workflow: &Workflow, document: &[u8]) -> Result<Vec<Difference>, Error> {
+        let Some(earlier) = workflow.submission.supersedes.filter(|_| row.kind.asks()) else { return Ok(Vec::new()) };
+        let Some(before) = self.storage.document(earlier).await? else { return Ok(Vec::new()) };
+        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+        Ok(difference::between(&read(&before), &read(document)))
+    }
+
     /// Whether a notice is the end of something that was asked: who was never asked does not hear of it. Programs hear of
     /// everything.
     fn follows_up(&self, kind: Kind) -> bool {
-        self.medium != Medium::Webhook && matches!(kind, Kind::Decided | Kind::Expired | Kind::Cancelled)
+        self.medium != Medium::Webhook && kind.ends()
     }
 
     fn link(&self, row: &DueNotice) -> Option<String> {

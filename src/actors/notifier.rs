@@ -44,6 +44,7 @@ impl Notifier {
         let engine = &self.engine;
         let settings = engine.configuration.notifications.channels.get(name)?;
         let letters = Letters {
+            clock: Arc::clone(&engine.clock),
             channel: name.to_owned(),
             medium: settings.service.medium(),
             storage: engine.storage.clone(),

@@ -3,6 +3,7 @@
 use crate::domain::notice::Kind;
 use crate::domain::task::Task;
 use crate::domain::task::call::Call;
+use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
@@ -68,6 +69,10 @@ pub struct Notice {
     /// The workflow right after its event.
     pub workflow: Workflow,
     pub task: Task,
+    /// What was asked or answered, where the notice is about that.
+    pub comment: Option<String>,
+    /// What the task has otherwise than the request whose place it has taken; empty where it has taken none.
+    pub differences: Vec<Difference>,
     /// Whom it is for, where the channel is personal.
     pub recipient: Option<Contact>,
     /// The people who may decide and are asked now; empty where nobody is.

@@ -13,6 +13,7 @@ mod commit;
 mod decide;
 mod fulfil;
 mod open;
+mod supersede;
 
 use crate::actors::checkpointer::CheckpointerRef;
 use crate::actors::exchange::{Failure, Intake, Submitted};

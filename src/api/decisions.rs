@@ -1,8 +1,8 @@
-//! Approve, reject, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
+//! Approve, reject, withdraw, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
-use crate::api::views::{Approved, Rejected, Settled};
+use crate::api::views::{Approved, Rejected, Settled, Withdrawn};
 use crate::domain::workflow::{Outcome, Resolution};
 use crate::http::openapi::{self, BODY, CALLER, CHANGE, refused_with};
 use crate::http::path::WorkflowId;
@@ -118,6 +118,43 @@ pub async fn reject(
     let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by };
     let decision = service.reject(&by, id, saying, permit).await?;
     Ok(Json(Rejected::by(id, decision.approver)).into_response())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawBody {
+    /// At most 4,096 bytes; `No reason provided` if it says nothing.
+    #[serde(default)]
+    #[schema(max_length = 4096)]
+    reason: Option<String>,
+}
+
+refused_with!(WithdrawProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code::AlreadyDecided, Code::Expired]);
+
+/// Take an approval back
+///
+/// An approver takes the own yes back, as long as others are missing. It no longer counts, and the same person may approve again. Once as many
+/// as are needed have approved, nothing can be taken back.
+#[utoipa::path(
+    post,
+    path = "/workflows/{id}/withdraw",
+    operation_id = "withdraw",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The workflow's id.")),
+    request_body(content = Option<WithdrawBody>, example = json!({"reason": "I had read the wrong plan"})),
+    responses(
+        (status = 200, description = "The approval no longer counts.", body = Withdrawn, example = json!(examples::withdrawn())),
+        WithdrawProblems,
+    ),
+)]
+pub async fn withdraw(
+    State(service): State<Service>,
+    by: Caller,
+    WorkflowId(id): WorkflowId,
+    Sent { body, permit }: Sent<WithdrawBody>,
+) -> Result<Response, Problem> {
+    let decision = service.withdraw(&by, id, body.reason, permit).await?;
+    Ok(Json(Withdrawn::of(id, &decision)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -39,6 +39,17 @@ pub fn rejected() -> Value {
     read(include_str!("examples/rejected.json"))
 }
 
+pub fn withdrawn() -> Value {
+    json!({
+        "success": true, "workflow_id": WORKFLOW, "status": "withdrawn", "withdrawn_by": "alice", "approvals_remaining": 2,
+        "workflow_status": "pending_approval",
+    })
+}
+
+pub fn commented() -> Value {
+    json!({"success": true, "workflow_id": WORKFLOW, "version": 3})
+}
+
 /// A change after which the workflow has this status.
 pub fn settled(status: &str) -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "status": status})

@@ -1,13 +1,13 @@
 //! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as JSON.
 
 mod caller;
+mod comments;
 mod decisions;
 mod events;
 mod examples;
 mod notices;
 mod operations;
 mod sent;
-mod task_body;
 mod tasks;
 mod views;
 mod workflows;
@@ -36,6 +36,8 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(events::of_all))
         .routes(routes!(decisions::approve))
         .routes(routes!(decisions::reject))
+        .routes(routes!(decisions::withdraw))
+        .routes(routes!(comments::comment))
         .routes(routes!(decisions::cancel))
         .routes(routes!(decisions::result))
         .routes(routes!(decisions::resolve))

@@ -168,7 +168,6 @@ pub async fn wait(
 }
 
 fn show(shown: &Shown) -> Response {
-    let Shown { workflow, log, document, quarantine } = shown;
-    let target = views::target_of(workflow, document);
-    Json(WorkflowAnswer::of(workflow, log, document, &target, quarantine.as_ref())).into_response()
+    let target = views::target_of(&shown.workflow, &shown.document);
+    Json(WorkflowAnswer::of(shown, &target)).into_response()
 }

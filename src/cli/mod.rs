@@ -8,6 +8,7 @@ pub mod approve;
 pub mod cancel;
 pub mod check;
 pub mod client;
+pub mod comment;
 mod consent;
 pub mod dev;
 pub mod dev_home;
@@ -31,6 +32,7 @@ mod task_flags;
 pub mod terminal;
 pub mod token;
 pub mod watch;
+pub mod withdraw;
 
 pub use error::Error;
 
@@ -78,6 +80,10 @@ pub enum Command {
     Approve(approve::Args),
     /// Reject a request
     Reject(reject::Args),
+    /// Take back your approval while others are missing
+    Withdraw(withdraw::Args),
+    /// Say something about a workflow, or ask its requester something
+    Comment(comment::Args),
     /// Show where a workflow stands
     Status(status::Args),
     /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4 if it expired, else 1
@@ -118,6 +124,8 @@ impl Cli {
             Command::Pending(args) => pending::run(args).await,
             Command::Approve(args) => approve::run(args).await,
             Command::Reject(args) => reject::run(args).await,
+            Command::Withdraw(args) => withdraw::run(args).await,
+            Command::Comment(args) => comment::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Resolve(args) => resolve::run(args).await,

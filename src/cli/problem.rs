@@ -31,6 +31,7 @@ impl Problem {
         match (self.status, self.code()) {
             (401 | 403, _) => exit::NOT_PERMITTED,
             (410, _) => exit::EXPIRED,
+            (409, Some("already-rejected")) => exit::REJECTED,
             (409, Some("already-decided")) if text(&self.body, "/decision/verdict") == Some("rejected") => exit::REJECTED,
             _ => 1,
         }

@@ -27,6 +27,12 @@ pub fn request(page: &mut Page, workflow: &Value) {
     target(page, workflow);
     reasons(page, workflow);
     claim(page, workflow);
+    superseding(page, workflow);
+    for comment in list(workflow, "/comments") {
+        let asks = if comment["ask"] == true { " asks the requester" } else { "" };
+        page.fact("comment", format!("by {}{asks} at {}", word(comment, "/author", "?"), word(comment, "/at", "?")));
+        quoted(page, "", text(comment, "/text").unwrap_or_default());
+    }
     approval(page, workflow);
     page.fact("digest", word(workflow, "/digest", "?"));
 }
@@ -82,7 +88,7 @@ pub fn event(page: &Page, event: &Value) -> String {
         line.push_str(&format!(" to {}", escaped(&to.join(", "))));
     }
     // The rest of the detail stands elsewhere on the page, or is of use to programs only.
-    let said = ["/detail", "/detail/reason", "/detail/justification", "/detail/error"];
+    let said = ["/detail", "/detail/reason", "/detail/justification", "/detail/error", "/detail/text"];
     if let Some(said) = said.iter().find_map(|place| text(event, place).filter(|said| !said.is_empty())) {
         line.push_str(&format!(": {}", escaped(said)));
     }
@@ -122,8 +128,7 @@ pub fn approval(page: &mut Page, workflow: &Value) {
     let Some(approval) = workflow.get("approval").filter(|approval| approval.is_object()) else {
         return;
     };
-    let given = list(workflow, "/decisions").iter().filter(|decision| text(decision, "/verdict") == Some("approved")).count();
-    page.fact("decides", who_decides(approval, u64::try_from(given).ok()));
+    page.fact("decides", who_decides(approval, number(approval, "/approvals")));
     if text(workflow, "/status").is_none_or(|status| status == "pending_approval") {
         timetable(page, approval);
     }
@@ -255,6 +260,26 @@ fn claim(page: &mut Page, workflow: &Value) {
     }
     if let Some(metadata) = task.get("metadata").filter(|metadata| metadata.as_object().is_some_and(|all| !all.is_empty())) {
         page.fact("metadata", compact(metadata));
+    }
+}
+
+/// The request whose place it has taken, and what is different; and the one that has taken its own place.
+fn superseding(page: &mut Page, workflow: &Value) {
+    if let Some(by) = text(workflow, "/superseded_by") {
+        page.fact("superseded", format!("by {}", escaped(by)));
+    }
+    let Some(earlier) = workflow.get("supersedes").filter(|earlier| earlier.is_object()) else { return };
+    page.fact("supersedes", format!("{}, which was still waiting; what is different:", word(earlier, "/workflow_id", "?")));
+    let differences = list(earlier, "/differences");
+    for one in differences {
+        let value = |place| text(one, place).map_or_else(|| "(nothing)".to_owned(), escaped);
+        page.fact("", format!("{}: {} -> {}", word(one, "/pointer", "?"), value("/before"), value("/after")));
+    }
+    match number(earlier, "/differences_left_out") {
+        Some(more) if more > 0 => page.fact("", format!("and {more} more fields")),
+        _ if earlier["differences"].is_null() => page.fact("", "not known: the earlier request has been removed"),
+        _ if differences.is_empty() => page.fact("", "nothing"),
+        _ => {}
     }
 }
 

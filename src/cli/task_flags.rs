@@ -1,6 +1,7 @@
 //! A task put together from flags.
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// The flags that say what a task is. Values of `--arg` are text; what they have to look like is checked by the server against the runbook.
 /// Values of `--metadata` are what they look like: see [`typed`].
@@ -27,6 +28,9 @@ pub struct TaskFlags {
     /// Your own name for the task
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     task_id: Option<String>,
+    /// The workflow of your earlier request, still waiting, whose place this task takes
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    supersedes: Option<Uuid>,
     /// Have parkbrake run this runbook; without it, you act yourself once you may, and report
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     runbook: Option<String>,
@@ -45,6 +49,7 @@ impl TaskFlags {
         let mut task = Map::new();
         let texts = [
             ("task_id", self.task_id),
+            ("supersedes", self.supersedes.map(|id| id.to_string())),
             ("description", self.description),
             ("operation", self.operation),
             ("environment", self.environment),

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 const KEYS: [&str; 7] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas"];
 const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
-const POLICY_KEYS: [&str; 6] = ["required", "distinct_roles", "expire_after", "on_expiry", "require_digest", REPORT_WITHIN];
+const POLICY_KEYS: [&str; 8] =
+    ["required", "distinct_roles", "expire_after", "on_expiry", "warn_before", "require_digest", "rejected_memory", REPORT_WITHIN];
 /// The one that also holds where nobody is asked.
 const REPORT_WITHIN: &str = "report_within";
 
@@ -62,6 +63,10 @@ pub struct Terms {
     pub require_digest: bool,
     /// How long the requester of an external action has to report how it went.
     pub report_within: Duration,
+    /// How long before the expiry people are warned.
+    pub warn_before: Option<Duration>,
+    /// For how long a rejection of the very same task is remembered; zero is not at all.
+    pub rejected_memory: Duration,
 }
 
 impl Default for Terms {
@@ -73,6 +78,8 @@ impl Default for Terms {
             on_expiry: OnExpiry::Hold,
             require_digest: false,
             report_within: transition::REPORT_WITHIN,
+            warn_before: None,
+            rejected_memory: Duration::ZERO,
         }
     }
 }
@@ -236,14 +243,29 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         }
         read
     });
+    let expire_after = expiry.as_ref().and_then(At::duration);
+    let warn_before = fields.get("warn_before").and_then(|at| {
+        let before = at.duration()?;
+        match expire_after {
+            None => at.problem("has no effect without expire_after: say when a request expires, or leave this out"),
+            Some(after) if before >= after => at.problem(format!(
+                "is not less than expire_after ({}), so people would be warned before they are asked; warn later",
+                duration::show(after)
+            )),
+            Some(_) => {}
+        }
+        Some(before)
+    });
     let boolean = |name: &str| fields.get(name).and_then(|at| at.boolean()).unwrap_or(false);
     let required = fields.get("required");
     let terms = Terms {
         required: required.as_ref().and_then(At::count).unwrap_or(1),
         distinct_roles: boolean("distinct_roles"),
         on_expiry: on_expiry.unwrap_or(if expiry.is_some() { OnExpiry::Reject } else { OnExpiry::Hold }),
-        expire_after: expiry.as_ref().and_then(At::duration),
+        expire_after,
+        warn_before,
         require_digest: boolean("require_digest"),
+        rejected_memory: fields.get("rejected_memory").and_then(|at| at.duration()).unwrap_or_default(),
         report_within: fields.get(REPORT_WITHIN).and_then(|at| at.duration()).unwrap_or(transition::REPORT_WITHIN),
     };
     let is_of_decisions = POLICY_KEYS.iter().any(|key| *key != REPORT_WITHIN && fields.get(key).is_some());
@@ -308,14 +330,22 @@ fn person_document(person: &Person) -> Value {
 
 impl Terms {
     fn document(&self) -> Value {
-        json!({
+        let mut document = json!({
             "required": self.required,
             "distinct_roles": self.distinct_roles,
             "expire_after": self.expire_after.map(|after| duration::show(after).to_string()),
             "on_expiry": match self.on_expiry { OnExpiry::Reject => "reject", OnExpiry::Hold => "hold" },
             "require_digest": self.require_digest,
             "report_within": duration::show(self.report_within).to_string(),
-        })
+        });
+        if let Some(before) = self.warn_before {
+            document["warn_before"] = json!(duration::show(before).to_string());
+        }
+        // Left out where it is not used, so that a configuration from before this key has the version that it had.
+        if !self.rejected_memory.is_zero() {
+            document["rejected_memory"] = json!(duration::show(self.rejected_memory).to_string());
+        }
+        document
     }
 }
 

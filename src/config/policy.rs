@@ -57,8 +57,16 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
         escalation: escalation(level, rules, levels, approvals),
         expire_after: terms.expires_after(),
     });
-    let report_within = approvals.terms(level).report_within;
-    Some(LevelPolicy { auto_approve: rules.auto_approve, notify: rules.notify, terms, remind_every: approvals.remind_every, report_within })
+    let written = approvals.terms(level);
+    Some(LevelPolicy {
+        auto_approve: rules.auto_approve,
+        notify: rules.notify,
+        terms,
+        remind_every: approvals.remind_every,
+        report_within: written.report_within,
+        warn_before: written.warn_before,
+        rejected_memory: written.rejected_memory,
+    })
 }
 
 /// The names of these roles; one that nobody has, and that is none of parkbrake's own, is a problem where it is named.

@@ -12,7 +12,6 @@
 
 pub mod duration;
 pub mod hosts;
-pub mod json;
 pub mod notice;
 pub mod page;
 pub mod policy;

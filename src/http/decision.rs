@@ -7,7 +7,7 @@ use crate::http::time::Time;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A person's yes or no.
+/// A person's yes or no, or that they took a yes back.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Decision<'a> {
     approver: &'a str,
@@ -16,7 +16,7 @@ pub struct Decision<'a> {
     #[schema(required)]
     role: Option<&'a str>,
     verdict: Verdict,
-    /// Of a rejection: the reason.
+    /// Of a rejection and of a withdrawal: the reason.
     #[schema(required)]
     justification: Option<&'a str>,
     at: Time,

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The codes, in the order of their statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub enum Code {
     WorkflowNotFound,
     NoticeNotFound,
     AlreadyDecided,
+    AlreadyRejected,
     WrongState,
     IdempotencyKeyInUse,
     Expired,
@@ -43,7 +45,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -53,6 +55,7 @@ impl Code {
         Self::WorkflowNotFound,
         Self::NoticeNotFound,
         Self::AlreadyDecided,
+        Self::AlreadyRejected,
         Self::WrongState,
         Self::IdempotencyKeyInUse,
         Self::Expired,
@@ -81,6 +84,7 @@ impl Code {
             Self::WorkflowNotFound => (StatusCode::NOT_FOUND, "workflow-not-found", "There is no such workflow"),
             Self::NoticeNotFound => (StatusCode::NOT_FOUND, "notice-not-found", "There is no such notice"),
             Self::AlreadyDecided => (StatusCode::CONFLICT, "already-decided", "The request has been decided"),
+            Self::AlreadyRejected => (StatusCode::CONFLICT, "already-rejected", "The same task was rejected a short time ago"),
             Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The workflow is not in a state for this"),
             Self::IdempotencyKeyInUse => {
                 (StatusCode::CONFLICT, "idempotency-key-in-use", "The first request with this key is not done yet")
@@ -180,6 +184,11 @@ impl From<ServiceError> for Problem {
             ServiceError::AlreadyDecided(decided) => {
                 Self::new(Code::AlreadyDecided, detail).with(More { decision: Some(decided), ..More::default() })
             }
+            ServiceError::AlreadyRejected { workflow_id, decision, .. } => Self::new(Code::AlreadyRejected, detail).with(More {
+                decision: Some(decision),
+                workflow_id: Some(workflow_id),
+                ..More::default()
+            }),
             ServiceError::WrongState { current_status, .. } => {
                 Self::new(Code::WrongState, detail).with(More { current_status: Some(current_status), ..More::default() })
             }
@@ -220,6 +229,8 @@ struct More {
     errors: Option<Vec<Fault>>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_sent")]
     decision: Option<Box<workflow::Decision>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_status: Option<String>,
 }

@@ -31,9 +31,9 @@ macro_rules! words {
 
 words! {
     Level, "Level": "How dangerous, the least first.";
-    Status, "Status": "Where a workflow stands. Nothing follows `completed`, `failed`, `rejected`, `cancelled` and `expired`.";
+    Status, "Status": "Where a workflow stands. Nothing follows `completed`, `failed`, `rejected`, `cancelled`, `expired` and `superseded`.";
     ApprovalStatus, "ApprovalStatus": "How the approval of a workflow stands.";
-    Verdict, "Verdict": "A person's yes or no.";
+    Verdict, "Verdict": "A person's yes or no; `withdrawn`: the same person takes the yes of before back.";
     Resolution, "Resolution": "What became of an unknown outcome: it happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
     ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by a call of a configured destination (`webhook`).";
     AttemptOutcome, "AttemptOutcome": "What became of an attempt: `unknown` is nobody knows whether it happened; `interrupted`: the server stopped, and another attempt follows; `refused`: it was not started, and nothing of it ran.";

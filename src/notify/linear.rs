@@ -218,7 +218,7 @@ fn succeeded(answer: Result<Value, Trouble>, field: &str) -> Result<(), Trouble>
 fn end(notice: &Notice) -> Option<End> {
     match (notice.kind, notice.workflow.approval_status()) {
         (Kind::Decided, ApprovalStatus::Approved) | (Kind::Succeeded, _) => Some(End::Done),
-        (Kind::Decided, ApprovalStatus::Rejected) | (Kind::Expired | Kind::Cancelled, _) => Some(End::Cancelled),
+        (Kind::Decided, ApprovalStatus::Rejected) | (Kind::Expired | Kind::Cancelled | Kind::Superseded, _) => Some(End::Cancelled),
         _ => None,
     }
 }

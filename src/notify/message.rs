@@ -8,6 +8,7 @@ use crate::domain::notice::Kind;
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::{self, DIFFERS, Target};
+use crate::domain::task::difference::Difference;
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::{escaped, shown};
 use crate::domain::workflow::approval;
@@ -20,6 +21,9 @@ use serde::Serialize;
 const LONGEST_VALUE: usize = 500;
 /// Characters of the requester's own words.
 const LONGEST_DESCRIPTION: usize = 4 * 1024;
+/// Fields that changed since an earlier request, and characters of each of their values.
+const MOST_CHANGES: usize = 8;
+const LONGEST_CHANGE: usize = 120;
 /// Reasons that are told; whoever wants all of them follows the link.
 const MOST_REASONS: usize = 10;
 
@@ -84,7 +88,9 @@ pub struct Said {
     pub required: u32,
     pub approvals: usize,
     pub expires_at: Option<String>,
-    /// What a person has just answered; only where that is the news.
+    /// What somebody has just asked or answered; only where that is the news.
+    pub comment: Option<String>,
+    /// What a person has just decided; only where that is the news.
     pub decision: Option<Answer>,
     /// Whether every text is all that there is of it. Where something was cut, nobody can have read what they decide about.
     #[serde(skip)]
@@ -176,6 +182,7 @@ impl Said {
             required: round.map_or(0, |round| round.terms.required),
             approvals: round.map_or(0, |round| round.approvals.len()),
             expires_at: round.and_then(transition::expires_at).map(time),
+            comment: notice.comment.as_deref().map(|text| lines(text, LONGEST_DESCRIPTION)),
             decision,
             is_whole: is_whole(task, submission, &target),
         }
@@ -214,9 +221,13 @@ fn headline(notice: &Notice) -> String {
         Kind::Requested => format!("Approval needed ({risk} risk)"),
         Kind::Reminded => format!("Still waiting for approval ({risk} risk, reminder {})", notice.number),
         Kind::Escalated => format!("Escalated ({risk} risk)"),
+        Kind::Expiring => format!("About to expire ({risk} risk)"),
         Kind::Decided => decided(&notice.workflow, &actor),
         Kind::Expired => "Expired, because nobody decided in time".to_owned(),
         Kind::Cancelled => format!("Cancelled by {actor}"),
+        Kind::Superseded => format!("Superseded by another request of {actor}"),
+        Kind::Asked => format!("Question of {actor} to the requester"),
+        Kind::Answered => format!("Answer of {actor}"),
         Kind::Executing => "Running".to_owned(),
         Kind::Succeeded => "Succeeded".to_owned(),
         Kind::Failed => "Failed".to_owned(),
@@ -247,11 +258,32 @@ fn sentence(notice: &Notice, headline: &str) -> String {
             _ => " It still waits.",
         },
         Kind::Expired | Kind::Cancelled => " It will not run.",
+        Kind::Superseded => " It will not run; the request that took its place is asked about by itself.",
+        Kind::Asked => " Reminders rest until the requester answers, for an hour at most; deadlines do not.",
         Kind::ReportOverdue => " The requester may have acted, and has not said how it went: ask, or find out.",
         Kind::OutcomeUnknown => " Nobody knows whether the action happened: find out what it did before anything is done again.",
         _ => "",
     };
-    format!("{headline}.{waiting}{then}")
+    let said = notice.comment.as_deref().map(|text| format!(" \u{201c}{}\u{201d}", value(text))).unwrap_or_default();
+    let expires = notice.workflow.round().and_then(transition::expires_at).filter(|_| notice.kind == Kind::Expiring);
+    let expires = expires.map(|at| format!(" If nobody decides, it expires at {}, and will not run.", time(at))).unwrap_or_default();
+    format!("{headline}.{said}{waiting}{expires}{then}{}", instead(notice))
+}
+
+/// What is different from the request whose place this one has taken.
+fn instead(notice: &Notice) -> String {
+    if !notice.kind.asks() || notice.workflow.submission.supersedes.is_none() {
+        return String::new();
+    }
+    let side = |side: &Option<String>| side.as_deref().map_or_else(|| "nothing".to_owned(), |text| cut(&value(text), LONGEST_CHANGE));
+    let one = |one: &Difference| format!("{} from {} to {}", value(&one.pointer), side(&one.before), side(&one.after));
+    let mut changes: Vec<String> = notice.differences.iter().take(MOST_CHANGES).map(one).collect();
+    match notice.differences.len() {
+        0 => changes.push("nothing that is known".to_owned()),
+        all if all > MOST_CHANGES => changes.push(format!("{} more fields", all - MOST_CHANGES)),
+        _ => {}
+    }
+    format!(" It takes the place of an earlier request, which is not asked about any more. Changed: {}.", changes.join("; "))
 }
 
 fn needed(round: &Round) -> String {

@@ -59,13 +59,18 @@ impl PagerDuty {
     fn event(&self, notice: &Notice) -> Option<Value> {
         let workflow = &notice.workflow;
         let (action, key) = match notice.kind {
-            Kind::Escalated => ("trigger", workflow.id.to_string()),
+            Kind::Escalated | Kind::Expiring => ("trigger", workflow.id.to_string()),
             Kind::OutcomeUnknown => ("trigger", format!("{}/outcome", workflow.id)),
             Kind::Decided if workflow.approval_status() == ApprovalStatus::Pending => return None,
-            Kind::Decided | Kind::Expired | Kind::Cancelled => ("resolve", workflow.id.to_string()),
-            Kind::Requested | Kind::Reminded | Kind::Executing | Kind::Succeeded | Kind::Failed | Kind::ReportOverdue => {
-                return None;
-            }
+            Kind::Decided | Kind::Expired | Kind::Cancelled | Kind::Superseded => ("resolve", workflow.id.to_string()),
+            Kind::Requested
+            | Kind::Reminded
+            | Kind::Asked
+            | Kind::Answered
+            | Kind::Executing
+            | Kind::Succeeded
+            | Kind::Failed
+            | Kind::ReportOverdue => return None,
         };
         let mut event = json!({"routing_key": self.routing_key.expose(), "event_action": action, "dedup_key": key});
         if action == "trigger" {

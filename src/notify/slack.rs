@@ -5,10 +5,9 @@
 //! the decision covers stands in the very message; what they may do is checked again when one is pressed (`http/slack.rs`).
 
 use crate::actors::ports::{Channel, Contact, Notice, Undelivered};
-use crate::domain::notice::buttons::{self, LONGEST_TEXT};
+use crate::domain::notice::buttons::{self, LONGEST_TEXT, Word};
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
-use crate::domain::workflow::Verdict;
 use crate::notify::http;
 use crate::notify::message::{Message, Said, cut, target_of};
 use crate::notify::templates::{Shipped, Template};
@@ -177,9 +176,9 @@ fn link_button(words: &str, link: &str) -> Value {
 /// The two buttons that decide. What each is about stands in its value: the workflow, and the digest of what was shown.
 fn decisions(notice: &Notice) -> [Value; 2] {
     let value = buttons::value(notice.workflow.id, &notice.workflow.submission.digest);
-    let button = |verdict: Verdict, word: &str, style: &str, question: String| {
+    let button = |action: Word, word: &str, style: &str, question: String| {
         json!({
-            "type": "button", "action_id": buttons::action(verdict), "value": value, "style": style, "text": plain(word, 75),
+            "type": "button", "action_id": buttons::action(action), "value": value, "style": style, "text": plain(word, 75),
             "confirm": {
                 "title": plain(&format!("{word}?"), 100), "text": plain(&question, LONGEST_CONFIRMATION),
                 "confirm": plain(word, 30), "deny": plain("Not now", 30),
@@ -188,8 +187,8 @@ fn decisions(notice: &Notice) -> [Value; 2] {
     };
     let what = target_of(notice).headline();
     [
-        button(Verdict::Approved, "Approve", "primary", format!("If yours is the last approval that is needed, it runs at once: {what}")),
-        button(Verdict::Rejected, "Reject", "danger", format!("It will not run: {what}")),
+        button(Word::Approve, "Approve", "primary", format!("If yours is the last approval that is needed, it runs at once: {what}")),
+        button(Word::Reject, "Reject", "danger", format!("It will not run: {what}")),
     ]
 }
 

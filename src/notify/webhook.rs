@@ -131,6 +131,8 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "action": {"type": task.action.kind, "name": optional(&task.action.name)},
             "approval": approval(workflow, most),
             "decision": decision(workflow),
+            "comment": notice.comment.as_deref().map(|text| bounded(text, longest_claim)),
+            "supersedes": submission.supersedes,
             "reminder": (notice.number > 0).then_some(notice.number),
             "asked": notice.asked.iter().take(most).map(|person| person.name.as_str()).collect::<Vec<_>>(),
             "link": notice.link,

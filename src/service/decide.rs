@@ -1,4 +1,4 @@
-//! Approving, rejecting, cancelling, reporting a result, and resolving an outcome that nobody knows. Whether the caller may is for the
+//! Approving, rejecting, taking an approval back, cancelling, reporting a result, and resolving an outcome that nobody knows. Whether the caller may is for the
 //! core to say. The permit is held until the work has been answered.
 
 use crate::domain::workflow::{Command, Decision, Outcome, Resolution, Workflow};
@@ -50,6 +50,16 @@ impl Service {
         same_caller(by, saying.named.as_deref(), "rejected_by")?;
         let reason = short("/reason", saying.note)?;
         let command = Command::Reject { by: by.principal(), reason, digest: saying.digest };
+        self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
+    }
+
+    /// One person takes the own yes back.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn withdraw(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Decision, ServiceError> {
+        let reason = short("/reason", reason)?;
+        let command = Command::Withdraw { by: by.principal(), reason };
         self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
     }
 

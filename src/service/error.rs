@@ -5,6 +5,7 @@ use crate::domain::request::Fault;
 use crate::domain::workflow::{Decision, Refusal};
 use crate::{identity, storage};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The pause that is advised where nothing else is known.
 const SOON: Duration = Duration::from_secs(1);
@@ -30,6 +31,9 @@ pub enum ServiceError {
     NoticeNotFound,
     #[error("{}", Refusal::AlreadyDecided(.0.clone()))]
     AlreadyDecided(Box<Decision>),
+    /// The same task was rejected a short time ago.
+    #[error("{}", Failure::AlreadyRejected { workflow_id: *workflow_id, decision: decision.clone() })]
+    AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
     #[error("{detail}")]
     WrongState { current_status: String, detail: String },
     #[error("the first request with this key is still being stored")]
@@ -104,6 +108,7 @@ impl From<Failure> for ServiceError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotFound => Self::WorkflowNotFound,
+            Failure::AlreadyRejected { workflow_id, decision } => Self::AlreadyRejected { workflow_id, decision },
             Failure::Refused(refusal) => refusal.into(),
             Failure::Quarantined => Self::Unavailable(failure.to_string()),
             Failure::Busy => Self::Busy(failure.to_string()),

@@ -4,6 +4,7 @@
 //! parses what it is sent, calls a use case, and renders what it gives.
 
 pub mod admission;
+mod comment;
 pub mod decide;
 mod error;
 pub mod follow;
@@ -23,7 +24,7 @@ pub use limits::{Admissions, Limits};
 pub use notices::{Notice, NoticeQuery};
 pub use operations::Readiness;
 pub use results::{About, Decided, Finds, Found, Listed, WINDOW, Waiting};
-pub use show::{Quarantine, Shown};
+pub use show::{Earlier, Quarantine, Shown};
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 
 use crate::actors::engine::Engine;

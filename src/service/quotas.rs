@@ -21,7 +21,7 @@ pub struct Quotas(Mutex<HashMap<String, Arc<Account>>>);
 
 /// What one agent has asked for.
 #[derive(Debug)]
-struct Account {
+pub struct Account {
     opened: Instant,
     books: Mutex<Books>,
     /// Held while the database counts: one count at a time answers all who ask meanwhile.
@@ -47,14 +47,7 @@ impl Quotas {
     /// `rate-limited`, or no database to count by.
     pub async fn admit(&self, engine: &Engine, agent: &str, would_wait: impl FnOnce() -> bool + Send) -> Result<Reservation, ServiceError> {
         let quota = engine.configuration.quotas.of(agent);
-        let account = self.account(agent, quota);
-        account.with(|books| books.bucket.take(quota, account.opened.elapsed())).map_err(|pause| {
-            let Quota { submits_per_minute, burst, .. } = quota;
-            let detail = format!(
-                "{agent} may submit {submits_per_minute} tasks a minute, and {burst} at once; submit fewer, or have an operator raise `quotas`"
-            );
-            ServiceError::RateLimited { detail, retry_after: pause }
-        })?;
+        let account = self.take(engine, agent)?;
         if account.with(|books| books.ledger.admit(quota.pending)) {
             return Ok(Reservation(Some(account)));
         }
@@ -72,6 +65,23 @@ impl Quotas {
                 Err(ServiceError::RateLimited { detail, retry_after: PAUSE })
             }
         }
+    }
+
+    /// Lets an agent submit, or comment, once more within the minute.
+    ///
+    /// # Errors
+    /// `rate-limited`.
+    pub fn take(&self, engine: &Engine, agent: &str) -> Result<Arc<Account>, ServiceError> {
+        let quota = engine.configuration.quotas.of(agent);
+        let account = self.account(agent, quota);
+        account.with(|books| books.bucket.take(quota, account.opened.elapsed())).map_err(|pause| {
+            let Quota { submits_per_minute, burst, .. } = quota;
+            let detail = format!(
+                "{agent} may submit {submits_per_minute} tasks and comments a minute, and {burst} at once; send fewer, or have an operator raise `quotas`"
+            );
+            ServiceError::RateLimited { detail, retry_after: pause }
+        })?;
+        Ok(account)
     }
 
     fn account(&self, agent: &str, quota: Quota) -> Arc<Account> {

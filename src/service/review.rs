@@ -45,6 +45,7 @@ pub struct Choice {
     pub may_approve: bool,
     pub may_reject: bool,
     pub has_approved: bool,
+    pub may_withdraw: bool,
     /// Why there is nothing to decide, or why only half of it.
     pub why_not: Option<String>,
     pub needs_justification: bool,
@@ -120,6 +121,7 @@ impl Service {
             Command::Approve { by: by.principal(), justification: note.clone(), digest: digest.clone(), owner: self.engine.owner };
         let approve = today.decide(workflow, &approve);
         let reject = today.decide(workflow, &Command::Reject { by: by.principal(), reason: note, digest });
+        let withdraw = today.decide(workflow, &Command::Withdraw { by: by.principal(), reason: None });
         let may = |answer: &Result<Answer, Refusal>| matches!(answer, Ok(Answer::Commit { .. }));
         let why_not = match &approve {
             Err(refusal) => Some(refusal.to_string()),
@@ -132,6 +134,7 @@ impl Service {
             may_approve: may(&approve) && is_sound,
             may_reject: may(&reject),
             has_approved: matches!(approve, Ok(Answer::Repeat(_))),
+            may_withdraw: may(&withdraw),
             why_not,
             needs_justification: terms.is_some_and(|terms| terms.require_justification),
         })

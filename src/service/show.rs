@@ -1,10 +1,12 @@
 //! One workflow: as it is, and as soon as it has changed.
 
 use crate::actors::engine::Story;
+use crate::domain::task::difference::{self, Difference};
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::identity::Caller;
 use crate::service::{Service, ServiceError};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -15,6 +17,8 @@ pub struct Shown {
     pub log: Vec<Recorded>,
     /// The canonical bytes that its digest is taken of.
     pub document: Vec<u8>,
+    /// The request whose place it has taken, if it has.
+    pub earlier: Option<Earlier>,
     /// Why it is left alone, if it is.
     pub quarantine: Option<Quarantine>,
 }
@@ -25,6 +29,22 @@ pub struct Quarantine {
     pub reason: String,
     pub failures: i32,
     pub since: DateTime<Utc>,
+}
+
+/// An earlier request of the same requester, whose place another one has taken.
+#[derive(Debug)]
+pub struct Earlier {
+    pub workflow_id: Uuid,
+    /// The canonical bytes of its task; none where it has been pruned.
+    pub document: Option<Vec<u8>>,
+}
+
+impl Earlier {
+    /// What a later document says otherwise, field by field; `None` where the earlier one is gone.
+    pub fn differences(&self, later: &[u8]) -> Option<Vec<Difference>> {
+        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+        Some(difference::between(&read(self.document.as_deref()?), &read(later)))
+    }
 }
 
 impl Service {
@@ -75,6 +95,10 @@ impl Service {
         let document = self.engine.storage.document(workflow.id).await?.unwrap_or_default();
         let left_alone = self.engine.storage.quarantined(workflow.id).await?;
         let quarantine = left_alone.map(|row| Quarantine { reason: row.reason, failures: row.failures, since: row.since });
-        Ok(Shown { workflow, log, document, quarantine })
+        let earlier = match workflow.submission.supersedes {
+            Some(workflow_id) => Some(Earlier { workflow_id, document: self.engine.storage.document(workflow_id).await? }),
+            None => None,
+        };
+        Ok(Shown { workflow, log, document, earlier, quarantine })
     }
 }

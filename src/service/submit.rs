@@ -73,9 +73,11 @@ impl Service {
             drop(permit);
             return Box::pin(self.settled(by, workflow, wait)).await;
         }
-        let (task, facts) = Box::pin(self.admit_task(by, request?)).await?;
+        let request = request?;
+        let supersedes = request.supersedes;
+        let (task, facts) = Box::pin(self.admit_task(by, request)).await?;
         let reservation = self.reserve(by, &task, facts.as_ref()).await?;
-        let intake = Intake { by: by.principal(), task, facts, key: key.clone() };
+        let intake = Intake { by: by.principal(), task, facts, supersedes, key: key.clone() };
         let after = move |answer: &_| {
             reservation.settle(answer);
             drop(permit);

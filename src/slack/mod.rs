@@ -4,7 +4,7 @@
 //! button is enough. Whether that person may decide is for the core to say, as for every other channel. A press that comes
 //! twice, or is replayed, finds the decision made.
 
-use crate::domain::notice::buttons::{self, Question, mrkdwn};
+use crate::domain::notice::buttons::{self, Question, Word, mrkdwn};
 use crate::domain::risk::level::Level;
 use crate::domain::task::Task;
 use crate::domain::text::shown;
@@ -238,11 +238,11 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// Decides, and tells the person in Slack what came of it.
 async fn settle(service: &Service, slack: &Slack, apps: &[SlackApp], press: &Press, question: Question) {
-    let verdict = question.verdict;
+    let word = question.word;
     let answer = match decide(service, apps, press, question).await {
         Ok((workflow, decision)) => told(&workflow, &decision),
         Err(why) => {
-            tracing::warn!(slack.user = shown(&press.user.id), verdict = verdict.as_str(), reason = why, "a button in Slack was refused");
+            tracing::warn!(slack.user = shown(&press.user.id), button = ?word, reason = why, "a button in Slack was refused");
             let inbox = slack.inbox.as_deref().map(|inbox| format!(" The inbox is at {inbox}.")).unwrap_or_default();
             json!({"response_type": "ephemeral", "replace_original": false, "text": format!("{}{inbox}", mrkdwn(&why))})
         }
@@ -263,17 +263,17 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
     if workflow.round().is_some_and(|round| round.terms.require_justification) {
         return Err("This request is decided with a justification: read it and decide in the inbox.".to_owned());
     }
-    if question.verdict == Verdict::Approved && !is_shown_whole(&document) {
+    if question.word == Word::Approve && !is_shown_whole(&document) {
         return Err("This request is more than a message shows: read it and decide in the inbox.".to_owned());
     }
     let permit = service.admissions.changes.admit(&by.name, 0).map_err(said)?;
     let saying = Saying { digest: Some(question.digest), ..Saying::default() };
-    let given = match question.verdict {
-        Verdict::Approved => service.approve(&by, id, saying, permit).await.map(|(_, decision)| decision),
-        Verdict::Rejected => service.reject(&by, id, saying, permit).await,
+    let given = match question.word {
+        Word::Approve => service.approve(&by, id, saying, permit).await.map(|(_, decision)| decision),
+        Word::Reject => service.reject(&by, id, saying, permit).await,
     };
     let decision = given.map_err(said)?;
-    tracing::info!(workflow.id = %id, by = by.name, verdict = question.verdict.as_str(), "decided by a button in Slack");
+    tracing::info!(workflow.id = %id, by = by.name, verdict = decision.verdict.as_str(), "decided by a button in Slack");
     Ok((workflow, decision))
 }
 

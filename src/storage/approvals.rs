@@ -1,8 +1,7 @@
 //! What waits for people, and what falls due.
 
 use super::candidates::{WINDOW, cursor_at};
-use super::connections::Lease;
-use super::pool::within;
+use super::pool::{Lease, within};
 use super::workflows::Visible;
 use super::{Error, Storage, page_of, targets};
 use crate::domain::page::{Cursor, Page};

@@ -1,9 +1,11 @@
-//! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row.
+//! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row. A request that takes the place
+//! of another is two rows of one transaction (`replace.rs`).
 //!
 //! The statements are the functions `open_workflows` and `advance_workflows` (0024_lean.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
+mod replace;
 mod rows;
 
 use super::pool::{unless_locked, within};
@@ -14,10 +16,11 @@ use crate::domain::via::Via;
 use crate::domain::workflow::transition::Guard;
 use crate::domain::workflow::{Event, Workflow};
 use chrono::{DateTime, Utc};
+pub use replace::Replacement;
 use rows::{AdvanceRow, Commit, LoggedEvent, OpeningRow, PlannedNotice};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Postgres, Row as _};
+use sqlx::{PgConnection, Postgres, Row as _};
 use std::borrow::Borrow;
 use uuid::Uuid;
 
@@ -51,6 +54,8 @@ pub struct Advance {
     pub via: Via,
     pub events: Vec<Event>,
     pub guard: Guard,
+    /// About when it takes place, by the clock that follows the database's.
+    pub now: DateTime<Utc>,
     /// What is said of it to the outside.
     pub notices: Vec<Planned>,
 }
@@ -97,7 +102,6 @@ impl Storage {
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
-        self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|opening: &Opening| &opening.events)).await?;
         match self.open_once(batch, false).await {
             // One of them was written before, and its answer was lost. Only now is each looked for, and the others are written.
             Err(error) if is_there_already(&error) => self.open_once(batch, true).await,
@@ -106,6 +110,13 @@ impl Storage {
     }
 
     async fn open_once<R: Borrow<Opening>>(&self, batch: &[R], again: bool) -> Result<Vec<Written>, Error> {
+        let mut db = self.lease_writer().await?;
+        let answers = self.open_on(&mut db, batch, again).await?;
+        db.release();
+        Ok(answers)
+    }
+
+    async fn open_on<R: Borrow<Opening>>(&self, db: &mut PgConnection, batch: &[R], again: bool) -> Result<Vec<Written>, Error> {
         let mut log = Vec::with_capacity(2 * batch.len());
         let mut notices = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
@@ -113,12 +124,12 @@ impl Storage {
             let Opening { workflow, via, events, .. } = opening;
             let actor = workflow.submission.requested_by.as_str();
             let commit = Commit { workflow_id: workflow.id, first: 1, actor, via: *via, events };
-            rows.push(OpeningRow::of(opening, commit.log(self, &mut log)));
+            rows.push(OpeningRow::of(opening, commit.log(self.keys().ok(), &mut log)));
             notices.extend(opening.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
         let keyed = batch.iter().any(|opening| opening.borrow().key.is_some());
         let query = sqlx::query("select * from open_workflows($1, $4, $5, $2, $3)").bind(rows).bind(keyed).bind(again);
-        self.carry_out(query, log, notices, batch.len()).await
+        carry_out(db, query, log, notices, batch.len()).await
     }
 
     /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
@@ -127,32 +138,23 @@ impl Storage {
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn advance<R: Borrow<Advance>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
-        self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|advance: &Advance| &advance.events)).await?;
+        let mut db = self.lease_writer().await?;
+        let answers = self.advance_on(&mut db, batch).await?;
+        db.release();
+        Ok(answers)
+    }
+
+    async fn advance_on<R: Borrow<Advance>>(&self, db: &mut PgConnection, batch: &[R]) -> Result<Vec<Written>, Error> {
         let mut log = Vec::with_capacity(2 * batch.len());
         let mut notices = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
         for advance in batch.iter().map(Borrow::borrow) {
             let Advance { expected, workflow, actor, via, events, .. } = advance;
             let commit = Commit { workflow_id: workflow.id, first: expected + 1, actor, via: *via, events };
-            rows.push(AdvanceRow::of(advance, commit.log(self, &mut log)));
+            rows.push(AdvanceRow::of(advance, commit.log(self.keys().ok(), &mut log)));
             notices.extend(advance.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
-        self.carry_out(sqlx::query("select * from advance_workflows($1, $2, $3)").bind(rows), log, notices, batch.len()).await
-    }
-
-    /// Adds the events and the notices to a statement, carries it out, and reads the answer of each row.
-    async fn carry_out(
-        &self,
-        query: Query<'_, Postgres, PgArguments>,
-        log: Vec<LoggedEvent<'_>>,
-        notices: Vec<PlannedNotice<'_>>,
-        rows: usize,
-    ) -> Result<Vec<Written>, Error> {
-        let query = query.bind(log).bind(notices);
-        let mut db = self.lease_writer().await?;
-        let found = unless_locked(query.fetch_all(&mut *db)).await?;
-        db.release();
-        answers(&found, rows)
+        carry_out(db, sqlx::query("select * from advance_workflows($1, $2, $3)").bind(rows), log, notices, batch.len()).await
     }
 
     /// When this very commit was written, if it was: after an answer that was lost, a conflict may be one with oneself.
@@ -176,10 +178,7 @@ impl Storage {
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
         let is_ours = rows.len() == events.len()
-            && rows
-                .iter()
-                .zip(events)
-                .all(|(row, event)| row.actor == actor && row.data == record::write(event, self.terms_name(event)) && row.at == rows[0].at);
+            && rows.iter().zip(events).all(|(row, event)| row.actor == actor && row.data == record::write(event) && row.at == rows[0].at);
         Ok(rows.first().filter(|_| is_ours).map(|row| row.at))
     }
 }
@@ -188,6 +187,18 @@ impl Storage {
 fn is_there_already(error: &Error) -> bool {
     let Error::Refused(refusal) = error else { return false };
     refusal.as_database_error().is_some_and(|refusal| refusal.constraint() == Some("workflow_pkey"))
+}
+
+/// Adds the events and the notices to a statement, carries it out, and reads the answer of each row.
+async fn carry_out(
+    db: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+    log: Vec<LoggedEvent<'_>>,
+    notices: Vec<PlannedNotice<'_>>,
+    rows: usize,
+) -> Result<Vec<Written>, Error> {
+    let found = unless_locked(query.bind(log).bind(notices).fetch_all(db)).await?;
+    answers(&found, rows)
 }
 
 /// One row says how many were written and when; each of the others says which one was not, and why.

@@ -1,14 +1,14 @@
 //! All SQL. Rows become domain values here and nowhere else.
 //!
 //! Two rules keep this safe to build on. Every change of a workflow is one statement, which is one transaction
-//! (`checkpoint.rs`), so nothing here ever holds a transaction open. And a connection returns to the pool only after
+//! (`checkpoint.rs`), so nothing here ever holds a transaction open; but for the one that ends a request and begins the one that takes its
+//! place (`checkpoint/replace.rs`). And a connection returns to the pool only after
 //! its work has ended well: one whose query failed, hung, or was abandoned is closed, because nobody can say what it
 //! still has to tell.
 
 mod approvals;
 mod candidates;
 mod checkpoint;
-mod connections;
 mod decisions;
 mod encoding;
 mod feed;
@@ -25,6 +25,7 @@ mod prune;
 mod quarantine;
 mod quota;
 mod record;
+mod rejections;
 mod reseal;
 mod seal;
 mod search;
@@ -32,14 +33,13 @@ mod sessions;
 mod statistics;
 mod suspensions;
 mod targets;
-mod terms;
 mod tokens;
 mod undecidable;
 mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
 pub use candidates::WINDOW;
-pub use checkpoint::{Advance, Opening, Written};
+pub use checkpoint::{Advance, Opening, Replacement, Written};
 pub use decisions::DecisionRow;
 pub use feed::{FeedMark, FeedPage, FeedPlace};
 pub use idempotency::FirstUse;

@@ -128,7 +128,7 @@ impl Storage {
             r#"select exists (
                    select from notice
                    where workflow_id = $1 and channel = $2 and recipient is not distinct from $3 and delivered_at is not null
-                     and kind in ('approval.requested', 'approval.reminded', 'approval.escalated')) as "asked!""#,
+                     and kind in ('approval.requested', 'approval.reminded', 'approval.escalated', 'approval.expiring')) as "asked!""#,
             workflow_id,
             channel,
             recipient
@@ -211,6 +211,24 @@ impl Storage {
              where notice_id = $1 and status = 'pending'",
             id,
             error,
+            pause.as_secs_f64()
+        );
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// A notice is not to be sent now: it falls due after a pause, as if it had been written then.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn notice_rests(&self, id: Uuid, pause: Duration) -> Result<(), Error> {
+        let mut db = self.lease_background().await?;
+        let query = sqlx::query!(
+            "update notice
+             set first_due_at = clock_timestamp() + make_interval(secs => $2), due_at = clock_timestamp() + make_interval(secs => $2)
+             where notice_id = $1 and status = 'pending'",
+            id,
             pause.as_secs_f64()
         );
         within(query.execute(&mut *db)).await?;

@@ -1,4 +1,4 @@
-//! Approving and rejecting one request, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
+//! Approving and rejecting one request, taking an approval back, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
 //! typed confirmation of a critical one.
 
 use crate::domain::risk::level::Level;
@@ -56,6 +56,19 @@ pub async fn reject(
     }
 }
 
+/// `POST /inbox/workflows/{id}/withdraw`
+pub async fn withdraw(
+    State(web): State<Web>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let reason = fields.one("reason")?.map(str::to_owned);
+    match web.service.withdraw(&session.person, id, reason, permit).await {
+        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "withdrawn"))),
+        Err(error) => refused(&web, &session, id, &fields, error.into()).await,
+    }
+}
+
 /// `POST /inbox/workflows/{id}/resolve`
 pub async fn resolve(
     State(web): State<Web>,
@@ -94,7 +107,7 @@ async fn confirm(web: &Web, session: &Session, id: Uuid, typed: Option<&str>) ->
 }
 
 /// The page again, with what was written, and why it was not taken.
-async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, problem: Problem) -> Result<Response, Problem> {
+pub async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, problem: Problem) -> Result<Response, Problem> {
     let (status, detail) = problem.said();
     if problem.is_missing() {
         return Err(problem);
@@ -105,6 +118,7 @@ async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, proble
         justification: written("justification")?,
         reason: written("reason")?,
         confirmation: written("confirmation")?,
+        comment: written("text")?,
     };
     let mut page = detail::page_of(web, session, id, Some(attempted), None).await?;
     *page.status_mut() = status;

@@ -8,6 +8,7 @@ use crate::domain::workflow::approval;
 use crate::domain::workflow::{ApprovalStatus, Status};
 use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;
+use crate::service::Earlier;
 use crate::service::decide::LONGEST_NOTE;
 use crate::service::review::{self, Review};
 use crate::service::review::{LOOKED_THROUGH, Precedent};
@@ -38,6 +39,7 @@ pub struct Attempted {
     pub justification: String,
     pub reason: String,
     pub confirmation: String,
+    pub comment: String,
 }
 
 /// What a person may do with a request now.
@@ -46,6 +48,7 @@ struct Choice {
     may_approve: bool,
     may_reject: bool,
     has_approved: bool,
+    may_withdraw: bool,
     /// Why there is no form, or why only half of it.
     why_not: Option<String>,
     needs_justification: bool,
@@ -65,6 +68,15 @@ struct Since {
     workflow_id: Uuid,
     approved: Option<Moment>,
     differences: Vec<Difference>,
+    left_out: usize,
+}
+
+/// What is different from the request whose place this one has taken.
+#[derive(Debug, Serialize)]
+struct Instead {
+    workflow_id: Uuid,
+    /// None where the earlier request has been pruned.
+    differences: Option<Vec<Difference>>,
     left_out: usize,
 }
 
@@ -101,6 +113,7 @@ pub async fn page_of(
     let submission = &workflow.submission;
     let exact = DocumentView::of(web, submission, &shown.document);
     let since = precedent.map(|precedent| since(&precedent, &shown.document, now));
+    let earlier = shown.earlier.as_ref().map(|earlier| Instead::of(earlier, &shown.document));
     let settled_by = match workflow.approval_status() {
         ApprovalStatus::Approved | ApprovalStatus::Rejected => workflow.deciding().map(|decision| record::decided(decision, now)),
         _ => None,
@@ -119,7 +132,9 @@ pub async fn page_of(
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),
         "approvals": workflow.round().map(|round| round.approvals.len()),
         "next_step": record::next_step(workflow, now), "settled_by": settled_by as Option<Decided>,
-        "record": Record::of(workflow, &shown.log, now), "since": since, "looked_through": LOOKED_THROUGH,
+        "record": Record::of(workflow, &shown.log, now), "since": since, "earlier": earlier, "superseded_by": workflow.superseded_by(),
+        "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": Moment::of(question.at, now), "until": Moment::of(question.rests_until(), now)})),
+        "may_ask": !submission.is_of(&session.person.name), "looked_through": LOOKED_THROUGH,
         "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
         "attempted": attempted, "done": done});
     Ok(page::render(web, session, "detail.html", page))
@@ -140,22 +155,35 @@ impl From<review::Resolving> for Resolving {
 impl Choice {
     /// A critical request is approved by somebody who has typed what it is about.
     fn of(choice: review::Choice, level: Level) -> Self {
-        let review::Choice { may_approve, may_reject, has_approved, why_not, needs_justification } = choice;
-        Self { may_approve, may_reject, has_approved, why_not, needs_justification, is_confirmed: level == Level::Critical }
+        let review::Choice { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_justification } = choice;
+        Self { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_justification, is_confirmed: level == Level::Critical }
     }
 }
 
 fn since(precedent: &Precedent, document: &[u8], now: DateTime<Utc>) -> Since {
     let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
-    let mut differences = difference::between(&read(&precedent.document), &read(document));
+    let (differences, left_out) = shortened(difference::between(&read(&precedent.document), &read(document)));
+    let approved = precedent.approved_at.map(|at| Moment::of(at, now));
+    Since { workflow_id: precedent.workflow_id, approved, differences, left_out }
+}
+
+impl Instead {
+    fn of(earlier: &Earlier, document: &[u8]) -> Self {
+        let shown = earlier.differences(document).map(shortened);
+        let left_out = shown.as_ref().map_or(0, |(_, left_out)| *left_out);
+        Self { workflow_id: earlier.workflow_id, differences: shown.map(|(differences, _)| differences), left_out }
+    }
+}
+
+/// As many differences as a page shows, with their values cut, and how many are left out.
+fn shortened(mut differences: Vec<Difference>) -> (Vec<Difference>, usize) {
     let left_out = differences.len().saturating_sub(MOST_DIFFERENCES);
     differences.truncate(MOST_DIFFERENCES);
     for difference in &mut differences {
         difference.before = difference.before.take().map(short);
         difference.after = difference.after.take().map(short);
     }
-    let approved = precedent.approved_at.map(|at| Moment::of(at, now));
-    Since { workflow_id: precedent.workflow_id, approved, differences, left_out }
+    (differences, left_out)
 }
 
 fn short(value: String) -> String {

@@ -7,6 +7,7 @@
 
 mod assets;
 mod charts;
+mod comment;
 mod csrf;
 mod decide;
 mod detail;
@@ -67,6 +68,8 @@ pub fn routes(web: &Web) -> Router {
         .route("/inbox/workflows/{id}", get(detail::show))
         .route("/inbox/workflows/{id}/approve", post(decide::approve))
         .route("/inbox/workflows/{id}/reject", post(decide::reject))
+        .route("/inbox/workflows/{id}/withdraw", post(decide::withdraw))
+        .route("/inbox/workflows/{id}/comments", post(comment::comment))
         .route("/inbox/workflows/{id}/resolve", post(decide::resolve))
         .route("/inbox/reject", post(reject::several))
         .route("/inbox/history", get(history::search))

@@ -30,6 +30,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("detail_resolve.html", include_str!("templates/detail_resolve.html")),
     ("detail_exact.html", include_str!("templates/detail_exact.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),
+    ("detail_comments.html", include_str!("templates/detail_comments.html")),
     ("detail_record.html", include_str!("templates/detail_record.html")),
     ("rejected.html", include_str!("templates/rejected.html")),
     ("history.html", include_str!("templates/history.html")),
@@ -134,7 +135,8 @@ fn dress_up(response: &mut Response) {
 fn explain(web: &Web, response: Response, problem: &ProblemDocument, place: &str) -> Response {
     let (mut parts, _) = response.into_parts();
     // Who opens the address of a form again wanted the page that it stands on.
-    let form = place.strip_suffix("/approve").or_else(|| place.strip_suffix("/reject"));
+    let forms = ["/approve", "/reject", "/withdraw", "/comments", "/resolve"];
+    let form = forms.into_iter().find_map(|form| place.strip_suffix(form));
     let back = form.filter(|page| page.starts_with("/inbox/workflows/"));
     let shown = json!({"title": problem.title, "detail": problem.detail, "status": parts.status.as_u16(), "back": back});
     let mut page = render_for(web, None, "error.html", shown);

@@ -17,6 +17,7 @@ pub struct Record {
     timetable: Vec<Step>,
     decisions: Vec<Decided>,
     attempts: Vec<Attempt>,
+    comments: Vec<Happened>,
     history: Vec<Happened>,
 }
 
@@ -74,6 +75,11 @@ impl Record {
             timetable: workflow.round().map(|round| timetable(round, now)).unwrap_or_default(),
             decisions: workflow.decisions.iter().map(|decision| decided(decision, now)).collect(),
             attempts: attempts(log, now),
+            comments: log
+                .iter()
+                .filter(|recorded| matches!(recorded.event, Event::Commented { .. }))
+                .map(|recorded| happened(recorded, now))
+                .collect(),
             history: log.iter().map(|recorded| happened(recorded, now)).collect(),
         }
     }
@@ -169,9 +175,13 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
         Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
         Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
         Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
+        Event::Withdrawn { reason, remaining, .. } => (format!("took the approval back, {remaining} needed"), Some(reason.clone())),
         Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),
         Event::Expired { .. } => ("expired: nobody decided in time".to_owned(), None),
         Event::Cancelled { reason, .. } => ("cancelled".to_owned(), Some(reason.clone())),
+        Event::Commented { text, ask: true } => ("asked the requester".to_owned(), Some(text.clone())),
+        Event::Commented { text, .. } => ("commented".to_owned(), Some(text.clone())),
+        Event::Superseded { by, .. } => (format!("superseded by {by}"), None),
         Event::Released { attempt, .. } => (format!("released, attempt {attempt} waits for its turn"), None),
         Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
         Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
@@ -201,6 +211,7 @@ pub fn status_words(status: &str) -> &'static str {
         Some(Status::Rejected) => "rejected",
         Some(Status::Cancelled) => "cancelled",
         Some(Status::Expired) => "expired",
+        Some(Status::Superseded) => "superseded",
         None => "unknown",
     }
 }

@@ -128,7 +128,10 @@ impl World {
         let request: TaskRequest = serde_json::from_value(task).unwrap();
         let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
-        assert!(matches!(self.engine.submit(id, Intake { by, task, facts, key: None }).await, Ok(Submitted::Accepted(_))));
+        assert!(matches!(
+            self.engine.submit(id, Intake { by, task, facts, supersedes: None, key: None }).await,
+            Ok(Submitted::Accepted(_))
+        ));
         id
     }
 

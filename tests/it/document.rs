@@ -140,7 +140,7 @@ async fn every_example_of_a_body_is_taken() {
         hook.channel("audit")
     );
     let config = Config::new()
-        .with_policies("policies: { low: { report_within: 1s } }")
+        .with_policies("policies: { low: { report_within: 1s }, high: { required: 2 } }")
         .with_runbooks(runbook)
         .write("notifications.yaml", &channels);
     let app = TestApp::with(config).await;
@@ -162,6 +162,12 @@ async fn every_example_of_a_body_is_taken() {
                     }
                     (&alice, submitted["workflow_id"].clone())
                 }
+                "withdraw" => {
+                    let id = bot.submit_id(high()).await;
+                    alice.approve(&id).await.expect(200);
+                    (&alice, json!(id))
+                }
+                "comment" => (&alice, json!(bot.submit_id(high()).await)),
                 "cancel" => (&bot, json!(bot.submit_id(high()).await)),
                 "report_result" => (&bot, json!(bot.submit_id(low()).await)),
                 "resolve" => {

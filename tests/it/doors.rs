@@ -6,7 +6,7 @@ use crate::support::client::{low, medium};
 use crate::support::config::RULES;
 use crate::support::server::Services;
 use crate::support::{Config, TestApp, eventually, services};
-use door::{Act, Buttons, Cli, Door, Heard, Inbox, Rest, SIGNING_SECRET};
+use door::{Act, Buttons, Cli, Door, Heard, Inbox, Rest, SIGNING_SECRET, What};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -38,6 +38,10 @@ enum Before {
     Stale,
     /// The same person has said the same, by the same door.
     Said,
+    /// The same person has approved.
+    Approved,
+    /// The same person has approved and taken it back.
+    Withdrawn,
     Rejected,
     Cancelled,
     Expired,
@@ -51,7 +55,7 @@ struct Rule {
     name: &'static str,
     before: Before,
     who: &'static str,
-    approves: bool,
+    what: What,
     note: bool,
     /// Who decides, as the decision itself says.
     named: Option<&'static str>,
@@ -61,61 +65,72 @@ struct Rule {
     event: Option<&'static str>,
 }
 
-const fn rule(name: &'static str, before: Before, who: &'static str, approves: bool, refused: &'static str) -> Rule {
-    Rule { name, before, who, approves, note: true, named: None, refused: Some(refused), event: None }
+const fn rule(name: &'static str, before: Before, who: &'static str, what: What, refused: &'static str) -> Rule {
+    Rule { name, before, who, what, note: true, named: None, refused: Some(refused), event: None }
 }
 
-const fn done(name: &'static str, before: Before, approves: bool, event: Option<&'static str>) -> Rule {
-    Rule { name, before, who: "alice", approves, note: true, named: None, refused: None, event }
+const fn done(name: &'static str, before: Before, what: What, event: Option<&'static str>) -> Rule {
+    Rule { name, before, who: "alice", what, note: true, named: None, refused: None, event }
 }
 
 /// Alice decides, and says that somebody decides.
-const fn named(name: &'static str, named: &'static str, approves: bool, refused: Option<&'static str>) -> Rule {
-    let event = match (refused, approves) {
+const fn named(name: &'static str, named: &'static str, what: What, refused: Option<&'static str>) -> Rule {
+    let event = match (refused, what) {
         (Some(_), _) => None,
-        (None, true) => Some("approved"),
-        (None, false) => Some("rejected"),
+        (None, What::Approve) => Some("approved"),
+        (None, _) => Some("rejected"),
     };
-    Rule { name, before: Before::Parked, who: "alice", approves, note: true, named: Some(named), refused, event }
+    Rule { name, before: Before::Parked, who: "alice", what, note: true, named: Some(named), refused, event }
 }
 
 /// The rules that hold with the usual terms.
 const USUAL: &[Rule] = &[
-    done("an approver approves", Before::Parked, true, Some("approved")),
-    done("an approver rejects", Before::Parked, false, Some("rejected")),
-    done("the same yes twice", Before::Said, true, None),
-    done("the same no twice", Before::Said, false, None),
-    rule("self-approval", Before::Parked, "tom", true, "somebody else has to approve it"),
-    rule("the wrong role approves", Before::Parked, "nora", true, "is decided by people with one of the roles"),
-    rule("the wrong role rejects", Before::Parked, "nora", false, "is decided by people with one of the roles"),
-    rule("a stale digest", Before::Stale, "alice", true, "the decision is about another document"),
-    rule("decided otherwise", Before::Rejected, "tess", true, "rejected by alice already"),
-    rule("cancelled", Before::Cancelled, "alice", true, "its status is cancelled"),
-    rule("cancelled, and rejected", Before::Cancelled, "alice", false, "its status is cancelled"),
-    rule("no approval was needed", Before::Released, "alice", true, "this task needed no approval"),
-    rule("no approval was needed, and rejected", Before::Released, "alice", false, "this task needed no approval"),
-    rule("unknown", Before::Unknown, "alice", true, "no workflow with this id"),
-    rule("unknown, and rejected", Before::Unknown, "alice", false, "no workflow with this id"),
-    rule("hidden", Before::Parked, "other-bot", true, "no workflow with this id"),
-    rule("hidden, and rejected", Before::Parked, "other-bot", false, "no workflow with this id"),
-    rule("hidden, and released", Before::Released, "other-bot", true, "no workflow with this id"),
-    named("in one's own name", "alice", true, None),
-    named("in one's own name, and rejected", "alice", false, None),
-    named("in somebody else's name", "cora", true, Some("names somebody else")),
-    named("in somebody else's name, and rejected", "cora", false, Some("names somebody else")),
-    rule("suspended", Before::Suspended, "tess", true, "suspended"),
+    done("an approver approves", Before::Parked, What::Approve, Some("approved")),
+    done("an approver rejects", Before::Parked, What::Reject, Some("rejected")),
+    done("the same yes twice", Before::Said, What::Approve, None),
+    done("the same no twice", Before::Said, What::Reject, None),
+    rule("self-approval", Before::Parked, "tom", What::Approve, "somebody else has to approve it"),
+    rule("the wrong role approves", Before::Parked, "nora", What::Approve, "is decided by people with one of the roles"),
+    rule("the wrong role rejects", Before::Parked, "nora", What::Reject, "is decided by people with one of the roles"),
+    rule("a stale digest", Before::Stale, "alice", What::Approve, "the decision is about another document"),
+    rule("decided otherwise", Before::Rejected, "tess", What::Approve, "rejected by alice already"),
+    rule("cancelled", Before::Cancelled, "alice", What::Approve, "its status is cancelled"),
+    rule("cancelled, and rejected", Before::Cancelled, "alice", What::Reject, "its status is cancelled"),
+    rule("no approval was needed", Before::Released, "alice", What::Approve, "this task needed no approval"),
+    rule("no approval was needed, and rejected", Before::Released, "alice", What::Reject, "this task needed no approval"),
+    rule("unknown", Before::Unknown, "alice", What::Approve, "no workflow with this id"),
+    rule("unknown, and rejected", Before::Unknown, "alice", What::Reject, "no workflow with this id"),
+    rule("hidden", Before::Parked, "other-bot", What::Approve, "no workflow with this id"),
+    rule("hidden, and rejected", Before::Parked, "other-bot", What::Reject, "no workflow with this id"),
+    rule("hidden, and released", Before::Released, "other-bot", What::Approve, "no workflow with this id"),
+    named("in one's own name", "alice", What::Approve, None),
+    named("in one's own name, and rejected", "alice", What::Reject, None),
+    named("in somebody else's name", "cora", What::Approve, Some("names somebody else")),
+    named("in somebody else's name, and rejected", "cora", What::Reject, Some("names somebody else")),
+    rule("suspended", Before::Suspended, "tess", What::Approve, "suspended"),
+];
+
+/// The rules where two approvals are needed.
+const PAIRED: &[Rule] = &[
+    done("an approver takes the own yes back", Before::Approved, What::Withdraw, Some("withdrawn")),
+    done("the same yes taken back twice", Before::Withdrawn, What::Withdraw, None),
+    done("a yes after one that was taken back", Before::Withdrawn, What::Approve, Some("approved")),
+    rule("nothing to take back", Before::Parked, "tess", What::Withdraw, "nothing to take back"),
+    rule("taken back after a no", Before::Rejected, "tess", What::Withdraw, "rejected by alice already"),
+    rule("taken back, cancelled", Before::Cancelled, "alice", What::Withdraw, "its status is cancelled"),
+    rule("taken back, unknown", Before::Unknown, "alice", What::Withdraw, "no workflow with this id"),
 ];
 
 const HASTY: &[Rule] = &[
-    rule("expired", Before::Expired, "alice", true, "expired"),
-    rule("expired, and rejected", Before::Expired, "alice", false, "expired"),
+    rule("expired", Before::Expired, "alice", What::Approve, "expired"),
+    rule("expired, and rejected", Before::Expired, "alice", What::Reject, "expired"),
 ];
 
 const WORDY: &[Rule] = &[Rule {
     name: "no justification",
     before: Before::Parked,
     who: "alice",
-    approves: true,
+    what: What::Approve,
     note: false,
     named: None,
     refused: Some("justification"),
@@ -139,7 +154,7 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     for rule in rules {
         let _ = writeln!(matrix, "{}", rule.name);
         let mut first: Option<Vec<String>> = None;
-        for door in doors {
+        for door in doors.into_iter().filter(|door| door.is_for(rule.what)) {
             if rule.named.is_some() && !door.takes_names() {
                 let _ = writeln!(matrix, "  {:6} as it should: who decides cannot be said here", door.name());
                 continue;
@@ -177,13 +192,18 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule) -> (Heard, Vec<Str
     let id = submitted["workflow_id"].as_str().unwrap().to_owned();
     let digest = submitted["digest"].as_str().unwrap().to_owned();
     let note = (rule.note && door.takes_notes()).then_some("looked at it");
-    let mut act = Act { who: rule.who, id: &id, digest: &digest, approves: rule.approves, note, named: rule.named };
+    let mut act = Act { who: rule.who, id: &id, digest: &digest, what: rule.what, note, named: rule.named };
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     match rule.before {
         Before::Parked | Before::Released => {}
         Before::Stale => act.digest = &other_digest,
         Before::Unknown => act.id = &other_id,
         Before::Said => assert_eq!(door.decide(&act).await, Heard::Done),
+        Before::Approved => drop(alice.approve(&id).await.expect(200)),
+        Before::Withdrawn => {
+            alice.approve(&id).await.expect(200);
+            alice.post(&format!("/workflows/{id}/withdraw"), serde_json::json!({})).await.expect(200);
+        }
         Before::Rejected => drop(alice.reject(&id).await.expect(200)),
         Before::Cancelled => drop(bot.post(&format!("/workflows/{id}/cancel"), serde_json::json!({})).await.expect(200)),
         Before::Expired => drop(bot.wait_for(&id, "expired").await),
@@ -210,6 +230,11 @@ fn line(event: &Value, via: &str) -> String {
 #[tokio::test]
 async fn every_rule_holds_at_every_door() {
     hold(Config::new(), "", USUAL).await;
+}
+
+#[tokio::test]
+async fn a_yes_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
+    hold(Config::new(), "policies: { medium: { required: 2 } }\n", PAIRED).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ risk_levels:
 ";
 
 /// A configuration whose levels are all told to these channels.
-fn told_to(channels: &[String]) -> Config {
+pub fn told_to(channels: &[String]) -> Config {
     let names: Vec<&str> = channels.iter().filter_map(|channel| channel.trim().split_once(':')).map(|(name, _)| name).collect();
     let names = names.join(", ");
     let channels = channels.concat();
@@ -393,4 +393,33 @@ fn a_check_only_notes_what_is_not_set_here() {
         check(false).contains("note: HOOK_SECRET is not set here; a server does not start without it, because the channel audit needs it")
     );
     assert!(!check(true).contains("HOOK_SECRET"));
+}
+
+#[tokio::test]
+async fn before_it_expires_those_who_may_decide_are_warned_once_and_the_end_is_no_rejection() {
+    let hook = Hook::start().await;
+    let config = told_to(&[hook.channel("audit")]).with_policies("policies: { high: { expire_after: 3s, warn_before: 2s } }");
+    let app = TestApp::with(config).await;
+    let bot = app.client("deploy-bot");
+    let id = bot.submit_id(high()).await;
+    hook.hears(&id, &["approval.requested", "approval.expiring", "approval.expired"]).await;
+    let taken = hook.taken();
+    let warned = &taken[1].body["data"];
+    assert_eq!((&warned["status"], &warned["actor"]), (&json!("pending_approval"), &json!("parkbrake")));
+    assert_eq!(taken[2].body["data"]["approval_status"], "expired");
+    let workflow = bot.workflow(&id).await;
+    assert_eq!((&workflow["status"], &workflow["approval_status"]), (&json!("expired"), &json!("expired")));
+}
+
+#[tokio::test]
+async fn nobody_is_warned_of_what_was_decided() {
+    let hook = Hook::start().await;
+    let config = told_to(&[hook.channel("audit")]).with_policies("policies: { high: { expire_after: 1h } }");
+    let app = TestApp::with(config).await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    app.client("alice").approve(&id).await.expect(200);
+    let fall_due = "update notice set first_due_at = clock_timestamp(), due_at = clock_timestamp() where kind = 'approval.expiring'";
+    app.database.execute(fall_due).await;
+    assert_eq!(becomes(&app, "approval.expiring", "cancelled").await["error"], "the request was settled first");
+    assert!(!hook.told(&id).contains(&"approval.expiring".to_owned()));
 }

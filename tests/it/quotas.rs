@@ -19,7 +19,7 @@ agents:
   lone-bot:   {}
 ";
 
-async fn with_quotas(quotas: &str) -> TestApp {
+pub async fn with_quotas(quotas: &str) -> TestApp {
     TestApp::with(Config::new().write("hitl/approval-policies.yaml", &format!("{PEOPLE}quotas: {quotas}\n"))).await
 }
 

@@ -8,13 +8,13 @@ use parkbrake::domain::request::idempotency::IdempotencyKey;
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::digest::Digest;
-use parkbrake::domain::task::metadata::Metadata;
 use parkbrake::domain::task::{Action, ActionKind, Task};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::transition::{self, Guard};
 use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
 use parkbrake::storage::{Advance, Claim, Error, Opening, Server, ServerLease, Storage, Written, migrate};
 use ractor::Actor;
+use serde_json::Map;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ fn opening(description: &str) -> Opening {
         security_findings: Vec::new(),
         estimated_cost: None,
         action: Action::external(),
-        metadata: Metadata::default(),
+        metadata: Map::new(),
     };
     let submission = Submission {
         task_id: None,
@@ -47,6 +47,7 @@ fn opening(description: &str) -> Opening {
         idempotent: false,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned()],
@@ -89,6 +90,7 @@ fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
         via: Via::System,
         events,
         guard,
+        now: workflow.updated_at,
         notices: Vec::new(),
     }
 }
@@ -272,7 +274,7 @@ async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
         let events = vec![Event::ExecutionStarted { step: 1, attempt: 1, owner, token: Some(Uuid::new_v4()) }];
         let next = fold(queued.id, Some(queued.clone()), &events, at);
         let (expected, actor) = (queued.version, "parkbrake".to_owned());
-        Advance { expected, workflow: next, actor, via: Via::Rest, events, guard: Guard::default(), notices: Vec::new() }
+        Advance { expected, workflow: next, actor, via: Via::Rest, events, guard: Guard::default(), now: at, notices: Vec::new() }
     };
     let starts = async |owner| storage.advance(&[start(owner)]).await.unwrap()[0];
     assert_eq!(starts(Uuid::new_v4()).await, Written::Fenced, "a server that nobody knows");

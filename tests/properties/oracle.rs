@@ -20,6 +20,10 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
         if recorded.version as usize != place + 1 {
             return Err(format!("version {} at place {place}", recorded.version));
         }
+        // Whatever is said decides nothing.
+        if matches!(recorded.event, Event::Commented { .. }) {
+            continue;
+        }
         if let Some(over) = over {
             return Err(format!("`{}` after `{over}`", recorded.event.name()));
         }
@@ -37,6 +41,12 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
                     return Err("an approval of something else, or by somebody else".to_owned());
                 }
                 round.approve(submission, &directory[&recorded.actor], approval.justification.as_deref(), recorded)?;
+            }
+            Event::Withdrawn { remaining, .. } => {
+                let round = round.as_mut().ok_or("withdrawn unasked")?;
+                if round.approvals.remove(&recorded.actor).is_none() || *remaining == 0 {
+                    return Err(format!("{} took back what they had not given, or a quorum was met", recorded.actor));
+                }
             }
             Event::Escalated { level, to, .. } => round.as_mut().ok_or("escalated unasked")?.escalate(*level, to, recorded)?,
             Event::Expired { .. } => round.as_ref().ok_or("expired unasked")?.expire(recorded)?,
@@ -81,7 +91,9 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
         unknown = matches!(recorded.event, Event::OutcomeUnknown { .. });
         over = match recorded.event {
             Event::Resolved { outcome: Resolution::Succeeded | Resolution::Failed, .. } => Some(recorded.event.name()),
-            Event::Rejected { .. } | Event::Expired { .. } | Event::Cancelled { .. } => Some(recorded.event.name()),
+            Event::Rejected { .. } | Event::Expired { .. } | Event::Cancelled { .. } | Event::Superseded { .. } => {
+                Some(recorded.event.name())
+            }
             Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Some(recorded.event.name()),
             _ => None,
         };

@@ -86,6 +86,9 @@ struct Asked {
 enum What {
     Approve { justification: Option<String>, digest: Option<String> },
     Reject { reason: Option<String> },
+    Withdraw,
+    Supersede,
+    Comment { ask: bool },
     Cancel,
     Report(Outcome),
     Resolve { outcome: Resolution, justification: Option<String> },
@@ -122,6 +125,9 @@ fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         8 => (justification.clone(), digests).prop_map(move |(it, digest)| What::Approve { justification: text(it), digest }),
         1 => justification.prop_map(move |it| What::Reject { reason: text(it) }),
+        3 => Just(What::Withdraw),
+        1 => Just(What::Supersede),
+        2 => any::<bool>().prop_map(|ask| What::Comment { ask }),
         1 => Just(What::Cancel),
         2 => outcome().prop_map(What::Report),
         2 => (select(vec![Resolution::Succeeded, Resolution::Failed, Resolution::Retry]), any::<bool>()).prop_map(|(outcome, says)| {
@@ -166,6 +172,7 @@ fn case() -> impl Strategy<Value = Case> {
                 idempotent,
                 report_within: (action == ActionKind::External).then_some(Duration::from_secs(90)),
                 target: None,
+                supersedes: None,
             };
             Case { directory, submission, terms, asked }
         },
@@ -219,6 +226,9 @@ impl Run {
         let command = match asked.what.clone() {
             What::Approve { justification, digest } => Command::Approve { by, justification, digest, owner: OWNERS[0] },
             What::Reject { reason } => Command::Reject { by, reason, digest: None },
+            What::Comment { ask } => Command::Comment { by, text: format!("at {}", self.now), ask },
+            What::Supersede => Command::Supersede { by, successor: OWNERS[1] },
+            What::Withdraw => Command::Withdraw { by, reason: None },
             What::Cancel => Command::Cancel { by, reason: None },
             What::Report(outcome) => Command::Report { by, outcome },
             What::Resolve { outcome, justification } => {
@@ -236,7 +246,8 @@ impl Run {
         };
         let before = self.state().clone();
         let Ok(Answer::Commit { events, guard }) = transition::decide(&before, &command) else { return Ok(()) };
-        prop_assert!(!before.status().is_final(), "{:?} changed {:?}", command, before);
+        let is_comment = matches!(asked.what, What::Comment { .. });
+        prop_assert!(is_comment || !before.status().is_final(), "{:?} changed {:?}", command, before);
         prop_assert!(!events.is_empty());
         let in_time = guard.not_before.is_none_or(|at| at <= self.now) && guard.not_after.is_none_or(|at| self.now < at);
         if !in_time {
@@ -251,7 +262,7 @@ impl Run {
     fn asking_again_writes_nothing(&self, command: &Command, what: &What) -> Result<(), TestCaseError> {
         let again = transition::decide(self.state(), command);
         match what {
-            What::Approve { .. } | What::Reject { .. } => {
+            What::Approve { .. } | What::Reject { .. } | What::Withdraw => {
                 let Ok(Answer::Repeat(decision)) = &again else { return Err(TestCaseError::fail(format!("{again:?}"))) };
                 prop_assert_eq!(Some(decision), self.state().decisions.last());
             }
@@ -336,6 +347,7 @@ proptest! {
             idempotent: false,
             report_within: None,
             target: None,
+            supersedes: None,
         };
         let terms = ApprovalTerms { expire_after: None, ..terms };
         let required = terms.required as usize;

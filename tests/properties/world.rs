@@ -107,6 +107,8 @@ impl World {
             terms: self.terms.clone().into(),
             remind_every: Duration::from_secs(60),
             report_within: Duration::from_secs(60),
+            rejected_memory: Duration::ZERO,
+            warn_before: None,
         };
         Policy::new(
             [level(self.auto_approve), level(true), level(self.auto_approve), level(true)],
@@ -168,6 +170,7 @@ pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow
         idempotent: false,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     let taken = if terms.escalation.is_empty() { 0 } else { dice.below(terms.escalation.len() + 1) };
     let steps = (1..).zip(&terms.escalation[..taken]).map(|(level, step)| Event::Escalated { round: 1, level, to: step.to.clone() });

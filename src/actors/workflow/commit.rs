@@ -45,8 +45,8 @@ impl WorkflowActor {
         let next = commit::follow(self.id, Some(workflow.clone()), &events, actor, via);
         let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
         let notices = self.notices(Some(workflow), &next, &events);
-        let actor = actor.to_owned();
-        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, notices });
+        let (actor, now) = (actor.to_owned(), self.workshop.clock.now());
+        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, now, notices });
         let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),

@@ -36,7 +36,7 @@ impl WorkflowActor {
             {
                 return Ok(Err(Failure::NotFound));
             }
-            let suspended = if command.is_decision() { self.workshop.suspensions.current().await? } else { Arc::default() };
+            let suspended = if command.asks_today() { self.workshop.suspensions.current().await? } else { Arc::default() };
             let today = Today { policy: &self.workshop.configuration.policy, suspended: &suspended };
             let (events, guard) = match today.decide(&workflow, command) {
                 Err(_) | Ok(Answer::Nothing) if !is_current => {

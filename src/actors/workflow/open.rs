@@ -7,10 +7,11 @@ use crate::actors::exchange::{Failure, Intake, Submitted};
 use crate::actors::metrics::LevelLabel;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
-use crate::domain::workflow::Submission;
 use crate::domain::workflow::commit;
 use crate::domain::workflow::transition;
+use crate::domain::workflow::{Submission, Workflow};
 use crate::storage::{Opening, Written};
+use chrono::{DateTime, Utc};
 use ractor::RpcReplyPort;
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ impl WorkflowActor {
 
     /// Assesses a task, and says what is to be checkpointed.
     fn assess(&self, intake: Intake) -> Result<Box<Opening>, Failure> {
-        let Intake { by, task, facts, key } = intake;
+        let Intake { by, task, facts, supersedes, key } = intake;
         let workshop = &self.workshop;
         let rules = &workshop.configuration.rules;
         let assessment = rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
@@ -64,6 +65,7 @@ impl WorkflowActor {
             idempotent: task.action.is_idempotent(),
             report_within: (task.action.kind == ActionKind::External).then_some(policy.report_within),
             target: Some(target),
+            supersedes,
         };
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
@@ -73,16 +75,42 @@ impl WorkflowActor {
         Ok(Box::new(Opening { workflow, events, via, document, is_claimed, key, notices }))
     }
 
+    /// Whether it may be asked about: where the level remembers rejections, what was rejected a short time ago is not.
+    async fn is_new(&self, workflow: &Workflow) -> Result<(), Failure> {
+        let submission = &workflow.submission;
+        let memory = self.workshop.configuration.policy.level(submission.assessment.level).rejected_memory;
+        if memory.is_zero() || workflow.open_round().is_none() {
+            return Ok(());
+        }
+        let found = self.workshop.storage.rejected_lately(&submission.requested_by, &submission.digest, memory).await;
+        let Some(rejected) = found.map_err(|error| Failure::Unavailable(error.to_string()))? else { return Ok(()) };
+        let log = self.workshop.logs.read(rejected).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let earlier = transition::replay(rejected, log.iter()).map_err(|error| Failure::Internal(error.to_string()))?;
+        match earlier.as_ref().and_then(Workflow::deciding) {
+            Some(decision) => Err(Failure::AlreadyRejected { workflow_id: rejected, decision: Box::new(decision.clone()) }),
+            // It has been pruned since it was found.
+            None => Ok(()),
+        }
+    }
+
+    /// What was opened, once it is durable.
+    pub(super) fn accepted(&self, opening: Opening, at: DateTime<Utc>) -> Submitted {
+        let level = opening.workflow.submission.assessment.level.as_str();
+        self.workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level }).inc();
+        Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at)))
+    }
+
     /// Assesses a task and checkpoints what follows from it.
     async fn checkpoint(&self, intake: Intake) -> Result<Submitted, Failure> {
+        let by = intake.by.clone();
         let opening = self.assess(intake)?;
+        Box::pin(self.is_new(&opening.workflow)).await?;
+        if let Some(older) = opening.workflow.submission.supersedes {
+            return Box::pin(self.take_the_place_of(older, &by, *opening)).await;
+        }
         let (opening, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
         match written {
-            Written::Committed { at } => {
-                let level = opening.workflow.submission.assessment.level.as_str();
-                self.workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level }).inc();
-                Ok(Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at))))
-            }
+            Written::Committed { at } => Ok(self.accepted(*opening, at)),
             Written::Duplicate => Ok(Submitted::KeyUsed),
             // Nobody else can have this id: the commit was sent twice, and the first time was enough.
             _ => match Box::pin(self.load()).await {

@@ -2,7 +2,7 @@
 
 use super::Success;
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{Decision, Status, Workflow};
+use crate::domain::workflow::{Decision, Status, Verdict, Workflow};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -60,6 +60,51 @@ impl Rejected {
     /// The answer to a rejection of this person.
     pub fn by(workflow_id: Uuid, rejected_by: String) -> Self {
         Self { success: Success, workflow_id, status: Status::Rejected, rejected_by }
+    }
+}
+
+/// An approval that was taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Withdrawn<'a> {
+    success: Success,
+    workflow_id: Uuid,
+    /// Always `withdrawn`.
+    status: Verdict,
+    /// The caller.
+    withdrawn_by: &'a str,
+    /// How many approvals were needed after this.
+    approvals_remaining: u32,
+    /// Always `pending_approval`: the request waits.
+    workflow_status: Status,
+}
+
+impl<'a> Withdrawn<'a> {
+    /// The answer to a withdrawal.
+    pub fn of(workflow_id: Uuid, decision: &'a Decision) -> Self {
+        Self {
+            success: Success,
+            workflow_id,
+            status: decision.verdict,
+            withdrawn_by: &decision.approver,
+            approvals_remaining: decision.remaining,
+            workflow_status: Status::PendingApproval,
+        }
+    }
+}
+
+/// A comment that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Commented {
+    success: Success,
+    workflow_id: Uuid,
+    /// The version of its event.
+    version: u32,
+}
+
+impl Commented {
+    /// The answer to a comment whose event has this version.
+    pub fn at(workflow_id: Uuid, version: u32) -> Self {
+        Self { success: Success, workflow_id, version }
     }
 }
 

@@ -6,9 +6,9 @@ use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
 use crate::http::time::Time;
 use details::{
-    ApprovalRequestedDetail, ApprovedDetail, CancelledDetail, EscalatedDetail, ExecutionFailedDetail, ExecutionStartedDetail,
-    ExecutionSucceededDetail, ExpiredDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail,
-    StartRefusedDetail, SubmittedDetail,
+    ApprovalRequestedDetail, ApprovedDetail, CancelledDetail, CommentedDetail, EscalatedDetail, ExecutionFailedDetail,
+    ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail,
+    ReportRequestedDetail, ResolvedDetail, StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -83,9 +83,12 @@ details! {
     "approval_requested": ApprovalRequestedDetail<'a>,
     "approved": ApprovedDetail<'a>,
     "rejected": RejectedDetail<'a>,
+    "withdrawn": WithdrawnDetail<'a>,
     "escalated": EscalatedDetail<'a>,
     "expired": ExpiredDetail,
     "cancelled": CancelledDetail<'a>,
+    "superseded": SupersededDetail,
+    "commented": CommentedDetail<'a>,
     "released": ReleasedDetail,
     "start_refused": StartRefusedDetail<'a>,
     "execution_started": ExecutionStartedDetail,
@@ -132,9 +135,14 @@ impl<'a> From<&'a Event> for Detail<'a> {
             Event::Rejected { round, digest, roles, reason } => {
                 Self::RejectedDetail(RejectedDetail { round: *round, digest, roles, reason })
             }
+            Event::Withdrawn { round, roles, reason, remaining } => {
+                Self::WithdrawnDetail(WithdrawnDetail { round: *round, roles, reason, remaining: *remaining })
+            }
             Event::Escalated { round, level, to } => Self::EscalatedDetail(EscalatedDetail { round: *round, level: *level, to }),
             Event::Expired { round } => Self::ExpiredDetail(ExpiredDetail { round: *round }),
             Event::Cancelled { round, reason } => Self::CancelledDetail(CancelledDetail { round: *round, reason }),
+            Event::Superseded { round, by } => Self::SupersededDetail(SupersededDetail { round: *round, by: *by }),
+            Event::Commented { text, ask } => Self::CommentedDetail(CommentedDetail { text, ask: *ask }),
             Event::Released { step, attempt } => Self::ReleasedDetail(ReleasedDetail { step: *step, attempt: *attempt }),
             Event::StartRefused { step, attempt, reason } => {
                 Self::StartRefusedDetail(StartRefusedDetail { step: *step, attempt: *attempt, reason })

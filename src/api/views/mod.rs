@@ -18,7 +18,7 @@ mod workflow;
 
 pub use approval::Approval;
 use assessment::Assessment;
-pub use change::{Approved, Rejected, Settled};
+pub use change::{Approved, Commented, Rejected, Settled, Withdrawn};
 pub use events::{Happened, Reset};
 pub use lists::{PendingPage, WorkflowPage};
 pub use notices::{NoticeAnswer, NoticePage, NoticeStatus};

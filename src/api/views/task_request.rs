@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
 
 /// What is to be done. A text that is there may not be empty.
 #[derive(ToSchema)]
@@ -40,6 +41,8 @@ struct Task {
     /// Kept with the task, and visible to conditions of triggers.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
+    /// The workflow of an earlier request of the same requester that still waits for people. This task takes its place, in one commit.
+    supersedes: Option<Uuid>,
 }
 
 /// A finding of a scanner.

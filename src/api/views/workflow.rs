@@ -9,19 +9,24 @@ use crate::domain::policy::Role;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target;
 use crate::domain::task::Task;
+use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
+use crate::domain::via::Via;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::attempt_history::{self, AttemptOutcome, AttemptRecord};
-use crate::domain::workflow::{self, ApprovalStatus, Recorded, Status, Verdict};
+use crate::domain::workflow::{self, ApprovalStatus, Event, Recorded, Status, Verdict};
 use crate::http::decision::Decision;
 use crate::http::time::Time;
-use crate::service;
+use crate::service::{self, Earlier, Shown};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+/// Differences to an earlier request that are sent.
+const MOST_DIFFERENCES: usize = 200;
 
 /// One workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,13 +68,24 @@ struct Workflow<'a> {
     /// Null where nobody was asked.
     #[schema(required)]
     approval: Option<Approval<'a>>,
-    /// Every yes and no, the oldest first.
+    /// Every yes and no, and every yes that was taken back, the oldest first.
     decisions: Vec<Decision<'a>>,
     /// Null until an attempt is begun or refused.
     #[schema(required)]
     execution: Option<Execution<'a>>,
     /// Every event, the oldest first.
     history: Vec<Entry<'a>>,
+    /// What was said, the oldest first.
+    comments: Vec<Comment<'a>>,
+    /// The question to the requester that is open; null where there is none.
+    #[schema(required)]
+    question: Option<Question<'a>>,
+    /// The earlier request whose place it has taken; null where there is none.
+    #[schema(required)]
+    supersedes: Option<Supersedes>,
+    /// The workflow that has taken its place.
+    #[schema(required)]
+    superseded_by: Option<Uuid>,
     /// Null unless parkbrake leaves the workflow alone after repeated failures.
     #[schema(required)]
     quarantine: Option<Quarantine<'a>>,
@@ -80,14 +96,9 @@ struct Workflow<'a> {
 }
 
 impl<'a> WorkflowAnswer<'a> {
-    /// A workflow with its log and its document; `quarantine` says why it is left alone, if it is. `target` is what it is about.
-    pub fn of(
-        workflow: &'a workflow::Workflow,
-        log: &'a [Recorded],
-        document: &'a [u8],
-        target: &'a target::Target,
-        quarantine: Option<&'a service::Quarantine>,
-    ) -> Self {
+    /// A workflow with all that is stored of it; `target` is what it is about.
+    pub fn of(shown: &'a Shown, target: &'a target::Target) -> Self {
+        let Shown { workflow, log, document, earlier, quarantine } = shown;
         let submission = &workflow.submission;
         let attempts = attempt_history::of(log);
         let task = serde_json::from_slice::<Task>(document).ok();
@@ -110,7 +121,11 @@ impl<'a> WorkflowAnswer<'a> {
             decisions: decisions(workflow),
             execution: (!attempts.is_empty()).then(|| Execution { attempts: attempts.into_iter().map(Attempt::from).collect() }),
             history: log.iter().map(Entry::from).collect(),
-            quarantine: quarantine.map(Quarantine::from),
+            comments: log.iter().filter_map(Comment::of).collect(),
+            question: workflow.discussion.question.as_ref().map(Question::from),
+            supersedes: earlier.as_ref().map(|earlier| Supersedes::of(earlier, document)),
+            superseded_by: workflow.superseded_by(),
+            quarantine: quarantine.as_ref().map(Quarantine::from),
             created_at: Time(workflow.created_at),
             updated_at: Time(workflow.updated_at),
         };
@@ -128,9 +143,18 @@ pub fn target_of<'a>(workflow: &'a workflow::Workflow, document: &[u8]) -> Cow<'
 fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
     let given: Vec<&[Role]> =
         workflow.round().into_iter().flat_map(|round| &round.approvals).map(|approval| approval.roles.as_slice()).collect();
-    let mut assigned = approval::assign_roles(&given).into_iter();
-    let mut role = |one: &workflow::Decision| if one.verdict == Verdict::Approved { assigned.next().flatten() } else { None };
-    workflow.decisions.iter().map(|one| Decision::of(one, role(one).or_else(|| one.roles.first()))).collect()
+    let assigned = approval::assign_roles(&given);
+    let standing = workflow.round().into_iter().flat_map(|round| round.approvals.iter().map(|approval| (round.number, approval)));
+    let roles: Vec<_> = standing.zip(assigned).collect();
+    // The last yes of a person is the one that stands, if one does.
+    let role = |place: usize, one: &workflow::Decision| {
+        let is_last = workflow.decisions[place + 1..].iter().all(|later| later.approver != one.approver);
+        let stands = one.verdict == Verdict::Approved && is_last;
+        let found = roles.iter().find(|((round, approval), _)| stands && (*round, &approval.approver) == (one.round, &one.approver));
+        found.and_then(|(_, role)| *role)
+    };
+    let decisions = workflow.decisions.iter().enumerate();
+    decisions.map(|(place, one)| Decision::of(one, role(place, one).or_else(|| one.roles.first()))).collect()
 }
 
 /// What was done once it was allowed.
@@ -172,6 +196,79 @@ impl<'a> From<AttemptRecord<'a>> for Attempt<'a> {
             output: ended.and_then(|ended| ended.output),
             error: ended.and_then(|ended| ended.error),
         }
+    }
+}
+
+/// Something that somebody said.
+#[derive(Debug, Serialize, ToSchema)]
+struct Comment<'a> {
+    /// The version of its event.
+    version: u32,
+    author: &'a str,
+    text: &'a str,
+    /// Whether it is a question to the requester.
+    ask: bool,
+    at: Time,
+    via: Via,
+}
+
+impl<'a> Comment<'a> {
+    fn of(recorded: &'a Recorded) -> Option<Self> {
+        let Event::Commented { text, ask } = &recorded.event else { return None };
+        let (version, author) = (recorded.version, recorded.actor.as_str());
+        Some(Self { version, author, text, ask: *ask, at: Time(recorded.at), via: recorded.via })
+    }
+}
+
+/// A question that nobody on the requester's side has answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenQuestion)]
+struct Question<'a> {
+    by: &'a str,
+    at: Time,
+    /// Until when reminders rest because of it, unless it is answered before.
+    reminders_rest_until: Time,
+}
+
+impl<'a> From<&'a workflow::Question> for Question<'a> {
+    fn from(question: &'a workflow::Question) -> Self {
+        Self { by: &question.by, at: Time(question.at), reminders_rest_until: Time(question.rests_until()) }
+    }
+}
+
+/// The earlier request whose place a workflow has taken, and what is different.
+#[derive(Debug, Serialize, ToSchema)]
+struct Supersedes {
+    workflow_id: Uuid,
+    /// At most 200 of them, in the order of their places. Null where the earlier request has been pruned.
+    #[schema(required)]
+    differences: Option<Vec<FieldDifference>>,
+    /// How many more there are.
+    #[schema(value_type = u32)]
+    differences_left_out: usize,
+}
+
+/// A field that two tasks have otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+struct FieldDifference {
+    /// Where it stands (a JSON Pointer, RFC 6901).
+    pointer: String,
+    /// What stood there, as JSON text; null where nothing did.
+    #[schema(required)]
+    before: Option<String>,
+    /// What stands there now, as JSON text; null where nothing does.
+    #[schema(required)]
+    after: Option<String>,
+}
+
+impl Supersedes {
+    fn of(earlier: &Earlier, document: &[u8]) -> Self {
+        let mut differences = earlier.differences(document);
+        let left_out = differences.as_ref().map_or(0, |all| all.len().saturating_sub(MOST_DIFFERENCES));
+        differences.iter_mut().for_each(|all| all.truncate(MOST_DIFFERENCES));
+        let sent = |Difference { pointer, before, after }| FieldDifference { pointer, before, after };
+        let differences = differences.map(|all| all.into_iter().map(sent).collect());
+        Self { workflow_id: earlier.workflow_id, differences, differences_left_out: left_out }
     }
 }
 

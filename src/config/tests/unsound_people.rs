@@ -52,6 +52,12 @@ fn terms_that_have_no_effect_or_that_nobody_could_satisfy() {
             (&with("policies: { high: { required: 0 } }\n"), ":2: policies.high.required: is the number 0", "from 1 on"),
             (&with("policies: { high: { required: two } }\n"), ":2: policies.high.required: is the text `two`", "a whole number"),
             (&with("policies: { high: { require: 2 } }\n"), ":2: policies.high.require: is no key", "required"),
+            (&with("policies: { high: { warn_before: 1h } }\n"), ":2: policies.high.warn_before: has no effect without expire_after", ""),
+            (
+                &with("policies: { high: { expire_after: 2h, warn_before: 2h } }\n"),
+                ":2: policies.high.warn_before: is not less than expire_after (2h)",
+                "warn later",
+            ),
             (&with("policies: { high: { on_expiry: reject } }\n"), ":2: policies.high.on_expiry: has no effect without expire_after", ""),
             (
                 &with("policies: { high: { expire_after: 2h, on_expiry: approve } }\n"),

@@ -3,7 +3,6 @@
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
 use crate::domain::text::escaped;
-use crate::domain::workflow::Verdict;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -17,19 +16,26 @@ pub const OPEN: &str = "parkbrake_open";
 const APPROVE: &str = "parkbrake_approve";
 const REJECT: &str = "parkbrake_reject";
 
+/// What a button says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    Approve,
+    Reject,
+}
+
 /// What a button that decides is about: the workflow, and the digest of what was shown beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     pub workflow_id: Uuid,
     pub digest: String,
-    pub verdict: Verdict,
+    pub word: Word,
 }
 
 /// The name of the action of a button.
-pub fn action(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Approved => APPROVE,
-        Verdict::Rejected => REJECT,
+pub fn action(word: Word) -> &'static str {
+    match word {
+        Word::Approve => APPROVE,
+        Word::Reject => REJECT,
     }
 }
 
@@ -40,13 +46,13 @@ pub fn value(workflow_id: Uuid, digest: &Digest) -> String {
 
 /// What was pressed; `None` for what is no button that decides.
 pub fn question(action: &str, value: &str) -> Option<Question> {
-    let verdict = match action {
-        APPROVE => Verdict::Approved,
-        REJECT => Verdict::Rejected,
+    let word = match action {
+        APPROVE => Word::Approve,
+        REJECT => Word::Reject,
         _ => return None,
     };
     let (id, digest) = value.split_once(' ')?;
-    Some(Question { workflow_id: Uuid::try_parse(id).ok()?, digest: digest.to_owned(), verdict })
+    Some(Question { workflow_id: Uuid::try_parse(id).ok()?, digest: digest.to_owned(), word })
 }
 
 /// Everything that a decision covers: each value of the document that the digest is taken of, with its place, on a line of its own.
@@ -92,9 +98,9 @@ mod tests {
     #[test]
     fn what_is_put_into_a_button_comes_out_of_it() {
         let (id, digest) = (Uuid::new_v4(), Digest::of(b"document"));
-        for verdict in [Verdict::Approved, Verdict::Rejected] {
-            let question = question(action(verdict), &value(id, &digest));
-            assert_eq!(question, Some(Question { workflow_id: id, digest: digest.to_string(), verdict }));
+        for word in [Word::Approve, Word::Reject] {
+            let question = question(action(word), &value(id, &digest));
+            assert_eq!(question, Some(Question { workflow_id: id, digest: digest.to_string(), word }));
         }
         assert_eq!(question(OPEN, &value(id, &digest)), None);
         assert_eq!(question(APPROVE, "no value of ours"), None);

@@ -13,9 +13,14 @@ pub enum Kind {
     Requested,
     Reminded,
     Escalated,
+    /// It is going to expire.
+    Expiring,
     Decided,
     Expired,
     Cancelled,
+    Superseded,
+    Asked,
+    Answered,
     Executing,
     Succeeded,
     Failed,
@@ -24,13 +29,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Requested,
         Self::Reminded,
         Self::Escalated,
+        Self::Expiring,
         Self::Decided,
         Self::Expired,
         Self::Cancelled,
+        Self::Superseded,
+        Self::Asked,
+        Self::Answered,
         Self::Executing,
         Self::Succeeded,
         Self::Failed,
@@ -44,9 +53,13 @@ impl Kind {
             Self::Requested => "approval.requested",
             Self::Reminded => "approval.reminded",
             Self::Escalated => "approval.escalated",
+            Self::Expiring => "approval.expiring",
             Self::Decided => "approval.decided",
             Self::Expired => "approval.expired",
             Self::Cancelled => "workflow.cancelled",
+            Self::Superseded => "workflow.superseded",
+            Self::Asked => "workflow.asked",
+            Self::Answered => "workflow.answered",
             Self::Executing => "workflow.executing",
             Self::Succeeded => "workflow.succeeded",
             Self::Failed => "workflow.failed",
@@ -60,9 +73,19 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
+    /// Whether it says that a request has ended without anything having run, or that it was decided.
+    pub fn ends(self) -> bool {
+        matches!(self, Self::Decided | Self::Expired | Self::Cancelled | Self::Superseded)
+    }
+
     /// Whether it asks somebody to decide. Such a notice is no longer true once somebody has.
     pub fn asks(self) -> bool {
-        matches!(self, Self::Requested | Self::Reminded | Self::Escalated)
+        matches!(self, Self::Requested | Self::Reminded | Self::Escalated | Self::Expiring)
+    }
+
+    /// Whether it is told some time after its event, of how things stand then.
+    pub fn is_of_its_moment(self) -> bool {
+        matches!(self, Self::Reminded | Self::Expiring)
     }
 }
 
@@ -85,11 +108,11 @@ impl Medium {
             // A room and an issue follow a request from its beginning to its end.
             Self::Slack | Self::Linear => !matches!(kind, Kind::Executing),
             // A person is asked, and told where something went wrong; nothing else is worth a mail.
-            Self::Email => kind.asks() || matches!(kind, Kind::Failed | Kind::ReportOverdue | Kind::OutcomeUnknown),
-            // Somebody is called when nobody has answered; the call ends with the answer.
-            Self::PagerDuty => {
-                matches!(kind, Kind::Escalated | Kind::Decided | Kind::Expired | Kind::Cancelled | Kind::OutcomeUnknown)
+            Self::Email => {
+                kind.asks() || matches!(kind, Kind::Asked | Kind::Answered | Kind::Failed | Kind::ReportOverdue | Kind::OutcomeUnknown)
             }
+            // Somebody is called when nobody has answered; the call ends with the answer.
+            Self::PagerDuty => kind.ends() || matches!(kind, Kind::Escalated | Kind::Expiring | Kind::OutcomeUnknown),
         }
     }
 

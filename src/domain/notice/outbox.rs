@@ -51,9 +51,25 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
         return Vec::new();
     }
     let said = said(commit);
+    let warning = warning(commit, &said, rules.warn_before);
     let mut planned = Vec::new();
     for (channel, settings) in notifications.heard_at(level) {
         let medium = settings.service.medium();
+        if let Some(warning) = warning.filter(|warning| medium.says(Kind::Expiring) && (warning.is_first || medium.is_personal())) {
+            let asked = if warning.is_first { Kind::Requested } else { Kind::Escalated };
+            for recipient in if medium.is_personal() { recipients(commit, asked, medium, today) } else { vec![None] } {
+                planned.push(Planned {
+                    id: new_id(),
+                    version: warning.version,
+                    kind: Kind::Expiring,
+                    number: 0,
+                    level,
+                    channel: channel.to_owned(),
+                    recipient: recipient.map(str::to_owned),
+                    due_after: warning.due_after,
+                });
+            }
+        }
         for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind)) {
             let recipients = if medium.is_personal() { recipients(commit, kind, medium, today) } else { vec![None] };
             // Somebody who is newly asked is reminded from then on; a channel for all has its reminders since the request.
@@ -73,6 +89,27 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     planned
 }
 
+/// The warning before a request expires.
+#[derive(Clone, Copy)]
+struct Warning {
+    version: u32,
+    /// Whether everybody is asked for the first time, or some beyond the others.
+    is_first: bool,
+    due_after: Duration,
+}
+
+/// When those who are asked by a commit are warned that the request is going to expire, if it ever does.
+fn warning(commit: Commit<'_>, said: &[(u32, Kind)], warn_before: Option<Duration>) -> Option<Warning> {
+    let (version, kind) = said.iter().copied().find(|(_, kind)| matches!(kind, Kind::Requested | Kind::Escalated))?;
+    let round = commit.after.open_round()?;
+    let expire_after = round.terms.expire_after?;
+    let due = expire_after.saturating_sub(warn_before.unwrap_or(expire_after / 4));
+    let taken = usize::try_from(round.escalation_level).ok()?.checked_sub(1).and_then(|last| round.terms.escalation.get(last));
+    let is_first = kind == Kind::Requested;
+    let passed = taken.filter(|_| !is_first).map(|step| step.after).unwrap_or_default();
+    Some(Warning { version, is_first, due_after: due.saturating_sub(passed) })
+}
+
 /// What a commit is worth saying, with the version of the event that says it. Several steps of an escalation are one.
 fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     let first = commit.after.version + 1 - u32::try_from(commit.events.len()).unwrap_or(0);
@@ -83,11 +120,18 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::Submitted(_) | Event::Released { .. } => continue,
             // A quorum that is still short has decided nothing.
             Event::Approved(approval) if approval.remaining > 0 => continue,
+            // It waits, as before; who is reminded is found when a reminder is due.
+            Event::Withdrawn { .. } => continue,
             Event::ApprovalRequested { .. } => Kind::Requested,
             Event::Escalated { .. } => Kind::Escalated,
             Event::Approved(_) | Event::Rejected { .. } => Kind::Decided,
             Event::Expired { .. } => Kind::Expired,
             Event::Cancelled { .. } => Kind::Cancelled,
+            Event::Superseded { .. } => Kind::Superseded,
+            Event::Commented { ask: true, .. } => Kind::Asked,
+            Event::Commented { .. } if answers(commit) => Kind::Answered,
+            // Who wants to know of it follows the workflow.
+            Event::Commented { .. } => continue,
             Event::ExecutionStarted { .. } => Kind::Executing,
             Event::ExecutionSucceeded { .. } => Kind::Succeeded,
             Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Kind::Failed,
@@ -102,6 +146,12 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
         said.push((version, kind));
     }
     said
+}
+
+/// Whether a comment answered a question.
+fn answers(commit: Commit<'_>) -> bool {
+    let was_asked = commit.before.is_some_and(|before| before.discussion.question.is_some());
+    was_asked && commit.after.discussion.question.is_none()
 }
 
 /// The people who may decide a request and whose yes is still wanted, by name. Empty where nothing waits for people.
@@ -125,8 +175,22 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
         (Kind::Escalated, Some(before)) => asked(before, today).into_iter().map(|(name, _)| name).collect(),
         _ => BTreeSet::new(),
     };
-    let who = if kind.asks() { asked(commit.after, today) } else { answerable(commit.after, kind, today) };
+    let who = match kind {
+        Kind::Asked => of(today, |name| commit.after.submission.is_of(name)),
+        Kind::Answered => {
+            let question = commit.before.and_then(|before| before.discussion.question.as_ref());
+            of(today, |name| question.is_some_and(|question| question.by == name))
+        }
+        kind if kind.asks() => asked(commit.after, today),
+        kind => answerable(commit.after, kind, today),
+    };
     who.into_iter().filter(|(name, person)| !before.contains(name) && is_reached(person, medium)).map(|(name, _)| Some(name)).collect()
+}
+
+/// The people with these names who have rights today.
+fn of<'p>(today: Today<'p>, is_meant: impl Fn(&str) -> bool) -> Vec<(&'p str, &'p Person)> {
+    let people = today.policy.people().iter().filter(|(name, _)| is_meant(name) && !today.suspended.contains(name));
+    people.map(|(name, person)| (name.as_str(), person)).collect()
 }
 
 /// Who is told of an action that went wrong: the person who asked for it and those who approved it; and where nobody knows what

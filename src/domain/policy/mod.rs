@@ -83,6 +83,10 @@ pub struct LevelPolicy {
     pub remind_every: Duration,
     /// How long the requester of an external action has to report how it went.
     pub report_within: Duration,
+    /// How long before a request expires those who may decide are warned; left out, a quarter of its time.
+    pub warn_before: Option<Duration>,
+    /// For how long the very same task of the same requester is not asked about again once it was rejected; zero is not at all.
+    pub rejected_memory: Duration,
 }
 
 /// Under what terms a request is decided. A parked workflow keeps the terms that it was parked under.

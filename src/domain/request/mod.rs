@@ -6,17 +6,13 @@
 pub mod arguments;
 pub mod idempotency;
 pub mod runbook;
-mod usual;
 pub mod webhook;
-
-pub use usual::UsualTask;
 
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::Misfit;
 use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::readings::Facts;
-use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::{says, shown};
 use serde::de::value::MapAccessDeserializer;
@@ -26,6 +22,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use uuid::Uuid;
 
 /// Characters in the requester's own id.
 const LONGEST_ID: usize = 128;
@@ -82,7 +79,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
 }
 
 /// A task as it is sent.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
     #[serde(default)]
@@ -102,17 +99,20 @@ pub struct TaskRequest {
     #[serde(default)]
     action: Option<Named<ActionRequest>>,
     #[serde(default)]
-    metadata: Option<Metadata>,
+    metadata: Option<Map<String, Value>>,
+    /// The workflow whose place it is to take. It is no part of the task, which is what would be done.
+    #[serde(default)]
+    pub supersedes: Option<Uuid>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionRequest {
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", default)]
     kind: Option<ActionKind>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     args: Option<Map<String, Value>>,
 }
 
@@ -120,7 +120,7 @@ impl TaskRequest {
     /// The same with this metadata.
     #[must_use]
     pub fn with_metadata(self, metadata: Map<String, Value>) -> Self {
-        Self { metadata: Some(metadata.into()), ..self }
+        Self { metadata: Some(metadata), ..self }
     }
 
     /// The task, and what is known of it besides the claim, with its runbook or webhook resolved to what would be run or called.

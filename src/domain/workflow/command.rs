@@ -26,6 +26,23 @@ pub enum Command {
         by: Principal,
         reason: Option<String>,
     },
+    /// Another task of the same requester takes the place of this one.
+    Supersede {
+        by: Principal,
+        /// The workflow of that task.
+        successor: Uuid,
+    },
+    /// An approver takes the own yes back.
+    Withdraw {
+        by: Principal,
+        reason: Option<String>,
+    },
+    /// Somebody says something about it, or asks its requester something.
+    Comment {
+        by: Principal,
+        text: String,
+        ask: bool,
+    },
     /// The requester of an external action says how it went.
     Report {
         by: Principal,
@@ -88,6 +105,9 @@ impl Command {
             Self::Approve { by, .. }
             | Self::Reject { by, .. }
             | Self::Cancel { by, .. }
+            | Self::Supersede { by, .. }
+            | Self::Withdraw { by, .. }
+            | Self::Comment { by, .. }
             | Self::Report { by, .. }
             | Self::Resolve { by, .. } => Some(by),
             Self::Start { .. }
@@ -100,9 +120,14 @@ impl Command {
         }
     }
 
-    /// Whether it is somebody's yes or no.
+    /// Whether it is somebody's yes or no, or takes a yes back.
     pub fn is_decision(&self) -> bool {
-        matches!(self, Self::Approve { .. } | Self::Reject { .. })
+        matches!(self, Self::Approve { .. } | Self::Reject { .. } | Self::Withdraw { .. })
+    }
+
+    /// Whether it asks who is suspended today.
+    pub fn asks_today(&self) -> bool {
+        self.is_decision() || matches!(self, Self::Comment { .. })
     }
 }
 

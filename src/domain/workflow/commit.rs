@@ -37,6 +37,7 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     date(&mut workflow.updated_at);
     workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
     workflow.rounds.iter_mut().for_each(|round| date(&mut round.opened_at));
+    workflow.discussion.question.iter_mut().for_each(|question| date(&mut question.at));
     for attempt in workflow.steps.iter_mut().flat_map(|step| &mut step.attempts) {
         date(&mut attempt.started_at);
         attempt.report_asked_at.iter_mut().for_each(date);

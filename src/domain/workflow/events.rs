@@ -34,6 +34,15 @@ pub enum Event {
         roles: Vec<Role>,
         reason: String,
     },
+    /// An approver has taken the own yes back. It no longer counts, and the same person may approve again.
+    Withdrawn {
+        round: u32,
+        /// The roles by which the approval had been given.
+        roles: Vec<Role>,
+        reason: String,
+        /// How many approvals are needed after it.
+        remaining: u32,
+    },
     /// Step `level` of the timetable, counted from 1.
     Escalated {
         round: u32,
@@ -48,6 +57,19 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         round: Option<u32>,
         reason: String,
+    },
+    /// Another task of the same requester has taken its place, in the same commit.
+    Superseded {
+        round: u32,
+        /// The workflow of that task.
+        by: Uuid,
+    },
+    /// Somebody has said something. It changes nothing of what was decided, or will be.
+    Commented {
+        text: String,
+        /// Whether it is a question to the requester.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ask: bool,
     },
     /// The action may start: it waits for its turn, and nothing has run yet.
     Released {
@@ -111,9 +133,12 @@ impl Event {
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::Approved(_) => "approved",
             Self::Rejected { .. } => "rejected",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::Escalated { .. } => "escalated",
             Self::Expired { .. } => "expired",
             Self::Cancelled { .. } => "cancelled",
+            Self::Superseded { .. } => "superseded",
+            Self::Commented { .. } => "commented",
             Self::Released { .. } => "released",
             Self::StartRefused { .. } => "start_refused",
             Self::ExecutionStarted { .. } => "execution_started",
@@ -140,9 +165,12 @@ impl Event {
             | Self::ApprovalRequested { .. }
             | Self::Approved(_)
             | Self::Rejected { .. }
+            | Self::Withdrawn { .. }
             | Self::Escalated { .. }
             | Self::Expired { .. }
-            | Self::Cancelled { .. } => None,
+            | Self::Cancelled { .. }
+            | Self::Superseded { .. }
+            | Self::Commented { .. } => None,
         }
     }
 }
@@ -179,6 +207,9 @@ pub struct Submission {
     /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// The workflow whose place it has taken, which was pending until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<Uuid>,
 }
 
 /// One person's yes.

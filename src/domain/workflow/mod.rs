@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 mod attempts;
 mod command;
+mod discussion;
 mod events;
 mod feed_entry;
 mod plan;
@@ -25,11 +26,12 @@ mod stored;
 pub use crate::domain::workflow::status::{ApprovalStatus, Status};
 pub use attempts::{Attempt, AttemptId, Ended, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
+pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
 pub use events::{Approval, Event, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
 pub use plan::{Plan, Step};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
-pub use stored::{SCHEMA, TermsName, Unreadable};
+pub use stored::{SCHEMA, Unreadable};
 
 /// The state of one workflow: what its log folds to.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +50,8 @@ pub struct Workflow {
     pub disposition: Disposition,
     /// Every answer of a person, oldest first, whatever the round.
     pub decisions: Vec<Decision>,
+    /// What was said beside.
+    pub discussion: Discussion,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -60,13 +64,20 @@ pub enum Disposition {
     Active,
     /// Its requester or an admin has cancelled it before anything ran.
     Cancelled,
+    /// Another task of its requester has taken its place before it was decided.
+    Superseded {
+        /// The workflow of that task.
+        by: Uuid,
+    },
 }
 
 impl Workflow {
     /// The status on the wire.
     pub fn status(&self) -> Status {
-        if self.disposition == Disposition::Cancelled {
-            return Status::Cancelled;
+        match self.disposition {
+            Disposition::Active => {}
+            Disposition::Cancelled => return Status::Cancelled,
+            Disposition::Superseded { .. } => return Status::Superseded,
         }
         match self.round().map(|round| round.outcome) {
             Some(None) => Status::PendingApproval,
@@ -132,7 +143,7 @@ impl Workflow {
 
     /// The attempt that waits for a turn: of the first step that has one.
     pub fn queued(&self) -> Option<AttemptId> {
-        if self.disposition == Disposition::Cancelled {
+        if self.disposition != Disposition::Active {
             return None;
         }
         self.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.queued()? }))
@@ -146,6 +157,14 @@ impl Workflow {
     /// How many attempts have been started, of all steps.
     pub fn started(&self) -> usize {
         self.steps.iter().map(|step| step.attempts.len()).sum()
+    }
+
+    /// The workflow that has taken the place of this one, if one has.
+    pub fn superseded_by(&self) -> Option<Uuid> {
+        match self.disposition {
+            Disposition::Superseded { by } => Some(by),
+            Disposition::Active | Disposition::Cancelled => None,
+        }
     }
 
     /// How the approval stands.

@@ -19,7 +19,7 @@ pub struct Round {
     pub opened_at: DateTime<Utc>,
     /// How many steps of the timetable have been taken.
     pub escalation_level: u32,
-    /// Every yes of this round.
+    /// Every yes of this round that stands.
     pub approvals: Vec<Approval>,
     /// `None` while it is open.
     pub outcome: Option<RoundOutcome>,
@@ -33,7 +33,7 @@ pub enum RoundOutcome {
     Rejected,
     /// Nobody decided in time.
     Expired,
-    /// The task was cancelled before the round was decided.
+    /// The task was cancelled, or another one took its place, before the round was decided.
     Cancelled,
     /// The next round has been opened: what was given in this one no longer counts.
     Voided,
@@ -66,23 +66,25 @@ pub struct Decision {
     pub via: Via,
 }
 
-/// Yes or no.
+/// Yes or no, or that a yes is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     Approved,
     Rejected,
+    Withdrawn,
 }
 
 impl Verdict {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Approved, Self::Rejected];
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Approved, Self::Rejected, Self::Withdrawn];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approved => "approved",
             Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

@@ -16,11 +16,12 @@ pub enum Status {
     Rejected,
     Cancelled,
     Expired,
+    Superseded,
 }
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::PendingApproval,
         Self::Queued,
         Self::Executing,
@@ -30,6 +31,7 @@ impl Status {
         Self::Rejected,
         Self::Cancelled,
         Self::Expired,
+        Self::Superseded,
     ];
 
     /// The word for it, the same in JSON and SQL.
@@ -44,6 +46,7 @@ impl Status {
             Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Superseded => "superseded",
         }
     }
 

@@ -101,7 +101,7 @@ impl<'a> Today<'a> {
         self.has_rights(by)?;
         match verdict {
             // A no is always safe, so whoever is entitled by the round may say it, even of a request of their own.
-            Verdict::Rejected => approval::roles_of(by, &approval::entitled_roles(round)),
+            Verdict::Rejected | Verdict::Withdrawn => approval::roles_of(by, &approval::entitled_roles(round)),
             Verdict::Approved => {
                 if self.separates(submission, round) {
                     self.separate(submission, &by.name)?;
@@ -120,7 +120,7 @@ impl<'a> Today<'a> {
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
         match (command, workflow.open_round()) {
             (Command::Approve { by, .. }, Some(round)) => self.approve(workflow, round, by, command),
-            (Command::Approve { by, .. } | Command::Reject { by, .. }, _) => {
+            (Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Withdraw { by, .. } | Command::Comment { by, .. }, _) => {
                 self.has_rights(by)?;
                 transition::decide(workflow, command)
             }

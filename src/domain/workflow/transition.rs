@@ -1,7 +1,7 @@
 //! The state machine: `open` and `decide` say which events follow from a command, `apply` what a state becomes by an
 //! event, `obligations` what has to happen next. All four are total; none knows a clock.
 
-use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, roles};
+use crate::domain::policy::{ApprovalTerms, Principal, roles};
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
@@ -13,9 +13,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 mod apply;
+mod comment;
 mod obligations;
 mod resolve;
 mod start;
+mod supersede;
+mod withdraw;
 
 pub use apply::{Impossible, apply, replay};
 pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, obligations, report_deadline};
@@ -23,7 +26,7 @@ pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, ob
 /// How many events a first commit holds: what was asked, and what follows from its level.
 pub const OPENING_EVENTS: u32 = 2;
 
-/// What is kept of a rejection that names no reason.
+/// What is kept of a rejection, a cancellation or a withdrawal that names no reason.
 const NO_REASON: &str = "No reason provided";
 
 /// What follows from a command that is not refused.
@@ -65,6 +68,9 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::Approve { by, justification, digest, owner } => approve(workflow, by, justification.as_deref(), digest.as_deref(), *owner),
         Command::Reject { by, reason, digest } => reject(workflow, by, reason.as_deref(), digest.as_deref()),
         Command::Cancel { by, reason } => cancel(workflow, by, reason.as_deref()),
+        Command::Supersede { by, successor } => supersede::supersede(workflow, by, *successor),
+        Command::Withdraw { by, reason } => withdraw::withdraw(workflow, by, reason.as_deref()),
+        Command::Comment { by, text, ask } => comment::comment(workflow, by, text, *ask),
         Command::Report { by, outcome } => report(workflow, by, outcome),
         Command::Resolve { by, outcome, justification, owner, deciders } => {
             resolve::resolve(workflow, by, *outcome, justification.as_deref(), *owner, deciders)
@@ -149,7 +155,11 @@ fn settled(workflow: &Workflow, round: &Round, by: &Principal, verdict: Verdict,
             None => Refusal::WrongState { current: workflow.status(), detail: "the request is settled".to_owned() },
         }),
         ApprovalStatus::Cancelled | ApprovalStatus::NotRequired => {
-            Err(Refusal::WrongState { current: workflow.status(), detail: "the request no longer waits for a decision".to_owned() })
+            let detail = match workflow.superseded_by() {
+                Some(by) => format!("another task of its requester, workflow {by}, has taken its place: decide that one"),
+                None => "the request no longer waits for a decision".to_owned(),
+            };
+            Err(Refusal::WrongState { current: workflow.status(), detail })
         }
     }
 }
@@ -167,7 +177,7 @@ fn same_digest(round: &Round, given: Option<&str>, required: bool) -> Result<(),
 }
 
 fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<Answer, Refusal> {
-    if !is_requester(workflow, by) && !by.has_role(roles::ADMIN) {
+    if !workflow.submission.is_from(by) && !by.has_role(roles::ADMIN) {
         return Err(Refusal::NotPermitted("a task is cancelled by its requester or by an admin".to_owned()));
     }
     if workflow.disposition == Disposition::Cancelled {
@@ -184,20 +194,18 @@ fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<A
         Status::PendingApproval | Status::Queued | Status::Executing => {
             wrong("the action has been started and may have had effects, so it can no longer be cancelled")
         }
-        Status::OutcomeUnknown | Status::Completed | Status::Failed | Status::Rejected | Status::Expired | Status::Cancelled => {
-            wrong("there is nothing left to cancel")
-        }
+        Status::OutcomeUnknown
+        | Status::Completed
+        | Status::Failed
+        | Status::Rejected
+        | Status::Expired
+        | Status::Cancelled
+        | Status::Superseded => wrong("there is nothing left to cancel"),
     }
 }
 
-/// The principal that submitted, or the person it did so for.
-fn is_requester(workflow: &Workflow, by: &Principal) -> bool {
-    let submission = &workflow.submission;
-    by.name == submission.requested_by || (by.kind == PrincipalKind::Person && submission.on_behalf_of.as_deref() == Some(&by.name))
-}
-
 fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answer, Refusal> {
-    if !is_requester(workflow, by) {
+    if !workflow.submission.is_from(by) {
         return Err(Refusal::NotPermitted("the result of an external action is reported by its requester".to_owned()));
     }
     let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
@@ -216,7 +224,7 @@ fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answ
     match (workflow.status(), outcome) {
         (Status::Completed, Outcome::Succeeded { .. }) | (Status::Failed, Outcome::Failed { .. }) => Ok(Answer::Nothing),
         (Status::Completed | Status::Failed, _) => wrong("the other result was reported before"),
-        (Status::Rejected | Status::Cancelled | Status::Expired, _) => wrong("the action was never released"),
+        (Status::Rejected | Status::Cancelled | Status::Expired | Status::Superseded, _) => wrong("the action was never released"),
         (Status::PendingApproval | Status::Queued | Status::Executing | Status::OutcomeUnknown, _) => {
             wrong("the action has not been released")
         }
@@ -241,6 +249,7 @@ fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
 pub fn status_after(decision: &Decision, action: ActionKind) -> Status {
     match (decision.verdict, action) {
         (Verdict::Rejected, _) => Status::Rejected,
+        (Verdict::Withdrawn, _) => Status::PendingApproval,
         (Verdict::Approved, _) if decision.remaining > 0 => Status::PendingApproval,
         (Verdict::Approved, ActionKind::External) => Status::Executing,
         (Verdict::Approved, ActionKind::Runbook | ActionKind::Webhook) => Status::Queued,

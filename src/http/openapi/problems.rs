@@ -7,7 +7,7 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, Discriminator, OneOfBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Discriminator, KnownFormat, OneOfBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Response};
 
 /// The media type of every problem.
@@ -97,14 +97,14 @@ fn schema(code: Code) -> RefOr<Schema> {
     for field in ["type", "title", "status", "detail", "code", "instance"] {
         object = object.required(field);
     }
-    if let Some((field, schema)) = extension(code) {
+    for (field, schema) in extensions(code) {
         object = object.property(field, schema).required(field);
     }
     object.into()
 }
 
-/// The field that only problems of this code have.
-fn extension(code: Code) -> Option<(&'static str, RefOr<Schema>)> {
+/// The fields that only problems of this code have.
+fn extensions(code: Code) -> Vec<(&'static str, RefOr<Schema>)> {
     match code {
         Code::InvalidTask => {
             let pointer = text("Where in the body (a JSON Pointer, RFC 6901); empty where it is about a header, the query or the whole.");
@@ -113,11 +113,15 @@ fn extension(code: Code) -> Option<(&'static str, RefOr<Schema>)> {
                 .property("detail", text("What is wrong there."))
                 .required("pointer")
                 .required("detail");
-            Some(("errors", ArrayBuilder::new().items(fault).min_items(Some(1)).into()))
+            vec![("errors", ArrayBuilder::new().items(fault).min_items(Some(1)).into())]
         }
-        Code::AlreadyDecided => Some(("decision", Ref::from_schema_name("Decision").into())),
-        Code::WrongState => Some(("current_status", text("The status of the workflow, or of the notice.").into())),
-        _ => None,
+        Code::AlreadyDecided => vec![("decision", Ref::from_schema_name("Decision").into())],
+        Code::AlreadyRejected => {
+            let workflow = text("The workflow of the rejected task.").format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+            vec![("decision", Ref::from_schema_name("Decision").into()), ("workflow_id", workflow.into())]
+        }
+        Code::WrongState => vec![("current_status", text("The status of the workflow, or of the notice.").into())],
+        _ => Vec::new(),
     }
 }
 
@@ -142,6 +146,7 @@ fn example(code: Code) -> Value {
     let (detail, instance) = match code {
         Code::AlreadyDecided => ("alice has approved this request already".to_owned(), format!("{workflow}/reject")),
         Code::InvalidTask => ("/operation is empty; say what it is".to_owned(), "/orchestrate".to_owned()),
+        Code::AlreadyRejected => ("tess rejected this very task a short time ago".to_owned(), "/orchestrate".to_owned()),
         Code::WrongState => ("the workflow is completed".to_owned(), format!("{workflow}/cancel")),
         Code::NoticeNotFound => {
             ("there is no notice with this id".to_owned(), "/notices/01a20384-45a7-7747-9e89-69e0d434c734/resend".to_owned())
@@ -157,6 +162,13 @@ fn example(code: Code) -> Value {
                 "approver": "alice", "role": "team_lead", "verdict": "approved", "justification": "Checked in OPS-7",
                 "at": "2026-11-22T13:49:12.104511Z", "via": "rest",
             });
+        }
+        Code::AlreadyRejected => {
+            example["decision"] = json!({
+                "approver": "tess", "role": "tech_lead", "verdict": "rejected", "justification": "Not on a Friday",
+                "at": "2026-11-22T13:49:12.104511Z", "via": "inbox",
+            });
+            example["workflow_id"] = json!("01a20384-45a7-7747-9e89-69e0d434c734");
         }
         Code::InvalidTask => example["errors"] = json!([{"pointer": "/operation", "detail": "is empty; say what it is"}]),
         Code::WrongState => example["current_status"] = json!("completed"),
@@ -190,6 +202,10 @@ fn advice(code: Code) -> &'static str {
         Code::WorkflowNotFound => "There is no workflow with this id that the caller may see.",
         Code::NoticeNotFound => "There is no notice with this id.",
         Code::AlreadyDecided => "Somebody has decided the request otherwise; `decision` is what they said.",
+        Code::AlreadyRejected => {
+            "The very same task of the same requester was rejected within the level's `rejected_memory`; `decision` is what was said, of \
+             `workflow_id`. Nobody is asked again: change the task, or submit it later."
+        }
         Code::WrongState => "The workflow, or the notice, is not where this makes sense; `current_status` says where it is.",
         Code::IdempotencyKeyInUse => "The first request with this key is still being stored. Send the same again after `Retry-After`.",
         Code::Expired => "Nobody decided in time. Submit the task again.",

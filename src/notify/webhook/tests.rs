@@ -43,6 +43,7 @@ fn hostile(filler: &str) -> Notice {
         idempotent: false,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     let terms = ApprovalTerms {
         approvers: (0..100).map(|n| format!("{}{n}", "r".repeat(60))).collect(),
@@ -66,6 +67,8 @@ fn hostile(filler: &str) -> Notice {
         number: 0,
         actor: "c".repeat(64),
         workflow: transition::replay(Uuid::nil(), &log).unwrap().unwrap(),
+        comment: Some(long(4_096)),
+        differences: Vec::new(),
         task: Task {
             task_id: Some(long(128)),
             description: long(4_096),
@@ -76,7 +79,7 @@ fn hostile(filler: &str) -> Notice {
             security_findings: Vec::new(),
             estimated_cost: None,
             action: Action { name: Some(long(128)), ..Action::external() },
-            metadata: crate::domain::task::metadata::Metadata::default(),
+            metadata: serde_json::Map::new(),
         },
         recipient: None,
         asked: (0..200).map(person).collect(),

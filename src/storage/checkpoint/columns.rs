@@ -5,15 +5,20 @@ use crate::domain::policy::Role;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// The request as it stands after a commit, where the commit touches it.
 pub(super) fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
     let status = advance.workflow.approval_status();
     let touches = |event: &Event| match event {
-        Event::ApprovalRequested { .. } | Event::Approved(_) | Event::Rejected { .. } | Event::Escalated { .. } | Event::Expired { .. } => {
-            true
-        }
+        Event::ApprovalRequested { .. }
+        | Event::Approved(_)
+        | Event::Rejected { .. }
+        | Event::Withdrawn { .. }
+        | Event::Escalated { .. }
+        | Event::Expired { .. }
+        | Event::Superseded { .. } => true,
         // What was approved stays approved, also where it was cancelled before it had a turn.
         Event::Cancelled { .. } => status == ApprovalStatus::Cancelled,
         _ => false,
@@ -27,11 +32,11 @@ pub(super) fn reopened(advance: &Advance) -> Option<&Round> {
     advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
 }
 
-/// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no and a
-/// resolution rest on their own person's. It is not written if one of them is suspended at that moment.
+/// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no, a
+/// withdrawal, a comment and a resolution rest on their own person's. It is not written if one of them is suspended at that moment.
 pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
-    if has(|event| matches!(event, Event::Rejected { .. } | Event::Resolved { .. })) {
+    if has(|event| matches!(event, Event::Rejected { .. } | Event::Withdrawn { .. } | Event::Resolved { .. } | Event::Commented { .. })) {
         return Some(vec![advance.actor.to_ascii_lowercase()]);
     }
     let round = advance.workflow.round();
@@ -48,6 +53,7 @@ pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
             Event::Approved(approval) if approval.remaining == 0 => approval.justification.as_deref(),
             Event::Rejected { reason, .. } | Event::Cancelled { reason, .. } => Some(reason.as_str()),
             Event::Expired { .. } => Some("nobody decided in time"),
+            Event::Superseded { .. } => Some("another task of its requester has taken its place"),
             _ => return None,
         };
         Some((advance.actor.as_str(), note))
@@ -68,10 +74,19 @@ pub(super) fn timeout_after(round: &Round) -> Option<f64> {
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
 }
 
-/// When the report of an external action falls due, in seconds from the commit: the commit is what it is counted from.
-pub(super) fn report_after(workflow: &Workflow) -> Option<f64> {
-    let awaited = transition::report_deadline(workflow).is_some();
-    awaited.then(|| workflow.submission.report_within.unwrap_or(transition::REPORT_WITHIN).as_secs_f64())
+/// When the report of an external action falls due, in seconds from the commit: the commit is what it is counted from. A comment moves no
+/// deadline: then it is what is left of it, by the clock that follows the database's; the core itself asks once more whether it is due.
+pub(super) fn report_after(workflow: &Workflow, comments_at: Option<DateTime<Utc>>) -> Option<f64> {
+    let deadline = transition::report_deadline(workflow)?;
+    let within = workflow.submission.report_within.unwrap_or(transition::REPORT_WITHIN);
+    let left = |now: DateTime<Utc>| (deadline - now).to_std().unwrap_or_default();
+    Some(comments_at.map_or(within, left).as_secs_f64())
+}
+
+/// When a commit that only comments takes place, as nearly as is known.
+pub(super) fn comments_at(advance: &Advance) -> Option<DateTime<Utc>> {
+    let comments = |event: &Event| matches!(event, Event::Commented { .. });
+    advance.events.iter().all(comments).then_some(advance.now)
 }
 
 /// The roles that may decide, in the one order in which they are shown everywhere.

@@ -1,14 +1,15 @@
 //! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022), field by field.
 
-use super::columns::{approvers, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
+use super::columns::{approvers, comments_at, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
 use super::{Advance, Opening, number};
 use crate::domain::notice::outbox::Planned;
 use crate::domain::policy::Role;
 use crate::domain::via::Via;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{ApprovalStatus, Event, Round};
+use crate::secret_key::SecretKeys;
+use crate::storage::record;
 use crate::storage::seal::{self, EventRow};
-use crate::storage::{Storage, record};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
@@ -88,7 +89,7 @@ impl<'a> OpeningRow<'a> {
             timetable: round.map(timetable),
             timeout_after: round.and_then(timeout_after),
             expire_after: round.and_then(expire_after),
-            report_after: report_after(workflow),
+            report_after: report_after(workflow, None),
             document: &opening.document,
         }
     }
@@ -155,7 +156,7 @@ impl<'a> AdvanceRow<'a> {
             timetable: reopened.map(timetable),
             expire_after: reopened.and_then(expire_after),
             relies_on: relies_on(advance),
-            report_after: report_after(workflow),
+            report_after: report_after(workflow, comments_at(advance)),
         }
     }
 }
@@ -185,12 +186,11 @@ pub(super) struct Commit<'a> {
 impl<'a> Commit<'a> {
     /// Adds its events to the log of a batch, and gives the seal of the workflow's row. Without keys nothing is sealed, and the server
     /// does not act upon it.
-    pub fn log(self, storage: &Storage, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
+    pub fn log(self, keys: Option<&SecretKeys>, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
         let Self { workflow_id, first, actor, via, events } = self;
-        let keys = storage.keys().ok();
         let mut head = None;
         for (event, version) in events.iter().zip(first..) {
-            let (version, kind, via, data) = (number(version), event.name(), via.as_str(), record::write(event, storage.terms_name(event)));
+            let (version, kind, via, data) = (number(version), event.name(), via.as_str(), record::write(event));
             let row = EventRow { workflow_id, version, kind, actor, via: Some(via), data: &data };
             let seal = keys.map(|keys| seal::event(keys, &row));
             head = keys.zip(seal).map(|(keys, last)| seal::head(keys, workflow_id, version, &last));

@@ -3,8 +3,8 @@
 
 (() => {
   const EVENTS = [
-    "message", "reset", "submitted", "approval_requested", "approved", "rejected", "escalated", "expired", "cancelled",
-    "execution_started", "execution_succeeded", "execution_failed", "outcome_unknown",
+    "message", "reset", "submitted", "approval_requested", "approved", "rejected", "withdrawn", "escalated", "expired", "cancelled", "superseded", "commented",
+    "released", "start_refused", "execution_started", "execution_succeeded", "execution_failed", "report_requested", "outcome_unknown", "resolved",
   ];
   const body = document.body;
   const list = document.getElementById("list");

@@ -56,6 +56,7 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         idempotent,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     Event::Submitted(submission.into())
 }

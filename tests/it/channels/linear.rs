@@ -64,7 +64,7 @@ async fn an_issue_follows_its_request_to_the_end() {
 
 #[tokio::test]
 async fn what_comes_to_nothing_is_cancelled() {
-    for kind in [Kind::Decided, Kind::Expired, Kind::Cancelled] {
+    for kind in [Kind::Decided, Kind::Expired, Kind::Cancelled, Kind::Superseded] {
         let (service, channel) = start().await;
         let request = notice(Kind::Requested, Level::High);
         deliver(&channel, request.clone()).await.unwrap();

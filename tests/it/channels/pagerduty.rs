@@ -47,7 +47,7 @@ async fn an_escalation_is_one_call_until_somebody_decides() {
 #[tokio::test]
 async fn every_end_of_a_request_ends_the_call() {
     let (service, channel) = start().await;
-    for kind in [Kind::Decided, Kind::Expired, Kind::Cancelled] {
+    for kind in [Kind::Decided, Kind::Expired, Kind::Cancelled, Kind::Superseded] {
         let first = escalated();
         deliver(&channel, first.clone()).await.unwrap();
         let last = then(&first, kind);

@@ -17,7 +17,7 @@ pub struct Act<'a> {
     pub who: &'a str,
     pub id: &'a str,
     pub digest: &'a str,
-    pub approves: bool,
+    pub what: What,
     pub note: Option<&'a str>,
     /// Who decides, as the decision itself says.
     pub named: Option<&'a str>,
@@ -32,12 +32,20 @@ struct Said {
 
 impl Said {
     fn of(act: &Act<'_>) -> Self {
-        if act.approves {
-            Self { verb: "approve", note: "justification", name: "approved_by" }
-        } else {
-            Self { verb: "reject", note: "reason", name: "rejected_by" }
+        match act.what {
+            What::Approve => Self { verb: "approve", note: "justification", name: "approved_by" },
+            What::Reject => Self { verb: "reject", note: "reason", name: "rejected_by" },
+            What::Withdraw => Self { verb: "withdraw", note: "reason", name: "withdrawn_by" },
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Approve,
+    Reject,
+    /// Take the own yes back.
+    Withdraw,
 }
 
 /// What a door answered.
@@ -64,6 +72,10 @@ pub trait Door {
     fn tells_agents(&self) -> Option<&'static str> {
         None
     }
+    /// Whether this door is one for it.
+    fn is_for(&self, _: What) -> bool {
+        true
+    }
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard>;
 }
 
@@ -86,7 +98,7 @@ impl Door for Rest<'_> {
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
             let Said { verb, note, name } = Said::of(act);
-            let mut body = json!({"digest": act.digest});
+            let mut body = if act.what == What::Withdraw { json!({}) } else { json!({"digest": act.digest}) };
             for (field, text) in [(note, act.note), (name, act.named)] {
                 if let Some(text) = text {
                     body[field] = json!(text);
@@ -173,6 +185,11 @@ impl Door for Buttons<'_> {
         false
     }
 
+    /// A message has no button to take a yes back.
+    fn is_for(&self, what: What) -> bool {
+        what != What::Withdraw
+    }
+
     fn tells_agents(&self) -> Option<&'static str> {
         Some("does not know you")
     }
@@ -180,7 +197,7 @@ impl Door for Buttons<'_> {
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
             let user = self.members.iter().find(|(name, _)| *name == act.who).map_or("U99", |(_, user)| user);
-            let action = if act.approves { "parkbrake_approve" } else { "parkbrake_reject" };
+            let action = if act.what == What::Approve { "parkbrake_approve" } else { "parkbrake_reject" };
             let body = press(user, action, &format!("{} {}", act.id, act.digest), &self.slack.response_url());
             let now = chrono::Utc::now().timestamp().to_string();
             let client = Client::with_token(self.app.addr, "none");
@@ -215,11 +232,13 @@ impl Door for Cli<'_> {
                 .env("PARKBRAKE_URL", format!("http://{}", self.0.addr))
                 .env("PARKBRAKE_TOKEN", token(act.who))
                 .env_remove("PARKBRAKE_AS");
-            if act.approves {
-                command.args(["approve", act.id, "--yes", "--digest", act.digest]);
-                command.args(act.note.map(|text| ["--justification", text]).into_iter().flatten());
-            } else {
-                command.args(["reject", act.id, "--reason", act.note.unwrap_or("not today")]);
+            match act.what {
+                What::Approve => {
+                    command.args(["approve", act.id, "--yes", "--digest", act.digest]);
+                    command.args(act.note.map(|text| ["--justification", text]).into_iter().flatten());
+                }
+                What::Reject => drop(command.args(["reject", act.id, "--reason", act.note.unwrap_or("not today")])),
+                What::Withdraw => drop(command.args(["withdraw", act.id, "--reason", act.note.unwrap_or("not today")])),
             }
             let ran = command.output().await.expect("the program");
             if ran.status.success() { Heard::Done } else { Heard::Refused(String::from_utf8_lossy(&ran.stderr).into_owned()) }

@@ -10,7 +10,7 @@ use parkbrake::domain::risk::{Assessment, Reason};
 use parkbrake::domain::task::{ActionKind, Task};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::{
-    Attempt, Decision, Disposition, Ended, Plan, Round, RoundOutcome, Stage, StepState, Submission, Verdict, Workflow,
+    Attempt, Decision, Discussion, Disposition, Ended, Plan, Round, RoundOutcome, Stage, StepState, Submission, Verdict, Workflow,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         idempotent: false,
         report_within: None,
         target: Some(Target::claimed(&task)),
+        supersedes: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],
@@ -101,10 +102,10 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
     let begun =
         |outcome| Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at(), report_asked_at: None, outcome, resolved: None };
     let (outcome, attempt) = match kind {
-        Kind::Requested | Kind::Reminded | Kind::Escalated => (None, None),
+        Kind::Requested | Kind::Reminded | Kind::Escalated | Kind::Expiring | Kind::Asked | Kind::Answered => (None, None),
         Kind::Decided | Kind::Executing | Kind::ReportOverdue => (Some(RoundOutcome::Approved), Some(begun(None))),
         Kind::Expired => (Some(RoundOutcome::Expired), None),
-        Kind::Cancelled => (Some(RoundOutcome::Cancelled), None),
+        Kind::Cancelled | Kind::Superseded => (Some(RoundOutcome::Cancelled), None),
         Kind::Succeeded => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Succeeded)))),
         Kind::Failed => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Failed)))),
         Kind::OutcomeUnknown => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Unknown)))),
@@ -117,7 +118,12 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         submission: submission.into(),
         rounds: vec![Round { outcome, ..open }],
         steps: vec![StepState { stage, attempts: attempt.into_iter().collect() }],
-        disposition: if kind == Kind::Cancelled { Disposition::Cancelled } else { Disposition::Active },
+        disposition: match kind {
+            Kind::Cancelled => Disposition::Cancelled,
+            Kind::Superseded => Disposition::Superseded { by: Uuid::nil() },
+            _ => Disposition::Active,
+        },
+        discussion: Discussion::default(),
         decisions: if outcome == Some(RoundOutcome::Approved) { vec![decision] } else { Vec::new() },
         created_at: at(),
         updated_at: at(),
@@ -129,7 +135,9 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         number: u32::from(kind == Kind::Reminded),
         actor: "alice".to_owned(),
         workflow,
+        comment: matches!(kind, Kind::Asked | Kind::Answered).then(|| task.description.clone()),
         task,
+        differences: Vec::new(),
         recipient: None,
         asked: if kind.asks() { vec![alice()] } else { Vec::new() },
         link: Some(format!("{INBOX}/workflows/{id}")),

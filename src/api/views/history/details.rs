@@ -34,6 +34,10 @@ pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub target: Option<Target<'a>>,
+    /// The workflow whose place it has taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub supersedes: Option<Uuid>,
 }
 
 /// People were asked.
@@ -137,6 +141,35 @@ pub struct ExpiredDetail {
     pub round: u32,
 }
 
+/// An approver took the own yes back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WithdrawnDetail<'a> {
+    pub round: u32,
+    /// The roles by which the approval had been given.
+    pub roles: &'a [Role],
+    pub reason: &'a str,
+    /// How many approvals are needed after it.
+    pub remaining: u32,
+}
+
+/// Another task of its requester took its place, in the same commit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SupersededDetail {
+    pub round: u32,
+    /// The workflow of that task.
+    pub by: Uuid,
+}
+
+/// Somebody said something.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CommentedDetail<'a> {
+    pub text: &'a str,
+    /// Whether it is a question to the requester; left out where it is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub ask: bool,
+}
+
 /// It was taken back.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CancelledDetail<'a> {
@@ -236,6 +269,7 @@ impl<'a> From<&'a workflow::Submission> for SubmittedDetail<'a> {
             idempotent: submission.idempotent,
             report_within: submission.report_within.map(|delay| duration::show(delay).to_string()),
             target: submission.target.as_ref().map(Target::from),
+            supersedes: submission.supersedes,
         }
     }
 }

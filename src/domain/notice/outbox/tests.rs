@@ -34,7 +34,19 @@ fn terms() -> ApprovalTerms {
 
 /// Levels of which low says nothing; ann and ben are leads, cora is cto, dora admin; eve has no address, and bot acts for ben.
 fn policy() -> Policy {
-    let level = |notify| LevelPolicy { auto_approve: false, notify, terms: terms().into(), remind_every: REMIND, report_within: REMIND };
+    with_warning(None)
+}
+
+fn with_warning(warn_before: Option<Duration>) -> Policy {
+    let level = |notify| LevelPolicy {
+        auto_approve: false,
+        notify,
+        terms: terms().into(),
+        remind_every: REMIND,
+        report_within: REMIND,
+        rejected_memory: Duration::ZERO,
+        warn_before,
+    };
     let person = |name: &str, roles: &[&str], reached: bool| {
         let email = reached.then(|| format!("{name}@example.com"));
         (name.to_owned(), Person { roles: roles.iter().map(|role| (*role).to_owned()).collect(), email, ..Person::default() })
@@ -81,6 +93,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         idempotent: false,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     Event::Submitted(submission.into())
 }
@@ -101,6 +114,10 @@ fn started() -> Event {
 
 /// A workflow of these events, in commits; what follows from the last.
 fn follow(commits: &[&[Event]]) -> Vec<Planned> {
+    follow_under(&policy(), commits)
+}
+
+fn follow_under(policy: &Policy, commits: &[&[Event]]) -> Vec<Planned> {
     let mut states: Vec<Option<Workflow>> = vec![None];
     let mut version = 0;
     for events in commits {
@@ -115,7 +132,7 @@ fn follow(commits: &[&[Event]]) -> Vec<Planned> {
     }
     let [.., before, Some(after)] = states.as_slice() else { panic!("a commit") };
     let commit = Commit { before: before.as_ref(), after, events: commits.last().unwrap() };
-    plan(commit, Today { policy: &policy(), suspended: &Suspended::default() }, &notifications(), Uuid::nil)
+    plan(commit, Today { policy, suspended: &Suspended::default() }, &notifications(), Uuid::nil)
 }
 
 /// As `channel kind@version [recipient] [+seconds]`.
@@ -266,4 +283,38 @@ fn webhooks_follow_the_schedule_of_the_standard_and_people_hear_within_minutes()
     assert!(pause(Medium::Slack, u32::MAX, id) < Duration::from_secs(331));
     let apart: BTreeSet<_> = (0..100_u128).map(|low| pause(Medium::Webhook, 3, Uuid::from_u128(low * 97))).collect();
     assert!(apart.len() > 90, "what failed together is not tried again together");
+}
+
+/// The request of a level that lets requests expire after an hour.
+fn expiring(warn_before: Option<u64>) -> Vec<String> {
+    let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(3_600)), ..terms() };
+    let events = [submission(Level::High, "bot", Some("ben")), Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None }];
+    let policy = with_warning(warn_before.map(Duration::from_secs));
+    let all = follow_under(&policy, &[&events]).into_iter().filter(|notice| notice.kind == Kind::Expiring).collect::<Vec<_>>();
+    told(&all)
+}
+
+#[test]
+fn those_who_are_asked_are_warned_once_before_a_request_expires() {
+    let expected = |seconds: u64| {
+        ["hook", "linear", "mail", "mail", "pager", "room"]
+            .into_iter()
+            .zip(["", "", " ann", " cora", "", ""])
+            .map(|(channel, who)| format!("{channel} approval.expiring@2{who} +{seconds}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(expiring(None), expected(2_700), "left out: a quarter of its time before");
+    assert_eq!(expiring(Some(600)), expected(3_000));
+    let never = follow(&[&asked_of(Level::High, "bot", None)]);
+    assert!(never.iter().all(|notice| notice.kind != Kind::Expiring), "what never expires");
+}
+
+#[test]
+fn who_is_asked_later_is_warned_at_the_same_moment() {
+    let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(100_000)), ..terms() };
+    let step = |place: usize| terms.escalation[place].after.as_secs();
+    let asked = [submission(Level::High, "bot", None), Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None }];
+    let planned = follow(&[&asked, &[escalated(1)], &[escalated(2)]]);
+    let warned: Vec<_> = planned.into_iter().filter(|notice| notice.kind == Kind::Expiring).collect();
+    assert_eq!(told(&warned), [format!("mail approval.expiring@4 dora +{}", 75_000 - step(1))]);
 }

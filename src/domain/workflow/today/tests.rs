@@ -59,6 +59,8 @@ impl Setting {
             terms: self.terms.clone().into(),
             remind_every: Duration::from_secs(60),
             report_within: Duration::from_secs(60),
+            rejected_memory: Duration::ZERO,
+            warn_before: None,
         };
         let levels = [level(true), level(true), level(self.auto_approve), level(false)];
         let policy = Policy::new(levels, self.people.clone(), self.agents.clone());
@@ -84,6 +86,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         idempotent: false,
         report_within: None,
         target: None,
+        supersedes: None,
     };
     transition::open(submission, terms, Uuid::nil()).into_iter().fold(None, |workflow, event| Some(after(workflow, event))).unwrap()
 }

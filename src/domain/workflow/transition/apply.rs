@@ -2,8 +2,8 @@
 
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::workflow::{
-    Attempt, AttemptId, Decision, Disposition, Ended, Event, Plan, Recorded, Resolution, Round, RoundOutcome, Stage, StepState, Verdict,
-    Workflow,
+    Attempt, AttemptId, Decision, Discussion, Disposition, Ended, Event, Plan, Recorded, Resolution, Round, RoundOutcome, Stage, StepState,
+    Verdict, Workflow,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -52,11 +52,14 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
             rounds: Vec::new(),
             disposition: Disposition::Active,
             decisions: Vec::new(),
+            discussion: Discussion::default(),
             created_at: recorded.at,
             updated_at: recorded.at,
         });
     };
-    if recorded.version != workflow.version + 1 || workflow.disposition == Disposition::Cancelled {
+    // Whatever has become of it, people may say something about it.
+    let is_comment = matches!(recorded.event, Event::Commented { .. });
+    if recorded.version != workflow.version + 1 || (workflow.disposition != Disposition::Active && !is_comment) {
         return Err(impossible());
     }
     change(&mut workflow, recorded).ok_or_else(impossible)?;
@@ -82,6 +85,12 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             round.outcome = Some(RoundOutcome::Rejected);
             Some(())
         }
+        Event::Withdrawn { round, .. } => {
+            let round = open_round(workflow, *round)?;
+            let place = round.approvals.iter().position(|approval| approval.approver == recorded.actor)?;
+            round.approvals.remove(place);
+            Some(())
+        }
         Event::Escalated { round, level, .. } => {
             let round = open_round(workflow, *round).filter(|round| *level == round.escalation_level + 1)?;
             round.escalation_level = *level;
@@ -92,6 +101,16 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             Some(())
         }
         Event::Cancelled { round, .. } => cancel(workflow, *round),
+        Event::Commented { text, ask } => {
+            let submission = Arc::clone(&workflow.submission);
+            workflow.discussion.add(&submission, &recorded.actor, text, *ask, recorded.version, recorded.at);
+            Some(())
+        }
+        Event::Superseded { round, by } => {
+            open_round(workflow, *round)?.outcome = Some(RoundOutcome::Cancelled);
+            workflow.disposition = Disposition::Superseded { by: *by };
+            Some(())
+        }
         Event::Released { .. }
         | Event::StartRefused { .. }
         | Event::ExecutionStarted { .. }
@@ -226,6 +245,16 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             verdict: Verdict::Rejected,
             justification: Some(reason.clone()),
             remaining: 0,
+            at: recorded.at,
+            via: recorded.via,
+        }),
+        Event::Withdrawn { round, roles, reason, remaining } => Some(Decision {
+            round: *round,
+            approver: recorded.actor.clone(),
+            roles: roles.clone(),
+            verdict: Verdict::Withdrawn,
+            justification: Some(reason.clone()),
+            remaining: *remaining,
             at: recorded.at,
             via: recorded.via,
         }),

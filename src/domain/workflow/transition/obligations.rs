@@ -28,7 +28,7 @@ pub enum Obligation {
 
 /// Everything that has to happen next. Empty where the workflow is final, or where only a person can go on.
 pub fn obligations(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
-    if workflow.disposition == Disposition::Cancelled {
+    if workflow.disposition != Disposition::Active {
         return Vec::new();
     }
     match workflow.round() {

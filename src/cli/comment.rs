@@ -1,0 +1,42 @@
+//! `parkbrake comment`: says something about a workflow, or asks its requester something.
+
+use crate::cli::Error;
+use crate::cli::client::Connection;
+use crate::cli::dev_home::Kind;
+use crate::cli::terminal::{Page, print_json};
+use reqwest::Method;
+use serde_json::json;
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// Says something about a workflow, to everybody who may see it. Nothing is decided by it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workflow's id
+    id: Uuid,
+    /// What you say
+    text: String,
+    /// It is a question to the requester: reminders rest until it answers, for an hour at most
+    #[arg(long)]
+    ask: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why it was not taken.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Person)?;
+    let body = json!({"text": args.text, "ask": args.ask});
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/comments", args.id)).json(&body)).await?;
+    if args.connection.json {
+        print_json(&answer.body)?;
+    } else {
+        let mut page = Page::stdout();
+        page.line(if args.ask { "asked; the requester reads it" } else { "said" });
+        page.print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,35 @@
+//! One request takes the place of another: the end of the one and the beginning of the other are one transaction.
+
+use super::super::pool::{unless_locked, within};
+use super::{Advance, Error, Opening, Storage, Written};
+
+/// A new workflow, and the commit that ends the request whose place it takes.
+#[derive(Debug, Clone)]
+pub struct Replacement {
+    pub opening: Opening,
+    pub ending: Advance,
+}
+
+impl Storage {
+    /// Writes both, or neither: nobody ever sees both of them wait, or none.
+    ///
+    /// # Errors
+    /// Nothing is known of it: the database did not answer, or refused it.
+    pub async fn replace(&self, Replacement { opening, ending }: &Replacement) -> Result<Written, Error> {
+        let mut db = self.lease_writer().await?;
+        within(sqlx::query("begin").execute(&mut *db)).await?;
+        let mut written = first(self.advance_on(&mut db, &[ending]).await?);
+        if matches!(written, Written::Committed { .. }) {
+            written = first(self.open_on(&mut db, &[opening], true).await?);
+        }
+        let end = if matches!(written, Written::Committed { .. }) { "commit" } else { "rollback" };
+        unless_locked(sqlx::query(end).execute(&mut *db)).await?;
+        db.release();
+        Ok(written)
+    }
+}
+
+/// The answer of the only row.
+fn first(answers: Vec<Written>) -> Written {
+    answers.into_iter().next().unwrap_or(Written::Conflict)
+}
