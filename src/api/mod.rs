@@ -8,6 +8,7 @@ mod examples;
 mod notices;
 mod operations;
 mod sent;
+mod task_body;
 mod tasks;
 mod views;
 mod workflows;

@@ -2,26 +2,23 @@
 
 use crate::api::examples;
 use crate::api::sent::Sent;
+use crate::api::task_body::TaskBody;
 use crate::api::views::{Approval, Assessed, Submitted, Success};
-use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::request::{Fault, TaskRequest};
-use crate::domain::task::digest::{Digest, canonical};
 use crate::domain::workflow::Workflow;
 use crate::http::body::FromBody;
-use crate::http::json;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::LONGEST_WAIT;
 use crate::identity::Caller;
+use crate::service::Service;
 use crate::service::submit::{LONGEST_KEY, NewTask, is_key};
-use crate::service::{Service, ServiceError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use std::time::Duration;
 
 refused_with!(
@@ -126,9 +123,8 @@ impl FromBody for NewTask {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
         let key = idempotency_key(&head.headers)?;
         let wait = preferred_wait(&head.headers);
-        let value = json::read(&head.headers, &bytes)?;
-        let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&value)) });
-        Ok(Self { request: task_request(value), key, wait })
+        let TaskBody { request, key } = TaskBody::read(&head.headers, &bytes, key)?;
+        Ok(Self { request, key, wait })
     }
 }
 
@@ -137,18 +133,8 @@ pub struct Asked(TaskRequest);
 
 impl FromBody for Asked {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
-        Ok(Self(task_request(json::read(&head.headers, &bytes)?)?))
+        Ok(Self(TaskBody::read(&head.headers, &bytes, None)?.request?))
     }
-}
-
-/// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
-fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
-    let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
-    let request: TaskRequest = json::decode(value)?;
-    Ok(match metadata {
-        Some(metadata) => request.with_metadata(metadata),
-        None => request,
-    })
 }
 
 /// The 202.

@@ -12,6 +12,7 @@
 
 pub mod duration;
 pub mod hosts;
+pub mod json;
 pub mod notice;
 pub mod page;
 pub mod policy;

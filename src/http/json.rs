@@ -3,6 +3,7 @@
 //! What two parsers could read differently is refused: keys that stand twice, numbers that a double cannot hold. So is what
 //! storage could not keep to the byte, and what is only there to make somebody work.
 
+use crate::domain::json::{DEEPEST, FIRST_INEXACT, LARGEST_INTEGER, may_hold_nul};
 use crate::domain::request::{Fault, Named, escaped};
 use crate::http::body::FromBody;
 use crate::http::problem::{Code, Problem};
@@ -16,16 +17,8 @@ use serde_json::{Map, Number, Value};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// Levels of lists and objects.
-const DEEPEST: u32 = 32;
-/// The largest whole number that every JSON reader reads the same, 2^53 - 1 (RFC 8259, section 6).
-const LARGEST_INTEGER: u64 = (1 << 53) - 1;
-/// The next number after it; from there on doubles skip whole numbers.
-const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
 /// Most objects have no more fields; memory for so many is asked for at once.
 const USUAL_FIELDS: usize = 12;
-/// A NUL character as JSON writes it.
-const ESCAPED_NUL: &[u8] = b"\\u0000";
 
 /// Whatever a call takes is read field by field; an empty body is `{}` where that is enough.
 impl<T: DeserializeOwned + ToSchema + Send> FromBody for T {
@@ -47,8 +40,7 @@ pub fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Problem> {
     }
     let value = parse(bytes).map_err(|error| Problem::new(Code::MalformedJson, error.to_string()))?;
     let mut faults = Vec::new();
-    // JSON can only say it in this one way; few bodies do.
-    if bytes.windows(ESCAPED_NUL.len()).any(|window| window == ESCAPED_NUL) {
+    if may_hold_nul(bytes) {
         find_nul(&value, &mut String::new(), &mut faults);
     }
     if faults.is_empty() { Ok(value) } else { Err(Problem::invalid(&faults)) }
@@ -73,7 +65,8 @@ pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, Service
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body claims to be JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
     let written = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = written.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))

@@ -1,7 +1,8 @@
 //! What waits for people, and what falls due.
 
 use super::candidates::{WINDOW, cursor_at};
-use super::pool::{Lease, within};
+use super::connections::Lease;
+use super::pool::within;
 use super::workflows::Visible;
 use super::{Error, Storage, page_of, targets};
 use crate::domain::page::{Cursor, Page};

@@ -5,7 +5,8 @@
 //! Where the window ends before the page is full, the list goes on from there.
 
 use super::Error;
-use super::pool::{Lease, within};
+use super::connections::Lease;
+use super::pool::within;
 use super::workflows::Visible;
 use crate::domain::page::Cursor;
 use crate::domain::risk::level::Level;

@@ -102,6 +102,7 @@ impl Storage {
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
+        self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|opening: &Opening| &opening.events)).await?;
         match self.open_once(batch, false).await {
             // One of them was written before, and its answer was lost. Only now is each looked for, and the others are written.
             Err(error) if is_there_already(&error) => self.open_once(batch, true).await,
@@ -124,7 +125,7 @@ impl Storage {
             let Opening { workflow, via, events, .. } = opening;
             let actor = workflow.submission.requested_by.as_str();
             let commit = Commit { workflow_id: workflow.id, first: 1, actor, via: *via, events };
-            rows.push(OpeningRow::of(opening, commit.log(self.keys().ok(), &mut log)));
+            rows.push(OpeningRow::of(opening, commit.log(self, &mut log)));
             notices.extend(opening.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
         let keyed = batch.iter().any(|opening| opening.borrow().key.is_some());
@@ -138,6 +139,7 @@ impl Storage {
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
     pub async fn advance<R: Borrow<Advance>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
+        self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|advance: &Advance| &advance.events)).await?;
         let mut db = self.lease_writer().await?;
         let answers = self.advance_on(&mut db, batch).await?;
         db.release();
@@ -151,7 +153,7 @@ impl Storage {
         for advance in batch.iter().map(Borrow::borrow) {
             let Advance { expected, workflow, actor, via, events, .. } = advance;
             let commit = Commit { workflow_id: workflow.id, first: expected + 1, actor, via: *via, events };
-            rows.push(AdvanceRow::of(advance, commit.log(self.keys().ok(), &mut log)));
+            rows.push(AdvanceRow::of(advance, commit.log(self, &mut log)));
             notices.extend(advance.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
         carry_out(db, sqlx::query("select * from advance_workflows($1, $2, $3)").bind(rows), log, notices, batch.len()).await
@@ -178,7 +180,10 @@ impl Storage {
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
         let is_ours = rows.len() == events.len()
-            && rows.iter().zip(events).all(|(row, event)| row.actor == actor && row.data == record::write(event) && row.at == rows[0].at);
+            && rows
+                .iter()
+                .zip(events)
+                .all(|(row, event)| row.actor == actor && row.data == record::write(event, self.terms_name(event)) && row.at == rows[0].at);
         Ok(rows.first().filter(|_| is_ours).map(|row| row.at))
     }
 }

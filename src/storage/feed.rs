@@ -2,7 +2,8 @@
 //!
 //! `migrations/0018_reading.sql` says what the order is, and `migrations/0023_edges.sql` what becomes of it in a database that was restored.
 
-use super::pool::{Lease, within};
+use super::connections::Lease;
+use super::pool::within;
 use super::{Error, Storage};
 use crate::domain::workflow::FeedEntry;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -2,6 +2,7 @@
 
 use super::pool::within;
 use super::seal::{self, EventRow, Head};
+use super::terms::Terms;
 use super::{Error, Storage, record};
 use crate::domain::workflow::Recorded;
 use crate::secret_key::SecretKeys;
@@ -11,6 +12,15 @@ use uuid::Uuid;
 
 /// The logs that were found, by workflow. A log that cannot be trusted or read is an error of its own.
 pub type Logs = HashMap<Uuid, Result<Vec<Recorded>, Error>>;
+
+/// A row of a log.
+struct LogRow {
+    version: i32,
+    actor: String,
+    via: Option<String>,
+    at: DateTime<Utc>,
+    data: String,
+}
 
 /// A row of a log, with the version and the seal of its workflow's row.
 struct ProvenRow {
@@ -33,11 +43,16 @@ impl Storage {
     /// No database, or a row that cannot be read.
     pub async fn log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
         let mut db = self.lease().await?;
-        let query =
-            sqlx::query!("select version, actor, via, at, data from workflow_event where workflow_id = $1 order by version", workflow_id);
+        let query = sqlx::query_as!(
+            LogRow,
+            "select version, actor, via, at, data from workflow_event where workflow_id = $1 order by version",
+            workflow_id
+        );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        rows.into_iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data)).collect()
+        self.read_terms(rows.iter().map(|row| row.data.as_str())).await?;
+        let read = |row: LogRow| record::read(workflow_id, row.version, row.at, (row.actor, row.via.as_deref()), &row.data, &self.terms);
+        rows.into_iter().map(read).collect()
     }
 
     /// The logs of several workflows, to be acted upon: only what a server with this secret key wrote. Each is verified for itself; a
@@ -63,7 +78,9 @@ impl Storage {
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
-        Ok(rows.chunk_by(|one, next| one.workflow_id == next.workflow_id).map(|log| (log[0].workflow_id, proven(keys, log))).collect())
+        self.read_terms(rows.iter().map(|row| row.data.as_str())).await?;
+        let logs = rows.chunk_by(|one, next| one.workflow_id == next.workflow_id);
+        Ok(logs.map(|log| (log[0].workflow_id, proven(keys, log, &self.terms))).collect())
     }
 
     /// The canonical bytes of a workflow's task.
@@ -92,7 +109,7 @@ impl Storage {
 }
 
 /// One log, if all of it is what a server with this secret key wrote.
-fn proven(keys: &SecretKeys, rows: &[ProvenRow]) -> Result<Vec<Recorded>, Error> {
+fn proven(keys: &SecretKeys, rows: &[ProvenRow], terms: &Terms) -> Result<Vec<Recorded>, Error> {
     let workflow_id = rows[0].workflow_id;
     let log = rows.iter().map(|row| {
         let (kind, actor, via) = (row.kind.as_str(), row.actor.as_str(), row.via.as_deref());
@@ -100,5 +117,6 @@ fn proven(keys: &SecretKeys, rows: &[ProvenRow]) -> Result<Vec<Recorded>, Error>
     });
     let head = rows.first().and_then(|row| Some(Head { version: row.row_version?, seal: row.row_seal.as_deref() }));
     seal::verify(keys, workflow_id, log, head.as_ref()).map_err(|detail| Error::Tampered { workflow_id, detail })?;
-    rows.iter().map(|row| record::read(workflow_id, row.version, row.at, (row.actor.clone(), row.via.as_deref()), &row.data)).collect()
+    let read = |row: &ProvenRow| record::read(workflow_id, row.version, row.at, (row.actor.clone(), row.via.as_deref()), &row.data, terms);
+    rows.iter().map(read).collect()
 }

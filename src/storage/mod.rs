@@ -9,6 +9,7 @@
 mod approvals;
 mod candidates;
 mod checkpoint;
+mod connections;
 mod decisions;
 mod encoding;
 mod feed;
@@ -33,6 +34,7 @@ mod sessions;
 mod statistics;
 mod suspensions;
 mod targets;
+mod terms;
 mod tokens;
 mod undecidable;
 mod workflows;

@@ -1,19 +1,18 @@
-//! The pool, and connections that come back to it only when they are in order.
+//! The handle to everything that is stored: which connections each kind of work has, how they are set up, and how long a query may take.
 
 use super::Error;
+use super::connections::{Connections, Lease};
 use super::encoding::require_utf8;
+use super::terms::Terms;
 use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
-use std::ops::{Deref, DerefMut};
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a caller waits for a connection before it is told that the database is not available.
-const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long one query may take. The server has the same limit; this one also holds where the server has vanished.
 const QUERY: Duration = Duration::from_secs(5);
 /// Connections for commits: as many as batches are on their way at once, one of them for what had been locked.
@@ -21,22 +20,22 @@ const WRITERS: u32 = 3;
 /// How long a commit waits for a lock. It passes over rows that are locked, so this is for what nobody expects.
 const COMMIT_LOCK: &str = "100ms";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-/// After this long without work a connection is tried before it is used.
-const RESTED: Duration = Duration::from_millis(500);
 
 /// The handle to everything that is stored. It has a pool for each kind of work, so that none keeps another waiting.
 #[derive(Clone)]
 pub struct Storage {
     /// For commits.
-    writers: PgPool,
+    writers: Connections,
     /// For what a call needs before it is answered: whose token it is, one workflow's log, a key.
-    calls: PgPool,
+    calls: Connections,
     /// For what parkbrake does by itself: deadlines, notices, looking into the log.
-    background: PgPool,
+    background: Connections,
     /// For lists, searches, statistics and backlogs, which may take long.
-    lists: PgPool,
+    lists: Connections,
     /// What rows are sealed with; a tool that reads no sealed row needs none.
     keys: Option<SecretKeys>,
+    /// The terms of approval that events name.
+    pub(super) terms: Arc<Terms>,
 }
 
 /// How many connections each kind of work has, of all that are for reading: calls, the background, and lists.
@@ -64,11 +63,12 @@ impl Storage {
         ]);
         let (calls, background, lists) = shares(connections);
         Ok(Self {
-            writers: pool(for_commits, WRITERS),
-            calls: pool(options.clone(), calls),
-            background: pool(options.clone(), background),
-            lists: pool(options, lists),
+            writers: Connections::new(for_commits, WRITERS),
+            calls: Connections::new(options.clone(), calls),
+            background: Connections::new(options.clone(), background),
+            lists: Connections::new(options, lists),
             keys: None,
+            terms: Arc::default(),
         })
     }
 
@@ -129,40 +129,23 @@ impl Storage {
 
     /// Takes a connection for what a call needs, or for something small that is written beside the workflows.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
-        Lease::of(&self.calls).await
+        self.calls.lease().await
     }
 
     /// Takes a connection for what parkbrake does by itself.
     pub(super) async fn lease_background(&self) -> Result<Lease, Error> {
-        Lease::of(&self.background).await
+        self.background.lease().await
     }
 
     /// Takes a connection for a list.
     pub(super) async fn lease_list(&self) -> Result<Lease, Error> {
-        Lease::of(&self.lists).await
+        self.lists.lease().await
     }
 
     /// Takes a connection for a commit.
     pub(super) async fn lease_writer(&self) -> Result<Lease, Error> {
-        Lease::of(&self.writers).await
+        self.writers.lease().await
     }
-}
-
-fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
-        // A connection that has rested may have lost its server meanwhile; one in steady use is not asked each time.
-        .before_acquire(|connection, rest| {
-            Box::pin(async move {
-                if rest.idle_for > RESTED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
-    pool.connect_lazy_with(options)
 }
 
 /// How every connection is set up: limits on the server's side, and a name to find it by.
@@ -208,47 +191,6 @@ pub(super) async fn unless_locked<T>(commit: impl Future<Output = sqlx::Result<T
         }
     };
     within(commit).await?
-}
-
-/// A connection that is closed when dropped, unless it was released.
-pub(super) struct Lease {
-    connection: Option<PoolConnection<Postgres>>,
-    in_order: bool,
-}
-
-impl Lease {
-    async fn of(pool: &PgPool) -> Result<Self, Error> {
-        Ok(Self { connection: Some(pool.acquire().await?), in_order: false })
-    }
-
-    /// Gives the connection back, after its work has ended well.
-    pub(super) fn release(mut self) {
-        self.in_order = true;
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(mut connection) = self.connection.take()
-            && !self.in_order
-        {
-            connection.close_on_drop();
-        }
-    }
-}
-
-impl Deref for Lease {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        self.connection.as_ref().expect("held until dropped")
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("held until dropped")
-    }
 }
 
 #[cfg(test)]

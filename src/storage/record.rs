@@ -1,16 +1,17 @@
 //! Events as they are written to the log, and read back.
 
 use super::Error;
+use super::terms::Terms;
 use crate::domain::policy::SYSTEM;
 use crate::domain::risk::target::Target;
 use crate::domain::via::Via;
-use crate::domain::workflow::{Event, Recorded};
+use crate::domain::workflow::{Event, Recorded, TermsName};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// An event as JSON text, with its schema.
-pub(super) fn write(event: &Event) -> String {
-    event.to_stored()
+/// An event as JSON text, with its schema; terms that are stored by this name are named and not repeated.
+pub(super) fn write(event: &Event, terms: Option<TermsName>) -> String {
+    terms.and_then(|name| event.to_stored_naming(name)).unwrap_or_else(|| event.to_stored())
 }
 
 /// What a request is about, as JSON text.
@@ -28,9 +29,10 @@ pub(super) fn read(
     at: DateTime<Utc>,
     (actor, via): (String, Option<&str>),
     data: &str,
+    terms: &Terms,
 ) -> Result<Recorded, Error> {
     let corrupt = |detail: String| Error::Corrupt { workflow_id, detail };
-    let event = Event::from_stored(data).map_err(|error| corrupt(format!("event {version}: {error}")))?;
+    let event = Event::from_stored_with(data, |name| terms.named(name)).map_err(|error| corrupt(format!("event {version}: {error}")))?;
     let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} has no place in a log")))?;
     let via = match via {
         Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} came by a door that is not known")))?,

@@ -4,7 +4,8 @@
 //! the same however many there are, and who wants to look further back goes on where the window ended.
 
 use super::candidates::{self, Choice, UNDER_WAY, id_at};
-use super::pool::{Lease, within};
+use super::connections::Lease;
+use super::pool::within;
 use super::{Error, Storage, page_of, targets};
 use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;

@@ -5,7 +5,8 @@
 //! is counted once it is settled.
 
 use super::candidates::{UNDER_WAY, id_at};
-use super::pool::{Lease, within};
+use super::connections::Lease;
+use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, NaiveDate, Utc};
 

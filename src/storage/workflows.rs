@@ -1,7 +1,8 @@
 //! Reading workflows: what runs, what is queued, and the list of them.
 
 use super::candidates::{self, Choice};
-use super::pool::{Lease, within};
+use super::connections::Lease;
+use super::pool::within;
 use super::{Error, Storage, page_of, targets};
 use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;

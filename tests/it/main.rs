@@ -46,6 +46,7 @@ mod quotas;
 mod requests;
 mod resolve;
 mod roles;
+mod round_trips;
 mod saturated;
 mod shown;
 mod slack;

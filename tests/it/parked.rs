@@ -1,8 +1,11 @@
 //! What a parked workflow takes in the database: each fact once, and few entries of indexes.
 
-use crate::support::client::high;
-use crate::support::{Database, TestApp};
+use crate::support::client::{critical, high};
+use crate::support::{Database, TestApp, keys};
+use parkbrake::domain::workflow::{Event, Recorded};
+use parkbrake::storage::Storage;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 async fn number(database: &Database, query: &str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&mut database.connect().await).await.expect("a number")
@@ -61,4 +64,39 @@ async fn until_somebody_has_approved_every_role_that_may_decide_is_open() {
     assert_eq!(number(&app.database, shown).await, 1);
     let mine = app.client("alice").get("/workflows/pending?mine=true").await.expect(200);
     assert_eq!(mine["workflows"].as_array().unwrap().len(), 1);
+}
+
+async fn parked(app: &TestApp, task: Value) -> String {
+    app.client("deploy-bot").submit(task).await["workflow_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn terms_are_stored_once_for_all_who_are_parked_under_them_and_a_server_that_starts_reads_them() {
+    let mut app = TestApp::start().await;
+    let first = parked(&app, high()).await;
+    parked(&app, high()).await;
+    parked(&app, critical()).await;
+    assert_eq!(number(&app.database, "select count(*) from approval_terms").await, 2, "those of high and those of critical");
+    let repeats = "select count(*) from workflow_event where data like '%distinct_roles%'";
+    assert_eq!(number(&app.database, repeats).await, 0, "no event repeats its terms");
+    let before = app.client("alice").workflow(&first).await;
+    app.restart().await;
+    assert_eq!(app.client("alice").workflow(&first).await["history"], before["history"], "whoever reads the log sees them all the same");
+    app.client("alice").approve(&first).await.expect(200);
+}
+
+#[tokio::test]
+async fn terms_that_somebody_has_changed_are_not_acted_upon_and_the_log_that_names_them_says_why() {
+    let app = TestApp::start().await;
+    let id: Uuid = parked(&app, high()).await.parse().unwrap();
+    let is_asked = |log: &[Recorded]| matches!(log[1].event, Event::ApprovalRequested { .. });
+    let fresh = || Storage::connect(&app.database.url, 4).unwrap().with_keys(keys());
+    assert!(is_asked(fresh().proven_logs(&[id]).await.unwrap()[&id].as_ref().unwrap()));
+    let change = r#"alter table approval_terms disable trigger user;
+                    alter table approval_terms drop constraint approval_terms_named_by_content;
+                    update approval_terms set content = replace(content, '"required":1', '"required":0')"#;
+    app.database.execute(change).await;
+    assert_eq!(number(&app.database, r#"select count(*) from approval_terms where content like '%"required":0%'"#).await, 1);
+    let error = fresh().proven_logs(&[id]).await.unwrap()[&id].as_ref().unwrap_err().to_string();
+    assert!(error.contains("event 2: the terms of approval that it names are not stored, or somebody has changed them"), "{error}");
 }

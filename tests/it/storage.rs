@@ -8,13 +8,13 @@ use parkbrake::domain::request::idempotency::IdempotencyKey;
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::metadata::Metadata;
 use parkbrake::domain::task::{Action, ActionKind, Task};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::transition::{self, Guard};
 use parkbrake::domain::workflow::{Event, Recorded, Submission, Workflow};
 use parkbrake::storage::{Advance, Claim, Error, Opening, Server, ServerLease, Storage, Written, migrate};
 use ractor::Actor;
-use serde_json::Map;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ fn opening(description: &str) -> Opening {
         security_findings: Vec::new(),
         estimated_cost: None,
         action: Action::external(),
-        metadata: Map::new(),
+        metadata: Metadata::default(),
     };
     let submission = Submission {
         task_id: None,

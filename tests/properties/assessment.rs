@@ -8,6 +8,7 @@ use parkbrake::domain::risk::readings::{Facts, Resource, Source};
 use parkbrake::domain::risk::triggers::{BuiltIn, Condition, Trigger};
 use parkbrake::domain::risk::{Assessment, Rules};
 use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::metadata::Metadata;
 use parkbrake::domain::task::vocabulary::{Vocabulary, Word};
 use parkbrake::domain::task::{Action, SecurityFinding, Task};
 use proptest::prelude::*;
@@ -126,7 +127,7 @@ fn task() -> impl Strategy<Value = Task> {
                 .collect(),
             estimated_cost,
             action: Action::external(),
-            metadata: serde_json::Map::new(),
+            metadata: Metadata::default(),
         })
 }
 
@@ -160,7 +161,7 @@ fn claiming(subset: u32, task: &Task) -> Task {
         resource: task.resource.clone().filter(|_| says(2)),
         security_findings: if says(3) { task.security_findings.clone() } else { Vec::new() },
         estimated_cost: task.estimated_cost.filter(|_| says(4)),
-        metadata: if says(5) { task.metadata.clone() } else { serde_json::Map::new() },
+        metadata: if says(5) { task.metadata.clone() } else { Metadata::default() },
         ..task.clone()
     }
 }
@@ -180,7 +181,7 @@ fn lies() -> impl Strategy<Value = Task> {
             resource_type: Some(resource_type),
             resource: Some(resource),
             estimated_cost: Some(cost),
-            metadata: metadata.as_object().cloned().unwrap_or_default(),
+            metadata: metadata.as_object().cloned().unwrap_or_default().into(),
             ..task
         },
     )

@@ -6,13 +6,17 @@
 pub mod arguments;
 pub mod idempotency;
 pub mod runbook;
+mod usual;
 pub mod webhook;
+
+pub use usual::UsualTask;
 
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::Misfit;
 use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::readings::Facts;
+use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::{says, shown};
 use serde::de::value::MapAccessDeserializer;
@@ -79,7 +83,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
 }
 
 /// A task as it is sent.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
     #[serde(default)]
@@ -99,20 +103,20 @@ pub struct TaskRequest {
     #[serde(default)]
     action: Option<Named<ActionRequest>>,
     #[serde(default)]
-    metadata: Option<Map<String, Value>>,
+    metadata: Option<Metadata>,
     /// The workflow whose place it is to take. It is no part of the task, which is what would be done.
     #[serde(default)]
     pub supersedes: Option<Uuid>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct ActionRequest {
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     kind: Option<ActionKind>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     args: Option<Map<String, Value>>,
 }
 
@@ -120,7 +124,7 @@ impl TaskRequest {
     /// The same with this metadata.
     #[must_use]
     pub fn with_metadata(self, metadata: Map<String, Value>) -> Self {
-        Self { metadata: Some(metadata), ..self }
+        Self { metadata: Some(metadata.into()), ..self }
     }
 
     /// The task, and what is known of it besides the claim, with its runbook or webhook resolved to what would be run or called.

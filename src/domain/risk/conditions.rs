@@ -7,10 +7,10 @@ use crate::domain::risk::expression::Expression;
 use crate::domain::risk::expression::cost::{self, Size};
 use crate::domain::risk::expression::scope::{Base, Common};
 use crate::domain::risk::readings::Reading;
+use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{SecurityFinding, Task};
 use crate::domain::text::shown;
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -38,7 +38,7 @@ pub struct Conditions<'a> {
 
 /// The claims of a task that count.
 struct Counted<'a> {
-    metadata: &'a Map<String, Json>,
+    metadata: &'a Metadata,
     findings: &'a [SecurityFinding],
     cost: f64,
 }
@@ -137,7 +137,7 @@ impl<'a> Conditions<'a> {
     }
 
     fn counted(&self, [metadata, findings, cost]: Believed) -> Counted<'a> {
-        static NOTHING: LazyLock<Map<String, Json>> = LazyLock::new(Map::new);
+        static NOTHING: LazyLock<Metadata> = LazyLock::new(Metadata::default);
         let task = self.task;
         Counted {
             metadata: if metadata { &task.metadata } else { &NOTHING },

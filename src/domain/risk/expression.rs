@@ -114,7 +114,7 @@ impl Expression {
 
     /// Evaluates the condition over an empty task, to find one that can never answer true or false.
     fn check_answer(&self) -> Result<(), InvalidExpression> {
-        let metadata = serde_json::Map::new();
+        let metadata = crate::domain::task::metadata::Metadata::default();
         let common =
             Common { estimated_cost: 0.0, security_findings: &[], metadata: &metadata, requested_by: "", now: DateTime::UNIX_EPOCH };
         let base = Base::new(&common, &VARIABLES);

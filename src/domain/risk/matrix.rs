@@ -3,6 +3,7 @@
 use crate::domain::risk::Rules;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::triggers::{Condition, Trigger};
+use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{Action, Task};
 use chrono::{DateTime, Duration};
 use std::fmt;
@@ -54,7 +55,7 @@ impl Rules {
                 security_findings: Vec::new(),
                 estimated_cost: None,
                 action: Action::external(),
-                metadata: serde_json::Map::new(),
+                metadata: Metadata::default(),
             };
             let at = |hour: i64| self.assess(&task, None, "", DateTime::UNIX_EPOCH + Duration::hours(hour)).level;
             (0..hours).map(at).max().unwrap_or(Level::Critical)

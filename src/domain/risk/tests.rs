@@ -81,7 +81,7 @@ fn task(operation: &str, environment: &str, resource_type: &str) -> Task {
         security_findings: Vec::new(),
         estimated_cost: None,
         action: Action::external(),
-        metadata: serde_json::Map::new(),
+        metadata: crate::domain::task::metadata::Metadata::default(),
     }
 }
 

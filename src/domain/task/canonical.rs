@@ -1,9 +1,13 @@
 //! The JSON Canonicalization Scheme (RFC 8785): one spelling of each document, so that its digest means something.
 //!
 //! Written here, because every submit passes through it and it is short. The tests hold it to another implementation. It is a serializer,
-//! which writes each value once, as it comes, and puts an object's members in order only where they did not come in order.
+//! which writes each value once, as it comes, and puts an object's members in order only where they did not come in order. JSON text that
+//! comes from outside is brought into canonical form in the same way while it is read.
 
+mod reader;
 mod serializer;
+
+pub use reader::Rewriter;
 
 use serde::Serialize;
 use serde::ser::Error as _;
@@ -13,6 +17,8 @@ use std::ops::Range;
 
 /// The largest whole number up to which a double counts, 2^53; JSON in canonical form knows only doubles.
 const LAST_EXACT: u64 = 1 << 53;
+/// Most objects have no more members; memory for so many is asked for at once.
+const MEMBERS: usize = 12;
 
 /// The canonical bytes of a value.
 ///
@@ -21,6 +27,18 @@ const LAST_EXACT: u64 = 1 << 53;
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(2048);
     value.serialize(Writer { out: &mut bytes })?;
+    Ok(bytes)
+}
+
+/// The canonical bytes of an object whose members are added one by one.
+///
+/// # Errors
+/// As [`write`].
+pub fn object(add: impl FnOnce(&mut Object<'_>) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::with_capacity(2048);
+    let mut object = Writer { out: &mut bytes }.object(MEMBERS, b"");
+    add(&mut object)?;
+    object.close();
     Ok(bytes)
 }
 
@@ -37,7 +55,7 @@ struct List<'a> {
 }
 
 /// Writes the members of an object, each with a comma behind it.
-struct Object<'a> {
+pub struct Object<'a> {
     out: &'a mut Vec<u8>,
     members: Vec<Member>,
     /// Whether each key came after the one before it.
@@ -94,50 +112,92 @@ impl Object<'_> {
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         let start = self.out.len();
         key.serialize(Writer { out: self.out })?;
-        let end = self.out.len();
         if self.out[start] != b'"' {
             return Err(Error::custom("a key has to be a text"));
         }
+        self.end_key(start);
+        Ok(())
+    }
+
+    /// Notes the key that was written from here on, and begins its value.
+    fn end_key(&mut self, start: usize) {
+        let end = self.out.len();
         let key = start + 1..end - 1;
         if let Some(last) = self.members.last() {
             self.is_sorted &= order(&self.out[last.key.clone()], &self.out[key.clone()]) == Ordering::Less;
         }
         self.members.push(Member { key, all: start..end });
         self.out.push(b':');
-        Ok(())
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         value.serialize(Writer { out: self.out })?;
+        self.end_value();
+        Ok(())
+    }
+
+    /// Notes that the value of the last key has been written.
+    fn end_value(&mut self) {
         self.out.push(b',');
         if let Some(member) = self.members.last_mut() {
             member.all.end = self.out.len();
         }
+    }
+
+    /// Adds a member.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn add<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Error> {
+        self.key(key)?;
+        self.value(value)
+    }
+
+    /// Adds a member, if there is a value for it.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn add_some<T: Serialize>(&mut self, key: &str, value: Option<&T>) -> Result<(), Error> {
+        value.map_or(Ok(()), |value| self.add(key, value))
+    }
+
+    /// Adds a member whose value is in canonical form already.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn add_canonical(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        self.key(key)?;
+        self.out.extend_from_slice(value.as_bytes());
+        self.end_value();
         Ok(())
     }
 
-    fn close(mut self) {
-        if !self.is_sorted {
-            self.sort();
-        }
-        if !self.members.is_empty() {
+    /// Ends the object, with its members in order. Whether each key stood once in it: of two with one key the later one stays, as in any map.
+    fn close(mut self) -> bool {
+        let before = self.members.len();
+        let after = if self.is_sorted { before } else { self.sort() };
+        if before > 0 {
             self.out.pop();
         }
         self.out.push(b'}');
         self.out.extend_from_slice(self.close);
+        before == after
     }
 
-    /// Puts the members in order. Of two with one key the later one stays, as in any map.
-    fn sort(&mut self) {
-        let Some(start) = self.members.first().map(|member| member.all.start) else { return };
+    /// Puts the members in order, and says how many there are with keys of their own.
+    fn sort(&mut self) -> usize {
+        let Some(start) = self.members.first().map(|member| member.all.start) else { return 0 };
         let written = self.out.split_off(start);
         let key = |member: &Member| &written[member.key.start - start..member.key.end - start];
         self.members.sort_by(|one, other| order(key(one), key(other)));
+        let mut distinct = 0;
         for (place, member) in self.members.iter().enumerate() {
             if self.members.get(place + 1).is_none_or(|next| key(next) != key(member)) {
                 self.out.extend_from_slice(&written[member.all.start - start..member.all.end - start]);
+                distinct += 1;
             }
         }
+        distinct
     }
 }
 

@@ -3,11 +3,14 @@
 //! What is shown to an approver, hashed, stored and executed is one document in one spelling: the JSON Canonicalization
 //! Scheme (RFC 8785). Anybody who has the document can compute the digest again with any JCS library and `sha256sum`.
 
-use crate::domain::task::canonical;
+use crate::domain::task::canonical::{self, Object};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
+
+/// What everything is that has a canonical form.
+const DOCUMENT: &str = "a document of strings, booleans, numbers, lists and objects";
 
 /// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits. Copies share their text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,7 +62,15 @@ pub fn hex(bytes: &[u8]) -> String {
 /// # Panics
 /// Never for the types of this crate: only maps with keys that are not strings are no JSON.
 pub fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    canonical::write(value).expect("a document of strings, booleans, numbers, lists and objects")
+    canonical::write(value).expect(DOCUMENT)
+}
+
+/// The canonical bytes of an object whose members are added one by one.
+///
+/// # Panics
+/// As [`canonical`].
+pub fn canonical_object(add: impl FnOnce(&mut Object<'_>) -> serde_json::Result<()>) -> Vec<u8> {
+    canonical::object(add).expect(DOCUMENT)
 }
 
 #[cfg(test)]

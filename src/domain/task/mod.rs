@@ -5,11 +5,13 @@ pub mod canonical;
 pub mod difference;
 pub mod digest;
 pub mod invocation;
+pub mod metadata;
 pub mod vocabulary;
 
 use crate::domain::task::call::Call;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
+use crate::domain::task::metadata::Metadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -38,14 +40,40 @@ pub struct Task {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_cost: Option<f64>,
     pub action: Action,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 impl Task {
     /// The bytes that are shown, hashed, stored and executed (RFC 8785).
     pub fn canonical(&self) -> Vec<u8> {
-        digest::canonical(self)
+        // Every field, so that none is forgotten that is added.
+        let Self {
+            task_id,
+            description,
+            operation,
+            environment,
+            resource,
+            resource_type,
+            security_findings,
+            estimated_cost,
+            action,
+            metadata,
+        } = self;
+        digest::canonical_object(|members| {
+            members.add("action", action)?;
+            members.add("description", description)?;
+            members.add_some("environment", environment.as_ref())?;
+            members.add_some("estimated_cost", estimated_cost.as_ref())?;
+            if !metadata.is_empty() {
+                members.add_canonical("metadata", metadata.as_canonical())?;
+            }
+            members.add("operation", operation)?;
+            members.add_some("resource", resource.as_ref())?;
+            members.add_some("resource_type", resource_type.as_ref())?;
+            members.add_some("security_findings", Some(security_findings).filter(|findings| !findings.is_empty()))?;
+            members.add_some("task_id", task_id.as_ref())
+        })
     }
 
     /// The digest of the canonical bytes.
@@ -110,6 +138,11 @@ pub enum ActionKind {
 impl ActionKind {
     /// Every one of them.
     pub const ALL: [Self; 3] = [Self::External, Self::Runbook, Self::Webhook];
+
+    /// The kind with this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
 
     /// The word for it, the same in JSON and SQL.
     pub fn as_str(self) -> &'static str {

@@ -31,7 +31,7 @@ pub use events::{Approval, Event, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
 pub use plan::{Plan, Step};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
-pub use stored::{SCHEMA, Unreadable};
+pub use stored::{SCHEMA, TermsName, Unreadable};
 
 /// The state of one workflow: what its log folds to.
 #[derive(Debug, Clone, PartialEq)]

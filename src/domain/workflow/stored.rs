@@ -1,7 +1,13 @@
 //! The stored form of an event: JSON that carries the schema it is written in. Stored events are read back for ever.
+//!
+//! The terms of approval are the same for thousands of requests, so an event may name them: by their digest, which it is sealed with.
 
+use crate::domain::policy::ApprovalTerms;
+use crate::domain::task::digest::hex;
 use crate::domain::workflow::Event;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 
 /// The schema of the events that this version writes. `tests/fixtures/events` has a folder for each.
 pub const SCHEMA: u32 = 3;
@@ -15,6 +21,64 @@ pub enum Unreadable {
     TooNew(u32),
     #[error("{0}")]
     NoEvent(#[from] serde_json::Error),
+    #[error("the terms of approval that it names are not stored, or somebody has changed them")]
+    NoTerms,
+}
+
+/// Names terms of approval that are stored apart: the first half of the SHA-256 of their stored form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TermsName([u8; 16]);
+
+impl TermsName {
+    /// The name of terms that are stored as this.
+    pub fn of(stored: &str) -> Self {
+        let mut name = [0; 16];
+        name.copy_from_slice(&Sha256::digest(stored)[..16]);
+        Self(name)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Serialize for TermsName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for TermsName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = (text.len() == 32).then(|| u128::from_str_radix(&text, 16).ok()).flatten();
+        number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| D::Error::custom("a name of terms has 32 hexadecimal digits"))
+    }
+}
+
+impl ApprovalTerms {
+    /// The text that is stored.
+    pub fn to_stored(&self) -> String {
+        serde_json::to_string(self).expect("terms are made of strings, numbers and lists")
+    }
+}
+
+/// A request for approval that names its terms.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    schema: u32,
+    event: AskedTag,
+    round: u32,
+    terms: TermsName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum AskedTag {
+    #[serde(rename = "approval_requested")]
+    ApprovalRequested,
 }
 
 #[derive(Serialize)]
@@ -40,6 +104,27 @@ impl Event {
         serde_json::to_string(&Stored { schema: SCHEMA, event: self }).expect("events are made of strings, numbers, lists and objects")
     }
 
+    /// The text that is stored where its terms are stored apart, by this name. `None` of an event that is not about terms.
+    pub fn to_stored_naming(&self, terms: TermsName) -> Option<String> {
+        let Self::ApprovalRequested { round, reason, .. } = self else { return None };
+        let asked = Asked { schema: SCHEMA, event: AskedTag::ApprovalRequested, round: *round, terms, reason: reason.clone() };
+        Some(serde_json::to_string(&asked).expect("strings and numbers"))
+    }
+
+    /// The name of the terms that a stored event does not hold itself.
+    pub fn terms_named(text: &str) -> Option<TermsName> {
+        named(text).map(|asked| asked.terms)
+    }
+
+    /// Reads what [`Self::to_stored`] or [`Self::to_stored_naming`] wrote; `terms` gives terms by their name.
+    ///
+    /// # Errors
+    /// What is no event that this version knows, and one whose terms are not there.
+    pub fn from_stored_with(text: &str, terms: impl Fn(TermsName) -> Option<Arc<ApprovalTerms>>) -> Result<Self, Unreadable> {
+        let Some(Asked { round, terms: name, reason, .. }) = named(text) else { return Self::from_stored(text) };
+        Ok(Self::ApprovalRequested { round, terms: terms(name).ok_or(Unreadable::NoTerms)?, reason })
+    }
+
     /// Reads what [`Self::to_stored`] of this or an earlier version wrote. While servers are upgraded one by one, the next schema is read as
     /// far as this version knows it.
     ///
@@ -54,9 +139,46 @@ impl Event {
     }
 }
 
+/// A request that names its terms, if it is one: the quotation mark before a name tells it from terms that are there.
+fn named(text: &str) -> Option<Asked> {
+    text.contains(r#""terms":""#).then(|| serde_json::from_str(text).ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn terms(required: u32) -> Arc<ApprovalTerms> {
+        let text = r#"{"approvers":["tech_lead"],"required":1,"distinct_roles":false,"require_justification":false,"require_digest":false,
+                       "separation_of_duties":true,"escalation":[],"expire_after":"1d"}"#;
+        Arc::new(ApprovalTerms { required, ..serde_json::from_str(text).unwrap() })
+    }
+
+    #[test]
+    fn a_request_names_terms_that_are_stored_apart_and_is_read_with_these_and_no_others() {
+        let stored = terms(2).to_stored();
+        let name = TermsName::of(&stored);
+        let event = Event::ApprovalRequested { round: 3, terms: terms(2), reason: Some(r#"say "terms":"x" again"#.to_owned()) };
+        let text = event.to_stored_naming(name).unwrap();
+        assert!(text.len() < event.to_stored().len() - 100, "{text}");
+        assert_eq!(Event::terms_named(&text), Some(name));
+        assert_eq!(Event::from_stored_with(&text, |asked| (asked == name).then(|| terms(2))).unwrap(), event);
+        assert!(matches!(Event::from_stored_with(&text, |_| None), Err(Unreadable::NoTerms)));
+        assert_ne!(TermsName::of(&terms(1).to_stored()), name, "other terms have another name");
+        assert!(Event::Expired { round: 1 }.to_stored_naming(name).is_none());
+    }
+
+    #[test]
+    fn an_event_that_holds_its_terms_or_speaks_of_terms_names_none() {
+        let holds = Event::ApprovalRequested { round: 1, terms: terms(1), reason: None };
+        let output = serde_json::json!({"terms": "00112233445566778899aabbccddeeff"});
+        let speaks = Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(output) };
+        for event in [holds, speaks] {
+            let text = event.to_stored();
+            assert_eq!(Event::terms_named(&text), None, "{text}");
+            assert_eq!(Event::from_stored_with(&text, |_| None).unwrap(), event);
+        }
+    }
 
     #[test]
     fn an_event_carries_its_schema_and_is_read_with_an_earlier_one_or_none() {

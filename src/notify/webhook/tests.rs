@@ -79,7 +79,7 @@ fn hostile(filler: &str) -> Notice {
             security_findings: Vec::new(),
             estimated_cost: None,
             action: Action { name: Some(long(128)), ..Action::external() },
-            metadata: serde_json::Map::new(),
+            metadata: crate::domain::task::metadata::Metadata::default(),
         },
         recipient: None,
         asked: (0..200).map(person).collect(),

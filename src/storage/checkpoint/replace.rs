@@ -16,6 +16,7 @@ impl Storage {
     /// # Errors
     /// Nothing is known of it: the database did not answer, or refused it.
     pub async fn replace(&self, Replacement { opening, ending }: &Replacement) -> Result<Written, Error> {
+        self.store_terms(opening.events.iter().chain(&ending.events)).await?;
         let mut db = self.lease_writer().await?;
         within(sqlx::query("begin").execute(&mut *db)).await?;
         let mut written = first(self.advance_on(&mut db, &[ending]).await?);

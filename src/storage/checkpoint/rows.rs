@@ -7,9 +7,8 @@ use crate::domain::policy::Role;
 use crate::domain::via::Via;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{ApprovalStatus, Event, Round};
-use crate::secret_key::SecretKeys;
-use crate::storage::record;
 use crate::storage::seal::{self, EventRow};
+use crate::storage::{Storage, record};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
@@ -186,11 +185,12 @@ pub(super) struct Commit<'a> {
 impl<'a> Commit<'a> {
     /// Adds its events to the log of a batch, and gives the seal of the workflow's row. Without keys nothing is sealed, and the server
     /// does not act upon it.
-    pub fn log(self, keys: Option<&SecretKeys>, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
+    pub fn log(self, storage: &Storage, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
         let Self { workflow_id, first, actor, via, events } = self;
+        let keys = storage.keys().ok();
         let mut head = None;
         for (event, version) in events.iter().zip(first..) {
-            let (version, kind, via, data) = (number(version), event.name(), via.as_str(), record::write(event));
+            let (version, kind, via, data) = (number(version), event.name(), via.as_str(), record::write(event, storage.terms_name(event)));
             let row = EventRow { workflow_id, version, kind, actor, via: Some(via), data: &data };
             let seal = keys.map(|keys| seal::event(keys, &row));
             head = keys.zip(seal).map(|(keys, last)| seal::head(keys, workflow_id, version, &last));

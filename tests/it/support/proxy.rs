@@ -49,6 +49,8 @@ struct Rule {
 struct Shared {
     rules: Mutex<Vec<Rule>>,
     connections: Mutex<Vec<Connection>>,
+    /// How often a client has waited for PostgreSQL to be ready again.
+    round_trips: AtomicUsize,
     /// How often a rule applied.
     applied: AtomicUsize,
     /// Every so many chunks of answers, one is late.
@@ -125,6 +127,11 @@ impl Proxy {
     /// How many statements have met a fault.
     pub fn applied(&self) -> usize {
         self.shared.applied.load(Ordering::SeqCst)
+    }
+
+    /// How often a client has asked for something and waited until PostgreSQL was ready again.
+    pub fn round_trips(&self) -> usize {
+        self.shared.round_trips.load(Ordering::SeqCst)
     }
 
     /// Forgets the faults that have not happened.
@@ -258,6 +265,9 @@ async fn requests(
             b'Q' => Some(String::from_utf8_lossy(&body).into_owned()),
             _ => None,
         };
+        if matches!(kind, b'S' | b'Q') {
+            shared.round_trips.fetch_add(1, Ordering::SeqCst);
+        }
         if let Some(text) = runs {
             match fault(shared, &text) {
                 Some(Fault::LoseAnswer) => {

@@ -5,6 +5,7 @@
 //! The same task costs the same on every machine.
 
 use crate::domain::risk::expression::parse::parts;
+use crate::domain::task::metadata::Metadata;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 use serde_json::{Map, Value as Json};
@@ -82,7 +83,7 @@ impl Size {
 /// The sizes of a task's claims.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'t> {
-    pub metadata: &'t Map<String, Json>,
+    pub metadata: &'t Metadata,
     pub metadata_size: Size,
     pub findings: Size,
 }
@@ -135,7 +136,7 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, known: &Known<'t>, bindings: &mut Bin
         Expr::Select(select) => {
             let operand = bound(&select.operand, known, bindings);
             let of_metadata = matches!(&select.operand.expr, Expr::Ident(name) if is_metadata(name, bindings));
-            let fields = if of_metadata { Some(claims.metadata) } else { operand.json.and_then(Json::as_object) };
+            let fields = if of_metadata { Some(&**claims.metadata) } else { operand.json.and_then(Json::as_object) };
             let json = fields.and_then(|fields| fields.get(&select.field));
             Bound { steps: operand.steps + 2, size: json.map_or(operand.size.part(), Size::of), json }
         }

@@ -9,10 +9,11 @@ use crate::domain::risk::expression::parse::parts;
 use crate::domain::risk::expression::scope::{Base, Common, Scope, Words, value_of};
 use crate::domain::risk::expression::words::{self, Kind};
 use crate::domain::task::SecurityFinding;
+use crate::domain::task::metadata::Metadata;
 use cel::common::ast::{Expr, LiteralValue, operators};
 use cel::{ExecutionError, IdedExpr, Value};
 use chrono::{DateTime, Duration};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 /// More values of the metadata than this in one part are not tried in all combinations, and so nothing is said about it.
 const MOST_PATHS: usize = 3;
@@ -188,7 +189,7 @@ fn path(expression: &IdedExpr) -> Option<Result<Vec<Step>, ()>> {
 }
 
 /// Metadata with a value of each type at the end of each way, in all combinations.
-fn filled(paths: &[Vec<Step>]) -> Vec<Map<String, Json>> {
+fn filled(paths: &[Vec<Step>]) -> Vec<Metadata> {
     let values = [
         json!(3),
         json!(1.5),
@@ -211,7 +212,7 @@ fn filled(paths: &[Vec<Step>]) -> Vec<Map<String, Json>> {
         let with = |metadata: &Json| values.iter().map(|value| put(metadata.clone(), path, value)).collect::<Vec<_>>();
         all = all.iter().flat_map(with).collect();
     }
-    all.into_iter().filter_map(|metadata| metadata.as_object().cloned()).collect()
+    all.into_iter().filter_map(|metadata| metadata.as_object().cloned()).map(Metadata::from).collect()
 }
 
 fn put(inside: Json, path: &[Step], value: &Json) -> Json {

@@ -2,6 +2,7 @@
 
 use crate::domain::risk::severity;
 use crate::domain::task::SecurityFinding;
+use crate::domain::task::metadata::Metadata;
 use cel::objects::{Key, Map as CelMap};
 use cel::{Context, Env, Value};
 use chrono::{DateTime, Utc};
@@ -17,7 +18,7 @@ static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()))
 pub struct Common<'a> {
     pub estimated_cost: f64,
     pub security_findings: &'a [SecurityFinding],
-    pub metadata: &'a Map<String, Json>,
+    pub metadata: &'a Metadata,
     pub requested_by: &'a str,
     pub now: DateTime<Utc>,
 }

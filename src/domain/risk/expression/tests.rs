@@ -12,7 +12,7 @@ fn holds_over(source: &str, severity: &str, metadata: &Json) -> Result<bool, Str
     let common = Common {
         estimated_cost: 12.5,
         security_findings: &findings,
-        metadata: metadata.as_object().unwrap(),
+        metadata: &metadata.as_object().unwrap().clone().into(),
         requested_by: "deploy-bot",
         now: Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap(),
     };

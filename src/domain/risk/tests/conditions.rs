@@ -68,10 +68,10 @@ fn a_condition_that_fails_counts_as_matched() {
     // Not where it is not even reached.
     let guarded = rules_with(r#"has(metadata.rows) && metadata.rows > 10"#, Level::High);
     assert_eq!(assess(&guarded, &task("read", "dev", "code"), None).level, Level::Low);
-    let metadata = json!({"rows": 11}).as_object().unwrap().clone();
+    let metadata = json!({"rows": 11}).as_object().unwrap().clone().into();
     assert_eq!(assess(&guarded, &Task { metadata, ..task("read", "dev", "code") }, None).level, Level::High);
     // What the requester wrote does not fill the reasons or hide in them.
-    let metadata = json!({"ticket": format!("\u{202e}{}", "x".repeat(5_000))}).as_object().unwrap().clone();
+    let metadata = json!({"ticket": format!("\u{202e}{}", "x".repeat(5_000))}).as_object().unwrap().clone().into();
     let shown = assess(&rules_with("metadata.ticket / 2 == 1", Level::High), &Task { metadata, ..task("read", "dev", "code") }, None);
     assert!(detail(&shown, "own").len() < 300 && !detail(&shown, "own").contains('\u{202e}'), "{shown:?}");
 }
@@ -107,7 +107,7 @@ fn what_would_take_too_long_counts_as_a_match_and_stops_nothing_else() {
     let rules = rules_with_all(&[dear, "metadata.a.size() > 3", "operation == \"deploy\""]);
     let with = |length: usize| {
         let list: Vec<usize> = (0..length).collect();
-        Task { metadata: json!({"a": list, "b": list}).as_object().unwrap().clone(), ..task("read", "dev", "code") }
+        Task { metadata: json!({"a": list, "b": list}).as_object().unwrap().clone().into(), ..task("read", "dev", "code") }
     };
     let small = assess(&rules, &with(50), None);
     assert_eq!((too_dear(&small), small.reasons.len()), (0, 2), "{small:?}");
@@ -125,7 +125,7 @@ fn many_conditions_share_one_budget() {
     let conditions: Vec<String> = (0..200).map(|n| format!("metadata.a.exists(x, x == -{n} - 1)")).collect();
     let rules = rules_with_all(&conditions.iter().map(String::as_str).collect::<Vec<_>>());
     let list: Vec<usize> = (0..1_000).collect();
-    let long = Task { metadata: json!({ "a": list }).as_object().unwrap().clone(), ..task("read", "dev", "code") };
+    let long = Task { metadata: json!({ "a": list }).as_object().unwrap().clone().into(), ..task("read", "dev", "code") };
     let assessment = assess(&rules, &long, None);
     assert!((100..200).contains(&too_dear(&assessment)), "{}", too_dear(&assessment));
 }

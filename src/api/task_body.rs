@@ -1,0 +1,56 @@
+//! The one place where bytes become a task: in one pass where the body is as usual, and else the careful way, which says what is wrong.
+
+use crate::domain::request::idempotency::IdempotencyKey;
+use crate::domain::request::{TaskRequest, UsualTask};
+use crate::domain::task::digest::{Digest, canonical};
+use crate::http::json;
+use crate::http::problem::Problem;
+use crate::service::ServiceError;
+use axum::http::HeaderMap;
+use serde_json::Value;
+
+/// A task as it was sent.
+pub struct TaskBody {
+    /// The task, or why what was sent is none.
+    pub request: Result<TaskRequest, ServiceError>,
+    /// The key that it was sent with, and what the key stands for.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl TaskBody {
+    /// Reads the bytes of a body that was sent with this idempotency key.
+    ///
+    /// # Errors
+    /// They do not claim to be JSON, or are none, or are JSON that not every reader reads the same.
+    pub fn read(headers: &HeaderMap, bytes: &[u8], key: Option<String>) -> Result<Self, Problem> {
+        if json::is_json(headers)
+            && let Some(usual) = UsualTask::read(bytes)
+        {
+            return Ok(Self::usual(usual, key));
+        }
+        Ok(Self::careful(json::read(headers, bytes)?, key))
+    }
+
+    fn usual(task: UsualTask, key: Option<String>) -> Self {
+        let key = key.map(|key| IdempotencyKey { key, fingerprint: task.fingerprint() });
+        Self { request: Ok(task.into_request()), key }
+    }
+
+    fn careful(body: Value, key: Option<String>) -> Self {
+        let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&body)) });
+        Self { request: task_request(body), key }
+    }
+}
+
+/// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
+fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
+    let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
+    let request: TaskRequest = json::decode(value)?;
+    Ok(match metadata {
+        Some(metadata) => request.with_metadata(metadata),
+        None => request,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Terms of approval, stored once: every request that is parked under the same terms names them, and does not repeat them.
+//!
+//! Terms are named by their digest, and an event is sealed with the name in it. So whoever changes stored terms is found out when they are read.
+
+use super::pool::within;
+use super::{Error, Storage};
+use crate::domain::policy::ApprovalTerms;
+use crate::domain::workflow::{Event, TermsName};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The terms that this server has stored or read. There are few: those of each level of each configuration.
+#[derive(Debug, Default)]
+pub(super) struct Terms(RwLock<Vec<(TermsName, Arc<ApprovalTerms>)>>);
+
+impl Terms {
+    /// The name of terms that are stored.
+    pub fn name(&self, terms: &Arc<ApprovalTerms>) -> Option<TermsName> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        // Nearly always they are the configuration's own.
+        let same = |other: &Arc<ApprovalTerms>| Arc::ptr_eq(other, terms) || other == terms;
+        known.iter().rev().find(|(_, other)| same(other)).map(|(name, _)| *name)
+    }
+
+    /// The terms of a name.
+    pub fn named(&self, name: TermsName) -> Option<Arc<ApprovalTerms>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().rev().find(|(other, _)| *other == name).map(|(_, terms)| Arc::clone(terms))
+    }
+
+    fn add(&self, name: TermsName, terms: Arc<ApprovalTerms>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.iter().all(|(other, _)| *other != name) {
+            known.push((name, terms));
+        }
+    }
+}
+
+/// The terms that an event is about.
+fn terms_of(event: &Event) -> Option<&Arc<ApprovalTerms>> {
+    match event {
+        Event::ApprovalRequested { terms, .. } => Some(terms),
+        _ => None,
+    }
+}
+
+impl Storage {
+    /// The name under which an event's terms are stored, if it is about terms that are.
+    pub(super) fn terms_name(&self, event: &Event) -> Option<TermsName> {
+        self.terms.name(terms_of(event)?)
+    }
+
+    /// Stores the terms of these events that are not stored yet. Until they are, no event names them.
+    ///
+    /// # Errors
+    /// No database, or no right to do so.
+    pub(super) async fn store_terms(&self, events: impl Iterator<Item = &Event>) -> Result<(), Error> {
+        for terms in events.filter_map(terms_of) {
+            if self.terms.name(terms).is_some() {
+                continue;
+            }
+            let content = terms.to_stored();
+            let name = TermsName::of(&content);
+            let mut db = self.lease_writer().await?;
+            let query = sqlx::query!(
+                "insert into approval_terms (terms_id, content) values ($1, $2) on conflict (terms_id) do nothing",
+                name.as_bytes(),
+                content
+            );
+            within(query.execute(&mut *db)).await?;
+            db.release();
+            self.terms.add(name, Arc::clone(terms));
+        }
+        Ok(())
+    }
+
+    /// Reads the terms that rows of logs name and this server does not know yet.
+    ///
+    /// # Errors
+    /// No database.
+    pub(super) async fn read_terms<'a>(&self, rows: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+        let missing = rows.filter_map(Event::terms_named).filter(|name| self.terms.named(*name).is_none());
+        let names: BTreeSet<Vec<u8>> = missing.map(|name| name.as_bytes().to_vec()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<Vec<u8>> = names.into_iter().collect();
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!("select content from approval_terms where terms_id = any($1)", &names);
+        let found = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        for content in found {
+            // What was changed has another name now, or cannot be read: the logs that name it are refused one by one.
+            if let Ok(terms) = serde_json::from_str(&content) {
+                self.terms.add(TermsName::of(&content), Arc::new(terms));
+            }
+        }
+        Ok(())
+    }
+}
