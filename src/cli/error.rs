@@ -1,20 +1,9 @@
 //! Why a command failed, and what is said about it.
 
+use crate::cli::exit;
 use crate::cli::problem::Problem;
 use crate::cli::{dev_home, terminal};
 use std::process::ExitCode;
-
-/// Exit statuses that scripts tell apart.
-pub mod exit {
-    /// Somebody said no.
-    pub const REJECTED: u8 = 3;
-    /// Nobody decided in time.
-    pub const EXPIRED: u8 = 4;
-    /// The server does not answer.
-    pub const UNREACHABLE: u8 = 5;
-    /// The caller may not do this.
-    pub const NOT_PERMITTED: u8 = 6;
-}
 
 /// Why a command failed. The text says what to do about it, and never holds a token.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ pub mod dev;
 pub mod dev_home;
 pub mod digest;
 pub mod error;
+mod exit;
 mod facts;
 pub mod key;
 pub mod migrate;

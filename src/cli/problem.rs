@@ -1,6 +1,6 @@
 //! A problem document (RFC 9457) as people read it.
 
-use crate::cli::error::exit;
+use crate::cli::exit;
 use crate::cli::facts::{list, text};
 use crate::domain::text::escaped;
 use serde_json::Value;

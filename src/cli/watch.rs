@@ -5,7 +5,7 @@
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
-use crate::cli::error::exit;
+use crate::cli::exit;
 use crate::cli::facts::{list, number, text, version};
 use crate::cli::terminal::{Page, Style, complain, print_json};
 use crate::cli::{Error, show, status};

@@ -2,8 +2,7 @@
 
 use crate::config::address;
 use crate::config::mail_address;
-use crate::config::runbooks::from_env;
-use crate::config::value::{At, Fields};
+use crate::config::value::{At, Fields, from_env};
 use crate::domain::duration;
 use crate::domain::notice::{Buttons, ChannelSettings, Medium, SecretName, Service};
 use crate::domain::risk::level::Level;

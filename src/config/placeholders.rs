@@ -5,6 +5,7 @@ use crate::config::value::At;
 use crate::config::words::Words;
 use crate::domain::request::arguments::{Argument, Pattern, Template};
 use crate::domain::text::shown;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// The placeholders of one entry, and where each stands.
@@ -107,4 +108,9 @@ impl<'s> Placeholders<'s> {
 /// The sentence of an error that draws the pattern first.
 fn last_line(error: &str) -> &str {
     error.lines().last().map_or(error, |line| line.trim_start_matches("error: "))
+}
+
+/// The arguments as a document.
+pub fn arguments_document(args: &[(&str, &str, Argument)]) -> Map<String, Value> {
+    args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), json!({ "pattern": pattern, "dash": argument.dash }))).collect()
 }

@@ -2,9 +2,9 @@
 
 use crate::config::facts;
 use crate::config::names;
-use crate::config::placeholders::Placeholders;
+use crate::config::placeholders::{Placeholders, arguments_document};
 use crate::config::risk_rules::RiskRules;
-use crate::config::value::{At, Fields};
+use crate::config::value::{At, from_env};
 use crate::config::webhooks;
 use crate::domain::duration;
 use crate::domain::request::arguments::{Argument, Template};
@@ -86,7 +86,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let reached: Vec<_> = command.iter().map(|(_, template)| template).collect();
     let declared: Vec<_> = args.iter().map(|(name, ..)| *name).collect();
     facts::refuse_claims(&fields, &stated, &reached, &declared, &rules.operations);
-    let timeout = duration_or(&fields, "timeout", TIMEOUT);
+    let timeout = fields.duration_or("timeout", TIMEOUT);
     let idempotent = fields.get("idempotent").and_then(|at| at.boolean()).unwrap_or(false);
     let env = fields.get("env").map(|at| variables(&at)).unwrap_or_default();
     let working_dir = fields.get("working_dir").and_then(|at| directory(&at)).unwrap_or(".");
@@ -126,16 +126,6 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     Some((runbook, document))
 }
 
-/// The arguments as a document.
-pub fn arguments_document(args: &[(&str, &str, Argument)]) -> Map<String, Value> {
-    args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), json!({ "pattern": pattern, "dash": argument.dash }))).collect()
-}
-
-/// The duration under a key, or what holds where nothing is said.
-pub fn duration_or(fields: &Fields<'_>, name: &str, default: Duration) -> Duration {
-    fields.get(name).and_then(|at| at.duration()).unwrap_or(default)
-}
-
 fn directory<'s>(at: &At<'s>) -> Option<&'s str> {
     let text = at.text()?;
     if text.trim().is_empty() || text.contains('\0') {
@@ -158,12 +148,6 @@ fn variables(at: &At<'_>) -> BTreeMap<String, String> {
         }
     }
     variables
-}
-
-/// Reads `{ from_env: NAME }`.
-pub fn from_env(at: &At<'_>) -> Option<String> {
-    let source = at.fields(&["from_env"])?.required("from_env", "name the variable of the server's environment that it is read from");
-    source?.parsed(names::variable)
 }
 
 impl Runbooks {

@@ -2,6 +2,7 @@
 //! answer is `None`; the caller goes on, so that the next problem is found too.
 
 use crate::config::document::{Entry, Node, Place, Value};
+use crate::config::names;
 use crate::config::source::Source;
 use crate::domain::duration;
 use crate::domain::risk::level::Level;
@@ -166,6 +167,11 @@ impl<'s> Fields<'s> {
         self.entries.iter().find(|entry| entry.key == name).map(|entry| self.at.inside(entry))
     }
 
+    /// The duration under a key, or what holds where nothing is said.
+    pub fn duration_or(&self, name: &str, default: Duration) -> Duration {
+        self.get(name).and_then(|at| at.duration()).unwrap_or(default)
+    }
+
     /// The value of a key that has to be there.
     pub fn required(&self, name: &str, meaning: &str) -> Option<At<'s>> {
         let found = self.get(name);
@@ -175,4 +181,10 @@ impl<'s> Fields<'s> {
         }
         found
     }
+}
+
+/// Reads `{ from_env: NAME }`.
+pub fn from_env(at: &At<'_>) -> Option<String> {
+    let source = at.fields(&["from_env"])?.required("from_env", "name the variable of the server's environment that it is read from");
+    source?.parsed(names::variable)
 }

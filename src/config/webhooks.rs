@@ -1,10 +1,9 @@
 //! The `webhooks` of `runbooks.yaml`: the destinations that parkbrake itself can call.
 
 use crate::config::address::url;
-use crate::config::placeholders::Placeholders;
+use crate::config::placeholders::{Placeholders, arguments_document};
 use crate::config::risk_rules::RiskRules;
-use crate::config::runbooks::{arguments_document, duration_or, from_env};
-use crate::config::value::At;
+use crate::config::value::{At, from_env};
 use crate::domain::duration;
 use crate::domain::request::arguments::{Argument, Template};
 use crate::domain::request::webhook::Webhook;
@@ -24,7 +23,7 @@ pub fn read(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<(Webhook, 
     let mut placeholders = Placeholders::default();
     let url = fields.required("url", "write where the request goes, such as https://ci.example.com/run").and_then(|at| at.parsed(url));
     let secret = fields.get("secret").map(|at| from_env(&at));
-    let timeout = duration_or(&fields, "timeout", TIMEOUT);
+    let timeout = fields.duration_or("timeout", TIMEOUT);
     let flag = |key: &str| fields.get(key).and_then(|at| at.boolean()).unwrap_or(false);
     let (idempotent, allow_private) = (flag("idempotent"), flag("allow_private"));
     let operation = fields.get("operation").and_then(|at| placeholders.fact(&at, Some(&rules.operations)));

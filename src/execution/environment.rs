@@ -8,14 +8,10 @@ use crate::execution::account::Account;
 use crate::execution::artifacts::search_path;
 use crate::execution::output::Secrets;
 use crate::execution::redactions::Redactions;
-use crate::execution::runbook::Run;
+use crate::execution::run::{ATTEMPT, Run, WORKFLOW_ID};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-/// Names the workflow; also how the processes of a run are recognised later.
-pub const WORKFLOW_ID: &str = "PARKBRAKE_WORKFLOW_ID";
-/// Names the attempt, counted from 1.
-pub const ATTEMPT: &str = "PARKBRAKE_ATTEMPT";
 /// The digest of the document that was approved.
 const DIGEST: &str = "PARKBRAKE_DIGEST";
 /// The same for every attempt, so that what is called can tell a repetition from a new order.

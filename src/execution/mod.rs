@@ -12,6 +12,7 @@ mod output;
 mod patience;
 mod processes;
 mod redactions;
+pub mod run;
 pub mod runbook;
 pub mod webhook;
 
@@ -21,6 +22,7 @@ pub use redactions::Redactions;
 use crate::actors::ports::{Executor, Job, MayStart, Work};
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::Outcome;
+use crate::execution::run::Run;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -45,7 +47,7 @@ impl Executor for Local {
             let Job { workflow_id, attempt, digest, work } = &job;
             match work {
                 Work::Run(invocation) => {
-                    let run = runbook::Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
+                    let run = Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
                     runbook::run(run, &redactions, &*may_start).await
                 }
                 Work::Call { name, call, args } => {

@@ -7,7 +7,7 @@
 //! process that leaves the group, loses its parents and clears its environment, all before it is looked at once.
 //! Elsewhere there is no `/proc`, and the group is all that is ended.
 
-use crate::execution::environment::{ATTEMPT, WORKFLOW_ID};
+use crate::execution::run::{ATTEMPT, WORKFLOW_ID};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::time::Duration;
 use uuid::Uuid;

@@ -6,9 +6,8 @@
 //! whether anything ran at all, the exit status or the signal, or that time was up and what was done about it.
 
 use crate::domain::duration;
-use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
-use crate::domain::workflow::{AttemptId, Outcome};
+use crate::domain::workflow::Outcome;
 use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
@@ -16,6 +15,7 @@ use crate::execution::output::{Kept, Tail};
 use crate::execution::patience;
 use crate::execution::processes::{self, Mark, Tree};
 use crate::execution::redactions::Redactions;
+use crate::execution::run::Run;
 use crate::hardening;
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
@@ -40,17 +40,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How many commands are looked at on this machine at once. Files can be large, and requesters many.
 static LOOKS: Semaphore = Semaphore::const_new(4);
-
-/// One attempt to run a command.
-#[derive(Debug, Clone, Copy)]
-pub struct Run<'a> {
-    pub workflow_id: Uuid,
-    /// Counted from 1.
-    pub attempt: AttemptId,
-    /// Of the document that was approved.
-    pub digest: &'a Digest,
-    pub invocation: &'a Invocation,
-}
 
 /// Runs the command to its end or its timeout. Dropping the future ends the command. `None` where it was not started, because it may not
 /// be at that moment.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::domain::task::digest::Digest;
+use crate::domain::workflow::AttemptId;
 use std::ffi::OsString;
 use std::time::Instant;
 use tempfile::TempDir;
