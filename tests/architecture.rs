@@ -72,6 +72,9 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
             "feed::Listening",
             "feed::News",
             "feed::Told",
+            "halting::Drill",
+            "halting::DrilledServer",
+            "halting::LONGEST_DRILL",
         ],
     ),
     ("execution", &["ports::Executor", "ports::Job", "ports::MayStart", "ports::Work"]),
@@ -89,6 +92,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower_http", &["app/router.rs", "web/"]),
     ("serde_yaml", &["config/"]),
     ("cel", &["domain/risk/expression"]),
+    ("chrono_tz", &["config/freezes.rs", "domain/hold/"]),
     ("hmac", &["outbound/", "secret_key.rs", "slack/", "web/"]),
     ("minijinja", &["config/channels.rs", "notify/", "web/"]),
     ("clap", &["cli/", "main.rs", "settings.rs"]),
@@ -104,10 +108,10 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// The concepts of the core, one folder each: each uses only those before it, and what stands beside the folders.
-const CONCEPTS: [&str; 6] = ["task", "risk", "policy", "request", "workflow", "notice"];
+const CONCEPTS: [&str; 7] = ["task", "risk", "hold", "policy", "request", "workflow", "notice"];
 
 /// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a file or the network.
-const OF_THE_CORE: &[&str] = &["cel", "chrono", "regex", "serde", "ryu_js", "serde_json", "sha2", "thiserror", "uuid"];
+const OF_THE_CORE: &[&str] = &["cel", "chrono", "chrono_tz", "regex", "serde", "ryu_js", "serde_json", "sha2", "thiserror", "uuid"];
 
 /// Lines of a file, beyond which it should be cut along an event, a resource or a type.
 const LONGEST_FILE: usize = 420;

@@ -12,8 +12,8 @@ use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
-    Approval, AttemptId, Command, Disowned, Ended, Event, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step, StepState,
-    Submission, Workflow,
+    Approval, AttemptId, Command, Disowned, Ended, Event, FreezeException, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step,
+    StepState, Submission, Workflow,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -738,6 +738,14 @@ fn events() -> Vec<Event> {
         Event::Superseded { round: 1, by: HERE },
         Event::Commented { text: text(), ask: true },
         released(1),
+        Event::FreezeExcepted(FreezeException {
+            freeze: text(),
+            until: at(FIRST),
+            approver: text(),
+            roles: vec![text()],
+            digest: digest(),
+            justification: text(),
+        }),
         Event::StartRefused { step: 1, attempt: 1, reason: text() },
         Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) },
         Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(json!({})) },
@@ -752,6 +760,7 @@ fn name(command: &Command) -> &'static str {
     match command {
         Command::Approve { .. } => "approve",
         Command::Reject { .. } => "reject",
+        Command::Except { .. } => "except",
         Command::Cancel { .. } => "cancel",
         Command::Supersede { .. } => "supersede",
         Command::Comment { .. } => "comment",

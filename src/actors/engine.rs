@@ -8,8 +8,9 @@ use crate::actors::courier::Pace;
 use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
+use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
-use crate::actors::messages::{RegistryRef, Remembered, SupervisorRef, ToRegistry, ToSupervisor};
+use crate::actors::messages::{RegistryRef, Remembered, SupervisorRef, TimerRef, ToRegistry, ToSupervisor, ToTimer};
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Channel, Executor};
 use crate::actors::runner::{self, Runner};
@@ -49,6 +50,7 @@ pub struct Engine {
     pub runner: Arc<Runner>,
     executor: Arc<dyn Executor>,
     pub suspensions: Arc<Suspensions>,
+    pub holds: Arc<HoldWatch>,
     /// The channels by which notices leave, by their names.
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
@@ -67,6 +69,7 @@ pub struct Engine {
 pub struct Crew {
     pub supervisor: SupervisorRef,
     pub registry: RegistryRef,
+    pub timer: TimerRef,
 }
 
 /// What an engine is made of.
@@ -98,6 +101,13 @@ impl Engine {
         let suspensions = Arc::new(Suspensions::new(parts.storage.clone()));
         let versions = Arc::<Versions>::default();
         let logs = Arc::new(LogReader::new(parts.storage.clone(), Arc::clone(&metrics)));
+        let holds = Arc::new(HoldWatch::new(
+            parts.storage.clone(),
+            Arc::clone(&parts.configuration),
+            Arc::clone(&parts.clock),
+            Arc::clone(&metrics),
+            Arc::clone(&suspensions),
+        ));
         Arc::new_cyclic(|engine| Self {
             runner: Arc::new(Runner::new(runner::Parts {
                 executor: Arc::clone(&parts.executor),
@@ -107,6 +117,7 @@ impl Engine {
                     configuration: Arc::clone(&parts.configuration),
                     executor: Arc::clone(&parts.executor),
                     suspensions: Arc::clone(&suspensions),
+                    holds: Arc::clone(&holds),
                     fence: Arc::clone(&parts.fence),
                 },
                 fence: Arc::clone(&parts.fence),
@@ -117,6 +128,7 @@ impl Engine {
             })),
             executor: parts.executor,
             suspensions,
+            holds,
             storage: parts.storage,
             logs,
             configuration: parts.configuration,
@@ -240,6 +252,13 @@ impl Engine {
     pub fn wake(&self, id: Uuid) {
         if let Ok(crew) = self.crew() {
             let _ = crew.registry.cast(ToRegistry::Wake { id });
+        }
+    }
+
+    /// Has the timer put what is queued in the database into the runner's queue. A hint: it is not awaited.
+    pub(super) fn requeue(&self) {
+        if let Ok(crew) = self.crew() {
+            let _ = crew.timer.cast(ToTimer::Requeue);
         }
     }
 

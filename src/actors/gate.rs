@@ -3,11 +3,14 @@
 //! What is asked is what the database holds at that moment, never an actor's memory. Each guard is a plain function that looks at
 //! one thing; they are asked in the order of [`Gate::work`], and the first objection holds.
 
+use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::ports::{Executor, Job, Work};
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
+use crate::domain::hold::Held;
 use crate::domain::policy::{ApprovalTerms, Suspended};
+use crate::domain::task::ActionKind;
 use crate::domain::workflow::today::{Standing, Today};
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{AttemptId, Workflow};
@@ -24,8 +27,12 @@ pub enum Verdict {
     Start(Box<Job>),
     /// Nothing waits any more: it was cancelled, or somebody else has started it.
     NotQueued,
+    /// This external action may begin: it is its requester's to carry out.
+    Begin(AttemptId),
     /// Not now. It stays in the queue.
     Wait(String),
+    /// Not as long as a halt or a freeze holds it. It stays in the queue.
+    Held(Held),
     /// Never. Nothing has run.
     Refuse { attempt: AttemptId, reason: String },
     /// Not before people have been asked again.
@@ -36,6 +43,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objection {
     Wait(String),
+    Held(Held),
     Refuse(String),
     AskAgain(String),
     /// People have to be asked again, under these terms.
@@ -48,6 +56,14 @@ pub struct Candidate<'a> {
     pub document: &'a [u8],
 }
 
+impl Candidate<'_> {
+    /// Whether what waits is its requester's to carry out.
+    fn is_external(&self) -> bool {
+        let waits = |step| self.workflow.queued().is_some_and(|attempt| attempt.step == step);
+        self.workflow.numbered_steps().any(|(number, step, _)| waits(number) && step.action == ActionKind::External)
+    }
+}
+
 pub struct Gate {
     pub storage: Storage,
     pub logs: Arc<LogReader>,
@@ -55,6 +71,7 @@ pub struct Gate {
     pub fence: Arc<Fence>,
     pub executor: Arc<dyn Executor>,
     pub suspensions: Arc<Suspensions>,
+    pub holds: Arc<HoldWatch>,
 }
 
 impl Gate {
@@ -74,17 +91,25 @@ impl Gate {
         let suspended = self.suspensions.refresh().await?;
         match self.work(&candidate, &suspended).await {
             Err(objection) => Ok(self.verdict(&candidate, attempt, objection)),
-            Ok(work) => Ok(Verdict::Start(Box::new(Job { workflow_id, attempt, digest: workflow.submission.digest.clone(), work }))),
+            Ok(None) => Ok(Verdict::Begin(attempt)),
+            Ok(Some(work)) => Ok(Verdict::Start(Box::new(Job { workflow_id, attempt, digest: workflow.submission.digest.clone(), work }))),
         }
     }
 
-    /// What is to be done, if no guard objects.
-    async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Work, Objection> {
+    /// What is to be done, if no guard objects; nothing of an external action, which is its requester's to carry out.
+    async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Option<Work>, Objection> {
         let today = Today { policy: &self.configuration.policy, suspended };
-        match the_lease_holds(&self.fence).or_else(|| the_rules_of_today_are_met(candidate, today)) {
-            None => self.what_was_approved(candidate).await,
+        let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
+        match objection.or_else(|| the_rules_of_today_are_met(candidate, today)) {
+            None if candidate.is_external() => Ok(None),
+            None => self.what_was_approved(candidate).await.map(Some),
             Some(objection) => Err(objection),
         }
+    }
+
+    /// No halt and no freeze, as this server knows it; the commit of the start asks the database.
+    fn nothing_holds_it(&self, candidate: &Candidate<'_>) -> Option<Objection> {
+        self.holds.held(candidate.workflow).map(Objection::Held)
     }
 
     /// The document is, to the byte, what its digest says, and its runbook or webhook still does what it says.
@@ -99,6 +124,7 @@ impl Gate {
     fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {
         match objection {
             Objection::Wait(reason) => Verdict::Wait(reason),
+            Objection::Held(held) => Verdict::Held(held),
             Objection::Refuse(reason) => Verdict::Refuse { attempt, reason: format!("not started: {reason}") },
             Objection::AskUnder(terms, reason) if can_be_asked(&terms) => Verdict::AskAgain { attempt, reason, terms },
             Objection::AskUnder(_, reason) => {

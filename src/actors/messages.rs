@@ -85,6 +85,8 @@ pub enum ToTimer {
     Arm { deadline: DateTime<Utc> },
     /// Look for what is due now. From the timer to itself.
     Sweep,
+    /// Put what is queued in the database into the runner's queue: what was held may start.
+    Requeue,
     /// Look for what a crash left behind. From the timer to itself.
     Recover,
 }

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub remembered: Gauge,
     pub running: Gauge,
     pub queued: Gauge,
+    pub held: Gauge,
+    pub halts: Gauge,
     pub executing_without_attempt: Counter,
     pub actor_failures: Counter,
     pub quarantined: Counter,
@@ -63,6 +65,7 @@ impl Default for Metrics {
         let log_batch_logs = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let (resident, remembered) = (Gauge::default(), Gauge::default());
         let (running, queued) = (Gauge::default(), Gauge::default());
+        let (held, halts) = (Gauge::default(), Gauge::default());
         let executing_without_attempt = Counter::default();
         let (actor_failures, quarantined) = (Counter::default(), Counter::default());
         let event_streams = Gauge::default();
@@ -82,6 +85,8 @@ impl Default for Metrics {
         registry.register("workflows_remembered", "Workflows whose state is kept in memory, without an actor", remembered.clone());
         registry.register("actions_running", "Actions that this server is running now", running.clone());
         registry.register("actions_queued", "Actions that are released and wait for a turn on this server", queued.clone());
+        registry.register("actions_held", "Actions that are released and that a halt or a freeze holds", held.clone());
+        registry.register("halts", "Halts that are in force, drills too", halts.clone());
         registry.register(
             "executing_without_attempt",
             "Workflows that were said to be executing on this server while it knew of no attempt; this should never count",
@@ -126,6 +131,8 @@ impl Default for Metrics {
             remembered,
             running,
             queued,
+            held,
+            halts,
             executing_without_attempt,
             actor_failures,
             quarantined,

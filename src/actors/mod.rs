@@ -29,6 +29,8 @@ pub mod feed;
 pub mod follower;
 pub mod gate;
 pub mod gathering;
+pub mod halting;
+pub mod holds;
 pub mod letters;
 pub mod log_reader;
 pub mod messages;

@@ -58,7 +58,12 @@ impl Root {
             metrics: Arc::clone(&engine.metrics),
         };
         let (checkpointer, _) = Actor::spawn_linked(None, checkpointer, (), cell()).await?;
-        let timer = Timer { storage: engine.storage.clone(), clock: Arc::clone(&engine.clock), runner: Arc::clone(&engine.runner) };
+        let timer = Timer {
+            storage: engine.storage.clone(),
+            clock: Arc::clone(&engine.clock),
+            runner: Arc::clone(&engine.runner),
+            metrics: Arc::clone(&engine.metrics),
+        };
         let timer = timer.spawn(cell()).await?;
         let registry = ApprovalRegistry { max_resident: engine.max_resident, metrics: Arc::clone(&engine.metrics) };
         let registry = registry.spawn(cell()).await?;
@@ -71,6 +76,7 @@ impl Root {
             runner: Arc::clone(&engine.runner),
             configuration: Arc::clone(&engine.configuration),
             suspensions: Arc::clone(&engine.suspensions),
+            holds: Arc::clone(&engine.holds),
             clock: Arc::clone(&engine.clock),
             metrics: Arc::clone(&engine.metrics),
             owner: engine.owner,
@@ -90,7 +96,7 @@ impl Root {
             timer.get_cell(),
             checkpointer.get_cell(),
         ];
-        engine.take_on(Crew { supervisor, registry });
+        engine.take_on(Crew { supervisor, registry, timer });
         Ok(())
     }
 

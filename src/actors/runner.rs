@@ -11,12 +11,13 @@ use crate::actors::attempt::{self, Ran};
 use crate::actors::engine::Engine;
 use crate::actors::exchange::Failure;
 use crate::actors::gate::{Gate, Verdict};
+use crate::actors::holds::HoldWatch;
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Executor, Job};
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
 use crate::domain::workflow::{AttemptId, Command, Disowned, Outcome, Workflow};
 use crate::fence::Fence;
-use crate::storage::Error;
+use crate::storage::{Error, QueuedRow};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -25,6 +26,8 @@ use uuid::Uuid;
 /// The pauses between attempts to have something recorded.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Before a start that was refused at the last moment is looked at again: until then it is known whether it is held.
+const BREATH: Duration = Duration::from_millis(300);
 /// Before the gate is asked again about what has to wait.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -80,6 +83,28 @@ impl Runner {
             }
         }
         self.pump();
+    }
+
+    /// Sees to it that of what is queued in the database that waits here too which nothing holds; gives how many are held.
+    pub fn offer(self: &Arc<Self>, rows: Vec<QueuedRow>) -> usize {
+        let (held, free): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| self.hold_watch().holds_row(row));
+        for QueuedRow { workflow_id, requested_by, approved, .. } in free {
+            self.enqueue(Waiting { workflow_id, requested_by, approved });
+        }
+        held.len()
+    }
+
+    /// Forgets what waits here; the database still has it. What has a turn keeps it.
+    pub fn forget_waiting(&self) {
+        let mut state = self.state();
+        for id in state.turns.clear() {
+            state.known.remove(&id);
+        }
+    }
+
+    /// What keeps actions from starting.
+    pub fn hold_watch(&self) -> &HoldWatch {
+        &self.gate.holds
     }
 
     /// Whether something waits here, has a turn, or is not recorded yet.
@@ -163,6 +188,15 @@ impl Runner {
     }
 }
 
+/// What became of a start.
+#[derive(PartialEq, Eq)]
+enum Start {
+    /// It has run, or never will by this turn.
+    Over,
+    /// The commit was refused: something has come to hold it at the last moment, or somebody else was faster.
+    Refused,
+}
+
 /// One turn. Dropping it gives the turn back and forgets the workflow, however it ends.
 struct Turn {
     runner: Arc<Runner>,
@@ -177,7 +211,11 @@ impl Turn {
     async fn play(mut self) {
         let id = self.waiting.workflow_id;
         match self.ask().await {
-            Some(Verdict::Start(job)) => self.start(*job).await,
+            Some(Verdict::Start(job)) => {
+                if self.start(*job).await == Start::Refused {
+                    self.rest().await;
+                }
+            }
             Some(Verdict::Wait(reason)) => {
                 tracing::debug!(workflow.id = %id, reason, "the action has to wait");
                 self.give_back();
@@ -185,6 +223,14 @@ impl Turn {
                 let (runner, waiting) = (Arc::clone(&self.runner), self.waiting.clone());
                 drop(self);
                 runner.enqueue(waiting);
+            }
+            Some(Verdict::Begin(attempt)) => {
+                let begin = Command::Start { attempt, owner: self.runner.owner, token: Uuid::new_v4() };
+                self.runner.insist(id, &begin).await;
+            }
+            Some(Verdict::Held(held)) => {
+                tracing::debug!(workflow.id = %id, %held, "the action is held");
+                self.rest().await;
             }
             Some(Verdict::Refuse { attempt, reason }) => {
                 tracing::error!(workflow.id = %id, step = attempt.step, attempt = attempt.number, reason, "the action is not started");
@@ -223,19 +269,19 @@ impl Turn {
         None
     }
 
-    async fn start(&mut self, job: Job) {
+    async fn start(&mut self, job: Job) -> Start {
         let (id, attempt, token) = (job.workflow_id, job.attempt, Uuid::new_v4());
         {
             let mut state = self.runner.state();
             if state.closed {
-                return;
+                return Start::Over;
             }
             // Before the commit, so that nobody ever finds a start of this process that it does not know.
             state.held.insert((id, attempt), token);
             self.attempt = Some(attempt);
         }
         if !self.runner.start(id, attempt, token).await {
-            return;
+            return Start::Refused;
         }
         self.runner.metrics.running.inc();
         let outcome = self.runner.run(job).await;
@@ -247,6 +293,21 @@ impl Turn {
                 let cut = Command::Disown { attempt, token: Some(token), cause: Disowned::LeaseLapsing };
                 self.runner.insist(id, &cut).await;
             }
+        }
+        Start::Over
+    }
+
+    /// Gives the turn back. What is held comes into the queue again when that ends, or with the next look into the database; where
+    /// nothing is held any more, it comes again in a moment.
+    async fn rest(mut self) {
+        self.give_back();
+        tokio::time::sleep(BREATH).await;
+        let runner = Arc::clone(&self.runner);
+        drop(self);
+        if runner.hold_watch().is_quiet()
+            && let Some(engine) = runner.engine.upgrade()
+        {
+            engine.requeue();
         }
     }
 

@@ -5,11 +5,11 @@
 //! the very moment at which the next thing falls due.
 
 use crate::actors::messages::{RegistryRef, TimerRef, ToRegistry, ToTimer};
+use crate::actors::metrics::Metrics;
 use crate::actors::runner::Runner;
-use crate::actors::turns::Waiting;
 use crate::clock::Clock;
 use crate::domain::workflow::Command;
-use crate::storage::{Error, QueuedRow, Storage};
+use crate::storage::{Error, Storage};
 use chrono::{DateTime, TimeDelta, Utc};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, SpawnErr};
@@ -39,6 +39,7 @@ pub struct Timer {
     pub storage: Storage,
     pub clock: Arc<Clock>,
     pub runner: Arc<Runner>,
+    pub metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -98,18 +99,24 @@ impl Timer {
         Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
     }
 
-    /// Puts everything that waits for a turn into the runner's queue, and wakes every workflow whose action parkbrake itself has
-    /// begun and this process knows nothing of: what it is obliged to, it then does.
-    async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
-        let mut after = None;
+    /// Puts everything that waits for a turn, and that nothing holds, into the runner's queue.
+    async fn requeue(&self) -> Result<(), Error> {
+        let (mut after, mut held) = (None, 0);
+        let with_targets = !self.runner.hold_watch().is_quiet();
         loop {
-            let rows = self.storage.queued(after, WINDOW).await?;
+            let rows = self.storage.queued(after, WINDOW, with_targets).await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.workflow_id);
-            for QueuedRow { workflow_id, requested_by, approved } in rows {
-                self.runner.enqueue(Waiting { workflow_id, requested_by, approved });
-            }
+            held += self.runner.offer(rows);
         }
+        self.metrics.held.set(i64::try_from(held).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Does that, and wakes every workflow whose action parkbrake itself has begun and this process knows nothing of: what it is obliged
+    /// to, it then does.
+    async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
+        self.requeue().await?;
         let mut after = None;
         loop {
             let ids = self.storage.running(after, WINDOW).await?;
@@ -200,6 +207,11 @@ impl Actor for Timer {
                     SWEEP
                 });
                 self.arm(&myself, state, rest);
+            }
+            ToTimer::Requeue => {
+                if let Err(error) = self.requeue().await {
+                    tracing::warn!(%error, "cannot look for what is queued; it is looked for again in a moment");
+                }
             }
             ToTimer::Recover => {
                 let Some(registry) = state.registry.clone() else { return Ok(()) };

@@ -95,6 +95,15 @@ impl Turns {
         }
     }
 
+    /// Empties every line, and gives what stood in them. The turns that are taken stay taken.
+    pub fn clear(&mut self) -> Vec<Uuid> {
+        let lines = |kind: &mut Kind| {
+            kind.order.clear();
+            std::mem::take(&mut kind.lines).into_values().flatten()
+        };
+        lines(&mut self.approved).chain(lines(&mut self.unapproved)).collect()
+    }
+
     /// How many wait here.
     pub fn waiting(&self) -> usize {
         let count = |kind: &Kind| kind.lines.values().map(VecDeque::len).sum::<usize>();
@@ -200,6 +209,19 @@ mod tests {
         push(&mut turns, "a", false, 1);
         assert!(turns.take().is_some());
         assert!(turns.take().is_none());
+    }
+
+    #[test]
+    fn lines_that_were_emptied_fill_again_and_the_turns_that_are_taken_still_count() {
+        let mut turns = turns(2, 2);
+        push(&mut turns, "a", false, 3);
+        push(&mut turns, "a", true, 1);
+        let taken = take_all(&mut turns);
+        assert_eq!((taken.len(), turns.clear().len(), turns.waiting()), (2, 2, 0));
+        push(&mut turns, "a", true, 1);
+        assert!(turns.take().is_none(), "both turns are taken");
+        turns.give_back(&taken[0]);
+        assert!(turns.take().is_some());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod supersede;
 
 use crate::actors::checkpointer::CheckpointerRef;
 use crate::actors::exchange::{Failure, Intake, Submitted};
+use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, Ticket, TimerRef, ToRegistry};
 use crate::actors::metrics::Metrics;
@@ -43,6 +44,7 @@ pub struct Workshop {
     pub runner: Arc<Runner>,
     pub configuration: Arc<Configuration>,
     pub suspensions: Arc<Suspensions>,
+    pub holds: Arc<HoldWatch>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
     /// This process; a fresh id for every start of the server.

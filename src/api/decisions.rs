@@ -31,6 +31,10 @@ pub struct ApproveBody {
     /// May stand, and has to be the caller's name.
     #[serde(default)]
     approved_by: Option<String>,
+    /// The name of the freeze that holds what is released, as `held.freeze` says it: then this is an exception from it, which needs a
+    /// justification and one of the roles of `held.exception`.
+    #[serde(default)]
+    exception: Option<String>,
 }
 
 refused_with!(
@@ -69,7 +73,7 @@ pub async fn approve(
     WorkflowId(id): WorkflowId,
     Sent { body, permit }: Sent<ApproveBody>,
 ) -> Result<Response, Problem> {
-    let saying = Saying { note: body.justification, digest: body.digest, named: body.approved_by };
+    let saying = Saying { note: body.justification, digest: body.digest, named: body.approved_by, exception: body.exception };
     let (workflow, decision) = service.approve(&by, id, saying, permit).await?;
     Ok(Json(Approved::of(&workflow, &decision)).into_response())
 }
@@ -115,7 +119,7 @@ pub async fn reject(
     WorkflowId(id): WorkflowId,
     Sent { body, permit }: Sent<RejectBody>,
 ) -> Result<Response, Problem> {
-    let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by };
+    let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by, exception: None };
     let decision = service.reject(&by, id, saying, permit).await?;
     Ok(Json(Rejected::by(id, decision.approver)).into_response())
 }
@@ -212,7 +216,7 @@ enum Reported {
     Failed,
 }
 
-refused_with!(ReportProblems = CALLER, BODY, CHANGE);
+refused_with!(ReportProblems = CALLER, BODY, CHANGE, [Code::Halted]);
 
 /// Report a result
 ///

@@ -72,10 +72,34 @@ fn one_notice(status: &str) -> Value {
     })
 }
 
+/// Production after it was halted, or resumed.
+pub fn standing(is_halted: bool) -> Value {
+    let halts = if is_halted { json!([one_halt()]) } else { json!([]) };
+    json!({
+        "success": true, "halted": is_halted, "environment": "production", "by": "cora",
+        "since": if is_halted { "2026-11-26T21:03:37.538432Z" } else { "2026-11-26T21:40:02.117091Z" }, "changed": true, "halts": halts,
+        "drill": null,
+    })
+}
+
+pub fn halts() -> Value {
+    json!({"success": true, "halts": [one_halt()], "log": [{
+        "number": 1, "at": "2026-11-26T21:03:37.538432Z", "what": "halted", "environment": "production", "by": "cora", "via": "rest",
+        "reason": "INC-7: the deploy bot runs wild", "drill": null,
+    }]})
+}
+
+fn one_halt() -> Value {
+    json!({
+        "environment": "production", "by": "cora", "via": "rest", "reason": "INC-7: the deploy bot runs wild",
+        "since": "2026-11-26T21:03:37.538432Z", "drill": false,
+    })
+}
+
 /// A server that is ready, or whose database does not answer.
 pub fn readiness(is_ready: bool) -> Readiness {
     let server_id = Uuid::from_u128(0x2f0c_8c6e_5a2b_4c8e_9d3f_0b7a_1e6d_9c41);
-    service::Readiness { database: is_ready, actors: true, lease: true, closing: false, server_id }.into()
+    service::Readiness { database: is_ready, actors: true, lease: true, closing: false, server_id, halts: Vec::new() }.into()
 }
 
 fn read(text: &str) -> Value {

@@ -5,6 +5,7 @@ mod comments;
 mod decisions;
 mod events;
 mod examples;
+mod halts;
 mod notices;
 mod operations;
 mod sent;
@@ -44,6 +45,9 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(decisions::resolve))
         .routes(routes!(notices::list))
         .routes(routes!(notices::resend))
+        .routes(routes!(halts::halt))
+        .routes(routes!(halts::resume))
+        .routes(routes!(halts::list))
         .routes(routes!(operations::metrics))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

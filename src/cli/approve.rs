@@ -29,6 +29,9 @@ pub struct Args {
     /// Approve the document with this digest alone, which was read elsewhere; with --yes it is not shown again
     #[arg(long, value_name = "sha256:…")]
     digest: Option<String>,
+    /// Approve an exception from this freeze, which holds what is released; needs --justification
+    #[arg(long, value_name = "FREEZE", requires = "justification")]
+    exception: Option<String>,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -63,6 +66,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         }
     };
     let mut body = Map::from_iter([("digest".to_owned(), Value::String(digest))]);
+    body.extend(args.exception.map(|name| ("exception".to_owned(), Value::String(name))));
     body.extend(args.justification.map(|text| ("justification".to_owned(), Value::String(text))));
     let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/approve", args.id)).json(&body)).await?;
     if args.connection.json {

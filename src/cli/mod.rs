@@ -16,6 +16,7 @@ pub mod digest;
 pub mod error;
 mod exit;
 mod facts;
+pub mod halt;
 pub mod key;
 pub mod migrate;
 pub mod pending;
@@ -93,6 +94,12 @@ pub enum Command {
     Resolve(resolve::Args),
     /// Take back a task that has not run
     Cancel(cancel::Args),
+    /// Halt: nothing starts to run any more, or nothing in one environment
+    Halt(halt::Args),
+    /// Lift a halt
+    Resume(halt::ResumeArgs),
+    /// List the halts in force, and what was halted before
+    Halts(halt::ListArgs),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
 }
@@ -131,6 +138,9 @@ impl Cli {
             Command::Watch(args) => watch::run(args).await,
             Command::Resolve(args) => resolve::run(args).await,
             Command::Cancel(args) => cancel::run(args).await,
+            Command::Halt(args) => halt::run(args).await,
+            Command::Resume(args) => halt::resume(args).await,
+            Command::Halts(args) => halt::show(args).await,
             Command::Digest(args) => digest::run(&args),
         };
         done.unwrap_or_else(|error| error.report())

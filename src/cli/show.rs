@@ -49,6 +49,10 @@ pub fn workflow(page: &mut Page, workflow: &Value) {
     if let Some(quarantine) = workflow.get("quarantine").filter(|quarantine| quarantine.is_object()) {
         page.fact("quarantine", format!("since {}: {}", word(quarantine, "/since", "?"), word(quarantine, "/reason", "?")));
     }
+    if let Some(held) = text(workflow, "/held/detail") {
+        let line = page.paint(Style::of(WARNING), &escaped(held));
+        page.fact("held", line);
+    }
     for (place, happened) in list(workflow, "/history").iter().enumerate() {
         let line = event(page, happened);
         page.fact(if place == 0 { "history" } else { "" }, line);

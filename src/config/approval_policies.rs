@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const KEYS: [&str; 7] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas"];
+const KEYS: [&str; 8] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes"];
 const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
 const POLICY_KEYS: [&str; 8] =
     ["required", "distinct_roles", "expire_after", "on_expiry", "warn_before", "require_digest", "rejected_memory", REPORT_WITHIN];
@@ -38,6 +38,8 @@ pub struct ApprovalPolicies<'s> {
     pub separation_of_duties: bool,
     pub escalation: BTreeMap<Level, Chain<'s>>,
     pub remind_every: Duration,
+    /// Where freezes are written, if they are; they are read once the words are known.
+    pub freezes: Option<At<'s>>,
 }
 
 /// What `policies` says of one level.
@@ -119,6 +121,7 @@ impl Default for ApprovalPolicies<'_> {
             separation_of_duties: true,
             escalation: BTreeMap::new(),
             remind_every: REMIND_EVERY,
+            freezes: None,
         }
     }
 }
@@ -144,6 +147,7 @@ pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
         separation_of_duties: section("separation_of_duties").and_then(|at| at.boolean()).unwrap_or(default.separation_of_duties),
         escalation: section("escalation").map(|at| by_level(&at, chain)).unwrap_or_default(),
         remind_every: section("remind_every").and_then(|at| at.duration()).unwrap_or(default.remind_every),
+        freezes: section("freezes"),
     }
 }
 

@@ -11,6 +11,7 @@ mod baseline;
 mod channels;
 mod document;
 mod facts;
+mod freezes;
 mod interrupt_triggers;
 mod mail_address;
 mod names;
@@ -35,6 +36,7 @@ mod tests;
 pub use problem::Problem;
 pub use shipped::shipped;
 
+use crate::domain::hold::Freeze;
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::policy::quota::Quotas;
@@ -57,6 +59,8 @@ pub struct Configuration {
     pub policy: Policy,
     /// What agents may ask for.
     pub quotas: Quotas,
+    /// When nothing starts, by name.
+    pub freezes: Vec<Freeze>,
     pub runbooks: BTreeMap<String, Runbook>,
     pub webhooks: BTreeMap<String, Webhook>,
     pub notifications: Notifications,
@@ -171,16 +175,19 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     }
     let mut notes = Vec::new();
     let separation_of_duties = approvals.separation_of_duties;
+    let freezes = approvals.freezes.as_ref().map(|at| freezes::read(at, &rules, &approvals)).unwrap_or_default();
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
     let (triggers, runbooks, notifications) = (triggers?, runbooks?, notifications?);
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 
     // All of it, notices too: who was asked, and how, is part of what a decision was taken by.
+    let mut approval_policies = approvals.document();
+    approval_policies["freezes"] = freezes::document(&freezes);
     let document = digest::canonical(&json!({
         "risk_assessment_rules": rules.document(),
         "interrupt_triggers": triggers.document(),
-        "approval_policies": approvals.document(),
+        "approval_policies": approval_policies,
         "runbooks": runbooks.document(),
         "notifications": notifications::document(&notifications),
     }));
@@ -202,6 +209,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         rules,
         policy,
         quotas,
+        freezes,
         runbooks,
         webhooks,
         notifications,

@@ -46,6 +46,15 @@ pub fn channel(text: &str) -> Result<String, String> {
     spelled(text, fits, "a channel is written in a-z, 0-9, _ and -, and begins with a letter")
 }
 
+/// The name of a freeze: `[a-z][a-z0-9_-]*`.
+///
+/// # Errors
+/// Any other spelling.
+pub fn freeze(text: &str) -> Result<String, String> {
+    let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
+    spelled(text, fits, "a freeze is written in a-z, 0-9, _ and -, and begins with a letter")
+}
+
 /// The name of an argument of a runbook: `[A-Za-z][A-Za-z0-9_-]*`.
 ///
 /// # Errors

@@ -70,7 +70,7 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
 }
 
 /// The names of these roles; one that nobody has, and that is none of parkbrake's own, is a problem where it is named.
-fn held(asked: &[AskedRole<'_>], approvals: &ApprovalPolicies<'_>) -> Vec<Role> {
+pub(super) fn held(asked: &[AskedRole<'_>], approvals: &ApprovalPolicies<'_>) -> Vec<Role> {
     for AskedRole { role, at } in asked {
         if approvals.people_are_known && !is_known(role, &approvals.people) {
             let known: BTreeSet<_> = approvals.people.values().flat_map(|person| &person.roles).map(String::as_str).collect();

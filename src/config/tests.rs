@@ -1,6 +1,7 @@
 //! Configurations as an operator would write them, sound and unsound.
 
 mod docs;
+mod freezes;
 mod matrix;
 mod notifications;
 mod sound;

@@ -28,6 +28,7 @@ pub enum Code {
     AlreadyDecided,
     AlreadyRejected,
     WrongState,
+    Halted,
     IdempotencyKeyInUse,
     Expired,
     DigestMismatch,
@@ -45,7 +46,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -57,6 +58,7 @@ impl Code {
         Self::AlreadyDecided,
         Self::AlreadyRejected,
         Self::WrongState,
+        Self::Halted,
         Self::IdempotencyKeyInUse,
         Self::Expired,
         Self::DigestMismatch,
@@ -86,6 +88,7 @@ impl Code {
             Self::AlreadyDecided => (StatusCode::CONFLICT, "already-decided", "The request has been decided"),
             Self::AlreadyRejected => (StatusCode::CONFLICT, "already-rejected", "The same task was rejected a short time ago"),
             Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The workflow is not in a state for this"),
+            Self::Halted => (StatusCode::CONFLICT, "halted", "Parkbrake is halted"),
             Self::IdempotencyKeyInUse => {
                 (StatusCode::CONFLICT, "idempotency-key-in-use", "The first request with this key is not done yet")
             }
@@ -201,6 +204,7 @@ impl From<ServiceError> for Problem {
             ServiceError::JustificationRequired => Self::new(Code::JustificationRequired, detail),
             ServiceError::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             ServiceError::RateLimited { retry_after, .. } => Self::new(Code::RateLimited, detail).after(retry_after),
+            ServiceError::Halted(_) => Self::new(Code::Halted, detail),
             ServiceError::Internal(_) => Self::new(Code::Internal, detail),
             ServiceError::Busy(_) => Self::new(Code::Busy, detail),
             ServiceError::Unavailable(_) => Self::new(Code::Unavailable, detail),

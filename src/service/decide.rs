@@ -1,7 +1,9 @@
 //! Approving, rejecting, taking an approval back, cancelling, reporting a result, and resolving an outcome that nobody knows. Whether the caller may is for the
 //! core to say. The permit is held until the work has been answered.
 
-use crate::domain::workflow::{Command, Decision, Outcome, Resolution, Workflow};
+use crate::actors::exchange::Failure;
+use crate::domain::hold::{Freeze, Held};
+use crate::domain::workflow::{Command, Decision, Outcome, Refusal, Resolution, Status, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::{Service, ServiceError};
@@ -20,6 +22,8 @@ pub struct Saying {
     pub digest: Option<String>,
     /// Who decides, as the request itself says; it has to be the caller.
     pub named: Option<String>,
+    /// The freeze from which an exception is approved; none where the request itself is decided.
+    pub exception: Option<String>,
 }
 
 impl Service {
@@ -36,10 +40,28 @@ impl Service {
     ) -> Result<(Arc<Workflow>, Decision), ServiceError> {
         same_caller(by, saying.named.as_deref(), "approved_by")?;
         let justification = short("/justification", saying.note)?;
-        let command = Command::Approve { by: by.principal(), justification, digest: saying.digest, owner: self.engine.owner };
+        let command = match saying.exception {
+            None => Command::Approve { by: by.principal(), justification, digest: saying.digest, owner: self.engine.owner },
+            Some(name) => {
+                let freeze = self.freeze(&name)?;
+                let until = self.engine.holds.frozen_until(&self.history(by, id).await?.workflow, &freeze);
+                Command::Except { by: by.principal(), freeze, until, justification, digest: saying.digest }
+            }
+        };
         let answered = self.engine.command_for(id, command, permit).await?;
         let decision = answered.decision.ok_or_else(ServiceError::internal)?;
         Ok((answered.workflow, decision))
+    }
+
+    /// A freeze of the configuration.
+    fn freeze(&self, name: &str) -> Result<Arc<Freeze>, ServiceError> {
+        let freezes = &self.engine.configuration.freezes;
+        let found = freezes.iter().find(|freeze| freeze.name == name).cloned().map(Arc::new);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = freezes.iter().map(|freeze| freeze.name.as_str()).collect();
+            let known = if known.is_empty() { "there are none".to_owned() } else { format!("which are: {}", known.join(", ")) };
+            ServiceError::invalid("/exception", format!("is none of the freezes of the configuration, {known}"))
+        })
     }
 
     /// One person's no.
@@ -77,7 +99,16 @@ impl Service {
     /// # Errors
     /// The refusal, or that nobody can say what became of it.
     pub async fn report(&self, by: &Caller, id: Uuid, outcome: Outcome, permit: Arc<Permit>) -> Result<Arc<Workflow>, ServiceError> {
-        Ok(self.engine.command_for(id, Command::Report { by: by.principal(), outcome }, permit).await?.workflow)
+        match self.engine.command_for(id, Command::Report { by: by.principal(), outcome }, permit).await {
+            Err(Failure::Refused(Refusal::WrongState { current: Status::Queued, detail })) => {
+                // A requester that acts although it may not learns why it may not.
+                match self.held(&self.history(by, id).await?.workflow) {
+                    Some(Held::Halted(halt)) => Err(ServiceError::Halted(format!("the action has not begun: {halt}"))),
+                    _ => Err(Refusal::WrongState { current: Status::Queued, detail }.into()),
+                }
+            }
+            answer => Ok(answer?.workflow),
+        }
     }
 
     /// What somebody found out about an unknown outcome.

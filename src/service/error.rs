@@ -36,6 +36,9 @@ pub enum ServiceError {
     AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
     #[error("{detail}")]
     WrongState { current_status: String, detail: String },
+    /// Nothing may wait here, and something is halted.
+    #[error("{0}")]
+    Halted(String),
     #[error("the first request with this key is still being stored")]
     IdempotencyKeyInUse,
     #[error("{}", Refusal::Expired)]

@@ -71,7 +71,8 @@ impl Service {
     pub async fn list(&self, by: &Caller, query: ListQuery) -> Result<Page<Listed>, ServiceError> {
         let ListQuery { status, risk_level, requested_by, after, limit } = query;
         let filter = ListFilter { status, risk_level, requested_by, visible_to: visible(by), after, limit };
-        Ok(self.engine.storage.list(&filter).await?.map(Listed::from))
+        let page = self.engine.storage.list(&filter).await?.map(Listed::from);
+        Ok(page.map(|line| Listed { held: self.held_in_list(&line), ..line }))
     }
 
     /// Workflows that a person looks for.

@@ -1,12 +1,13 @@
 //! For those who run the server: is it ready, and what does it count.
 
+use crate::domain::hold::Halt;
 use crate::identity::Caller;
 use crate::service::lists::only_people;
 use crate::service::{Service, ServiceError};
 use uuid::Uuid;
 
 /// Whether the server can do its work, and what is missing if not.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Readiness {
     pub database: bool,
     pub actors: bool,
@@ -14,11 +15,13 @@ pub struct Readiness {
     pub lease: bool,
     pub closing: bool,
     pub server_id: Uuid,
+    /// The halts in force. A server that is halted is ready: it takes tasks and decisions.
+    pub halts: Vec<Halt>,
 }
 
 impl Readiness {
     /// Whether all is well.
-    pub fn is_ready(self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.database && self.actors && self.lease && !self.closing
     }
 }
@@ -32,6 +35,7 @@ impl Service {
             lease: self.engine.fence.holds(),
             closing: self.is_closing(),
             server_id: self.engine.owner,
+            halts: self.halts(),
         }
     }
 

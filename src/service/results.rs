@@ -1,5 +1,6 @@
 //! What lists hold, as use cases give it.
 
+use crate::domain::hold::Held;
 use crate::domain::page::Page;
 use crate::domain::policy::{EscalationStep, Role};
 use crate::domain::risk::target::Target;
@@ -71,6 +72,8 @@ pub struct Listed {
     pub updated_at: DateTime<Utc>,
     /// Why it is left alone, if it is.
     pub quarantine: Option<String>,
+    /// What keeps it from starting, if it is released and something does.
+    pub held: Option<Held>,
     pub target: Target,
     pub document: Vec<u8>,
 }
@@ -88,6 +91,7 @@ impl From<storage::ListedRow> for Listed {
             created_at: row.created_at,
             updated_at: row.updated_at,
             quarantine: row.quarantine,
+            held: None,
             target: row.target,
             document: row.document,
         }

@@ -1,5 +1,7 @@
 //! One request as somebody reads it before deciding: what is stored of it, what the reader may do, and what was approved before it.
 
+use crate::domain::hold::Held;
+use crate::domain::policy::Role;
 use crate::domain::risk::Rules;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
@@ -12,6 +14,7 @@ use crate::service::show::Shown;
 use crate::service::{Service, ServiceError};
 use crate::storage::{self, Kind};
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A request under review.
@@ -24,6 +27,8 @@ pub struct Review {
     pub choice: Option<Choice>,
     /// What the reader may do about an outcome that nobody knows.
     pub resolving: Option<Resolving>,
+    /// What the reader may do about a freeze that holds it.
+    pub excepting: Option<Excepting>,
     /// The latest request of the same kind that was approved.
     pub precedent: Option<Precedent>,
 }
@@ -54,6 +59,17 @@ pub struct Choice {
 /// What somebody may do about an outcome that nobody knows.
 #[derive(Debug)]
 pub struct Resolving {
+    pub is_allowed: bool,
+    pub why_not: Option<String>,
+}
+
+/// What somebody may do about a freeze that holds what is released.
+#[derive(Debug)]
+pub struct Excepting {
+    pub freeze: String,
+    pub until: DateTime<Utc>,
+    /// Whose role may approve an exception.
+    pub roles: Vec<Role>,
     pub is_allowed: bool,
     pub why_not: Option<String>,
 }
@@ -92,6 +108,7 @@ impl Service {
             other_rules: submission.assessment.policy_version != configuration.version,
             choice: self.choice(today, &shown.workflow, by, sound),
             resolving: self.resolving(&shown.workflow, by),
+            excepting: self.excepting(today, &shown, by),
             precedent,
             shown,
         })
@@ -147,6 +164,26 @@ impl Service {
         let justification = Some("asked beforehand".to_owned());
         let answer = transition::decide(workflow, &self.resolution(by, Resolution::Failed, justification));
         Some(Resolving {
+            is_allowed: matches!(answer, Ok(Answer::Commit { .. })),
+            why_not: answer.err().map(|refusal| refusal.to_string()),
+        })
+    }
+
+    fn excepting(&self, today: Today<'_>, shown: &Shown, by: &Caller) -> Option<Excepting> {
+        let Held::Frozen { freeze, until, exception } = shown.held.clone()? else { return None };
+        let configured = self.engine.configuration.freezes.iter().find(|one| one.name == freeze)?;
+        let command = Command::Except {
+            by: by.principal(),
+            freeze: Arc::new(configured.clone()),
+            until: Some(until),
+            justification: Some("asked beforehand".to_owned()),
+            digest: Some(shown.workflow.submission.digest.to_string()),
+        };
+        let answer = today.decide(&shown.workflow, &command);
+        Some(Excepting {
+            freeze,
+            until,
+            roles: exception,
             is_allowed: matches!(answer, Ok(Answer::Commit { .. })),
             why_not: answer.err().map(|refusal| refusal.to_string()),
         })

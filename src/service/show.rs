@@ -1,6 +1,7 @@
 //! One workflow: as it is, and as soon as it has changed.
 
 use crate::actors::engine::Story;
+use crate::domain::hold::Held;
 use crate::domain::task::difference::{self, Difference};
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::identity::Caller;
@@ -21,6 +22,8 @@ pub struct Shown {
     pub earlier: Option<Earlier>,
     /// Why it is left alone, if it is.
     pub quarantine: Option<Quarantine>,
+    /// What keeps it from starting, if it is released and something does.
+    pub held: Option<Held>,
 }
 
 /// Why and since when a workflow is left alone.
@@ -99,6 +102,7 @@ impl Service {
             Some(workflow_id) => Some(Earlier { workflow_id, document: self.engine.storage.document(workflow_id).await? }),
             None => None,
         };
-        Ok(Shown { workflow, log, document, earlier, quarantine })
+        let held = self.held(&workflow);
+        Ok(Shown { workflow, log, document, earlier, quarantine, held })
     }
 }

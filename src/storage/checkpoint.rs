@@ -1,7 +1,7 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row. A request that takes the place
 //! of another is two rows of one transaction (`replace.rs`).
 //!
-//! The statements are the functions `open_workflows` and `advance_workflows` (0024_lean.sql). They take rows of types of their own, so they are not among
+//! The statements are the functions `open_workflows` and `advance_workflows` (0028_halt.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
@@ -37,6 +37,8 @@ pub struct Opening {
     /// Whether the document says what the target is: then lists read it there, and the row does not repeat it.
     pub is_claimed: bool,
     pub key: Option<IdempotencyKey>,
+    /// What it begins to run, if it does.
+    pub begins: Option<Begins>,
     /// What is said of it to the outside.
     pub notices: Vec<Planned>,
 }
@@ -56,8 +58,19 @@ pub struct Advance {
     pub guard: Guard,
     /// About when it takes place, by the clock that follows the database's.
     pub now: DateTime<Utc>,
+    /// What it begins to run, if it does.
+    pub begins: Option<Begins>,
     /// What is said of it to the outside.
     pub notices: Vec<Planned>,
+}
+
+/// What a commit begins to run. The database refuses it while a halt covers it, and once a freeze has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Begins {
+    /// Where it acts; `None` where nobody knows.
+    pub environment: Option<String>,
+    /// When the next freeze begins that covers it.
+    pub before: Option<DateTime<Utc>>,
 }
 
 /// What became of one row of a batch.
@@ -77,6 +90,8 @@ pub enum Written {
     Fenced,
     /// The server whose attempt would be taken up still holds its lease.
     OwnerActs,
+    /// It begins to run something, and a halt or a freeze holds that.
+    Held,
     /// Somebody else has locked it just now; it was not written.
     Busy,
 }
@@ -90,6 +105,7 @@ impl Written {
             "too_late" => Self::TooLate,
             "fenced" => Self::Fenced,
             "owner_acts" => Self::OwnerActs,
+            "held" => Self::Held,
             "busy" => Self::Busy,
             _ => Self::Conflict,
         }
@@ -129,7 +145,8 @@ impl Storage {
             notices.extend(opening.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
         let keyed = batch.iter().any(|opening| opening.borrow().key.is_some());
-        let query = sqlx::query("select * from open_workflows($1, $4, $5, $2, $3)").bind(rows).bind(keyed).bind(again);
+        let begins = batch.iter().any(|opening| opening.borrow().begins.is_some());
+        let query = sqlx::query("select * from open_workflows($1, $5, $6, $2, $3, $4)").bind(rows).bind(keyed).bind(again).bind(begins);
         carry_out(db, query, log, notices, batch.len()).await
     }
 
@@ -156,7 +173,9 @@ impl Storage {
             rows.push(AdvanceRow::of(advance, commit.log(self, &mut log)));
             notices.extend(advance.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
-        carry_out(db, sqlx::query("select * from advance_workflows($1, $2, $3)").bind(rows), log, notices, batch.len()).await
+        let begins = batch.iter().any(|advance| advance.borrow().begins.is_some());
+        let query = sqlx::query("select * from advance_workflows($1, $3, $4, $2)").bind(rows).bind(begins);
+        carry_out(db, query, log, notices, batch.len()).await
     }
 
     /// When this very commit was written, if it was: after an answer that was lost, a conflict may be one with oneself.

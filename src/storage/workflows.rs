@@ -48,6 +48,10 @@ pub struct QueuedRow {
     pub requested_by: String,
     /// Whether people have approved it; otherwise nobody had to.
     pub approved: bool,
+    /// What it is about, as JSON, where that was asked for.
+    pub target: Option<String>,
+    /// Whether an exception from a freeze was approved.
+    pub excepted: bool,
 }
 
 /// An agent's field of view.
@@ -79,20 +83,25 @@ impl Storage {
     }
 
     /// Workflows that wait for their turn to start, in the order of their ids, from after this one on; without those in
-    /// quarantine.
+    /// quarantine. What they are about is only told where it is asked for, because it has to be read from their documents.
     ///
     /// # Errors
     /// No database.
-    pub async fn queued(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<QueuedRow>, Error> {
+    pub async fn queued(&self, after: Option<Uuid>, limit: i64, with_targets: bool) -> Result<Vec<QueuedRow>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_as!(
             QueuedRow,
-            r#"select w.workflow_id, w.requested_by, w.approval_status is not null as "approved!" from workflow w
+            r#"select w.workflow_id, w.requested_by, w.approval_status is not null as "approved!",
+                    case when $3::bool then target_of(w.target, (select d.content from document d
+                                                                 where d.workflow_id = w.workflow_id and d.round = 1)) end as target,
+                    exists (select from workflow_event e where e.workflow_id = w.workflow_id and e.kind = 'freeze_excepted') as "excepted!"
+             from workflow w
              where w.queued and ($1::uuid is null or w.workflow_id > $1)
                and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
              order by w.workflow_id limit $2"#,
             after,
-            limit
+            limit,
+            with_targets
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();

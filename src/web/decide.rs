@@ -25,16 +25,23 @@ pub async fn approve(
     let digest = fields.one("digest")?.map(str::to_owned);
     let justification = fields.one("justification")?.map(str::to_owned);
     let named = fields.one("approved_by")?.map(str::to_owned);
+    let exception = fields.one("exception")?.map(str::to_owned);
+    let is_exception = exception.is_some();
     let decided = async {
         if digest.is_none() {
             return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
         }
         confirm(&web, &session, id, fields.one("confirmation")?).await?;
-        web.service.approve(&session.person, id, Saying { note: justification, digest, named }, permit).await.map_err(Problem::from)
+        let saying = Saying { note: justification, digest, named, exception };
+        web.service.approve(&session.person, id, saying, permit).await.map_err(Problem::from)
     };
     match decided.await {
         Ok((_, decision)) => {
-            let done = if decision.remaining == 0 { "approved" } else { "counted" };
+            let done = match decision.remaining {
+                0 if is_exception => "excepted",
+                0 => "approved",
+                _ => "counted",
+            };
             Ok(session::go_to(&detail::after(&session, id, done)))
         }
         Err(problem) => refused(&web, &session, id, &fields, problem).await,
@@ -50,7 +57,7 @@ pub async fn reject(
     let reason = fields.one("reason")?.map(str::to_owned);
     let digest = fields.one("digest")?.map(str::to_owned);
     let named = fields.one("rejected_by")?.map(str::to_owned);
-    match web.service.reject(&session.person, id, Saying { note: reason, digest, named }, permit).await {
+    match web.service.reject(&session.person, id, Saying { note: reason, digest, named, exception: None }, permit).await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }

@@ -62,6 +62,23 @@ struct Resolving {
     why_not: Option<String>,
 }
 
+/// What a person may do about a freeze that holds it.
+#[derive(Debug, Serialize)]
+struct Excepting {
+    freeze: String,
+    until: Moment,
+    roles: Vec<String>,
+    is_allowed: bool,
+    why_not: Option<String>,
+}
+
+impl Excepting {
+    fn of(excepting: review::Excepting, now: DateTime<Utc>) -> Self {
+        let review::Excepting { freeze, until, roles, is_allowed, why_not } = excepting;
+        Self { freeze, until: Moment::of(until, now), roles, is_allowed, why_not }
+    }
+}
+
 /// What is different since a request of the same kind was approved.
 #[derive(Debug, Serialize)]
 struct Since {
@@ -108,7 +125,7 @@ pub async fn page_of(
     attempted: Option<Attempted>,
     done: Option<&str>,
 ) -> Result<Response, Problem> {
-    let Review { shown, other_rules, choice, resolving, precedent } = web.service.review(&session.person, id).await?;
+    let Review { shown, other_rules, choice, resolving, excepting, precedent } = web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
     let submission = &workflow.submission;
     let exact = DocumentView::of(web, submission, &shown.document);
@@ -125,7 +142,7 @@ pub async fn page_of(
         "is_final": workflow.status().is_final(), "waits": workflow.status() == Status::PendingApproval,
         "created": Moment::of(workflow.created_at, now),
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
-        "resolving": resolving.map(Resolving::from),
+        "resolving": resolving.map(Resolving::from), "excepting": excepting.map(|excepting| Excepting::of(excepting, now)),
         "exact": exact, "choice": choice.map(|choice| Choice::of(choice, submission.assessment.level)),
         "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
         "other_rules": other_rules,
@@ -135,6 +152,7 @@ pub async fn page_of(
         "record": Record::of(workflow, &shown.log, now), "since": since, "earlier": earlier, "superseded_by": workflow.superseded_by(),
         "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": Moment::of(question.at, now), "until": Moment::of(question.rests_until(), now)})),
         "may_ask": !submission.is_of(&session.person.name), "looked_through": LOOKED_THROUGH,
+        "held": shown.held.as_ref().map(ToString::to_string),
         "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
         "attempted": attempted, "done": done});
     Ok(page::render(web, session, "detail.html", page))

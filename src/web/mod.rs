@@ -14,6 +14,7 @@ mod detail;
 mod docs;
 mod document_view;
 mod form;
+mod halts;
 mod history;
 mod list;
 mod moment;
@@ -74,6 +75,9 @@ pub fn routes(web: &Web) -> Router {
         .route("/inbox/reject", post(reject::several))
         .route("/inbox/history", get(history::search))
         .route("/inbox/people/{name}", get(person::decisions))
+        .route("/inbox/halts", get(halts::show))
+        .route("/inbox/halts/halt", post(halts::halt))
+        .route("/inbox/halts/resume", post(halts::resume))
         .route("/inbox/statistics", get(statistics::show))
         .route("/inbox/assets/{name}", get(assets::serve))
         .nest("/inbox", Router::new().fallback(routing::not_found))

@@ -4,6 +4,7 @@ use crate::domain::text;
 use crate::http::problem::{Problem, ProblemDocument, Unplaced};
 use crate::web::Web;
 use crate::web::assets::Assets;
+use crate::web::halts::InForce;
 use crate::web::moment::Moment;
 use crate::web::session::Session;
 use axum::body::Body;
@@ -28,6 +29,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("list_fragment.html", include_str!("templates/list_fragment.html")),
     ("detail.html", include_str!("templates/detail.html")),
     ("detail_resolve.html", include_str!("templates/detail_resolve.html")),
+    ("detail_except.html", include_str!("templates/detail_except.html")),
     ("detail_exact.html", include_str!("templates/detail_exact.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),
     ("detail_comments.html", include_str!("templates/detail_comments.html")),
@@ -35,6 +37,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("rejected.html", include_str!("templates/rejected.html")),
     ("history.html", include_str!("templates/history.html")),
     ("person.html", include_str!("templates/person.html")),
+    ("halts.html", include_str!("templates/halts.html")),
     ("statistics.html", include_str!("templates/statistics.html")),
     ("docs.html", include_str!("templates/docs.html")),
     ("error.html", include_str!("templates/error.html")),
@@ -80,7 +83,10 @@ pub fn render(web: &Web, session: &Session, template: &str, shown: Json) -> Resp
 /// A page for somebody who may be signed in.
 pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: Json) -> Response {
     let now = web.service.now();
+    // Who is not signed in is told nothing of the house.
+    let halts = session.map(|_| web.service.halts()).unwrap_or_default();
     let mut all = json!({
+        "halts": halts.into_iter().map(|halt| InForce::of(halt, now)).collect::<Vec<_>>(),
         "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
         "now": Moment::of(now, now).iso,
         "form_token": session.map(Session::form_token),

@@ -182,6 +182,9 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
         Event::Commented { text, ask: true } => ("asked the requester".to_owned(), Some(text.clone())),
         Event::Commented { text, .. } => ("commented".to_owned(), Some(text.clone())),
         Event::Superseded { by, .. } => (format!("superseded by {by}"), None),
+        Event::FreezeExcepted(given) => {
+            (format!("approved an exception from the freeze {}", given.freeze), Some(given.justification.clone()))
+        }
         Event::Released { attempt, .. } => (format!("released, attempt {attempt} waits for its turn"), None),
         Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
         Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),

@@ -183,6 +183,7 @@ async fn every_example_of_a_body_is_taken() {
                     });
                     (&cora, json!(notice.await))
                 }
+                "halt" | "resume" => (&cora, json!("")),
                 _ => (&bot, json!("")),
             };
             let path = path.replace("{id}", id.as_str().expect("an id"));

@@ -48,6 +48,10 @@ enum Before {
     Released,
     Unknown,
     Suspended,
+    /// It is approved, and a freeze holds it.
+    Frozen,
+    /// The same person has approved an exception, by the same door.
+    Excepted,
 }
 
 /// A rule: what somebody tries, and what every door says and does about it.
@@ -137,6 +141,30 @@ const WORDY: &[Rule] = &[Rule {
     event: None,
 }];
 
+const FROZEN: &[Rule] = &[
+    done("an exception from a freeze", Before::Frozen, What::Approve, Some("freeze_excepted")),
+    done("the same exception twice", Before::Excepted, What::Approve, None),
+    rule(
+        "an exception by the wrong role",
+        Before::Frozen,
+        "nora",
+        What::Approve,
+        "an exception from the freeze works is approved by people",
+    ),
+    rule("an exception for one's own request", Before::Frozen, "tom", What::Approve, "somebody else has to approve it"),
+    Rule {
+        name: "an exception without a word",
+        before: Before::Frozen,
+        who: "alice",
+        what: What::Approve,
+        note: false,
+        refused: Some("justification"),
+        event: None,
+        named: None,
+    },
+    rule("an exception for what is parked", Before::Parked, "alice", What::Approve, "only what is released and has not started"),
+];
+
 /// Holds rules at every door, and prints what each door did where one of them did something else.
 async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     let slack = services::Slack::start().await;
@@ -150,18 +178,24 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     let inbox = Inbox::signed_in(&app, &people).await;
     let buttons = Buttons { app: &app, slack: &slack, members: MEMBERS };
     let doors: [&dyn Door; 4] = [&Rest(&app), &inbox, &buttons, &Cli(&app)];
+    // So that what is excepted does not start while the logs are compared.
+    let is_frozen = policies.contains("freezes");
+    if is_frozen {
+        app.client("cora").post("/halt", serde_json::json!({"reason": "to compare"})).await.expect(200);
+    }
     let (mut matrix, mut is_sound) = (String::new(), true);
     for rule in rules {
         let _ = writeln!(matrix, "{}", rule.name);
         let mut first: Option<Vec<String>> = None;
-        for door in doors.into_iter().filter(|door| door.is_for(rule.what)) {
+        // A button carries no justification, so no exception is made by one.
+        for door in doors.into_iter().filter(|door| door.is_for(rule.what) && (!is_frozen || door.takes_notes())) {
             if rule.named.is_some() && !door.takes_names() {
                 let _ = writeln!(matrix, "  {:6} as it should: who decides cannot be said here", door.name());
                 continue;
             }
             let is_agent = rule.who.ends_with("-bot");
             let refused = rule.refused.map(|words| door.tells_agents().filter(|_| is_agent).unwrap_or(words));
-            let (heard, log) = attempt(&app, door, rule).await;
+            let (heard, log) = attempt(&app, door, rule, is_frozen.then_some("works")).await;
             let as_told = match (&heard, refused) {
                 (Heard::Done, None) => true,
                 (Heard::Refused(text), Some(words)) => text.contains(words),
@@ -186,16 +220,21 @@ fn brief(heard: &Heard) -> String {
 }
 
 /// One attempt at one door, on a request of its own: what was heard, and what it added to the log.
-async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule) -> (Heard, Vec<String>) {
+async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<&str>) -> (Heard, Vec<String>) {
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let submitted = bot.submit(if rule.before == Before::Released { low() } else { medium() }).await;
     let id = submitted["workflow_id"].as_str().unwrap().to_owned();
     let digest = submitted["digest"].as_str().unwrap().to_owned();
     let note = (rule.note && door.takes_notes()).then_some("looked at it");
-    let mut act = Act { who: rule.who, id: &id, digest: &digest, what: rule.what, note, named: rule.named };
+    let mut act = Act { who: rule.who, id: &id, digest: &digest, what: rule.what, note, named: rule.named, exception };
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     match rule.before {
         Before::Parked | Before::Released => {}
+        Before::Frozen => drop(app.client("tess").approve(&id).await.expect(200)),
+        Before::Excepted => {
+            app.client("tess").approve(&id).await.expect(200);
+            assert_eq!(door.decide(&act).await, Heard::Done);
+        }
         Before::Stale => act.digest = &other_digest,
         Before::Unknown => act.id = &other_id,
         Before::Said => assert_eq!(door.decide(&act).await, Heard::Done),
@@ -247,4 +286,11 @@ async fn a_required_justification_is_required_at_every_door() {
     let rules = RULES.replace("approvers: [team_lead] }", "approvers: [team_lead], require_justification: true }");
     assert_ne!(rules, RULES);
     hold(Config::new().with_rules(&rules), "", WORDY).await;
+}
+
+#[tokio::test]
+async fn an_exception_from_a_freeze_is_the_same_at_every_door_that_carries_a_justification() {
+    let day = |days: i64| (chrono::Utc::now() + chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    let freeze = format!("freezes: {{ works: {{ from: {}, until: {}, time_zone: UTC, exception: [team_lead] }} }}\n", day(-2), day(2));
+    hold(Config::new(), &freeze, FROZEN).await;
 }

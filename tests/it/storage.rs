@@ -62,7 +62,7 @@ fn opening(description: &str) -> Opening {
     let id = Uuid::now_v7();
     let events = transition::open(submission, Some(terms), Uuid::new_v4());
     let workflow = fold(id, None, &events, DateTime::UNIX_EPOCH);
-    Opening { workflow, events, via: Via::Rest, document: task.canonical(), is_claimed: true, key: None, notices: Vec::new() }
+    Opening { workflow, events, via: Via::Rest, document: task.canonical(), is_claimed: true, key: None, begins: None, notices: Vec::new() }
 }
 
 fn fold(id: Uuid, workflow: Option<Workflow>, events: &[Event], at: DateTime<Utc>) -> Workflow {
@@ -91,6 +91,7 @@ fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
         events,
         guard,
         now: workflow.updated_at,
+        begins: None,
         notices: Vec::new(),
     }
 }
@@ -274,7 +275,17 @@ async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
         let events = vec![Event::ExecutionStarted { step: 1, attempt: 1, owner, token: Some(Uuid::new_v4()) }];
         let next = fold(queued.id, Some(queued.clone()), &events, at);
         let (expected, actor) = (queued.version, "parkbrake".to_owned());
-        Advance { expected, workflow: next, actor, via: Via::Rest, events, guard: Guard::default(), now: at, notices: Vec::new() }
+        Advance {
+            expected,
+            workflow: next,
+            actor,
+            via: Via::Rest,
+            events,
+            guard: Guard::default(),
+            now: at,
+            begins: None,
+            notices: Vec::new(),
+        }
     };
     let starts = async |owner| storage.advance(&[start(owner)]).await.unwrap()[0];
     assert_eq!(starts(Uuid::new_v4()).await, Written::Fenced, "a server that nobody knows");

@@ -7,7 +7,7 @@ use crate::domain::notice::outbox::{self, Planned};
 use crate::domain::via::Via;
 use crate::domain::workflow::commit;
 use crate::domain::workflow::today::Today;
-use crate::domain::workflow::transition::Guard;
+use crate::domain::workflow::transition::{self, Guard};
 use crate::domain::workflow::{Event, Workflow};
 use crate::storage::{Advance, Written};
 use ractor::rpc::CallResult;
@@ -20,6 +20,8 @@ pub(super) enum Progress {
     TooEarly,
     TooLate,
     Fenced,
+    /// A halt or a freeze holds what it would begin.
+    Held,
 }
 
 impl From<CommitError> for Failure {
@@ -33,7 +35,8 @@ impl From<CommitError> for Failure {
 }
 
 impl WorkflowActor {
-    /// Has some events written, if nobody has written the next one meanwhile.
+    /// Has some events written, if nobody has written the next one meanwhile. An external action that would begin with them, and that a
+    /// halt or a freeze holds, is queued instead.
     pub(super) async fn commit(
         &self,
         workflow: &Workflow,
@@ -42,11 +45,24 @@ impl WorkflowActor {
         events: Vec<Event>,
         guard: Guard,
     ) -> Result<Progress, CommitError> {
+        let instead = transition::queued_instead(Some(workflow), &events);
+        match instead {
+            None => self.write(workflow, actor, via, events, guard).await,
+            Some(queued) if self.workshop.holds.would_hold(workflow).is_some() => self.write(workflow, actor, via, queued, guard).await,
+            Some(queued) => match self.write(workflow, actor, via, events, guard).await? {
+                Progress::Held => self.write(workflow, actor, via, queued, guard).await,
+                progress => Ok(progress),
+            },
+        }
+    }
+
+    async fn write(&self, workflow: &Workflow, actor: &str, via: Via, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
         let next = commit::follow(self.id, Some(workflow.clone()), &events, actor, via);
         let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
         let notices = self.notices(Some(workflow), &next, &events);
         let (actor, now) = (actor.to_owned(), self.workshop.clock.now());
-        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, now, notices });
+        let begins = transition::begins(&events).then(|| self.workshop.holds.begins(workflow));
+        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, now, begins, notices });
         let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
@@ -54,6 +70,7 @@ impl WorkflowActor {
             Written::TooEarly | Written::OwnerActs => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
             Written::Fenced => Progress::Fenced,
+            Written::Held => Progress::Held,
         })
     }
 

@@ -52,7 +52,10 @@ impl WorkflowActor {
             let (actor, via) = command.caller().map_or((SYSTEM, Via::System), |by| (by.name.as_str(), by.via));
             match self.commit(&workflow, actor, via, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
-                    let decision = workflow.decisions.last().filter(|_| command.is_decision()).cloned();
+                    let decision = match command {
+                        Command::Except { .. } => workflow.exceptions.last().map(|exception| exception.as_decision(&workflow)),
+                        command => workflow.decisions.last().filter(|_| command.is_decision()).cloned(),
+                    };
                     memory.read_at = Some(Instant::now());
                     memory.workflow = Some(Box::pin(self.fulfil(Arc::clone(&workflow))).await?);
                     return Ok(Ok(Answered { workflow, decision }));
@@ -73,7 +76,8 @@ impl WorkflowActor {
                     is_current = true;
                 }
                 Ok(Progress::Fenced) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
-                Ok(Progress::TooEarly) => return Ok(Ok(Answered { workflow, decision: None })),
+                // It stays in the queue.
+                Ok(Progress::TooEarly | Progress::Held) => return Ok(Ok(Answered { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Busy { is_uncertain: false }) => return Ok(Err(Failure::Busy)),
                 Err(error) => return Err(Stale::Unavailable(error.to_string())),

@@ -72,6 +72,8 @@ impl WorkflowActor {
                 None
             }
             Obligation::Park { deadline: None } => None,
+            // What is held comes into the queue when that ends.
+            Obligation::Queue { .. } if self.workshop.holds.held(workflow).is_some() => None,
             Obligation::Queue { .. } => {
                 let (requested_by, approved) = (workflow.submission.requested_by.clone(), workflow.round().is_some());
                 self.workshop.runner.enqueue(Waiting { workflow_id: self.id, requested_by, approved });

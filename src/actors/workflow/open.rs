@@ -9,7 +9,7 @@ use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::commit;
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{Submission, Workflow};
+use crate::domain::workflow::{Event, Submission, Workflow};
 use crate::storage::{Opening, Written};
 use chrono::{DateTime, Utc};
 use ractor::RpcReplyPort;
@@ -72,7 +72,24 @@ impl WorkflowActor {
         let events = transition::open(submission, terms, workshop.owner);
         let workflow = commit::follow(self.id, None, &events, &actor, via).map_err(|error| Failure::Internal(error.to_string()))?;
         let notices = self.notices(None, &workflow, &events);
-        Ok(Box::new(Opening { workflow, events, via, document, is_claimed, key, notices }))
+        let instead = transition::queued_instead(None, &events);
+        let begins = transition::begins(&events).then(|| workshop.holds.begins(&workflow));
+        let opening = Box::new(Opening { workflow, events, via, document, is_claimed, key, begins, notices });
+        match instead {
+            Some(queued) if workshop.holds.would_hold(&opening.workflow).is_some() => self.queued(opening, queued),
+            _ => Ok(opening),
+        }
+    }
+
+    /// The same opening with other events: its action waits to begin.
+    pub(super) fn queued(&self, mut opening: Box<Opening>, events: Vec<Event>) -> Result<Box<Opening>, Failure> {
+        let actor = opening.workflow.submission.requested_by.clone();
+        let workflow = commit::follow(self.id, None, &events, &actor, opening.via);
+        opening.workflow = workflow.map_err(|error| Failure::Internal(error.to_string()))?;
+        opening.notices = self.notices(None, &opening.workflow, &events);
+        opening.events = events;
+        opening.begins = None;
+        Ok(opening)
     }
 
     /// Whether it may be asked about: where the level remembers rejections, what was rejected a short time ago is not.
@@ -108,7 +125,14 @@ impl WorkflowActor {
         if let Some(older) = opening.workflow.submission.supersedes {
             return Box::pin(self.take_the_place_of(older, &by, *opening)).await;
         }
-        let (opening, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
+        let (mut opening, mut written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
+        // Halted a moment ago.
+        if written == Written::Held
+            && let Some(events) = transition::queued_instead(None, &opening.events)
+        {
+            let queued = self.queued(opening, events)?;
+            (opening, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(queued, reply)).await?;
+        }
         match written {
             Written::Committed { at } => Ok(self.accepted(*opening, at)),
             Written::Duplicate => Ok(Submitted::KeyUsed),

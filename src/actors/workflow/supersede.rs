@@ -41,6 +41,7 @@ impl WorkflowActor {
                         events,
                         guard,
                         now: self.workshop.clock.now(),
+                        begins: None,
                         notices,
                     }
                 }
@@ -56,6 +57,14 @@ impl WorkflowActor {
                 Written::Duplicate => return Ok(Submitted::KeyUsed),
                 // The sweep that is due writes that it has expired.
                 Written::TooLate => return Err(Refusal::Expired.into()),
+                // Halted a moment ago.
+                Written::Held => {
+                    replacement = match transition::queued_instead(None, &row.opening.events) {
+                        Some(events) => *self.queued(Box::new(row.opening), events)?,
+                        None => row.opening,
+                    };
+                    continue;
+                }
                 Written::Conflict | Written::TooEarly | Written::Fenced | Written::OwnerActs | Written::Busy => {
                     if let Some(own) = self.own().await? {
                         return Ok(own);

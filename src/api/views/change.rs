@@ -40,7 +40,7 @@ impl<'a> Approved<'a> {
             status: if decision.remaining == 0 { Quorum::Approved } else { Quorum::Pending },
             approved_by: &decision.approver,
             approvals_remaining: decision.remaining,
-            workflow_status: transition::status_after(decision, workflow.submission.action),
+            workflow_status: transition::status_after(workflow, decision),
         }
     }
 }

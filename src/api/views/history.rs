@@ -7,8 +7,8 @@ use crate::domain::workflow::{Event, Recorded};
 use crate::http::time::Time;
 use details::{
     ApprovalRequestedDetail, ApprovedDetail, CancelledDetail, CommentedDetail, EscalatedDetail, ExecutionFailedDetail,
-    ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail,
-    ReportRequestedDetail, ResolvedDetail, StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
+    ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail, OutcomeUnknownDetail, RejectedDetail,
+    ReleasedDetail, ReportRequestedDetail, ResolvedDetail, StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -90,6 +90,7 @@ details! {
     "superseded": SupersededDetail,
     "commented": CommentedDetail<'a>,
     "released": ReleasedDetail,
+    "freeze_excepted": FreezeExceptedDetail<'a>,
     "start_refused": StartRefusedDetail<'a>,
     "execution_started": ExecutionStartedDetail,
     "execution_succeeded": ExecutionSucceededDetail<'a>,
@@ -144,6 +145,7 @@ impl<'a> From<&'a Event> for Detail<'a> {
             Event::Superseded { round, by } => Self::SupersededDetail(SupersededDetail { round: *round, by: *by }),
             Event::Commented { text, ask } => Self::CommentedDetail(CommentedDetail { text, ask: *ask }),
             Event::Released { step, attempt } => Self::ReleasedDetail(ReleasedDetail { step: *step, attempt: *attempt }),
+            Event::FreezeExcepted(given) => Self::FreezeExceptedDetail(given.into()),
             Event::StartRefused { step, attempt, reason } => {
                 Self::StartRefusedDetail(StartRefusedDetail { step: *step, attempt: *attempt, reason })
             }

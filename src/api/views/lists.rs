@@ -132,6 +132,9 @@ struct Line<'a> {
     /// Why parkbrake leaves the workflow alone after repeated failures; null where it does not.
     #[schema(required)]
     quarantine: Option<&'a str>,
+    /// What keeps it from starting, in a sentence: of one that is `queued`, where a halt or a freeze holds it. Null otherwise.
+    #[schema(required)]
+    held: Option<String>,
     created_at: Time,
     updated_at: Time,
 }
@@ -169,6 +172,7 @@ impl<'a> From<&'a Listed> for Line<'a> {
             on_behalf_of: row.on_behalf_of.as_deref(),
             digest: &row.digest,
             quarantine: row.quarantine.as_deref(),
+            held: row.held.as_ref().map(ToString::to_string),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
         }

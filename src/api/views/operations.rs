@@ -1,5 +1,6 @@
 //! For those who run the server.
 
+use crate::http::time::Time;
 use crate::service;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,6 +35,17 @@ pub struct Readiness {
     server_id: Uuid,
     /// True while the server stops.
     closing: bool,
+    /// What is halted. A server that is halted is ready: it takes tasks and decisions.
+    halts: Vec<Halted>,
+}
+
+/// What is halted. Who did it and why is in `GET /halts`, which needs a token.
+#[derive(Debug, Serialize, ToSchema)]
+struct Halted {
+    /// Null is everything.
+    #[schema(required)]
+    environment: Option<String>,
+    since: Time,
 }
 
 /// How a part of the server is.
@@ -53,9 +65,10 @@ impl From<bool> for Word {
 
 impl From<service::Readiness> for Readiness {
     fn from(found: service::Readiness) -> Self {
-        let service::Readiness { database, actors, lease, closing, server_id } = found;
         let status = found.is_ready().into();
-        Self { status, database: database.into(), actors: actors.into(), lease: lease.into(), server_id, closing }
+        let service::Readiness { database, actors, lease, closing, server_id, halts } = found;
+        let halts = halts.into_iter().map(|halt| Halted { environment: halt.environment, since: Time(halt.since) }).collect();
+        Self { status, database: database.into(), actors: actors.into(), lease: lease.into(), server_id, closing, halts }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Success;
 use super::approval::Approval;
 use super::assessment::{Assessment, Target};
+use super::halts::Held;
 use super::history::Entry;
 use super::task::Document;
 use crate::domain::policy::Role;
@@ -70,6 +71,8 @@ struct Workflow<'a> {
     approval: Option<Approval<'a>>,
     /// Every yes and no, and every yes that was taken back, the oldest first.
     decisions: Vec<Decision<'a>>,
+    /// Exceptions from freezes, the oldest first.
+    exceptions: Vec<FreezeExcepted<'a>>,
     /// Null until an attempt is begun or refused.
     #[schema(required)]
     execution: Option<Execution<'a>>,
@@ -89,6 +92,9 @@ struct Workflow<'a> {
     /// Null unless parkbrake leaves the workflow alone after repeated failures.
     #[schema(required)]
     quarantine: Option<Quarantine<'a>>,
+    /// What keeps it from starting: of one that is `queued`, where a halt or a freeze holds it. Null otherwise.
+    #[schema(required)]
+    held: Option<Held<'a>>,
     /// When the first event happened.
     created_at: Time,
     /// When the last event happened.
@@ -98,7 +104,7 @@ struct Workflow<'a> {
 impl<'a> WorkflowAnswer<'a> {
     /// A workflow with all that is stored of it; `target` is what it is about.
     pub fn of(shown: &'a Shown, target: &'a target::Target) -> Self {
-        let Shown { workflow, log, document, earlier, quarantine } = shown;
+        let Shown { workflow, log, document, earlier, quarantine, held } = shown;
         let submission = &workflow.submission;
         let attempts = attempt_history::of(log);
         let task = serde_json::from_slice::<Task>(document).ok();
@@ -119,6 +125,7 @@ impl<'a> WorkflowAnswer<'a> {
             assessment: (&submission.assessment).into(),
             approval: workflow.round().map(Approval::of),
             decisions: decisions(workflow),
+            exceptions: workflow.exceptions.iter().map(FreezeExcepted::from).collect(),
             execution: (!attempts.is_empty()).then(|| Execution { attempts: attempts.into_iter().map(Attempt::from).collect() }),
             history: log.iter().map(Entry::from).collect(),
             comments: log.iter().filter_map(Comment::of).collect(),
@@ -126,6 +133,7 @@ impl<'a> WorkflowAnswer<'a> {
             supersedes: earlier.as_ref().map(|earlier| Supersedes::of(earlier, document)),
             superseded_by: workflow.superseded_by(),
             quarantine: quarantine.as_ref().map(Quarantine::from),
+            held: held.as_ref().map(Held::from),
             created_at: Time(workflow.created_at),
             updated_at: Time(workflow.updated_at),
         };
@@ -155,6 +163,37 @@ fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
     };
     let decisions = workflow.decisions.iter().enumerate();
     decisions.map(|(place, one)| Decision::of(one, role(place, one).or_else(|| one.roles.first()))).collect()
+}
+
+/// An exception from a freeze.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FreezeException)]
+struct FreezeExcepted<'a> {
+    /// The name of the freeze.
+    freeze: &'a str,
+    /// When that stretch of the freeze ends, and the exception with it.
+    until: Time,
+    approver: &'a str,
+    /// The roles by which this person was entitled at that moment.
+    roles: &'a [Role],
+    justification: &'a str,
+    at: Time,
+    via: Via,
+}
+
+impl<'a> From<&'a workflow::Exception> for FreezeExcepted<'a> {
+    fn from(exception: &'a workflow::Exception) -> Self {
+        let workflow::Exception { given, at, via } = exception;
+        Self {
+            freeze: &given.freeze,
+            until: Time(given.until),
+            approver: &given.approver,
+            roles: &given.roles,
+            justification: &given.justification,
+            at: Time(*at),
+            via: *via,
+        }
+    }
 }
 
 /// What was done once it was allowed.

@@ -117,7 +117,7 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     for (version, event) in (first..).zip(commit.events) {
         let kind = match event {
             // That something waits for its turn is told when it starts.
-            Event::Submitted(_) | Event::Released { .. } => continue,
+            Event::Submitted(_) | Event::Released { .. } | Event::FreezeExcepted(_) => continue,
             // A quorum that is still short has decided nothing.
             Event::Approved(approval) if approval.remaining > 0 => continue,
             // It waits, as before; who is reminded is found when a reminder is due.

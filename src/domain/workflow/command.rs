@@ -1,5 +1,6 @@
 //! What can be asked of a workflow, and how it is refused.
 
+use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, Principal, Role};
 use crate::domain::workflow::{AttemptId, Decision, Resolution, Status};
 use chrono::{DateTime, Utc};
@@ -20,6 +21,15 @@ pub enum Command {
     Reject {
         by: Principal,
         reason: Option<String>,
+        digest: Option<String>,
+    },
+    /// Somebody lets what is released start although a freeze holds it.
+    Except {
+        by: Principal,
+        freeze: Arc<Freeze>,
+        /// When the freeze ends; `None` where it does not hold this workflow now.
+        until: Option<DateTime<Utc>>,
+        justification: Option<String>,
         digest: Option<String>,
     },
     Cancel {
@@ -104,6 +114,7 @@ impl Command {
         match self {
             Self::Approve { by, .. }
             | Self::Reject { by, .. }
+            | Self::Except { by, .. }
             | Self::Cancel { by, .. }
             | Self::Supersede { by, .. }
             | Self::Withdraw { by, .. }
@@ -122,7 +133,7 @@ impl Command {
 
     /// Whether it is somebody's yes or no, or takes a yes back.
     pub fn is_decision(&self) -> bool {
-        matches!(self, Self::Approve { .. } | Self::Reject { .. } | Self::Withdraw { .. })
+        matches!(self, Self::Approve { .. } | Self::Reject { .. } | Self::Except { .. } | Self::Withdraw { .. })
     }
 
     /// Whether it asks who is suspended today.

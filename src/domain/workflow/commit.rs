@@ -36,6 +36,7 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     date(&mut workflow.created_at);
     date(&mut workflow.updated_at);
     workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
+    workflow.exceptions.iter_mut().for_each(|exception| date(&mut exception.at));
     workflow.rounds.iter_mut().for_each(|round| date(&mut round.opened_at));
     workflow.discussion.question.iter_mut().for_each(|question| date(&mut question.at));
     for attempt in workflow.steps.iter_mut().flat_map(|step| &mut step.attempts) {

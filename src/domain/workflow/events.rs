@@ -76,6 +76,8 @@ pub enum Event {
         step: u32,
         attempt: u32,
     },
+    /// It may start although a freeze holds it.
+    FreezeExcepted(FreezeException),
     /// The action was not started and never will be; nothing ran.
     StartRefused {
         step: u32,
@@ -140,6 +142,7 @@ impl Event {
             Self::Superseded { .. } => "superseded",
             Self::Commented { .. } => "commented",
             Self::Released { .. } => "released",
+            Self::FreezeExcepted(_) => "freeze_excepted",
             Self::StartRefused { .. } => "start_refused",
             Self::ExecutionStarted { .. } => "execution_started",
             Self::ExecutionSucceeded { .. } => "execution_succeeded",
@@ -169,6 +172,7 @@ impl Event {
             | Self::Escalated { .. }
             | Self::Expired { .. }
             | Self::Cancelled { .. }
+            | Self::FreezeExcepted(_)
             | Self::Superseded { .. }
             | Self::Commented { .. } => None,
         }
@@ -224,6 +228,20 @@ pub struct Approval {
     pub justification: Option<String>,
     /// How many more were needed after it.
     pub remaining: u32,
+}
+
+/// One person's exception from a freeze: what is released may start although the freeze holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeException {
+    /// The name of the freeze.
+    pub freeze: String,
+    /// When this stretch of the freeze ends; a later one needs an exception of its own.
+    pub until: DateTime<Utc>,
+    pub approver: String,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: Vec<Role>,
+    pub digest: Digest,
+    pub justification: String,
 }
 
 /// An event with what the database recorded of it.

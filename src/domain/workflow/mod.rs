@@ -27,11 +27,12 @@ pub use crate::domain::workflow::status::{ApprovalStatus, Status};
 pub use attempts::{Attempt, AttemptId, Ended, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
-pub use events::{Approval, Event, Recorded, Resolution, Submission};
+pub use events::{Approval, Event, FreezeException, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
 pub use plan::{Plan, Step};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
 pub use stored::{SCHEMA, TermsName, Unreadable};
+pub use transition::Exception;
 
 /// The state of one workflow: what its log folds to.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +53,8 @@ pub struct Workflow {
     pub decisions: Vec<Decision>,
     /// What was said beside.
     pub discussion: Discussion,
+    /// The exceptions from freezes, oldest first.
+    pub exceptions: Vec<Exception>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

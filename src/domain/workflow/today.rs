@@ -4,11 +4,12 @@
 //! decides, and again right before the action starts, the rules of today are asked as well, and the stricter of both hold. They can
 //! make an approval worthless; they never make one that the stored round did not have.
 
+use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition::{self, Answer};
-use crate::domain::workflow::{Approval, Command, Event, Refusal, Round, Submission, Verdict, Workflow};
+use crate::domain::workflow::{Approval, Command, Event, Exception, Refusal, Round, Submission, Verdict, Workflow};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -120,6 +121,11 @@ impl<'a> Today<'a> {
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
         match (command, workflow.open_round()) {
             (Command::Approve { by, .. }, Some(round)) => self.approve(workflow, round, by, command),
+            (Command::Except { by, .. }, _) => {
+                self.has_rights(by)?;
+                self.may_except(&workflow.submission, workflow.round(), &by.name)?;
+                transition::decide(workflow, command)
+            }
             (Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Withdraw { by, .. } | Command::Comment { by, .. }, _) => {
                 self.has_rights(by)?;
                 transition::decide(workflow, command)
@@ -155,6 +161,22 @@ impl<'a> Today<'a> {
         events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")) });
         guard.not_after = transition::expires_at(round);
         Ok(Answer::Commit { events, guard })
+    }
+
+    /// Nobody on the requester's side approves an exception for it, where duties are separated.
+    fn may_except(self, submission: &Submission, round: Option<&Round>, name: &str) -> Result<(), Refusal> {
+        let terms = &self.policy.level(submission.assessment.level).terms;
+        let separates = round.map_or(terms.separation_of_duties, |round| self.separates(submission, round));
+        if separates { self.separate(submission, name) } else { Ok(()) }
+    }
+
+    /// Whether an exception still counts: whoever gave it has rights today, a role that the freeze names today, and is not on the requester's side.
+    pub fn excepts(self, workflow: &Workflow, freeze: &Freeze, exception: &Exception) -> bool {
+        let given = &exception.given;
+        let holds = |name: &str| self.principal(name).is_ok_and(|by| by.roles.iter().any(|role| freeze.exception.contains(role)));
+        given.freeze == freeze.name
+            && holds(&given.approver)
+            && self.may_except(&workflow.submission, workflow.round(), &given.approver).is_ok()
     }
 
     fn has_rights(self, by: &Principal) -> Result<(), Refusal> {

@@ -3,6 +3,7 @@
 
 use crate::domain::policy::{ApprovalTerms, Principal, roles};
 use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
     Approval, ApprovalStatus, AttemptId, Command, Decision, Disposition, Event, Outcome, Plan, Refusal, Round, Status, Submission, Verdict,
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 mod apply;
 mod comment;
+mod except;
 mod obligations;
 mod resolve;
 mod start;
@@ -21,7 +23,10 @@ mod supersede;
 mod withdraw;
 
 pub use apply::{Impossible, apply, replay};
+pub use except::Exception;
 pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, obligations, report_deadline};
+
+pub use start::{begins, queued_instead};
 
 /// How many events a first commit holds: what was asked, and what follows from its level.
 pub const OPENING_EVENTS: u32 = 2;
@@ -67,6 +72,9 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
     match command {
         Command::Approve { by, justification, digest, owner } => approve(workflow, by, justification.as_deref(), digest.as_deref(), *owner),
         Command::Reject { by, reason, digest } => reject(workflow, by, reason.as_deref(), digest.as_deref()),
+        Command::Except { by, freeze, until, justification, digest } => {
+            except::except(workflow, by, freeze, *until, justification.as_deref(), digest.as_deref())
+        }
         Command::Cancel { by, reason } => cancel(workflow, by, reason.as_deref()),
         Command::Supersede { by, successor } => supersede::supersede(workflow, by, *successor),
         Command::Withdraw { by, reason } => withdraw::withdraw(workflow, by, reason.as_deref()),
@@ -166,7 +174,10 @@ fn settled(workflow: &Workflow, round: &Round, by: &Principal, verdict: Verdict,
 
 /// A decision is about the subject of its round, and about nothing else.
 fn same_digest(round: &Round, given: Option<&str>, required: bool) -> Result<(), Refusal> {
-    let digest = &round.subject;
+    same_digest_as(&round.subject, given, required)
+}
+
+fn same_digest_as(digest: &Digest, given: Option<&str>, required: bool) -> Result<(), Refusal> {
     match given {
         Some(given) if given != digest.as_str() => Err(Refusal::DigestMismatch(format!(
             "the decision is about another document: this workflow's digest is {digest}; read it again, then decide"
@@ -246,12 +257,14 @@ fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
 }
 
 /// The status that a workflow had right after a decision: what the decision was answered with.
-pub fn status_after(decision: &Decision, action: ActionKind) -> Status {
-    match (decision.verdict, action) {
-        (Verdict::Rejected, _) => Status::Rejected,
-        (Verdict::Withdrawn, _) => Status::PendingApproval,
-        (Verdict::Approved, _) if decision.remaining > 0 => Status::PendingApproval,
-        (Verdict::Approved, ActionKind::External) => Status::Executing,
-        (Verdict::Approved, ActionKind::Runbook | ActionKind::Webhook) => Status::Queued,
+pub fn status_after(workflow: &Workflow, decision: &Decision) -> Status {
+    // An external action begins with the commit that releases it, unless a halt or a freeze held it.
+    let began_at_once = || workflow.steps.iter().flat_map(|step| &step.attempts).any(|attempt| attempt.started_at == decision.at);
+    match decision.verdict {
+        Verdict::Rejected => Status::Rejected,
+        Verdict::Withdrawn => Status::PendingApproval,
+        Verdict::Approved if decision.remaining > 0 => Status::PendingApproval,
+        Verdict::Approved if workflow.submission.action == ActionKind::External && began_at_once() => Status::Executing,
+        Verdict::Approved => Status::Queued,
     }
 }

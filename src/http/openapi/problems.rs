@@ -148,6 +148,7 @@ fn example(code: Code) -> Value {
         Code::InvalidTask => ("/operation is empty; say what it is".to_owned(), "/orchestrate".to_owned()),
         Code::AlreadyRejected => ("tess rejected this very task a short time ago".to_owned(), "/orchestrate".to_owned()),
         Code::WrongState => ("the workflow is completed".to_owned(), format!("{workflow}/cancel")),
+        Code::Halted => ("cora has halted everything since 2026-11-26T21:03:37Z: INC-7".to_owned(), "/halt".to_owned()),
         Code::NoticeNotFound => {
             ("there is no notice with this id".to_owned(), "/notices/01a20384-45a7-7747-9e89-69e0d434c734/resend".to_owned())
         }
@@ -207,6 +208,7 @@ fn advice(code: Code) -> &'static str {
              `workflow_id`. Nobody is asked again: change the task, or submit it later."
         }
         Code::WrongState => "The workflow, or the notice, is not where this makes sense; `current_status` says where it is.",
+        Code::Halted => "Something is halted, and nothing can wait here; `detail` says what. Try again once it is lifted.",
         Code::IdempotencyKeyInUse => "The first request with this key is still being stored. Send the same again after `Retry-After`.",
         Code::Expired => "Nobody decided in time. Submit the task again.",
         Code::DigestMismatch => {

@@ -33,15 +33,21 @@ pub(super) fn reopened(advance: &Advance) -> Option<&Round> {
 }
 
 /// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no, a
-/// withdrawal, a comment and a resolution rest on their own person's. It is not written if one of them is suspended at that moment.
+/// withdrawal, a comment, an exception and a resolution rest on their own person's. It is not written if one of them is suspended at that moment.
 pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
-    if has(|event| matches!(event, Event::Rejected { .. } | Event::Withdrawn { .. } | Event::Resolved { .. } | Event::Commented { .. })) {
+    if has(|event| {
+        matches!(
+            event,
+            Event::Rejected { .. } | Event::Withdrawn { .. } | Event::Resolved { .. } | Event::Commented { .. } | Event::FreezeExcepted(_)
+        )
+    }) {
         return Some(vec![advance.actor.to_ascii_lowercase()]);
     }
     let round = advance.workflow.round();
     let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
-    let names = approvers.chain([&advance.workflow.submission.requested_by]);
+    let excepting = advance.workflow.exceptions.iter().map(|exception| &exception.given.approver);
+    let names = approvers.chain(excepting).chain([&advance.workflow.submission.requested_by]);
     let rests = has(|event| matches!(event, Event::Approved(_) | Event::ExecutionStarted { .. }));
     rests.then(|| names.map(|name| name.to_ascii_lowercase()).collect())
 }

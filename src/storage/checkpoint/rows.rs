@@ -1,7 +1,7 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022), field by field.
+//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028), field by field.
 
 use super::columns::{approvers, comments_at, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
-use super::{Advance, Opening, number};
+use super::{Advance, Begins, Opening, number};
 use crate::domain::notice::outbox::Planned;
 use crate::domain::policy::Role;
 use crate::domain::via::Via;
@@ -61,6 +61,8 @@ pub(super) struct OpeningRow<'a> {
     expire_after: Option<f64>,
     report_after: Option<f64>,
     document: &'a [u8],
+    begins_in: Option<&'a str>,
+    begins_before: Option<DateTime<Utc>>,
 }
 
 impl<'a> OpeningRow<'a> {
@@ -90,6 +92,8 @@ impl<'a> OpeningRow<'a> {
             expire_after: round.and_then(expire_after),
             report_after: report_after(workflow, None),
             document: &opening.document,
+            begins_in: opening.begins.as_ref().map(place),
+            begins_before: opening.begins.as_ref().and_then(|begins| begins.before),
         }
     }
 }
@@ -121,6 +125,8 @@ pub(super) struct AdvanceRow<'a> {
     expire_after: Option<f64>,
     relies_on: Option<Vec<String>>,
     report_after: Option<f64>,
+    begins_in: Option<&'a str>,
+    begins_before: Option<DateTime<Utc>>,
 }
 
 impl<'a> AdvanceRow<'a> {
@@ -156,8 +162,15 @@ impl<'a> AdvanceRow<'a> {
             expire_after: reopened.and_then(expire_after),
             relies_on: relies_on(advance),
             report_after: report_after(workflow, comments_at(advance)),
+            begins_in: advance.begins.as_ref().map(place),
+            begins_before: advance.begins.as_ref().and_then(|begins| begins.before),
         }
     }
+}
+
+/// Where something begins, as the database has it.
+fn place(begins: &Begins) -> &str {
+    begins.environment.as_deref().unwrap_or_default()
 }
 
 /// An event of one of the rows.

@@ -21,6 +21,8 @@ pub struct Act<'a> {
     pub note: Option<&'a str>,
     /// Who decides, as the decision itself says.
     pub named: Option<&'a str>,
+    /// The freeze from which an exception is approved.
+    pub exception: Option<&'a str>,
 }
 
 /// What the parts of a decision are called on the wire.
@@ -104,6 +106,9 @@ impl Door for Rest<'_> {
                     body[field] = json!(text);
                 }
             }
+            if let Some(freeze) = act.exception {
+                body["exception"] = json!(freeze);
+            }
             let answer = self.0.client(act.who).post(&format!("/workflows/{}/{verb}", act.id), body).await;
             if answer.status.is_success() { Heard::Done } else { Heard::Refused(answer.body["detail"].as_str().unwrap().to_owned()) }
         })
@@ -154,6 +159,7 @@ impl Door for Inbox {
             let mut fields = vec![("form_token", form_token.as_str()), ("digest", act.digest)];
             fields.extend(act.note.map(|text| (note, text)));
             fields.extend(act.named.map(|text| (name, text)));
+            fields.extend(act.exception.map(|freeze| ("exception", freeze)));
             let page = browser.post(&format!("/inbox/workflows/{}/{verb}", act.id), &fields).await;
             match page.headers.get("location").map(|place| place.to_str().unwrap()) {
                 Some(place) if place.contains("done=") => Heard::Done,
@@ -236,6 +242,7 @@ impl Door for Cli<'_> {
                 What::Approve => {
                     command.args(["approve", act.id, "--yes", "--digest", act.digest]);
                     command.args(act.note.map(|text| ["--justification", text]).into_iter().flatten());
+                    command.args(act.exception.map(|freeze| ["--exception", freeze]).into_iter().flatten());
                 }
                 What::Reject => drop(command.args(["reject", act.id, "--reason", act.note.unwrap_or("not today")])),
                 What::Withdraw => drop(command.args(["withdraw", act.id, "--reason", act.note.unwrap_or("not today")])),

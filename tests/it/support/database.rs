@@ -55,6 +55,11 @@ impl Database {
         Hold(connection)
     }
 
+    /// Whether the database itself refuses a statement.
+    pub async fn execute_refused(&self, statement: &'static str) -> bool {
+        sqlx::raw_sql(statement).execute(&mut self.connect().await).await.is_err()
+    }
+
     /// Does something to the database that parkbrake itself would not.
     pub async fn execute(&self, statement: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut self.connect().await).await.expect("a statement");

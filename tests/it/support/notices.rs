@@ -124,6 +124,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
             _ => Disposition::Active,
         },
         discussion: Discussion::default(),
+        exceptions: Vec::new(),
         decisions: if outcome == Some(RoundOutcome::Approved) { vec![decision] } else { Vec::new() },
         created_at: at(),
         updated_at: at(),

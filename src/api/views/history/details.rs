@@ -5,7 +5,8 @@ use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
-use crate::domain::workflow::{self, Resolution};
+use crate::domain::workflow::{self, FreezeException, Resolution};
+use crate::http::time::Time;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -284,5 +285,26 @@ impl<'a> From<&'a workflow::Approval> for ApprovedDetail<'a> {
             justification: approval.justification.as_deref(),
             remaining: approval.remaining,
         }
+    }
+}
+
+/// One person's exception from a freeze.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FreezeExceptedDetail<'a> {
+    /// The name of the freeze.
+    pub freeze: &'a str,
+    /// When that stretch of the freeze ends, and the exception with it.
+    pub until: Time,
+    pub approver: &'a str,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: &'a [Role],
+    pub digest: &'a Digest,
+    pub justification: &'a str,
+}
+
+impl<'a> From<&'a FreezeException> for FreezeExceptedDetail<'a> {
+    fn from(given: &'a FreezeException) -> Self {
+        let FreezeException { freeze, until, approver, roles, digest, justification } = given;
+        Self { freeze, until: Time(*until), approver, roles, digest, justification }
     }
 }

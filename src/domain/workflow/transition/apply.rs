@@ -2,8 +2,8 @@
 
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::workflow::{
-    Attempt, AttemptId, Decision, Discussion, Disposition, Ended, Event, Plan, Recorded, Resolution, Round, RoundOutcome, Stage, StepState,
-    Verdict, Workflow,
+    Attempt, AttemptId, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Round, RoundOutcome, Stage,
+    StepState, Verdict, Workflow,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -53,6 +53,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
             disposition: Disposition::Active,
             decisions: Vec::new(),
             discussion: Discussion::default(),
+            exceptions: Vec::new(),
             created_at: recorded.at,
             updated_at: recorded.at,
         });
@@ -110,6 +111,10 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             open_round(workflow, *round)?.outcome = Some(RoundOutcome::Cancelled);
             workflow.disposition = Disposition::Superseded { by: *by };
             Some(())
+        }
+        Event::FreezeExcepted(given) => {
+            let fits = has_queued(workflow) && given.digest == workflow.submission.digest;
+            fits.then(|| workflow.exceptions.push(Exception { given: given.clone(), at: recorded.at, via: recorded.via }))
         }
         Event::Released { .. }
         | Event::StartRefused { .. }

@@ -23,14 +23,38 @@ pub(super) fn release_next(workflow: &Workflow, owner: Uuid) -> Option<Event> {
     Some(release(&workflow.plan, AttemptId { step, number: state.next_number() }, owner))
 }
 
+/// Whether something begins to run with these events.
+pub fn begins(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::ExecutionStarted { .. }))
+}
+
+/// The same events with each external action that would begin with them queued instead, for where a halt or a freeze holds it; `None` where
+/// none would begin, or only one that is in the queue already.
+pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<Vec<Event>> {
+    let mut is_changed = false;
+    let mut instead = |event: &Event| match event {
+        Event::ExecutionStarted { step, attempt, token: None, .. }
+            if workflow.and_then(Workflow::queued) != Some(AttemptId { step: *step, number: *attempt }) =>
+        {
+            is_changed = true;
+            Event::Released { step: *step, attempt: *attempt }
+        }
+        other => other.clone(),
+    };
+    let events: Vec<Event> = events.iter().map(&mut instead).collect();
+    is_changed.then_some(events)
+}
+
 fn step_of(plan: &Plan, number: u32) -> Option<&Step> {
     plan.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-/// The one commit that starts an attempt. Where it is written already, its token says whose it was.
+/// The one commit that starts an attempt. Where it is written already, its token says whose it was. An external action, which is queued only
+/// while it is held, has none: it is its requester's to carry out.
 pub(super) fn start(workflow: &Workflow, id: AttemptId, owner: Uuid, token: Uuid) -> Answer {
     let AttemptId { step, number: attempt } = id;
-    from_queue(workflow, id, || Event::ExecutionStarted { step, attempt, owner, token: Some(token) })
+    let is_ours = step_of(&workflow.plan, step).is_none_or(|step| step.action != ActionKind::External);
+    from_queue(workflow, id, || Event::ExecutionStarted { step, attempt, owner, token: is_ours.then_some(token) })
 }
 
 pub(super) fn refuse(workflow: &Workflow, id: AttemptId, reason: &str) -> Answer {

@@ -1,0 +1,157 @@
+//! Halting, lifting a halt, and drills: carried through to their end whether or not the caller stays.
+
+use crate::actors::engine::Engine;
+use crate::domain::hold::Halt;
+use crate::storage::{Error, Halted, Lift, Lifted, NewHalt};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// A drill that was not brought to its end has ended after this time: its server may have died.
+pub const LONGEST_DRILL: Duration = Duration::from_secs(10);
+/// How long the servers have to say that they are halted.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a statement is sent again while the database does not answer.
+const INSIST: Duration = Duration::from_secs(6);
+/// Between two attempts, and between two looks at what the servers say.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// What a drill measured. Times are in milliseconds from when the halt was asked for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Drill {
+    /// When every server had said so, or was no longer waited for.
+    pub took_ms: u64,
+    pub servers: Vec<DrilledServer>,
+    #[serde(skip)]
+    pub ended_at: DateTime<Utc>,
+}
+
+/// One server that acted while a drill was held.
+#[derive(Debug, Clone, Serialize)]
+pub struct DrilledServer {
+    pub server_id: Uuid,
+    pub address: String,
+    /// `None` where it did not say so in time.
+    pub took_ms: Option<u64>,
+}
+
+impl Engine {
+    /// Halts; with the halts in force afterwards. `held` is held until that is done.
+    ///
+    /// # Errors
+    /// No database; it may have been done all the same, and asking again is safe.
+    pub async fn halt_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Halted, Vec<Halt>), Error> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let halted = insist(|| engine.storage.halt(&new)).await?;
+            let halts = engine.look_at_halts().await?;
+            drop(held);
+            Ok((halted, halts))
+        })
+        .await
+    }
+
+    /// Lifts a halt; with the halts in force afterwards. `held` is held until that is done.
+    ///
+    /// # Errors
+    /// As [`Self::halt_for`].
+    pub async fn lift_for(self: &Arc<Self>, lift: Lift, held: impl Send + 'static) -> Result<(Lifted, Vec<Halt>), Error> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let lifted = insist(|| engine.storage.lift(&lift)).await?;
+            let halts = engine.look_at_halts().await?;
+            drop(held);
+            Ok((lifted, halts))
+        })
+        .await
+    }
+
+    /// Holds a drill: halts, waits until every server that acts has said that it is halted, and lifts that at once. Where it is not held,
+    /// the answer says which halt is in its way. `held` is held until that is done.
+    ///
+    /// # Errors
+    /// As [`Self::halt_for`]; a drill that was begun ends by itself.
+    pub async fn drill_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Result<Drill, Halted>, Vec<Halt>), Error> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let began = Instant::now();
+            let halt = match insist(|| engine.storage.halt(&new)).await? {
+                Halted::Now(halt) => halt,
+                other => return Ok((Err(other), engine.look_at_halts().await?)),
+            };
+            // A drill that fails on the way is lifted all the same; if that fails too, it ends by itself.
+            let measured = engine.measure(began).await;
+            let (took_ms, servers) = measured.clone().unwrap_or_default();
+            let mut drill = Drill { took_ms, servers, ended_at: halt.since };
+            let figures = serde_json::to_string(&drill).unwrap_or_default();
+            let (environment, by, reason) = (new.environment.clone(), new.by.clone(), Some(new.reason.clone()));
+            let lift = Lift { environment, drill: Some((halt.id, figures)), by, via: new.via, reason };
+            let lifted = insist(|| engine.storage.lift(&lift)).await?;
+            if let Lifted::Now(at) = lifted {
+                drill.ended_at = at;
+            }
+            let halts = engine.look_at_halts().await?;
+            drop(held);
+            measured?;
+            Ok((Ok(drill), halts))
+        })
+        .await
+    }
+
+    /// Waits until every server that acts knows the log as far as it goes now, and says when each did.
+    async fn measure(&self, began: Instant) -> Result<(u64, Vec<DrilledServer>), Error> {
+        let number = self.holds.refresh().await?.number;
+        self.holds.stir();
+        let mut seen: BTreeMap<Uuid, DrilledServer> = BTreeMap::new();
+        loop {
+            let acting = self.storage.halts_known().await?;
+            for server in &acting {
+                let entry = seen.entry(server.server_id).or_insert_with(|| DrilledServer {
+                    server_id: server.server_id,
+                    address: server.address.clone(),
+                    took_ms: None,
+                });
+                if server.number >= number && entry.took_ms.is_none() {
+                    entry.took_ms = Some(millis(began));
+                }
+            }
+            // One that has stopped acting meanwhile starts nothing, whatever it knows.
+            let is_done = acting.iter().all(|server| server.number >= number);
+            if is_done || began.elapsed() > PATIENCE {
+                return Ok((millis(began), seen.into_values().collect()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Reads the halts anew, and has the queue put in order at once.
+    async fn look_at_halts(&self) -> Result<Vec<Halt>, Error> {
+        let halts = insist(|| self.holds.refresh()).await?.halts.clone();
+        self.holds.stir();
+        Ok(halts)
+    }
+}
+
+fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Sends a statement that is harmless to repeat until it is answered.
+async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn() -> F) -> Result<T, Error> {
+    let began = Instant::now();
+    loop {
+        match statement().await {
+            Err(Error::Unavailable(_) | Error::Locked) if began.elapsed() < INSIST => tokio::time::sleep(PAUSE * 4).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Carries work to its end, also where whoever asked for it goes away.
+async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.to_string()))?
+}

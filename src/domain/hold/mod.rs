@@ -1,0 +1,169 @@
+//! Holds: what keeps an action that is released from starting. A [halt](Halt) is called by an admin and lasts until it is lifted; a
+//! [freeze](Freeze) is written in the configuration and ends by itself.
+//!
+//! A hold takes nothing back: decisions are still taken, and what has started goes on. What it holds stays queued.
+
+mod freeze;
+mod halt;
+
+pub use freeze::{DAY, Freeze, Window};
+pub use halt::Halt;
+
+use crate::domain::risk::Rules;
+use crate::domain::risk::target::Target;
+use chrono::{DateTime, SecondsFormat, Utc};
+use std::fmt;
+
+/// Where an action acts and what it does, in the words of the configuration. What is not known counts as everything that it could be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    pub environment: Option<String>,
+    pub operation: Option<String>,
+}
+
+impl Rules {
+    /// The place of a workflow's action. A word that is on no list may mean anything, so it counts as not known.
+    pub fn place(&self, target: Option<&Target>) -> Place {
+        let Some(target) = target else { return Place::default() };
+        let environment = target.environment.as_deref().and_then(|word| self.environments.resolve(word));
+        Place { environment: environment.map(str::to_owned), operation: self.operations.resolve(&target.operation).map(str::to_owned) }
+    }
+}
+
+/// What may hold a start at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Holds<'a> {
+    /// The halts in force.
+    pub halts: &'a [Halt],
+    /// Every freeze of the configuration.
+    pub freezes: &'a [Freeze],
+    pub now: DateTime<Utc>,
+}
+
+/// Why a workflow is held, as people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    Halted(Halt),
+    Frozen {
+        /// The name of the freeze.
+        freeze: String,
+        until: DateTime<Utc>,
+        /// Whose role may approve an exception; empty where there is none.
+        exception: Vec<String>,
+    },
+}
+
+impl Holds<'_> {
+    /// What holds an action at this place now. A halt goes before a freeze, because no exception is made from it; of several freezes the
+    /// one that ends last holds. `is_excepted` says whether an exception from a freeze has been approved, which would end then.
+    pub fn on(&self, place: &Place, is_excepted: impl Fn(&Freeze, DateTime<Utc>) -> bool) -> Option<Held> {
+        if let Some(halt) = self.halts.iter().find(|halt| halt.covers(place.environment.as_deref())) {
+            return Some(Held::Halted(halt.clone()));
+        }
+        let frozen = self.freezes.iter().filter(|freeze| freeze.covers(place));
+        let frozen = frozen.filter_map(|freeze| Some((freeze.holds_until(self.now)?, freeze)));
+        let frozen = frozen.filter(|(until, freeze)| !is_excepted(freeze, *until));
+        let (until, freeze) = frozen.max_by_key(|(until, _)| *until)?;
+        Some(Held::Frozen { freeze: freeze.name.clone(), until, exception: freeze.exception.clone() })
+    }
+
+    /// When the next freeze begins at this place: a start has to be committed before.
+    pub fn next_freeze(&self, place: &Place) -> Option<DateTime<Utc>> {
+        self.freezes.iter().filter(|freeze| freeze.covers(place)).filter_map(|freeze| freeze.begins_after(self.now)).min()
+    }
+}
+
+impl Held {
+    /// The roles that may approve an exception.
+    pub fn exception(&self) -> &[String] {
+        match self {
+            Self::Halted(_) => &[],
+            Self::Frozen { exception, .. } => exception,
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Halted(halt) => halt.fmt(f),
+            Self::Frozen { freeze, until, exception } => {
+                write!(f, "the freeze {freeze} holds it until {}", until.to_rfc3339_opts(SecondsFormat::Secs, true))?;
+                match exception.as_slice() {
+                    [] => Ok(()),
+                    roles => write!(f, ", unless an exception is approved by {}", roles.join(" or ")),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::via::Via;
+    use uuid::Uuid;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn halt(environment: Option<&str>) -> Halt {
+        Halt {
+            id: Uuid::nil(),
+            environment: environment.map(str::to_owned),
+            by: "cora".to_owned(),
+            via: Via::Rest,
+            reason: "incident 7".to_owned(),
+            since: at("2026-11-26T10:00:00Z"),
+            is_drill: false,
+        }
+    }
+
+    fn place(environment: Option<&str>) -> Place {
+        Place { environment: environment.map(str::to_owned), operation: Some("deploy".to_owned()) }
+    }
+
+    fn freeze(name: &str, until: &str) -> Freeze {
+        let day = |text: &str| format!("{text}T00:00:00").parse().unwrap();
+        let window = Window::Between { from: day("2026-11-26"), until: day(until) };
+        Freeze {
+            name: name.to_owned(),
+            window,
+            zone: chrono_tz::UTC,
+            environments: None,
+            operations: None,
+            exception: vec!["cto".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_halt_of_one_environment_holds_that_one_and_what_is_not_known() {
+        let (production, all) = (halt(Some("production")), halt(None));
+        assert!(production.covers(Some("production")) && production.covers(None) && !production.covers(Some("staging")));
+        assert!(all.covers(Some("staging")) && all.covers(None));
+    }
+
+    #[test]
+    fn a_halt_goes_before_a_freeze_and_of_freezes_the_one_that_ends_last_holds() {
+        let freezes = [freeze("short", "2026-11-28"), freeze("long", "2026-12-24")];
+        let now = at("2026-11-27T12:00:00Z");
+        let halts = [halt(Some("production"))];
+        let holds = Holds { halts: &halts, freezes: &freezes, now };
+        assert!(matches!(holds.on(&place(Some("production")), |_, _| true), Some(Held::Halted(_))), "nothing excepts from a halt");
+        let name = |held: Option<Held>| match held {
+            Some(Held::Frozen { freeze, .. }) => freeze,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(name(holds.on(&place(Some("staging")), |_, _| false)), "long");
+        assert_eq!(name(holds.on(&place(Some("staging")), |freeze, _| freeze.name == "long")), "short", "each needs its own exception");
+        assert_eq!(holds.on(&place(Some("staging")), |_, _| true), None);
+    }
+
+    #[test]
+    fn what_holds_is_told_in_words() {
+        assert_eq!(Held::Halted(halt(Some("production"))).to_string(), "cora has halted production since 2026-11-26T10:00:00Z: incident 7");
+        let frozen = Held::Frozen { freeze: "weekend".to_owned(), until: at("2026-11-30T07:00:00Z"), exception: vec!["cto".to_owned()] };
+        assert_eq!(frozen.to_string(), "the freeze weekend holds it until 2026-11-30T07:00:00Z, unless an exception is approved by cto");
+    }
+}

@@ -1,0 +1,83 @@
+//! An exception from a freeze: a further decision about what is released, by somebody of a role that the freeze names.
+
+use super::{Answer, Guard, same_digest_as};
+use crate::domain::hold::Freeze;
+use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::workflow::approval;
+use crate::domain::workflow::{Decision, Event, FreezeException, Refusal, Verdict, Workflow};
+use chrono::{DateTime, Utc};
+
+/// What somebody says of a freeze that holds a workflow. `until` is when it ends; `None` where it does not hold the workflow now.
+pub(super) fn except(
+    workflow: &Workflow,
+    by: &Principal,
+    freeze: &Freeze,
+    until: Option<DateTime<Utc>>,
+    justification: Option<&str>,
+    digest: Option<&str>,
+) -> Result<Answer, Refusal> {
+    let roles = roles_of(by, freeze)?;
+    let wrong = |detail: String| Err(Refusal::WrongState { current: workflow.status(), detail });
+    let name = &freeze.name;
+    let given = |exception: &&FreezeException| exception.freeze == *name && exception.approver == by.name && until == Some(exception.until);
+    if let Some(before) = workflow.exceptions.iter().find(|exception| given(&&exception.given)) {
+        return Ok(Answer::Repeat(before.as_decision(workflow)));
+    }
+    if workflow.queued().is_none() {
+        return wrong(format!("only what is released and has not started is held by the freeze {name}"));
+    }
+    let Some(until) = until else { return wrong(format!("the freeze {name} does not hold it now")) };
+    let round = workflow.round();
+    same_digest_as(&workflow.submission.digest, digest, round.is_some_and(|round| round.terms.require_digest))?;
+    let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();
+    let exception = FreezeException {
+        freeze: name.clone(),
+        until,
+        approver: by.name.clone(),
+        roles,
+        digest: workflow.submission.digest.clone(),
+        justification,
+    };
+    // By the database's clock it is not written for a stretch that has ended.
+    Ok(Answer::Commit { events: vec![Event::FreezeExcepted(exception)], guard: Guard { not_after: Some(until), ..Guard::default() } })
+}
+
+/// The roles by which somebody may approve an exception.
+fn roles_of(by: &Principal, freeze: &Freeze) -> Result<Vec<Role>, Refusal> {
+    let name = &freeze.name;
+    if freeze.exception.is_empty() {
+        return Err(Refusal::NotAnApprover(format!("the freeze {name} has no exceptions")));
+    }
+    let held: Vec<Role> = by.roles.iter().filter(|role| freeze.exception.contains(role)).cloned().collect();
+    if by.kind == PrincipalKind::Person && !held.is_empty() {
+        return Ok(held);
+    }
+    let asked = freeze.exception.join(", ");
+    Err(Refusal::NotAnApprover(format!("an exception from the freeze {name} is approved by people with one of the roles: {asked}")))
+}
+
+/// An exception as it stands in the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    pub given: FreezeException,
+    pub at: DateTime<Utc>,
+    /// The door by which it came.
+    pub via: crate::domain::via::Via,
+}
+
+impl Exception {
+    /// The answer to whoever gave it.
+    pub fn as_decision(&self, workflow: &Workflow) -> Decision {
+        let FreezeException { approver, roles, justification, .. } = self.given.clone();
+        Decision {
+            round: workflow.round().map_or(0, |round| round.number),
+            approver,
+            roles,
+            verdict: Verdict::Approved,
+            justification: Some(justification),
+            remaining: 0,
+            at: self.at,
+            via: self.via,
+        }
+    }
+}
