@@ -6,7 +6,7 @@ mod secrets;
 mod start_up;
 mod tenure;
 
-pub use crate::actors::courier::Pace;
+pub use crate::actors::notifier::delivery_worker::Pace;
 pub use router::description;
 
 use crate::actors::engine::{Engine, Parts};
@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long the processes of running actions may take to be gone, once they were told to end.
 const ENDING: Duration = Duration::from_secs(8);
 /// How long requests that are on their way may take when the server stops.
-const HTTP_PATIENCE: Duration = Duration::from_secs(10);
+const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +202,7 @@ impl App {
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
         let engine = Engine::new(parts);
-        let (root, root_task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await?;
+        let (root, root_task) = Root::spawn(Arc::clone(&engine)).await?;
         let (closing, closed) = watch::channel(false);
         let hosts = Hosts::new(engine.configuration.notifications.public_url.as_deref(), &settings.allow_hosts);
         let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed);
@@ -245,11 +245,11 @@ impl App {
     pub async fn stop(self) {
         tracing::info!("parkbrake is stopping");
         self.closing.send_replace(true);
-        let _ = self.server.call(|reply| server::Msg::Stop { patience: HTTP_PATIENCE, reply }, Some(HTTP_PATIENCE * 2)).await;
+        let _ = self.server.call(|reply| server::Msg::Stop { within: HTTP_STOP_TIMEOUT, reply }, Some(HTTP_STOP_TIMEOUT * 2)).await;
         self.drain().await;
         self.end_actions().await;
         let _ = self.root.cast(root::Msg::Shutdown);
-        let _ = tokio::time::timeout(HTTP_PATIENCE, self.root_task).await;
+        let _ = tokio::time::timeout(HTTP_STOP_TIMEOUT, self.root_task).await;
         self.engine.storage.close().await;
         // Last of all, so that whoever takes over finds nobody at work.
         self.tenure.end().await;

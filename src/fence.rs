@@ -28,9 +28,9 @@ const CLOCK: ClockId = ClockId::Monotonic;
 
 /// A moment of the fence's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub struct FenceTime(Duration);
 
-impl Moment {
+impl FenceTime {
     pub fn now() -> Self {
         let time = clock_gettime(CLOCK);
         Self(Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default()))
@@ -40,7 +40,7 @@ impl Moment {
 #[derive(Debug, Clone, Copy)]
 struct State {
     /// When the last renewal that succeeded was asked for; `None` before the first, and after the lease was lost for good.
-    asked: Option<Moment>,
+    asked: Option<FenceTime>,
     lost: bool,
 }
 
@@ -72,7 +72,7 @@ impl Fence {
     }
 
     /// The lease was granted or renewed by a statement that was sent after this moment.
-    pub fn renewed(&self, asked: Moment) {
+    pub fn renewed(&self, asked: FenceTime) {
         let mut state = self.state();
         if !state.lost {
             state.asked = state.asked.max(Some(asked));
@@ -123,8 +123,8 @@ impl Fence {
 
     /// How long something may still be started.
     fn left(&self) -> Duration {
-        let Some(Moment(asked)) = self.state().asked else { return Duration::ZERO };
-        (asked + self.lease).saturating_sub(ENDING).saturating_sub(Moment::now().0)
+        let Some(FenceTime(asked)) = self.state().asked else { return Duration::ZERO };
+        (asked + self.lease).saturating_sub(ENDING).saturating_sub(FenceTime::now().0)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -148,18 +148,18 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(10);
 
-    fn ago(seconds: u64) -> Moment {
-        Moment(Moment::now().0 - Duration::from_secs(seconds))
+    fn ago(seconds: u64) -> FenceTime {
+        FenceTime(FenceTime::now().0 - Duration::from_secs(seconds))
     }
 
     #[test]
     fn nothing_starts_before_the_first_lease_or_after_the_last() {
         let fence = Fence::new(Uuid::nil(), LEASE);
         assert!(!fence.holds() && fence.enter().is_none());
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         assert!(fence.holds() && fence.enter().is_some());
         fence.lose();
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         assert!(!fence.holds(), "what is lost stays lost");
     }
 
@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_the_end_of_the_work_sees_all_of_it() {
         let fence = Fence::new(Uuid::nil(), LEASE);
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         let work = fence.enter().unwrap();
         fence.lose();
         fence.fallen().await;

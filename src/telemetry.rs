@@ -1,11 +1,21 @@
-//! The log: one line an event on standard error, for people on a terminal and as JSON everywhere else.
+//! The log: one line per event on standard error, as text on a terminal and as JSON everywhere else.
+//!
+//! Each line about a workflow has the field `workflow.id`, its own or that of the span it was written in: searching the log for one id
+//! finds the workflow's whole story.
 
+mod json;
+
+use crate::telemetry::json::JsonLines;
+use std::fmt;
 use std::io::IsTerminal as _;
+use tracing::Span;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
+use uuid::Uuid;
 
-/// What is logged where `PARKBRAKE_LOG` says nothing (its syntax is that of `tracing-subscriber`'s `EnvFilter`).
+/// What is logged if `PARKBRAKE_LOG` is not set. Its syntax is that of `tracing-subscriber`'s `EnvFilter`.
 ///
-/// Actors come and go by the thousand: the spans that ractor opens for each of them cost more than they tell.
+/// ractor opens a span for each of thousands of actors, which costs more than it tells.
 const DEFAULT: &str = "info,ractor=warn,sqlx=warn";
 
 /// Starts the log of this process.
@@ -15,6 +25,28 @@ pub fn start() {
     if std::io::stderr().is_terminal() {
         log.compact().with_target(false).init();
     } else {
-        log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        log.fmt_fields(JsonFields::new()).event_format(JsonLines).init();
+    }
+}
+
+/// The span of work for a workflow. Its level is the highest, so that no filter that lets a line through takes the id from it.
+pub fn workflow(id: Uuid) -> Span {
+    tracing::error_span!("workflow", workflow.id = %id)
+}
+
+/// The span of work for several workflows at once; its `workflow.id` lists all of them.
+pub fn workflows(ids: impl Iterator<Item = Uuid> + Clone) -> Span {
+    tracing::error_span!("workflow", workflow.id = %Listed(ids))
+}
+
+/// Ids, separated by commas.
+struct Listed<I>(I);
+
+impl<I: Iterator<Item = Uuid> + Clone> fmt::Display for Listed<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, id) in self.0.clone().enumerate() {
+            write!(f, "{}{id}", if place == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }

@@ -1,15 +1,15 @@
-//! The approval registry: every decision, cancel and result finds its workflow here.
+//! The approval registry: routes every decision, cancellation and result to its workflow.
 //!
-//! A workflow that is acted upon has an actor, and never more than one that the registry knows of: what comes meanwhile waits for it to
-//! end. A parked workflow has none. What its last actor knew stays here as plain data, so that the next one is started without reading
-//! anything; of at most `max_resident` workflows, those that were not asked for the longest are forgotten first. Forgetting loses
-//! nothing: it is a copy of what the log says.
+//! A workflow that is being acted upon has an actor, and at most one that the registry knows of: jobs that arrive meanwhile wait until
+//! it has ended. A parked workflow has no actor. The registry keeps what the last one knew as plain data, so that the next one starts
+//! without reading anything. It remembers at most `max_resident` workflows and forgets the least recently used first. Forgetting loses
+//! nothing, because what is remembered is a copy of what the log says.
 
-use crate::actors::exchange::Failure;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::metrics::Metrics;
+use crate::actors::protocol::Failure;
 use hashlink::LruCache;
-use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, MessagingErr, SpawnErr};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -30,15 +30,48 @@ pub struct State {
 /// A workflow whose actor is at work.
 struct Working {
     ticket: Ticket,
-    /// What the next actor is started for.
+    /// The jobs for which the next actor is started.
     waiting: Vec<Job>,
 }
 
 impl ApprovalRegistry {
-    pub async fn spawn(self, root: ractor::ActorCell) -> Result<RegistryRef, ractor::SpawnErr> {
+    pub async fn spawn(self, root: ActorCell) -> Result<RegistryRef, SpawnErr> {
         Ok(Actor::spawn_linked(None, self, (), root).await?.0)
     }
+}
 
+impl Actor for ApprovalRegistry {
+    type Msg = ToRegistry;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<ToRegistry>, (): ()) -> Result<State, ActorProcessingErr> {
+        Ok(State { supervisor: None, working: HashMap::new(), parked: LruCache::new(self.max_resident), tickets: 0 })
+    }
+
+    async fn handle(&self, _: ActorRef<ToRegistry>, msg: ToRegistry, state: &mut State) -> Result<(), ActorProcessingErr> {
+        match msg {
+            ToRegistry::Supervisor(supervisor) => state.supervisor = Some(supervisor),
+            ToRegistry::Route { id, job } => self.do_next(state, id, job),
+            ToRegistry::Wake { id } => self.do_next(state, id, Job::Look),
+            ToRegistry::Remember(parked) => {
+                for remembered in parked {
+                    let id = remembered.workflow.id;
+                    if self.has_room(state) && !state.working.contains_key(&id) {
+                        self.park(state, id, Some(remembered));
+                    }
+                }
+            }
+            ToRegistry::Done { id, ticket, remembered } => self.end(state, id, ticket, remembered),
+            ToRegistry::Gone { id, ticket } => self.end(state, id, Some(ticket), None),
+        }
+        self.metrics.remembered.set(i64::try_from(state.parked.len()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+impl ApprovalRegistry {
+    /// Starts an actor for a job, or has the job wait for the actor that is at work.
     fn do_next(&self, state: &mut State, id: Uuid, job: Job) {
         match state.working.get_mut(&id) {
             Some(working) => working.waiting.push(job),
@@ -64,7 +97,7 @@ impl ApprovalRegistry {
         }
     }
 
-    /// Ends the work of an actor, if it is the one that is at work, and starts the next one, if there is work for it.
+    /// Takes note that an actor has ended. If it is the one at work, the next one is started, provided that there is work for it.
     fn end(&self, state: &mut State, id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered>) {
         match state.working.entry(id) {
             Entry::Occupied(working) if Some(working.get().ticket) == ticket => {
@@ -75,7 +108,7 @@ impl ApprovalRegistry {
                     self.start(state, id, remembered, waiting);
                 }
             }
-            // Another one is at work, and reads the log by itself.
+            // Another actor is at work; it reads the log by itself.
             Entry::Occupied(_) => {}
             Entry::Vacant(_) => self.park(state, id, remembered),
         }
@@ -97,34 +130,4 @@ impl ApprovalRegistry {
 
 fn refuse(jobs: Vec<Job>, failure: impl Fn() -> Failure) {
     jobs.into_iter().for_each(|job| job.refuse(failure()));
-}
-
-impl Actor for ApprovalRegistry {
-    type Msg = ToRegistry;
-    type State = State;
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<ToRegistry>, (): ()) -> Result<State, ActorProcessingErr> {
-        Ok(State { supervisor: None, working: HashMap::new(), parked: LruCache::new(self.max_resident), tickets: 0 })
-    }
-
-    async fn handle(&self, _: ActorRef<ToRegistry>, msg: ToRegistry, state: &mut State) -> Result<(), ActorProcessingErr> {
-        match msg {
-            ToRegistry::Supervisor(supervisor) => state.supervisor = Some(supervisor),
-            ToRegistry::Route { id, command, reply } => self.do_next(state, id, Job::Do(command, reply)),
-            ToRegistry::Wake { id } => self.do_next(state, id, Job::Look),
-            ToRegistry::Remember(parked) => {
-                for remembered in parked {
-                    let id = remembered.workflow.id;
-                    if self.has_room(state) && !state.working.contains_key(&id) {
-                        self.park(state, id, Some(remembered));
-                    }
-                }
-            }
-            ToRegistry::Done { id, ticket, remembered } => self.end(state, id, ticket, remembered),
-            ToRegistry::Gone { id, ticket } => self.end(state, id, Some(ticket), None),
-        }
-        self.metrics.remembered.set(i64::try_from(state.parked.len()).unwrap_or(i64::MAX));
-        Ok(())
-    }
 }

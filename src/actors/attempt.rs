@@ -1,24 +1,25 @@
-//! One attempt at an action, under the fence: nothing starts without a lease, and what runs has ended before the lease has.
+//! One attempt at an action, under the fence: nothing starts without a lease, and what runs ends before the lease does.
 
 use crate::actors::ports::{Executor, Job};
 use crate::domain::workflow::Outcome;
 use crate::fence::Fence;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
-/// What became of an attempt.
+/// How an attempt went.
 #[derive(Debug, PartialEq)]
 pub enum Ran {
     Ended(Outcome),
-    /// Its processes were ended before they had done their work, because the lease could not be renewed in time. This server holds it
+    /// Its processes were ended before they were done, because the lease could not be renewed in time. This server holds the lease
     /// again.
     Cut,
 }
 
-/// Runs one attempt to its end. Where the lease cannot be renewed in time its processes are ended, so that they do not go on beside
-/// another server; that is told once this server may act again, and by the other server if it never may.
+/// Runs one attempt to its end. If the lease cannot be renewed in time, its processes are ended, so that they do not go on beside
+/// another server. This returns once this server may act again; if it never may, the other server finds that the attempt was cut off.
 ///
-/// The fence is asked first, and once more right before the process starts: a server that was frozen in between, for longer than its
-/// lease, starts nothing when it wakes up.
+/// The fence is asked first, and again right before the process starts: a server that was frozen in between for longer than its
+/// lease starts nothing when it wakes up.
 #[expect(
     clippy::disallowed_methods,
     reason = "the run is awaited below; in a task of its own a panic of an executor is an outcome like any other"
@@ -28,12 +29,12 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
     loop {
         fence.stands().await;
         let Some(work) = fence.enter() else { continue };
-        tracing::info!(workflow.id = %workflow_id, step = job.attempt.step, attempt = job.attempt.number, "the action starts");
+        tracing::info!(step = job.attempt.step, attempt = job.attempt.number, "the action starts");
         let holds = Arc::clone(fence);
         // In a task of its own, so that a panic in an executor is an outcome like any other.
-        let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds())));
+        let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds())).in_current_span());
         tokio::select! {
-            // What has ended by itself is told as it was.
+            // An attempt that has ended by itself is reported as it ended.
             biased;
             ended = &mut run => {
                 let failed = |_| Some(Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() });
@@ -45,11 +46,11 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
             }
             () = fence.fallen() => {}
         }
-        tracing::error!(workflow.id = %workflow_id, "this server may be about to lose its database to another one: the action is ended");
+        tracing::error!("this server may be about to lose its lease on the database to another one, so the action is ended");
         executor.end_stragglers(workflow_id).await;
         run.abort();
         let _ = run.await;
-        // Also what came into being in between.
+        // Also the processes that were started in between.
         executor.end_stragglers(workflow_id).await;
         drop(work);
         fence.stands().await;
@@ -64,7 +65,7 @@ mod tests {
     use crate::domain::task::digest::Digest;
     use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
-    use crate::fence::Moment;
+    use crate::fence::FenceTime;
     use futures_util::future::BoxFuture;
     use std::sync::Mutex;
     use std::time::Duration;
@@ -112,7 +113,7 @@ mod tests {
         let mut run = Box::pin(run(&executor, &fence, job()));
         assert!(timeout(Duration::from_millis(300), &mut run).await.is_err());
         assert!(did.lock().unwrap().is_empty());
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         assert!(timeout(Duration::from_millis(300), &mut run).await.is_err());
         assert_eq!(*did.lock().unwrap(), ["run"]);
     }
@@ -121,12 +122,12 @@ mod tests {
     async fn what_runs_is_ended_when_the_fence_falls_and_told_once_it_stands_again() {
         let (executor, fence) = (Endless::default(), Fence::new(Uuid::nil(), Duration::from_millis(3_200)));
         let did = Arc::clone(&executor.0);
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         let mut run = Box::pin(run(&executor, &fence, job()));
         assert!(timeout(Duration::from_millis(700), &mut run).await.is_err(), "it says nothing before it may act again");
         assert_eq!(*did.lock().unwrap(), ["run", "end", "end"]);
         fence.idle().await;
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         assert_eq!(timeout(Duration::from_secs(1), &mut run).await, Ok(Ran::Cut));
     }
 
@@ -159,11 +160,11 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_was_frozen_right_before_the_start_starts_nothing_until_its_lease_is_back() {
         let (executor, fence) = (Slow(Arc::default()), Fence::new(Uuid::nil(), Duration::from_millis(3_200)));
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         let mut run = Box::pin(run(&executor, &fence, job()));
         assert!(timeout(Duration::from_millis(700), &mut run).await.is_err(), "it says nothing before it may act again");
         assert_eq!(*executor.0.lock().unwrap(), [false]);
-        fence.renewed(Moment::now());
+        fence.renewed(FenceTime::now());
         assert_eq!(timeout(Duration::from_secs(5), &mut run).await, Ok(Ran::Ended(Outcome::Succeeded { output: None })));
         assert_eq!(*executor.0.lock().unwrap(), [false, true]);
     }

@@ -1,31 +1,48 @@
-//! Batches of commits: which ones go together, and how a batch is written when something goes wrong.
+//! Batches of commits: which commits go together, and how a batch is written when something goes wrong.
 
-use crate::actors::checkpointer::{CommitError, Reply};
 use crate::domain::workflow::Event;
 use crate::storage::{Advance, Error, Opening, Replacement, Storage, Written};
 use futures_util::future::BoxFuture;
+use ractor::RpcReplyPort;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The largest batch; beyond it only the wait grows.
+/// The most commits in a batch. A larger batch only takes longer.
 const LARGEST_BATCH: usize = 256;
-/// How long a batch is tried again while the database does not answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The pause before it is tried again.
+/// How long a batch is sent again while the database does not answer.
+const COMMIT_RETRY_WINDOW: Duration = Duration::from_secs(3);
+/// The pause before it is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a batch is halved to find the row that meets a lock. Where everything is locked, halving finds nothing.
+/// How long a batch is halved to find the row that meets a lock. If every row is locked, halving finds nothing.
 const HALVING: Duration = Duration::from_secs(1);
 
-/// One kind of commit.
+/// Why a commit was not written, or why that is not known.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Whether it was written is not known.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Its row is locked. It was not written, unless an earlier attempt was written whose answer was lost.
+    #[error("another transaction has locked its row")]
+    Busy { is_uncertain: bool },
+    /// The database refused it. It was not written.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The answer to a commit. It brings the commit back, so that the caller does not have to keep a copy.
+pub type Reply<R> = RpcReplyPort<Result<(Box<R>, Written), CommitError>>;
+
+/// A kind of commit.
 pub trait Row: Send + Sync + Sized + 'static {
     fn write<'a>(storage: &'a Storage, rows: &'a [&'a Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
     fn events(&self) -> &[Event];
-    /// The workflow, and the version that this commit takes it to.
+    /// The workflow, and its version after this commit.
     fn fence(&self) -> (Uuid, u32);
     /// Who causes the events.
     fn actor(&self) -> &str;
-    /// Whether something is to be said of it.
+    /// Whether notices are written with it.
     fn has_notices(&self) -> bool;
 }
 
@@ -73,7 +90,7 @@ impl Row for Advance {
     }
 }
 
-/// Both are named by the new workflow. What the old one is locked by, or has come to, is the answer of both.
+/// Both workflows go by the id of the new one. If the old one is locked, or has ended otherwise, that is the answer for both.
 impl Row for Replacement {
     fn write<'a>(storage: &'a Storage, rows: &'a [&'a Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
         Box::pin(async move {
@@ -102,13 +119,13 @@ impl Row for Replacement {
     }
 }
 
-/// A commit that waits for its turn, and whoever waits for its answer.
+/// A commit that waits to be written, and the caller that waits for its answer.
 pub struct Waiting<R> {
     pub row: Box<R>,
     pub reply: Reply<R>,
-    /// Since when.
+    /// When it arrived.
     pub since: Instant,
-    /// Whether an earlier attempt had no answer, so that it may have been written.
+    /// Whether an earlier attempt got no answer, so that it may have been written.
     pub is_uncertain: bool,
 }
 
@@ -122,10 +139,10 @@ impl<R: Row> Waiting<R> {
     }
 }
 
-/// The workflows that have a commit on its way. No workflow has two, so that its commits stay in their order.
+/// The workflows that have a commit under way. None has two, so that the commits of a workflow stay in order.
 pub type UnderWay = HashSet<Uuid>;
 
-/// Commits of one kind that wait for their turn.
+/// Commits of one kind that wait to be written.
 pub struct Queue<R>(VecDeque<Waiting<R>>);
 
 impl<R> Default for Queue<R> {
@@ -143,8 +160,8 @@ impl<R: Row> Queue<R> {
         self.0.len()
     }
 
-    /// Takes the next batch; who has a commit on its way waits on, in its place. In the order of the workflows, the same for
-    /// all batches, so that two of them cannot wait for each other.
+    /// Takes the next batch. A workflow that has a commit under way keeps its place in the queue. Each batch is in the order of the
+    /// workflows' ids, so that two batches cannot wait for each other.
     pub fn take(&mut self, under_way: &mut UnderWay) -> Vec<Waiting<R>> {
         let (mut batch, mut held_back) = (Vec::new(), Vec::new());
         while batch.len() < LARGEST_BATCH {
@@ -163,11 +180,11 @@ impl<R: Row> Queue<R> {
     }
 }
 
-/// What became of one commit.
+/// The answer to one commit.
 pub type Answer = Result<Written, CommitError>;
 
-/// Writes a batch. One that the database refuses, or that meets a lock which it cannot pass over, is halved until the row
-/// that is the reason stands alone. One without an answer is sent again: sending twice is harmless.
+/// Writes a batch. If the database refuses it, or if it meets a lock that it cannot skip, the batch is halved until the row that causes
+/// this is alone. A batch that gets no answer is sent again, which is harmless.
 pub fn write<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain: bool) -> BoxFuture<'a, Vec<Answer>> {
     write_part(storage, rows, is_uncertain, Instant::now() + HALVING)
 }
@@ -178,11 +195,13 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
         let mut is_uncertain = is_uncertain;
         loop {
             match R::write(storage, rows).await {
-                Ok(answers) => return settle(storage, rows, answers, is_uncertain).await,
+                Ok(answers) => return resolve(storage, rows, answers, is_uncertain).await,
                 Err(Error::Unavailable(reason)) => {
                     is_uncertain = true;
-                    if began.elapsed() > PATIENCE {
-                        tracing::warn!(rows = rows.len(), reason, "a batch was given up, whether it was written is not known");
+                    if began.elapsed() > COMMIT_RETRY_WINDOW {
+                        for (workflow_id, _) in rows.iter().map(|row| row.fence()) {
+                            tracing::warn!(workflow.id = %workflow_id, reason, "a commit was given up, whether it was written is not known");
+                        }
                         return vec![Err(CommitError::Unavailable(reason)); rows.len()];
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -206,18 +225,18 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
     })
 }
 
-/// The answers to a batch. After an attempt without an answer, a row that is refused because it is there already may be this very
-/// commit: the log says whether it is.
-async fn settle<R: Row>(storage: &Storage, rows: &[&R], answers: Vec<Written>, is_uncertain: bool) -> Vec<Answer> {
-    let mut settled = Vec::with_capacity(answers.len());
+/// Turns what the database wrote into answers. After an attempt that got no answer, a row may be refused because this very commit was
+/// written: the log says whether it was.
+async fn resolve<R: Row>(storage: &Storage, rows: &[&R], answers: Vec<Written>, is_uncertain: bool) -> Vec<Answer> {
+    let mut resolved = Vec::with_capacity(answers.len());
     for (row, answer) in rows.iter().zip(answers) {
-        settled.push(match answer {
+        resolved.push(match answer {
             Written::Busy => Err(CommitError::Busy { is_uncertain }),
             Written::Conflict | Written::Duplicate | Written::TooLate if is_uncertain => written_before(storage, *row, answer).await,
             other => Ok(other),
         });
     }
-    settled
+    resolved
 }
 
 async fn written_before<R: Row>(storage: &Storage, row: &R, answer: Written) -> Answer {

@@ -1,42 +1,38 @@
-//! The engine: the handle by which the rest of the program sees the actors, and all that they share.
+//! The engine: the handle by which the rest of the program reaches the actors, and everything that they share.
 //!
-//! Nothing that it is asked to do depends on the asker staying: once a command is on its way it is decided and committed,
-//! or refused, whether or not anybody waits for the answer.
+//! Nothing depends on the caller staying: a command that is on its way is decided and committed, or refused, whether or not anybody
+//! waits for the answer.
 
-use crate::actors::bell::Bell;
-use crate::actors::courier::Pace;
-use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
+use crate::actors::dispatcher::{ANSWER_TIMEOUT, ActorRefs, Dispatcher, unanswered};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
-use crate::actors::messages::{RegistryRef, Remembered, SupervisorRef, TimerRef, ToRegistry, ToSupervisor, ToTimer};
+use crate::actors::messages::Remembered;
 use crate::actors::metrics::Metrics;
+use crate::actors::notifier::delivery_worker::Pace;
 use crate::actors::ports::{Channel, Executor};
+use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::actors::runner::{self, Runner};
 use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
+use crate::actors::wakeup::Wakeup;
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::policy::Suspended;
 use crate::domain::task::Task;
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{AttemptId, Command, Outcome, Recorded, Workflow};
+use crate::domain::workflow::{Command, Recorded, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Resent, Storage};
-use ractor::rpc::CallResult;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long a caller is kept waiting for an answer. What it asked for may still happen afterwards; asking again is safe.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// How often a command is sent because its actor failed before it came to it.
-const ATTEMPTS: u32 = 3;
-/// Between two looks at a workflow that somebody waits for; another server may have written.
+/// How often a workflow that somebody waits for is read again: another server may have written to it.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub struct Engine {
@@ -51,25 +47,17 @@ pub struct Engine {
     executor: Arc<dyn Executor>,
     pub suspensions: Arc<Suspensions>,
     pub holds: Arc<HoldWatch>,
-    /// The channels by which notices leave, by their names.
+    /// The channels by which notices leave, by name.
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
-    pub bell: Arc<Bell>,
-    /// Of how many workflows the state stays in memory.
+    pub wakeup: Arc<Wakeup>,
+    /// How many workflows may stay in memory.
     pub max_resident: usize,
-    /// This server; a fresh id for every start.
+    /// This server; a new id for every start.
     pub owner: Uuid,
-    /// Whether it may still act.
+    /// Whether this server may still act.
     pub fence: Arc<Fence>,
-    crew: RwLock<Option<Crew>>,
-}
-
-/// The actors that the engine talks to, while there are any.
-#[derive(Clone)]
-pub struct Crew {
-    pub supervisor: SupervisorRef,
-    pub registry: RegistryRef,
-    pub timer: TimerRef,
+    dispatcher: Arc<Dispatcher>,
 }
 
 /// What an engine is made of.
@@ -87,13 +75,13 @@ pub struct Parts {
 
 /// A workflow with its log.
 #[derive(Debug)]
-pub struct Story {
+pub struct WorkflowHistory {
     pub workflow: Workflow,
     pub log: Vec<Recorded>,
 }
 
 impl Engine {
-    /// An engine without a crew; the root gives it one.
+    /// An engine without actors; the root starts them.
     pub fn new(parts: Parts) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
         metrics.weaknesses.set(i64::try_from(parts.configuration.weaknesses.len()).unwrap_or(i64::MAX));
@@ -108,24 +96,26 @@ impl Engine {
             Arc::clone(&metrics),
             Arc::clone(&suspensions),
         ));
-        Arc::new_cyclic(|engine| Self {
-            runner: Arc::new(Runner::new(runner::Parts {
+        let dispatcher = Arc::<Dispatcher>::default();
+        let runner = Runner::new(runner::Parts {
+            executor: Arc::clone(&parts.executor),
+            gate: Gate {
+                storage: parts.storage.clone(),
+                logs: Arc::clone(&logs),
+                configuration: Arc::clone(&parts.configuration),
                 executor: Arc::clone(&parts.executor),
-                gate: Gate {
-                    storage: parts.storage.clone(),
-                    logs: Arc::clone(&logs),
-                    configuration: Arc::clone(&parts.configuration),
-                    executor: Arc::clone(&parts.executor),
-                    suspensions: Arc::clone(&suspensions),
-                    holds: Arc::clone(&holds),
-                    fence: Arc::clone(&parts.fence),
-                },
+                suspensions: Arc::clone(&suspensions),
+                holds: Arc::clone(&holds),
                 fence: Arc::clone(&parts.fence),
-                metrics: Arc::clone(&metrics),
-                engine: Weak::clone(engine),
-                owner,
-                limits: parts.turns,
-            })),
+            },
+            fence: Arc::clone(&parts.fence),
+            metrics: Arc::clone(&metrics),
+            dispatcher: Arc::downgrade(&dispatcher),
+            owner,
+            limits: parts.turns,
+        });
+        Arc::new(Self {
+            runner: Arc::new(runner),
             executor: parts.executor,
             suspensions,
             holds,
@@ -135,35 +125,30 @@ impl Engine {
             clock: parts.clock,
             channels: parts.channels,
             pace: parts.pace,
-            bell: Arc::default(),
+            wakeup: Arc::default(),
             feed: Arc::new(Feed::new(Arc::clone(&versions))),
             versions,
             metrics,
             max_resident: parts.max_resident,
             owner,
             fence: parts.fence,
-            crew: RwLock::new(None),
+            dispatcher,
         })
     }
 
-    /// Works with these from now on.
-    pub(super) fn take_on(&self, crew: Crew) {
-        *self.crew.write().unwrap_or_else(PoisonError::into_inner) = Some(crew);
+    /// Works with these actors from now on.
+    pub(super) fn install(&self, actors: ActorRefs) {
+        self.dispatcher.install(actors);
     }
 
-    /// Works with nobody until there is a new crew.
-    pub(super) fn dismiss(&self) {
-        *self.crew.write().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Works with nobody until actors are installed again.
+    pub(super) fn uninstall(&self) {
+        self.dispatcher.uninstall();
     }
 
-    fn crew(&self) -> Result<Crew, Failure> {
-        let crew = self.crew.read().unwrap_or_else(PoisonError::into_inner).clone();
-        crew.ok_or_else(|| Failure::Unavailable("the server is starting or stopping".to_owned()))
-    }
-
-    /// Whether there is a crew at work.
-    pub fn is_manned(&self) -> bool {
-        self.crew().is_ok()
+    /// Whether there are actors at work.
+    pub fn is_ready(&self) -> bool {
+        self.dispatcher.is_ready()
     }
 
     /// Finds on this machine what a task's command names, and writes it into the task: real paths, and the digests of the program
@@ -178,112 +163,76 @@ impl Engine {
         Ok(())
     }
 
-    /// Assesses a task and parks or starts it; the answer is durable. The id is the caller's choice.
+    /// Assesses a task, and parks or starts it. The result is durable. The caller chooses the id.
     ///
     /// # Errors
-    /// `Unavailable` where nobody can say whether it was stored.
-    pub async fn submit(&self, id: Uuid, intake: Intake) -> Result<Submitted, Failure> {
-        let intake = Box::new(intake);
-        let answer = self.crew()?.supervisor.call(|reply| ToSupervisor::Submit { id, intake, reply }, None).await;
-        match answer {
-            Ok(CallResult::Success(answer)) => answer,
-            _ => Err(unanswered()),
-        }
+    /// `Unavailable` if nobody can say whether the task was stored.
+    pub async fn submit(&self, id: Uuid, admitted: AdmittedTask) -> Result<Submitted, Failure> {
+        self.dispatcher.submit(id, admitted).await
     }
 
-    /// Takes a command to its workflow, which is woken if need be.
+    /// Takes a command to its workflow, which is woken if necessary.
     ///
     /// # Errors
-    /// The refusal; `NotFound` also for what the caller may not see; `Unavailable` where nobody can say what became of it.
-    pub async fn command(&self, id: Uuid, command: Command) -> Result<Answered, Failure> {
-        self.deliver(id, command, Some(PATIENCE)).await
+    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody can say whether it was done.
+    pub async fn command(&self, id: Uuid, command: Command) -> Result<CommandOutcome, Failure> {
+        self.dispatcher.command(id, command, Some(ANSWER_TIMEOUT)).await
     }
 
-    async fn deliver(&self, id: Uuid, command: Command, patience: Option<Duration>) -> Result<Answered, Failure> {
-        let command = Arc::new(command);
-        for _ in 0..ATTEMPTS {
-            let command = Arc::clone(&command);
-            let answer = self.crew()?.registry.call(|reply| ToRegistry::Route { id, command, reply }, patience).await;
-            match answer {
-                Ok(CallResult::Success(answer)) => return answer,
-                // The actor ended before it came to this message; asking again is safe, and finds what was committed.
-                Ok(CallResult::SenderError) => {}
-                Ok(CallResult::Timeout) | Err(_) => break,
-            }
-        }
-        Err(unanswered())
-    }
-
-    /// Submits a task for a client, who may hang up: it goes on to its end all the same. `after` hears of the end, which may come long
-    /// after the client was told that nobody can say. What `after` holds is held until then.
+    /// Submits a task for a client. The work goes on to its end even if the client hangs up. `after` is called with the result, which
+    /// may be long after the client was told that nobody can say; what `after` owns is held until then.
     ///
     /// # Errors
-    /// As [`Self::submit`]; `Unavailable` also where there is no end in time.
+    /// As [`Self::submit`]; `Unavailable` also if the work does not end in time.
     pub async fn submit_for(
         self: &Arc<Self>,
         id: Uuid,
-        intake: Intake,
+        admitted: AdmittedTask,
         after: impl FnOnce(&Result<Submitted, Failure>) + Send + 'static,
     ) -> Result<Submitted, Failure> {
         let engine = Arc::clone(self);
         see_through(async move {
-            let answer = engine.submit(id, intake).await;
+            let answer = engine.submit(id, admitted).await;
             after(&answer);
             answer
         })
         .await
     }
 
-    /// Takes a client's command to its workflow, whether or not the client stays; `held` is held until it has been answered or given up.
+    /// Takes a client's command to its workflow, whether or not the client stays. `held` is held until the command has been answered
+    /// or given up.
     ///
     /// # Errors
-    /// As [`Self::command`]; `Unavailable` also where there is no end in time.
-    pub async fn command_for(self: &Arc<Self>, id: Uuid, command: Command, held: impl Send + 'static) -> Result<Answered, Failure> {
+    /// As [`Self::command`]; `Unavailable` also if the work does not end in time.
+    pub async fn command_for(self: &Arc<Self>, id: Uuid, command: Command, held: impl Send + 'static) -> Result<CommandOutcome, Failure> {
         let engine = Arc::clone(self);
         see_through(async move {
-            let answer = engine.deliver(id, command, None).await;
+            let answer = engine.dispatcher.command(id, command, None).await;
             drop(held);
             answer
         })
         .await
     }
 
-    /// Has a workflow look at its log, and do what that obliges to. A hint: it is not awaited.
+    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost costs only time.
     pub fn wake(&self, id: Uuid) {
-        if let Ok(crew) = self.crew() {
-            let _ = crew.registry.cast(ToRegistry::Wake { id });
-        }
+        self.dispatcher.wake(id);
     }
 
-    /// Has the timer put what is queued in the database into the runner's queue. A hint: it is not awaited.
+    /// Has the timer put what is queued in the database into the runner's queue. Returns at once.
     pub(super) fn requeue(&self) {
-        if let Ok(crew) = self.crew() {
-            let _ = crew.timer.cast(ToTimer::Requeue);
-        }
+        self.dispatcher.requeue();
     }
 
     /// Has parked workflows kept in memory, as far as there is room.
     pub(super) fn remember(&self, parked: Vec<Remembered>) {
-        if let Ok(crew) = self.crew() {
-            let _ = crew.registry.cast(ToRegistry::Remember(parked));
-        }
-    }
-
-    /// Records how an attempt went; `Ok` once it is durable, or once it no longer matters.
-    ///
-    /// # Errors
-    /// Not recorded yet.
-    pub async fn finished(&self, id: Uuid, attempt: AttemptId, outcome: Outcome) -> Result<(), Failure> {
-        match self.command(id, Command::Finish { attempt, outcome }).await {
-            Ok(_) | Err(Failure::NotFound | Failure::Refused(_)) => Ok(()),
-            Err(failure) => Err(failure),
-        }
+        self.dispatcher.remember(parked);
     }
 
     /// Who is suspended, as of at most a second ago.
     ///
     /// # Errors
-    /// No database.
+    /// The database does not answer.
     pub async fn suspended(&self) -> Result<Arc<Suspended>, Error> {
         self.suspensions.current().await
     }
@@ -291,58 +240,59 @@ impl Engine {
     /// Has a notice sent once more, whether or not the client stays; `held` is held until that is done.
     ///
     /// # Errors
-    /// No database.
-    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on where the caller does not stay")]
+    /// The database does not answer.
+    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
     pub async fn resend_notice_for(self: &Arc<Self>, id: Uuid, held: impl Send + 'static) -> Result<Resent, Error> {
         let engine = Arc::clone(self);
         let work = tokio::spawn(async move {
             let resent = engine.storage.resend_notice(id).await;
-            engine.bell.ring();
+            engine.wakeup.wake();
             drop(held);
             resent
         });
         work.await.unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
     }
 
-    /// A workflow with its log, as it is stored.
+    /// A workflow with its log, as stored.
     ///
     /// # Errors
-    /// No database, or a log that cannot be read.
-    pub async fn story(&self, id: Uuid) -> Result<Option<Story>, Error> {
+    /// The database does not answer, or the log cannot be read.
+    pub async fn history(&self, id: Uuid) -> Result<Option<WorkflowHistory>, Error> {
         let log = self.storage.log(id).await?;
         let workflow = transition::replay(id, &log).map_err(|error| Error::Corrupt { workflow_id: id, detail: error.to_string() })?;
-        Ok(workflow.map(|workflow| Story { workflow, log }))
+        Ok(workflow.map(|workflow| WorkflowHistory { workflow, log }))
     }
 
-    /// Waits until a workflow has come to a state that is wanted, or until the time is up; gives what is stored then.
+    /// Waits until a workflow is in a state that is wanted, or until the time is up. Gives what is stored then.
     ///
     /// # Errors
-    /// No database, or a log that cannot be read.
-    pub async fn wait(&self, id: Uuid, patience: Duration, wanted: impl Fn(&Workflow) -> bool + Send) -> Result<Option<Story>, Error> {
-        let until = Instant::now() + patience;
-        // Heard before looking, so that nothing is missed in between.
+    /// The database does not answer, or the log cannot be read.
+    pub async fn wait(
+        &self,
+        id: Uuid,
+        timeout: Duration,
+        wanted: impl Fn(&Workflow) -> bool + Send,
+    ) -> Result<Option<WorkflowHistory>, Error> {
+        let until = Instant::now() + timeout;
+        // Subscribed before the first look, so that nothing is missed in between.
         let mut versions = self.versions.subscribe(id);
         loop {
             versions.look();
-            let story = self.story(id).await?;
+            let history = self.history(id).await?;
             let left = until.saturating_duration_since(Instant::now());
-            if story.as_ref().is_none_or(|story| wanted(&story.workflow)) || left.is_zero() {
-                return Ok(story);
+            if history.as_ref().is_none_or(|history| wanted(&history.workflow)) || left.is_zero() {
+                return Ok(history);
             }
             let _ = tokio::time::timeout(left.min(LOOK), versions.changed()).await;
         }
     }
 }
 
-/// Sees work through to its end whether or not the caller stays, and keeps the caller waiting for [`PATIENCE`] at most.
-#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on where the caller does not stay")]
+/// Sees work through to its end whether or not the caller stays. The caller waits for [`ANSWER_TIMEOUT`] at most.
+#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
 async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
-    match tokio::time::timeout(PATIENCE, tokio::spawn(work)).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, tokio::spawn(work)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) | Err(_) => Err(unanswered()),
     }
-}
-
-fn unanswered() -> Failure {
-    Failure::Unavailable("there was no answer in time; whether it was done is not known, and asking again is safe".to_owned())
 }

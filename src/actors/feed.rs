@@ -1,13 +1,12 @@
-//! What is committed, told to those who follow it, in the order of the log and without a gap.
+//! The feed: tells those who follow the log what is committed, in the order of the log and without a gap.
 //!
-//! Nobody tells the feed what was committed: it looks into the log, several times a second and whenever the checkpointer rings. So
-//! it hears also of what another server wrote, and of commits whose answer was lost. Each look has two parts. First it asks
-//! which transactions are writing just now, and which number the next one will have ([`FeedMark`]); then it reads what has become
-//! visible: what stands at or after the number that was next at the look before, and what stands at or after a transaction that was writing
-//! then and has ended since.
+//! Nobody tells the feed what was committed. It looks into the log several times a second, and whenever the checkpointer wakes it; so it
+//! also finds what another server wrote, and commits whose answer was lost. Each look has two parts. First it asks which transactions
+//! are writing now, and which number the next one will have ([`FeedMark`]). Then it reads what has become visible: events at or after the
+//! number that was next at the last look, and events at or after a transaction that was writing then and has ended since.
 //!
-//! What stands before all transactions that are writing is *settled*: nothing can come in between any more, and a client can come back to there.
-//! A transaction that stays open holds up only this, never what others write.
+//! Everything before the *watermark* stays as it is: it is older than every transaction that is writing, so no event can appear there any
+//! more, and a client can continue from there. A transaction that stays open holds up only the watermark, never what others write.
 
 use crate::actors::versions::Versions;
 use crate::domain::workflow::FeedEntry;
@@ -18,16 +17,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast};
 
-/// Between two looks without a ring: whoever waits hears of another server's commit within half a second.
+/// The time between two looks if nothing wakes the feed: whoever waits hears of another server's commit within half a second.
 pub const LOOK: Duration = Duration::from_millis(250);
-/// Between two looks at least.
-const BREATH: Duration = Duration::from_millis(10);
-/// So many looks are kept for listeners that are slow; one that is slower reads the log.
+/// The shortest time between two looks.
+const DEBOUNCE: Duration = Duration::from_millis(10);
+/// How many looks are kept for slow listeners. A listener that is slower still reads the log.
 const CAPACITY: usize = 256;
-/// So many events may wait to be settled, and so many be new at once; what is more is read from the log.
+/// How many events above the watermark are kept, and how many may be new at once. Beyond that, listeners read the log.
 const MOST: usize = 50_000;
-/// How long a transaction that stays open holds up what is settled. What it writes later is told to those who listen then.
-const WRITER_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a transaction that stays open holds up the watermark. What it writes later is told to those who listen then.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An event and its place.
 pub type Told = (FeedPlace, Arc<FeedEntry>);
@@ -35,43 +34,43 @@ pub type Told = (FeedPlace, Arc<FeedEntry>);
 /// What a listener hears.
 #[derive(Debug, Clone)]
 pub enum News {
-    /// These events are new, in their order; before this order everything has been told.
-    Told { events: Arc<[Told]>, settled: i64 },
-    /// There is more than can be told: listen again, and read the log from where you are.
+    /// These events are new, in order. Every event before the watermark has been told.
+    Told { events: Arc<[Told]>, watermark: i64 },
+    /// More is new than can be told: listen again, and read the log from where you are.
     Again,
 }
 
-/// What somebody hears who begins to listen.
+/// What a new listener gets.
 pub struct Listening {
     pub news: broadcast::Receiver<News>,
-    /// What comes before this order is in the log, and stays as it is.
-    pub settled: i64,
-    /// No event stands here or later that is not among [`Self::unsettled`] and is not told as news.
+    /// Everything before this order is in the log, and stays as it is.
+    pub watermark: i64,
+    /// Every event from here on is in [`Self::above_watermark`], or will be told as news.
     pub next: i64,
-    /// What is known from there on.
-    pub unsettled: Vec<Told>,
+    /// The events from the watermark on that are known.
+    pub above_watermark: Vec<Told>,
 }
 
-/// Tells what is committed.
+/// Tells listeners what is committed.
 #[derive(Debug)]
 pub struct Feed {
     listeners: broadcast::Sender<News>,
     versions: Arc<Versions>,
     known: Mutex<Option<Known>>,
-    /// One look at a time.
+    /// Held during a look, so that there is only one at a time.
     looking: tokio::sync::Mutex<()>,
-    bell: Notify,
+    wakeup: Notify,
 }
 
 /// What the last look found.
 #[derive(Debug)]
 struct Known {
     next: i64,
-    settled: i64,
+    watermark: i64,
     /// The transactions that were writing.
     writers: HashMap<i64, Writer>,
-    /// What was told and is not settled.
-    unsettled: BTreeMap<FeedPlace, Arc<FeedEntry>>,
+    /// The events from the watermark on that have been told.
+    above_watermark: BTreeMap<FeedPlace, Arc<FeedEntry>>,
 }
 
 /// A transaction that is writing.
@@ -84,32 +83,32 @@ struct Writer {
 }
 
 impl Known {
-    /// From where on there may be something new, as far as this mark says.
+    /// The order from which on this mark allows new events.
     fn news_from(&self, mark: &FeedMark) -> i64 {
         let ended = self.writers.iter().filter(|(number, _)| !mark.writers.contains(number)).map(|(_, writer)| writer.from);
         ended.chain([self.next]).min().unwrap_or(self.next)
     }
 
-    /// Takes in what a look found, and gives what of it is new.
+    /// Takes in what a look found, and returns the events that are new.
     fn learn(&mut self, mark: &FeedMark, found: Vec<(FeedPlace, FeedEntry)>, now: Instant) -> Vec<Told> {
         let mut fresh = Vec::new();
         for (place, entry) in found {
-            if let Entry::Vacant(vacant) = self.unsettled.entry(place) {
+            if let Entry::Vacant(vacant) = self.above_watermark.entry(place) {
                 fresh.push((place, Arc::clone(vacant.insert(Arc::new(entry)))));
             }
         }
-        // One that was not writing before may have an old number, but what it writes stands behind what was next then.
+        // A transaction that was not writing before may have an old number, but what it writes comes after what was next then.
         let (before, next) = (std::mem::take(&mut self.writers), self.next);
         let writer = |number: &i64| before.get(number).copied().unwrap_or(Writer { from: next.max(*number), since: now });
         self.writers = mark.writers.iter().map(|number| (*number, writer(number))).collect();
         self.next = mark.next;
-        let waited_for = self.writers.values().filter(|writer| now.duration_since(writer.since) < WRITER_PATIENCE);
-        let settled = waited_for.map(|writer| writer.from).chain([mark.next]).min().unwrap_or(mark.next);
-        self.settled = self.settled.max(settled);
-        self.unsettled = self.unsettled.split_off(&FeedPlace::before(self.settled));
-        while self.unsettled.len() > MOST {
-            self.unsettled.pop_first();
-            self.settled = self.unsettled.first_key_value().map_or(self.settled, |(place, _)| place.order);
+        let waited_for = self.writers.values().filter(|writer| now.duration_since(writer.since) < WRITER_TIMEOUT);
+        let watermark = waited_for.map(|writer| writer.from).chain([mark.next]).min().unwrap_or(mark.next);
+        self.watermark = self.watermark.max(watermark);
+        self.above_watermark = self.above_watermark.split_off(&FeedPlace::before(self.watermark));
+        while self.above_watermark.len() > MOST {
+            self.above_watermark.pop_first();
+            self.watermark = self.above_watermark.first_key_value().map_or(self.watermark, |(place, _)| place.order);
         }
         fresh
     }
@@ -128,41 +127,41 @@ impl Feed {
             versions,
             known: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
-            bell: Notify::new(),
+            wakeup: Notify::new(),
         }
     }
 
-    /// Something was committed.
-    pub fn ring(&self) {
-        self.bell.notify_one();
+    /// Triggers a look, because something was committed.
+    pub fn wake(&self) {
+        self.wakeup.notify_one();
     }
 
     /// Waits until it is time for the next look.
     pub async fn rest(&self) {
-        tokio::time::sleep(BREATH).await;
-        let _ = tokio::time::timeout(LOOK - BREATH, self.bell.notified()).await;
+        tokio::time::sleep(DEBOUNCE).await;
+        let _ = tokio::time::timeout(LOOK - DEBOUNCE, self.wakeup.notified()).await;
     }
 
-    /// Hears everything that becomes known from now on.
+    /// Begins to listen.
     ///
     /// # Errors
-    /// No database.
+    /// The database does not answer.
     pub async fn listen(&self, storage: &Storage) -> Result<Listening, Error> {
         // Counted as a listener from here on, so that what is known is not forgotten in between.
         let _audience = self.listeners.subscribe();
         loop {
             if let Some(known) = self.known().as_ref() {
-                let unsettled = known.unsettled.iter().map(|(place, entry)| (*place, Arc::clone(entry))).collect();
-                return Ok(Listening { news: self.listeners.subscribe(), settled: known.settled, next: known.next, unsettled });
+                let above_watermark = known.above_watermark.iter().map(|(place, entry)| (*place, Arc::clone(entry))).collect();
+                return Ok(Listening { news: self.listeners.subscribe(), watermark: known.watermark, next: known.next, above_watermark });
             }
             self.look(storage).await?;
         }
     }
 
-    /// Looks into the log, and tells what is new. Does nothing where nobody listens or waits.
+    /// Looks into the log, and tells what is new. Does nothing if nobody listens or waits.
     ///
     /// # Errors
-    /// No database. The next look makes up for it.
+    /// The database does not answer. The next look makes up for it.
     pub async fn look(&self, storage: &Storage) -> Result<(), Error> {
         let _one_at_a_time = self.looking.lock().await;
         if self.listeners.receiver_count() == 0 && self.versions.is_empty() {
@@ -176,33 +175,33 @@ impl Feed {
         let Some(from) = self.known().as_ref().map(|known| known.news_from(&mark)) else { return Ok(()) };
         let page = storage.feed_news(from, limit()).await?;
         if page.more_after.is_some() {
-            tracing::info!("more was committed at once than is told one by one; who listens reads it from the log");
+            tracing::info!("more was committed at once than is told one by one; listeners read it from the log");
             *self.known() = None;
             return self.begin(storage).await;
         }
         let mut known = self.known();
         let Some(known) = known.as_mut() else { return Ok(()) };
-        let settled = known.settled;
+        let watermark = known.watermark;
         let fresh = known.learn(&mark, page.entries, Instant::now());
         for (place, _) in &fresh {
             self.versions.publish(place.workflow_id, place.version);
         }
-        if !fresh.is_empty() || known.settled > settled {
-            let _ = self.listeners.send(News::Told { events: fresh.into(), settled: known.settled });
+        if !fresh.is_empty() || known.watermark > watermark {
+            let _ = self.listeners.send(News::Told { events: fresh.into(), watermark: known.watermark });
         }
         Ok(())
     }
 
-    /// Begins anew from here on.
+    /// Starts again from the current end of the log.
     async fn begin(&self, storage: &Storage) -> Result<(), Error> {
         storage.feed_restart().await?;
         let mark = storage.feed_mark().await?;
-        let mut known = Known { next: 0, settled: 0, writers: HashMap::new(), unsettled: BTreeMap::new() };
-        let settled = mark.writers.iter().copied().chain([mark.next]).min().unwrap_or(mark.next);
-        let page = storage.feed_news(settled, limit()).await?;
+        let mut known = Known { next: 0, watermark: 0, writers: HashMap::new(), above_watermark: BTreeMap::new() };
+        let watermark = mark.writers.iter().copied().chain([mark.next]).min().unwrap_or(mark.next);
+        let page = storage.feed_news(watermark, limit()).await?;
         let entries = if page.more_after.is_some() {
-            // Somebody has been writing for very long. Nobody waits for what they may still write.
-            (known.next, known.settled) = (mark.next, mark.next);
+            // A transaction has been writing for very long. What it may still write is not waited for.
+            (known.next, known.watermark) = (mark.next, mark.next);
             page.entries.into_iter().filter(|(place, _)| place.order >= mark.next).collect()
         } else {
             page.entries
@@ -210,7 +209,7 @@ impl Feed {
         known.learn(&mark, entries, Instant::now());
         *self.known() = Some(known);
         let _ = self.listeners.send(News::Again);
-        // Whoever waits for a workflow looks once more: it may have moved before this.
+        // Whoever waits for a workflow looks once more, because it may have moved before this.
         self.versions.stir();
         Ok(())
     }
@@ -252,7 +251,7 @@ mod tests {
     }
 
     fn known(next: i64) -> Known {
-        Known { next, settled: next, writers: HashMap::new(), unsettled: BTreeMap::new() }
+        Known { next, watermark: next, writers: HashMap::new(), above_watermark: BTreeMap::new() }
     }
 
     fn versions(told: &[Told]) -> Vec<u32> {
@@ -264,29 +263,29 @@ mod tests {
         let (mut known, now) = (known(100), Instant::now());
         assert_eq!(known.news_from(&mark(103, &[])), 100);
         assert_eq!(versions(&known.learn(&mark(103, &[]), vec![event(101, 1), event(103, 2)], now)), [1, 2]);
-        assert_eq!(known.settled, 103, "what stands at the next number may still get company");
+        assert_eq!(known.watermark, 103, "more events may still get the next number");
         assert_eq!(versions(&known.learn(&mark(105, &[]), vec![event(103, 2), event(104, 3)], now)), [3]);
-        assert_eq!((known.settled, known.unsettled.len()), (105, 0));
+        assert_eq!((known.watermark, known.above_watermark.len()), (105, 0));
     }
 
     #[test]
     fn a_transaction_that_stays_open_holds_up_what_is_settled_and_nothing_else() {
         let (mut known, now) = (known(100), Instant::now());
         known.learn(&mark(110, &[104]), vec![event(105, 1)], now);
-        assert_eq!(known.settled, 104);
+        assert_eq!(known.watermark, 104);
         assert_eq!(known.news_from(&mark(120, &[104])), 110, "nothing is read twice for it");
         assert_eq!(versions(&known.learn(&mark(120, &[104]), vec![event(112, 2)], now)), [2]);
         assert_eq!(known.news_from(&mark(130, &[])), 104, "it has ended, and may have written from there on");
         let found = vec![event(104, 9), event(105, 1), event(112, 2), event(121, 3)];
         assert_eq!(versions(&known.learn(&mark(130, &[]), found, now)), [9, 3]);
-        assert_eq!(known.settled, 130);
+        assert_eq!(known.watermark, 130);
     }
 
     #[test]
     fn a_transaction_with_an_old_number_that_begins_to_write_writes_behind_what_was_next() {
         let (mut known, now) = (known(100), Instant::now());
         known.learn(&mark(110, &[50]), Vec::new(), now);
-        assert_eq!(known.settled, 100, "what is settled never goes back");
+        assert_eq!(known.watermark, 100, "the watermark never goes back");
         assert_eq!(known.news_from(&mark(120, &[])), 100);
     }
 
@@ -294,7 +293,7 @@ mod tests {
     fn nobody_is_waited_for_for_ever() {
         let (mut known, now) = (known(100), Instant::now());
         known.learn(&mark(110, &[104]), Vec::new(), now);
-        known.learn(&mark(120, &[104]), Vec::new(), now + WRITER_PATIENCE);
-        assert_eq!(known.settled, 120);
+        known.learn(&mark(120, &[104]), Vec::new(), now + WRITER_TIMEOUT);
+        assert_eq!(known.watermark, 120);
     }
 }

@@ -1,11 +1,14 @@
-//! The follower: has the feed look into the log, several times a second and whenever something was committed.
+//! The follower: has the feed look into the log several times a second, and whenever something was committed.
 
 use crate::actors::feed::Feed;
 use crate::storage::Storage;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use std::sync::Arc;
 
+pub type FollowerRef = ActorRef<Msg>;
+
 pub enum Msg {
+    /// From the follower to itself: the feed looks into the log, and after a pause the next look follows.
     Look,
 }
 
@@ -14,18 +17,24 @@ pub struct Follower {
     pub storage: Storage,
 }
 
+impl Follower {
+    pub async fn spawn(self, root: ActorCell) -> Result<FollowerRef, SpawnErr> {
+        Ok(Actor::spawn_linked(None, self, (), root).await?.0)
+    }
+}
+
 impl Actor for Follower {
     type Msg = Msg;
     /// Whether the last look failed.
     type State = bool;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Msg>, (): ()) -> Result<bool, ActorProcessingErr> {
+    async fn pre_start(&self, myself: FollowerRef, (): ()) -> Result<bool, ActorProcessingErr> {
         myself.cast(Msg::Look)?;
         Ok(false)
     }
 
-    async fn handle(&self, myself: ActorRef<Msg>, Msg::Look: Msg, failed: &mut bool) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: FollowerRef, Msg::Look: Msg, failed: &mut bool) -> Result<(), ActorProcessingErr> {
         let look = self.feed.look(&self.storage).await;
         if let Err(error) = &look
             && !*failed
@@ -34,7 +43,7 @@ impl Actor for Follower {
         }
         *failed = look.is_err();
         self.feed.rest().await;
-        // While the server stops nobody takes this, and that is the end.
+        // Fails while the server stops, which is the end of this actor.
         let _ = myself.cast(Msg::Look);
         Ok(())
     }

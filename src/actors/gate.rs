@@ -1,7 +1,7 @@
-//! The start gate: whether what is released may start, asked right before its start is committed.
+//! The start gate: decides whether a released action may start, right before its start is committed.
 //!
-//! What is asked is what the database holds at that moment, never an actor's memory. Each guard is a plain function that looks at
-//! one thing; they are asked in the order of [`Gate::work`], and the first objection holds.
+//! It goes by what the database holds at that time, never by an actor's memory. Each guard is a plain function that checks one thing.
+//! [`Gate::work`] asks them in order, and the first objection holds.
 
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
@@ -20,26 +20,26 @@ use crate::storage::{Error, Storage};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What the gate says of one workflow.
+/// The gate's verdict on one workflow.
 #[derive(Debug)]
 pub enum Verdict {
-    /// This may start.
+    /// The action may start.
     Start(Box<Job>),
-    /// Nothing waits any more: it was cancelled, or somebody else has started it.
+    /// Nothing is queued any more: the workflow was cancelled, or the action has been started.
     NotQueued,
-    /// This external action may begin: it is its requester's to carry out.
+    /// This external action may begin: its requester carries it out.
     Begin(AttemptId),
-    /// Not now. It stays in the queue.
+    /// The action may not start now. It stays in the queue.
     Wait(String),
-    /// Not as long as a halt or a freeze holds it. It stays in the queue.
+    /// A halt or a freeze holds the action. It stays in the queue.
     Held(Held),
-    /// Never. Nothing has run.
+    /// The action may never start. Nothing has run.
     Refuse { attempt: AttemptId, reason: String },
-    /// Not before people have been asked again.
+    /// The action may not start before people have been asked again.
     AskAgain { attempt: AttemptId, reason: String, terms: Arc<ApprovalTerms> },
 }
 
-/// What a guard has against a start.
+/// A guard's objection to a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objection {
     Wait(String),
@@ -50,7 +50,7 @@ pub enum Objection {
     AskUnder(Arc<ApprovalTerms>, String),
 }
 
-/// What is about to start, as the database holds it.
+/// The action that is about to start, as the database holds it.
 pub struct Candidate<'a> {
     pub workflow: &'a Workflow,
     pub document: &'a [u8],
@@ -78,7 +78,7 @@ impl Gate {
     /// Whether a workflow's action may start now.
     ///
     /// # Errors
-    /// No database, or a log that cannot be read.
+    /// The database does not answer, or the log cannot be read.
     pub async fn may_start(&self, workflow_id: Uuid) -> Result<Verdict, Error> {
         let log = self.logs.read(workflow_id).await?;
         let workflow =
@@ -87,7 +87,7 @@ impl Gate {
         let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
         let candidate = Candidate { workflow: &workflow, document: &document };
-        // The database itself is asked, not what was known of it a moment ago.
+        // Read from the database again: what is in memory may be a second old.
         let suspended = self.suspensions.refresh().await?;
         match self.work(&candidate, &suspended).await {
             Err(objection) => Ok(self.verdict(&candidate, attempt, objection)),
@@ -96,7 +96,7 @@ impl Gate {
         }
     }
 
-    /// What is to be done, if no guard objects; nothing of an external action, which is its requester's to carry out.
+    /// Asks the guards. Returns what the action does, if none of them objects; `None` for an external action, which its requester carries out.
     async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Option<Work>, Objection> {
         let today = Today { policy: &self.configuration.policy, suspended };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
@@ -107,12 +107,12 @@ impl Gate {
         }
     }
 
-    /// No halt and no freeze, as this server knows it; the commit of the start asks the database.
+    /// The guard of halts and freezes, as this server knows them; the commit of the start asks the database.
     fn nothing_holds_it(&self, candidate: &Candidate<'_>) -> Option<Objection> {
         self.holds.held(candidate.workflow).map(Objection::Held)
     }
 
-    /// The document is, to the byte, what its digest says, and its runbook or webhook still does what it says.
+    /// The guard of the document: it has the digest that was approved, and its runbook or webhook still does what it says.
     async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Work, Objection> {
         if candidate.document.is_empty() {
             return Err(Objection::Refuse("its document is missing".to_owned()));
@@ -137,11 +137,11 @@ impl Gate {
         }
     }
 
-    /// The terms under which people are asked again: the stricter of those of before and today's; where nobody was asked, today's.
+    /// The terms under which people are asked again: the stricter of the earlier terms and today's, or today's if nobody was asked before.
     fn terms(&self, workflow: &Workflow) -> Option<Arc<ApprovalTerms>> {
         let policy = &self.configuration.policy;
         let terms = match workflow.round() {
-            // Who may decide in the new round is asked when they do, so that a suspension is of no interest here.
+            // Suspensions do not matter here: whether somebody may decide in the new round is checked when they do.
             Some(round) => {
                 let today = Today { policy, suspended: &Suspended::default() };
                 Arc::new(today.review(&workflow.submission, round).terms)
@@ -152,12 +152,12 @@ impl Gate {
     }
 }
 
-/// Whether there is a role that would be asked.
+/// Whether any role would be asked.
 fn can_be_asked(terms: &ApprovalTerms) -> bool {
     !terms.approvers.is_empty() || terms.escalation.iter().any(|step| !step.to.is_empty())
 }
 
-/// The rules of today are met: those who approved may still do so and are enough, or nobody has to be asked.
+/// The guard of today's rules: those who approved may still do so and are enough, or nobody has to be asked.
 fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Option<Objection> {
     let workflow = candidate.workflow;
     match today.standing(&workflow.submission, workflow.round()) {
@@ -167,7 +167,7 @@ fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Op
     }
 }
 
-/// This server may act, and will not have to end at once what it starts.
+/// The guard of the lease: this server may act, and will not have to end at once what it starts.
 fn the_lease_holds(fence: &Fence) -> Option<Objection> {
     (!fence.holds()).then(|| Objection::Wait("this server's lease on the database is not renewed".to_owned()))
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// A drill that was not brought to its end has ended after this time: its server may have died.
 pub const LONGEST_DRILL: Duration = Duration::from_secs(10);
 /// How long the servers have to say that they are halted.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DRILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement is sent again while the database does not answer.
 const INSIST: Duration = Duration::from_secs(6);
 /// Between two attempts, and between two looks at what the servers say.
@@ -121,7 +121,7 @@ impl Engine {
             }
             // One that has stopped acting meanwhile starts nothing, whatever it knows.
             let is_done = acting.iter().all(|server| server.number >= number);
-            if is_done || began.elapsed() > PATIENCE {
+            if is_done || began.elapsed() > DRILL_TIMEOUT {
                 return Ok((millis(began), seen.into_values().collect()));
             }
             tokio::time::sleep(PAUSE).await;

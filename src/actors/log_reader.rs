@@ -1,8 +1,8 @@
 //! The log reader: reads the logs of workflows together, as the checkpointer writes commits together.
 //!
-//! Whoever needs a log says so and waits. While queries are on their way, others gather behind them, and the next query is for all of
-//! these. There is no timer, so a lone reader waits for nobody. A log is always read after it was asked for, never handed on from
-//! before. A query that is held up holds up nobody but those whom it is for. Queries run in tasks of their own: whoever stops waiting harms nobody else.
+//! Requests that arrive while queries are under way are collected, and the next query reads the logs for all of them. There is no timer,
+//! so a lone request waits for nothing. A log is always read after it was asked for. A query that is held up delays only those it is
+//! for. Queries run in tasks of their own, so that a caller that stops waiting disturbs no other.
 
 use crate::actors::metrics::Metrics;
 use crate::domain::workflow::Recorded;
@@ -13,14 +13,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many queries may be on their way at once.
+/// How many queries may be under way at once.
 const READERS: usize = 2;
-/// When a query has been on its way for so long, something holds it up, and it counts no longer: another one may go.
+/// A query that has been under way for this long is held up by something. It no longer counts, and another one may be sent.
 const LATE: Duration = Duration::from_millis(100);
 /// The most logs that one query reads.
 const LARGEST_BATCH: usize = 256;
 
-/// What was read of one log; empty where there is no such workflow.
+/// One log; empty if there is no such workflow.
 type Read = Result<Arc<Vec<Recorded>>, Error>;
 
 pub struct LogReader {
@@ -32,7 +32,7 @@ pub struct LogReader {
 #[derive(Default)]
 struct State {
     waiting: Vec<(Uuid, oneshot::Sender<Read>)>,
-    /// How many queries are on their way and not late.
+    /// How many queries are under way and not late.
     reading: usize,
 }
 
@@ -41,10 +41,10 @@ impl LogReader {
         Self { storage, metrics, state: Mutex::default() }
     }
 
-    /// Reads a workflow's log, proven to be the server's own; empty where there is no such workflow.
+    /// Reads a workflow's log, and proves that parkbrake wrote it. The log is empty if there is no such workflow.
     ///
     /// # Errors
-    /// No database, or a log that cannot be trusted or read.
+    /// The database does not answer, or the log cannot be trusted or read.
     pub async fn read(self: &Arc<Self>, workflow_id: Uuid) -> Read {
         let (reply, answer) = oneshot::channel();
         self.state().waiting.push((workflow_id, reply));
@@ -52,7 +52,7 @@ impl LogReader {
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable("reading the log was given up".to_owned())))
     }
 
-    /// Starts a query for those who wait, if one more may be on its way.
+    /// Starts a query for those who wait, if another one may be under way.
     #[expect(clippy::disallowed_methods, reason = "a query ends within its time limit, and who waits for it is told when it fails")]
     fn start(self: &Arc<Self>) {
         let mut state = self.state();
@@ -63,8 +63,8 @@ impl LogReader {
         }
     }
 
-    /// Reads these logs with one query. Where the database refuses them together, each is read by itself, so that one that cannot be
-    /// read harms no other.
+    /// Reads these logs with one query. If the database refuses to read them together, each is read by itself, so that a log that cannot
+    /// be read harms no other.
     async fn logs(&self, ids: &[Uuid]) -> Result<Logs, Error> {
         self.metrics.log_batch_logs.observe(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
         match self.storage.proven_logs(ids).await {
@@ -82,7 +82,7 @@ impl LogReader {
         }
     }
 
-    /// A query is answered, or late; somebody may have asked meanwhile.
+    /// A query has been answered or is late: starts the next one if somebody waits for it.
     fn one_less(self: &Arc<Self>) {
         self.state().reading -= 1;
         self.start();
@@ -93,7 +93,7 @@ impl LogReader {
     }
 }
 
-/// One of the readers at work. When it ends, however it ends, another one may take its place.
+/// A query under way. When it ends, however it ends, another one may be sent.
 struct Reading {
     reader: Arc<LogReader>,
     is_late: bool,
@@ -121,7 +121,7 @@ impl Reading {
         }
     }
 
-    /// Reads these logs. If that is held up, another reader takes what waits.
+    /// Reads these logs. If that takes too long, another query may be sent for those who wait.
     async fn read(&mut self, ids: &[Uuid]) -> Result<Logs, Error> {
         let reader = Arc::clone(&self.reader);
         let mut logs = Box::pin(reader.logs(ids));
@@ -135,7 +135,7 @@ impl Reading {
         }
     }
 
-    /// The next batch, without those who have gone.
+    /// The next batch, without the callers that stopped waiting.
     fn take(&self) -> Vec<(Uuid, oneshot::Sender<Read>)> {
         let mut state = self.reader.state();
         state.waiting.retain(|(_, reply)| !reply.is_closed());

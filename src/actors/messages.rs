@@ -1,92 +1,94 @@
-//! References to the actors that work with each other, and the messages that they take: what each message leads to stands here, how
-//! it does stands in the actor's own file.
+//! The references of the actors that talk to each other, and the messages they take. Each message says what follows it; the actor's
+//! own file says how.
 
-use crate::actors::exchange::{Answered, Failure, Intake, Submitted};
+use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::domain::workflow::{Command, Workflow};
 use chrono::{DateTime, Utc};
 use ractor::{ActorRef, RpcReplyPort};
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 pub type RegistryRef = ActorRef<ToRegistry>;
 pub type SupervisorRef = ActorRef<ToSupervisor>;
 pub type TimerRef = ActorRef<ToTimer>;
 
-/// What an actor knew of its workflow when it ended. It is kept, so that the next one reads nothing.
+/// What an actor knew of its workflow when it ended. The registry keeps it, so that the next actor reads nothing.
 #[derive(Debug, Clone)]
 pub struct Remembered {
     pub workflow: Arc<Workflow>,
-    /// When its log was last read, or written to.
+    /// When the workflow's log was last read or written to.
     pub read_at: Instant,
 }
 
-/// Something that a workflow's actor is started for.
+/// What a workflow's actor is started for.
 pub enum Job {
-    /// Decide this, commit what follows, and answer.
-    Do(Arc<Command>, RpcReplyPort<Result<Answered, Failure>>),
+    /// Decide this command, commit what follows, and answer, all within this span of the workflow.
+    Do { command: Arc<Command>, span: Span, reply: RpcReplyPort<Result<CommandOutcome, Failure>> },
     /// Read the log, and do what it obliges to.
     Look,
 }
 
 impl Job {
-    /// Answers that it is not done.
+    /// Answers that the job was not done.
     pub fn refuse(self, failure: Failure) {
-        if let Self::Do(_, reply) = self {
+        if let Self::Do { reply, .. } = self {
             let _ = reply.send(Err(failure));
         }
     }
 }
 
-/// Which start of a workflow's actor is meant.
+/// Identifies one start of a workflow's actor.
 pub type Ticket = u64;
 
-/// The start of the actor of a workflow that is stored.
+/// The start of the actor of a stored workflow.
 pub struct Start {
     pub id: Uuid,
     pub ticket: Ticket,
-    /// What its last actor knew; without it the log is read.
+    /// What the workflow's last actor knew. If there is none, the new actor reads the log.
     pub remembered: Option<Remembered>,
     pub jobs: Vec<Job>,
 }
 
 /// To the approval registry.
 pub enum ToRegistry {
-    /// Where actors are started. The supervisor itself starts after the registry.
+    /// From the root, which starts the supervisor after the registry: the registry has actors started by this supervisor.
     Supervisor(SupervisorRef),
-    /// Take this to its workflow: an actor is started for it, or, where one is at work, once that has ended.
-    Route { id: Uuid, command: Arc<Command>, reply: RpcReplyPort<Result<Answered, Failure>> },
-    /// Have a workflow read its log, so that it does what its state obliges to; also one that is remembered, which may be behind.
+    /// An actor is started for the job. If the workflow already has one at work, the job waits until that one has ended.
+    Route { id: Uuid, job: Job },
+    /// An actor is started that reads the log and does what the state obliges to, even if the workflow is remembered: what is
+    /// remembered may be behind the log.
     Wake { id: Uuid },
-    /// Parked workflows, as their logs say at this moment. They are remembered as far as there is room.
+    /// These parked workflows, just read from their logs, are remembered as far as there is room.
     Remember(Vec<Remembered>),
-    /// A workflow's actor has done its work and ends. What it knew is kept, where there is something left to do; then the next one is
-    /// started, if there is work for it. No ticket has the actor that was started by a submit.
+    /// From a workflow's actor that has done its work and ends. What it knew is kept if something is left to do; then the next actor
+    /// is started, if there is work for it. An actor that was started by a submit has no ticket.
     Done { id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered> },
-    /// A workflow's actor has ended before its work was done. What it knew is gone; the next one reads the log.
+    /// From the supervisor: a workflow's actor has ended before its work was done. What it knew is lost; the next actor reads the log.
     Gone { id: Uuid, ticket: Ticket },
 }
 
 /// To the workflow supervisor.
 pub enum ToSupervisor {
-    /// A new workflow: an actor assesses it, checkpoints it, and answers.
-    Submit { id: Uuid, intake: Box<Intake>, reply: RpcReplyPort<Result<Submitted, Failure>> },
-    /// Start the actor of a workflow. Where it may not be started now, its jobs are refused.
+    /// An actor is started that assesses the task, checkpoints it, and answers, all within this span of the workflow.
+    Submit { id: Uuid, admitted: Box<AdmittedTask>, span: Span, reply: RpcReplyPort<Result<Submitted, Failure>> },
+    /// The workflow's actor is started. If it may not be started now, its jobs are refused.
     Start(Start),
-    /// The pause of a workflow that failed is over: it is woken.
+    /// From the supervisor to itself, once the pause after a failure is over: the workflow is woken.
     Rested { id: Uuid },
 }
 
 /// To the timer.
 pub enum ToTimer {
-    /// Where what is due is sent. From here on the timer works.
+    /// From the root: the timer sends what is due to this registry, and begins to work.
     Registry(RegistryRef),
-    /// Something will fall due at this moment by the database's clock: there is a sweep right then.
+    /// Something falls due at this time by the database's clock: the timer sweeps right then.
     Arm { deadline: DateTime<Utc> },
-    /// Look for what is due now. From the timer to itself.
+    /// From the timer to itself: it looks for what is due now.
     Sweep,
-    /// Put what is queued in the database into the runner's queue: what was held may start.
+    /// From the engine, when a halt or a freeze ends: what is queued in the database is put into the runner's queue.
     Requeue,
-    /// Look for what a crash left behind. From the timer to itself.
+    /// From the timer to itself: it looks for what a crash left behind.
     Recover,
 }

@@ -1,4 +1,4 @@
-//! What is counted, in the Prometheus exposition format. A value, not a global: each server counts for itself.
+//! Metrics, in the Prometheus exposition format. They are a value and not a global, so that each server counts for itself.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -26,7 +26,7 @@ pub struct ChannelLabel {
     pub channel: String,
 }
 
-/// Everything that is counted.
+/// All metrics of a server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

@@ -1,42 +1,38 @@
-//! The actors: the hands of PostgreSQL, which is the truth.
+//! The actors. PostgreSQL holds the truth; the actors act on it.
 //!
 //! ```text
-//! root ─┬─ checkpointer           sole writer of workflow state; group commit
-//!       ├─ workflow supervisor ── one actor for each workflow that is acted upon
+//! root ─┬─ checkpointer           the sole writer of workflow state; commits in groups
+//!       ├─ workflow supervisor ── one actor for each workflow that is being acted upon
 //!       ├─ approval registry      routes decisions and results to their workflows; keeps the state of parked ones
-//!       ├─ timer                  deadlines, and what a crash left behind
-//!       ├─ notifier               delivers notices; a courier for each channel
+//!       ├─ timer                  fires deadlines, and finds what a crash left behind
+//!       ├─ notifier               delivers notices, with one delivery worker for each channel
 //!       ├─ follower               tells those who follow the log what is new in it
-//!       └─ http                   (in `crate::http`) the last to start, the first to stop
+//!       └─ http                   (in `crate::http`) starts last and stops first
 //! ```
 //!
-//! An actor knows what one workflow's log says, and what to do next. When it has done that it parks: it ends, and what it knew stays with
-//! the registry as plain data. Kill any of them at any moment: nothing was
-//! answered before it was committed, and what has to happen next is computed from the log. A message between actors is a
-//! hint; losing one may cost a moment, never a fact.
+//! A workflow's actor knows what its workflow's log says and what has to be done next. When it has done that, it parks: it ends, and
+//! the registry keeps what it knew as plain data. Any actor may die at any moment: nothing is answered before it is committed, and
+//! what has to happen next is computed from the log. A message between actors is a hint: losing one may cost time, never a fact.
 //!
-//! The rest of the program sees only [`engine::Engine`] and what is exchanged with it.
+//! The rest of the program sees only [`engine::Engine`] and the types of [`protocol`].
 
 pub mod approval_registry;
 pub mod attempt;
 pub mod batch;
-pub mod bell;
 pub mod checkpointer;
-pub mod courier;
+pub mod dispatcher;
 pub mod engine;
-pub mod exchange;
 pub mod feed;
 pub mod follower;
 pub mod gate;
-pub mod gathering;
 pub mod halting;
 pub mod holds;
-pub mod letters;
 pub mod log_reader;
 pub mod messages;
 pub mod metrics;
 pub mod notifier;
 pub mod ports;
+pub mod protocol;
 mod rehydrate;
 pub mod restart;
 pub mod root;
@@ -46,5 +42,6 @@ pub mod turns;
 pub mod unchanged;
 mod undecidable;
 pub mod versions;
+pub mod wakeup;
 pub mod workflow;
 pub mod workflow_supervisor;

@@ -1,14 +1,18 @@
-//! The notifier: has a courier for each channel, and counts what waits.
+//! The notifier: runs a delivery worker for each channel, and counts the notices that wait.
 //!
-//! It hears of commits by a bell, which is only the speed. The couriers' look at the outbox, at least once a second, is the
-//! guarantee: a notice is a row that was written with its event, and it is delivered when the database says so.
+//! A notice is a row that was written with its event, and it is delivered when the database says that it is due. The workers look at
+//! the outbox at least once a second; a wakeup after a commit only makes that faster.
 
-use crate::actors::courier::{Courier, Memory};
+pub mod batching;
+pub mod delivery_worker;
+pub mod rendering;
+
 use crate::actors::engine::Engine;
-use crate::actors::letters::Letters;
 use crate::actors::metrics::ChannelLabel;
+use crate::actors::notifier::delivery_worker::{DeliveryWorker, Memory};
+use crate::actors::notifier::rendering::NoticeRenderer;
 use crate::storage::Error;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,34 +20,83 @@ use tokio::task::JoinSet;
 
 pub type NotifierRef = ActorRef<Msg>;
 
-/// Between two counts of what waits.
-const COUNT: Duration = Duration::from_secs(2);
-/// How long a delivery that is on its way may take when the server stops. One that is cut off is made again by the next.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 pub enum Msg {
-    /// Count what waits.
+    /// From the notifier to itself: it counts the notices that wait, and after a pause counts again.
     Count,
-    /// A courier has ended, which it does only when told to.
-    CourierLost,
+    /// A delivery worker has ended without being told to: the notifier fails, and all actors are replaced.
+    WorkerLost,
 }
+
+/// How often the notices that wait are counted.
+const COUNT: Duration = Duration::from_secs(2);
+/// How long a delivery under way may take when the server stops. The next start repeats one that is cut off.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Notifier {
     pub engine: Arc<Engine>,
 }
 
 pub struct State {
-    couriers: JoinSet<()>,
+    workers: JoinSet<()>,
     closing: watch::Sender<bool>,
-    /// Whether what waits for channels of an earlier configuration has been given up.
+    /// Whether the notices for channels of an earlier configuration have been given up.
     cleared: bool,
 }
 
 impl Notifier {
-    fn courier(&self, name: &str, closing: watch::Receiver<bool>) -> Option<Courier> {
+    pub async fn spawn(self, root: ActorCell) -> Result<NotifierRef, SpawnErr> {
+        Ok(Actor::spawn_linked(None, self, (), root).await?.0)
+    }
+}
+
+impl Actor for Notifier {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: NotifierRef, (): ()) -> Result<State, ActorProcessingErr> {
+        let (closing, closed) = watch::channel(false);
+        let mut workers = JoinSet::new();
+        for worker in self.engine.channels.keys().filter_map(|name| self.worker(name, closed.clone())) {
+            let lost = Lost(myself.clone());
+            workers.spawn(async move {
+                worker.run().await;
+                drop(lost);
+            });
+        }
+        myself.cast(Msg::Count)?;
+        Ok(State { workers, closing, cleared: false })
+    }
+
+    async fn handle(&self, myself: NotifierRef, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Count => {
+                if let Err(error) = self.count(state).await {
+                    tracing::warn!(%error, "cannot count the notices that wait, trying again");
+                }
+                myself.send_after(COUNT, || Msg::Count);
+            }
+            Msg::WorkerLost => return Err("a delivery worker has ended".into()),
+        }
+        Ok(())
+    }
+
+    /// Waits for the workers, each of which ends between two messages.
+    async fn post_stop(&self, _: NotifierRef, state: &mut State) -> Result<(), ActorProcessingErr> {
+        state.closing.send_replace(true);
+        let all = async { while state.workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
+            tracing::warn!(deliveries = state.workers.len(), "deliveries are cut off; the next start makes them again");
+        }
+        Ok(())
+    }
+}
+
+impl Notifier {
+    fn worker(&self, name: &str, closing: watch::Receiver<bool>) -> Option<DeliveryWorker> {
         let engine = &self.engine;
         let settings = engine.configuration.notifications.channels.get(name)?;
-        let letters = Letters {
+        let renderer = NoticeRenderer {
             clock: Arc::clone(&engine.clock),
             channel: name.to_owned(),
             medium: settings.service.medium(),
@@ -51,14 +104,14 @@ impl Notifier {
             configuration: Arc::clone(&engine.configuration),
             suspensions: Arc::clone(&engine.suspensions),
         };
-        Some(Courier {
-            letters,
+        Some(DeliveryWorker {
+            renderer,
             group_within: settings.group_within,
             channel: Arc::clone(engine.channels.get(name)?),
             clock: Arc::clone(&engine.clock),
             metrics: Arc::clone(&engine.metrics),
             pace: engine.pace,
-            bell: engine.bell.listen(),
+            wakeup: engine.wakeup.subscribe(),
             closing,
             memory: Memory::default(),
         })
@@ -70,7 +123,7 @@ impl Notifier {
             let names: Vec<String> = engine.channels.keys().cloned().collect();
             let given_up = engine.storage.give_up_notices_beyond(&names, "no channel of this name is configured any more").await?;
             if given_up > 0 {
-                tracing::warn!(notices = given_up, "notices of channels that are not configured any more are given up");
+                tracing::warn!(notices = given_up, "notices for channels that are no longer configured are given up");
             }
             state.cleared = true;
         }
@@ -83,54 +136,11 @@ impl Notifier {
     }
 }
 
-/// Tells the notifier when a courier's task ends, however it ends.
+/// Tells the notifier when a worker's task ends, however it ends.
 struct Lost(NotifierRef);
 
 impl Drop for Lost {
     fn drop(&mut self) {
-        let _ = self.0.cast(Msg::CourierLost);
-    }
-}
-
-impl Actor for Notifier {
-    type Msg = Msg;
-    type State = State;
-    type Arguments = ();
-
-    async fn pre_start(&self, myself: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
-        let (closing, closed) = watch::channel(false);
-        let mut couriers = JoinSet::new();
-        for courier in self.engine.channels.keys().filter_map(|name| self.courier(name, closed.clone())) {
-            let lost = Lost(myself.clone());
-            couriers.spawn(async move {
-                courier.run().await;
-                drop(lost);
-            });
-        }
-        myself.cast(Msg::Count)?;
-        Ok(State { couriers, closing, cleared: false })
-    }
-
-    async fn handle(&self, myself: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
-        match msg {
-            Msg::Count => {
-                if let Err(error) = self.count(state).await {
-                    tracing::warn!(%error, "cannot count the notices that wait, trying again");
-                }
-                myself.send_after(COUNT, || Msg::Count);
-            }
-            Msg::CourierLost => return Err("a courier has ended".into()),
-        }
-        Ok(())
-    }
-
-    /// The couriers end between two messages.
-    async fn post_stop(&self, _: ActorRef<Msg>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.closing.send_replace(true);
-        let all = async { while state.couriers.join_next().await.is_some() {} };
-        if tokio::time::timeout(PATIENCE, all).await.is_err() {
-            tracing::warn!(deliveries = state.couriers.len(), "deliveries are cut off; the next start makes them again");
-        }
-        Ok(())
+        let _ = self.0.cast(Msg::WorkerLost);
     }
 }

@@ -1,5 +1,5 @@
-//! At the start, parked workflows are taken back into memory, the newest first, several with one query. Whoever is asked for meanwhile
-//! comes at once.
+//! Rehydration: at the start, parked workflows are taken back into memory, the newest first, many with one query. A workflow that somebody
+//! asks for meanwhile is read at once.
 
 use crate::actors::engine::Engine;
 use crate::actors::messages::Remembered;
@@ -14,11 +14,13 @@ use uuid::Uuid;
 const PAGE: usize = 256;
 
 impl Engine {
-    /// Takes as many parked workflows into memory as may stay there.
+    /// Takes parked workflows into memory, as many as may stay there.
     pub async fn rehydrate(&self) {
         match self.remember_newest().await {
             Ok(count) => tracing::info!(workflows = count, "parked workflows are back in memory"),
-            Err(error) => tracing::warn!(%error, "parked workflows are not all taken into memory now; each is when it is asked for"),
+            Err(error) => {
+                tracing::warn!(%error, "not all parked workflows could be taken into memory; each of them is read when somebody asks for it")
+            }
         }
     }
 
@@ -31,9 +33,15 @@ impl Engine {
             let mut parked = Vec::with_capacity(page.len());
             for id in page {
                 match logs.get(id).map(|log| log.as_deref().ok().and_then(|log| self.parked(*id, log))) {
-                    Some(Some(workflow)) => parked.push(Remembered { workflow: Arc::new(workflow), read_at }),
-                    // Its own actor sees to what it obliges to, or finds that it cannot be read.
-                    Some(None) => self.wake(*id),
+                    Some(Some(workflow)) => {
+                        tracing::debug!(workflow.id = %id, "a parked workflow is back in memory");
+                        parked.push(Remembered { workflow: Arc::new(workflow), read_at });
+                    }
+                    // The workflow's own actor does what its log obliges to, or finds that the log cannot be read.
+                    Some(None) => {
+                        tracing::debug!(workflow.id = %id, "a workflow is woken after the start, because something has to be done for it");
+                        self.wake(*id);
+                    }
                     None => {}
                 }
             }
@@ -42,7 +50,7 @@ impl Engine {
         Ok(ids.len())
     }
 
-    /// The state of a workflow, if nothing has to be done for it but wait.
+    /// The state of a workflow, if nothing has to be done for it except to wait.
     fn parked(&self, id: Uuid, log: &[Recorded]) -> Option<Workflow> {
         let workflow = transition::replay(id, log).ok()??;
         let obligations = transition::obligations(&workflow, self.owner);

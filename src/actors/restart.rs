@@ -1,12 +1,12 @@
-//! How often something that fails may be started again, and after what delay. Pure.
+//! How often something that fails may be started again, and after which delay. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A limit of restarts within a window of time, with a delay that doubles.
+/// A limit on restarts within a window of time, with a delay that doubles.
 #[derive(Debug, Clone, Copy)]
 pub struct RestartPolicy {
-    /// So many failures within the window are one too many.
+    /// How many failures within the window are tolerated. The next one is too many.
     pub limit: usize,
     pub window: Duration,
     pub first_delay: Duration,
@@ -20,14 +20,14 @@ pub enum Verdict {
     GiveUp,
 }
 
-/// The failures of one thing that is watched.
+/// The recent failures of one thing that is watched.
 #[derive(Debug, Default)]
 pub struct RestartBudget {
     failures: VecDeque<Instant>,
 }
 
 impl RestartBudget {
-    /// Notes a failure and says what to do about it.
+    /// Records a failure, and says what to do about it.
     pub fn record(&mut self, now: Instant, policy: RestartPolicy) -> Verdict {
         while self.failures.front().is_some_and(|at| now.duration_since(*at) > policy.window) {
             self.failures.pop_front();
@@ -40,12 +40,12 @@ impl RestartBudget {
         Verdict::RestartAfter((policy.first_delay * 2_u32.pow(doublings)).min(policy.longest_delay))
     }
 
-    /// Whether there is a failure in the window; without one it may be forgotten.
+    /// Whether there was a failure within the window. If not, the budget may be forgotten.
     pub fn is_spent(&self, now: Instant, policy: RestartPolicy) -> bool {
         self.failures.back().is_some_and(|at| now.duration_since(*at) <= policy.window)
     }
 
-    /// How many failures are in the window.
+    /// How many failures were within the window.
     pub fn failures(&self) -> usize {
         self.failures.len()
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_are_long_ago_are_forgiven() {
+    fn old_failures_are_forgiven() {
         let mut budget = RestartBudget::default();
         let start = Instant::now();
         for minutes in 0..10 {

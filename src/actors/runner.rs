@@ -1,34 +1,36 @@
-//! What this process starts and runs.
+//! The runner: starts and runs the actions of this process.
 //!
-//! An action that is released waits here for its turn. When it has one, the [gate](crate::actors::gate) is asked, and then the
-//! start is committed, with a token that is made for this one start. Only whoever finds its own token in the log runs: so it does
-//! not matter how many actors of a workflow there are, what they remember, or how often anybody asks. A lost answer is asked for
+//! A released action waits here for its turn. When it has one, the [gate](crate::actors::gate) is asked, and then the start is
+//! committed with a token made for this one start. Only whoever finds its own token in the log runs the action; so it does not matter
+//! how many actors a workflow has, what they remember, or how often anybody asks. If the answer to a commit is lost, the runner asks
 //! again with the same token.
 //!
-//! What waits here is a copy of what the database knows to be queued. Losing it costs a moment.
+//! What waits here is a copy of what the database holds as queued. Losing it costs only time.
 
 use crate::actors::attempt::{self, Ran};
-use crate::actors::engine::Engine;
-use crate::actors::exchange::Failure;
+use crate::actors::dispatcher::{ANSWER_TIMEOUT, Dispatcher};
 use crate::actors::gate::{Gate, Verdict};
 use crate::actors::holds::HoldWatch;
 use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Executor, Job};
+use crate::actors::protocol::Failure;
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
 use crate::domain::workflow::{AttemptId, Command, Disowned, Outcome, Workflow};
 use crate::fence::Fence;
 use crate::storage::{Error, QueuedRow};
+use crate::telemetry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 /// The pauses between attempts to have something recorded.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Before a start that was refused at the last moment is looked at again: until then it is known whether it is held.
-const BREATH: Duration = Duration::from_millis(300);
-/// Before the gate is asked again about what has to wait.
+/// The pause before a start that was refused at the last moment is tried again: by then it is known what holds it.
+const DEBOUNCE: Duration = Duration::from_millis(300);
+/// The pause before the gate is asked again about an action that has to wait.
 const WAIT: Duration = Duration::from_secs(1);
 
 pub struct Runner {
@@ -36,18 +38,19 @@ pub struct Runner {
     gate: Gate,
     fence: Arc<Fence>,
     metrics: Arc<Metrics>,
-    engine: Weak<Engine>,
-    /// This process; a fresh id for every start of the server.
+    /// By which outcomes reach their workflows. It ends with the engine; then this process no longer reports anything.
+    dispatcher: Weak<Dispatcher>,
+    /// This process; a new id for every start of the server.
     owner: Uuid,
     state: Mutex<State>,
 }
 
 struct State {
     turns: Turns,
-    /// Everything that waits here, has a turn, or is not recorded yet.
+    /// The workflows that wait here, have a turn, or have an outcome that is not recorded yet.
     known: HashSet<Uuid>,
-    /// The attempts that this process starts or has started, with their tokens: from before the start is committed until the outcome
-    /// is recorded.
+    /// The attempts that this process is starting or has started, with their tokens. An attempt is held from before its start is
+    /// committed until its outcome is recorded.
     held: HashMap<(Uuid, AttemptId), Uuid>,
     closed: bool,
 }
@@ -58,19 +61,19 @@ pub struct Parts {
     pub gate: Gate,
     pub fence: Arc<Fence>,
     pub metrics: Arc<Metrics>,
-    pub engine: Weak<Engine>,
+    pub dispatcher: Weak<Dispatcher>,
     pub owner: Uuid,
     pub limits: TurnLimits,
 }
 
 impl Runner {
     pub fn new(parts: Parts) -> Self {
-        let Parts { executor, gate, fence, metrics, engine, owner, limits } = parts;
+        let Parts { executor, gate, fence, metrics, dispatcher, owner, limits } = parts;
         let state = State { turns: Turns::new(limits), known: HashSet::new(), held: HashMap::new(), closed: false };
-        Self { executor, gate, fence, metrics, engine, owner, state: Mutex::new(state) }
+        Self { executor, gate, fence, metrics, dispatcher, owner, state: Mutex::new(state) }
     }
 
-    /// Sees to it that something that is queued in the database waits here too.
+    /// Has an action that is queued in the database wait here too, unless it already does.
     pub fn enqueue(self: &Arc<Self>, waiting: Waiting) {
         {
             let mut state = self.state();
@@ -85,7 +88,7 @@ impl Runner {
         self.pump();
     }
 
-    /// Sees to it that of what is queued in the database that waits here too which nothing holds; gives how many are held.
+    /// Has the actions that are queued in the database and that nothing holds wait here, too. Returns how many are held.
     pub fn offer(self: &Arc<Self>, rows: Vec<QueuedRow>) -> usize {
         let (held, free): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| self.hold_watch().holds_row(row));
         for QueuedRow { workflow_id, requested_by, approved, .. } in free {
@@ -94,7 +97,7 @@ impl Runner {
         held.len()
     }
 
-    /// Forgets what waits here; the database still has it. What has a turn keeps it.
+    /// Forgets the actions that wait here, which the database still has. Those that have a turn keep it.
     pub fn forget_waiting(&self) {
         let mut state = self.state();
         for id in state.turns.clear() {
@@ -107,22 +110,22 @@ impl Runner {
         &self.gate.holds
     }
 
-    /// Whether something waits here, has a turn, or is not recorded yet.
+    /// Whether a workflow waits here, has a turn, or has an outcome that is not recorded yet.
     pub fn knows(&self, workflow_id: Uuid) -> bool {
         self.state().known.contains(&workflow_id)
     }
 
-    /// Whether this process starts, or has started, this very attempt, and its outcome is not recorded yet.
+    /// Whether this process is starting or has started exactly this attempt, and its outcome is not recorded yet.
     pub fn holds(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
         token.is_some_and(|token| self.state().held.get(&(workflow_id, attempt)) == Some(&token))
     }
 
-    /// How many attempts have been started, or are just being, whose outcome is not recorded yet.
+    /// How many attempts are being started or have been started whose outcome is not recorded yet.
     pub fn count(&self) -> usize {
         self.state().held.len()
     }
 
-    /// Starts nothing more. What waits stays queued in the database.
+    /// Starts nothing from now on. What waits here stays queued in the database.
     pub fn close(&self) {
         self.state().closed = true;
     }
@@ -135,12 +138,13 @@ impl Runner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives turns to those who are next, as long as there are any.
+    /// Gives a turn to each action that is next, as long as turns are left.
     #[expect(clippy::disallowed_methods, reason = "a turn outlives every actor, and gives itself back when it is dropped")]
     fn pump(self: &Arc<Self>) {
         while let Some(waiting) = self.take() {
+            let span = telemetry::workflow(waiting.workflow_id);
             let turn = Turn { runner: Arc::clone(self), waiting, attempt: None, is_over: false };
-            tokio::spawn(turn.play());
+            tokio::spawn(turn.play().instrument(span));
         }
     }
 
@@ -151,29 +155,29 @@ impl Runner {
         next
     }
 
-    /// Has a command carried out, however long the database is away; `None` if this process ends first, or where the workflow is left
-    /// alone.
+    /// Has a command carried out, however long the database does not answer. `None` if this process ends first, the command is refused,
+    /// or the workflow is in quarantine; an outcome is reported even then.
     async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Arc<Workflow>> {
         let mut pause = FIRST_PAUSE;
         let mut is_lost = false;
-        while let Some(engine) = self.engine.upgrade() {
-            match engine.command(workflow_id, command.clone()).await {
-                Ok(answered) => return Some(answered.workflow),
+        while let Some(dispatcher) = self.dispatcher.upgrade() {
+            match dispatcher.command(workflow_id, command.clone(), Some(ANSWER_TIMEOUT)).await {
+                Ok(outcome) => return Some(outcome.workflow),
                 Err(Failure::NotFound | Failure::Refused(_)) => return None,
-                Err(Failure::Quarantined) if !is_lost => return None,
+                Err(Failure::Quarantined) if !is_lost && !matches!(command, Command::Finish { .. }) => return None,
                 Err(error) => {
                     is_lost = true;
-                    tracing::warn!(workflow.id = %workflow_id, %error, "the answer to a command is missing, asking again");
+                    tracing::warn!(%error, "a command of the runner has not been carried out yet, trying again");
                 }
             }
-            drop(engine);
+            drop(dispatcher);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         None
     }
 
-    /// Commits the start; whether it is this process's to run.
+    /// Commits the start, and says whether it is this process's to run.
     async fn start(&self, workflow_id: Uuid, attempt: AttemptId, token: Uuid) -> bool {
         let command = Command::Start { attempt, owner: self.owner, token };
         let workflow = self.insist(workflow_id, &command).await;
@@ -188,22 +192,22 @@ impl Runner {
     }
 }
 
-/// What became of a start.
+/// The result of a start.
 #[derive(PartialEq, Eq)]
 enum Start {
-    /// It has run, or never will by this turn.
+    /// The action has run, or never will in this turn.
     Over,
-    /// The commit was refused: something has come to hold it at the last moment, or somebody else was faster.
+    /// The commit was refused: something has come to hold the action at the last moment, or another commit came first.
     Refused,
 }
 
-/// One turn. Dropping it gives the turn back and forgets the workflow, however it ends.
+/// One turn of one workflow. Dropping it gives the turn back and forgets the workflow, however the turn ends.
 struct Turn {
     runner: Arc<Runner>,
     waiting: Waiting,
-    /// The attempt that this turn starts or has started.
+    /// The attempt that this turn is starting or has started.
     attempt: Option<AttemptId>,
-    /// The turn has been given back.
+    /// Whether the turn has been given back.
     is_over: bool,
 }
 
@@ -217,7 +221,7 @@ impl Turn {
                 }
             }
             Some(Verdict::Wait(reason)) => {
-                tracing::debug!(workflow.id = %id, reason, "the action has to wait");
+                tracing::debug!(reason, "the action has to wait");
                 self.give_back();
                 tokio::time::sleep(WAIT).await;
                 let (runner, waiting) = (Arc::clone(&self.runner), self.waiting.clone());
@@ -229,22 +233,22 @@ impl Turn {
                 self.runner.insist(id, &begin).await;
             }
             Some(Verdict::Held(held)) => {
-                tracing::debug!(workflow.id = %id, %held, "the action is held");
+                tracing::debug!(%held, "the action is held");
                 self.rest().await;
             }
             Some(Verdict::Refuse { attempt, reason }) => {
-                tracing::error!(workflow.id = %id, step = attempt.step, attempt = attempt.number, reason, "the action is not started");
+                tracing::error!(step = attempt.step, attempt = attempt.number, reason, "the action is not started");
                 self.runner.insist(id, &Command::RefuseStart { attempt, reason }).await;
             }
             Some(Verdict::AskAgain { attempt, reason, terms }) => {
-                tracing::warn!(workflow.id = %id, step = attempt.step, attempt = attempt.number, reason, "people are asked again before the action starts");
+                tracing::warn!(step = attempt.step, attempt = attempt.number, reason, "people are asked again before the action starts");
                 self.runner.insist(id, &Command::AskAgain { attempt, reason, terms }).await;
             }
             Some(Verdict::NotQueued) | None => {}
         }
     }
 
-    /// What the gate says; `None` if this process stops first, or where the log cannot be read.
+    /// Asks the gate. `None` if this process stops first, or if the log cannot be read.
     async fn ask(&self) -> Option<Verdict> {
         let id = self.waiting.workflow_id;
         let mut pause = FIRST_PAUSE;
@@ -252,15 +256,15 @@ impl Turn {
             match self.runner.gate.may_start(id).await {
                 Ok(verdict) => return Some(verdict),
                 Err(Error::Unavailable(reason)) => {
-                    tracing::warn!(workflow.id = %id, reason, "cannot read what is to start, trying again");
+                    tracing::warn!(reason, "cannot read the workflow that is to start, trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => {
-                    tracing::error!(workflow.id = %id, %error, "the action is not started: its log cannot be read");
-                    // Its actor finds the same, and it is left alone, visibly.
-                    if let Some(engine) = self.runner.engine.upgrade() {
-                        engine.wake(id);
+                    tracing::error!(%error, "the action is not started: the log of its workflow cannot be read");
+                    // Its actor fails for the same reason, and the workflow goes into quarantine, where people see it.
+                    if let Some(dispatcher) = self.runner.dispatcher.upgrade() {
+                        dispatcher.wake(id);
                     }
                     return None;
                 }
@@ -276,7 +280,7 @@ impl Turn {
             if state.closed {
                 return Start::Over;
             }
-            // Before the commit, so that nobody ever finds a start of this process that it does not know.
+            // Before the commit, so that no actor ever reads a start of this process that the runner does not know.
             state.held.insert((id, attempt), token);
             self.attempt = Some(attempt);
         }
@@ -287,27 +291,29 @@ impl Turn {
         let outcome = self.runner.run(job).await;
         self.runner.metrics.running.dec();
         self.give_back();
-        match outcome {
-            Ran::Ended(outcome) => record(&self.runner.engine, id, attempt, outcome).await,
-            Ran::Cut => {
-                let cut = Command::Disown { attempt, token: Some(token), cause: Disowned::LeaseLapsing };
-                self.runner.insist(id, &cut).await;
+        let report = match outcome {
+            Ran::Ended(outcome) => {
+                tracing::info!(step = attempt.step, attempt = attempt.number, outcome = name_of(&outcome), "the action ended");
+                Command::Finish { attempt, outcome }
             }
-        }
+            Ran::Cut => Command::Disown { attempt, token: Some(token), cause: Disowned::LeaseLapsing },
+        };
+        // If this process ends first, the next one finds the attempt begun and not ended, and says so.
+        self.runner.insist(id, &report).await;
         Start::Over
     }
 
-    /// Gives the turn back. What is held comes into the queue again when that ends, or with the next look into the database; where
-    /// nothing is held any more, it comes again in a moment.
+    /// Gives the turn back. An action that is held comes into the queue again when the hold ends, or with the timer's next look; if nothing is
+    /// held any more, it comes again in a moment.
     async fn rest(mut self) {
         self.give_back();
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(DEBOUNCE).await;
         let runner = Arc::clone(&self.runner);
         drop(self);
         if runner.hold_watch().is_quiet()
-            && let Some(engine) = runner.engine.upgrade()
+            && let Some(dispatcher) = runner.dispatcher.upgrade()
         {
-            engine.requeue();
+            dispatcher.requeue();
         }
     }
 
@@ -332,19 +338,10 @@ impl Drop for Turn {
     }
 }
 
-/// Has an outcome recorded, however long the database is away. If the process ends first, the next one finds the attempt
-/// begun and not ended, and says so.
-async fn record(engine: &Weak<Engine>, workflow_id: Uuid, attempt: AttemptId, outcome: Outcome) {
-    let mut pause = FIRST_PAUSE;
-    while let Some(engine) = engine.upgrade() {
-        match engine.finished(workflow_id, attempt, outcome.clone()).await {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::warn!(workflow.id = %workflow_id, step = attempt.step, attempt = attempt.number, %error, "an outcome is not recorded yet, trying again")
-            }
-        }
-        drop(engine);
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+fn name_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded { .. } => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Unknown { .. } => "unknown",
     }
 }

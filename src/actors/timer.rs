@@ -1,15 +1,16 @@
-//! The timer: wakes what is due, and what a crash left behind.
+//! The timer: wakes workflows that are due, and those that a crash left behind.
 //!
-//! The sweep is the guarantee: it asks storage what is due by the database's clock, at least once a second, and whatever is
-//! found is handed to its workflow, which acts only if the database agrees once more. The alarm is only the speed: a sweep at
-//! the very moment at which the next thing falls due.
+//! At least once a second, a sweep asks the database which workflows are due by its clock, and sends each a tick. A workflow acts only
+//! if the database agrees once more. The alarm makes this faster: it triggers a sweep at the time at which the next workflow falls due.
+//! Deadlines are met even if every alarm is lost.
 
-use crate::actors::messages::{RegistryRef, TimerRef, ToRegistry, ToTimer};
+use crate::actors::messages::{Job, RegistryRef, TimerRef, ToRegistry, ToTimer};
 use crate::actors::metrics::Metrics;
 use crate::actors::runner::Runner;
 use crate::clock::Clock;
 use crate::domain::workflow::Command;
 use crate::storage::{Error, Storage};
+use crate::telemetry;
 use chrono::{DateTime, TimeDelta, Utc};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, SpawnErr};
@@ -18,21 +19,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-/// Between two sweeps without an alarm.
+/// The time between two sweeps without an alarm.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Between two looks at the actions that were begun.
+/// The time between two looks for what a crash left behind.
 const RECOVER: Duration = Duration::from_secs(5);
-/// How many are told at once.
+/// How many workflows are sent a tick at once.
 const WINDOW: i64 = 512;
-/// How long a workflow may take to answer before it is told again.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Before one that failed is told again.
+/// How long a workflow may take to answer a tick before it is sent another one.
+const TICK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before a workflow that failed is sent another tick.
 const FAILED: Duration = Duration::from_secs(2);
-/// The longest break between two windows, where many are due.
+/// The longest pause between two windows if many workflows are due.
 const BREAK: Duration = Duration::from_millis(100);
-/// An alarm goes off this much late rather than early: a sweep that finds nothing yet is a wasted one.
+/// How much later than the deadline an alarm fires: a sweep that comes too early finds nothing and is wasted.
 const LATE: Duration = Duration::from_millis(2);
 
 pub struct Timer {
@@ -49,7 +51,7 @@ pub struct State {
     flight: Arc<Flight>,
 }
 
-/// The next sweep. Dropping it disarms it.
+/// The next sweep. Dropping an alarm disarms it.
 struct Alarm {
     at: Instant,
     task: JoinHandle<Result<(), ractor::MessagingErr<ToTimer>>>,
@@ -65,121 +67,6 @@ impl Timer {
     pub async fn spawn(self, root: ActorCell) -> Result<TimerRef, SpawnErr> {
         Ok(Actor::spawn_linked(None, self, (), root).await?.0)
     }
-
-    /// Sees to it that a sweep comes no later than after this delay.
-    fn arm(&self, myself: &TimerRef, state: &mut State, delay: Duration) {
-        let at = Instant::now() + delay;
-        if state.alarm.as_ref().is_none_or(|alarm| at < alarm.at) {
-            state.alarm = Some(Alarm { at, task: myself.send_after(delay, || ToTimer::Sweep) });
-        }
-    }
-
-    /// Hands everything that is due to its workflow, and says how long to rest. Nobody is waited for: a workflow that is slow delays
-    /// itself alone.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a tick counts as under way until it ends, and the next sweep finds what one that failed left"
-    )]
-    async fn sweep(&self, registry: &RegistryRef, state: &State) -> Result<Duration, Error> {
-        // Those that were sent and have not answered are still due, and must not take the places of others.
-        let away = i64::try_from(state.flight.count()).unwrap_or(i64::MAX);
-        let due = self.storage.due(WINDOW.saturating_add(away)).await?;
-        self.clock.hear(due.now);
-        let mut sent = 0;
-        for id in due.workflows {
-            if state.flight.leave(id) {
-                sent += 1;
-                tokio::spawn(tick(registry.clone(), Arc::clone(&state.flight), id, due.now));
-            }
-        }
-        if sent >= WINDOW {
-            state.flight.room().await;
-            return Ok(Duration::ZERO);
-        }
-        Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
-    }
-
-    /// Puts everything that waits for a turn, and that nothing holds, into the runner's queue.
-    async fn requeue(&self) -> Result<(), Error> {
-        let (mut after, mut held) = (None, 0);
-        let with_targets = !self.runner.hold_watch().is_quiet();
-        loop {
-            let rows = self.storage.queued(after, WINDOW, with_targets).await?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.workflow_id);
-            held += self.runner.offer(rows);
-        }
-        self.metrics.held.set(i64::try_from(held).unwrap_or(i64::MAX));
-        Ok(())
-    }
-
-    /// Does that, and wakes every workflow whose action parkbrake itself has begun and this process knows nothing of: what it is obliged
-    /// to, it then does.
-    async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
-        self.requeue().await?;
-        let mut after = None;
-        loop {
-            let ids = self.storage.running(after, WINDOW).await?;
-            let Some(last) = ids.last() else { return Ok(()) };
-            after = Some(*last);
-            for id in ids.into_iter().filter(|id| !self.runner.knows(*id)) {
-                let _ = registry.cast(ToRegistry::Wake { id });
-            }
-        }
-    }
-}
-
-/// Sends one tick. A workflow that fails is not sent another one before a pause is over.
-async fn tick(registry: RegistryRef, flight: Arc<Flight>, id: Uuid, now: DateTime<Utc>) {
-    let command = Arc::new(Command::Tick { now });
-    let answer = registry.call(|reply| ToRegistry::Route { id, command, reply }, Some(PATIENCE)).await;
-    if !matches!(&answer, Ok(CallResult::Success(Ok(_)))) {
-        tracing::warn!(workflow.id = %id, "a workflow that is due did not answer, it is asked again in a moment");
-        tokio::time::sleep(FAILED).await;
-    }
-    flight.land(id);
-}
-
-/// The workflows that have been told that something is due and have not answered yet.
-#[derive(Default)]
-struct Flight {
-    away: Mutex<HashSet<Uuid>>,
-    landed: Notify,
-}
-
-impl Flight {
-    /// `false` where it is away already.
-    fn leave(&self, id: Uuid) -> bool {
-        self.away().insert(id)
-    }
-
-    fn land(&self, id: Uuid) {
-        self.away().remove(&id);
-        self.landed.notify_one();
-    }
-
-    fn count(&self) -> usize {
-        self.away().len()
-    }
-
-    /// Waits a little for half a window to come back.
-    async fn room(&self) {
-        let half = usize::try_from(WINDOW / 2).unwrap_or_default();
-        let enough = async {
-            while self.count() > half {
-                self.landed.notified().await;
-            }
-        };
-        let _ = tokio::time::timeout(BREAK, enough).await;
-    }
-
-    fn away(&self) -> MutexGuard<'_, HashSet<Uuid>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn until(now: DateTime<Utc>, then: DateTime<Utc>) -> Duration {
-    then.signed_duration_since(now).max(TimeDelta::zero()).to_std().unwrap_or_default() + LATE
 }
 
 impl Actor for Timer {
@@ -223,4 +110,123 @@ impl Actor for Timer {
         }
         Ok(())
     }
+}
+
+impl Timer {
+    /// Makes sure that a sweep comes within this delay.
+    fn arm(&self, myself: &TimerRef, state: &mut State, delay: Duration) {
+        let at = Instant::now() + delay;
+        if state.alarm.as_ref().is_none_or(|alarm| at < alarm.at) {
+            state.alarm = Some(Alarm { at, task: myself.send_after(delay, || ToTimer::Sweep) });
+        }
+    }
+
+    /// Sends a tick to every workflow that is due, and returns how long to rest. It waits for none of them: a slow workflow delays
+    /// only itself.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a tick counts as under way until it ends, and the next sweep finds what one that failed left"
+    )]
+    async fn sweep(&self, registry: &RegistryRef, state: &State) -> Result<Duration, Error> {
+        // Workflows that have not answered yet are still due, and must not take the places of others.
+        let away = i64::try_from(state.flight.count()).unwrap_or(i64::MAX);
+        let due = self.storage.due(WINDOW.saturating_add(away)).await?;
+        self.clock.hear(due.now);
+        let mut sent = 0;
+        for id in due.workflows {
+            if state.flight.leave(id) {
+                sent += 1;
+                let tick = tick(registry.clone(), Arc::clone(&state.flight), id, due.now);
+                tokio::spawn(tick.instrument(telemetry::workflow(id)));
+            }
+        }
+        if sent >= WINDOW {
+            state.flight.room().await;
+            return Ok(Duration::ZERO);
+        }
+        Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
+    }
+
+    /// Puts every action that is queued in the database and that nothing holds into the runner's queue.
+    async fn requeue(&self) -> Result<(), Error> {
+        let (mut after, mut held) = (None, 0);
+        let with_targets = !self.runner.hold_watch().is_quiet();
+        loop {
+            let rows = self.storage.queued(after, WINDOW, with_targets).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.workflow_id);
+            held += self.runner.offer(rows);
+        }
+        self.metrics.held.set(i64::try_from(held).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Fills the runner's queue, and wakes every workflow whose action parkbrake has started and this process knows nothing of: its actor then
+    /// does what the log obliges to.
+    async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
+        self.requeue().await?;
+        let mut after = None;
+        loop {
+            let ids = self.storage.running(after, WINDOW).await?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            after = Some(*last);
+            for id in ids.into_iter().filter(|id| !self.runner.knows(*id)) {
+                let _ = registry.cast(ToRegistry::Wake { id });
+            }
+        }
+    }
+}
+
+/// Sends one tick. A workflow that fails is sent the next one after a pause.
+async fn tick(registry: RegistryRef, flight: Arc<Flight>, id: Uuid, now: DateTime<Utc>) {
+    tracing::debug!("something is due, the workflow is sent a tick");
+    let (command, span) = (Arc::new(Command::Tick { now }), Span::current());
+    let answer = registry.call(|reply| ToRegistry::Route { id, job: Job::Do { command, span, reply } }, Some(TICK_TIMEOUT)).await;
+    if !matches!(&answer, Ok(CallResult::Success(Ok(_)))) {
+        tracing::warn!("the workflow is due and did not answer, it is sent another tick in a moment");
+        tokio::time::sleep(FAILED).await;
+    }
+    flight.land(id);
+}
+
+/// The workflows that have been sent a tick and have not answered yet.
+#[derive(Default)]
+struct Flight {
+    away: Mutex<HashSet<Uuid>>,
+    landed: Notify,
+}
+
+impl Flight {
+    /// Returns `false` if the workflow has not answered an earlier tick yet.
+    fn leave(&self, id: Uuid) -> bool {
+        self.away().insert(id)
+    }
+
+    fn land(&self, id: Uuid) {
+        self.away().remove(&id);
+        self.landed.notify_one();
+    }
+
+    fn count(&self) -> usize {
+        self.away().len()
+    }
+
+    /// Waits for half of a window to answer, for a short time.
+    async fn room(&self) {
+        let half = usize::try_from(WINDOW / 2).unwrap_or_default();
+        let enough = async {
+            while self.count() > half {
+                self.landed.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(BREAK, enough).await;
+    }
+
+    fn away(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn until(now: DateTime<Utc>, then: DateTime<Utc>) -> Duration {
+    then.signed_duration_since(now).max(TimeDelta::zero()).to_std().unwrap_or_default() + LATE
 }

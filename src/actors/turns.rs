@@ -1,7 +1,7 @@
-//! Whose turn it is to start. Pure: what waits, what has a turn, and who is next.
+//! Turns: which action may start next. Pure.
 //!
-//! Requesters take turns one after the other, however much each of them has waiting. A part of the turns is kept for what people
-//! approved, which goes first; and of each of the two kinds no requester has more than its share of turns.
+//! Requesters take turns one after the other, however many actions each of them has waiting. Some turns are kept for actions that people
+//! approved, and those go first. Of each of the two kinds, no requester has more than its share of turns.
 
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
@@ -10,30 +10,30 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnLimits {
     pub at_once: usize,
-    /// Of what people approved, and of what needed nobody, each requester has at most so many at once.
+    /// How many each requester may have at once, of the actions that people approved and of those that needed no approval.
     pub per_requester: usize,
 }
 
 impl TurnLimits {
-    /// How many of them may be of what nobody approved: a quarter, and at least one, is kept for what people did.
+    /// How many turns actions that needed no approval may take: a quarter, and at least one, is kept for those that people approved.
     fn unapproved(self) -> usize {
         if self.at_once < 2 { self.at_once } else { self.at_once - (self.at_once / 4).max(1) }
     }
 }
 
-/// Something that is released and waits.
+/// A released action that waits for its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub workflow_id: Uuid,
     pub requested_by: String,
-    /// Whether people approved it; otherwise nobody had to.
+    /// Whether people approved it. Otherwise it needed no approval.
     pub approved: bool,
 }
 
-/// So many of one requester and kind are kept here. The others stay in the database alone, where they are found again.
+/// How many actions of one requester and kind are kept here. Further ones stay in the database, where the timer finds them again.
 const LONGEST_LINE: usize = 1_000;
 
-/// Everything that waits, and the turns that are taken.
+/// The actions that wait, and the turns that are taken.
 #[derive(Debug)]
 pub struct Turns {
     limits: TurnLimits,
@@ -43,7 +43,7 @@ pub struct Turns {
 
 #[derive(Debug, Default)]
 struct Kind {
-    /// Those who have something waiting, in the order of their turns.
+    /// The requesters that have actions waiting, in the order of their turns.
     order: VecDeque<String>,
     lines: BTreeMap<String, VecDeque<Uuid>>,
     taken: BTreeMap<String, usize>,
@@ -55,7 +55,7 @@ impl Turns {
         Self { limits, approved: Kind::default(), unapproved: Kind::default() }
     }
 
-    /// Puts something at the end of its requester's line; `false` where the line is too long.
+    /// Puts an action at the end of its requester's line. Returns `false` if the line is too long.
     pub fn push(&mut self, waiting: Waiting) -> bool {
         let Waiting { workflow_id, requested_by, approved } = waiting;
         let kind = self.kind(approved);
@@ -70,7 +70,7 @@ impl Turns {
         true
     }
 
-    /// The next one that may take a turn; it has it from now on.
+    /// Takes the next action that may have a turn, and gives it one.
     pub fn take(&mut self) -> Option<Waiting> {
         let TurnLimits { at_once, per_requester } = self.limits;
         if self.approved.count + self.unapproved.count >= at_once {
@@ -83,7 +83,7 @@ impl Turns {
         next.map(|(approved, (requested_by, workflow_id))| Waiting { workflow_id, requested_by, approved })
     }
 
-    /// Gives a turn back.
+    /// Gives the turn of an action back.
     pub fn give_back(&mut self, waiting: &Waiting) {
         let kind = self.kind(waiting.approved);
         kind.count = kind.count.saturating_sub(1);
@@ -95,7 +95,7 @@ impl Turns {
         }
     }
 
-    /// Empties every line, and gives what stood in them. The turns that are taken stay taken.
+    /// Empties every line, and returns the workflows that waited there. Turns that are taken stay taken.
     pub fn clear(&mut self) -> Vec<Uuid> {
         let lines = |kind: &mut Kind| {
             kind.order.clear();
@@ -104,7 +104,7 @@ impl Turns {
         lines(&mut self.approved).chain(lines(&mut self.unapproved)).collect()
     }
 
-    /// How many wait here.
+    /// How many actions wait here.
     pub fn waiting(&self) -> usize {
         let count = |kind: &Kind| kind.lines.values().map(VecDeque::len).sum::<usize>();
         count(&self.approved) + count(&self.unapproved)

@@ -1,8 +1,8 @@
-//! Whether what would run now is what was approved.
+//! Checks that what would run now is what was approved.
 //!
-//! A row in the database alone can never make a command or a call: the runbook or webhook is resolved again, by its name and
-//! arguments, from the running configuration, the program and files of a runbook are looked at again, and the result has to be what
-//! the approved document says, part by part.
+//! A row in the database can never make a command or a call by itself. The runbook or webhook is resolved again from the running configuration,
+//! by its name and arguments; a runbook's program and files are read again; and every part of the result has to be what the approved
+//! document says.
 
 use crate::actors::ports::{Executor, Work};
 use crate::domain::request::Actions;
@@ -10,10 +10,10 @@ use crate::domain::request::arguments::Misfit;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::{Action, ActionKind, Task};
 
-/// What an approved document would have done, if that is what its runbook or webhook would do today.
+/// Returns what an approved document does, if that is what its runbook or webhook would do today.
 ///
 /// # Errors
-/// Why it must not be done, for people.
+/// Why it must not be done, in words for people.
 pub async fn unchanged(document: &[u8], approved: &Digest, actions: Actions<'_>, executor: &dyn Executor) -> Result<Work, String> {
     let found = Digest::of(document);
     if found != *approved {

@@ -1,4 +1,4 @@
-//! Requests that nobody of the configuration could decide: after a change of people or roles they would wait for ever without a word.
+//! Finds requests that nobody in the configuration could decide: after a change of people or roles they would wait forever, unnoticed.
 
 use crate::actors::engine::Engine;
 use crate::domain::policy::Role;
@@ -10,11 +10,11 @@ use std::sync::Weak;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Between two looks.
+/// The time between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Looks now and once a minute, as long as there is an engine: counts what nobody could decide, and says so in the log when it is new.
+    /// Looks now and then once a minute, for as long as the engine lives: counts the requests that nobody could decide, and logs new ones.
     pub async fn watch_for_undecidable(engine: Weak<Self>) {
         let mut told = BTreeSet::new();
         while let Some(engine) = engine.upgrade() {
@@ -27,7 +27,7 @@ impl Engine {
                                 risk_level = group.risk_level,
                                 roles = group.approvers.join(", "),
                                 requests = group.requests,
-                                "requests wait that nobody of the configuration can decide: give one of these roles to enough people, or \
+                                "requests wait that nobody in the configuration can decide: give one of these roles to enough people, or \
                                  have an admin cancel them"
                             );
                         }
@@ -48,10 +48,10 @@ impl Engine {
         Ok(groups)
     }
 
-    /// Those of these requests that nobody of the configuration could decide. It asks the database nothing of them.
+    /// Those of the given requests that nobody in the configuration could decide. It needs no query for them.
     ///
     /// # Errors
-    /// Nobody knows who is suspended.
+    /// The database does not answer, so that nobody knows who is suspended.
     pub async fn undecidable_among(&self, rows: &[PendingRow]) -> Result<BTreeSet<Uuid>, Error> {
         let suspended = self.suspended().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -63,13 +63,13 @@ impl Engine {
     }
 }
 
-/// Whether there are enough people for a request of this level, of the roles that are asked now and later.
+/// Whether enough people have the roles that a request of this level asks now or later.
 fn could_be_decided(today: Today<'_>, level: &str, asked: &[Role], later: impl IntoIterator<Item = Role>, required: i32) -> bool {
     let roles: BTreeSet<Role> = asked.iter().cloned().chain(later).collect();
     Level::parse(level).is_none_or(|level| today.could_decide(level, &roles, u32::try_from(required).unwrap_or(0)))
 }
 
-/// The roles of a timetable, as the database has it: `[{"after": seconds, "to": [role]}]`.
+/// The roles of a timetable, which the database stores as `[{"after": seconds, "to": [role]}]`.
 fn asked_later(group: &PendingGroup) -> Vec<Role> {
     let steps: Vec<serde_json::Value> = group.timetable.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let roles = steps.iter().filter_map(|step| step["to"].as_array()).flatten();

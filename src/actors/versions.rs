@@ -1,4 +1,4 @@
-//! Who waits for the next event of a workflow, in this process. A hint: waiters also look for themselves now and then.
+//! Wakes those in this process who wait for the next event of a workflow. A lost wakeup costs only time: waiters also look by themselves.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use uuid::Uuid;
 pub struct Versions(Mutex<HashMap<Uuid, watch::Sender<u32>>>);
 
 impl Versions {
-    /// Hears of every version of a workflow that is committed from now on.
+    /// Receives every version of a workflow that is committed from now on.
     pub fn subscribe(&self, workflow_id: Uuid) -> Subscription<'_> {
         let versions = self.waiting().entry(workflow_id).or_insert_with(|| watch::channel(0).0).subscribe();
         Subscription { all: self, workflow_id, versions: Some(versions) }
     }
 
-    /// Tells those who wait.
+    /// Tells those who wait for a workflow which version was committed.
     pub fn publish(&self, workflow_id: Uuid, version: u32) {
         let mut waiting = self.waiting();
         let Some(sender) = waiting.get(&workflow_id) else { return };
@@ -32,7 +32,7 @@ impl Versions {
         self.waiting().is_empty()
     }
 
-    /// Has everybody who waits look once more.
+    /// Has everyone who waits look once more.
     pub fn stir(&self) {
         for sender in self.waiting().values() {
             sender.send_modify(|_| {});
@@ -52,7 +52,7 @@ impl Versions {
     }
 }
 
-/// One waiter. It is forgotten when it is dropped, also because its client has hung up.
+/// One waiter. It is forgotten when it is dropped, for example because its client has hung up.
 #[derive(Debug)]
 pub struct Subscription<'a> {
     all: &'a Versions,
@@ -61,14 +61,14 @@ pub struct Subscription<'a> {
 }
 
 impl Subscription<'_> {
-    /// From here on, only what comes next is news.
+    /// Marks everything up to now as seen.
     pub fn look(&mut self) {
         if let Some(versions) = &mut self.versions {
             versions.borrow_and_update();
         }
     }
 
-    /// Waits for a version that has come since the last look.
+    /// Waits for a version that was not seen at the last look.
     pub async fn changed(&mut self) {
         if let Some(versions) = &mut self.versions {
             let _ = versions.changed().await;

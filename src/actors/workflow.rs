@@ -1,13 +1,13 @@
-//! The actor of one workflow: it knows what its log says, and does what has to happen next.
+//! One workflow's actor, which lives while its workflow is being acted upon.
 //!
-//! It is started with work: a task, which it assesses and checkpoints before anybody is answered, or commands for a workflow that is
-//! stored. A command is decided by the pure core, the events are committed, and only then the memory moves, what the new state obliges
-//! to is done, and the caller is answered. Then it parks: what it knows goes to the registry, and it ends. The next one is started from
-//! there, or from the log.
+//! It is started with work: a task to assess and checkpoint, or commands for a stored workflow. The pure core decides each command, the
+//! events are committed, and only then does the memory move on, is done what the new state obliges to, and is the caller answered. When
+//! its work is done, the actor parks: it gives what it knows to the registry, and ends. The next one starts from there, or from the log.
 //!
-//! Every time the log is read, what the state obliges to is done, whatever the caller is answered. A memory may be behind the
-//! log, for another actor of the same workflow or another server may have written; so nothing is refused from memory alone.
-//! [`Stale`] means "my memory may differ from the database": the actor fails, what it knew is dropped, and the log is read anew.
+//! Whenever the log is read, what the state obliges to is done, whatever the caller is answered. What an actor remembers may be behind
+//! the log, because another actor of the same workflow or another server may have written to it; so nothing is refused from memory
+//! alone. [`Stale`] means that the memory may differ from the database: the actor fails, its memory is dropped, and the log is read
+//! again.
 
 mod commit;
 mod decide;
@@ -16,11 +16,11 @@ mod open;
 mod supersede;
 
 use crate::actors::checkpointer::CheckpointerRef;
-use crate::actors::exchange::{Failure, Intake, Submitted};
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, Ticket, TimerRef, ToRegistry};
 use crate::actors::metrics::Metrics;
+use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
 use crate::actors::runner::Runner;
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -28,14 +28,15 @@ use crate::domain::workflow::Workflow;
 use crate::domain::workflow::transition;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
+use crate::telemetry;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::sync::Arc;
 use std::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-/// What every workflow's actor works with.
-pub struct Workshop {
+/// What every workflow's actor needs.
+pub struct Dependencies {
     pub storage: Storage,
     pub logs: Arc<LogReader>,
     pub checkpointer: CheckpointerRef,
@@ -47,14 +48,14 @@ pub struct Workshop {
     pub holds: Arc<HoldWatch>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
-    /// This process; a fresh id for every start of the server.
+    /// This process; a new id for every start of the server.
     pub owner: Uuid,
 }
 
-/// Why an actor ends itself: what it knows may not be what is stored.
+/// Why an actor fails: what it remembers may differ from what is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Stale {
-    /// The database did not answer; that is not this workflow's fault.
+    /// The database did not answer, which is no fault of this workflow.
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]
@@ -73,17 +74,20 @@ impl From<Error> for Stale {
     }
 }
 
-/// What an actor is started for. It takes its work with it, and ends when that is done; so there is no message to it.
+/// What an actor is started for. It gets all of its work at the start and ends when that is done.
 pub enum Work {
-    Submit(Box<Intake>, RpcReplyPort<Result<Submitted, Failure>>),
+    /// The task is assessed and checkpointed; then whoever submitted it is answered.
+    Submit { admitted: Box<AdmittedTask>, span: Span, reply: RpcReplyPort<Result<Submitted, Failure>> },
+    /// The jobs are done one after the other.
     Jobs(Start),
 }
 
+/// There is no message to a workflow's actor.
 pub enum Nothing {}
 
 pub struct WorkflowActor {
     pub id: Uuid,
-    pub workshop: Arc<Workshop>,
+    pub deps: Arc<Dependencies>,
 }
 
 pub struct State {
@@ -91,12 +95,12 @@ pub struct State {
     memory: Memory,
 }
 
-/// What an actor knows of its workflow.
+/// What an actor remembers of its workflow.
 #[derive(Default)]
 struct Memory {
-    /// `None` before the log was read, and where there is no such workflow.
+    /// `None` before the log was read, and if there is no such workflow.
     workflow: Option<Arc<Workflow>>,
-    /// When the log was last read, or written to.
+    /// When the log was last read or written to.
     read_at: Option<Instant>,
 }
 
@@ -112,10 +116,34 @@ impl From<Remembered> for Memory {
     }
 }
 
+impl Actor for WorkflowActor {
+    type Msg = Nothing;
+    type State = State;
+    type Arguments = Work;
+
+    /// Does no I/O: the supervisor, which waits for this, never waits for the database.
+    async fn pre_start(&self, _: ActorRef<Nothing>, work: Work) -> Result<State, ActorProcessingErr> {
+        Ok(State { work: Some(work), memory: Memory::default() })
+    }
+
+    /// Does all the work. The supervisor handles an error or a panic.
+    async fn post_start(&self, myself: ActorRef<Nothing>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        if let Some(work) = state.work.take() {
+            self.work(&mut state.memory, work).await?;
+        }
+        myself.stop(None);
+        Ok(())
+    }
+
+    async fn handle(&self, _: ActorRef<Nothing>, nothing: Nothing, _: &mut State) -> Result<(), ActorProcessingErr> {
+        match nothing {}
+    }
+}
+
 impl WorkflowActor {
     async fn work(&self, memory: &mut Memory, work: Work) -> Result<(), Stale> {
         match work {
-            Work::Submit(intake, reply) => self.submit(memory, *intake, reply).await,
+            Work::Submit { admitted, span, reply } => self.submit(memory, *admitted, reply).instrument(span).await,
             Work::Jobs(Start { ticket, remembered, jobs, .. }) => {
                 *memory = remembered.map(Memory::from).unwrap_or_default();
                 for job in jobs {
@@ -129,8 +157,8 @@ impl WorkflowActor {
 
     async fn do_job(&self, memory: &mut Memory, job: Job) -> Result<(), Stale> {
         match job {
-            Job::Look => Box::pin(self.look(memory)).await,
-            Job::Do(command, reply) => match self.answer(memory, &command).await {
+            Job::Look => Box::pin(self.look(memory)).instrument(telemetry::workflow(self.id)).await,
+            Job::Do { command, span, reply } => match self.answer(memory, &command).instrument(span).await {
                 Ok(answer) => {
                     let _ = reply.send(answer);
                     Ok(())
@@ -143,36 +171,11 @@ impl WorkflowActor {
         }
     }
 
-    /// Gives what is known to the registry, where something is left to do. From here on the next actor may be started.
+    /// Gives what is remembered to the registry, provided that something is left to do. From here on the next actor may be started.
     fn park(&self, memory: &mut Memory, ticket: Option<Ticket>) {
         let known = memory.workflow.take().zip(memory.read_at);
-        let known = known.filter(|(workflow, _)| !transition::obligations(workflow, self.workshop.owner).is_empty());
+        let known = known.filter(|(workflow, _)| !transition::obligations(workflow, self.deps.owner).is_empty());
         let remembered = known.map(|(workflow, read_at)| Remembered { workflow, read_at });
-        let _ = self.workshop.registry.cast(ToRegistry::Done { id: self.id, ticket, remembered });
-    }
-}
-
-impl Actor for WorkflowActor {
-    type Msg = Nothing;
-    type State = State;
-    type Arguments = Work;
-
-    /// Does no I/O: the supervisor, which waits for this, never waits for the database.
-    async fn pre_start(&self, _: ActorRef<Nothing>, work: Work) -> Result<State, ActorProcessingErr> {
-        Ok(State { work: Some(work), memory: Memory::default() })
-    }
-
-    /// Its whole life. An error, and a panic, is supervised.
-    async fn post_start(&self, myself: ActorRef<Nothing>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        if let Some(work) = state.work.take() {
-            let span = tracing::info_span!("workflow", workflow.id = %self.id);
-            self.work(&mut state.memory, work).instrument(span).await?;
-        }
-        myself.stop(None);
-        Ok(())
-    }
-
-    async fn handle(&self, _: ActorRef<Nothing>, nothing: Nothing, _: &mut State) -> Result<(), ActorProcessingErr> {
-        match nothing {}
+        let _ = self.deps.registry.cast(ToRegistry::Done { id: self.id, ticket, remembered });
     }
 }

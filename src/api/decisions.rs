@@ -2,7 +2,7 @@
 
 use crate::api::examples;
 use crate::api::sent::Sent;
-use crate::api::views::{Approved, Rejected, Settled, Withdrawn};
+use crate::api::views::{Approved, Rejected, StatusChange, Withdrawn};
 use crate::domain::workflow::{Outcome, Resolution};
 use crate::http::openapi::{self, BODY, CALLER, CHANGE, refused_with};
 use crate::http::path::WorkflowId;
@@ -183,7 +183,7 @@ refused_with!(CancelProblems = CALLER, BODY, CHANGE);
     tag = openapi::DECIDING,
     params(("id" = Uuid, Path, description = "The workflow's id.")),
     request_body(content = Option<CancelBody>, example = json!({"reason": "Superseded"})),
-    responses((status = 200, description = "It is cancelled.", body = Settled, example = json!(examples::settled("cancelled"))), CancelProblems),
+    responses((status = 200, description = "It is cancelled.", body = StatusChange, example = json!(examples::status_change("cancelled"))), CancelProblems),
 )]
 pub async fn cancel(
     State(service): State<Service>,
@@ -192,7 +192,7 @@ pub async fn cancel(
     Sent { body, permit }: Sent<CancelBody>,
 ) -> Result<Response, Problem> {
     let workflow = service.cancel(&by, id, body.reason, permit).await?;
-    Ok(Json(Settled::of(&workflow)).into_response())
+    Ok(Json(StatusChange::of(&workflow)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -233,7 +233,7 @@ refused_with!(ReportProblems = CALLER, BODY, CHANGE, [Code::Halted]);
         ("failed" = (summary = "It did not", value = json!({"outcome": "failed", "error": "the health check failed"}))),
     )),
     responses(
-        (status = 200, description = "The workflow is completed, or failed.", body = Settled, example = json!(examples::settled("completed"))),
+        (status = 200, description = "The workflow is completed, or failed.", body = StatusChange, example = json!(examples::status_change("completed"))),
         ReportProblems,
     ),
 )]
@@ -250,7 +250,7 @@ pub async fn result(
         }
     };
     let workflow = service.report(&by, id, outcome, permit).await?;
-    Ok(Json(Settled::of(&workflow)).into_response())
+    Ok(Json(StatusChange::of(&workflow)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -277,8 +277,8 @@ refused_with!(ResolveProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code
     params(("id" = Uuid, Path, description = "The workflow's id.")),
     request_body(content = ResolveBody, example = json!({"outcome": "failed", "justification": "Nothing of it is in the deploy log"})),
     responses(
-        (status = 200, description = "The workflow is completed or failed, or after `retry` released once more.", body = Settled,
-            example = json!(examples::settled("failed"))),
+        (status = 200, description = "The workflow is completed or failed, or after `retry` released once more.", body = StatusChange,
+            example = json!(examples::status_change("failed"))),
         ResolveProblems,
     ),
 )]
@@ -289,5 +289,5 @@ pub async fn resolve(
     Sent { body, permit }: Sent<ResolveBody>,
 ) -> Result<Response, Problem> {
     let workflow = service.resolve(&by, id, body.outcome, body.justification, permit).await?;
-    Ok(Json(Settled::of(&workflow)).into_response())
+    Ok(Json(StatusChange::of(&workflow)).into_response())
 }

@@ -51,7 +51,7 @@ pub fn commented() -> Value {
 }
 
 /// A change after which the workflow has this status.
-pub fn settled(status: &str) -> Value {
+pub fn status_change(status: &str) -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "status": status})
 }
 

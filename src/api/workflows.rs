@@ -159,12 +159,12 @@ pub async fn wait(
     WorkflowId(id): WorkflowId,
     Parameters(query): Parameters<WaitQuery>,
 ) -> Result<Response, Problem> {
-    let patience = match query.timeout.as_deref() {
+    let timeout = match query.timeout.as_deref() {
         None => LONGEST_WAIT,
         Some("0s") => Duration::ZERO,
         Some(text) => duration::parse(text).map_err(|error| invalid("timeout", error.to_string()))?.min(LONGEST_WAIT),
     };
-    Ok(show(&service.wait(&by, id, query.since, patience).await?))
+    Ok(show(&service.wait(&by, id, query.since, timeout).await?))
 }
 
 fn show(shown: &Shown) -> Response {

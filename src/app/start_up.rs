@@ -2,7 +2,7 @@
 //! same time, and a database that is away for a moment ends no server.
 
 use super::StartError;
-use crate::fence::{Fence, Moment};
+use crate::fence::{Fence, FenceTime};
 use crate::machine::{self, ProcessName};
 use crate::secret_key::SecretKeys;
 use crate::storage::{self, Claim, Error, Holder, Server, ServerLease, ServerProcess, Storage};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long one outage of the database may last, and how long another server that acts on it is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const OUTAGE_LIMIT: Duration = Duration::from_secs(30);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -29,7 +29,7 @@ impl Outage {
         if self.0.is_none() {
             tracing::warn!(reason, "waiting for the database");
         }
-        if self.0.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+        if self.0.get_or_insert_with(Instant::now).elapsed() > OUTAGE_LIMIT {
             return Err(error);
         }
         tokio::time::sleep(PAUSE).await;
@@ -81,9 +81,9 @@ pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
 /// Another server goes on acting, or no database.
 pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fence) -> Result<(), StartError> {
     let mut outage = Outage::default();
-    let (mut waited, mut longest, mut gone) = (Duration::ZERO, PATIENCE, None);
+    let (mut waited, mut longest, mut gone) = (Duration::ZERO, OUTAGE_LIMIT, None);
     loop {
-        let (began, asked) = (Instant::now(), Moment::now());
+        let (began, asked) = (Instant::now(), FenceTime::now());
         match lease.claim(server, gone).await {
             Ok(Claim::Granted) => {
                 fence.renewed(asked);

@@ -1,6 +1,6 @@
 //! The time during which this server acts on its database: the lease is renewed until it is given back, or found to be lost.
 
-use crate::fence::{Fence, Moment};
+use crate::fence::{Fence, FenceTime};
 use crate::storage::ServerLease;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ async fn renew(lease: &mut ServerLease, fence: &Fence) {
     let mut rest = fence.lease() / 3;
     loop {
         tokio::time::sleep(rest).await;
-        let asked = Moment::now();
+        let asked = FenceTime::now();
         match lease.renew(fence.server_id()).await {
             Ok(true) => {
                 fence.renewed(asked);

@@ -1,7 +1,7 @@
 //! `parkbrake person suspend|restore|list`: who has rights now, whatever the configuration says.
 
 use crate::cli::terminal::Page;
-use crate::cli::token::{failed, listed, moment, policy};
+use crate::cli::token::{failed, listed, policy, timestamp};
 use crate::cli::{Error, database_url};
 use crate::domain::policy::PrincipalKind;
 use crate::storage::Storage;
@@ -99,5 +99,5 @@ async fn list(storage: &Storage, config: &Path) -> Result<(), Error> {
 
 fn state(row: &crate::storage::SuspensionRow) -> String {
     let reason = row.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("suspended since {}{reason}", moment(row.suspended_at))
+    format!("suspended since {}{reason}", timestamp(row.suspended_at))
 }

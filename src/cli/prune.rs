@@ -111,14 +111,14 @@ async fn preview(storage: &Storage, cut_off: DateTime<Utc>, args: &Args) -> Resu
     }
     let unresolved = storage.unresolved(cut_off).await.map_err(failed)?;
     let mut page = Page::stdout();
-    page.line(format_args!("{} workflows ended and have not changed since {}", all.workflows, moment(cut_off)));
+    page.line(format_args!("{} workflows ended and have not changed since {}", all.workflows, timestamp(cut_off)));
     for (status, found) in &by_status {
         page.fact(status, found.workflows);
     }
     say_unresolved(&mut page, unresolved);
     if let (Some(oldest), Some(newest)) = (all.oldest, all.newest) {
-        page.fact("oldest", moment(oldest));
-        page.fact("newest", moment(newest));
+        page.fact("oldest", timestamp(oldest));
+        page.fact("newest", timestamp(newest));
         page.fact("events", all.events);
         page.fact("about", format_args!("{:.1} MB", all.bytes as f64 / 1e6));
         let age = duration::show(args.older_than);
@@ -150,7 +150,7 @@ async fn remove(storage: &Storage, cut_off: DateTime<Utc>, as_json: bool) -> Res
         removed.keys += i64::from(step.keys);
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            let until = step.until.map(|until| format!(", as far as {}", moment(until))).unwrap_or_default();
+            let until = step.until.map(|until| format!(", as far as {}", timestamp(until))).unwrap_or_default();
             complain(&format!("parkbrake: {} workflows removed{until}", removed.workflows));
         }
         tokio::time::sleep(took.max(PAUSE)).await;
@@ -164,7 +164,7 @@ async fn remove(storage: &Storage, cut_off: DateTime<Utc>, as_json: bool) -> Res
     }
     let unresolved = storage.unresolved(cut_off).await.map_err(failed)?;
     let mut page = Page::stdout();
-    page.line(format_args!("removed {workflows} workflows that ended and had not changed since {}", moment(cut_off)));
+    page.line(format_args!("removed {workflows} workflows that ended and had not changed since {}", timestamp(cut_off)));
     page.fact("events", events);
     page.fact("notices", notices);
     page.fact("keys", keys);
@@ -195,7 +195,7 @@ async fn step(storage: &Storage, cut_off: DateTime<Utc>, after: Uuid) -> Result<
     }
 }
 
-fn moment(at: DateTime<Utc>) -> String {
+fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

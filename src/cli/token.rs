@@ -122,8 +122,8 @@ async fn list(storage: &Storage) -> Result<(), Error> {
         } else {
             "good"
         };
-        let expires = token.expires_at.map_or_else(|| "never".to_owned(), moment);
-        let (created, kind) = (moment(token.created_at), token.kind.as_deref().unwrap_or("-"));
+        let expires = token.expires_at.map_or_else(|| "never".to_owned(), timestamp);
+        let (created, kind) = (timestamp(token.created_at), token.kind.as_deref().unwrap_or("-"));
         page.line(format_args!("{:<36}  {:<24}  {kind:<6}  {created:<20}  {expires:<20}  {state}", token.token_id, token.principal));
     }
     page.print()
@@ -146,7 +146,7 @@ pub(super) fn random_token() -> Result<String, Error> {
     Ok(format!("pbk_{}", hex(&bytes)))
 }
 
-pub(super) fn moment(at: DateTime<Utc>) -> String {
+pub(super) fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -1,10 +1,10 @@
 //! The account that a runbook runs as.
 //!
-//! A server that runs as root can give each runbook an account of its own, which cannot read what the server or other
-//! runbooks may. Only root can do so. The run gets the account's own group, or the one that is named, and no further groups.
+//! A server that runs as root, and only such a server, can give each runbook an account of its own, which cannot read what the server or
+//! other runbooks can. The run gets the account's own group, or the group that is named, and no other groups.
 
 use crate::domain::request::runbook::Runbook;
-use crate::execution::patience;
+use crate::execution::shortage;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::path::PathBuf;
 
@@ -17,13 +17,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account with this name, `USER` or `USER:GROUP`. To be asked for where nobody waits for the thread.
+    /// Finds the account with this name, `USER` or `USER:GROUP`. It must be called on a thread that may block.
     ///
     /// # Errors
     /// There is no such account, or this server may not use it.
     pub fn find(name: &str) -> Result<Self, String> {
         let (user, group) = name.split_once(':').map_or((name, None), |(user, group)| (user, Some(group)));
-        let found = patience::retry_blocking(|| Ok(User::from_name(user)?))
+        let found = shortage::retry_blocking(|| Ok(User::from_name(user)?))
             .map_err(|error| format!("the account `{user}` cannot be looked up: {error}"))?;
         let found = found.ok_or_else(|| format!("there is no account `{user}` on this machine"))?;
         let group = group.map_or(Ok(found.gid), group_named)?;
@@ -37,14 +37,14 @@ impl Account {
     }
 }
 
-/// Why runbooks cannot be run as their accounts by this process on this machine, a sentence for each such runbook.
+/// Why this process cannot run runbooks under their accounts on this machine: a sentence for each such runbook.
 pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>) -> Vec<String> {
     let named = runbooks.into_iter().filter_map(|runbook| Some((&runbook.name, runbook.user.as_deref()?)));
     named.filter_map(|(name, user)| Some(format!("runbooks.{name}.user: {}", Account::find(user).err()?))).collect()
 }
 
 fn group_named(name: &str) -> Result<Gid, String> {
-    let found = patience::retry_blocking(|| Ok(Group::from_name(name)?))
+    let found = shortage::retry_blocking(|| Ok(Group::from_name(name)?))
         .map_err(|error| format!("the group `{name}` cannot be looked up: {error}"))?;
     found.map(|group| group.gid).ok_or_else(|| format!("there is no group `{name}` on this machine"))
 }

@@ -1,14 +1,13 @@
 //! Finds on this machine what a command names: the real paths of its folder, its program and its files, and their digests.
 //!
-//! This is done when a task is submitted, so that the digests are shown and approved with the command; once more before the
-//! action is released to run; and a last time right before the start, where the program that was hashed is kept open and
-//! that open file is what runs. Linux opens a script a second time by its path, so between the last look at a script and
-//! its start some microseconds are left. What an interpreter or a program reads beside itself is covered only where the
-//! runbook lists it under `files`.
+//! This is done when a task is submitted, so that the digests are shown and approved with the command; again by the start gate; and a last
+//! time right before the start, when the program that was hashed is kept open and that open file is run. Linux opens a script a second
+//! time by its path, so some microseconds are left between the last look at a script and its start. Whatever else an interpreter or a
+//! program reads is covered only if the runbook lists it under `files`.
 
 use crate::domain::task::digest::{Digest, Digester};
 use crate::domain::task::invocation::{Artifact, Invocation};
-use crate::execution::patience;
+use crate::execution::shortage;
 use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -17,14 +16,14 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The largest file that is hashed: a runbook that lists a disk image would hold up everybody else.
+/// The largest file that is hashed: a runbook that lists a disk image would hold up everyone else.
 const LARGEST: u64 = 1 << 30;
-/// May be written by everybody.
+/// The mode bit of a file that everyone may write.
 const WORLD_WRITABLE: u32 = 0o002;
-/// In such a folder nobody can replace what belongs to others.
+/// The mode bit of a folder in which nobody can replace the files of others.
 const STICKY: u32 = 0o1000;
 
-/// Where programs are looked for if the server has no `PATH`.
+/// Where programs are looked up if the server has no `PATH`.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A command as it was found, with its program opened.
@@ -34,17 +33,17 @@ pub struct Found {
     path: PathBuf,
 }
 
-/// The folders of a `PATH` that are absolute. Others would depend on the folder that a run happens to be in.
+/// The absolute folders of a `PATH`. Relative ones would depend on the folder of the run.
 pub fn search_path(path: Option<&OsStr>) -> OsString {
     let folders = std::env::split_paths(path.unwrap_or(OsStr::new(USUAL_PATH))).filter(|folder| folder.is_absolute());
-    // They were separated a moment ago, so they can be joined.
+    // They were just split, so they can be joined.
     std::env::join_paths(folders).unwrap_or_default()
 }
 
-/// Finds what a command names. It reads whole files: not for a thread that others wait for.
+/// Finds what a command names. It reads whole files, so it must be called on a thread that may block.
 ///
 /// # Errors
-/// What is missing, cannot be read, or could be changed by everybody on the machine.
+/// What is missing, cannot be read, or could be changed by everyone on the machine.
 pub fn find(mut invocation: Invocation, path: &OsStr) -> Result<Found, String> {
     let folder = real(&invocation.working_dir).map_err(|error| format!("the runbook's `working_dir` {error}"))?;
     if !folder.is_dir() {
@@ -66,7 +65,7 @@ pub fn find(mut invocation: Invocation, path: &OsStr) -> Result<Found, String> {
 }
 
 impl Found {
-    /// What to execute: the very file that was hashed where Linux can, and the path of a script.
+    /// What to execute: the open file that was hashed if it is a program that Linux can run that way, and the path of a script.
     pub fn executable(&mut self) -> PathBuf {
         let mut first = [0; 4];
         let is_binary = self.program.read_exact(&mut first).is_ok() && &first == b"\x7fELF";
@@ -75,7 +74,7 @@ impl Found {
     }
 }
 
-/// A program with a `/` is meant from the runbook's folder; a bare name is looked up in the folders of `PATH`.
+/// Finds a program: a name with a `/` is relative to the runbook's folder, and a bare name is looked up in the folders of `PATH`.
 fn located(name: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, String> {
     if name.contains('/') {
         return Ok(folder.join(name));
@@ -92,21 +91,21 @@ fn real(path: &Path) -> Result<PathBuf, String> {
     })
 }
 
-/// A file with the digest of its content, if nobody but its owners can change either.
+/// Opens a file and hashes its content, provided that only its owners can change or replace it.
 fn hashed(path: &Path) -> Result<(File, Digest), String> {
     let named = |error: io::Error| format!("{}: {error}", path.display());
-    // Looked at before it is opened: opening a pipe would wait for its other end.
+    // Checked before it is opened, because opening a pipe would wait for its other end.
     let meant = fs::metadata(path).map_err(named)?;
     if !meant.is_file() {
-        return Err(format!("{} is no regular file", path.display()));
+        return Err(format!("{} is not a regular file", path.display()));
     }
     if meant.len() > LARGEST {
         return Err(format!("{} is larger than {LARGEST} bytes", path.display()));
     }
-    let mut file = patience::retry_blocking(|| File::open(path)).map_err(named)?;
+    let mut file = shortage::retry_blocking(|| File::open(path)).map_err(named)?;
     let opened = file.metadata().map_err(named)?;
     if (opened.dev(), opened.ino()) != (meant.dev(), meant.ino()) {
-        return Err(format!("{} was replaced just now", path.display()));
+        return Err(format!("{} was replaced while it was being read; try again", path.display()));
     }
     refuse_open_to_all(path, opened.mode())?;
     let (mut digester, mut piece) = (Digester::default(), vec![0; 64 * 1024]);
@@ -122,13 +121,13 @@ fn hashed(path: &Path) -> Result<(File, Digest), String> {
 
 fn refuse_open_to_all(path: &Path, mode: u32) -> Result<(), String> {
     if mode & WORLD_WRITABLE != 0 {
-        return Err(format!("{} can be written by everybody on this machine; `chmod o-w` it", path.display()));
+        return Err(format!("{} can be written by everyone on this machine; `chmod o-w` it", path.display()));
     }
     for folder in path.ancestors().skip(1) {
         let mode = fs::metadata(folder).map_err(|error| format!("{}: {error}", folder.display()))?.mode();
         if mode & WORLD_WRITABLE != 0 && mode & STICKY == 0 {
             let (path, folder) = (path.display(), folder.display());
-            return Err(format!("everybody on this machine can replace {path}, because {folder} can be written by all; `chmod o-w` it"));
+            return Err(format!("everyone on this machine can replace {path}, because everyone can write to {folder}; `chmod o-w` it"));
         }
     }
     Ok(())

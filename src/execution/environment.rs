@@ -1,8 +1,8 @@
-//! The environment of a run: what is passed on, by name, and nothing else.
+//! The environment of a run: the variables that are passed on by name, and nothing else.
 //!
-//! The server's own environment holds the database's address and every secret of every runbook. Handing it on would
-//! give each runbook all of them, so a run starts from nothing and is given `PATH`, `HOME` and `LANG`, the variables
-//! that its configuration names, and four of parkbrake's own, which no configuration can override.
+//! The server's own environment holds the database's address and the secrets of all runbooks. A run must not get all of them, so it starts
+//! from an empty environment and gets `PATH`, `HOME` and `LANG`, the variables that its configuration names, and four of parkbrake's own,
+//! which no configuration can override.
 
 use crate::execution::account::Account;
 use crate::execution::artifacts::search_path;
@@ -14,16 +14,16 @@ use std::os::unix::ffi::OsStringExt as _;
 
 /// The digest of the document that was approved.
 const DIGEST: &str = "PARKBRAKE_DIGEST";
-/// The same for every attempt, so that what is called can tell a repetition from a new order.
+/// The same for every attempt, so that the service that is called can tell a repetition from a new order.
 const IDEMPOTENCY_KEY: &str = "PARKBRAKE_IDEMPOTENCY_KEY";
 
-/// Passed on where the server has them, beside `PATH`.
+/// Passed on if the server has them, in addition to `PATH`.
 const PASSED_ON: [&str; 2] = ["HOME", "LANG"];
 
 /// All variables of one run. It has no `Debug`: some of the values are secrets.
 pub struct Environment {
     pub variables: Vec<(OsString, OsString)>,
-    /// What its output must not show: every secret of the server, and the values of the configured variables.
+    /// The values that its output must not show: every secret of the server, and the values of the configured variables.
     pub secrets: Secrets,
 }
 
@@ -36,7 +36,7 @@ pub struct Missing {
 }
 
 impl Environment {
-    /// The same for a run under an account of its own.
+    /// Sets the variables that differ for a run under an account of its own.
     pub fn at_home(&mut self, account: &Account) {
         self.variables.retain(|(name, _)| name != "HOME");
         self.variables.push(("HOME".into(), account.home.clone().into_os_string()));
@@ -48,7 +48,7 @@ impl Environment {
     /// The first configured variable that is not set.
     pub fn of(run: &Run<'_>, redactions: &Redactions, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, Missing> {
         let mut variables: Vec<(OsString, OsString)> = PASSED_ON.into_iter().filter_map(|name| Some((name.into(), read(name)?))).collect();
-        // Without folders that are relative, as the program itself was looked for.
+        // Without relative folders, just as the program itself was looked up.
         variables.push(("PATH".into(), search_path(read("PATH").as_deref())));
         let mut secrets = Vec::new();
         for entry in &run.invocation.env {

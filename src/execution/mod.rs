@@ -1,19 +1,19 @@
-//! What runs an action once it may run.
+//! Running an action once it may run.
 //!
-//! Parkbrake promises that what was approved is what runs, and that an attempt has one outcome. So a run is closed in
-//! all directions: an argument vector and never a shell line, an environment that is named variable by variable,
-//! output that cannot fill the memory or carry a secret along, and a process tree that ends when its time is up. A call goes to the
+//! Parkbrake promises that what was approved is what runs, and that each attempt has one outcome. So a run is confined on all sides: it has an
+//! argument vector and never a shell line, an environment in which each variable is named, output that can neither fill the memory nor
+//! reveal a secret, and a process tree that is ended when its time is up. A call goes to the
 //! address that an operator wrote, and where its answer is lost, nobody claims to know what became of it.
 
 mod account;
 mod artifacts;
 mod environment;
 mod output;
-mod patience;
 mod processes;
 mod redactions;
 pub mod run;
 pub mod runbook;
+mod shortage;
 pub mod webhook;
 
 pub use account::unusable as unusable_accounts;

@@ -1,11 +1,11 @@
-//! What is kept of a run's output: the end of each stream, without the secrets.
+//! The part of a run's output that is kept: the end of each stream, without secrets.
 //!
-//! A deploy script may print a gigabyte, and what matters is nearly always how it ended. So the last 64 KiB are kept
-//! and memory stays the same whatever is printed. The text goes into the history that every person with access reads,
-//! and into PostgreSQL, so secrets, NUL characters and bytes that are not UTF-8 do not leave this module.
+//! A deploy script may print a gigabyte, and what matters is nearly always how it ended. So the last 64 KiB are kept, and memory use
+//! stays the same however much is printed. The text goes into PostgreSQL and into the history that everyone with access can read, so
+//! secrets, NUL characters and bytes that are not UTF-8 do not leave this module.
 //!
-//! Redaction is a net for accidents (`set -x`, a tool that echoes its request), not a fence: a runbook that prints a
-//! secret in a spelling that `redactions` does not know, reversed or cut up, is not caught, and is trusted not to.
+//! Redaction protects against accidents (`set -x`, a tool that echoes its request) and not against malice: a runbook that prints a secret
+//! in a form that `redactions` does not know, reversed or cut into pieces, is not caught.
 
 use crate::execution::redactions::{Redactions, is_long_enough};
 use std::collections::VecDeque;
@@ -21,28 +21,28 @@ const REDACTED: &[u8] = b"[redacted]";
 pub struct Secrets {
     /// Every secret of the server.
     all: Redactions,
-    /// What the run was given besides.
+    /// The secrets that the run was given in addition.
     own: Redactions,
-    /// What it was given and is too short to be looked for in other spellings.
+    /// The secrets that the run was given and that are too short to be searched for in other spellings.
     short: Vec<Vec<u8>>,
 }
 
 impl Secrets {
-    /// All secrets of the server, and those that the run is given, as they are passed on. White space around one is not part of
-    /// the secret: `echo` drops or adds it.
+    /// All secrets of the server, and those that the run is given. White space around a secret is not part of it, because `echo` drops or
+    /// adds it.
     pub fn new(all: Redactions, own: Vec<Vec<u8>>) -> Self {
         let own = own.iter().map(|value| value.trim_ascii().to_vec()).filter(|value| !value.is_empty() && !all.knows(value));
         let (long, short): (Vec<_>, Vec<_>) = own.partition(|value| is_long_enough(value));
         Self { all, own: Redactions::new(long), short }
     }
 
-    /// The most bytes that a secret can reach back over a cut without being seen whole.
+    /// How many bytes before a cut may belong to a secret that continues after it.
     fn reach(&self) -> usize {
         let short = self.short.iter().map(|secret| secret.len() - 1).max().unwrap_or(0);
         short.max(self.all.reach()).max(self.own.reach())
     }
 
-    /// For each byte whether it belongs to a secret. Secrets may overlap, each other and themselves.
+    /// For each byte, whether it belongs to a secret. Secrets may overlap one another and themselves.
     fn found_in(&self, bytes: &[u8], cut_off: bool) -> Vec<bool> {
         let short = self.short.iter().flat_map(|secret| {
             let places = bytes.windows(secret.len()).enumerate().filter(move |(_, window)| window == secret);
@@ -64,18 +64,18 @@ impl Secrets {
 
 /// The end of a stream while it is being read.
 ///
-/// Beside what is kept it holds on to as many bytes before as the longest secret may need, so that a secret that is cut
-/// at the border is still seen whole, and taken out.
+/// In addition to the part that is kept, it holds as many of the bytes before it as the longest secret may have, so that a secret at the
+/// border is seen whole and removed.
 pub struct Tail<'a> {
     secrets: &'a Secrets,
     bytes: VecDeque<u8>,
 }
 
-/// The end of a stream as it can be shown.
+/// The end of a stream, fit to be shown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kept {
     pub text: String,
-    /// Whether something came before it.
+    /// Whether there was more before it.
     pub truncated: bool,
 }
 
@@ -84,10 +84,10 @@ impl<'a> Tail<'a> {
         Self { secrets, bytes: VecDeque::new() }
     }
 
-    /// Reads to the end of the stream. It can be dropped at any time; what was read until then is kept.
+    /// Reads to the end of the stream. The future may be dropped at any time; what was read until then is kept.
     pub async fn fill(&mut self, mut stream: impl AsyncRead + Unpin) {
         let mut chunk = [0; 16 * 1024];
-        // A stream that cannot be read is one that has ended.
+        // A stream that cannot be read counts as ended.
         while let Ok(read @ 1..) = stream.read(&mut chunk).await {
             self.push(&chunk[..read]);
         }
@@ -96,12 +96,12 @@ impl<'a> Tail<'a> {
     /// Takes the next bytes.
     pub fn push(&mut self, chunk: &[u8]) {
         self.bytes.extend(chunk);
-        // One more than is ever shown, so that being longer than `KEPT` is what says that something was cut.
+        // One more byte than is ever shown, so that a length above `KEPT` means that something was cut.
         let excess = self.bytes.len().saturating_sub(KEPT + self.secrets.reach().max(1));
         self.bytes.drain(..excess);
     }
 
-    /// What is shown of the stream; `cut_off` says that more would have come.
+    /// The part of the stream that is shown. `cut_off` means that more would have come.
     pub fn finish(mut self, cut_off: bool) -> Kept {
         let bytes = &*self.bytes.make_contiguous();
         let secret = self.secrets.found_in(bytes, cut_off);
@@ -115,19 +115,19 @@ impl<'a> Tail<'a> {
             }
         }
         let text = String::from_utf8_lossy(skip_cut_character(&shown, start > 0)).replace('\0', "\u{fffd}");
-        // What was replaced may be longer than what it stood for.
+        // The replacement may be longer than the secret.
         let end = last(&text, KEPT);
         Kept { truncated: start > 0 || end.len() < text.len(), text: end.to_owned() }
     }
 }
 
-/// Without the rest of a character whose beginning was cut off.
+/// Removes the rest of a character whose beginning was cut off.
 fn skip_cut_character(bytes: &[u8], cut: bool) -> &[u8] {
     let rest = bytes.iter().take(3).take_while(|byte| cut && **byte & 0b1100_0000 == 0b1000_0000).count();
     &bytes[rest..]
 }
 
-/// The end of a text, at most so many bytes of whole characters.
+/// The end of a text: as many whole characters as fit into this many bytes.
 fn last(text: &str, most: usize) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
 }

@@ -1,32 +1,31 @@
-//! Ends the processes of a run, all of them.
+//! Ends all processes of a run.
 //!
-//! A command that runs out of time has usually started others, and an operator who reads "timed out" must be able to
-//! trust that nothing of it goes on. A signal to the process group misses whatever called `setsid`, so on Linux the
-//! rest is found in three ways: by the group, by parent links (also of processes that were seen earlier and whose
-//! parents are gone), and by the run's mark, which every process inherits in its environment. What escapes is a
-//! process that leaves the group, loses its parents and clears its environment, all before it is looked at once.
-//! Elsewhere there is no `/proc`, and the group is all that is ended.
+//! A command that runs out of time has usually started others, and an operator who reads "timed out" must be able to trust that none of
+//! them goes on. A signal to the process group misses processes that called `setsid`. So on Linux the processes are found in three ways:
+//! by the group, by parent links (including those of processes that were seen earlier and whose parents are gone), and by the run's mark,
+//! which every process inherits in its environment. The only process that escapes is one that leaves the group, loses its parents and
+//! clears its environment before the first look. On other systems there is no `/proc`, and only the group is ended.
 
 use crate::execution::run::{ATTEMPT, WORKFLOW_ID};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long processes have between being asked to end and being ended.
+/// How long processes have to end after SIGTERM before they are killed.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// What the processes of a run carry in their environment.
+/// A mark that the processes of a run carry in their environment.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub struct Mark(Vec<String>);
 
 impl Mark {
-    /// Of every attempt of a workflow.
+    /// The mark of every attempt of a workflow.
     pub fn of_workflow(workflow_id: Uuid) -> Self {
         Self(vec![format!("{WORKFLOW_ID}={workflow_id}")])
     }
 
-    /// Of one attempt.
+    /// The mark of one attempt.
     pub fn of_attempt(workflow_id: Uuid, attempt: u32) -> Self {
         Self(vec![format!("{WORKFLOW_ID}={workflow_id}"), format!("{ATTEMPT}={attempt}")])
     }
@@ -37,7 +36,7 @@ impl Mark {
     }
 }
 
-/// The processes that one run has started. Dropping it ends them, unless it was [left](Self::leave).
+/// The processes that one run has started. Dropping the tree ends them, unless it was [left](Self::leave).
 pub struct Tree {
     /// The process group of the command; `None` when there is nothing more to end.
     group: Option<Pid>,
@@ -45,18 +44,18 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree of a command that leads its own process group and **is not waited for before this is gone**: until
-    /// then no other process can get its number.
+    /// The tree of a command that leads its own process group. **The command must not be waited for before the tree is gone**: until then
+    /// no other process can get its number.
     pub fn new(group: Pid, mark: Mark) -> Self {
         Self { group: Some(group), mark }
     }
 
-    /// The command ended by itself; what it left in the background is its own affair.
+    /// Lets the tree go, because the command ended by itself. What it left in the background goes on.
     pub fn leave(mut self) {
         self.group = None;
     }
 
-    /// Ends all of it. Returns the numbers of those that could not be ended.
+    /// Ends all processes of the tree. Returns the numbers of those that could not be ended.
     pub async fn end(mut self) -> Vec<i32> {
         let left = end(self.group, self.mark.clone()).await;
         self.group = None;
@@ -68,7 +67,7 @@ impl Drop for Tree {
     fn drop(&mut self) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
-            // Nobody waits any more, and a drop must not block: the rest is ended beside.
+            // Nobody waits any more, and a drop must not block: a thread of its own ends the rest.
             let mark = self.mark.clone();
             let _ = std::thread::Builder::new().name("end-of-run".to_owned()).spawn(move || blocking::end(None, &mark));
         }
@@ -90,16 +89,15 @@ mod blocking {
     use std::thread::sleep;
     use std::time::{Duration, Instant};
 
-    /// How long to go on killing: against a process that starts others faster than it is found, or one that the
-    /// kernel does not let go.
+    /// How long to go on killing, in case a process starts others faster than they are found, or the kernel does not let one go.
     const INSISTENCE: Duration = Duration::from_secs(5);
 
-    /// Between two looks.
+    /// The time between two looks.
     const PAUSE: Duration = Duration::from_millis(10);
 
     pub fn end(group: Option<Pid>, mark: &Mark) -> Vec<i32> {
         let mut family = Family::new(group, mark);
-        // Looked at first: once the parents are gone, so are the links to their children.
+        // Looked at before the signal: once the parents are gone, so are the links to their children.
         for process in family.look() {
             process.signal(Signal::TERM);
         }
@@ -123,13 +121,13 @@ mod blocking {
         }
     }
 
-    /// The processes of a run as far as they are known.
+    /// The known processes of a run.
     struct Family<'a> {
         group: Option<i32>,
         mark: &'a Mark,
-        /// Those that were seen, so that their children are found also when the mark is not on them.
+        /// The processes that were seen, so that their children are found even without the mark.
         known: BTreeSet<(i32, u64)>,
-        /// This process and its ancestors: a server that was itself started by a runbook carries that run's mark.
+        /// This process and its ancestors: a server that was started by a runbook carries that run's mark itself.
         spared: BTreeSet<i32>,
     }
 
@@ -140,7 +138,7 @@ mod blocking {
             Self { group: group.map(Pid::as_raw_pid), mark, known: BTreeSet::new(), spared }
         }
 
-        /// Those that are alive now.
+        /// The processes that are alive now.
         fn look(&mut self) -> Vec<Process> {
             let mut others = procfs::all();
             others.retain(|process| !self.spared.contains(&process.pid));
@@ -149,7 +147,7 @@ mod blocking {
                     || self.group == Some(process.group)
                     || self.mark.is_on(&process.environment())
             });
-            // Children, their children, and so on: each round looks for the children of those that the last one added.
+            // Children, their children, and so on: each round finds the children of the processes that the last round added.
             let mut parents: BTreeSet<i32> = family.iter().map(|process| process.pid).collect();
             while !parents.is_empty() {
                 let (children, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|process| parents.contains(&process.parent));

@@ -1,8 +1,8 @@
-//! Finds secrets in what runbooks print, also in the spellings that tools give them by themselves.
+//! Finds secrets in what runbooks print, including the forms into which tools convert them.
 //!
-//! Any runbook may come upon any secret of the server: another runbook's, a channel's, the database's password. So each run
-//! masks all of them, whichever it was given. A secret is found as it is, as JSON, as a URL, in hexadecimal and in base64, there
-//! also in the middle of what was encoded; white space within it does not matter, because tools fold long lines.
+//! A runbook may come across any secret of the server: another runbook's, a channel's, the database's password. So all of them are masked
+//! in every run, whichever the run was given. A secret is found as it is, in JSON, in a URL, in hexadecimal and in base64, even in the
+//! middle of encoded data. White space within it is ignored, because tools fold long lines.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
@@ -13,13 +13,13 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Shorter values, white space not counted, are masked only in the output of the run that is given them, as they are:
-/// everywhere else `prod` or `1` would take the sense out of what is printed.
+/// Values shorter than this, not counting white space, are masked only in the output of the run that is given them, and only as they are:
+/// masking `prod` or `1` everywhere would make output unreadable.
 const SHORTEST: usize = 6;
-/// Longer values are only looked for as they are.
+/// Values longer than this are searched for only as they are.
 const LONGEST_ENCODED: usize = 16 * 1024;
 
-/// What percent-encoding leaves as it is: in Rust and Python, in paths, in JavaScript's two functions, and in forms.
+/// The characters that percent-encoding does not change: in Rust and Python, in paths, in JavaScript's two functions, and in forms.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: AsciiSet = UNRESERVED.remove(b'/');
 const COMPONENT: AsciiSet = UNRESERVED.remove(b'!').remove(b'\'').remove(b'(').remove(b')').remove(b'*');
@@ -47,17 +47,17 @@ struct Masks {
     finder: AhoCorasick,
 }
 
-/// Characters beside a spelling that say a part of the secret too: in base64 those at its ends are shared with what stands there.
+/// Characters next to a spelling that also reveal a part of the secret: in base64, those at its ends encode neighboring bytes, too.
 #[derive(Clone, Copy, Default)]
 struct Margin {
     before: usize,
     after: usize,
-    /// Whether the padding after it goes too.
+    /// Whether the padding after it is masked as well.
     padding: bool,
 }
 
 impl Redactions {
-    /// All spellings of these values. Those that are too short for this are left out.
+    /// All spellings of these values, without those that are too short.
     pub fn new(values: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let values: BTreeSet<Vec<u8>> =
             values.into_iter().map(|value| value.trim_ascii().to_vec()).filter(|value| is_long_enough(value)).collect();
@@ -66,24 +66,24 @@ impl Redactions {
         }
         let spellings: BTreeMap<Vec<u8>, Margin> = values.iter().flat_map(|value| spellings(value)).collect();
         let spellings: Vec<_> = spellings.into_iter().filter(|(spelling, _)| spelling.len() >= SHORTEST).collect();
-        // Small also where values are long, as the keys of a certificate are.
+        // Stays small even if values are long, such as the keys of certificates.
         let finder =
             AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(spellings.iter().map(|(spelling, _)| spelling));
         let finder = finder.expect("an environment is not as large as that");
         Self(Some(Arc::new(Masks { values, spellings, finder })))
     }
 
-    /// Whether it masks this value.
+    /// Whether this value is masked.
     pub fn knows(&self, value: &[u8]) -> bool {
         self.0.as_ref().is_some_and(|masks| masks.values.contains(value.trim_ascii()))
     }
 
-    /// The most bytes that a secret can reach back over a cut: twice its length, for white space within it.
+    /// How many bytes before a cut may belong to a secret: twice its length, because of white space within it.
     pub fn reach(&self) -> usize {
         self.0.as_ref().and_then(|masks| masks.spellings.iter().map(|(spelling, _)| 2 * spelling.len()).max()).unwrap_or(0)
     }
 
-    /// Where secrets stand. If the output was cut off, its end may be the beginning of one.
+    /// The places of secrets. If the output was cut off, its end may be the beginning of a secret.
     pub fn find(&self, bytes: &[u8], cut_off: bool) -> Vec<Range<usize>> {
         let Some(masks) = &self.0 else { return Vec::new() };
         let (places, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
@@ -96,7 +96,7 @@ impl Redactions {
     }
 }
 
-/// Whether a value is long enough to be looked for everywhere.
+/// Whether a value is long enough to be searched for everywhere.
 pub fn is_long_enough(value: &[u8]) -> bool {
     value.iter().filter(|byte| !byte.is_ascii_whitespace()).count() >= SHORTEST
 }
@@ -167,7 +167,7 @@ fn lower_escapes(encoded: &str) -> String {
     text
 }
 
-/// What base64 makes of a value for sure where so many bytes (modulo 3) stand before it, in both alphabets.
+/// The part of a value's base64 form that does not depend on its neighbors, after this many bytes (modulo 3), in both alphabets.
 fn in_base64(value: &[u8], offset: usize) -> [(Vec<u8>, Margin); 2] {
     let encoded = STANDARD_NO_PAD.encode([&[0; 2][..offset], value].concat());
     let bits = 8 * (offset + value.len());

@@ -1,9 +1,9 @@
-//! Runs a configured command, once, and says how it ended.
+//! Runs a configured command once, and says how it ended.
 //!
-//! The argument vector was resolved when the task was submitted and is part of what was approved; nothing here
-//! interprets it again. What it names on this machine is looked at a last time, and if that is not what was approved, nothing
-//! runs. The outcome says as exactly as can be known what happened, because a person acts on it:
-//! whether anything ran at all, the exit status or the signal, or that time was up and what was done about it.
+//! The argument vector was resolved when the task was submitted and is part of what was approved; nothing here interprets it again. The
+//! files that it names are read a last time, and if they are not what was approved, nothing runs. The outcome says what happened as exactly
+//! as can be known, because a person acts on it: whether anything ran at all, the exit status or the signal, or that time ran out and
+//! what was done about it.
 
 use crate::domain::duration;
 use crate::domain::task::invocation::Invocation;
@@ -12,10 +12,10 @@ use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
 use crate::execution::output::{Kept, Tail};
-use crate::execution::patience;
 use crate::execution::processes::{self, Mark, Tree};
 use crate::execution::redactions::Redactions;
 use crate::execution::run::Run;
+use crate::execution::shortage;
 use crate::hardening;
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
@@ -31,18 +31,17 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// How long the streams may stay open after the command has ended: what it left in the background may hold them for
-/// ever.
+/// How long the streams may stay open after the command has ended: a process that it left in the background may hold them forever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long a command that was killed may take to be gone: the kernel may hold it, on a dead network disk for example.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long to wait for a command that was killed: the kernel may hold it, for example because of a dead network disk.
+const KILL_WAIT: Duration = Duration::from_secs(2);
 
-/// How many commands are looked at on this machine at once. Files can be large, and requesters many.
+/// How many commands are looked up on this machine at once: files may be large and requesters many.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
-/// Runs the command to its end or its timeout. Dropping the future ends the command. `None` where it was not started, because it may not
-/// be at that moment.
+/// Runs the command to its end or its timeout. Dropping the future ends the command. The result is `None` if the command was not started,
+/// because `may_start` said no.
 pub async fn run(run: Run<'_>, redactions: &Redactions, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
     match Environment::of(&run, redactions, hardening::variable) {
         Ok(environment) => run_in(run, environment, may_start).await,
@@ -50,9 +49,8 @@ pub async fn run(run: Run<'_>, redactions: &Redactions, may_start: &(dyn Fn() ->
     }
 }
 
-/// Ends whatever still runs on this machine for a workflow: before its action is run again, because the server that
-/// ran it is gone and nobody waits for those processes any more. Only Linux shows whose they are; elsewhere this does
-/// nothing.
+/// Ends the processes that still run on this machine for a workflow. This is called before its action runs again: the server that started
+/// them is gone, and nobody waits for them any more. Only Linux shows whose they are; on other systems this does nothing.
 pub async fn end_stragglers(workflow_id: Uuid) {
     let left = processes::end(None, Mark::of_workflow(workflow_id)).await;
     if !left.is_empty() {
@@ -86,9 +84,9 @@ async fn run_in(run: Run<'_>, mut environment: Environment, may_start: &(dyn Fn(
 /// How the command ended.
 enum Ending {
     Exited(ExitStatus),
-    /// With the numbers of the processes that could not be ended.
+    /// It ran out of time. These processes could not be ended.
     TimedOut(Vec<i32>),
-    /// The system would not say.
+    /// The system did not say how it ended.
     Unknown(io::Error),
 }
 
@@ -103,14 +101,14 @@ async fn attend(child: &mut Child, tree: Tree, limit: Duration) -> Ending {
         Ok(Err(error)) => Ending::Unknown(error),
         Err(_) => {
             let left = tree.end().await;
-            let _ = timeout(FAREWELL, child.wait()).await;
+            let _ = timeout(KILL_WAIT, child.wait()).await;
             Ending::TimedOut(left)
         }
     }
 }
 
 impl Ending {
-    /// Whether the command came to its own end, so that it has said what it had to say.
+    /// Whether the command ended by itself, so that its output is complete.
     fn was_its_own(&self) -> bool {
         matches!(self, Self::Exited(status) if status.code().is_some())
     }
@@ -180,17 +178,17 @@ async fn start(
         .stderr(Stdio::piped())
         .process_group(0);
     if let Some(account) = account {
-        // With these, the standard library gives up all further groups.
+        // If these are set, the standard library drops all other groups.
         command.uid(account.user).gid(account.group);
     }
-    // The program stays open until it runs. Looking at it, and waiting for a machine that is short of something, may have taken longer
-    // than this server may act.
+    // The program stays open until it runs. Hashing it, or waiting because the machine was short of something, may have taken longer than
+    // this server may act, so `may_start` is asked here.
     let mut start = || may_start().then(|| command.spawn()).transpose();
-    let spawned = patience::retry(|| patience::beside_reserve(&mut start)).await;
+    let spawned = shortage::retry(|| shortage::beside_reserve(&mut start)).await;
     spawned.map_err(|error| format!("{error}; check the runbook's `command`"))
 }
 
-/// What a command names on this machine: real paths, and the digests of the program and the files.
+/// Finds what a command names on this machine: real paths, and the digests of the program and the files.
 ///
 /// # Errors
 /// What is missing or not safe, in words.
@@ -198,7 +196,7 @@ pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
     let turn = LOOKS.acquire().await.map_err(|error| error.to_string())?;
     let path = search_path(hardening::variable("PATH").as_deref());
     let found = tokio::task::spawn_blocking(move || {
-        // Held to the end of the look, also when whoever asked has gone.
+        // Held until the look-up ends, even if whoever asked has gone.
         let _turn = turn;
         artifacts::find(invocation, &path)
     });
@@ -215,7 +213,7 @@ fn not_started(invocation: &Invocation, reason: &str) -> Outcome {
     Outcome::Failed { error: format!("could not start `{program}`: {reason}; nothing ran"), output: None }
 }
 
-/// The name of a signal, where it is one that ends processes in practice.
+/// The name of a signal, if it is one that ends processes in practice.
 fn signal_name(number: i32) -> String {
     let names = [
         (Signal::HUP, "SIGHUP"),

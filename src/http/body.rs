@@ -18,7 +18,7 @@ const LARGEST: usize = 256 * 1024;
 /// Bytes of a form that anybody can send: a token, and a page to go to.
 const SMALL: usize = 8 * 1024;
 /// How long a client may take to send its body.
-const PATIENCE: Duration = Duration::from_secs(15);
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the bytes of a body are read as.
 pub trait FromBody: Sized {
@@ -58,11 +58,11 @@ pub async fn receive_small<T: FromBody>(request: Request<Body>) -> Result<T, Pro
 
 /// All of a body, within limits of size and time.
 async fn collect(body: Body, largest: usize) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(PATIENCE, Limited::new(body, largest).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, largest).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_long(largest)),
         Ok(Err(_)) => Err(Problem::new(Code::MalformedJson, "the body broke off")),
-        Err(_) => Err(Problem::new(Code::MalformedJson, format!("the body did not arrive within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(Problem::new(Code::MalformedJson, format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))),
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Msg {
     /// Accept again, after a pause.
     Accept,
     /// Stop accepting, let what is on its way be answered for at most this long, then answer and end.
-    Stop { patience: Duration, reply: RpcReplyPort<()> },
+    Stop { within: Duration, reply: RpcReplyPort<()> },
 }
 
 pub struct HttpServer;
@@ -116,12 +116,12 @@ impl Actor for HttpServer {
             Msg::Accept => {
                 state.accepting.get_or_insert_with(|| accepting(&myself, &state.counter));
             }
-            Msg::Stop { patience, reply } => {
+            Msg::Stop { within, reply } => {
                 if let Some(Accepting { stop, task }) = state.accepting.take() {
                     let _ = stop.send(());
                     let _ = task.await;
                 }
-                finish(&mut state.counter, patience).await;
+                finish(&mut state.counter, within).await;
                 let _ = reply.send(());
                 myself.stop(None);
             }
@@ -138,12 +138,12 @@ impl Actor for HttpServer {
 }
 
 /// Lets what is on its way be answered, for a while.
-async fn finish(counter: &mut Arc<Counter>, patience: Duration) {
+async fn finish(counter: &mut Arc<Counter>, within: Duration) {
     counter.connections.close_resting();
     // No loop has the counter any more, so that its way to end connections is ours.
     let Some(counter) = Arc::get_mut(counter) else { return };
     let graceful = std::mem::take(&mut counter.graceful);
-    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(within, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were still open at the end and are closed");
     }
 }

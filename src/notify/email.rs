@@ -1,7 +1,7 @@
-//! Mail, by SMTP: text and HTML, to one person who is asked.
+//! Mail, through SMTP: text and HTML, to one of the people who are asked.
 //!
-//! All mails about one request are one thread: each refers to a first message that was never sent, and whose id is the
-//! workflow's. An id of a mail is made from its notices, so that a mail that had to be sent twice shows once in most mailboxes.
+//! All mails about one request form one thread: each refers to a first message that was never sent and whose id is the workflow's. The id of a
+//! mail is made from its notices, so that most mailboxes show a mail that was sent twice only once.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::task::digest::Digest;
@@ -17,13 +17,13 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use std::time::{Duration, SystemTime};
 
 /// How long the server may take for one mail, from connecting to its last answer.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Characters of a subject.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most characters of a subject.
 const LONGEST_SUBJECT: usize = 200;
-/// Answers that say something of this sender or this server, and nothing of this mail: busy, or the credentials are wrong.
+/// Answers that are about the sender or the server and not about the mail: busy, or the credentials are wrong.
 const NOT_ABOUT_THE_MAIL: [u16; 5] = [421, 530, 534, 535, 538];
 
-/// A mail server that takes mail for others.
+/// A mail server that relays mail.
 pub struct Email {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
@@ -32,21 +32,21 @@ pub struct Email {
 }
 
 impl Email {
-    /// A channel that sends from an address by a server: `smtps://USER:PASSWORD@HOST`, or `smtp://HOST:PORT` with `?tls=required`
+    /// A channel that sends from an address, through a server: `smtps://USER:PASSWORD@HOST`, or `smtp://HOST:PORT` with `?tls=required`
     /// or `?tls=opportunistic`.
     ///
     /// # Errors
-    /// An address or a template that is not sound; without the password.
+    /// An address or the template is invalid. No error shows the password.
     pub fn new(smtp_url: &Secret, from: &str, template: Option<&str>) -> Result<Self, String> {
-        // Fails only where a provider is installed already, which then serves as well.
+        // Fails only if a provider is already installed, which then does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let unsound = "the address of the mail server is not sound: write it as smtps://USER:PASSWORD@HOST, with what is special in the \
                        password percent-encoded";
-        // The error may repeat what it could not read, so it is not passed on.
+        // The error may repeat the address, which holds the password, so it is not passed on.
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp_url.expose()).map_err(|_| unsound.to_owned())?;
-        let from = from.parse().map_err(|_| format!("`{}` is no mail address to send from", shown(from)))?;
+        let from = from.parse().map_err(|_| format!("`{}` is not a mail address to send from", shown(from)))?;
         Ok(Self {
-            transport: transport.timeout(Some(PATIENCE)).build(),
+            transport: transport.timeout(Some(REQUEST_TIMEOUT)).build(),
             from,
             text: Template::new(Shipped::Email, template)?,
             html: Template::new(Shipped::EmailHtml, None)?,
@@ -55,7 +55,7 @@ impl Email {
 
     async fn send(&self, notices: &[Notice]) -> Result<(), Undelivered> {
         let Some(mail) = self.compose(notices)? else { return Ok(()) };
-        match tokio::time::timeout(PATIENCE, self.transport.send(mail)).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(undelivered(&error)),
             Err(_) => Err(Undelivered::Later { reason: "the mail server did not answer in time".to_owned(), after: None }),
@@ -80,7 +80,7 @@ impl Email {
         mail.multipart(body).map(Some).map_err(|error| refused(format!("the mail could not be made: {error}")))
     }
 
-    /// An id as mail has it, in the domain that is sent from.
+    /// An id in the form of mail, in the sender's domain.
     fn id(&self, name: &str) -> String {
         format!("<{name}@{}>", self.from.email.domain())
     }
@@ -92,7 +92,7 @@ impl Channel for Email {
     }
 }
 
-/// The mailbox of whom it is for.
+/// The mailbox of the recipient.
 fn recipient(notice: &Notice) -> Result<Mailbox, Undelivered> {
     let Some(person) = &notice.recipient else {
         return Err(refused("the notice is for nobody in particular, and a mail needs a recipient".to_owned()));
@@ -103,12 +103,13 @@ fn recipient(notice: &Notice) -> Result<Mailbox, Undelivered> {
             shown(&person.name)
         )));
     };
-    address.parse().map(|email| Mailbox::new(None, email)).map_err(|_| {
-        refused(format!("the mail address of {} is not sound: correct it in hitl/approval-policies.yaml", shown(&person.name)))
-    })
+    address
+        .parse()
+        .map(|email| Mailbox::new(None, email))
+        .map_err(|_| refused(format!("the mail address of {} is invalid: correct it in hitl/approval-policies.yaml", shown(&person.name))))
 }
 
-/// One line without anything that a reader of headers would decode: what is in it was partly written by the requester.
+/// One line without anything that a mail client would decode: the requester wrote parts of it.
 fn subject(title: &str) -> String {
     cut(&title.replace("=?", "= ?"), LONGEST_SUBJECT)
 }
@@ -132,7 +133,7 @@ fn refused(reason: String) -> Undelivered {
     Undelivered::Refused { reason }
 }
 
-/// What a failure says of the mail. Where nobody knows whose fault it is, it is tried again.
+/// What a failure means for the mail. If nobody knows the cause, the mail is tried again.
 fn undelivered(error: &smtp::Error) -> Undelivered {
     let reason = match (error.status(), error.is_timeout()) {
         (Some(_), _) => format!("the mail server said: {}", shown(&error.to_string())),

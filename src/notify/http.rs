@@ -7,14 +7,14 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
-/// The longest pause that another side may ask for.
+/// The longest pause that the other side may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What an answer says of the notice: taken, gone for ever (410), or to be tried again. A refusal that only one service words
-/// in its own way is for its channel to recognise before it asks here.
+/// What an answer means for the notice: accepted, gone forever (410), or to be tried again. A channel recognizes the refusals of its own
+/// service before it asks here.
 ///
 /// # Errors
-/// The notice was not taken.
+/// The notice was not accepted.
 pub fn outcome(response: &Response) -> Result<(), Undelivered> {
     judge(response.status(), response.headers())
 }
@@ -35,8 +35,8 @@ fn worded(status: StatusCode) -> String {
     status.canonical_reason().map_or_else(|| status.as_u16().to_string(), |words| format!("{} {words}", status.as_u16()))
 }
 
-/// The pause that the other side asks for, in seconds or as a date. A date is held against the other side's own clock, so that
-/// neither clock has to be right.
+/// The pause that the other side asks for, in seconds or as a date. A date is compared with the other side's own clock, so that neither
+/// clock has to be right.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let written = text(RETRY_AFTER)?;
@@ -50,13 +50,13 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(asked.min(LONGEST_PAUSE))
 }
 
-/// What a failed connection says of the notice; without the address.
+/// What a failed connection means for the notice. The reason does not show the address.
 pub fn unanswered(error: &reqwest::Error) -> Undelivered {
     let reason = if error.is_timeout() { "there was no answer in time".to_owned() } else { format!("no connection: {}", cause(error)) };
     Undelivered::Later { reason, after: None }
 }
 
-/// The beginning of a body, however long it is.
+/// Reads the beginning of a body.
 ///
 /// # Errors
 /// The connection broke.

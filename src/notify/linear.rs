@@ -1,9 +1,8 @@
-//! Linear, by its GraphQL API: an issue for each request, a comment for whatever happens to it, and its state at the end.
+//! Linear, through its GraphQL API: an issue for each request, a comment for each thing that happens to it, and a state at the end.
 //!
-//! Linear knows no idempotency keys, but it takes ids from its clients. So the id of an issue is made from the channel and the
-//! workflow, that of a comment from the channel and the notice: sending one again after an answer was lost finds that it is
-//! there already. The texts of Linear's errors are for people and may change; whether something is there is asked, not read
-//! out of them.
+//! Linear has no idempotency keys, but it accepts ids from its clients. So the id of an issue is made from the channel and the workflow, and
+//! the id of a comment from the channel and the notice: if an answer was lost and a message is sent again, it is already there. The texts
+//! of Linear's errors are for people and may change, so they are not parsed: a query says whether something is there.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::notice::Kind;
@@ -21,10 +20,10 @@ use sha2::{Digest as _, Sha256};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Characters of a title.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most characters of a title.
 const LONGEST_TITLE: usize = 200;
-/// Characters of a description or a comment.
+/// The most characters of a description or a comment.
 const LONGEST_BODY: usize = 50_000;
 
 const ISSUE: &str = "query Issue($id: String!) { issue(id: $id) { id } }";
@@ -36,24 +35,24 @@ const CREATE_COMMENT: &str =
 const MOVE_ISSUE: &str =
     "mutation MoveIssue($id: String!, $input: IssueUpdateInput!) { issueUpdate(id: $id, input: $input) { success issue { id } } }";
 
-/// Where an issue of a request goes, and how it is called there.
+/// Where the issues of requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The channel's own name, so that two channels of one team have issues of their own.
+    /// The channel's name, so that two channels to one team have separate issues.
     pub channel: String,
     pub api_url: String,
     pub team_id: String,
-    /// The team's state for what was approved; left out, the first of the type `completed`.
+    /// The team's state for issues of approved requests. If left out, the first state of the type `completed`.
     pub done_state: Option<String>,
-    /// The team's state for what came to nothing; left out, the first of the type `canceled`.
+    /// The team's state for issues of requests that will not run. If left out, the first state of the type `canceled`.
     pub cancelled_state: Option<String>,
 }
 
-/// A team of Linear.
+/// A team in Linear.
 pub struct Linear {
     api: Api,
     settings: Settings,
-    /// The team's states, once they were asked for.
+    /// The team's states, once they have been read.
     states: Mutex<Vec<State>>,
     issue: Template,
     comment: Template,
@@ -76,13 +75,13 @@ enum End {
 }
 
 impl Linear {
-    /// A channel to a team, with the key of a member of it.
+    /// A channel to a team, with the API key of one of its members.
     ///
     /// # Errors
-    /// A key or a template that is not sound, or no TLS.
+    /// The key or the template is invalid, or TLS cannot be set up.
     pub fn new(api_key: &Secret, settings: Settings, template: Option<&str>) -> Result<Self, String> {
         Ok(Self {
-            api: Api::new(client::client(PATIENCE)?, &settings.api_url, api_key)?,
+            api: Api::new(client::client(REQUEST_TIMEOUT)?, &settings.api_url, api_key)?,
             settings,
             states: Mutex::default(),
             issue: Template::new(Shipped::LinearIssue, template)?,
@@ -96,7 +95,7 @@ impl Linear {
         if notice.kind == Kind::Requested {
             return self.create_issue(&issue, notice, &message).await;
         }
-        // The issue may be missing: the channel is new, or what would have made it was given up.
+        // The issue may be missing, because the channel is new or the notice that would have made it was given up.
         if !self.api.exists(ISSUE, "issue", &issue).await? {
             self.create_issue(&issue, notice, &message).await?;
         }
@@ -126,7 +125,7 @@ impl Linear {
         self.unless_there(succeeded(created, "commentCreate"), COMMENT, "comment", &id).await
     }
 
-    /// What was refused may have been refused because it is there already: from an earlier attempt, whose answer was lost.
+    /// Checks after a refusal whether the object is already there, from an earlier attempt whose answer was lost.
     async fn unless_there(&self, created: Result<(), Trouble>, query: &str, field: &str, id: &str) -> Result<(), Trouble> {
         match created {
             Err(Trouble::Input(reason)) if !self.api.exists(query, field, id).await? => Err(Trouble::Input(reason)),
@@ -140,13 +139,13 @@ impl Linear {
         let moved = self.api.call(MOVE_ISSUE, json!({"id": issue, "input": {"stateId": state}})).await;
         let moved = succeeded(moved, "issueUpdate");
         if matches!(moved, Err(Trouble::Input(_))) {
-            // Perhaps the state was removed from the team; the next attempt asks again.
+            // Perhaps the state was removed from the team; the next attempt reads the states again.
             self.states.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         moved
     }
 
-    /// The id of the state that stands for an end.
+    /// The id of the team's state for an end.
     async fn state(&self, end: End) -> Result<String, Trouble> {
         let known = self.states.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(state) = self.choose(&known, end) {
@@ -175,7 +174,7 @@ impl Linear {
         }
     }
 
-    /// An id that is always the same for the same thing, in the form that Linear wants (UUID, version 4).
+    /// An id that is always the same for the same object, in the form that Linear requires (a UUID, version 4).
     fn id(&self, parts: &[&str]) -> String {
         let mut hash = Sha256::new();
         for part in ["parkbrake", &self.settings.channel, &self.settings.team_id].iter().chain(parts) {
@@ -206,7 +205,7 @@ impl State {
     }
 }
 
-/// A mutation says in its own answer whether it was done.
+/// Whether a mutation was done, which its answer says.
 fn succeeded(answer: Result<Value, Trouble>, field: &str) -> Result<(), Trouble> {
     match answer?[field]["success"] {
         Value::Bool(true) => Ok(()),
@@ -214,7 +213,7 @@ fn succeeded(answer: Result<Value, Trouble>, field: &str) -> Result<(), Trouble>
     }
 }
 
-/// Where a notice moves its issue, if it does. What failed, or may have, stays where it was and has a comment.
+/// The state to which a notice moves its issue, if it does. If an action failed, or may have, the issue stays where it is and gets a comment.
 fn end(notice: &Notice) -> Option<End> {
     match (notice.kind, notice.workflow.approval_status()) {
         (Kind::Decided, ApprovalStatus::Approved) | (Kind::Succeeded, _) => Some(End::Done),

@@ -1,7 +1,7 @@
-//! Linear's GraphQL: one call, and what its errors mean.
+//! Linear's GraphQL API: how a call is made, and what its errors mean.
 //!
-//! An error may come with status 200, and a rate limit with status 400: what went wrong stands in `errors`, with a code in its
-//! `extensions`, whatever the status is.
+//! An error may come with status 200, and a rate limit with status 400. Whatever the status is, `errors` says what went wrong, with a code in
+//! its `extensions`.
 
 use crate::actors::ports::Undelivered;
 use crate::domain::text::shown;
@@ -11,22 +11,22 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-/// Bytes of an answer that are read.
+/// The most bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
-/// The API, spoken to by one member.
+/// The API, called with the key of one member.
 pub struct Api {
     client: Client,
     url: String,
     key: HeaderValue,
 }
 
-/// Why a call was not answered with data.
+/// Why a call returned no data.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It is about this call: what it names is not there, or its values do not fit.
+    /// The call is wrong: something that it names is missing, or a value is invalid.
     Input(String),
-    /// It is about the connection, the key or the service.
+    /// The connection, the key or the service is at fault.
     Undelivered(Undelivered),
 }
 
@@ -49,18 +49,18 @@ impl Api {
     /// The API at a URL, with a personal key.
     ///
     /// # Errors
-    /// A key that no header can hold; without the key.
+    /// No header can hold the key. The error does not show it.
     pub fn new(client: Client, url: &str, key: &Secret) -> Result<Self, String> {
-        // A personal key stands alone; `Bearer` is for OAuth.
+        // A personal key is sent without `Bearer`, which is for OAuth.
         let mut value = HeaderValue::from_str(key.expose()).map_err(|_| "the API key of Linear has characters that none has".to_owned())?;
         value.set_sensitive(true);
         Ok(Self { client, url: url.to_owned(), key: value })
     }
 
-    /// Calls with one operation; the data of its answer.
+    /// Calls one operation, and returns the data of its answer.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no data.
     pub async fn call(&self, query: &str, variables: Value) -> Result<Value, Trouble> {
         let request = self.client.post(&self.url).header(AUTHORIZATION, &self.key).json(&json!({"query": query, "variables": variables}));
         let response = request.send().await.map_err(|error| http::unanswered(&error))?;
@@ -77,10 +77,10 @@ impl Api {
         if status == StatusCode::OK { Ok(answer["data"].clone()) } else { Err(unexpected(status)) }
     }
 
-    /// Whether something is there.
+    /// Whether an object exists.
     ///
     /// # Errors
-    /// Nobody can say.
+    /// Why that is not known.
     pub async fn exists(&self, query: &str, field: &str, id: &str) -> Result<bool, Trouble> {
         match self.call(query, json!({"id": id})).await {
             Ok(data) => Ok(data[field]["id"] == *id),
@@ -94,7 +94,7 @@ fn unexpected(status: StatusCode) -> Trouble {
     Undelivered::Later { reason: format!("the answer was {}", status.as_u16()), after: None }.into()
 }
 
-/// What an error means. A key that is refused, or too much asked at once, passes; what the call itself says does not.
+/// What an error means. A refused key and a rate limit pass with time; an error in the call itself does not.
 fn trouble(error: &Value, after: Option<std::time::Duration>) -> Trouble {
     let extensions = &error["extensions"];
     let words = |field: &str| extensions[field].as_str().unwrap_or_default().to_ascii_lowercase().replace(['_', ' '], "");
@@ -106,7 +106,7 @@ fn trouble(error: &Value, after: Option<std::time::Duration>) -> Trouble {
         return Undelivered::Later { reason, after }.into();
     }
     if is("authenticationerror") || is("unauthenticated") || is("forbidden") || is("featurenotaccessible") {
-        let reason = format!("{reason}; see to it that the API key is good and may write to the team");
+        let reason = format!("{reason}; check that the API key is valid and may write to the team");
         return Undelivered::Later { reason, after }.into();
     }
     Trouble::Input(reason)

@@ -1,7 +1,7 @@
-//! What a notice says, in words: the same facts for every channel, and every text from outside already fit to be shown.
+//! What a notice says: the same facts for every channel, with every text from outside made fit to be shown.
 //!
-//! Nothing here knows a format. A channel puts the words into its own, and keeps text from outside from being read as markup
-//! there. What cannot be seen, or would reorder what stands around it, is shown by its number before it gets that far.
+//! Nothing here knows a format. Each channel puts the words into its own format, and keeps text from outside from being read as markup.
+//! Characters that are invisible, or that would reorder the text around them, are replaced by their numbers here.
 
 use crate::actors::ports::Notice;
 use crate::domain::notice::Kind;
@@ -17,28 +17,28 @@ use crate::domain::workflow::{ApprovalStatus, Round, Submission, Verdict, Workfl
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// Characters of a value from outside, such as a resource or a command.
+/// The most characters of a value from outside, such as a resource or a command.
 const LONGEST_VALUE: usize = 500;
-/// Characters of the requester's own words.
+/// The most characters of the requester's own words.
 const LONGEST_DESCRIPTION: usize = 4 * 1024;
 /// Fields that changed since an earlier request, and characters of each of their values.
 const MOST_CHANGES: usize = 8;
 const LONGEST_CHANGE: usize = 120;
-/// Reasons that are told; whoever wants all of them follows the link.
+/// How many reasons are listed. The link leads to all of them.
 const MOST_REASONS: usize = 10;
 
-/// One message: what templates can say.
+/// One message, as templates see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Message {
     /// The whole message in one line.
     pub title: String,
-    /// How many notices it is made of.
+    /// How many notices it consists of.
     pub count: usize,
-    /// The highest level of them.
+    /// The highest level among them.
     pub worst: Level,
-    /// The first notice, which is the only one of a message that is no group.
+    /// The first notice. It is the only one unless the message is a group.
     pub notice: Said,
-    /// All of them.
+    /// All notices.
     pub notices: Vec<Said>,
 }
 
@@ -50,7 +50,7 @@ pub struct Said {
     pub kind: &'static str,
     /// The notice in one line.
     pub title: String,
-    /// The same in a sentence, without the task.
+    /// The same as a sentence, without the task.
     pub sentence: String,
     pub at: String,
     /// Which reminder it is, from 1; 0 for everything else.
@@ -65,10 +65,10 @@ pub struct Said {
     pub digest: String,
     pub requested_by: String,
     pub on_behalf_of: Option<String>,
-    /// The requester's own words, a claim that nobody has checked.
+    /// The requester's own words, which nobody has checked.
     pub description: String,
     pub task_id: Option<String>,
-    /// Where the requester called it something else than what parkbrake knows: what is wrong, in a sentence.
+    /// A sentence about the difference, if the requester called the target something other than what parkbrake knows.
     pub called: Option<String>,
     pub operation: String,
     pub environment: Option<String>,
@@ -79,7 +79,7 @@ pub struct Said {
     pub action: String,
     /// Why the level is what it is, the worst first.
     pub reasons: Vec<Why>,
-    /// Everything worth knowing of it at a glance, each with its name.
+    /// The facts worth knowing at a glance, each with its name.
     pub facts: Vec<Fact>,
     /// The people who are asked now.
     pub asked: Vec<String>,
@@ -88,11 +88,11 @@ pub struct Said {
     pub required: u32,
     pub approvals: usize,
     pub expires_at: Option<String>,
-    /// What somebody has just asked or answered; only where that is the news.
+    /// The question or the answer, if the notice is about that.
     pub comment: Option<String>,
-    /// What a person has just decided; only where that is the news.
+    /// The decision, if the notice is about a decision.
     pub decision: Option<Answer>,
-    /// Whether every text is all that there is of it. Where something was cut, nobody can have read what they decide about.
+    /// Whether every text is complete. If something was cut, nobody can have read everything that they decide about.
     #[serde(skip)]
     pub is_whole: bool,
 }
@@ -100,20 +100,20 @@ pub struct Said {
 /// One reason of an assessment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Why {
-    /// A level; `warning` where the requester and parkbrake disagree.
+    /// A level, or `warning` if the requester and parkbrake disagree.
     pub level: &'static str,
     pub trigger: String,
     pub detail: String,
 }
 
-/// Something worth knowing at a glance.
+/// A fact worth knowing at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fact {
     pub name: &'static str,
     pub value: String,
 }
 
-/// What a person answered.
+/// A person's decision.
 #[derive(Debug, Clone, Serialize)]
 pub struct Answer {
     pub by: String,
@@ -124,7 +124,7 @@ pub struct Answer {
 }
 
 impl Message {
-    /// What one message says; `None` where there is nothing to say.
+    /// What a message says; `None` if there is no notice.
     pub fn of(notices: &[Notice]) -> Option<Self> {
         let said: Vec<Said> = notices.iter().map(Said::of).collect();
         let (first, worst) = (said.first()?.clone(), said.iter().map(|one| one.risk).max()?);
@@ -189,7 +189,7 @@ impl Said {
     }
 }
 
-/// What a notice is about: what is known, and the claim where the request is from before this was recorded.
+/// The target of a notice: what parkbrake knows, or the claim if the request was made before that was recorded.
 pub fn target_of(notice: &Notice) -> Target {
     notice.workflow.submission.target.clone().unwrap_or_else(|| Target::claimed(&notice.task))
 }
@@ -199,7 +199,7 @@ fn why(reason: &Reason) -> Why {
     Why { level, trigger: value(&reason.trigger), detail: value(&reason.detail) }
 }
 
-/// Whether nothing that is said of a request had to be cut.
+/// Whether no text about a request had to be cut.
 fn is_whole(task: &Task, submission: &Submission, target: &Target) -> bool {
     let reasons = &submission.assessment.reasons;
     let fits = |text: &str| value(text) == escaped(text);
@@ -214,7 +214,7 @@ fn is_whole(task: &Task, submission: &Submission, target: &Target) -> bool {
         && task.action.runs.as_ref().is_none_or(|runs| fits(&serde_json::json!(runs.command).to_string()))
 }
 
-/// What happened, in a few words of our own.
+/// What happened, in a few words.
 fn headline(notice: &Notice) -> String {
     let (risk, actor) = (notice.workflow.submission.assessment.level, shown(&notice.actor));
     match notice.kind {
@@ -295,7 +295,7 @@ fn needed(round: &Round) -> String {
     }
 }
 
-/// At most nine, so that they fit everywhere.
+/// At most nine facts, so that they fit everywhere.
 fn facts(notice: &Notice) -> Vec<Fact> {
     let (workflow, task) = (&notice.workflow, &notice.task);
     let submission = &workflow.submission;
@@ -321,7 +321,7 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     .collect()
 }
 
-/// What would run: the arguments as they are, or who acts.
+/// What would run: the argument vector, or who acts.
 fn action(task: &Task) -> String {
     match (&task.action.runs, task.action.kind) {
         (Some(invocation), _) => value(&serde_json::json!(invocation.command).to_string()),
@@ -334,12 +334,12 @@ fn action(task: &Task) -> String {
     }
 }
 
-/// A moment as people read it.
+/// A time as people read it.
 fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// A value from outside, in one line.
+/// A value from outside, on one line.
 fn value(text: &str) -> String {
     cut(&escaped(&cut(text, LONGEST_VALUE)), LONGEST_VALUE)
 }
@@ -350,8 +350,8 @@ fn lines(text: &str, most: usize) -> String {
     cut(&text.split('\n').map(escaped).collect::<Vec<_>>().join("\n"), most)
 }
 
-/// Text of at most so many UTF-16 units, which is how the services count that count characters at all; what is cut off is
-/// replaced by an ellipsis.
+/// Cuts a text to at most this many UTF-16 units, and replaces what is cut by an ellipsis. Services that limit the number of characters
+/// count them in UTF-16 units.
 pub fn cut(text: &str, most: usize) -> String {
     if text.encode_utf16().count() <= most {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! The channels by which notices leave: one file for each kind, behind the port of the actors.
+//! The channels by which notices leave, one file for each kind. They implement the actors' port `Channel`.
 
 pub mod email;
 pub mod http;
@@ -23,10 +23,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use webhook::Webhook;
 
-/// The channels of a configuration, by their names. `read` finds the variables of the environment that hold their secrets.
+/// The channels of a configuration, by name. `read` returns the environment variables that hold their secrets.
 ///
 /// # Errors
-/// Everything that keeps a channel from being used, in a line each; no line shows a secret.
+/// Every reason why a channel cannot be used, one a line. No line shows a secret.
 pub fn channels(
     notifications: &Notifications,
     clock: &Arc<Clock>,
@@ -42,10 +42,10 @@ pub fn channels(
     if problems.is_empty() { Ok(channels) } else { Err(problems) }
 }
 
-/// A secret out of the environment.
+/// Reads a secret from the environment.
 ///
 /// # Errors
-/// It is not there.
+/// Its variable is not set.
 pub fn secret(name: &SecretName, read: &dyn Fn(&str) -> Option<String>) -> Result<Secret, String> {
     let found = read(&name.0).filter(|value| !value.trim().is_empty());
     found.map(Secret::new).ok_or_else(|| format!("{} is not set in the server's environment, and its secret is read from it", name.0))

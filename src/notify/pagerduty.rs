@@ -1,8 +1,7 @@
-//! PagerDuty, by its Events API v2: somebody is called when a request was escalated, and the call ends with the decision.
+//! PagerDuty, through its Events API v2: somebody is called when a request is escalated, and the call ends with the decision.
 //!
-//! A call is known by its `dedup_key`. That of an escalation is the workflow's id, so that all its steps are one call, and so
-//! that sending an event twice changes nothing. An outcome that nobody knows is a call of its own, which the person who took
-//! it ends.
+//! A call is identified by its `dedup_key`. For an escalation it is the workflow's id, so that all steps are one call and sending an event
+//! twice changes nothing. An unknown outcome is a call of its own, which the person who took it ends.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::notice::Kind;
@@ -20,13 +19,13 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Characters of a summary.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most characters of a summary.
 const LONGEST_SUMMARY: usize = 1024;
-/// Bytes of an answer that are read.
+/// The most bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 4 * 1024;
 
-/// A service of PagerDuty.
+/// A service in PagerDuty.
 pub struct PagerDuty {
     client: Client,
     api_url: String,
@@ -35,14 +34,13 @@ pub struct PagerDuty {
 }
 
 impl PagerDuty {
-    /// A channel to the service that a key routes to; the address is `https://events.pagerduty.com/v2/enqueue`, or that of a
-    /// region.
+    /// A channel to the service to which a key routes. The address is `https://events.pagerduty.com/v2/enqueue`, or that of a region.
     ///
     /// # Errors
-    /// A template that is not sound, or no TLS.
+    /// The template is invalid, or TLS cannot be set up.
     pub fn new(routing_key: Secret, api_url: &str, template: Option<&str>) -> Result<Self, String> {
         let summary = Template::new(Shipped::PagerDuty, template)?;
-        Ok(Self { client: client::client(PATIENCE)?, api_url: api_url.to_owned(), routing_key, summary })
+        Ok(Self { client: client::client(REQUEST_TIMEOUT)?, api_url: api_url.to_owned(), routing_key, summary })
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
@@ -55,7 +53,7 @@ impl PagerDuty {
         Err(Undelivered::Refused { reason: format!("PagerDuty does not take the event: {}", complaint(&answer)) })
     }
 
-    /// The event that a notice is; none where nobody has to be called, and no call ends.
+    /// The event for a notice; `None` if it neither starts nor ends a call.
     fn event(&self, notice: &Notice) -> Option<Value> {
         let workflow = &notice.workflow;
         let (action, key) = match notice.kind {
@@ -93,7 +91,7 @@ impl PagerDuty {
         details.insert("Why this level".to_owned(), json!(said.reasons));
         details.insert("Workflow".to_owned(), json!(said.workflow_id));
         Some(json!({
-            // An empty summary is refused, and a template may come to nothing.
+            // PagerDuty refuses an empty summary, and a template may render nothing.
             "summary": if summary.is_empty() { said.title } else { summary },
             "source": "parkbrake",
             "severity": severity(notice),
@@ -117,7 +115,7 @@ impl Channel for PagerDuty {
     }
 }
 
-/// How urgent it is; that nobody knows what an action did is never less than an error.
+/// How urgent it is. An unknown outcome is at least an error.
 fn severity(notice: &Notice) -> &'static str {
     match (notice.workflow.submission.assessment.level, notice.kind) {
         (Level::Critical, _) => "critical",
@@ -127,7 +125,7 @@ fn severity(notice: &Notice) -> &'static str {
     }
 }
 
-/// What PagerDuty says is wrong.
+/// What PagerDuty says is wrong with an event.
 fn complaint(answer: &str) -> String {
     let answer: Value = serde_json::from_str(answer).unwrap_or_default();
     let errors = answer["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).map(shown).collect::<Vec<_>>();

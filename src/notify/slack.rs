@@ -1,8 +1,8 @@
-//! Slack, by an incoming webhook: a message of blocks (Block Kit).
+//! Slack, through an incoming webhook: messages of blocks (Block Kit).
 //!
-//! Whatever comes from outside stands in `plain_text`, where Slack reads neither mentions nor links nor emphasis. `mrkdwn` is
-//! used for our own words alone. Buttons that decide are there only where the configuration lists the level, and where everything that
-//! the decision covers stands in the very message; what they may do is checked again when one is pressed (`http/slack.rs`).
+//! Text from outside is put into `plain_text`, where Slack interprets no mentions, links or emphasis. `mrkdwn` is used only for parkbrake's
+//! own words. A message has buttons that decide only if the configuration lists the level, and if the message shows everything that the
+//! decision covers. What a button may do is checked again when it is pressed (`src/slack`).
 
 use crate::actors::ports::{Channel, Contact, Notice, Undelivered};
 use crate::domain::notice::buttons::{self, LONGEST_TEXT, Word};
@@ -18,39 +18,39 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Bytes of an answer that are read; Slack's are one word.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most bytes of an answer that are read. Slack answers with one word.
 const LONGEST_ANSWER: usize = 256;
 
 /// Slack's limits, in characters.
 const LONGEST_HEADER: usize = 150;
 const LONGEST_FIELD: usize = 2000;
 const LONGEST_CONFIRMATION: usize = 300;
-/// Requests of a group that have a line of their own; a message has 50 blocks at most, and no reader reads more.
+/// How many requests of a group have a line of their own. A message has at most 50 blocks.
 const MOST_LINES: usize = 40;
-/// People who are mentioned in one message.
+/// The most people who are mentioned in one message.
 const MOST_MENTIONS: usize = 50;
 
-/// A room, by its incoming webhook.
+/// A room, reached through its incoming webhook.
 pub struct Slack {
     client: Client,
     webhook_url: Secret,
-    /// At which levels messages have buttons that decide.
+    /// The levels at which messages have buttons that decide.
     buttons: Vec<Level>,
     inbox: Option<String>,
     text: Template,
 }
 
 impl Slack {
-    /// A channel to the room that the webhook leads to. `inbox` is where people find all that waits.
+    /// A channel to the room of a webhook. `inbox` is where people find everything that waits.
     ///
     /// # Errors
-    /// An address or a template that is not sound; without the address, which is a secret.
+    /// The address or the template is invalid. The address is a secret, so no error shows it.
     pub fn new(webhook_url: Secret, buttons: Vec<Level>, inbox: Option<String>, template: Option<&str>) -> Result<Self, String> {
         if reqwest::Url::parse(webhook_url.expose()).is_err() {
             return Err("the address of the webhook is not sound: Slack shows it as https://hooks.slack.com/services/…".to_owned());
         }
-        Ok(Self { client: client::client(PATIENCE)?, webhook_url, buttons, inbox, text: Template::new(Shipped::Slack, template)? })
+        Ok(Self { client: client::client(REQUEST_TIMEOUT)?, webhook_url, buttons, inbox, text: Template::new(Shipped::Slack, template)? })
     }
 
     async fn send(&self, notices: &[Notice]) -> Result<(), Undelivered> {
@@ -81,7 +81,7 @@ impl Slack {
         if self.has_buttons(notice) {
             match covered(notice, message, &text) {
                 Some(covered) => {
-                    // Slack would fold a long text, and then it is not shown.
+                    // Slack folds a long text, and then it is not shown.
                     blocks.push(json!({"type": "section", "expand": true, "text": plain(&covered, LONGEST_TEXT)}));
                     elements.extend(decisions(notice));
                 }
@@ -113,7 +113,7 @@ impl Slack {
         blocks
     }
 
-    /// Whether a message may have buttons that decide. Where words are needed a button is not enough.
+    /// Whether a message may have buttons that decide. If a justification is required, a button is not enough.
     fn has_buttons(&self, notice: &Notice) -> bool {
         let round = notice.workflow.round();
         let wordless = round.is_some_and(|round| !round.terms.require_justification);
@@ -127,7 +127,7 @@ impl Channel for Slack {
     }
 }
 
-/// Everything that a decision covers, where nothing of the message had to be cut.
+/// Everything that a decision covers, if nothing in the message had to be cut.
 fn covered(notice: &Notice, message: &Message, text: &str) -> Option<String> {
     let is_whole = message.notice.is_whole
         && cut(&message.title, LONGEST_HEADER) == message.title
@@ -151,12 +151,12 @@ fn header(title: &str) -> Value {
     json!({"type": "header", "text": plain(title, LONGEST_HEADER)})
 }
 
-/// Text in which Slack reads nothing.
+/// Text in which Slack interprets nothing.
 fn plain(text: &str, most: usize) -> Value {
     json!({"type": "plain_text", "text": cut(text, most), "emoji": false})
 }
 
-/// The small print, and the mentions: the only words in which Slack reads anything, and all of them our own.
+/// The small print and the mentions: the only text that Slack interprets, and all of it is parkbrake's own.
 fn context(words: &str, asked: &[Contact]) -> Value {
     let mentions = asked.iter().filter_map(|person| person.slack.as_deref()).filter(|id| is_member_id(id)).take(MOST_MENTIONS);
     let mentions: Vec<String> = mentions.map(|id| format!("<@{id}>")).collect();
@@ -164,7 +164,7 @@ fn context(words: &str, asked: &[Contact]) -> Value {
     json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]})
 }
 
-/// Whether it is the id of a member, and so cannot be `!channel`.
+/// Whether this is the id of a member, and thus not `!channel`.
 fn is_member_id(id: &str) -> bool {
     id.len() <= 30 && id.starts_with(['U', 'W']) && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
@@ -173,7 +173,7 @@ fn link_button(words: &str, link: &str) -> Value {
     json!({"type": "button", "text": plain(words, 75), "url": link, "action_id": buttons::OPEN})
 }
 
-/// The two buttons that decide. What each is about stands in its value: the workflow, and the digest of what was shown.
+/// The two buttons that decide. The value of each names the workflow and the digest of what was shown.
 fn decisions(notice: &Notice) -> [Value; 2] {
     let value = buttons::value(notice.workflow.id, &notice.workflow.submission.digest);
     let button = |action: Word, word: &str, style: &str, question: String| {
@@ -192,22 +192,22 @@ fn decisions(notice: &Notice) -> [Value; 2] {
     ]
 }
 
-/// What Slack's answer says of the message.
+/// What Slack's answer means for the message.
 fn judge(status: StatusCode, answer: &str, otherwise: Result<(), Undelivered>) -> Result<(), Undelivered> {
     let word = || shown(answer);
     match (status, answer) {
         (StatusCode::OK, "ok") => Ok(()),
-        // Somebody else has answered, perhaps a proxy.
+        // The answer is not Slack's, perhaps a proxy's.
         (status, _) if status.is_success() => {
             Err(Undelivered::Later { reason: format!("Slack did not answer `ok` but `{}`", word()), after: None })
         }
         (
             _,
             "no_service" | "no_service_id" | "no_team" | "team_disabled" | "invalid_token" | "channel_not_found" | "channel_is_archived",
-        ) => Err(Undelivered::Gone { reason: format!("Slack says `{}`: the webhook leads nowhere any more", answer) }),
+        ) => Err(Undelivered::Gone { reason: format!("Slack says `{}`: the webhook no longer leads anywhere", answer) }),
         (StatusCode::GONE, _) => otherwise,
         (StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE, _) => {
-            Err(Undelivered::Refused { reason: format!("Slack does not take the message: `{}`", word()) })
+            Err(Undelivered::Refused { reason: format!("Slack refuses the message: `{}`", word()) })
         }
         _ => otherwise,
     }

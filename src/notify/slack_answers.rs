@@ -1,4 +1,4 @@
-//! What is said to somebody who pressed a button in Slack, at the address that came with the press.
+//! Answers to people who press a button in Slack, sent to the address that came with the press.
 
 use crate::domain::text::shown;
 use crate::notify::http;
@@ -8,9 +8,9 @@ use reqwest::{Client, Url};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Slack shows a button as busy until it is answered.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Where Slack takes answers; an address that begins otherwise is not Slack's, whoever signed the request.
+/// How long an answer may take. Slack shows a button as busy until it is answered.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where Slack accepts answers. An address that begins otherwise is not Slack's, whoever signed the request.
 pub const SLACK: &str = "https://hooks.slack.com/";
 
 /// Sends answers to Slack, and nowhere else.
@@ -21,16 +21,16 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Sends only to addresses below a base, which is [`SLACK`] but for tests.
+    /// Sends answers only to addresses below a base, which is [`SLACK`] except in tests.
     ///
     /// # Errors
-    /// A base that is no address, or no TLS.
+    /// The base is not an address, or TLS cannot be set up.
     pub fn new(base: &str) -> Result<Self, String> {
-        let base = Url::parse(base).map_err(|_| format!("`{}` is no address", shown(base)))?;
-        Ok(Self { client: client::client(PATIENCE)?, base })
+        let base = Url::parse(base).map_err(|_| format!("`{}` is not an address", shown(base)))?;
+        Ok(Self { client: client::client(REQUEST_TIMEOUT)?, base })
     }
 
-    /// Sends one answer. It is a courtesy: what was decided stands, whether or not this arrives.
+    /// Sends one answer. The decision stands whether or not the answer arrives.
     pub fn send(&self, address: &str, answer: Value) -> BoxFuture<'static, ()> {
         let Some(address) = self.allowed(address) else {
             tracing::warn!(address = shown(address), "an answer to a button in Slack was not sent: the address is not Slack's");
@@ -47,7 +47,7 @@ impl Answers {
         })
     }
 
-    /// The address, if it is at the same place as the base. The parsed parts are compared: what looks alike is not.
+    /// The address, if it is below the base. The parsed parts are compared, because different addresses may look alike.
     fn allowed(&self, address: &str) -> Option<Url> {
         let address = Url::parse(address).ok()?;
         let plain = address.username().is_empty() && address.password().is_none();

@@ -1,15 +1,14 @@
-//! The text of messages, from templates (Jinja). Each channel has one of its own, and an operator may put another in its place.
+//! The text of messages, from Jinja templates. Each channel has one, and an operator may replace it.
 //!
-//! A template of an operator's own is checked for its syntax when the server starts. If it still fails when a message is made,
-//! because it names something that is not there or works for too long, the shipped one takes its place: a notice is worth
-//! more than its form.
+//! The syntax of an operator's template is checked when the server starts. If the template still fails when a message is rendered, because
+//! it names something that is not there or takes too long, the shipped one is used instead: a notice matters more than its form.
 
 use crate::notify::message::Message;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 
-/// How much a template may work; it bounds its output as well. The largest group takes about a tenth of it.
+/// How many steps a template may take, which also bounds its output. The largest group takes about a tenth of them.
 const FUEL: u64 = 500_000;
 
 /// The templates that are compiled in.
@@ -41,7 +40,7 @@ impl Shipped {
     }
 }
 
-/// A template, and what takes its place when it fails.
+/// A template, and the shipped one that is used if it fails.
 #[derive(Debug)]
 pub struct Template {
     environment: Environment<'static>,
@@ -52,10 +51,10 @@ const SHIPPED: &str = "shipped";
 const OWN: &str = "own";
 
 impl Template {
-    /// A shipped template, or one's own in its place.
+    /// A shipped template, or the operator's in its place.
     ///
     /// # Errors
-    /// Where one's own is no sound template, and why.
+    /// What is wrong with the operator's template, and in which line.
     pub fn new(shipped: Shipped, own: Option<&str>) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -79,11 +78,11 @@ impl Template {
         if self.has_own {
             match self.render_one(OWN, &message) {
                 Ok(text) => return text,
-                Err(error) => tracing::warn!(reason = explain(&error), "a template failed, and the shipped one takes its place"),
+                Err(error) => tracing::warn!(reason = explain(&error), "a template failed, the shipped one is used instead"),
             }
         }
         self.render_one(SHIPPED, &message).unwrap_or_else(|error| {
-            tracing::error!(reason = explain(&error), "a shipped template failed, and the message has nothing but its title");
+            tracing::error!(reason = explain(&error), "a shipped template failed, the message has only its title");
             message.get_attr("title").map(|title| title.to_string()).unwrap_or_default()
         })
     }
@@ -102,7 +101,7 @@ fn explain(error: &Error) -> String {
     }
 }
 
-/// Text as a block of code in Markdown, with a fence that is longer than any in the text, so that nothing in it can end it.
+/// Text as a code block in Markdown. The fence is longer than any in the text, so that the text cannot end the block.
 pub fn fenced(text: &str) -> String {
     let text = text.trim_end_matches('\n');
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or_default();
@@ -110,7 +109,7 @@ pub fn fenced(text: &str) -> String {
     format!("{fence}\n{text}\n{fence}")
 }
 
-/// Text with a mark before each line, so that no line of it can be taken for one of ours.
+/// Text with a mark before each line, so that no line can be mistaken for one of parkbrake's.
 fn quoted(text: &str) -> String {
     text.split('\n').map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }

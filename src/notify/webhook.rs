@@ -1,4 +1,4 @@
-//! Webhooks as Standard Webhooks 1.0 has them: an event as JSON, with an id that stays the same, signed with a shared secret.
+//! Webhooks according to Standard Webhooks 1.0: an event as JSON, with an id that stays the same, signed with a shared secret.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes of a body: a receiver may refuse more.
+/// The most bytes of a body: a receiver may refuse more.
 const LARGEST: usize = 20_000;
-/// Characters of the requester's words, of anything shorter, and how many entries of a list.
+/// The most characters of the requester's words and of shorter texts, and the most entries of a list.
 const LONGEST_CLAIM: usize = 1_000;
 const LONGEST_TEXT: usize = 200;
 const MOST: usize = 10;
@@ -39,17 +39,17 @@ pub struct Webhook {
 pub struct Settings {
     pub url: String,
     pub timeout: Duration,
-    /// Whether the address may be one of this machine or of a private network.
+    /// Whether the address may be on this machine or in a private network.
     pub allow_private: bool,
 }
 
 impl Webhook {
-    /// A destination; the secret is the one that stands in this variable.
+    /// A destination, with its secret.
     ///
     /// # Errors
-    /// An address or a secret that is none.
+    /// The address or the secret is invalid.
     pub fn new(settings: &Settings, name: &SecretName, secret: &Secret, clock: Arc<Clock>) -> Result<Self, String> {
-        let url = Url::parse(&settings.url).map_err(|error| format!("its url is no address: {error}"))?;
+        let url = Url::parse(&settings.url).map_err(|error| format!("its url is not an address: {error}"))?;
         if !settings.allow_private && client::is_inside(&url) {
             return Err("its url leads to this machine or into a private network; if that is meant, say allow_private: true".to_owned());
         }
@@ -59,7 +59,7 @@ impl Webhook {
 
     async fn send(&self, notice: &Notice) -> Result<(), Undelivered> {
         let id = message_id(notice.id);
-        // The time of this attempt: a receiver refuses what is older than a few minutes.
+        // The time of this attempt, because a receiver refuses a message that is older than a few minutes.
         let timestamp = self.clock.now().timestamp().to_string();
         let body = body(notice);
         let signature = self.key.sign(&id, &timestamp, &body);
@@ -87,10 +87,10 @@ impl Channel for Webhook {
     }
 }
 
-/// The event as JSON, below what a receiver has to take.
+/// The event as JSON, small enough that a receiver has to accept it.
 fn body(notice: &Notice) -> String {
     let whole = event(notice, LONGEST_CLAIM, MOST).to_string();
-    // Only text that is escaped character by character comes here.
+    // The text has been escaped character by character.
     if whole.len() < LARGEST { whole } else { event(notice, LONGEST_TEXT / 2, 1).to_string() }
 }
 

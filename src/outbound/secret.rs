@@ -1,8 +1,8 @@
-//! Secrets of channels: read from the environment when the server starts, and shown to nobody.
+//! Secrets of channels, which are read from the environment when the server starts and never shown.
 
 use std::fmt;
 
-/// A secret that does not show itself.
+/// A secret that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -12,7 +12,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself, for the one place that sends it.
+    /// The secret itself, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 const ROLE: &str = "parkbrake";
 
 /// How long a server may take to answer; after a crash it repairs its files first.
-const PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Of a database that exists already: the second is told to the loser of a race.
 const EXISTS: [&str; 2] = ["42P04", "23505"];
@@ -110,7 +110,7 @@ impl Cluster {
     }
 
     async fn ready(&mut self, folder: &Folder) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while self.session().await.is_err() {
             if self.watchdog.has_ended() || Instant::now() > deadline {
                 return Err(Error::NotReady { folder: folder.root().to_owned(), log: folder.logged() });

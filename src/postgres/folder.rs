@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long to wait for an earlier server that is still shutting down.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest path of a socket that every system takes (Linux 107 bytes, macOS 103).
 const LONGEST_SOCKET: usize = 100;
@@ -48,7 +48,7 @@ impl Folder {
     pub async fn lock(path: &Path) -> Result<Self, Error> {
         let root = prepare(path)?;
         let log = open_log(&root.join(LOG))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while !locked(&log).map_err(failed(&root))? || foreign_server(&root.join("data")) {
             if Instant::now() > deadline {
                 return Err(Error::InUse(root));

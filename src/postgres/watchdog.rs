@@ -32,7 +32,7 @@ exit "$status"
 "#;
 
 /// How long a server has to shut down.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that ends with its owner. Dropping it tells the server to shut down and does not wait.
 ///
@@ -75,7 +75,7 @@ impl Watchdog {
     /// Tells the server to shut down, and waits until it has; says whether it did in time.
     pub async fn stop(mut self) -> bool {
         self.pipe = None;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while !self.has_ended() {
             if Instant::now() > deadline {
                 return false;

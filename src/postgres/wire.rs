@@ -14,7 +14,7 @@ use tokio::time::timeout;
 const PROTOCOL: u32 = 3 << 16;
 
 /// How long an answer may take; creating a database copies files.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longer messages are not from PostgreSQL.
 const LONGEST: u32 = 1 << 20;
@@ -35,7 +35,7 @@ pub struct Session(UnixStream);
 impl Session {
     /// Logs in; that it works is what says that the server is ready.
     pub async fn open(socket: &Path, user: &str, database: &str) -> Result<Self, Failure> {
-        within_patience(async {
+        in_time(async {
             let mut session = Self(UnixStream::connect(socket).await?);
             let parameters = format!("user\0{user}\0database\0{database}\0\0");
             let message = [&PROTOCOL.to_be_bytes(), parameters.as_bytes()].concat();
@@ -48,7 +48,7 @@ impl Session {
 
     /// Runs one statement and drops its rows.
     pub async fn execute(&mut self, statement: &str) -> Result<(), Failure> {
-        within_patience(async {
+        in_time(async {
             self.send(b"Q", format!("{statement}\0").as_bytes()).await?;
             self.until_ready().await
         })
@@ -100,7 +100,7 @@ fn fields(payload: &[u8]) -> BTreeMap<u8, String> {
     fields.map(|(kind, text)| (*kind, String::from_utf8_lossy(text).into_owned())).collect()
 }
 
-async fn within_patience<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let late = || Failure::Lost(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"));
-    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
+    timeout(ANSWER_TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
 }

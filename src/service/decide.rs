@@ -1,12 +1,12 @@
 //! Approving, rejecting, taking an approval back, cancelling, reporting a result, and resolving an outcome that nobody knows. Whether the caller may is for the
 //! core to say. The permit is held until the work has been answered.
 
-use crate::actors::exchange::Failure;
+use crate::actors::protocol::{CommandOutcome, Failure};
 use crate::domain::hold::{Freeze, Held};
 use crate::domain::workflow::{Command, Decision, Outcome, Refusal, Resolution, Status, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, ServiceError, about};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -48,9 +48,9 @@ impl Service {
                 Command::Except { by: by.principal(), freeze, until, justification, digest: saying.digest }
             }
         };
-        let answered = self.engine.command_for(id, command, permit).await?;
-        let decision = answered.decision.ok_or_else(ServiceError::internal)?;
-        Ok((answered.workflow, decision))
+        let outcome = self.command(id, command, permit).await?;
+        let decision = outcome.decision.ok_or_else(ServiceError::internal)?;
+        Ok((outcome.workflow, decision))
     }
 
     /// A freeze of the configuration.
@@ -72,7 +72,7 @@ impl Service {
         same_caller(by, saying.named.as_deref(), "rejected_by")?;
         let reason = short("/reason", saying.note)?;
         let command = Command::Reject { by: by.principal(), reason, digest: saying.digest };
-        self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
+        self.command(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
     }
 
     /// One person takes the own yes back.
@@ -91,7 +91,7 @@ impl Service {
     /// The refusal, or that nobody can say what became of it.
     pub async fn cancel(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Arc<Workflow>, ServiceError> {
         let reason = short("/reason", reason)?;
-        Ok(self.engine.command_for(id, Command::Cancel { by: by.principal(), reason }, permit).await?.workflow)
+        Ok(self.command(id, Command::Cancel { by: by.principal(), reason }, permit).await?.workflow)
     }
 
     /// How an external action went, as its requester says.
@@ -107,7 +107,7 @@ impl Service {
                     _ => Err(Refusal::WrongState { current: Status::Queued, detail }.into()),
                 }
             }
-            answer => Ok(answer?.workflow),
+            answer => Ok(answer.map_err(about(id))?.workflow),
         }
     }
 
@@ -124,7 +124,12 @@ impl Service {
         permit: Arc<Permit>,
     ) -> Result<Arc<Workflow>, ServiceError> {
         let justification = short("/justification", justification)?;
-        Ok(self.engine.command_for(id, self.resolution(by, outcome, justification), permit).await?.workflow)
+        Ok(self.command(id, self.resolution(by, outcome, justification), permit).await?.workflow)
+    }
+
+    /// Takes a command to its workflow. The permit is held until the work is done, whether or not the caller stays.
+    async fn command(&self, id: Uuid, command: Command, permit: Arc<Permit>) -> Result<CommandOutcome, ServiceError> {
+        self.engine.command_for(id, command, permit).await.map_err(about(id))
     }
 
     pub(super) fn resolution(&self, by: &Caller, outcome: Resolution, justification: Option<String>) -> Command {

@@ -1,6 +1,6 @@
 //! Why a use case was refused: one variant for each problem that a caller can be told. Each way in renders it as its protocol has it.
 
-use crate::actors::exchange::Failure;
+use crate::actors::protocol::Failure;
 use crate::domain::request::Fault;
 use crate::domain::workflow::{Decision, Refusal};
 use crate::{identity, storage};

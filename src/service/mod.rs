@@ -31,11 +31,13 @@ pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, Role
 use crate::actors::engine::Engine;
 use crate::identity::Identity;
 use crate::service::quotas::Quotas;
+use crate::telemetry;
 use chrono::{DateTime, Datelike, Utc};
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// The use cases of one server; a handle that is copied for each request.
 #[derive(Clone)]
@@ -84,6 +86,11 @@ impl Service {
             _ = closing.wait_for(|closing| *closing) => None,
         }
     }
+}
+
+/// Turns the error of work for one workflow into the caller's error, in the workflow's span: what is logged of it names the workflow.
+fn about<E: Into<ServiceError>>(id: Uuid) -> impl FnOnce(E) -> ServiceError {
+    move |error| telemetry::workflow(id).in_scope(|| error.into())
 }
 
 /// Whether a moment is one that the database can be asked about: of a year with four digits.

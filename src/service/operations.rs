@@ -31,7 +31,7 @@ impl Service {
     pub async fn readiness(&self) -> Readiness {
         Readiness {
             database: self.engine.storage.ping().await.is_ok(),
-            actors: self.engine.is_manned(),
+            actors: self.engine.is_ready(),
             lease: self.engine.fence.holds(),
             closing: self.is_closing(),
             server_id: self.engine.owner,

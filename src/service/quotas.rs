@@ -1,7 +1,7 @@
 //! Quotas: whether an agent may submit one more task now. The numbers are the configuration's (`domain/policy/quota.rs`).
 
 use crate::actors::engine::Engine;
-use crate::actors::exchange::{Failure, Submitted};
+use crate::actors::protocol::{Failure, Submitted};
 use crate::domain::policy::quota::{Bucket, Ledger, Quota};
 use crate::domain::workflow::Status;
 use crate::service::ServiceError;
@@ -126,7 +126,7 @@ impl Reservation {
 
     /// Notes what came of it.
     #[expect(clippy::disallowed_methods, reason = "it only counts, some seconds later")]
-    pub fn settle(mut self, answer: &Result<Submitted, Failure>) {
+    pub fn release(mut self, answer: &Result<Submitted, Failure>) {
         let may_wait = match answer {
             Ok(Submitted::Accepted(workflow)) => workflow.status() == Status::PendingApproval,
             Ok(Submitted::KeyUsed) | Err(Failure::NotFound | Failure::Refused(_) | Failure::Internal(_)) => false,
@@ -137,10 +137,10 @@ impl Reservation {
             // It may be committed yet; a count that is made before that would not see it.
             tokio::spawn(async move {
                 tokio::time::sleep(LATEST).await;
-                account.with(|books| books.ledger.settle(may_wait));
+                account.with(|books| books.ledger.release(may_wait));
             });
         } else {
-            account.with(|books| books.ledger.settle(may_wait));
+            account.with(|books| books.ledger.release(may_wait));
         }
     }
 }
@@ -148,7 +148,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(account) = self.0.take() {
-            account.with(|books| books.ledger.settle(true));
+            account.with(|books| books.ledger.release(true));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! One workflow: as it is, and as soon as it has changed.
 
-use crate::actors::engine::Story;
+use crate::actors::engine::WorkflowHistory;
 use crate::domain::hold::Held;
 use crate::domain::task::difference::{self, Difference};
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::identity::Caller;
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, ServiceError, about};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::time::Duration;
@@ -56,47 +56,47 @@ impl Service {
     /// # Errors
     /// There is none that the caller may see; no database.
     pub async fn show(&self, by: &Caller, id: Uuid) -> Result<Shown, ServiceError> {
-        let story = self.history(by, id).await?;
-        self.shown(story).await
+        let history = self.history(by, id).await?;
+        self.shown(history).await
     }
 
     /// The same, once its version is beyond `since`, or the time is up.
     ///
     /// # Errors
     /// As [`Self::show`]; too many waits.
-    pub async fn wait(&self, by: &Caller, id: Uuid, since: u32, patience: Duration) -> Result<Shown, ServiceError> {
+    pub async fn wait(&self, by: &Caller, id: Uuid, since: u32, timeout: Duration) -> Result<Shown, ServiceError> {
         // Asked before waiting, so that nobody learns from the waiting that there is something.
-        let story = self.history(by, id).await?;
-        if story.workflow.version > since {
-            return self.shown(story).await;
+        let history = self.history(by, id).await?;
+        if history.workflow.version > since {
+            return self.shown(history).await;
         }
         let _permit = self.admissions.waits.admit(&by.name, 0)?;
         let newer = move |workflow: &Workflow| workflow.version > since;
-        let story = match self.until_closing(self.engine.wait(id, patience, newer)).await {
-            Some(story) => self.visible(by, story?)?,
-            None => story,
+        let history = match self.until_closing(self.engine.wait(id, timeout, newer)).await {
+            Some(history) => self.visible(by, history.map_err(about(id))?)?,
+            None => history,
         };
-        self.shown(story).await
+        self.shown(history).await
     }
 
     /// A workflow with its log, if the caller may see it.
-    pub(super) async fn history(&self, by: &Caller, id: Uuid) -> Result<Story, ServiceError> {
-        self.visible(by, self.engine.story(id).await?)
+    pub(super) async fn history(&self, by: &Caller, id: Uuid) -> Result<WorkflowHistory, ServiceError> {
+        self.visible(by, self.engine.history(id).await.map_err(about(id))?)
     }
 
     /// What the caller may not see does not exist for it.
-    fn visible(&self, by: &Caller, story: Option<Story>) -> Result<Story, ServiceError> {
-        let may_see = |story: &Story| {
-            let submission = &story.workflow.submission;
+    fn visible(&self, by: &Caller, history: Option<WorkflowHistory>) -> Result<WorkflowHistory, ServiceError> {
+        let may_see = |history: &WorkflowHistory| {
+            let submission = &history.workflow.submission;
             by.may_see(&submission.requested_by, submission.on_behalf_of.as_deref())
         };
-        story.filter(may_see).ok_or(ServiceError::WorkflowNotFound)
+        history.filter(may_see).ok_or(ServiceError::WorkflowNotFound)
     }
 
-    async fn shown(&self, story: Story) -> Result<Shown, ServiceError> {
-        let Story { workflow, log } = story;
-        let document = self.engine.storage.document(workflow.id).await?.unwrap_or_default();
-        let left_alone = self.engine.storage.quarantined(workflow.id).await?;
+    async fn shown(&self, history: WorkflowHistory) -> Result<Shown, ServiceError> {
+        let WorkflowHistory { workflow, log } = history;
+        let document = self.engine.storage.document(workflow.id).await.map_err(about(workflow.id))?.unwrap_or_default();
+        let left_alone = self.engine.storage.quarantined(workflow.id).await.map_err(about(workflow.id))?;
         let quarantine = left_alone.map(|row| Quarantine { reason: row.reason, failures: row.failures, since: row.since });
         let earlier = match workflow.submission.supersedes {
             Some(workflow_id) => Some(Earlier { workflow_id, document: self.engine.storage.document(workflow_id).await? }),

@@ -102,15 +102,15 @@ impl From<storage::Statistics> for Statistics {
 
 impl From<storage::LevelFigures> for LevelFigures {
     fn from(row: storage::LevelFigures) -> Self {
-        let storage::LevelFigures { level, requests, escalated, decided, median, ninth } = row;
-        Self { level, requests, escalated, decided, median, p90: ninth }
+        let storage::LevelFigures { level, requests, escalated, decided, median, p90 } = row;
+        Self { level, requests, escalated, decided, median, p90 }
     }
 }
 
 impl From<storage::RoleFigures> for RoleFigures {
     fn from(row: storage::RoleFigures) -> Self {
-        let storage::RoleFigures { role, decided, median, ninth } = row;
-        Self { role, decided, median, p90: ninth }
+        let storage::RoleFigures { role, decided, median, p90 } = row;
+        Self { role, decided, median, p90 }
     }
 }
 

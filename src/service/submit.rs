@@ -1,6 +1,6 @@
 //! Submitting a task, and asking how one would be assessed.
 
-use crate::actors::exchange::{Intake, Submitted as Outcome};
+use crate::actors::protocol::{AdmittedTask, Submitted as Outcome};
 use crate::domain::policy::{ApprovalTerms, PrincipalKind};
 use crate::domain::request::TaskRequest;
 use crate::domain::request::idempotency::IdempotencyKey;
@@ -14,7 +14,7 @@ use crate::domain::workflow::{Status, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::quotas::Reservation;
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, ServiceError, about};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,18 +71,19 @@ impl Service {
             && let Some(workflow) = Box::pin(self.first_answer(by, key)).await?
         {
             drop(permit);
-            return Box::pin(self.settled(by, workflow, wait)).await;
+            return Box::pin(self.after_wait(by, workflow, wait)).await;
         }
         let request = request?;
         let supersedes = request.supersedes;
         let (task, facts) = Box::pin(self.admit_task(by, request)).await?;
         let reservation = self.reserve(by, &task, facts.as_ref()).await?;
-        let intake = Intake { by: by.principal(), task, facts, supersedes, key: key.clone() };
+        let admitted = AdmittedTask { by: by.principal(), task, facts, supersedes, key: key.clone() };
         let after = move |answer: &_| {
-            reservation.settle(answer);
+            reservation.release(answer);
             drop(permit);
         };
-        let workflow = match self.engine.submit_for(self.engine.clock.new_id(), intake, after).await? {
+        let id = self.engine.clock.new_id();
+        let workflow = match self.engine.submit_for(id, admitted, after).await.map_err(about(id))? {
             Outcome::Accepted(workflow) => workflow,
             Outcome::KeyUsed => {
                 let key = key.ok_or_else(ServiceError::internal)?;
@@ -91,7 +92,7 @@ impl Service {
         };
         match wait {
             None => Ok(Submitted { workflow, waited: None }),
-            Some(_) => Box::pin(self.settled(by, workflow, wait)).await,
+            Some(_) => Box::pin(self.after_wait(by, workflow, wait)).await,
         }
     }
 
@@ -140,11 +141,12 @@ impl Service {
         if first.fingerprint != key.fingerprint.as_str() {
             return Err(ServiceError::IdempotencyKeyReused);
         }
-        let log = self.engine.storage.log(first.workflow_id).await?;
+        let id = first.workflow_id;
+        let log = self.engine.storage.log(id).await.map_err(about(id))?;
         let at = log.first().map(|submitted| submitted.at);
         let opening = log.iter().take_while(|recorded| recorded.version <= transition::OPENING_EVENTS && Some(recorded.at) == at);
-        let workflow = transition::replay(first.workflow_id, opening).map_err(|error| {
-            tracing::error!(workflow.id = %first.workflow_id, %error, "a log cannot be read");
+        let workflow = transition::replay(id, opening).map_err(|error| {
+            tracing::error!(workflow.id = %id, %error, "a log cannot be read");
             ServiceError::internal()
         })?;
         Ok(workflow.map(Arc::new))
@@ -152,13 +154,13 @@ impl Service {
 
     /// The workflow, held back as long as the caller prefers and there is nothing to say yet. What is committed needs no permit for a
     /// change any more; the wait has one of its own, and who has too many waits is answered at once: a preference is no order.
-    async fn settled(&self, by: &Caller, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Submitted, ServiceError> {
+    async fn after_wait(&self, by: &Caller, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Submitted, ServiceError> {
         let done = |workflow: &Workflow| !matches!(workflow.status(), Status::Queued | Status::Executing);
         let permit = wait.and_then(|_| self.admissions.waits.admit(&by.name, 0).ok());
         let waited = wait.filter(|_| permit.is_some());
         let workflow = match waited {
             Some(wait) if !done(&workflow) => match self.until_closing(self.engine.wait(workflow.id, wait, done)).await {
-                Some(story) => story?.map_or(workflow, |story| Arc::new(story.workflow)),
+                Some(history) => history.map_err(about(workflow.id))?.map_or(workflow, |history| Arc::new(history.workflow)),
                 None => workflow,
             },
             _ => workflow,

@@ -40,7 +40,7 @@ const OLDEST: i64 = 300;
 /// How far Slack's clock may be ahead of ours, in seconds. More would make the time longer in which a press can be sent again.
 const AHEAD: i64 = 5;
 /// Slack wants an answer within three seconds; what takes longer goes on, and is told at the address of the press.
-const PATIENCE: Duration = Duration::from_millis(2_500);
+const REPLY_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Sends an answer to the address that came with a press.
 pub type Answer = Arc<dyn Fn(&str, Value) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -160,8 +160,8 @@ async fn interactions(
     Signed { slack, apps, press, permit: _permit }: Signed,
 ) -> StatusCode {
     if let Some(question) = press.actions.iter().find_map(|action| buttons::question(&action.action_id, &action.value)) {
-        let deciding = tokio::spawn(async move { settle(&service, &slack, &apps, &press, question).await });
-        let _ = tokio::time::timeout(PATIENCE, deciding).await;
+        let deciding = tokio::spawn(async move { decide_and_reply(&service, &slack, &apps, &press, question).await });
+        let _ = tokio::time::timeout(REPLY_TIMEOUT, deciding).await;
     }
     // A link in a message is a button as well: its press is told to us, and there is nothing to do.
     StatusCode::OK
@@ -237,7 +237,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Decides, and tells the person in Slack what came of it.
-async fn settle(service: &Service, slack: &Slack, apps: &[SlackApp], press: &Press, question: Question) {
+async fn decide_and_reply(service: &Service, slack: &Slack, apps: &[SlackApp], press: &Press, question: Question) {
     let word = question.word;
     let answer = match decide(service, apps, press, question).await {
         Ok((workflow, decision)) => told(&workflow, &decision),

@@ -1,9 +1,8 @@
 //! What waits for people, and what falls due.
 
-use super::candidates::{WINDOW, cursor_at};
+use super::candidates::{Visible, WINDOW, cursor_at};
 use super::connections::Lease;
 use super::pool::within;
-use super::workflows::Visible;
 use super::{Error, Storage, page_of, targets};
 use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{EscalationStep, Role};

@@ -7,7 +7,6 @@
 use super::Error;
 use super::connections::Lease;
 use super::pool::within;
-use super::workflows::Visible;
 use crate::domain::page::Cursor;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
@@ -16,6 +15,13 @@ use uuid::{Builder, Uuid};
 
 /// How many workflows are looked through for one page.
 pub const WINDOW: i64 = 2_000;
+
+/// An agent's field of view.
+#[derive(Debug, Clone)]
+pub struct Visible {
+    pub agent: String,
+    pub on_behalf_of: Option<String>,
+}
 
 /// The filters of which one chooses.
 #[derive(Debug, Default)]

@@ -4,9 +4,22 @@
 //! In SQL_ASCII PostgreSQL stores bytes and checks nothing, so that any other client can write what nobody can read, and compares
 //! and counts bytes where letters are meant. So that is refused as well.
 
-use super::Error;
 use super::pool::within;
+use super::{Error, Storage};
 use sqlx::PgConnection;
+
+impl Storage {
+    /// Whether the database can hold every text.
+    ///
+    /// # Errors
+    /// It cannot, or it does not answer.
+    pub async fn require_utf8(&self) -> Result<(), Error> {
+        let mut db = self.lease().await?;
+        require_utf8(&mut db).await?;
+        db.release();
+        Ok(())
+    }
+}
 
 /// # Errors
 /// The database has another encoding, or does not answer.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// How long one statement may take, connecting included. It is short, so that a frozen connection is given up and another one
 /// is tried while the lease still holds.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server as others see it.
 #[derive(Debug, Clone)]
@@ -163,8 +163,8 @@ impl ServerLease {
 }
 
 async fn soon<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, query).await {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, query).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Error::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(Error::Unavailable(format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs()))),
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Any number that nobody else uses: one server migrates at a time.
 const LOCK: i64 = 0x7061_726B_6272_616B;
 /// How long to wait for a server that is migrating.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks at whether a migration is still at work.
 const LOOK: Duration = Duration::from_secs(3);
 /// How many looks in a row may stay without an answer.
@@ -38,7 +38,7 @@ pub async fn migrate(database_url: &str) -> Result<(), Error> {
     require_utf8(&mut connection).await?;
     let waiting = Instant::now();
     while !within(sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "locked!""#, LOCK).fetch_one(&mut connection)).await? {
-        if waiting.elapsed() > PATIENCE {
+        if waiting.elapsed() > LOCK_TIMEOUT {
             return Err(Error::Unavailable("another process has been migrating this database for a minute".to_owned()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -41,7 +41,7 @@ mod undecidable;
 mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
-pub use candidates::WINDOW;
+pub use candidates::{Visible, WINDOW};
 pub use checkpoint::{Advance, Begins, Opening, Replacement, Written};
 pub use decisions::DecisionRow;
 pub use feed::{FeedMark, FeedPage, FeedPlace};
@@ -63,7 +63,7 @@ pub use suspensions::SuspensionRow;
 pub use targets::AboutRow;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
 pub use undecidable::PendingGroup;
-pub use workflows::{ListFilter, ListedRow, QueuedRow, Visible};
+pub use workflows::{ListFilter, ListedRow, QueuedRow};
 
 use crate::domain::page::Page;
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 
 use super::Error;
 use super::connections::{Connections, Lease};
-use super::encoding::require_utf8;
 use super::terms::Terms;
 use crate::secret_key::SecretKeys;
 use chrono::{DateTime, Utc};
@@ -93,17 +92,6 @@ impl Storage {
     pub async fn ping(&self) -> Result<(), Error> {
         let mut db = self.lease().await?;
         within(sqlx::query("select").execute(&mut *db)).await?;
-        db.release();
-        Ok(())
-    }
-
-    /// Whether the database can hold every text.
-    ///
-    /// # Errors
-    /// It cannot, or it does not answer.
-    pub async fn require_utf8(&self) -> Result<(), Error> {
-        let mut db = self.lease().await?;
-        require_utf8(&mut db).await?;
         db.release();
         Ok(())
     }

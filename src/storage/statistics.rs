@@ -41,7 +41,7 @@ pub struct LevelFigures {
     /// How many were approved or rejected, and after how many seconds half of them and nine of ten were.
     pub decided: i64,
     pub median: Option<f64>,
-    pub ninth: Option<f64>,
+    pub p90: Option<f64>,
 }
 
 /// The decisions of one role: the first by which the person was entitled that had the last word.
@@ -50,7 +50,7 @@ pub struct RoleFigures {
     pub role: String,
     pub decided: i64,
     pub median: f64,
-    pub ninth: f64,
+    pub p90: f64,
 }
 
 /// What was settled on one day, in UTC.
@@ -121,7 +121,7 @@ async fn level_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<Level
                select risk_level as "level!", count(*) as "requests!", count(*) filter (where escalation_level > 0) as "escalated!",
                       count(*) filter (where is_decided) as "decided!",
                       percentile_cont(0.5) within group (order by seconds) filter (where is_decided) as "median?",
-                      percentile_cont(0.9) within group (order by seconds) filter (where is_decided) as "ninth?"
+                      percentile_cont(0.9) within group (order by seconds) filter (where is_decided) as "p90?"
                from request group by risk_level
                order by array_position(array['low', 'medium', 'high', 'critical'], risk_level)"#,
         since,
@@ -142,7 +142,7 @@ async fn role_figures(db: &mut Lease, since: DateTime<Utc>) -> Result<Vec<RoleFi
                )
                select e.data::jsonb -> 'roles' ->> 0 as "role!", count(*) as "decided!",
                       percentile_cont(0.5) within group (order by seconds) as "median!",
-                      percentile_cont(0.9) within group (order by seconds) as "ninth!"
+                      percentile_cont(0.9) within group (order by seconds) as "p90!"
                from request r cross join lateral (
                    select data from workflow_event e where e.workflow_id = r.workflow_id and e.kind = r.status and e.at = r.resolved_at offset 0
                ) e

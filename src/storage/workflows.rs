@@ -1,6 +1,6 @@
 //! Reading workflows: what runs, what is queued, and the list of them.
 
-use super::candidates::{self, Choice};
+use super::candidates::{self, Choice, Visible};
 use super::connections::Lease;
 use super::pool::within;
 use super::{Error, Storage, page_of, targets};
@@ -52,13 +52,6 @@ pub struct QueuedRow {
     pub target: Option<String>,
     /// Whether an exception from a freeze was approved.
     pub excepted: bool,
-}
-
-/// An agent's field of view.
-#[derive(Debug, Clone)]
-pub struct Visible {
-    pub agent: String,
-    pub on_behalf_of: Option<String>,
 }
 
 impl Storage {

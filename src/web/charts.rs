@@ -94,7 +94,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Bars that lie: a group for each category, a bar for each series.
-pub fn lying(chart: &Chart<'_>) -> String {
+pub fn bar_chart(chart: &Chart<'_>) -> String {
     let (bar, gap, above) = (14.0, 12.0, chart.top());
     let group = bar * count(chart.series.len()) + gap;
     let height = above + group * count(chart.categories.len()) + BOTTOM;
@@ -120,7 +120,7 @@ pub fn lying(chart: &Chart<'_>) -> String {
 }
 
 /// Columns that stand: one for each category, the series stacked upon each other.
-pub fn standing(chart: &Chart<'_>) -> String {
+pub fn column_chart(chart: &Chart<'_>) -> String {
     let (height, left) = (240.0, 48.0);
     let marks = chart.unit.marks(largest(chart.categories.iter().map(|category| category.values.iter().sum())));
     let scale = (height - chart.top() - BOTTOM) / marks.last().copied().unwrap_or(1.0);
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn bars_are_as_long_as_their_values() {
-        let svg = lying(&chart(&["one", "two"], &[("a", &[10.0, 20.0]), ("b", &[40.0, 0.0])], Unit::Count));
+        let svg = bar_chart(&chart(&["one", "two"], &[("a", &[10.0, 20.0]), ("b", &[40.0, 0.0])], Unit::Count));
         let widths = bars(&svg, "width");
         assert_eq!(widths.len(), 3, "nothing is drawn for nothing");
         assert!((widths[1] / widths[0] - 2.0).abs() < 0.01 && (widths[2] / widths[0] - 4.0).abs() < 0.01, "{widths:?}");
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn columns_are_stacked() {
-        let svg = standing(&chart(&["one", "two"], &[("a", &[10.0, 30.0]), ("b", &[5.0, 5.0])], Unit::Count));
+        let svg = column_chart(&chart(&["one", "two"], &[("a", &[10.0, 30.0]), ("b", &[5.0, 5.0])], Unit::Count));
         let (y, height) = (bars(&svg, "y"), bars(&svg, "height"));
         assert!((y[0] - (y[1] + height[1])).abs() < 0.2, "the second stands on the first: {y:?} {height:?}");
         assert!((height[1] / height[0] - 3.0).abs() < 0.05);
@@ -265,20 +265,20 @@ mod tests {
         let hostile = "</text><script>\"&";
         let mut chart = chart(&["one"], &[(hostile, &[1.0])], Unit::Count);
         (chart.title, chart.description) = (hostile, hostile);
-        for svg in [lying(&chart), standing(&chart)] {
+        for svg in [bar_chart(&chart), column_chart(&chart)] {
             assert!(!svg.contains("<script") && !svg.contains("</text><s"), "{svg}");
             assert!(svg.contains("&lt;/text&gt;&lt;script&gt;&quot;&amp;</title>"), "{svg}");
             assert!(!svg.contains("style="), "a page may hold no style");
         }
         let none = super::tests::chart(&["one"], &[], Unit::Seconds);
-        assert!(standing(&none).ends_with("</svg>") && lying(&none).ends_with("</svg>"));
+        assert!(column_chart(&none).ends_with("</svg>") && bar_chart(&none).ends_with("</svg>"));
     }
 
     #[test]
     fn many_columns_keep_apart_and_their_words_too() {
         let days: Vec<(String, [f64; 1])> = (0..90).map(|day| (format!("{day} Nov"), [1.0])).collect();
         let days: Vec<(&str, &[f64])> = days.iter().map(|(label, values)| (label.as_str(), &values[..])).collect();
-        let svg = standing(&chart(&["one"], &days, Unit::Count));
+        let svg = column_chart(&chart(&["one"], &days, Unit::Count));
         assert_eq!(bars(&svg, "x").len(), 90);
         let words = svg.matches("Nov</text>").count();
         assert!((4..=7).contains(&words), "{words}");

@@ -16,9 +16,9 @@ use crate::web::Web;
 use crate::web::csrf;
 use crate::web::document_view::DocumentView;
 use crate::web::form::{Fields, address};
-use crate::web::moment::Moment;
 use crate::web::page;
 use crate::web::record::{self, Decided, Record};
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::extract::State;
 use axum::response::Response;
@@ -66,7 +66,7 @@ struct Resolving {
 #[derive(Debug, Serialize)]
 struct Excepting {
     freeze: String,
-    until: Moment,
+    until: RelativeTime,
     roles: Vec<String>,
     is_allowed: bool,
     why_not: Option<String>,
@@ -75,7 +75,7 @@ struct Excepting {
 impl Excepting {
     fn of(excepting: review::Excepting, now: DateTime<Utc>) -> Self {
         let review::Excepting { freeze, until, roles, is_allowed, why_not } = excepting;
-        Self { freeze, until: Moment::of(until, now), roles, is_allowed, why_not }
+        Self { freeze, until: RelativeTime::of(until, now), roles, is_allowed, why_not }
     }
 }
 
@@ -83,7 +83,7 @@ impl Excepting {
 #[derive(Debug, Serialize)]
 struct Since {
     workflow_id: Uuid,
-    approved: Option<Moment>,
+    approved: Option<RelativeTime>,
     differences: Vec<Difference>,
     left_out: usize,
 }
@@ -140,7 +140,7 @@ pub async fn page_of(
         "id": id, "task_id": submission.task_id, "version": workflow.version,
         "level_word": submission.assessment.level, "status_word": workflow.status(), "status_words": record::status_words(workflow.status().as_str()),
         "is_final": workflow.status().is_final(), "waits": workflow.status() == Status::PendingApproval,
-        "created": Moment::of(workflow.created_at, now),
+        "created": RelativeTime::of(workflow.created_at, now),
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
         "resolving": resolving.map(Resolving::from), "excepting": excepting.map(|excepting| Excepting::of(excepting, now)),
         "exact": exact, "choice": choice.map(|choice| Choice::of(choice, submission.assessment.level)),
@@ -150,7 +150,7 @@ pub async fn page_of(
         "approvals": workflow.round().map(|round| round.approvals.len()),
         "next_step": record::next_step(workflow, now), "settled_by": settled_by as Option<Decided>,
         "record": Record::of(workflow, &shown.log, now), "since": since, "earlier": earlier, "superseded_by": workflow.superseded_by(),
-        "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": Moment::of(question.at, now), "until": Moment::of(question.rests_until(), now)})),
+        "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": RelativeTime::of(question.at, now), "until": RelativeTime::of(question.rests_until(), now)})),
         "may_ask": !submission.is_of(&session.person.name), "looked_through": LOOKED_THROUGH,
         "held": shown.held.as_ref().map(ToString::to_string),
         "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
@@ -181,7 +181,7 @@ impl Choice {
 fn since(precedent: &Precedent, document: &[u8], now: DateTime<Utc>) -> Since {
     let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
     let (differences, left_out) = shortened(difference::between(&read(&precedent.document), &read(document)));
-    let approved = precedent.approved_at.map(|at| Moment::of(at, now));
+    let approved = precedent.approved_at.map(|at| RelativeTime::of(at, now));
     Since { workflow_id: precedent.workflow_id, approved, differences, left_out }
 }
 

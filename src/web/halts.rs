@@ -6,8 +6,8 @@ use crate::service::halts::{HaltPage, Operation, Scope, Standing};
 use crate::web::Web;
 use crate::web::csrf::{self, Posted};
 use crate::web::form::{Fields, address};
-use crate::web::moment::Moment;
 use crate::web::page;
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::{self, Session};
 use axum::extract::State;
 use axum::response::Response;
@@ -26,7 +26,7 @@ pub struct InForce {
     scope: String,
     by: String,
     reason: String,
-    since: Moment,
+    since: RelativeTime,
     is_drill: bool,
 }
 
@@ -35,7 +35,7 @@ impl InForce {
     pub fn of(halt: Halt, now: DateTime<Utc>) -> Self {
         Self {
             scope: halt.scope().to_owned(),
-            since: Moment::of(halt.since, now),
+            since: RelativeTime::of(halt.since, now),
             by: halt.by,
             reason: halt.reason,
             is_drill: halt.is_drill,
@@ -46,7 +46,7 @@ impl InForce {
 /// One entry of the log.
 #[derive(Debug, Serialize)]
 struct Entry {
-    at: Moment,
+    at: RelativeTime,
     what: &'static str,
     scope: String,
     by: String,
@@ -59,7 +59,7 @@ impl Entry {
     fn of(row: Operation, now: DateTime<Utc>) -> Self {
         let figures: Option<Value> = row.figures.as_deref().and_then(|figures| serde_json::from_str(figures).ok());
         Self {
-            at: Moment::of(row.at, now),
+            at: RelativeTime::of(row.at, now),
             what: match row.kind.as_str() {
                 "halted" => "halted",
                 "resumed" => "resumed",

@@ -11,9 +11,9 @@ use crate::service::{Found, WINDOW, is_near};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::list::action;
-use crate::web::moment::Moment;
 use crate::web::page;
 use crate::web::record::status_words;
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::extract::State;
 use axum::response::Response;
@@ -38,7 +38,7 @@ struct Line {
     description: String,
     task_id: Option<String>,
     requested_by: String,
-    created: Moment,
+    created: RelativeTime,
 }
 
 /// `GET /inbox/history`
@@ -87,7 +87,7 @@ fn line(found: Found, now: DateTime<Utc>) -> Line {
         description: text::in_a_line(&found.description.unwrap_or_default()),
         task_id: found.task_id,
         requested_by: found.requested_by,
-        created: Moment::of(found.created_at, now),
+        created: RelativeTime::of(found.created_at, now),
     }
 }
 

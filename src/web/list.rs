@@ -11,8 +11,8 @@ use crate::service::lists::PendingQuery;
 use crate::service::{self, About};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
-use crate::web::moment::Moment;
 use crate::web::page;
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::extract::State;
 use axum::response::Response;
@@ -38,7 +38,7 @@ struct Waiting {
     task_id: Option<String>,
     description: String,
     requested_by: String,
-    requested: Moment,
+    requested: RelativeTime,
     approvals: i32,
     required: i32,
     approvers: String,
@@ -50,7 +50,7 @@ struct Waiting {
 /// What falls due next.
 #[derive(Debug, Serialize)]
 struct Next {
-    at: Moment,
+    at: RelativeTime,
     what: &'static str,
 }
 
@@ -128,7 +128,7 @@ fn item(row: service::Waiting, targets: &Abouts, now: DateTime<Utc>) -> Waiting 
         task_id: row.task_id,
         description: text::in_a_line(&row.description),
         requested_by: row.requested_by,
-        requested: Moment::of(row.requested_at, now),
+        requested: RelativeTime::of(row.requested_at, now),
         approvals: row.approvals,
         required: row.required,
         approvers: row.approvers.join(", "),
@@ -141,7 +141,7 @@ fn next(row: &service::Waiting, now: DateTime<Utc>) -> Option<Next> {
     let escalation = row.timetable.get(taken).and_then(|step| row.requested_at.checked_add_signed(TimeDelta::from_std(step.after).ok()?));
     let escalation = escalation.filter(|at| row.expires_at.is_none_or(|end| *at < end)).map(|at| (at, "escalates"));
     let (at, what) = escalation.or_else(|| Some((row.expires_at?, "expires")))?;
-    Some(Next { at: Moment::of(at, now), what })
+    Some(Next { at: RelativeTime::of(at, now), what })
 }
 
 /// By what it would be done, if that has a name.

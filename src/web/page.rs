@@ -5,7 +5,7 @@ use crate::http::problem::{Problem, ProblemDocument, Unplaced};
 use crate::web::Web;
 use crate::web::assets::Assets;
 use crate::web::halts::InForce;
-use crate::web::moment::Moment;
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::body::Body;
 use axum::extract::State;
@@ -88,7 +88,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
     let mut all = json!({
         "halts": halts.into_iter().map(|halt| InForce::of(halt, now)).collect::<Vec<_>>(),
         "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
-        "now": Moment::of(now, now).iso,
+        "now": RelativeTime::of(now, now).iso,
         "form_token": session.map(Session::form_token),
         "assets": web.pages.assets,
     });

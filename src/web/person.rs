@@ -7,9 +7,9 @@ use crate::http::query::{self, invalid};
 use crate::service::Decided;
 use crate::web::Web;
 use crate::web::form::{Fields, address};
-use crate::web::moment::Moment;
 use crate::web::page;
 use crate::web::record::status_words;
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -26,7 +26,7 @@ const PAGE: i64 = 25;
 struct Line {
     id: Uuid,
     verdict: String,
-    at: Moment,
+    at: RelativeTime,
     note: Option<String>,
     headline: String,
     called: Option<String>,
@@ -62,7 +62,7 @@ fn line(row: Decided, now: DateTime<Utc>) -> Line {
         via: row.via,
         status_words: status_words(&row.status),
         verdict: row.verdict,
-        at: Moment::of(row.at, now),
+        at: RelativeTime::of(row.at, now),
         note: row.note,
         level: row.risk_level,
         requested_by: row.requested_by,

@@ -4,7 +4,7 @@ use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Workflow};
-use crate::web::moment::Moment;
+use crate::web::relative_time::RelativeTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub struct Record {
 /// Something that happens unless somebody decides.
 #[derive(Debug, Serialize)]
 pub struct Step {
-    at: Moment,
+    at: RelativeTime,
     what: String,
     is_taken: bool,
 }
@@ -35,7 +35,7 @@ pub struct Decided {
     pub verdict: &'static str,
     pub roles: String,
     pub note: Option<String>,
-    pub at: Moment,
+    pub at: RelativeTime,
     via: Via,
 }
 
@@ -43,8 +43,8 @@ pub struct Decided {
 struct Attempt {
     number: u32,
     outcome: &'static str,
-    started: Option<Moment>,
-    finished: Option<Moment>,
+    started: Option<RelativeTime>,
+    finished: Option<RelativeTime>,
     error: Option<String>,
     /// The numbers and truths of its output.
     facts: Vec<(String, String)>,
@@ -62,7 +62,7 @@ struct Output {
 #[derive(Debug, Serialize)]
 struct Happened {
     version: u32,
-    at: Moment,
+    at: RelativeTime,
     actor: String,
     via: Via,
     what: String,
@@ -94,11 +94,12 @@ pub fn next_step(workflow: &Workflow, now: DateTime<Utc>) -> Option<Step> {
 fn timetable(round: &Round, now: DateTime<Utc>) -> Vec<Step> {
     let taken = round.escalation_level as usize;
     let escalations = round.terms.escalation.iter().enumerate().map(|(place, step)| Step {
-        at: Moment::of(transition::after(round, step.after), now),
+        at: RelativeTime::of(transition::after(round, step.after), now),
         what: format!("asks {} as well", step.to.join(", ")),
         is_taken: place < taken,
     });
-    let expiry = transition::expires_at(round).map(|at| Step { at: Moment::of(at, now), what: "expires".to_owned(), is_taken: false });
+    let expiry =
+        transition::expires_at(round).map(|at| Step { at: RelativeTime::of(at, now), what: "expires".to_owned(), is_taken: false });
     // What would come after the end never comes.
     let end = transition::expires_at(round).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let in_time = round.terms.escalation.iter().filter(|step| transition::after(round, step.after) < end).count();
@@ -111,7 +112,7 @@ pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
         verdict: decision.verdict.as_str(),
         roles: decision.roles.join(", "),
         note: decision.justification.clone(),
-        at: Moment::of(decision.at, now),
+        at: RelativeTime::of(decision.at, now),
         via: decision.via,
     }
 }
@@ -123,8 +124,8 @@ fn attempts(log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
         Attempt {
             number: attempt.number,
             outcome: ended.map_or("running", |ended| ended.outcome.as_str()),
-            started: attempt.started_at.map(|at| Moment::of(at, now)),
-            finished: ended.map(|ended| Moment::of(ended.at, now)),
+            started: attempt.started_at.map(|at| RelativeTime::of(at, now)),
+            finished: ended.map(|ended| RelativeTime::of(ended.at, now)),
             error: ended.and_then(|ended| ended.error).map(str::to_owned),
             facts: facts(output),
             output: outputs(output),
@@ -199,7 +200,14 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
         }
         Event::OutcomeUnknown { attempt, reason, .. } => (format!("nobody knows how attempt {attempt} ended"), Some(reason.clone())),
     };
-    Happened { version: recorded.version, at: Moment::of(recorded.at, now), actor: recorded.actor.clone(), via: recorded.via, what, said }
+    Happened {
+        version: recorded.version,
+        at: RelativeTime::of(recorded.at, now),
+        actor: recorded.actor.clone(),
+        via: recorded.via,
+        what,
+        said,
+    }
 }
 
 /// A status in words.

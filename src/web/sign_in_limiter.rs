@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Tokens that are looked up at the same moment.
 const AT_ONCE: usize = 4;
 /// How long somebody waits for a look-up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many wrong tokens an address may send within the window before it is told to wait.
 const ALLOWED: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ impl SignInLimiter {
     /// Waits until a token of this address may be looked up; `None` where that takes too long.
     pub async fn enter(&self, peer: Peer) -> Option<SemaphorePermit<'_>> {
         let lane = if self.is_suspicious(peer, Instant::now()) { &self.suspicious } else { &self.usual };
-        tokio::time::timeout(PATIENCE, lane.acquire()).await.ok()?.ok()
+        tokio::time::timeout(LOOKUP_TIMEOUT, lane.acquire()).await.ok()?.ok()
     }
 
     /// Notes that an address has sent a wrong token; says for how long it should send no other, if it has sent many.

@@ -4,10 +4,10 @@ use crate::http::problem::Problem;
 use crate::http::query::invalid;
 use crate::service::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, Statistics, WaitingFigures};
 use crate::web::Web;
-use crate::web::charts::{Category, Chart, Unit, duration, lying, standing};
+use crate::web::charts::{Category, Chart, Unit, bar_chart, column_chart, duration};
 use crate::web::form::Fields;
-use crate::web::moment::Moment;
 use crate::web::page;
+use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::extract::State;
 use axum::response::Response;
@@ -60,7 +60,7 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
 /// What waits now at each level.
 fn waiting(statistics: &Statistics) -> Figure {
     let row = |one: &WaitingFigures| {
-        let oldest = one.oldest.map_or_else(|| "none".to_owned(), |at| Moment::of(at, statistics.until).words);
+        let oldest = one.oldest.map_or_else(|| "none".to_owned(), |at| RelativeTime::of(at, statistics.until).words);
         let count = if one.count >= MOST_WAITING { format!("{MOST_WAITING} or more") } else { one.count.to_string() };
         vec![one.level.clone(), count, oldest]
     };
@@ -72,7 +72,7 @@ fn waiting(statistics: &Statistics) -> Figure {
         categories: statistics.waiting.iter().map(|one| category(&one.level, &[one.count])).collect(),
         unit: Unit::Count,
     };
-    figure(&chart, lying, vec!["Level", "Waiting", "The oldest came"], statistics.waiting.iter().map(row).collect())
+    figure(&chart, bar_chart, vec!["Level", "Waiting", "The oldest came"], statistics.waiting.iter().map(row).collect())
 }
 
 /// How long decisions took at each level.
@@ -84,13 +84,13 @@ fn by_level(statistics: &Statistics) -> Figure {
         title: "Time to the decision, by level",
         description: "After how long half of the requests of each level were decided, and nine of ten.",
         series: &["half", "nine of ten"],
-        categories: decided.iter().map(|(level, median, ninth)| times(&level.level, *median, *ninth)).collect(),
+        categories: decided.iter().map(|(level, median, p90)| times(&level.level, *median, *p90)).collect(),
         unit: Unit::Seconds,
     };
-    let row = |(level, median, ninth): &(&LevelFigures, f64, f64)| {
-        vec![level.level.clone(), level.decided.to_string(), duration(*median), duration(*ninth)]
+    let row = |(level, median, p90): &(&LevelFigures, f64, f64)| {
+        vec![level.level.clone(), level.decided.to_string(), duration(*median), duration(*p90)]
     };
-    figure(&chart, lying, vec!["Level", "Decided", "Half within", "Nine of ten within"], decided.iter().map(row).collect())
+    figure(&chart, bar_chart, vec!["Level", "Decided", "Half within", "Nine of ten within"], decided.iter().map(row).collect())
 }
 
 /// How long decisions took, by the role of the person that had the last word.
@@ -105,7 +105,7 @@ fn by_role(statistics: &Statistics) -> Figure {
     };
     let rows = statistics.roles.iter();
     let rows = rows.map(|role| vec![role.role.clone(), role.decided.to_string(), duration(role.median), duration(role.p90)]);
-    figure(&chart, lying, vec!["Role", "Decided", "Half within", "Nine of ten within"], rows.collect())
+    figure(&chart, bar_chart, vec!["Role", "Decided", "Half within", "Nine of ten within"], rows.collect())
 }
 
 /// How many decisions took how long.
@@ -120,7 +120,12 @@ fn durations(statistics: &Statistics) -> Figure {
         categories: stretches().map(|(name, count)| category(name, &[count])).collect(),
         unit: Unit::Count,
     };
-    figure(&chart, lying, vec!["Time", "Decisions"], stretches().map(|(name, count)| vec![name.to_owned(), count.to_string()]).collect())
+    figure(
+        &chart,
+        bar_chart,
+        vec!["Time", "Decisions"],
+        stretches().map(|(name, count)| vec![name.to_owned(), count.to_string()]).collect(),
+    )
 }
 
 /// How requests ended, on each day.
@@ -136,7 +141,7 @@ fn outcomes(statistics: &Statistics) -> Figure {
         unit: Unit::Count,
     };
     let row = |day: &DayFigures| [vec![day.day.to_string()], of(day).map(|count| count.to_string()).to_vec()].concat();
-    figure(&chart, standing, vec!["Day", "Approved", "Rejected", "Expired", "Cancelled"], days.iter().map(row).collect())
+    figure(&chart, column_chart, vec!["Day", "Approved", "Rejected", "Expired", "Cancelled"], days.iter().map(row).collect())
 }
 
 /// Every day of the window, also those on which nothing was settled; none at all if that is true of all.
@@ -169,7 +174,7 @@ fn escalations(statistics: &Statistics) -> Figure {
         let share = format!("{} %", (level.escalated * 100 + level.requests / 2) / level.requests.max(1));
         vec![level.level.clone(), level.requests.to_string(), level.escalated.to_string(), share]
     };
-    figure(&chart, lying, vec!["Level", "Requests", "Escalated", "Share"], statistics.levels.iter().map(row).collect())
+    figure(&chart, bar_chart, vec!["Level", "Requests", "Escalated", "Share"], statistics.levels.iter().map(row).collect())
 }
 
 fn figure(chart: &Chart<'_>, draw: fn(&Chart<'_>) -> String, head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Figure {
@@ -182,6 +187,6 @@ fn category(label: &str, counts: &[i64]) -> Category {
     Category { label: label.to_owned(), values: counts.iter().map(value).collect() }
 }
 
-fn times(label: &str, median: f64, ninth: f64) -> Category {
-    Category { label: label.to_owned(), values: vec![median, ninth] }
+fn times(label: &str, median: f64, p90: f64) -> Category {
+    Category { label: label.to_owned(), values: vec![median, p90] }
 }

@@ -3,9 +3,9 @@
 //! How late each one was is read out of the log: the time of its event, which is the database's, less the time at which it was due.
 
 use crate::fill::{Patterns, now};
+use crate::harness::{self, Harness, Server, connect, note, seal};
 use crate::lanes::{Phase, Step, drive};
 use crate::meters::{Meters, Reading};
-use crate::stage::{self, Server, Stage, connect, note, seal};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const CALLERS: usize = 64;
 /// The least time to measure without them, before and afterwards.
 const BASE: Duration = Duration::from_secs(10);
 /// How long the last may take; far more than is allowed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// What was seen.
 pub struct Deadlines {
@@ -41,9 +41,9 @@ pub struct Side {
 }
 
 /// Measures it.
-pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
-    let url = stage.database("deadlines").await;
-    stage::prepare(&url).await;
+pub async fn measure(harness: &Harness, count: u32) -> Deadlines {
+    let url = harness.database("deadlines").await;
+    harness::prepare(&url).await;
     let server = Server::start(&url, &[]).await;
     let pattern = Patterns::submit(&server).await.high;
     server.stop().await;
@@ -58,7 +58,7 @@ pub async fn measure(stage: &Stage, count: u32) -> Deadlines {
     Patterns::only(pattern).copy(&mut db, 1, count.try_into().expect("a count"), first_due - term, spacing).await;
     seal(&url).await;
     let mut server = Server::start(&url, &[]).await;
-    server.settled().await;
+    server.until_quiet().await;
 
     let mut work = Work { server: &server, meters: Meters::new(&url, Some(&server)).await };
     drive(&server, CALLERS, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
@@ -86,9 +86,9 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn side(&mut self, patience: Duration) -> Side {
+    async fn side(&mut self, duration: Duration) -> Side {
         let before = self.meters.read().await;
-        let phase: Phase = drive(self.server, CALLERS, Step::Submit, Vec::new(), patience, usize::MAX).await;
+        let phase: Phase = drive(self.server, CALLERS, Step::Submit, Vec::new(), duration, usize::MAX).await;
         let cost = self.meters.read().await.since(before);
         Side { rate: phase.rate(), p99: phase.percentile(0.99), seconds: phase.seconds, cost }
     }
@@ -103,7 +103,7 @@ async fn all_handled(db: &mut PgConnection) {
     let began = Instant::now();
     let query = "select exists (select from workflow where approval_status = 'pending' and timeout_at <= clock_timestamp())";
     while sqlx::query_scalar(query).fetch_one(&mut *db).await.expect("what is due") {
-        assert!(began.elapsed() < PATIENCE, "some are still not handled after {PATIENCE:?}");
+        assert!(began.elapsed() < WAIT_LIMIT, "some are still not handled after {WAIT_LIMIT:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

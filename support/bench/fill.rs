@@ -1,7 +1,7 @@
 //! Many workflows, quickly: rows as the server writes them, copied from a few that it wrote.
 
+use crate::harness::Server;
 use crate::load::{Caller, Id, submission, task, usual_task};
-use crate::stage::Server;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;

@@ -3,8 +3,8 @@
 //! It shares the cores with what it measures, so it does next to nothing: one thread, one kept-alive connection for each caller, plain
 //! sockets and `poll`, and requests that are ready to be sent but for the id. Of an answer it reads the status, the length and the id.
 
+use crate::harness::{HUMAN, Server};
 use crate::load::{Id, approval, get, report, stream, submission, usual_task};
-use crate::stage::{HUMAN, Server};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -167,7 +167,7 @@ struct Drive {
     ids: Vec<Id>,
     latencies: Vec<Duration>,
     began: Instant,
-    patience: Duration,
+    duration: Duration,
     most: usize,
 }
 
@@ -175,7 +175,7 @@ impl Drive {
     /// Begins the next step of a lane, unless the phase is over or nothing is left to do.
     fn begin(&mut self, lane: &mut Lane) {
         lane.exchange = None;
-        if self.began.elapsed() >= self.patience || self.latencies.len() >= self.most {
+        if self.began.elapsed() >= self.duration || self.latencies.len() >= self.most {
             return;
         }
         let turn = lane.steps % 10;
@@ -223,13 +223,13 @@ impl Drive {
 
 /// Lets so many callers repeat a step until the time is up, or, where the step takes an id, until none is left. The newest go first.
 /// `most` ends a phase early as well. Connecting does not count.
-pub async fn drive(server: &Server, count: usize, step: Step, ids: Vec<Id>, patience: Duration, most: usize) -> Phase {
+pub async fn drive(server: &Server, count: usize, step: Step, ids: Vec<Id>, duration: Duration, most: usize) -> Phase {
     let addr = server.addr;
-    let work = move || run(addr, count, step, ids, patience, most);
+    let work = move || run(addr, count, step, ids, duration, most);
     tokio::task::spawn_blocking(work).await.expect("its end")
 }
 
-fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, patience: Duration, most: usize) -> Phase {
+fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, duration: Duration, most: usize) -> Phase {
     let mut lanes: Vec<Lane> = (0..count).map(|_| Lane::connect(addr)).collect();
     let mut streams: Vec<TcpStream> = Vec::new();
     if step == Step::Mixed {
@@ -239,7 +239,7 @@ fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, patience: Durat
         }
     }
     let latencies = Vec::with_capacity(1 << 18);
-    let mut work = Drive { step, requests: Requests::new(), ids, latencies, began: Instant::now(), patience, most };
+    let mut work = Drive { step, requests: Requests::new(), ids, latencies, began: Instant::now(), duration, most };
     for (place, lane) in lanes.iter_mut().enumerate() {
         // So that not all of a mixed load do the same at the same time.
         lane.steps = place;

@@ -1,6 +1,6 @@
 //! Requests, and a caller for those that are not counted. What is counted is sent by `lanes.rs`.
 
-use crate::stage::{AGENT, HUMAN, token};
+use crate::harness::{AGENT, HUMAN, token};
 use serde_json::json;
 use std::fmt;
 use std::net::SocketAddr;

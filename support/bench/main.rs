@@ -8,6 +8,7 @@
 
 mod deadlines;
 mod fill;
+mod harness;
 mod lanes;
 mod load;
 mod meters;
@@ -16,12 +17,11 @@ mod references;
 mod report;
 mod retention;
 mod scale;
-mod stage;
 mod throughput;
 
 use clap::Parser;
+use harness::Harness;
 use plots::Figures;
-use stage::Stage;
 use std::path::{Path, PathBuf};
 
 /// Measures parkbrake beside pgbench and a plain group commit
@@ -87,30 +87,30 @@ async fn run(args: &Args) {
     let output = output();
     std::fs::create_dir_all(&output).expect("a folder for the report");
     let folder = args.folder.clone().unwrap_or_else(|| output.clone());
-    let stage = Stage::set(&folder).await;
-    let facts = stage.facts().await;
+    let harness = Harness::set(&folder).await;
+    let facts = harness.facts().await;
     let mut text = report::heading(&facts, args);
     let mut figures = Figures::read(&output.join("figures.json"));
     if !args.skip_throughput {
-        let rounds = throughput::measure(&stage, args).await;
+        let rounds = throughput::measure(&harness, args).await;
         text += &report::throughput(&rounds);
         figures.throughput = Some(report::throughput_figures(&rounds));
     }
     if args.scale {
-        let scales = scale::measure(&stage, args).await;
+        let scales = scale::measure(&harness, args).await;
         text += &report::scale(&scales);
         figures.scale = Some(report::scale_figures(&scales));
     }
     if let Some(count) = args.deadlines {
-        text += &report::deadlines(&deadlines::measure(&stage, count).await);
+        text += &report::deadlines(&deadlines::measure(&harness, count).await);
     }
     if let Some(count) = args.retention {
-        text += &report::retention(&retention::measure(&stage, count).await);
+        text += &report::retention(&retention::measure(&harness, count).await);
     }
     figures.write(&output.join("figures.json"));
     if args.plots {
         plots::draw(&figures, &Path::new(env!("CARGO_MANIFEST_DIR")).join("support/bench/plots"));
     }
     report::publish(&text, &output.join("report.md"));
-    stage.strike().await;
+    harness.strike().await;
 }

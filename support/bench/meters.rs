@@ -2,8 +2,8 @@
 //!
 //! CPU comes from `/proc/PID/stat` in ticks of 10 ms, so a phase of a second is good for about one part in a hundred.
 
+use crate::harness::{HUMAN, Server, connect};
 use crate::load::{Caller, get};
-use crate::stage::{HUMAN, Server, connect};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 use std::fs;

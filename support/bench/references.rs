@@ -3,9 +3,9 @@
 //! A is what an application gets that commits each workflow by itself. B is the plain limit: the same rows in group commits,
 //! by a program that does nothing else.
 
+use crate::harness::{Harness, connect};
 use crate::lanes::Phase;
 use crate::load::usual_task;
-use crate::stage::{Stage, connect};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,18 +50,18 @@ pub struct Plain {
 }
 
 /// The database of the references, empty.
-pub async fn prepare(stage: &Stage) -> String {
-    let url = stage.database("reference").await;
+pub async fn prepare(harness: &Harness) -> String {
+    let url = harness.database("reference").await;
     sqlx::raw_sql(TABLES).execute(&mut connect(&url).await).await.expect("tables");
     url
 }
 
 /// Reference A.
-pub async fn pgbench(stage: &Stage, clients: usize, seconds: u32) -> Plain {
-    let url = prepare(stage).await;
-    let script = stage.folder().join("transaction.sql");
+pub async fn pgbench(harness: &Harness, clients: usize, seconds: u32) -> Plain {
+    let url = prepare(harness).await;
+    let script = harness.folder().join("transaction.sql");
     std::fs::write(&script, TRANSACTION).expect("a script");
-    let output = Command::new(stage.pgbench())
+    let output = Command::new(harness.pgbench())
         .args(["--no-vacuum", "--protocol=prepared", "--client"])
         .arg(clients.to_string())
         .arg(format!("--jobs={}", clients.min(2)))
@@ -86,17 +86,17 @@ struct Asked {
 }
 
 /// Reference B. It has threads of its own, as a server would.
-pub async fn group_commit(stage: &Stage, waiting: usize, seconds: u32) -> Phase {
-    let url = prepare(stage).await;
-    let patience = Duration::from_secs(seconds.into());
+pub async fn group_commit(harness: &Harness, waiting: usize, seconds: u32) -> Phase {
+    let url = prepare(harness).await;
+    let duration = Duration::from_secs(seconds.into());
     let work = move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        runtime.block_on(serve(url, waiting, patience))
+        runtime.block_on(serve(url, waiting, duration))
     };
     tokio::task::spawn_blocking(work).await.expect("its end")
 }
 
-async fn serve(url: String, waiting: usize, patience: Duration) -> Phase {
+async fn serve(url: String, waiting: usize, duration: Duration) -> Phase {
     let state: Arc<str> = usual_task().into();
     let (ask, asked) = mpsc::channel(waiting);
     let asked = Arc::new(Mutex::new(asked));
@@ -110,7 +110,7 @@ async fn serve(url: String, waiting: usize, patience: Duration) -> Phase {
         let ask = ask.clone();
         tokio::spawn(async move {
             let mut latencies = Vec::with_capacity(1 << 14);
-            while began.elapsed() < patience {
+            while began.elapsed() < duration {
                 let (done, answer) = oneshot::channel();
                 // Scattered over the keys, as those of A are.
                 let id = (latencies.len() as i64 * waiting as i64 + caller).wrapping_mul(0x5851_F42D_4C95_7F2D);

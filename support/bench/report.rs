@@ -5,7 +5,7 @@ use crate::plots::Chart;
 use crate::retention::Retention;
 use crate::scale::{KEPT, Scale, Scales};
 use crate::throughput::{APPROVE, GROUP_CALLERS, MIXED, PLAIN_CLIENTS, Round, SUBMIT, Sample};
-use crate::{Args, stage};
+use crate::{Args, harness};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -299,5 +299,5 @@ pub fn scale_figures(scales: &Scales) -> Vec<Chart> {
 pub fn publish(text: &str, path: &Path) {
     println!("{text}");
     std::fs::write(path, text).expect("a report");
-    stage::note(&format!("this is also in {}", path.display()));
+    harness::note(&format!("this is also in {}", path.display()));
 }

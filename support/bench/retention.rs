@@ -4,8 +4,8 @@
 //! vacuumed. If the tables are as large after many days as after four, nothing is left behind.
 
 use crate::fill::{Patterns, now};
+use crate::harness::{self, Harness, Server, connect, note};
 use crate::lanes::{Phase, Step, drive};
-use crate::stage::{self, Server, Stage, connect, note};
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 use std::process::Stdio;
@@ -50,9 +50,9 @@ pub struct Retention {
 }
 
 /// Measures it.
-pub async fn measure(stage: &Stage, count: u32) -> Retention {
-    let url = stage.database("retention").await;
-    stage::prepare(&url).await;
+pub async fn measure(harness: &Harness, count: u32) -> Retention {
+    let url = harness.database("retention").await;
+    harness::prepare(&url).await;
     let server = Server::start(&url, &[]).await;
     let pattern = Patterns::complete(&server).await;
     server.stop().await;

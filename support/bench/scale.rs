@@ -1,10 +1,10 @@
 //! The second part: what many parked workflows cost. They wait for people, for hours or days, so there can be many.
 
 use crate::fill::Patterns;
+use crate::harness::{self, HUMAN, Harness, Server, connect, note, seal};
 use crate::lanes::park;
 use crate::load::{Caller, Id, get};
 use crate::meters::resident;
-use crate::stage::{self, HUMAN, Server, Stage, connect, note, seal};
 use crate::{Args, report};
 use chrono::{DateTime, Utc};
 use parkbrake::domain::page::Cursor;
@@ -40,9 +40,9 @@ pub struct Scales {
 }
 
 /// Takes all figures of this part, from few to many.
-pub async fn measure(stage: &Stage, args: &Args) -> Scales {
-    let url = stage.database("scale").await;
-    stage::prepare(&url).await;
+pub async fn measure(harness: &Harness, args: &Args) -> Scales {
+    let url = harness.database("scale").await;
+    harness::prepare(&url).await;
     let server = Server::start(&url, &[]).await;
     let patterns = Patterns::submit(&server).await;
     server.stop().await;
@@ -58,7 +58,7 @@ pub async fn measure(stage: &Stage, args: &Args) -> Scales {
     }
     note(&format!("parking {BEYOND} more through the server"));
     let mut server = Server::start(&url, &[]).await;
-    server.settled().await;
+    server.until_quiet().await;
     // Once without counting: buffers and pools grow to their size.
     park(&server, BEYOND).await;
     let memory = resident(server.pid);
@@ -83,7 +83,7 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
     }
     restarts.sort_by(f64::total_cmp);
     let mut server = last.expect("a server");
-    server.settled().await;
+    server.until_quiet().await;
     let lists = lists(&server, db).await;
     let memory = resident(server.pid);
     server.stop().await;

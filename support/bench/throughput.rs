@@ -1,11 +1,11 @@
 //! The first part: rounds of the references and of parkbrake, in turn.
 
 use crate::Args;
+use crate::harness::{self, Harness, Server, note};
 use crate::lanes::{Phase, Step, drive, park};
 use crate::load::Id;
 use crate::meters::{Meters, Reading, sync_time};
 use crate::references::{self, Plain};
-use crate::stage::{self, Server, Stage, note};
 use std::time::Duration;
 
 /// From so many callers on there is a mixed load, and one of approvals that are read back first.
@@ -52,15 +52,15 @@ pub struct Round {
 }
 
 /// Takes the rounds.
-pub async fn measure(stage: &Stage, args: &Args) -> Vec<Round> {
+pub async fn measure(harness: &Harness, args: &Args) -> Vec<Round> {
     let mut rounds = Vec::new();
     for round in 1..=args.rounds {
         note(&format!("round {round} of {}", args.rounds));
-        let sync = sync_time(stage.folder());
-        let lone = references::pgbench(stage, 1, args.seconds).await;
-        let mut plain = vec![references::pgbench(stage, PLAIN_CLIENTS, args.seconds).await];
-        let url = stage.database(&format!("round_{round}")).await;
-        stage::prepare(&url).await;
+        let sync = sync_time(harness.folder());
+        let lone = references::pgbench(harness, 1, args.seconds).await;
+        let mut plain = vec![references::pgbench(harness, PLAIN_CLIENTS, args.seconds).await];
+        let url = harness.database(&format!("round_{round}")).await;
+        harness::prepare(&url).await;
         let mut samples = Vec::new();
         for count in &args.callers {
             let server = Server::start(&url, &[]).await;
@@ -77,15 +77,15 @@ pub async fn measure(stage: &Stage, args: &Args) -> Vec<Round> {
                 found.append(&mut work.samples);
                 server.stop().await;
             }
-            plain.push(references::pgbench(stage, PLAIN_CLIENTS, args.seconds).await);
+            plain.push(references::pgbench(harness, PLAIN_CLIENTS, args.seconds).await);
             let beside = plain.iter().rev().take(2).map(|plain| plain.rate).sum::<f64>() / 2.0;
             samples.extend(found.into_iter().map(|sample| Sample { plain: beside, ..sample }));
         }
-        stage.drop_database(&format!("round_{round}")).await;
-        let group = references::group_commit(stage, GROUP_CALLERS, args.seconds).await;
+        harness.drop_database(&format!("round_{round}")).await;
+        let group = references::group_commit(harness, GROUP_CALLERS, args.seconds).await;
         let beside = plain.last().map_or(f64::NAN, |plain| plain.rate);
         let group = Sample { plain: beside, ..sample("group commit", &group, Reading::default()) };
-        let lone = [lone, references::pgbench(stage, 1, args.seconds).await];
+        let lone = [lone, references::pgbench(harness, 1, args.seconds).await];
         rounds.push(Round { sync, lone, plain, samples, group });
     }
     rounds

@@ -114,7 +114,7 @@ pub struct Server {
     pub is_alive: bool,
     /// Whether it may act, by its own clock.
     pub fence: bool,
-    /// Whether its crew is at work, which it is from its claim on.
+    /// Whether its actors are at work, which it is from its claim on.
     pub has_begun: bool,
     pub waits: bool,
     pub turn: Turn,

@@ -56,5 +56,5 @@ async fn what_cannot_be_started_for_want_of_descriptors_has_no_outcome_and_runs_
     ids.sort_unstable();
     assert_eq!(started, ids, "each once");
     let log = server.log().await;
-    assert!(log.iter().any(|line| line.contains("the machine cannot start an action now")), "nothing was ever short");
+    assert!(log.iter().any(|line| line.contains("the start of an action is tried again")), "nothing was ever short");
 }

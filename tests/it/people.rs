@@ -18,7 +18,7 @@ agents:
 ";
 
 /// A server, and all the services that it tells.
-struct Stage {
+struct Harness {
     app: TestApp,
     slack: Slack,
     linear: Linear,
@@ -26,8 +26,8 @@ struct Stage {
     pagerduty: PagerDuty,
 }
 
-impl Stage {
-    async fn set(policies: &str) -> Self {
+impl Harness {
+    async fn start(policies: &str) -> Self {
         let (slack, linear, smtp, pagerduty) = (Slack::start().await, Linear::start().await, Smtp::start().await, PagerDuty::start().await);
         let notifications = format!(
             "
@@ -84,48 +84,48 @@ routes:
 
 #[tokio::test]
 async fn a_request_is_told_wherever_people_are_and_so_is_its_end() {
-    let stage = Stage::set("escalation: { high: [ { after: 1s, to: [cto] } ] }").await;
-    let id = stage.app.client("deploy-bot").submit_id(high()).await;
-    eventually("a call", || async { stage.pagerduty.open(&id) }).await;
-    eventually("the room", || async { Some(stage.room()).filter(|room| room.len() >= 2) }).await;
-    let asked = eventually("mails", || async { Some(stage.mailed()).filter(|mailed| mailed.len() >= 3) }).await;
+    let harness = Harness::start("escalation: { high: [ { after: 1s, to: [cto] } ] }").await;
+    let id = harness.app.client("deploy-bot").submit_id(high()).await;
+    eventually("a call", || async { harness.pagerduty.open(&id) }).await;
+    eventually("the room", || async { Some(harness.room()).filter(|room| room.len() >= 2) }).await;
+    let asked = eventually("mails", || async { Some(harness.mailed()).filter(|mailed| mailed.len() >= 3) }).await;
     assert_eq!(asked, ["alice@example.com", "cora@example.com", "tess@example.com"], "those who may decide, when they are asked");
-    let issue = eventually("a comment", || async { stage.linear.issues().pop().filter(|issue| !issue.comments.is_empty()) }).await;
+    let issue = eventually("a comment", || async { harness.linear.issues().pop().filter(|issue| !issue.comments.is_empty()) }).await;
     assert_eq!((issue.state.as_str(), issue.priority), ("Todo", 2));
     let link = format!("/workflows/{id}");
     assert!(
-        stage.slack.messages()[0].to_string().contains(&link)
-            && stage.smtp.mails()[0].text.contains(&link)
+        harness.slack.messages()[0].to_string().contains(&link)
+            && harness.smtp.mails()[0].text.contains(&link)
             && issue.description.contains(&link)
     );
-    stage.app.client("alice").approve(&id).await.expect(200);
-    eventually("the end of the call", || async { stage.pagerduty.open(&id).is_none().then_some(()) }).await;
-    eventually("the issue's end", || async { (stage.linear.issue().state == "Done").then_some(()) }).await;
-    let room = eventually("the decision", || async { Some(stage.room()).filter(|room| room.len() >= 3) }).await;
+    harness.app.client("alice").approve(&id).await.expect(200);
+    eventually("the end of the call", || async { harness.pagerduty.open(&id).is_none().then_some(()) }).await;
+    eventually("the issue's end", || async { (harness.linear.issue().state == "Done").then_some(()) }).await;
+    let room = eventually("the decision", || async { Some(harness.room()).filter(|room| room.len() >= 3) }).await;
     assert!(room[0].starts_with("Approval needed (high risk): deploy") && room[1].starts_with("Escalated"), "{room:?}");
     assert!(room[2].starts_with("Approved by alice"), "{room:?}");
-    stage.nobody_complains();
+    harness.nobody_complains();
 }
 
 #[tokio::test]
 async fn an_outage_of_everything_and_a_restart_lose_nothing_and_tell_nothing_stale() {
-    let mut stage = Stage::set("").await;
-    stage.down(true);
-    let kept = stage.app.client("deploy-bot").submit_id(high()).await;
-    let settled = stage.app.client("deploy-bot").submit_id(high()).await;
-    eventually("attempts", || async { (stage.slack.service.calls().len() >= 2).then_some(()) }).await;
-    stage.app.client("alice").reject(&settled).await.expect(200);
-    stage.app.restart().await;
-    stage.down(false);
-    let room = eventually("the room", || async { Some(stage.slack.messages()).filter(|room| !room.is_empty()) }).await;
+    let mut harness = Harness::start("").await;
+    harness.down(true);
+    let kept = harness.app.client("deploy-bot").submit_id(high()).await;
+    let settled = harness.app.client("deploy-bot").submit_id(high()).await;
+    eventually("attempts", || async { (harness.slack.service.calls().len() >= 2).then_some(()) }).await;
+    harness.app.client("alice").reject(&settled).await.expect(200);
+    harness.app.restart().await;
+    harness.down(false);
+    let room = eventually("the room", || async { Some(harness.slack.messages()).filter(|room| !room.is_empty()) }).await;
     assert!(room[0].to_string().contains(&kept));
-    eventually("mails", || async { (stage.mailed() == ["alice@example.com", "tess@example.com"]).then_some(()) }).await;
-    eventually("an issue", || async { stage.linear.issues().pop() }).await;
+    eventually("mails", || async { (harness.mailed() == ["alice@example.com", "tess@example.com"]).then_some(()) }).await;
+    eventually("an issue", || async { harness.linear.issues().pop() }).await;
     // What comes next finds every channel quiet about what was settled meanwhile: nobody is asked for it any more.
-    stage.app.client("alice").reject(&kept).await.expect(200);
-    eventually("the rejection", || async { stage.room().iter().any(|line| line.starts_with("Rejected by alice")).then_some(()) }).await;
-    eventually("the issue's end", || async { (stage.linear.issue().state == "Canceled").then_some(()) }).await;
-    assert!(!stage.slack.messages().iter().any(|message| message.to_string().contains(&settled)), "{:#?}", stage.room());
-    assert_eq!(stage.mailed().len(), 2);
-    stage.nobody_complains();
+    harness.app.client("alice").reject(&kept).await.expect(200);
+    eventually("the rejection", || async { harness.room().iter().any(|line| line.starts_with("Rejected by alice")).then_some(()) }).await;
+    eventually("the issue's end", || async { (harness.linear.issue().state == "Canceled").then_some(()) }).await;
+    assert!(!harness.slack.messages().iter().any(|message| message.to_string().contains(&settled)), "{:#?}", harness.room());
+    assert_eq!(harness.mailed().len(), 2);
+    harness.nobody_complains();
 }

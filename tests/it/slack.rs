@@ -37,14 +37,14 @@ channels:
 ";
 
 /// A server, and the Slack that presses its buttons.
-struct Stage {
+struct Harness {
     app: TestApp,
     slack: services::Slack,
     bot: Client,
 }
 
-impl Stage {
-    async fn set() -> Self {
+impl Harness {
+    async fn start() -> Self {
         let slack = services::Slack::start().await;
         // One room has buttons for more, another for next to nothing; each is another app.
         let services = Services {
@@ -120,43 +120,43 @@ fn form(payload: &Value) -> String {
 
 #[tokio::test]
 async fn a_press_is_a_decision_of_the_person_who_pressed() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
-    let said = stage.press("U01", APPROVE, &value).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
+    let said = harness.press("U01", APPROVE, &value).await;
     assert_eq!(said["replace_original"], true, "the buttons are gone for everybody");
     assert_eq!(said["text"], format!("Workflow `{id}`, medium risk: approved by alice."));
-    let workflow = stage.bot.workflow(&id).await;
+    let workflow = harness.bot.workflow(&id).await;
     assert_eq!((&workflow["decisions"][0]["approver"], &workflow["decisions"][0]["verdict"]), (&json!("alice"), &json!("approved")));
     assert_eq!(workflow["status"], "executing");
     // Twice, as when Slack did not hear the answer: the same answer, and nothing more happens.
-    assert_eq!(stage.press("U01", APPROVE, &value).await["text"], said["text"]);
-    assert_eq!(events(&stage.bot.workflow(&id).await).len(), events(&workflow).len());
-    let (id, value) = stage.parked(medium()).await;
-    assert_eq!(stage.press("U01", REJECT, &value).await["text"], format!("Workflow `{id}`, medium risk: rejected by alice."));
-    assert_eq!(stage.status(&id).await, "rejected");
-    let late = stage.press("U01", APPROVE, &value).await;
+    assert_eq!(harness.press("U01", APPROVE, &value).await["text"], said["text"]);
+    assert_eq!(events(&harness.bot.workflow(&id).await).len(), events(&workflow).len());
+    let (id, value) = harness.parked(medium()).await;
+    assert_eq!(harness.press("U01", REJECT, &value).await["text"], format!("Workflow `{id}`, medium risk: rejected by alice."));
+    assert_eq!(harness.status(&id).await, "rejected");
+    let late = harness.press("U01", APPROVE, &value).await;
     assert_eq!((&late["response_type"], &late["replace_original"]), (&json!("ephemeral"), &json!(false)));
     assert!(late["text"].as_str().unwrap().contains("rejected by alice already"), "{late}");
 }
 
 #[tokio::test]
 async fn the_buttons_stay_while_more_people_are_needed() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(high()).await;
-    let first = stage.press("U01", APPROVE, &value).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(high()).await;
+    let first = harness.press("U01", APPROVE, &value).await;
     assert_eq!((&first["replace_original"], &first["response_type"]), (&json!(false), &json!("in_channel")));
     assert!(first["text"].as_str().unwrap().ends_with("approved by alice, 1 more needed."), "{first}");
-    assert_eq!(stage.press("U03", APPROVE, &value).await["replace_original"], true);
-    assert_eq!(stage.status(&id).await, "executing");
+    assert_eq!(harness.press("U03", APPROVE, &value).await["replace_original"], true);
+    assert_eq!(harness.status(&id).await, "executing");
 }
 
 #[tokio::test]
 async fn a_press_that_may_not_decide_decides_nothing_and_is_told_why() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(high()).await;
-    let (plain, other) = stage.parked(medium()).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(high()).await;
+    let (plain, other) = harness.parked(medium()).await;
     let (_, other_digest) = other.split_once(' ').unwrap();
-    let (serious, serious_value) = stage.parked(critical()).await;
+    let (serious, serious_value) = harness.parked(critical()).await;
     for (user, value, why) in [
         ("U99", &value, "does not know you: ask an operator to write `slack: U99`"),
         ("<!channel>", &value, "&lt;!channel&gt;"),
@@ -167,35 +167,35 @@ async fn a_press_that_may_not_decide_decides_nothing_and_is_told_why() {
         ("U03", &format!("{} {other_digest}", uuid::Uuid::now_v7()), "no workflow with this id"),
         ("U03", &serious_value, "with a justification"),
     ] {
-        let said = stage.press(user, APPROVE, value).await;
+        let said = harness.press(user, APPROVE, value).await;
         assert_eq!((&said["response_type"], &said["replace_original"]), (&json!("ephemeral"), &json!(false)), "{why}");
         let text = said["text"].as_str().unwrap();
         assert!(text.contains(why) && text.ends_with("The inbox is at https://parkbrake.example.com."), "`{why}` is not in: {text}");
     }
     for id in [&id, &plain, &serious] {
-        assert_eq!(stage.status(id).await, "pending_approval");
+        assert_eq!(harness.status(id).await, "pending_approval");
     }
 }
 
 #[tokio::test]
 async fn a_level_without_buttons_has_none_whoever_presses() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
     // Signed by the app of the room whose messages have no buttons.
-    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    let body = press("U01", APPROVE, &value, &harness.slack.response_url());
     let now = chrono::Utc::now().timestamp().to_string();
-    stage.send_signed(&body, &now, &sign("of another room", &now, &body)).await;
-    let said = stage.slack.answers().pop().expect("an answer");
+    harness.send_signed(&body, &now, &sign("of another room", &now, &body)).await;
+    let said = harness.slack.answers().pop().expect("an answer");
     assert!(said["text"].as_str().unwrap().starts_with("A request of medium risk is not decided by a button"), "{said}");
-    assert_eq!(stage.status(&id).await, "pending_approval");
+    assert_eq!(harness.status(&id).await, "pending_approval");
 }
 
 #[tokio::test]
 async fn what_slack_did_not_sign_lately_is_nothing() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
-    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
-    let tampered = press("U01", REJECT, &value, &stage.slack.response_url());
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
+    let body = press("U01", APPROVE, &value, &harness.slack.response_url());
+    let tampered = press("U01", REJECT, &value, &harness.slack.response_url());
     let now = chrono::Utc::now().timestamp();
     let at = |seconds: i64| (now + seconds).to_string();
     let signed = |seconds: i64| sign(SECRET, &at(seconds), &body);
@@ -216,36 +216,36 @@ async fn what_slack_did_not_sign_lately_is_nothing() {
         ("soon".to_owned(), sign(SECRET, "soon", &body), &body),
         (String::new(), sign(SECRET, "", &body), &body),
     ] {
-        let answer = stage.send_signed(body, &timestamp, &signature).await;
+        let answer = harness.send_signed(body, &timestamp, &signature).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{timestamp} {signature}");
     }
-    let bare = stage.bot.request(Method::POST, "/slack/interactions").body(body.clone());
-    assert_eq!(stage.bot.send(bare).await.status, StatusCode::UNAUTHORIZED, "a token of ours is no signature of Slack's");
-    assert_eq!(stage.status(&id).await, "pending_approval");
-    assert!(stage.slack.answers().is_empty());
+    let bare = harness.bot.request(Method::POST, "/slack/interactions").body(body.clone());
+    assert_eq!(harness.bot.send(bare).await.status, StatusCode::UNAUTHORIZED, "a token of ours is no signature of Slack's");
+    assert_eq!(harness.status(&id).await, "pending_approval");
+    assert!(harness.slack.answers().is_empty());
     // At the edge of what is lately, and signed, it is good.
-    let answer = stage.send_signed(&body, &at(-290), &signed(-290)).await;
-    assert_eq!((answer.status, stage.status(&id).await.as_str()), (StatusCode::OK, "executing"));
+    let answer = harness.send_signed(&body, &at(-290), &signed(-290)).await;
+    assert_eq!((answer.status, harness.status(&id).await.as_str()), (StatusCode::OK, "executing"));
 }
 
 #[tokio::test]
 async fn no_press_is_from_the_future() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
-    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
+    let body = press("U01", APPROVE, &value, &harness.slack.response_url());
     for seconds in [15, 120, 299] {
         let at = (chrono::Utc::now().timestamp() + seconds).to_string();
-        assert_eq!(stage.send_signed(&body, &at, &sign(SECRET, &at, &body)).await.status, StatusCode::UNAUTHORIZED, "{seconds}");
+        assert_eq!(harness.send_signed(&body, &at, &sign(SECRET, &at, &body)).await.status, StatusCode::UNAUTHORIZED, "{seconds}");
     }
-    assert_eq!(stage.status(&id).await, "pending_approval");
+    assert_eq!(harness.status(&id).await, "pending_approval");
 }
 
 #[tokio::test]
 async fn a_decision_by_a_button_says_that_it_came_by_slack() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
-    stage.press("U01", APPROVE, &value).await;
-    let workflow = stage.bot.workflow(&id).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
+    harness.press("U01", APPROVE, &value).await;
+    let workflow = harness.bot.workflow(&id).await;
     assert_eq!(workflow["decisions"][0]["via"], "slack");
     let approved = workflow["history"].as_array().unwrap().iter().find(|event| event["event"] == "approved").unwrap();
     assert_eq!(approved["via"], "slack");
@@ -253,15 +253,15 @@ async fn a_decision_by_a_button_says_that_it_came_by_slack() {
 
 #[tokio::test]
 async fn what_no_message_can_show_is_not_approved_by_a_button() {
-    let stage = Stage::set().await;
+    let harness = Harness::start().await;
     let mut task = medium();
     task["metadata"] = json!({"plan": "x".repeat(3_000)});
-    let (id, value) = stage.parked(task).await;
-    let said = stage.press("U01", APPROVE, &value).await;
+    let (id, value) = harness.parked(task).await;
+    let said = harness.press("U01", APPROVE, &value).await;
     assert!(said["text"].as_str().unwrap().starts_with("This request is more than a message shows"), "{said}");
-    assert_eq!(stage.status(&id).await, "pending_approval");
-    stage.press("U01", REJECT, &value).await;
-    assert_eq!(stage.status(&id).await, "rejected", "a no is always safe");
+    assert_eq!(harness.status(&id).await, "pending_approval");
+    harness.press("U01", REJECT, &value).await;
+    assert_eq!(harness.status(&id).await, "rejected", "a no is always safe");
 }
 
 #[tokio::test]
@@ -280,26 +280,26 @@ channels:
     let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE).write("notifications.yaml", rooms);
     let app = TestApp::with_services(config, services).await;
     let bot = app.client("deploy-bot");
-    let stage = Stage { app, slack, bot };
-    let (id, value) = stage.parked(medium()).await;
-    let body = press("U01", APPROVE, &value, &stage.slack.response_url());
+    let harness = Harness { app, slack, bot };
+    let (id, value) = harness.parked(medium()).await;
+    let body = press("U01", APPROVE, &value, &harness.slack.response_url());
     let strangers =
         [body.replace("%22team_id%22%3A%22T0%22", "%22team_id%22%3A%22T9%22"), body.replace("%22id%22%3A%22T0%22", "%22id%22%3A%22T9%22")];
     for stranger in strangers {
         assert_ne!(stranger, body);
-        stage.send(&stranger).await;
-        let said = stage.slack.answers().pop().expect("an answer");
+        harness.send(&stranger).await;
+        let said = harness.slack.answers().pop().expect("an answer");
         assert!(said["text"].as_str().unwrap().starts_with("You are a member of another Slack workspace"), "{said}");
     }
-    assert_eq!(stage.status(&id).await, "pending_approval");
-    stage.send(&body).await;
-    assert_eq!(stage.status(&id).await, "executing", "{:?}", stage.slack.answers());
+    assert_eq!(harness.status(&id).await, "pending_approval");
+    harness.send(&body).await;
+    assert_eq!(harness.status(&id).await, "executing", "{:?}", harness.slack.answers());
 }
 
 #[tokio::test]
 async fn what_is_no_press_is_refused_and_a_link_is_no_decision() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
     for body in [
         "nonsense".to_owned(),
         "payload=nonsense".to_owned(),
@@ -307,27 +307,27 @@ async fn what_is_no_press_is_refused_and_a_link_is_no_decision() {
         form(&json!({"type": "block_actions"})),
         String::new(),
     ] {
-        assert_eq!(stage.send(&body).await.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(harness.send(&body).await.status, StatusCode::BAD_REQUEST, "{body}");
     }
     for (action, value) in [("parkbrake_open", value.as_str()), (APPROVE, ""), (APPROVE, &id), (APPROVE, "a b"), ("delete", &value)] {
-        assert_eq!(stage.send(&press("U01", action, value, &stage.slack.response_url())).await.status, StatusCode::OK);
+        assert_eq!(harness.send(&press("U01", action, value, &harness.slack.response_url())).await.status, StatusCode::OK);
     }
-    assert_eq!(stage.status(&id).await, "pending_approval");
-    assert!(stage.slack.answers().is_empty());
-    let get = stage.bot.get("/slack/interactions").await;
+    assert_eq!(harness.status(&id).await, "pending_approval");
+    assert!(harness.slack.answers().is_empty());
+    let get = harness.bot.get("/slack/interactions").await;
     assert_eq!(get.status, StatusCode::METHOD_NOT_ALLOWED, "nothing decides on GET");
 }
 
 #[tokio::test]
 async fn answers_go_nowhere_but_to_slack_and_the_decision_stands() {
-    let stage = Stage::set().await;
+    let harness = Harness::start().await;
     let elsewhere = services::Slack::start().await;
-    for url in [elsewhere.response_url(), String::new(), stage.slack.response_url().replace("/actions/", "/services/")] {
-        let (id, value) = stage.parked(medium()).await;
-        assert_eq!(stage.send(&press("U01", APPROVE, &value, &url)).await.status, StatusCode::OK);
-        assert_eq!(stage.status(&id).await, "executing");
+    for url in [elsewhere.response_url(), String::new(), harness.slack.response_url().replace("/actions/", "/services/")] {
+        let (id, value) = harness.parked(medium()).await;
+        assert_eq!(harness.send(&press("U01", APPROVE, &value, &url)).await.status, StatusCode::OK);
+        assert_eq!(harness.status(&id).await, "executing");
     }
-    assert!(elsewhere.service.calls().is_empty() && stage.slack.service.calls().is_empty());
+    assert!(elsewhere.service.calls().is_empty() && harness.slack.service.calls().is_empty());
 }
 
 #[tokio::test]
@@ -339,28 +339,28 @@ async fn without_buttons_there_is_no_such_place() {
 
 #[tokio::test]
 async fn a_button_still_works_after_a_restart() {
-    let mut stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
-    stage.app.restart().await;
-    stage.bot = stage.app.client("deploy-bot");
-    stage.press("U01", APPROVE, &value).await;
-    assert_eq!(stage.status(&id).await, "executing");
+    let mut harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
+    harness.app.restart().await;
+    harness.bot = harness.app.client("deploy-bot");
+    harness.press("U01", APPROVE, &value).await;
+    assert_eq!(harness.status(&id).await, "executing");
 }
 
 #[tokio::test]
 async fn a_suspended_person_decides_nothing_by_a_button() {
-    let stage = Stage::set().await;
-    let (id, value) = stage.parked(medium()).await;
+    let harness = Harness::start().await;
+    let (id, value) = harness.parked(medium()).await;
     // Whether tokens were revoked makes no difference to a press, so this is what takes the buttons away.
-    stage.app.database.execute("insert into suspension (name) values ('alice')").await;
+    harness.app.database.execute("insert into suspension (name) values ('alice')").await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for action in [APPROVE, REJECT] {
-        let said = stage.press("U01", action, &value).await;
+        let said = harness.press("U01", action, &value).await;
         assert!(said["text"].as_str().unwrap().contains("your name is suspended"), "{said}");
     }
-    assert_eq!(stage.status(&id).await, "pending_approval");
-    stage.app.database.execute("update suspension set restored_at = clock_timestamp()").await;
+    assert_eq!(harness.status(&id).await, "pending_approval");
+    harness.app.database.execute("update suspension set restored_at = clock_timestamp()").await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    stage.press("U01", APPROVE, &value).await;
-    assert_ne!(stage.status(&id).await, "pending_approval");
+    harness.press("U01", APPROVE, &value).await;
+    assert_ne!(harness.status(&id).await, "pending_approval");
 }

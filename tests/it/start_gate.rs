@@ -5,18 +5,17 @@ use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::{hand_out_tokens, settings};
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
 use futures_util::future::join_all;
-use parkbrake::actors::courier::Pace;
 use parkbrake::actors::engine::{Engine, Parts};
-use parkbrake::actors::exchange::{Intake, Submitted};
+use parkbrake::actors::protocol::{AdmittedTask, Submitted};
 use parkbrake::actors::root::{Msg, Root, RootRef};
 use parkbrake::actors::turns::TurnLimits;
+use parkbrake::app::Pace;
 use parkbrake::clock::Clock;
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::{AttemptId, Command, Outcome, Status};
 use parkbrake::settings::Settings;
 use parkbrake::storage::Storage;
-use ractor::Actor;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -314,7 +313,7 @@ impl Quiet {
              values ('{id}', '127.0.0.1:0', 'here', '0', clock_timestamp() + interval '1 hour', true)"
         );
         database.execute(&lease).await;
-        let (root, _) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
+        let (root, _) = Root::spawn(Arc::clone(&engine)).await.unwrap();
         Self { engine, root, storage, ledger, _config: config }
     }
 
@@ -323,7 +322,7 @@ impl Quiet {
         let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
         let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
-        let Ok(Submitted::Accepted(_)) = self.engine.submit(id, Intake { by, task, facts, supersedes: None, key: None }).await else {
+        let Ok(Submitted::Accepted(_)) = self.engine.submit(id, AdmittedTask { by, task, facts, supersedes: None, key: None }).await else {
             panic!("a workflow")
         };
         assert_eq!(self.approve(id).await, Status::Queued);
@@ -340,7 +339,7 @@ impl Quiet {
     }
 
     async fn status(&self, id: Uuid) -> Status {
-        self.engine.story(id).await.unwrap().unwrap().workflow.status()
+        self.engine.history(id).await.unwrap().unwrap().workflow.status()
     }
 }
 

@@ -40,7 +40,7 @@ async fn every_way_that_a_request_can_go_is_counted() {
     assert_eq!(levels, [("medium", 1, 0, 1), ("high", 5, 3, 0), ("critical", 1, 1, 0)], "what is released at once is no request");
     assert!(figures.levels[0].median.is_none());
     for level in &figures.levels[1..] {
-        assert!(level.median.unwrap() > 0.0 && level.ninth.unwrap() >= level.median.unwrap() && level.ninth.unwrap() < 60.0);
+        assert!(level.median.unwrap() > 0.0 && level.p90.unwrap() >= level.median.unwrap() && level.p90.unwrap() < 60.0);
     }
     let roles: Vec<_> = figures.roles.iter().map(|role| (role.role.as_str(), role.decided)).collect();
     assert_eq!(roles, [("team_lead", 2), ("cto", 1), ("tech_lead", 1)]);

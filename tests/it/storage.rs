@@ -2,7 +2,8 @@
 
 use crate::support::Database;
 use chrono::{DateTime, TimeDelta, Utc};
-use parkbrake::actors::checkpointer::{Checkpointer, CommitError, Msg};
+use parkbrake::actors::batch::CommitError;
+use parkbrake::actors::checkpointer::{Checkpointer, Msg};
 use parkbrake::domain::policy::{ApprovalTerms, EscalationStep};
 use parkbrake::domain::request::idempotency::IdempotencyKey;
 use parkbrake::domain::risk::Assessment;
@@ -163,8 +164,8 @@ async fn a_guard_is_checked_after_the_lock_was_waited_for() {
     let deadline = storage.now().await.unwrap() + TimeDelta::milliseconds(300);
     let hold = database.hold("select from workflow for update").await;
     let advance = escalation(&workflow, Guard { not_after: Some(deadline), ..Guard::default() });
-    let (versions, feed, bell, metrics) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-    let checkpointer = Checkpointer { storage: storage.clone(), versions, feed, bell, metrics };
+    let (versions, feed, wakeup, metrics) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+    let checkpointer = Checkpointer { storage: storage.clone(), versions, feed, wakeup, metrics };
     let (checkpointer, task) = Actor::spawn(None, checkpointer, ()).await.unwrap();
     let waiting = tokio::spawn({
         let checkpointer = checkpointer.clone();
@@ -195,8 +196,8 @@ async fn a_batch_is_written_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_bad_row_does_no_harm_to_those_that_share_its_batch() {
     let (storage, database) = storage().await;
-    let (versions, feed, bell, metrics) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-    let checkpointer = Checkpointer { storage, versions, feed, bell, metrics };
+    let (versions, feed, wakeup, metrics) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+    let checkpointer = Checkpointer { storage, versions, feed, wakeup, metrics };
     let (checkpointer, task) = Actor::spawn(None, checkpointer, ()).await.unwrap();
     let commits = batch_with_a_bad_row().into_iter().map(|opening| {
         let checkpointer = checkpointer.clone();

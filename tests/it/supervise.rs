@@ -4,7 +4,7 @@ use crate::support::client::{Client, high};
 use crate::support::server::settings;
 use crate::support::{Config, Database, TestApp, eventually};
 use parkbrake::actors::engine::{Engine, Parts};
-use parkbrake::actors::exchange::{Intake, Submitted};
+use parkbrake::actors::protocol::{AdmittedTask, Submitted};
 use parkbrake::actors::root::{Msg, Root, RootRef};
 use parkbrake::actors::turns::TurnLimits;
 use parkbrake::app::Pace;
@@ -12,7 +12,7 @@ use parkbrake::clock::Clock;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::{Command, Status};
 use parkbrake::storage::Storage;
-use ractor::{Actor, ActorCell};
+use ractor::ActorCell;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,8 +128,8 @@ async fn what_comes_while_an_actor_is_at_work_waits_for_it_to_end() {
     assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'approved'").await, 1);
 }
 
-/// An engine with its crew, without HTTP, whose members can be got hold of.
-async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
+/// An engine with its actors, without HTTP. The root gives access to them.
+async fn actors(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
     let config = Config::new();
     let configuration = Arc::new(parkbrake::config::load(config.path(), config.path()).unwrap());
     let storage = Storage::connect(&database.url, 4).unwrap().with_keys(crate::support::keys());
@@ -145,7 +145,7 @@ async fn crew(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
         turns: TurnLimits { at_once: 8, per_requester: 8 },
         fence: crate::support::server::fence(),
     });
-    let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
+    let (root, task) = Root::spawn(Arc::clone(&engine)).await.unwrap();
     (engine, root, task)
 }
 
@@ -153,25 +153,26 @@ async fn submits(engine: &Engine) -> Option<Uuid> {
     let request: TaskRequest = serde_json::from_value(high()).unwrap();
     let (task, facts) = request.admit(engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
     let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot").unwrap());
-    matches!(engine.submit(id, Intake { by, task, facts, supersedes: None, key: None }).await, Ok(Submitted::Accepted(_))).then_some(id)
+    matches!(engine.submit(id, AdmittedTask { by, task, facts, supersedes: None, key: None }).await, Ok(Submitted::Accepted(_)))
+        .then_some(id)
 }
 
 #[tokio::test]
-async fn when_one_of_the_crew_fails_all_are_replaced_and_what_was_parked_is_decided() {
+async fn when_an_actor_of_the_root_fails_all_are_replaced_and_what_was_parked_is_decided() {
     let database = Database::migrated().await;
     let mut place = 0;
     loop {
-        let (engine, root, task) = crew(&database).await;
+        let (engine, root, task) = actors(&database).await;
         let parked = submits(&engine).await.unwrap();
         let size = root.get_children().len();
-        assert!(size >= 5, "there is a crew");
+        assert!(size >= 5, "the actors of a server");
         // Fewer than a root gives up after.
         for _ in 0..(size - place).min(4) {
             let before: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
             root.get_children()[place].kill();
-            eventually("a new crew", || async {
+            eventually("new actors", || async {
                 let now: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
-                (engine.is_manned() && now.len() == size && now.iter().all(|id| !before.contains(id))).then_some(())
+                (engine.is_ready() && now.len() == size && now.iter().all(|id| !before.contains(id))).then_some(())
             })
             .await;
             eventually("a submit", || submits(&engine)).await;
@@ -179,8 +180,8 @@ async fn when_one_of_the_crew_fails_all_are_replaced_and_what_was_parked_is_deci
         }
         let by = engine.configuration.policy.principal("alice").unwrap();
         let approve = Command::Approve { by, justification: None, digest: None, owner: engine.owner };
-        let answered = engine.command(parked, approve).await.unwrap();
-        assert_eq!(answered.workflow.status(), Status::Executing);
+        let outcome = engine.command(parked, approve).await.unwrap();
+        assert_eq!(outcome.workflow.status(), Status::Executing);
         root.cast(Msg::Shutdown).unwrap();
         task.await.unwrap();
         if place == size {
@@ -190,11 +191,11 @@ async fn when_one_of_the_crew_fails_all_are_replaced_and_what_was_parked_is_deci
 }
 
 #[tokio::test]
-async fn a_crew_that_keeps_failing_ends_the_root() {
+async fn actors_that_keep_failing_end_the_root() {
     let database = Database::migrated().await;
-    let (engine, root, task) = crew(&database).await;
+    let (engine, root, task) = actors(&database).await;
     eventually("its end", || async {
-        if engine.is_manned() {
+        if engine.is_ready() {
             root.get_children().iter().take(1).for_each(ActorCell::kill);
         }
         task.is_finished().then_some(())

@@ -1,8 +1,9 @@
-//! What a workflow's actor hands to the checkpointer, and what became of it.
+//! Handing events to the checkpointer, and reading its answer.
 
-use super::{WorkflowActor, Workshop};
-use crate::actors::checkpointer::{self, CheckpointerRef, CommitError};
-use crate::actors::exchange::Failure;
+use super::{Dependencies, WorkflowActor};
+use crate::actors::batch::{CommitError, Reply};
+use crate::actors::checkpointer::{self, CheckpointerRef};
+use crate::actors::protocol::Failure;
 use crate::domain::notice::outbox::{self, Planned};
 use crate::domain::via::Via;
 use crate::domain::workflow::commit;
@@ -13,7 +14,7 @@ use crate::storage::{Advance, Written};
 use ractor::rpc::CallResult;
 use std::sync::Arc;
 
-/// What became of a commit.
+/// The result of a commit.
 pub(super) enum Progress {
     Moved(Arc<Workflow>),
     Overtaken,
@@ -35,8 +36,8 @@ impl From<CommitError> for Failure {
 }
 
 impl WorkflowActor {
-    /// Has some events written, if nobody has written the next one meanwhile. An external action that would begin with them, and that a
-    /// halt or a freeze holds, is queued instead.
+    /// Has events written, unless another commit came first. If an external action would begin with them and a halt or a freeze holds it, it is
+    /// queued instead.
     pub(super) async fn commit(
         &self,
         workflow: &Workflow,
@@ -48,7 +49,7 @@ impl WorkflowActor {
         let instead = transition::queued_instead(Some(workflow), &events);
         match instead {
             None => self.write(workflow, actor, via, events, guard).await,
-            Some(queued) if self.workshop.holds.would_hold(workflow).is_some() => self.write(workflow, actor, via, queued, guard).await,
+            Some(queued) if self.deps.holds.would_hold(workflow).is_some() => self.write(workflow, actor, via, queued, guard).await,
             Some(queued) => match self.write(workflow, actor, via, events, guard).await? {
                 Progress::Held => self.write(workflow, actor, via, queued, guard).await,
                 progress => Ok(progress),
@@ -60,10 +61,10 @@ impl WorkflowActor {
         let next = commit::follow(self.id, Some(workflow.clone()), &events, actor, via);
         let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
         let notices = self.notices(Some(workflow), &next, &events);
-        let (actor, now) = (actor.to_owned(), self.workshop.clock.now());
-        let begins = transition::begins(&events).then(|| self.workshop.holds.begins(workflow));
+        let (actor, now) = (actor.to_owned(), self.deps.clock.now());
+        let begins = transition::begins(&events).then(|| self.deps.holds.begins(workflow));
         let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, now, begins, notices });
-        let (advance, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
+        let (advance, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
             Written::Conflict | Written::Duplicate | Written::Busy => Progress::Overtaken,
@@ -74,20 +75,20 @@ impl WorkflowActor {
         })
     }
 
-    /// What is said to the outside of a commit, which is written with it.
+    /// The notices about a commit, which are written with it.
     pub(super) fn notices(&self, before: Option<&Workflow>, after: &Workflow, events: &[Event]) -> Vec<Planned> {
-        let Workshop { configuration, clock, .. } = self.workshop.as_ref();
+        let Dependencies { configuration, clock, .. } = self.deps.as_ref();
         let commit = outbox::Commit { before, after, events };
-        let suspended = self.workshop.suspensions.last_known();
+        let suspended = self.deps.suspensions.last_known();
         let today = Today { policy: &configuration.policy, suspended: &suspended };
         outbox::plan(commit, today, &configuration.notifications, || clock.new_id())
     }
 }
 
-/// Asks the checkpointer, which always answers unless it ends.
+/// Asks the checkpointer, which always answers unless it is replaced.
 pub(super) async fn call<R: Send + 'static>(
     checkpointer: &CheckpointerRef,
-    msg: impl FnOnce(checkpointer::Reply<R>) -> checkpointer::Msg,
+    msg: impl FnOnce(Reply<R>) -> checkpointer::Msg,
 ) -> Result<(Box<R>, Written), CommitError> {
     match checkpointer.call(msg, None).await {
         Ok(CallResult::Success(answer)) => answer,

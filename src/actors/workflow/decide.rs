@@ -1,9 +1,9 @@
-//! A command is decided, what follows is committed, and the caller is answered.
+//! Deciding a command, committing the events, and answering the caller.
 
 use super::commit::Progress;
 use super::{Memory, Stale, WorkflowActor};
-use crate::actors::checkpointer::CommitError;
-use crate::actors::exchange::{Answered, Failure};
+use crate::actors::batch::CommitError;
+use crate::actors::protocol::{CommandOutcome, Failure};
 use crate::domain::policy::SYSTEM;
 use crate::domain::via::Via;
 use crate::domain::workflow::Command;
@@ -12,15 +12,15 @@ use crate::domain::workflow::transition::{self, Answer, Guard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a command is decided anew because somebody else wrote the next event first.
+/// How often a command is decided again because another commit came first.
 const ATTEMPTS: u32 = 4;
-/// So long after it was read a memory is good enough for a tick, which is sent again as long as something is due.
+/// How old a memory may be to decide a tick. A tick is sent again for as long as the workflow is due.
 const RECENT: Duration = Duration::from_secs(1);
 
 impl WorkflowActor {
-    /// Decides a command, commits what follows, and answers; the outer error means that the memory cannot be trusted.
-    pub(super) async fn answer(&self, memory: &mut Memory, command: &Command) -> Result<Result<Answered, Failure>, Stale> {
-        // What was committed is certain; what was not done may have been done by somebody else meanwhile.
+    /// Decides a command and commits the events. The outer error means that the memory cannot be trusted.
+    pub(super) async fn answer(&self, memory: &mut Memory, command: &Command) -> Result<Result<CommandOutcome, Failure>, Stale> {
+        // What the memory holds was committed; what it does not hold may have been committed since.
         let mut is_current = matches!(command, Command::Tick { .. }) && memory.read_at.is_some_and(|at| at.elapsed() < RECENT);
         for _ in 0..ATTEMPTS {
             let Some(workflow) = memory.workflow.clone() else {
@@ -36,8 +36,8 @@ impl WorkflowActor {
             {
                 return Ok(Err(Failure::NotFound));
             }
-            let suspended = if command.asks_today() { self.workshop.suspensions.current().await? } else { Arc::default() };
-            let today = Today { policy: &self.workshop.configuration.policy, suspended: &suspended };
+            let suspended = if command.asks_today() { self.deps.suspensions.current().await? } else { Arc::default() };
+            let today = Today { policy: &self.deps.configuration.policy, suspended: &suspended };
             let (events, guard) = match today.decide(&workflow, command) {
                 Err(_) | Ok(Answer::Nothing) if !is_current => {
                     Box::pin(self.look(memory)).await?;
@@ -45,8 +45,8 @@ impl WorkflowActor {
                     continue;
                 }
                 Err(refusal) => return Ok(Err(refusal.into())),
-                Ok(Answer::Nothing) => return Ok(Ok(Answered { workflow, decision: None })),
-                Ok(Answer::Repeat(decision)) => return Ok(Ok(Answered { workflow, decision: Some(decision) })),
+                Ok(Answer::Nothing) => return Ok(Ok(CommandOutcome { workflow, decision: None })),
+                Ok(Answer::Repeat(decision)) => return Ok(Ok(CommandOutcome { workflow, decision: Some(decision) })),
                 Ok(Answer::Commit { events, guard }) => (events, guard),
             };
             let (actor, via) = command.caller().map_or((SYSTEM, Via::System), |by| (by.name.as_str(), by.via));
@@ -58,17 +58,17 @@ impl WorkflowActor {
                     };
                     memory.read_at = Some(Instant::now());
                     memory.workflow = Some(Box::pin(self.fulfil(Arc::clone(&workflow))).await?);
-                    return Ok(Ok(Answered { workflow, decision }));
+                    return Ok(Ok(CommandOutcome { workflow, decision }));
                 }
                 Ok(Progress::Overtaken) => {
-                    // By somebody else's event, or because somebody whom it rests on has been suspended.
-                    self.workshop.suspensions.refresh().await?;
+                    // Another event came first, or a person whose decision this rests on has been suspended.
+                    self.deps.suspensions.refresh().await?;
                     Box::pin(self.look(memory)).await?;
                     is_current = true;
                     let is_the_same = memory.workflow.as_ref().is_some_and(|now| now.version == workflow.version);
                     if is_the_same && matches!(command, Command::Start { .. }) {
-                        // It stays in the queue, and the gate says why it does not start.
-                        return Ok(Ok(Answered { workflow, decision: None }));
+                        // The action stays in the queue, and the gate says why it does not start.
+                        return Ok(Ok(CommandOutcome { workflow, decision: None }));
                     }
                 }
                 Ok(Progress::TooLate) => {
@@ -76,17 +76,17 @@ impl WorkflowActor {
                     is_current = true;
                 }
                 Ok(Progress::Fenced) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
-                // It stays in the queue.
-                Ok(Progress::TooEarly | Progress::Held) => return Ok(Ok(Answered { workflow, decision: None })),
+                // The action stays in the queue.
+                Ok(Progress::TooEarly | Progress::Held) => return Ok(Ok(CommandOutcome { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),
                 Err(CommitError::Busy { is_uncertain: false }) => return Ok(Err(Failure::Busy)),
                 Err(error) => return Err(Stale::Unavailable(error.to_string())),
             }
         }
-        Ok(Err(Failure::Unavailable("this workflow is being changed by others too quickly".to_owned())))
+        Ok(Err(Failure::Unavailable("other changes to this workflow keep coming first; try again in a moment".to_owned())))
     }
 
-    /// The database says that the deadline has passed: that is written before anybody is told.
+    /// Commits the expiry, because the database says that the deadline has passed. Only then is the caller answered.
     async fn expire(&self, memory: &mut Memory, guard: Guard) -> Result<(), Stale> {
         let (Some(workflow), Some(deadline)) = (&memory.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };

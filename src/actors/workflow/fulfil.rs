@@ -1,4 +1,4 @@
-//! What a state obliges to is done, the same after a commit and after a restart.
+//! Doing what a state obliges to, in the same way after a commit and after a restart.
 
 use super::commit::Progress;
 use super::{Memory, Stale, WorkflowActor};
@@ -12,9 +12,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How often it is looked at again because somebody else wrote the next event first.
+/// How often the obligations are computed again because another commit came first.
 const ATTEMPTS: u32 = 4;
-/// Several sweeps of the timer.
+/// How soon a deadline must be for the timer to be told of it: the sweeps find later ones by themselves.
 const SOON: TimeDelta = TimeDelta::seconds(5);
 
 impl WorkflowActor {
@@ -29,20 +29,20 @@ impl WorkflowActor {
     }
 
     pub(super) async fn load(&self) -> Result<Option<Arc<Workflow>>, Stale> {
-        let log = self.workshop.logs.read(self.id).await?;
+        let log = self.deps.logs.read(self.id).await?;
         let workflow = transition::replay(self.id, log.iter()).map_err(|error| Stale::Broken(error.to_string()))?;
         Ok(workflow.map(Arc::new))
     }
 
-    /// Does what the state obliges to. The same after a commit and after a restart. Nothing is started here.
+    /// Does what the state obliges to. No action is started here: that is up to the runner.
     pub(super) async fn fulfil(&self, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         for _ in 0..ATTEMPTS {
-            let obligations = transition::obligations(&workflow, self.workshop.owner);
-            // Each is seen to, also where one of them has something written; then the state is another, and they are looked at again.
+            let obligations = transition::obligations(&workflow, self.deps.owner);
+            // All are attended to, even if one of them leads to a commit. Then the state has changed, and they are computed again.
             let commands: Vec<_> = obligations.into_iter().filter_map(|obligation| self.attend_to(&workflow, obligation)).collect();
             let Some(command) = commands.into_iter().next() else { return Ok(workflow) };
             if let Command::Disown { attempt, .. } = command {
-                // The runner lets go of an attempt once its outcome is in the log, which may have happened since it was read.
+                // The runner lets go of an attempt once its outcome is in the log, which may have happened after the log was read.
                 let before = workflow.version;
                 workflow = self.reload().await?;
                 if workflow.version != before {
@@ -53,18 +53,18 @@ impl WorkflowActor {
             let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
             workflow = match self.commit(&workflow, SYSTEM, Via::System, events, guard).await {
                 Ok(Progress::Moved(workflow)) => {
-                    tracing::warn!(workflow.id = %self.id, status = %workflow.status(), "an interrupted action was taken up");
+                    tracing::warn!(status = %workflow.status(), "an interrupted action was taken up");
                     workflow
                 }
                 Ok(_) => self.reload().await?,
                 Err(error) => return Err(Stale::Unavailable(error.to_string())),
             };
         }
-        // Somebody else is faster at this; what they write is read by the next look.
+        // Other commits keep coming first; the next look reads what they wrote.
         Ok(workflow)
     }
 
-    /// Sees to one obligation; the command that has to follow, where something has to be written.
+    /// Attends to one obligation. Returns the command that has to be committed for it, if there is one.
     fn attend_to(&self, workflow: &Workflow, obligation: Obligation) -> Option<Command> {
         match obligation {
             Obligation::Park { deadline: Some(deadline) } | Obligation::AwaitReport { deadline, .. } => {
@@ -73,22 +73,22 @@ impl WorkflowActor {
             }
             Obligation::Park { deadline: None } => None,
             // What is held comes into the queue when that ends.
-            Obligation::Queue { .. } if self.workshop.holds.held(workflow).is_some() => None,
+            Obligation::Queue { .. } if self.deps.holds.held(workflow).is_some() => None,
             Obligation::Queue { .. } => {
                 let (requested_by, approved) = (workflow.submission.requested_by.clone(), workflow.round().is_some());
-                self.workshop.runner.enqueue(Waiting { workflow_id: self.id, requested_by, approved });
+                self.deps.runner.enqueue(Waiting { workflow_id: self.id, requested_by, approved });
                 None
             }
-            Obligation::Attend { attempt, token } if self.workshop.runner.holds(self.id, attempt, token) => None,
+            Obligation::Attend { attempt, token } if self.deps.runner.holds(self.id, attempt, token) => None,
             Obligation::Attend { attempt, token } => Some(Command::Disown { attempt, token, cause: Disowned::NotHere }),
-            Obligation::Recover { attempt } => Some(Command::Recover { attempt, owner: self.workshop.owner }),
+            Obligation::Recover { attempt } => Some(Command::Recover { attempt, owner: self.deps.owner }),
         }
     }
 
-    /// A sweep comes at least once a second and finds by itself what falls due; the timer hears of what falls due soon.
+    /// Tells the timer of a deadline that is near. Its sweeps, at least one a second, find every other one.
     fn arm(&self, deadline: DateTime<Utc>) {
-        if deadline <= self.workshop.clock.now() + SOON {
-            let _ = self.workshop.timer.cast(ToTimer::Arm { deadline });
+        if deadline <= self.deps.clock.now() + SOON {
+            let _ = self.deps.timer.cast(ToTimer::Arm { deadline });
         }
     }
 
@@ -96,14 +96,13 @@ impl WorkflowActor {
         self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))
     }
 
-    /// The log says that this process runs an attempt which its runner knows nothing of.
+    /// Raises an alarm: the log says that this process runs an attempt, and its runner knows nothing of it.
     fn alarm(&self, attempt: AttemptId) {
         tracing::error!(
-            workflow.id = %self.id,
             step = attempt.step,
             attempt = attempt.number,
-            "this server is said to run an action of which it knows nothing: look at its log before this line; the attempt is given up"
+            "the log says that this server runs an action, and it knows of none: look at the server's log before this line; the attempt is given up"
         );
-        self.workshop.metrics.executing_without_attempt.inc();
+        self.deps.metrics.executing_without_attempt.inc();
     }
 }

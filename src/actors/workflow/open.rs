@@ -1,10 +1,10 @@
-//! A new workflow: its task is assessed, and what follows is checkpointed, before anybody is answered.
+//! Opening a workflow: the task is assessed and the result checkpointed before the caller is answered.
 
 use super::commit::call;
 use super::{Memory, Stale, WorkflowActor};
 use crate::actors::checkpointer;
-use crate::actors::exchange::{Failure, Intake, Submitted};
 use crate::actors::metrics::LevelLabel;
+use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::commit;
@@ -20,21 +20,21 @@ impl WorkflowActor {
     pub(super) async fn submit(
         &self,
         memory: &mut Memory,
-        intake: Intake,
+        admitted: AdmittedTask,
         reply: RpcReplyPort<Result<Submitted, Failure>>,
     ) -> Result<(), Stale> {
-        match self.checkpoint(intake).await {
+        match self.checkpoint(admitted).await {
             Ok(Submitted::Accepted(workflow)) => {
                 let fulfilled = Box::pin(self.fulfil(Arc::clone(&workflow))).await;
                 if let Ok(now) = &fulfilled {
-                    // Before the answer, so that whoever has it and goes on finds the workflow remembered.
+                    // Before the answer, so that a caller that goes on at once finds the workflow remembered.
                     *memory = Memory::holds(Arc::clone(now));
                     self.park(memory, None);
                 }
                 let _ = reply.send(Ok(Submitted::Accepted(workflow)));
                 fulfilled.map(drop)
             }
-            // It may have been written all the same: by a commit that was sent twice, or whose answer was lost.
+            // It may have been written all the same, by a commit that was sent twice or whose answer was lost.
             other => {
                 let _ = reply.send(other);
                 Box::pin(self.look(memory)).await?;
@@ -44,16 +44,16 @@ impl WorkflowActor {
         }
     }
 
-    /// Assesses a task, and says what is to be checkpointed.
-    fn assess(&self, intake: Intake) -> Result<Box<Opening>, Failure> {
-        let Intake { by, task, facts, supersedes, key } = intake;
-        let workshop = &self.workshop;
-        let rules = &workshop.configuration.rules;
-        let assessment = rules.assess(&task, facts.as_ref(), &by.name, workshop.clock.now());
+    /// Assesses a task, and makes what is to be checkpointed.
+    fn assess(&self, admitted: AdmittedTask) -> Result<Box<Opening>, Failure> {
+        let AdmittedTask { by, task, facts, supersedes, key } = admitted;
+        let deps = &self.deps;
+        let rules = &deps.configuration.rules;
+        let assessment = rules.assess(&task, facts.as_ref(), &by.name, deps.clock.now());
         let target = rules.target(&task, facts.as_ref());
         let is_claimed = target.is_claim_of(&task);
         let via = by.via;
-        let policy = workshop.configuration.policy.level(assessment.level);
+        let policy = deps.configuration.policy.level(assessment.level);
         let document = task.canonical();
         let submission = Submission {
             task_id: task.task_id,
@@ -69,14 +69,14 @@ impl WorkflowActor {
         };
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
-        let events = transition::open(submission, terms, workshop.owner);
+        let events = transition::open(submission, terms, deps.owner);
         let workflow = commit::follow(self.id, None, &events, &actor, via).map_err(|error| Failure::Internal(error.to_string()))?;
         let notices = self.notices(None, &workflow, &events);
         let instead = transition::queued_instead(None, &events);
-        let begins = transition::begins(&events).then(|| workshop.holds.begins(&workflow));
+        let begins = transition::begins(&events).then(|| deps.holds.begins(&workflow));
         let opening = Box::new(Opening { workflow, events, via, document, is_claimed, key, begins, notices });
         match instead {
-            Some(queued) if workshop.holds.would_hold(&opening.workflow).is_some() => self.queued(opening, queued),
+            Some(queued) if deps.holds.would_hold(&opening.workflow).is_some() => self.queued(opening, queued),
             _ => Ok(opening),
         }
     }
@@ -92,51 +92,51 @@ impl WorkflowActor {
         Ok(opening)
     }
 
-    /// Whether it may be asked about: where the level remembers rejections, what was rejected a short time ago is not.
+    /// Refuses a request that was rejected a short time ago, if its level remembers rejections.
     async fn is_new(&self, workflow: &Workflow) -> Result<(), Failure> {
         let submission = &workflow.submission;
-        let memory = self.workshop.configuration.policy.level(submission.assessment.level).rejected_memory;
+        let memory = self.deps.configuration.policy.level(submission.assessment.level).rejected_memory;
         if memory.is_zero() || workflow.open_round().is_none() {
             return Ok(());
         }
-        let found = self.workshop.storage.rejected_lately(&submission.requested_by, &submission.digest, memory).await;
+        let found = self.deps.storage.rejected_lately(&submission.requested_by, &submission.digest, memory).await;
         let Some(rejected) = found.map_err(|error| Failure::Unavailable(error.to_string()))? else { return Ok(()) };
-        let log = self.workshop.logs.read(rejected).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let log = self.deps.logs.read(rejected).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let earlier = transition::replay(rejected, log.iter()).map_err(|error| Failure::Internal(error.to_string()))?;
         match earlier.as_ref().and_then(Workflow::deciding) {
             Some(decision) => Err(Failure::AlreadyRejected { workflow_id: rejected, decision: Box::new(decision.clone()) }),
-            // It has been pruned since it was found.
+            // It was pruned after it was found.
             None => Ok(()),
         }
     }
 
-    /// What was opened, once it is durable.
+    /// The result of an opening that is durable.
     pub(super) fn accepted(&self, opening: Opening, at: DateTime<Utc>) -> Submitted {
         let level = opening.workflow.submission.assessment.level.as_str();
-        self.workshop.metrics.submitted.get_or_create(&LevelLabel { risk_level: level }).inc();
+        self.deps.metrics.submitted.get_or_create(&LevelLabel { risk_level: level }).inc();
         Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at)))
     }
 
-    /// Assesses a task and checkpoints what follows from it.
-    async fn checkpoint(&self, intake: Intake) -> Result<Submitted, Failure> {
-        let by = intake.by.clone();
-        let opening = self.assess(intake)?;
+    /// Assesses a task and checkpoints the result.
+    async fn checkpoint(&self, admitted: AdmittedTask) -> Result<Submitted, Failure> {
+        let by = admitted.by.clone();
+        let opening = self.assess(admitted)?;
         Box::pin(self.is_new(&opening.workflow)).await?;
         if let Some(older) = opening.workflow.submission.supersedes {
             return Box::pin(self.take_the_place_of(older, &by, *opening)).await;
         }
-        let (mut opening, mut written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
-        // Halted a moment ago.
+        let (mut opening, mut written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
+        // It was halted just now.
         if written == Written::Held
             && let Some(events) = transition::queued_instead(None, &opening.events)
         {
             let queued = self.queued(opening, events)?;
-            (opening, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Open(queued, reply)).await?;
+            (opening, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(queued, reply)).await?;
         }
         match written {
             Written::Committed { at } => Ok(self.accepted(*opening, at)),
             Written::Duplicate => Ok(Submitted::KeyUsed),
-            // Nobody else can have this id: the commit was sent twice, and the first time was enough.
+            // No other workflow can have this id: the commit was sent twice, and was written the first time.
             _ => match Box::pin(self.load()).await {
                 Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
                 Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),

@@ -1,20 +1,20 @@
-//! A task that takes the place of an earlier request of its requester: the end of the one and the beginning of the other are one commit.
+//! Superseding: a task takes the place of an earlier request of its requester. The end of one and the beginning of the other are one commit.
 //!
-//! The earlier request has an actor of its own, which knows nothing of this. The version is the fence between the two, as between two servers:
-//! whoever writes the next event of the earlier request wins, and the other reads its log and decides anew.
+//! The earlier request has an actor of its own, which knows nothing of this. The version is the fence between the two, as between two
+//! servers: whichever commits the next event of the earlier request first wins, and the other one reads its log and decides again.
 
 use super::commit::call;
 use super::{Stale, WorkflowActor};
 use crate::actors::checkpointer;
-use crate::actors::exchange::{Failure, Submitted};
 use crate::actors::messages::ToRegistry;
+use crate::actors::protocol::{Failure, Submitted};
 use crate::domain::policy::Principal;
 use crate::domain::workflow::transition::{self, Answer};
 use crate::domain::workflow::{Command, Refusal, Workflow, commit};
 use crate::storage::{Advance, Opening, Replacement, Written};
 use uuid::Uuid;
 
-/// How often it is decided anew because somebody else wrote the next event of the earlier request first.
+/// How often this is decided again because another commit to the earlier request came first.
 const ATTEMPTS: u32 = 4;
 
 impl WorkflowActor {
@@ -25,7 +25,7 @@ impl WorkflowActor {
             let command = Command::Supersede { by: by.clone(), successor: self.id };
             let decided = transition::decide(&earlier, &command);
             if decided.is_err() && self.was_keyed(&replacement).await? {
-                // The same call was faster: its answer is this one's too.
+                // The same call came first; its result is also the result of this one.
                 return Ok(Submitted::KeyUsed);
             }
             let ending = match decided? {
@@ -40,22 +40,22 @@ impl WorkflowActor {
                         via: by.via,
                         events,
                         guard,
-                        now: self.workshop.clock.now(),
+                        now: self.deps.clock.now(),
                         begins: None,
                         notices,
                     }
                 }
-                // It was written, and the answer was lost.
+                // It was written, but the answer was lost.
                 Answer::Nothing | Answer::Repeat(_) => return self.own().await?.ok_or(Failure::Busy),
             };
             let row = Box::new(Replacement { opening: replacement, ending });
-            let (row, written) = call(&self.workshop.checkpointer, |reply| checkpointer::Msg::Replace(row, reply)).await?;
-            // Whatever became of it, what is remembered of the earlier request may be behind its log.
-            let _ = self.workshop.registry.cast(ToRegistry::Wake { id: older });
+            let (row, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Replace(row, reply)).await?;
+            // Whatever the result, what is remembered of the earlier request may be behind its log.
+            let _ = self.deps.registry.cast(ToRegistry::Wake { id: older });
             match written {
                 Written::Committed { at } => return Ok(self.accepted(row.opening, at)),
                 Written::Duplicate => return Ok(Submitted::KeyUsed),
-                // The sweep that is due writes that it has expired.
+                // The next sweep has the expiry committed.
                 Written::TooLate => return Err(Refusal::Expired.into()),
                 // Halted a moment ago.
                 Written::Held => {
@@ -73,25 +73,25 @@ impl WorkflowActor {
             }
             replacement = row.opening;
         }
-        Err(Failure::Unavailable("the request whose place the task is to take is being changed by others too quickly".to_owned()))
+        Err(Failure::Unavailable("other changes to the superseded request keep coming first; try again in a moment".to_owned()))
     }
 
-    /// The earlier request, if the requester may see it. Its log is read, whatever is remembered of it.
+    /// The earlier request, if the requester may see it. This reads its log, because what is remembered may be behind it.
     async fn earlier(&self, older: Uuid, by: &Principal) -> Result<Workflow, Failure> {
-        let log = self.workshop.logs.read(older).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let log = self.deps.logs.read(older).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let earlier = transition::replay(older, log.iter()).map_err(|error| Failure::Internal(error.to_string()))?;
         let may_see = |earlier: &Workflow| by.may_see(&earlier.submission.requested_by, earlier.submission.on_behalf_of.as_deref());
         earlier.filter(may_see).ok_or(Failure::NotFound)
     }
 
-    /// Whether the idempotency key of a task has been used meanwhile.
+    /// Whether the idempotency key of a task has been used in the meantime.
     async fn was_keyed(&self, opening: &Opening) -> Result<bool, Failure> {
         let Some(key) = &opening.key else { return Ok(false) };
-        let first = self.workshop.storage.first_use(&opening.workflow.submission.requested_by, &key.key).await;
+        let first = self.deps.storage.first_use(&opening.workflow.submission.requested_by, &key.key).await;
         Ok(first.map_err(|error| Failure::Unavailable(error.to_string()))?.is_some())
     }
 
-    /// This workflow, if it has been written after all.
+    /// This workflow, if it was written after all.
     async fn own(&self) -> Result<Option<Submitted>, Failure> {
         match self.load().await {
             Ok(workflow) => Ok(workflow.map(Submitted::Accepted)),

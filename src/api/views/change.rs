@@ -110,13 +110,13 @@ impl Commented {
 
 /// A change that was made, and where the workflow stands after it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Settled {
+pub struct StatusChange {
     success: Success,
     workflow_id: Uuid,
     status: Status,
 }
 
-impl Settled {
+impl StatusChange {
     /// The answer to a change of a workflow.
     pub fn of(workflow: &Workflow) -> Self {
         Self { success: Success, workflow_id: workflow.id, status: workflow.status() }

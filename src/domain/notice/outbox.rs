@@ -221,7 +221,7 @@ pub fn is_reached(person: &Person, medium: Medium) -> bool {
 }
 
 /// How long a notice is tried before it is given up, counted from when it first was due.
-pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DELIVERY_RETRY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pauses of Standard Webhooks 1.0, each after the failure before it.
 const WEBHOOK_PAUSES: [u64; 9] = [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
 /// The longest pause of a channel that people read: news that is hours old asks nobody any more.

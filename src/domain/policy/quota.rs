@@ -90,7 +90,7 @@ impl Ledger {
     }
 
     /// One that was let in has been answered: it waits for people now, or nobody knows; or it does not.
-    pub fn settle(&mut self, may_wait: bool) {
+    pub fn release(&mut self, may_wait: bool) {
         self.under_way = self.under_way.saturating_sub(1);
         self.since = self.since.saturating_add(u32::from(may_wait));
         self.during = self.during.saturating_add(u32::from(may_wait));
@@ -136,15 +136,15 @@ mod tests {
         ledger.counted(1);
         assert!(ledger.admit(3) && ledger.admit(3) && !ledger.admit(3));
         // One runs at once, of the other nobody knows.
-        ledger.settle(false);
-        ledger.settle(true);
+        ledger.release(false);
+        ledger.release(true);
         assert!(ledger.admit(3) && !ledger.admit(3));
         // It is parked while a count goes on that may or may not have seen it, so that it may count twice until the next one.
         ledger.count();
-        ledger.settle(true);
+        ledger.release(true);
         ledger.counted(1);
         assert!(ledger.admit(3) && !ledger.admit(3));
-        ledger.settle(false);
+        ledger.release(false);
         ledger.count();
         ledger.counted(0);
         assert!(ledger.admit(3) && ledger.admit(3) && ledger.admit(3) && !ledger.admit(3));

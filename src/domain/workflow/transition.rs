@@ -96,7 +96,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
 fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, digest: Option<&str>, owner: Uuid) -> Result<Answer, Refusal> {
     let round = decidable(workflow)?;
     let roles = approval::may_decide(&workflow.submission, round, by, Verdict::Approved)?;
-    if let Some(answer) = settled(workflow, round, by, Verdict::Approved, digest)? {
+    if let Some(answer) = prior_decision(workflow, round, by, Verdict::Approved, digest)? {
         return Ok(answer);
     }
     same_digest(round, digest, round.terms.require_digest)?;
@@ -131,7 +131,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
 fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Option<&str>) -> Result<Answer, Refusal> {
     let round = decidable(workflow)?;
     let roles = approval::may_decide(&workflow.submission, round, by, Verdict::Rejected)?;
-    if let Some(answer) = settled(workflow, round, by, Verdict::Rejected, digest)? {
+    if let Some(answer) = prior_decision(workflow, round, by, Verdict::Rejected, digest)? {
         return Ok(answer);
     }
     same_digest(round, digest, false)?;
@@ -147,7 +147,13 @@ fn decidable(workflow: &Workflow) -> Result<&Round, Refusal> {
 }
 
 /// What a decision finds on a request that is settled, or that this person has answered before.
-fn settled(workflow: &Workflow, round: &Round, by: &Principal, verdict: Verdict, digest: Option<&str>) -> Result<Option<Answer>, Refusal> {
+fn prior_decision(
+    workflow: &Workflow,
+    round: &Round,
+    by: &Principal,
+    verdict: Verdict,
+    digest: Option<&str>,
+) -> Result<Option<Answer>, Refusal> {
     // Their last word in this round, and about its subject: who took a yes back is not told that it still stands, who was asked again
     // answers again, and who names another document has never answered for it.
     let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && decision.round == round.number);

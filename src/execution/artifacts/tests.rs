@@ -86,12 +86,12 @@ fn a_bare_name_is_never_taken_from_a_folder_that_is_relative() {
 fn what_everybody_can_change_is_refused() {
     let (_folder, path) = folder();
     write(&path.join("run.sh"), "#!/bin/sh\n", 0o757);
-    assert!(find_in(&path, &["./run.sh"], &[]).unwrap_err().contains("can be written by everybody"));
+    assert!(find_in(&path, &["./run.sh"], &[]).unwrap_err().contains("can be written by everyone"));
     write(&path.join("run.sh"), "#!/bin/sh\n", 0o755);
     write(&path.join("data"), "", 0o666);
     assert!(find_in(&path, &["./run.sh"], &["data"]).unwrap_err().contains("`files`"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(find_in(&path, &["./run.sh"], &[]).unwrap_err().contains("everybody on this machine can replace"));
+    assert!(find_in(&path, &["./run.sh"], &[]).unwrap_err().contains("everyone on this machine can replace"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
     assert!(find_in(&path, &["./run.sh"], &[]).is_ok(), "in a folder like /tmp nobody replaces what belongs to others");
 }
@@ -104,12 +104,12 @@ fn what_cannot_run_is_said_in_words() {
     for (words, files, said) in [
         (&["./nothing"][..], &[][..], "nothing: No such file"),
         (&["no-such-program-anywhere"], &[], "PATH"),
-        (&["./sub"], &[], "no regular file"),
+        (&["./sub"], &[], "not a regular file"),
         (&["./plain"], &[], "is not executable"),
         (&[], &[], "`command` is empty"),
         (&["true"], &["nothing"], "`files`"),
-        (&["true"], &["sub"], "no regular file"),
-        (&["/dev/zero"], &[], "no regular file"),
+        (&["true"], &["sub"], "not a regular file"),
+        (&["/dev/zero"], &[], "not a regular file"),
     ] {
         let error = find_in(&path, words, files).unwrap_err();
         assert!(error.contains(said), "{words:?}: {error}");

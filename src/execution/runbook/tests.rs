@@ -6,7 +6,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 /// Long enough for a slow machine, short enough to notice.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 struct Bench {
     workflow_id: Uuid,
@@ -26,7 +26,7 @@ impl Bench {
             working_dir: dir.path().canonicalize().unwrap(),
             user: None,
             env: Vec::new(),
-            timeout: PATIENCE * 3,
+            timeout: WAIT_LIMIT * 3,
             idempotent: false,
         };
         let server = vec![("PATH", std::env::var("PATH").unwrap()), ("HOME", "/home/of-server".to_owned())];
@@ -90,7 +90,7 @@ impl Bench {
 }
 
 async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     loop {
         if let Some(found) = found() {
             return found;
@@ -318,7 +318,7 @@ async fn what_stays_in_the_background_does_not_hold_the_run() {
     let bench = Bench::script("sleep 600 & echo $! > background; echo done");
     let begun = Instant::now();
     let output = bench.succeeded().await;
-    assert!(begun.elapsed() < PATIENCE);
+    assert!(begun.elapsed() < WAIT_LIMIT);
     assert_eq!((&output["stdout"], &output["streams_left_open"]), (&json!("done\n"), &json!(true)));
     let background = bench.number_in("background").await;
     assert!(runs(background), "a runbook may leave a service behind");

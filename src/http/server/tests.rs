@@ -46,7 +46,7 @@ async fn ask(address: SocketAddr) -> String {
 async fn a_lack_of_file_descriptors_is_waited_out() {
     let (address, server, task) = start(20, || io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error())).await;
     assert!(ask(address).await.ends_with("here"));
-    server.call(|reply| Msg::Stop { patience: Duration::from_secs(1), reply }, None).await.unwrap();
+    server.call(|reply| Msg::Stop { within: Duration::from_secs(1), reply }, None).await.unwrap();
     task.await.unwrap();
 }
 

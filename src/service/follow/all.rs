@@ -2,9 +2,9 @@
 //!
 //! The id of each message is a place in the order in which events become known ([`FeedPlace`]). Everything before it has been sent, so a
 //! client comes back to there. A place where something may still come in between is never handed out: an event
-//! that is told before it is settled carries the last place that is.
+//! that is told before it is watermark carries the last place that is.
 //!
-//! Whoever comes back, or was too slow, reads the log up to what is settled, page by page; then hears what is known beyond, and
+//! Whoever comes back, or was too slow, reads the log up to what is watermark, page by page; then hears what is known beyond, and
 //! then the news. So each event comes once in a stream, those of a workflow in the order of their versions.
 
 use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
@@ -91,8 +91,8 @@ impl Service {
     ) -> Result<(S, Everything), ServiceError> {
         let place = Place::take(self, &by.name)?;
         let (feed, storage) = (&self.engine.feed, &self.engine.storage);
-        let Listening { news, settled, next, unsettled } = feed.listen(storage).await?;
-        let now = FeedPlace::before(settled);
+        let Listening { news, watermark, next, above_watermark } = feed.listen(storage).await?;
+        let now = FeedPlace::before(watermark);
         if let Some(since) = &since
             && is_ahead(self, since.id, next).await?
         {
@@ -113,11 +113,11 @@ impl Service {
         }
         let (mut sent, mut backlog) = (BTreeSet::new(), None);
         if from.flatten().is_some() {
-            let beyond = unsettled.into_iter().filter(|(place, _)| *place > position).collect();
-            backlog = Some(Backlog { after: position, until: settled, beyond });
+            let beyond = above_watermark.into_iter().filter(|(place, _)| *place > position).collect();
+            backlog = Some(Backlog { after: position, until: watermark, beyond });
         } else {
             // What is known already is not what happens from now on.
-            sent.extend(unsettled.into_iter().map(|(place, _)| place));
+            sent.extend(above_watermark.into_iter().map(|(place, _)| place));
         }
         let next_heartbeat = Instant::now() + HEARTBEAT;
         Ok((
@@ -162,11 +162,11 @@ impl Everything {
 
     /// What is told next, or nothing where something else is to be done first.
     async fn hear<S: Sink>(&mut self) -> Option<S> {
-        let patience = self.next_heartbeat.saturating_duration_since(Instant::now());
-        match self.service.until_closing(tokio::time::timeout(patience, self.news.recv())).await? {
-            Ok(Ok(News::Told { events, settled })) => {
+        let quiet = self.next_heartbeat.saturating_duration_since(Instant::now());
+        match self.service.until_closing(tokio::time::timeout(quiet, self.news.recv())).await? {
+            Ok(Ok(News::Told { events, watermark })) => {
                 let mut messages = S::default();
-                self.tell(&mut messages, &events, settled);
+                self.tell(&mut messages, &events, watermark);
                 Some(messages)
             }
             Ok(Ok(News::Again) | Err(RecvError::Lagged(_))) => {
@@ -181,9 +181,9 @@ impl Everything {
     /// Listens anew, and reads the log from where the stream is.
     async fn listen_again<S: Sink>(&mut self) -> Option<S> {
         match self.service.until_closing(self.service.engine.feed.listen(&self.service.engine.storage)).await? {
-            Ok(Listening { news, settled, unsettled, .. }) => {
+            Ok(Listening { news, watermark, above_watermark, .. }) => {
                 (self.news, self.is_lost) = (news, false);
-                self.backlog = Some(Backlog { after: self.position, until: settled, beyond: unsettled });
+                self.backlog = Some(Backlog { after: self.position, until: watermark, beyond: above_watermark });
             }
             Err(error) => self.wait_for_the_database(&error).await?,
         }
@@ -220,15 +220,15 @@ impl Everything {
         Some(messages)
     }
 
-    /// Sends events, in their order; what is before `settled` is complete with them.
-    fn tell(&mut self, messages: &mut impl Sink, events: &[Told], settled: i64) {
+    /// Sends events, in their order; what is before `watermark` is complete with them.
+    fn tell(&mut self, messages: &mut impl Sink, events: &[Told], watermark: i64) {
         for (place, entry) in events {
-            if place.order < settled {
+            if place.order < watermark {
                 self.position = self.position.max(*place);
             }
             self.send(messages, *place, entry);
         }
-        self.position = self.position.max(FeedPlace::before(settled));
+        self.position = self.position.max(FeedPlace::before(watermark));
         self.sent = self.sent.split_off(&self.position);
     }
 

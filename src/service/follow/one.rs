@@ -1,7 +1,7 @@
 //! The stream of one workflow.
 
 use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
-use crate::actors::engine::Story;
+use crate::actors::engine::WorkflowHistory;
 use crate::domain::workflow::FeedEntry;
 use crate::identity::{Caller, Reauthentication};
 use crate::service::{Service, ServiceError};
@@ -26,12 +26,12 @@ impl Service {
         id: Uuid,
         since: Option<Since<u32>>,
     ) -> Result<Opened, ServiceError> {
-        let story = self.history(by, id).await?;
-        if let Some(since) = since.filter(|since| since.id > story.workflow.version) {
+        let history = self.history(by, id).await?;
+        if let Some(since) = since.filter(|since| since.id > history.workflow.version) {
             return Err(since.ahead());
         }
         let since = since.map_or(0, |since| since.id);
-        if story.workflow.status().is_final() && story.workflow.version == since {
+        if history.workflow.status().is_final() && history.workflow.version == since {
             return Ok(Opened::Ended);
         }
         let place = Place::take(self, &by.name)?;
@@ -64,11 +64,11 @@ impl OneWorkflow {
             let news =
                 self.service.engine.wait(self.id, HEARTBEAT, move |workflow| workflow.version > since || workflow.status().is_final());
             match self.service.until_closing(news).await? {
-                Ok(Some(story)) if story.workflow.version > since => {
-                    self.tell(&mut messages, &story);
+                Ok(Some(history)) if history.workflow.version > since => {
+                    self.tell(&mut messages, &history);
                     return Some(messages);
                 }
-                Ok(Some(story)) if story.workflow.status().is_final() => return None,
+                Ok(Some(history)) if history.workflow.status().is_final() => return None,
                 Ok(Some(_)) => {
                     messages.heartbeat(&since);
                     return self.reauthentication.holds(&self.service.identity).await.then_some(messages);
@@ -85,11 +85,11 @@ impl OneWorkflow {
         }
     }
 
-    fn tell(&mut self, messages: &mut impl Sink, story: &Story) {
-        for recorded in story.log.iter().filter(|recorded| recorded.version > self.since) {
-            let entry = FeedEntry::of(&story.workflow, recorded.version, &recorded.actor, recorded.at, &recorded.event);
+    fn tell(&mut self, messages: &mut impl Sink, history: &WorkflowHistory) {
+        for recorded in history.log.iter().filter(|recorded| recorded.version > self.since) {
+            let entry = FeedEntry::of(&history.workflow, recorded.version, &recorded.actor, recorded.at, &recorded.event);
             messages.event(&entry.version, &entry);
         }
-        self.since = story.workflow.version;
+        self.since = history.workflow.version;
     }
 }

@@ -12,7 +12,7 @@
   const stream = document.getElementById("stream");
   const announcements = document.getElementById("announcements");
 
-  // ---- Times: the same words as `moment.rs`, by the server's clock.
+  // ---- Times: the same words as `relative_time.rs`, by the server's clock.
   const ahead = Date.parse(body.dataset.now) - Date.now();
 
   function words(seconds) {

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// A heartbeat comes every 15 s; whoever hears nothing for less than that comes back all the same, as over a bad line.
-const PATIENCE: Duration = Duration::from_secs(7);
+const SILENCE_LIMIT: Duration = Duration::from_secs(7);
 const PAUSE: Duration = Duration::from_millis(150);
 
 #[derive(Default)]
@@ -68,7 +68,7 @@ async fn listen(mut caller: Caller, heard: Arc<Mutex<Heard>>) {
             if let Some(id) = lock(&heard).last_id.clone() {
                 request = request.header("last-event-id", id);
             }
-            if let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await {
+            if let Ok(Ok(response)) = tokio::time::timeout(SILENCE_LIMIT, request.send()).await {
                 match response.status().as_u16() {
                     200 => follow(response, &heard).await,
                     429 | 503 => {}
@@ -83,7 +83,7 @@ async fn listen(mut caller: Caller, heard: Arc<Mutex<Heard>>) {
 /// Reads until the stream ends or falls silent.
 async fn follow(mut response: Response, heard: &Mutex<Heard>) {
     let mut text = String::new();
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(PATIENCE, response.chunk()).await {
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(SILENCE_LIMIT, response.chunk()).await {
         text.push_str(&String::from_utf8_lossy(&chunk));
         while let Some((block, rest)) = text.split_once("\n\n") {
             let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How long a caller waits for an answer before it asks somebody else.
-const PATIENCE: Duration = Duration::from_secs(4);
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 /// Before the same is sent again that has not been taken.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -111,7 +111,7 @@ impl Caller {
             tokio::time::sleep(PAUSE).await;
             return None;
         };
-        let mut request = client.request(method, path).timeout(PATIENCE);
+        let mut request = client.request(method, path).timeout(CALL_TIMEOUT);
         if let Call::Submit { key } = &call {
             request = request.header("idempotency-key", key);
         }

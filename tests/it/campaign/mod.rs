@@ -37,7 +37,7 @@ const KINDS: usize = 10;
 /// So many faults are enough for an ordinary campaign.
 const ENOUGH: usize = 2 * KINDS;
 /// How long, after everything has healed, nothing may move before all is at rest.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REST_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a campaign was like, in numbers.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -
 async fn rest(world: &World, listeners: &[Listener]) {
     let (mut moved, mut last) = (Instant::now(), None);
     let mut calm = 0;
-    while calm < 3 && moved.elapsed() < PATIENCE {
+    while calm < 3 && moved.elapsed() < REST_LIMIT {
         let (under_way, events) = (world.under_way().await, world.events().await);
         let heard: Vec<_> = listeners.iter().map(|listener| i32::try_from(listener.count()).ok()).collect();
         calm = if under_way == Some(0) && events.is_some() && heard.iter().all(|heard| *heard >= events) { calm + 1 } else { 0 };
@@ -122,7 +122,7 @@ async fn run(seed: u64, least: Duration) -> (History, Figures) {
     let listeners: Vec<_> = (0..2).map(|number| Listener::begin(&load, number)).collect();
     let began = Instant::now();
     while !listeners.iter().all(Listener::has_a_place) {
-        assert!(began.elapsed() < PATIENCE, "no server has come");
+        assert!(began.elapsed() < REST_LIMIT, "no server has come");
         sleep(Duration::from_millis(50)).await;
     }
     let callers = load.begin();

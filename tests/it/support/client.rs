@@ -140,7 +140,7 @@ impl Client {
                 return workflow;
             }
             since = workflow["version"].as_u64().expect("a version");
-            assert!(began.elapsed() < super::PATIENCE, "{id} never became {status}: {workflow:#}");
+            assert!(began.elapsed() < super::WAIT_LIMIT, "{id} never became {status}: {workflow:#}");
         }
     }
 }

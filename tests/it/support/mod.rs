@@ -25,7 +25,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How long something may take that happens elsewhere; far more than it ever needs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Waits until something is there, and gives it.
 #[track_caller]
@@ -37,7 +37,7 @@ pub fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() 
             if let Some(found) = look().await {
                 return found;
             }
-            assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?} (at {caller})");
+            assert!(began.elapsed() < WAIT_LIMIT, "{what}: not within {WAIT_LIMIT:?} (at {caller})");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

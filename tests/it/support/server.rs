@@ -7,7 +7,7 @@ use parkbrake::clock::Clock;
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::execution::webhook::Caller;
 use parkbrake::execution::{Local, Redactions};
-use parkbrake::fence::{Fence, Moment};
+use parkbrake::fence::{Fence, FenceTime};
 use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::{LimitSettings, Settings};
 use parkbrake::storage::{NewToken, Storage};
@@ -57,7 +57,7 @@ pub struct TestApp {
 /// The fence of an engine that is at work without a lease: it stands for as long as any test runs.
 pub fn fence() -> Arc<Fence> {
     let fence = Fence::new(Uuid::new_v4(), Duration::from_secs(3_600));
-    fence.renewed(Moment::now());
+    fence.renewed(FenceTime::now());
     fence
 }
 

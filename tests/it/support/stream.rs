@@ -1,6 +1,6 @@
 //! A client of event streams, which takes them apart as a browser does.
 
-use super::{Client, PATIENCE};
+use super::{Client, WAIT_LIMIT};
 use chrono::{DateTime, Utc};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl Client {
 impl Stream {
     /// Takes what has come; false is the end.
     async fn more(&mut self) -> bool {
-        let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("not even a heartbeat came");
+        let chunk = tokio::time::timeout(WAIT_LIMIT, self.response.chunk()).await.expect("not even a heartbeat came");
         self.was_cut_off = chunk.is_err();
         let Ok(Some(chunk)) = chunk else { return false };
         self.text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
@@ -101,7 +101,7 @@ impl Stream {
             if is_it {
                 return heard;
             }
-            assert!(began.elapsed() < PATIENCE, "{event} of {workflow} did not come");
+            assert!(began.elapsed() < WAIT_LIMIT, "{event} of {workflow} did not come");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An approver takes the own yes back, as long as the quorum is open.
 
 use super::obligations::expires_at;
-use super::{Answer, Guard, NO_REASON, decidable, settled};
+use super::{Answer, Guard, NO_REASON, decidable, prior_decision};
 use crate::domain::policy::{Principal, PrincipalKind};
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{Event, Refusal, Verdict, Workflow};
@@ -12,7 +12,7 @@ pub(super) fn withdraw(workflow: &Workflow, by: &Principal, reason: Option<&str>
     if by.kind == PrincipalKind::Agent {
         return Err(Refusal::NotAnApprover("an agent never decides, so it has no approval to take back".to_owned()));
     }
-    if let Some(answer) = settled(workflow, round, by, Verdict::Withdrawn, None)? {
+    if let Some(answer) = prior_decision(workflow, round, by, Verdict::Withdrawn, None)? {
         return Ok(answer);
     }
     let (own, others): (Vec<_>, Vec<_>) = round.approvals.iter().partition(|approval| approval.approver == by.name);

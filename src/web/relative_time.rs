@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// A moment, seen from another.
 #[derive(Debug, Clone, Serialize)]
-pub struct Moment {
+pub struct RelativeTime {
     /// For programs.
     pub iso: String,
     pub utc: String,
@@ -14,7 +14,7 @@ pub struct Moment {
     pub is_past: bool,
 }
 
-impl Moment {
+impl RelativeTime {
     pub fn of(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         Self {
             iso: at.to_rfc3339_opts(SecondsFormat::Secs, true),

@@ -1,4 +1,4 @@
-//! What the rest of the program hands to the engine, and what it gets back.
+//! What the rest of the program passes to the engine, and what it gets back.
 
 use crate::domain::policy::Principal;
 use crate::domain::request::idempotency::IdempotencyKey;
@@ -8,9 +8,9 @@ use crate::domain::workflow::{Decision, Refusal, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A task as it comes in: checked, with its runbook resolved.
+/// A task that has been checked and whose runbook has been resolved.
 #[derive(Debug)]
-pub struct Intake {
+pub struct AdmittedTask {
     pub by: Principal,
     pub task: Task,
     pub facts: Option<Facts>,
@@ -19,7 +19,7 @@ pub struct Intake {
     pub key: Option<IdempotencyKey>,
 }
 
-/// What became of a submit.
+/// The result of a submit.
 #[derive(Debug)]
 pub enum Submitted {
     Accepted(Arc<Workflow>),
@@ -27,32 +27,32 @@ pub enum Submitted {
     KeyUsed,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
-pub struct Answered {
+pub struct CommandOutcome {
     pub workflow: Arc<Workflow>,
-    /// For an approval or a rejection: this one, or the same person's earlier one.
+    /// After an approval or a rejection: the decision just made, or the same person's earlier one.
     pub decision: Option<Decision>,
 }
 
-/// Why there is no answer.
+/// Why a submit or a command has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("there is no such workflow")]
     NotFound,
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The level's policy remembers rejections, and the same requester's very same task was rejected a short time ago.
+    /// The level's policy remembers rejections, and the same task of the same requester was rejected a short time ago.
     #[error(
         "{approver} rejected this very task a short time ago (workflow {workflow_id}), so nobody is asked again: change the task, or submit it later",
         approver = .decision.approver
     )]
     AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
-    /// Its actor kept failing, and it is left alone.
+    /// The workflow's actor kept failing and is not started again.
     #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
     Quarantined,
-    /// It was not done, because somebody else has locked the workflow or the idempotency key.
-    #[error("somebody else is just writing this; nothing was done, try again in a moment")]
+    /// Nothing was written, because another transaction holds a lock on the workflow or on the idempotency key.
+    #[error("another change is being written at the same time; nothing was done, try again in a moment")]
     Busy,
     #[error("{0}")]
     Unavailable(String),

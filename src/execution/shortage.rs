@@ -1,5 +1,5 @@
-//! A machine can be out of files, processes or memory for a while. Nothing of an action has run then, so that this is no outcome: it is
-//! tried again until the machine has what it takes.
+//! Retries while the machine is short of files, processes or memory. Nothing of an action has run then, so a shortage is not an outcome:
+//! the start is tried again until it succeeds or fails for another reason.
 
 use rustix::io::Errno;
 use std::fs::File;
@@ -7,26 +7,26 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// The pauses between two tries.
+/// The pauses between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// So many file descriptors are left to callers, the database and notices, however many actions run.
+/// How many file descriptors are left for callers, the database and notices, however many actions run.
 const RESERVE: usize = 32;
 
-/// Starts something only where the reserve is there beside it: it is held meanwhile.
+/// Starts something only if the reserve of descriptors is left beside it; the reserve is held during the start.
 ///
 /// # Errors
-/// The reserve is not there, which is a shortage like others; or what the start itself says.
+/// The reserve is not left, which is a shortage like any other; or the error of the start itself.
 pub fn beside_reserve<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _reserve = (0..RESERVE).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;
     start()
 }
 
-/// Tries until the answer is another than that the machine is short of something.
+/// Tries until the machine is no longer short of anything.
 ///
 /// # Errors
-/// Every other error.
+/// Every error that is not a shortage.
 pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -41,10 +41,10 @@ pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> 
     }
 }
 
-/// The same for a thread that nobody waits for.
+/// Does the same as [`retry`], for a thread that may block.
 ///
 /// # Errors
-/// Every other error.
+/// Every error that is not a shortage.
 #[expect(clippy::disallowed_methods, reason = "it runs within `spawn_blocking`")]
 pub fn retry_blocking<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut pause = FIRST_PAUSE;
@@ -61,7 +61,7 @@ pub fn retry_blocking<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<
 }
 
 fn warn(error: &io::Error) {
-    tracing::warn!(%error, "the machine cannot start an action now, trying again");
+    tracing::warn!(%error, "the machine is short of files, processes or memory, the start of an action is tried again");
 }
 
 fn is_shortage(error: &io::Error) -> bool {

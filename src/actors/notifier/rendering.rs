@@ -1,5 +1,5 @@
-//! From a row of the outbox to a notice, right before it is sent: what it says is read from the log, and whether it is still true
-//! is asked once more.
+//! Renders a row of the outbox as a notice, right before it is sent: reads what it says from the log, and checks once more that it is
+//! still true.
 
 use crate::actors::ports::{Contact, Notice};
 use crate::clock::Clock;
@@ -18,25 +18,25 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is kept of a request that was settled before its notice left.
+/// Recorded for a notice whose request was settled before the notice was sent.
 const SETTLED: &str = "the request was settled first";
 
-/// How soon it is looked again whether a question was answered.
+/// How soon a reminder that rests is looked at again, because the question may have been answered.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// What becomes of a row.
-pub enum Letter {
+/// What to do with a row.
+pub enum Rendered {
     Send(Box<Notice>),
-    /// It is no longer true, or there is nobody to tell it to.
+    /// The notice is no longer true, or nobody is left to tell.
     Cancel(&'static str),
-    /// It is not to be told now, and may be later.
+    /// The notice must not be sent now, and may be sent later.
     Rest(Duration),
-    /// It can never be told.
+    /// The notice can never be rendered.
     GiveUp(String),
 }
 
-/// Makes notices for one channel.
-pub struct Letters {
+/// Renders the notices of one channel.
+pub struct NoticeRenderer {
     pub channel: String,
     pub medium: Medium,
     pub storage: Storage,
@@ -45,28 +45,28 @@ pub struct Letters {
     pub suspensions: Arc<Suspensions>,
 }
 
-impl Letters {
-    /// The notice of a row.
+impl NoticeRenderer {
+    /// Renders a row.
     ///
     /// # Errors
-    /// No database.
-    pub async fn write(&self, row: &DueNotice) -> Result<Letter, Error> {
-        match self.try_write(row).await {
-            Err(error @ Error::Corrupt { .. }) => Ok(Letter::GiveUp(error.to_string())),
+    /// The database does not answer.
+    pub async fn render(&self, row: &DueNotice) -> Result<Rendered, Error> {
+        match self.try_render(row).await {
+            Err(error @ Error::Corrupt { .. }) => Ok(Rendered::GiveUp(error.to_string())),
             other => other,
         }
     }
 
-    async fn try_write(&self, row: &DueNotice) -> Result<Letter, Error> {
+    async fn try_render(&self, row: &DueNotice) -> Result<Rendered, Error> {
         let log = self.storage.log(row.workflow_id).await?;
         let now = replayed(row, &log)?;
         if row.kind.asks() && now.approval_status() != ApprovalStatus::Pending {
-            return Ok(Letter::Cancel(SETTLED));
+            return Ok(Rendered::Cancel(SETTLED));
         }
         if row.kind == Kind::Reminded
             && let Some(rest) = self.rest(&now)
         {
-            return Ok(Letter::Rest(rest));
+            return Ok(Rendered::Rest(rest));
         }
         let suspended = self.suspensions.current().await?;
         let asked = outbox::asked(&now, Today { policy: &self.configuration.policy, suspended: &suspended });
@@ -74,14 +74,14 @@ impl Letters {
             None => None,
             Some(name) => {
                 if row.kind.asks() && asked.iter().all(|(asked, _)| asked != name) {
-                    // Somebody's yes answers for this person, and may be taken back: the chain of reminders goes on.
+                    // Another person's approval takes the place of theirs, and may be withdrawn; so the reminders go on.
                     let pause = self.configuration.policy.level(row.level).remind_every;
                     let is_reminder = row.kind == Kind::Reminded;
-                    return Ok(if is_reminder { Letter::Rest(pause) } else { Letter::Cancel("this person is no longer asked") });
+                    return Ok(if is_reminder { Rendered::Rest(pause) } else { Rendered::Cancel("this person is no longer asked") });
                 }
                 let Some(person) = self.configuration.policy.people().get(name).filter(|person| outbox::is_reached(person, self.medium))
                 else {
-                    return Ok(Letter::Cancel("this person is not reached by this channel any more"));
+                    return Ok(Rendered::Cancel("this person is not reached by this channel any more"));
                 };
                 Some(contact(name, person))
             }
@@ -89,7 +89,7 @@ impl Letters {
         if self.follows_up(row.kind) && !row.resent {
             let asked = self.storage.was_asked(row.workflow_id, &self.channel, row.recipient.as_deref()).await?;
             if !asked {
-                return Ok(Letter::Cancel("nobody was asked here, so there is nothing to follow up"));
+                return Ok(Rendered::Cancel("nobody was asked here, so there is nothing to follow up"));
             }
         }
         let document = self.storage.document(row.workflow_id).await?.unwrap_or_default();
@@ -97,13 +97,13 @@ impl Letters {
         let event = log.iter().find(|recorded| recorded.version == row.version).ok_or_else(|| corrupt(row, "its event is missing"))?;
         let is_of_its_moment = row.kind.is_of_its_moment();
         let until = log.iter().take_while(|recorded| recorded.version <= row.version);
-        Ok(Letter::Send(Box::new(Notice {
+        Ok(Rendered::Send(Box::new(Notice {
             id: row.id,
             kind: row.kind,
             at: if is_of_its_moment { row.first_due_at } else { event.at },
             number: row.number,
             actor: if is_of_its_moment { SYSTEM.to_owned() } else { event.actor.clone() },
-            // It is about how things stand.
+            // A reminder is about the current state.
             workflow: if is_of_its_moment { now.clone() } else { replayed(row, until)? },
             comment: match &event.event {
                 Event::Commented { text, .. } => Some(text.clone()),
@@ -117,14 +117,14 @@ impl Letters {
         })))
     }
 
-    /// How long a reminder rests because the requester was asked something: then it is looked at again, for the answer may come.
+    /// How long a reminder rests because the requester was asked something. Then it is looked at again, because the answer may have come.
     fn rest(&self, workflow: &Workflow) -> Option<Duration> {
         let until = workflow.discussion.question.as_ref()?.rests_until();
         let left = (until - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
         Some(left.min(LOOK_AGAIN))
     }
 
-    /// What a request that asks has otherwise than the one whose place it has taken.
+    /// How the task differs from the request that it supersedes, for a notice that asks.
     async fn differences(&self, row: &DueNotice, workflow: &Workflow, document: &[u8]) -> Result<Vec<Difference>, Error> {
         let Some(earlier) = workflow.submission.supersedes.filter(|_| row.kind.asks()) else { return Ok(Vec::new()) };
         let Some(before) = self.storage.document(earlier).await? else { return Ok(Vec::new()) };
@@ -132,7 +132,7 @@ impl Letters {
         Ok(difference::between(&read(&before), &read(document)))
     }
 
-    /// Whether a notice is the end of something that was asked: who was never asked does not hear of it. Programs hear of
+    /// Whether a notice only follows up on a question: people who were never asked do not hear of it, while programs hear of
     /// everything.
     fn follows_up(&self, kind: Kind) -> bool {
         self.medium != Medium::Webhook && kind.ends()

@@ -1,11 +1,11 @@
-//! What couriers do with channels for people: grouping, letters of one's own, and what nobody has to be told.
+//! What the delivery workers do on channels for people: grouping, one message for each person, and what nobody has to be told.
 
 use crate::support::client::{critical, high};
 use crate::support::{Config, Database, eventually};
 use futures_util::future::BoxFuture;
 use parkbrake::actors::engine::{Engine, Parts};
-use parkbrake::actors::exchange::{Intake, Submitted};
 use parkbrake::actors::ports::{Channel, Notice, Undelivered};
+use parkbrake::actors::protocol::{AdmittedTask, Submitted};
 use parkbrake::actors::root::{Msg, Root, RootRef};
 use parkbrake::actors::turns::TurnLimits;
 use parkbrake::app::Pace;
@@ -14,7 +14,6 @@ use parkbrake::domain::notice::Kind;
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::Command;
 use parkbrake::storage::Storage;
-use ractor::Actor;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use std::collections::BTreeMap;
@@ -68,7 +67,7 @@ impl Channel for Letterbox {
     }
 }
 
-/// An engine with its crew, and the one channel that hears of everything.
+/// An engine with its actors, and the one channel that hears of everything.
 struct World {
     engine: Arc<Engine>,
     database: Database,
@@ -112,7 +111,7 @@ impl World {
             turns: TurnLimits { at_once: 8, per_requester: 8 },
             fence: crate::support::server::fence(),
         });
-        let (root, task) = Actor::spawn(None, Root { engine: Arc::clone(&engine) }, ()).await.unwrap();
+        let (root, task) = Root::spawn(Arc::clone(&engine)).await.unwrap();
         Self { engine, database, channel, root, task }
     }
 
@@ -129,7 +128,7 @@ impl World {
         let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         assert!(matches!(
-            self.engine.submit(id, Intake { by, task, facts, supersedes: None, key: None }).await,
+            self.engine.submit(id, AdmittedTask { by, task, facts, supersedes: None, key: None }).await,
             Ok(Submitted::Accepted(_))
         ));
         id

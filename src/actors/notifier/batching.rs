@@ -1,8 +1,8 @@
-//! Which notices of a channel are one message, and whether it is time for it. Pure.
+//! Which notices of a channel go into one message, and when that message is sent. Pure.
 //!
-//! On a channel that groups, everything that asks the same recipient is gathered from the oldest on for a window of time, so that
-//! fifty requests in a minute are one message. A critical request closes the window at once; but not sooner than a window's length
-//! after the last message, so that a flood of critical ones is grouped as well. What does not ask goes alone.
+//! On a channel that groups, notices that ask the same recipient are collected for a window of time, counted from the oldest, so that
+//! fifty requests in a minute become one message. A critical request closes the window at once, but no sooner than one window after
+//! the last message, so that a flood of critical requests is grouped as well. A notice that asks nobody goes alone.
 
 use crate::domain::risk::level::Level;
 use crate::storage::DueNotice;
@@ -10,54 +10,54 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The most notices of one message; what is beyond goes into the next.
+/// The most notices in one message; the rest go into the next.
 pub const LARGEST: usize = 100;
 
-/// When the last group went to each recipient of a channel.
+/// When the last group was sent to each recipient of a channel.
 pub type Sent = BTreeMap<Option<String>, DateTime<Utc>>;
 
-/// What is to be sent now, and how long to wait for the first of what is still gathered.
+/// The messages to send now, and how long until the first of the windows that are still open closes.
 #[derive(Debug, Default)]
-pub struct Gathered {
+pub struct Batched {
     pub messages: Vec<Vec<DueNotice>>,
     pub wait: Option<Duration>,
 }
 
-/// Puts what is due together; without a window each notice is a message.
-pub fn gather(due: Vec<DueNotice>, window: Duration, now: DateTime<Utc>, sent: &Sent) -> Gathered {
-    let mut gathered = Gathered::default();
+/// Puts the notices that are due into messages. Without a window, each notice is a message.
+pub fn batch(due: Vec<DueNotice>, window: Duration, now: DateTime<Utc>, sent: &Sent) -> Batched {
+    let mut batched = Batched::default();
     if window.is_zero() {
-        gathered.messages = due.into_iter().map(|notice| vec![notice]).collect();
-        return gathered;
+        batched.messages = due.into_iter().map(|notice| vec![notice]).collect();
+        return batched;
     }
     let mut groups: BTreeMap<Option<String>, Vec<DueNotice>> = BTreeMap::new();
     for notice in due {
         if notice.kind.asks() {
             groups.entry(notice.recipient.clone()).or_default().push(notice);
         } else {
-            gathered.messages.push(vec![notice]);
+            batched.messages.push(vec![notice]);
         }
     }
     for (recipient, mut group) in groups {
         let closes = closes_at(&group, window, sent.get(&recipient));
         if closes > now {
             let wait = (closes - now).to_std().unwrap_or_default();
-            gathered.wait = Some(gathered.wait.map_or(wait, |least| least.min(wait)));
+            batched.wait = Some(batched.wait.map_or(wait, |least| least.min(wait)));
             continue;
         }
         while !group.is_empty() {
             let rest = group.split_off(group.len().min(LARGEST));
-            gathered.messages.push(std::mem::replace(&mut group, rest));
+            batched.messages.push(std::mem::replace(&mut group, rest));
         }
     }
-    gathered
+    batched
 }
 
-/// When a group is complete.
+/// When the window of a group closes.
 fn closes_at(group: &[DueNotice], window: Duration, last: Option<&DateTime<Utc>>) -> DateTime<Utc> {
     let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
     let after = |from: DateTime<Utc>| from.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    // What was tried before has been gathered already.
+    // A notice that was tried before has waited for its window already.
     if group.iter().any(|notice| notice.attempts > 0) {
         return DateTime::<Utc>::MIN_UTC;
     }
@@ -101,8 +101,8 @@ mod tests {
 
     /// The sizes of the messages, and the seconds to wait.
     fn sizes(due: Vec<DueNotice>, now: i64, sent: &Sent) -> (Vec<usize>, Option<u64>) {
-        let gathered = gather(due, WINDOW, at(now), sent);
-        (gathered.messages.iter().map(Vec::len).collect(), gathered.wait.map(|wait| wait.as_secs()))
+        let batched = batch(due, WINDOW, at(now), sent);
+        (batched.messages.iter().map(Vec::len).collect(), batched.wait.map(|wait| wait.as_secs()))
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn without_a_window_each_is_a_message() {
-        let gathered = gather(vec![asks(Level::High, 0), asks(Level::High, 0)], Duration::ZERO, at(0), &Sent::new());
-        assert_eq!((gathered.messages.len(), gathered.wait), (2, None));
+        let batched = batch(vec![asks(Level::High, 0), asks(Level::High, 0)], Duration::ZERO, at(0), &Sent::new());
+        assert_eq!((batched.messages.len(), batched.wait), (2, None));
     }
 }

@@ -24,16 +24,16 @@ pub const HUMAN: &str = "alice";
 const SECRET_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f1";
 
 /// How long a server may take to come or to go.
-const PATIENCE: Duration = Duration::from_secs(90);
+const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
 /// The cluster, in a folder that is removed in the end.
-pub struct Stage {
+pub struct Harness {
     cluster: Cluster,
     programs: Programs,
     folder: TempDir,
 }
 
-impl Stage {
+impl Harness {
     /// Starts PostgreSQL on the disk of this folder.
     pub async fn set(parent: &Path) -> Self {
         let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
@@ -176,16 +176,16 @@ impl Server {
     }
 
     /// Waits until it has taken back into memory what it keeps there.
-    pub async fn settled(&mut self) {
+    pub async fn until_quiet(&mut self) {
         let back = self.rehydrated.wait_for(|back| *back);
-        tokio::time::timeout(PATIENCE, back).await.expect("workflows back in memory").expect("a server that lives");
+        tokio::time::timeout(WAIT_LIMIT, back).await.expect("workflows back in memory").expect("a server that lives");
     }
 
     /// Stops it as an operator does.
     pub async fn stop(mut self) {
         let pid = rustix::process::Pid::from_raw(self.pid.try_into().expect("a number")).expect("a process");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("its end").expect("its end");
+        tokio::time::timeout(WAIT_LIMIT, self.child.wait()).await.expect("its end").expect("its end");
     }
 }
 
