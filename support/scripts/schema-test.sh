@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Holds a running server to the document that it serves: schemathesis makes some thousand requests from /openapi.json, sound and unsound
-# ones, as an agent and as a person, and looks at every answer. The seed is fixed, so that a finding comes again.
+# ones, as an agent and as a person, and looks at every answer; then it submits tasks and follows the links to the calls about their
+# workflows. The seed is fixed, so that a finding comes again.
 # Needs Python (3.10 or newer) and PyPI. Where either is missing it says that this test was left out; with PARKBRAKE_SCHEMA_TESTS=required
 # that is a failure.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
