@@ -123,7 +123,9 @@ impl Actor for Checkpointer {
             Msg::AdvanceAgain(rows) => rows.into_iter().for_each(|waiting| state.locked_advances.push(waiting)),
             Msg::Late => {}
             Msg::BatchDone(lane, workflows) => {
-                state.under_way.retain(|workflow| !workflows.contains(workflow));
+                for workflow in &workflows {
+                    state.under_way.remove(workflow);
+                }
                 match lane {
                     Lane::Fresh(number) => state.writing.retain(|(other, _)| *other != number),
                     Lane::Locked => state.retries = false,

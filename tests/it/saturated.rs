@@ -27,7 +27,8 @@ async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
         )
         .await;
     let over = Arc::new(AtomicBool::new(false));
-    let lists = ["/workflows", "/workflows/pending", "/workflows?status=pending_approval", "/workflows/pending?mine=true"];
+    // Each of them has something to show, and so asks what it is about.
+    let lists = ["/workflows", "/workflows/pending", "/workflows?status=pending_approval", "/workflows/pending?risk_level=high"];
     let listing: Vec<_> = (0..8)
         .map(|turn| {
             let (reader, over, path) = (app.client("nora"), Arc::clone(&over), lists[turn % lists.len()]);
