@@ -152,6 +152,7 @@ async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn() ->
 }
 
 /// Carries work to its end, also where whoever asked for it goes away.
+#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
 async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.to_string()))?
 }

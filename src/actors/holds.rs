@@ -4,7 +4,6 @@
 //! What is known here only keeps the queue at rest. That nothing held is ever started is for the database to see to, with each commit
 //! that begins something.
 
-use crate::actors::engine::Engine;
 use crate::actors::metrics::Metrics;
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -16,7 +15,7 @@ use crate::identity::Suspensions;
 use crate::storage::{Begins, Error, HaltState, QueuedRow, Storage};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -38,9 +37,16 @@ pub struct HoldWatch {
 
 /// What holds anything at all: when this changes, the queue is put in order anew.
 #[derive(Debug, PartialEq, Eq)]
-struct Situation {
+pub(super) struct Situation {
     halts: BTreeSet<Uuid>,
     freezes: BTreeSet<String>,
+}
+
+impl Situation {
+    /// Whether nothing is halted or frozen.
+    pub fn is_quiet(&self) -> bool {
+        self.halts.is_empty() && self.freezes.is_empty()
+    }
 }
 
 impl HoldWatch {
@@ -147,47 +153,14 @@ impl HoldWatch {
         &self.configuration.freezes
     }
 
-    fn situation(&self) -> Situation {
+    /// Waits until it is time for the next look.
+    pub(super) async fn rest(&self) {
+        let _ = tokio::time::timeout(LOOK, self.stirred.notified()).await;
+    }
+
+    pub(super) fn situation(&self) -> Situation {
         let (known, now) = (self.known(), self.clock.now());
         let frozen = self.freezes().iter().filter(|freeze| freeze.holds_until(now).is_some());
         Situation { halts: known.halts.iter().map(|halt| halt.id).collect(), freezes: frozen.map(|freeze| freeze.name.clone()).collect() }
-    }
-}
-
-impl Engine {
-    /// Looks several times a second, as long as there is an engine. When something is halted or frozen, or no longer is, the queue is put in
-    /// order anew from the database; then this server says that it knows.
-    pub async fn watch_holds(engine: Weak<Self>) {
-        let (mut acted_on, mut acknowledged, mut failed) = (None, 0, false);
-        while let Some(engine) = engine.upgrade() {
-            let looked = engine.holds.refresh().await;
-            let situation = engine.holds.situation();
-            if acted_on.as_ref() != Some(&situation) {
-                if !situation.halts.is_empty() || !situation.freezes.is_empty() {
-                    engine.runner.forget_waiting();
-                }
-                engine.requeue();
-                acted_on = Some(situation);
-            }
-            let told = match looked {
-                Ok(state) if state.number > acknowledged => {
-                    let told = engine.storage.acknowledge_halts(engine.owner, state.number).await;
-                    if told.is_ok() {
-                        acknowledged = state.number;
-                    }
-                    told
-                }
-                looked => looked.map(drop),
-            };
-            if let Err(error) = &told
-                && !failed
-            {
-                tracing::warn!(%error, "cannot look for what is halted, trying again");
-            }
-            failed = told.is_err();
-            let holds = Arc::clone(&engine.holds);
-            drop(engine);
-            let _ = tokio::time::timeout(LOOK, holds.stirred.notified()).await;
-        }
     }
 }

@@ -26,6 +26,7 @@ pub mod feed;
 pub mod follower;
 pub mod gate;
 pub mod halting;
+mod hold_follower;
 pub mod holds;
 pub mod log_reader;
 pub mod messages;

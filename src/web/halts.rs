@@ -1,11 +1,11 @@
 //! What is halted, halting, and lifting a halt.
 
-use crate::domain::hold::Halt;
 use crate::http::problem::Problem;
 use crate::service::halts::{HaltPage, Operation, Scope, Standing};
 use crate::web::Web;
 use crate::web::csrf::{self, Posted};
 use crate::web::form::{Fields, address};
+use crate::web::in_force::InForce;
 use crate::web::page;
 use crate::web::relative_time::RelativeTime;
 use crate::web::session::{self, Session};
@@ -19,29 +19,6 @@ use serde_json::{Value, json};
 const EVERYTHING: &str = "everything";
 /// The page.
 const PLACE: &str = "/inbox/halts";
-
-/// A halt in force.
-#[derive(Debug, Serialize)]
-pub struct InForce {
-    scope: String,
-    by: String,
-    reason: String,
-    since: RelativeTime,
-    is_drill: bool,
-}
-
-impl InForce {
-    /// A halt as pages show it.
-    pub fn of(halt: Halt, now: DateTime<Utc>) -> Self {
-        Self {
-            scope: halt.scope().to_owned(),
-            since: RelativeTime::of(halt.since, now),
-            by: halt.by,
-            reason: halt.reason,
-            is_drill: halt.is_drill,
-        }
-    }
-}
 
 /// One entry of the log.
 #[derive(Debug, Serialize)]

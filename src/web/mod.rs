@@ -16,6 +16,7 @@ mod document_view;
 mod form;
 mod halts;
 mod history;
+mod in_force;
 mod list;
 mod page;
 mod person;

@@ -4,7 +4,7 @@ use crate::domain::text;
 use crate::http::problem::{Problem, ProblemDocument, Unplaced};
 use crate::web::Web;
 use crate::web::assets::Assets;
-use crate::web::halts::InForce;
+use crate::web::in_force::InForce;
 use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::body::Body;
