@@ -3,7 +3,7 @@
 use crate::support::client::{events, high};
 use crate::support::{Answer, Browser, Client, Config, TestApp};
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 impl Client {
     async fn withdraw(&self, id: &str) -> Answer {
@@ -100,7 +100,7 @@ async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
     let (bot, alice, tess) = (app.client("lone-bot"), app.client("alice"), app.client("tess"));
     let ids = join_all((0..32).map(|_| bot.submit_id(high()))).await;
     join_all(ids.iter().map(|id| alice.approve(id))).await;
-    let met = join_all(ids.iter().enumerate().map(|(turn, id)| {
+    join_all(ids.iter().enumerate().map(|(turn, id)| {
         let (bot, alice, tess) = (&bot, &alice, &tess);
         async move {
             // Who is sent first changes from one to the next.
@@ -124,11 +124,9 @@ async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
                 assert_eq!((status, &last["status"]), (&json!("executing"), &json!("approved")));
                 assert!(!events(&workflow).contains(&"withdrawn"), "{workflow:#}");
             }
-            *status == Value::from("executing")
         }
     }))
     .await;
-    assert!(met.len() == 32);
 }
 
 #[tokio::test]
