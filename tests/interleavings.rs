@@ -33,6 +33,7 @@ fn opening(idempotent: bool, is_asked: bool) -> Vec<Event> {
         report_within: None,
         target: None,
         supersedes: None,
+        steps: Vec::new(),
     };
     let terms = ApprovalTerms {
         approvers: vec!["lead".to_owned()],

@@ -6,6 +6,8 @@ mod assessment;
 mod canonical;
 #[path = "properties/oracle.rs"]
 mod oracle;
+#[path = "properties/plans.rs"]
+mod plans;
 #[path = "properties/principals.rs"]
 mod principals;
 #[path = "properties/stricter.rs"]

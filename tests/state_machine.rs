@@ -12,8 +12,8 @@ use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
-    Approval, AttemptId, Command, Disowned, Ended, Event, FreezeException, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step,
-    StepState, Submission, Workflow,
+    Approval, AttemptId, Command, Disowned, Event, FreezeException, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step, StepState,
+    Submission, Workflow,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -352,37 +352,40 @@ fn a_further_round_needs_its_own_approvals() {
 
 /// A workflow obliges to something for each of its steps, and an event changes its own step alone.
 #[test]
-fn every_step_of_a_plan_has_its_obligation_and_its_attempts() {
+fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     let mut workflow = queued(true);
     let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT) };
     workflow.plan.steps.extend([external, workflow.plan.steps[0]]);
     workflow.steps.resize(3, StepState::default());
-    let event = |version, event| Recorded { version, at: at(FIRST), actor: "tess".to_owned(), via: Via::Rest, event };
-    let begun = Event::ExecutionStarted { step: 2, attempt: 1, owner: THERE, token: None };
-    let workflow = transition::apply(ID, Some(workflow), &event(5, begun)).expect("the second step is released");
-    let workflow = transition::apply(ID, Some(workflow), &event(6, Event::Released { step: 3, attempt: 1 })).expect("and the third");
-    let third = AttemptId { step: 3, number: 1 };
-    let workflow = answered_by_start(&workflow, third);
+    let first_of = |step| AttemptId { step, number: 1 };
+    let released = |workflow: &Workflow, step| {
+        let event = Event::Released { step, attempt: 1 };
+        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "tess".to_owned(), via: Via::Rest, event };
+        transition::apply(ID, Some(workflow.clone()), &recorded)
+    };
+    let turn = |step| Command::Start { attempt: first_of(step), owner: HERE, token: TOKEN };
+    assert!(released(&workflow, 2).is_err(), "the first step has not succeeded");
+    assert_eq!(transition::obligations(&workflow, HERE), [Obligation::Queue { attempt: first_of(1) }]);
+    let workflow = answered(&workflow, &turn(1));
+    assert!(released(&workflow, 2).is_err(), "the first step runs");
+    assert_eq!(transition::obligations(&workflow, HERE), [Obligation::Attend { attempt: first_of(1), token: Some(TOKEN) }]);
+    let workflow = answered(&workflow, &Command::Finish { attempt: first_of(1), outcome: succeeded() });
     assert_eq!(
         transition::obligations(&workflow, HERE),
-        [
-            Obligation::Queue { attempt: of(1) },
-            Obligation::AwaitReport { attempt: AttemptId { step: 2, number: 1 }, deadline: at(FIRST + REPORT) },
-            Obligation::Attend { attempt: third, token: Some(TOKEN) },
-        ]
+        [Obligation::Queue { attempt: first_of(2) }],
+        "an external step waits for a turn too"
     );
-    let finished = answered(&workflow, &Command::Finish { attempt: third, outcome: succeeded() });
-    assert_eq!((finished.queued(), finished.running(third)), (Some(of(1)), None));
-    assert_eq!(finished.step(3).and_then(StepState::ended), Some(Ended::Succeeded));
-    assert_eq!(finished.status().as_str(), "executing", "the second step still is");
-    assert!(transition::apply(ID, Some(finished), &event(9, Event::Released { step: 4, attempt: 1 })).is_err(), "there is no fourth step");
-}
-
-/// The third step starts although the first one still waits: the event is written as the runner would.
-fn answered_by_start(workflow: &Workflow, AttemptId { step, number }: AttemptId) -> Workflow {
-    let event = Event::ExecutionStarted { step, attempt: number, owner: HERE, token: Some(TOKEN) };
-    let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "parkbrake".to_owned(), via: Via::System, event };
-    transition::apply(ID, Some(workflow.clone()), &recorded).expect("it was released")
+    assert_eq!(workflow.status().as_str(), "queued");
+    let workflow = answered(&workflow, &turn(2));
+    let awaited = Obligation::AwaitReport { attempt: first_of(2), deadline: at(FIRST + REPORT) };
+    assert_eq!(transition::obligations(&workflow, HERE), [awaited]);
+    let failed = answered(&workflow, &report("deploy-bot", Outcome::Failed { error: "no space".to_owned(), output: None }));
+    assert_eq!((failed.status().as_str(), transition::obligations(&failed, HERE)), ("failed", Vec::new()));
+    let workflow = answered(&workflow, &report("deploy-bot", succeeded()));
+    assert_eq!(transition::obligations(&workflow, HERE), [Obligation::Queue { attempt: first_of(3) }]);
+    let workflow = answered(&answered(&workflow, &turn(3)), &Command::Finish { attempt: first_of(3), outcome: succeeded() });
+    assert_eq!(workflow.status().as_str(), "completed");
+    assert!(released(&workflow, 4).is_err(), "there is no fourth step");
 }
 
 /// Each round is about one digest, and the next one voids what was given in it.
@@ -803,6 +806,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         report_within: Some(REPORT),
         target: Some(Target::default()),
         supersedes: Some(Uuid::from_u128(9)),
+        steps: Vec::new(),
     };
     Event::Submitted(submission.into())
 }
@@ -936,7 +940,7 @@ fn withdraw(name: &str) -> Command {
 }
 
 fn report(name: &str, outcome: Outcome) -> Command {
-    Command::Report { by: person(name, &[]), outcome }
+    Command::Report { by: person(name, &[]), step: None, outcome }
 }
 
 fn resolve(name: &str, outcome: Resolution) -> Command {

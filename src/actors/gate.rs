@@ -54,13 +54,14 @@ pub enum Objection {
 pub struct Candidate<'a> {
     pub workflow: &'a Workflow,
     pub document: &'a [u8],
+    /// What of it would start.
+    pub attempt: AttemptId,
 }
 
 impl Candidate<'_> {
-    /// Whether what waits is its requester's to carry out.
-    fn is_external(&self) -> bool {
-        let waits = |step| self.workflow.queued().is_some_and(|attempt| attempt.step == step);
-        self.workflow.numbered_steps().any(|(number, step, _)| waits(number) && step.action == ActionKind::External)
+    /// What kind of action the step was planned as.
+    fn action(&self) -> ActionKind {
+        self.workflow.plan.step(self.attempt.step).map_or(ActionKind::Runbook, |step| step.action)
     }
 }
 
@@ -86,7 +87,7 @@ impl Gate {
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
         let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
-        let candidate = Candidate { workflow: &workflow, document: &document };
+        let candidate = Candidate { workflow: &workflow, document: &document, attempt };
         // Read from the database again: what is in memory may be a second old.
         let suspended = self.suspensions.refresh().await?;
         match self.work(&candidate, &suspended).await {
@@ -101,8 +102,7 @@ impl Gate {
         let today = Today { policy: &self.configuration.policy, suspended };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
         match objection.or_else(|| the_rules_of_today_are_met(candidate, today)) {
-            None if candidate.is_external() => Ok(None),
-            None => self.what_was_approved(candidate).await.map(Some),
+            None => self.what_was_approved(candidate).await,
             Some(objection) => Err(objection),
         }
     }
@@ -113,12 +113,13 @@ impl Gate {
     }
 
     /// The guard of the document: it has the digest that was approved, and its runbook or webhook still does what it says.
-    async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Work, Objection> {
+    async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Option<Work>, Objection> {
         if candidate.document.is_empty() {
             return Err(Objection::Refuse("its document is missing".to_owned()));
         }
         let approved = &candidate.workflow.submission.digest;
-        unchanged(candidate.document, approved, self.configuration.actions(), &*self.executor).await.map_err(Objection::Refuse)
+        let step = (candidate.attempt.step, candidate.action());
+        unchanged(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await.map_err(Objection::Refuse)
     }
 
     fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {

@@ -100,12 +100,15 @@ impl HoldWatch {
             let mut given = workflow.exceptions.iter().filter(|exception| now < exception.given.until);
             given.any(|exception| today.excepts(workflow, freeze, exception))
         };
-        self.holds(&halts).on(&self.place(workflow.submission.target.as_ref()), is_excepted)
+        // Of a plan the step that is next, and the plan as it is listed: the queue knows only that.
+        let targets = [workflow.next_target(), workflow.submission.target.as_ref()];
+        targets.into_iter().find_map(|target| self.holds(&halts).on(&self.place(target), is_excepted))
     }
 
     /// Until when a freeze holds a workflow, if it does now.
     pub fn frozen_until(&self, workflow: &Workflow, freeze: &Freeze) -> Option<DateTime<Utc>> {
-        let covers = freeze.covers(&self.place(workflow.submission.target.as_ref()));
+        let targets = [workflow.next_target(), workflow.submission.target.as_ref()];
+        let covers = targets.into_iter().any(|target| freeze.covers(&self.place(target)));
         covers.then(|| freeze.holds_until(self.clock.now()))?
     }
 
@@ -135,7 +138,7 @@ impl HoldWatch {
 
     /// What a commit of this workflow's would begin, as the database is to judge it.
     pub fn begins(&self, workflow: &Workflow) -> Begins {
-        let place = self.place(workflow.submission.target.as_ref());
+        let place = self.place(workflow.next_target());
         let halts = self.known();
         let before = self.holds(&halts).next_freeze(&place);
         Begins { environment: place.environment, before }

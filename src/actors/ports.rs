@@ -1,11 +1,11 @@
 //! What the actors need from the outside world, as traits, so that tests can replace it.
 
 use crate::domain::notice::Kind;
-use crate::domain::task::Task;
 use crate::domain::task::call::Call;
 use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
+use crate::domain::task::plan::Document;
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -67,7 +67,8 @@ pub struct Notice {
     pub actor: String,
     /// The workflow right after its event.
     pub workflow: Workflow,
-    pub task: Task,
+    /// What it is about, as it is stored.
+    pub document: Document,
     /// What was asked or answered, if the notice is about that.
     pub comment: Option<String>,
     /// How the task differs from the request that it supersedes; empty if it supersedes none.

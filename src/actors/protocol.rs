@@ -2,18 +2,16 @@
 
 use crate::domain::policy::Principal;
 use crate::domain::request::idempotency::IdempotencyKey;
-use crate::domain::risk::readings::Facts;
-use crate::domain::task::Task;
+use crate::domain::request::plan::Admitted;
 use crate::domain::workflow::{Decision, Refusal, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A task that has been checked and whose runbook has been resolved.
+/// A task or a plan that has been checked and whose runbooks have been resolved.
 #[derive(Debug)]
 pub struct AdmittedTask {
     pub by: Principal,
-    pub task: Task,
-    pub facts: Option<Facts>,
+    pub work: Admitted,
     /// The workflow whose place it is to take.
     pub supersedes: Option<Uuid>,
     pub key: Option<IdempotencyKey>,

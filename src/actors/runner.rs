@@ -49,6 +49,8 @@ struct State {
     turns: Turns,
     /// The workflows that wait here, have a turn, or have an outcome that is not recorded yet.
     known: HashSet<Uuid>,
+    /// What was queued once more while an attempt of it was held. It waits for a turn as soon as that attempt is recorded.
+    next: HashMap<Uuid, Waiting>,
     /// The attempts that this process is starting or has started, with their tokens. An attempt is held from before its start is
     /// committed until its outcome is recorded.
     held: HashMap<(Uuid, AttemptId), Uuid>,
@@ -69,7 +71,7 @@ pub struct Parts {
 impl Runner {
     pub fn new(parts: Parts) -> Self {
         let Parts { executor, gate, fence, metrics, dispatcher, owner, limits } = parts;
-        let state = State { turns: Turns::new(limits), known: HashSet::new(), held: HashMap::new(), closed: false };
+        let state = State { turns: Turns::new(limits), known: HashSet::new(), next: HashMap::new(), held: HashMap::new(), closed: false };
         Self { executor, gate, fence, metrics, dispatcher, owner, state: Mutex::new(state) }
     }
 
@@ -78,7 +80,14 @@ impl Runner {
         {
             let mut state = self.state();
             let id = waiting.workflow_id;
-            if state.closed || !state.known.insert(id) {
+            if state.closed {
+                return;
+            }
+            if !state.known.insert(id) {
+                // Its turn may be over but for what is being recorded, and this be the next step of its plan.
+                if state.held.keys().any(|(held, _)| *held == id) {
+                    state.next.insert(id, waiting);
+                }
                 return;
             }
             if !state.turns.push(waiting) {
@@ -185,7 +194,7 @@ impl Runner {
     }
 
     async fn run(&self, job: Job) -> Ran {
-        if job.attempt.number > 1 {
+        if job.attempt.number > 1 || job.attempt.step > 1 {
             self.executor.end_stragglers(job.workflow_id).await;
         }
         attempt::run(&*self.executor, &self.fence, job).await
@@ -327,14 +336,18 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        {
+        let next = {
             let mut state = self.runner.state();
             if let Some(attempt) = self.attempt {
                 state.held.remove(&(self.waiting.workflow_id, attempt));
             }
             state.known.remove(&self.waiting.workflow_id);
-        }
+            state.next.remove(&self.waiting.workflow_id)
+        };
         self.give_back();
+        if let Some(next) = next {
+            self.runner.enqueue(next);
+        }
     }
 }
 

@@ -8,19 +8,31 @@ use crate::actors::ports::{Executor, Work};
 use crate::domain::request::Actions;
 use crate::domain::request::arguments::Misfit;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::{Action, ActionKind, Task};
+use crate::domain::task::plan::Document;
+use crate::domain::task::{Action, ActionKind};
 
-/// Returns what an approved document does, if that is what its runbook or webhook would do today.
+/// What a step of an approved document would have done, if that is what its runbook or webhook would do today; `None` for one that was planned
+/// as external.
 ///
 /// # Errors
-/// Why it must not be done, in words for people.
-pub async fn unchanged(document: &[u8], approved: &Digest, actions: Actions<'_>, executor: &dyn Executor) -> Result<Work, String> {
+/// Why it must not be done, for people.
+pub async fn unchanged(
+    document: &[u8],
+    approved: &Digest,
+    (step, planned): (u32, ActionKind),
+    actions: Actions<'_>,
+    executor: &dyn Executor,
+) -> Result<Option<Work>, String> {
     let found = Digest::of(document);
     if found != *approved {
         return Err(format!("its document has been changed since it was approved: approved was {approved}, found was {found}"));
     }
-    let task: Task = serde_json::from_slice(document).map_err(|error| format!("its document cannot be read: {error}"))?;
-    let Action { kind, name, args, runs, calls } = task.action;
+    let document = Document::read(document).map_err(|error| format!("its document cannot be read: {error}"))?;
+    let task = document.task(step).ok_or("its document has no such step")?;
+    let Action { kind, name, args, runs, calls } = task.action.clone();
+    if planned == ActionKind::External {
+        return if kind == planned { Ok(None) } else { Err("its document names another kind of action than was planned".to_owned()) };
+    }
     let what = match kind {
         ActionKind::Runbook => "runbook",
         ActionKind::Webhook => "webhook",
@@ -44,7 +56,7 @@ pub async fn unchanged(document: &[u8], approved: &Digest, actions: Actions<'_>,
         (approved.difference(&now), Work::Call { name: name.clone(), call: approved, args })
     };
     match difference {
-        None => Ok(work),
+        None => Ok(Some(work)),
         Some(difference) => Err(changed(&difference)),
     }
 }
@@ -131,7 +143,8 @@ mod tests {
         async fn looked_at(&self) -> Result<Work, String> {
             let runbooks = self.runbook.iter().map(|runbook| (runbook.name.clone(), runbook.clone())).collect();
             let actions = Actions { runbooks: &runbooks, webhooks: &BTreeMap::new() };
-            unchanged(&self.document, &self.approved, actions, &self.machine).await
+            let step = (1, ActionKind::Runbook);
+            unchanged(&self.document, &self.approved, step, actions, &self.machine).await.map(|work| work.expect("something to do"))
         }
 
         /// Says something else in the document, and has that approved.

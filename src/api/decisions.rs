@@ -3,7 +3,7 @@
 use crate::api::examples;
 use crate::api::sent::Sent;
 use crate::api::views::{Approved, Rejected, StatusChange, Withdrawn};
-use crate::domain::workflow::{Outcome, Resolution};
+use crate::domain::workflow::{Outcome, Resolution, StepName};
 use crate::http::openapi::{self, BODY, CALLER, CHANGE, refused_with};
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
@@ -198,6 +198,9 @@ pub async fn cancel(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResultBody {
+    /// Of a plan: the external step that it is about. Required where the plan has several.
+    #[serde(default)]
+    step: Option<ReportedStep>,
     outcome: Reported,
     /// Any JSON; kept with the attempt.
     #[serde(default)]
@@ -205,6 +208,23 @@ pub struct ResultBody {
     /// What went wrong, for `failed`.
     #[serde(default)]
     error: Option<String>,
+}
+
+/// A step of a plan.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged, expecting = "has to be a step's number, counted from 1, or its name")]
+enum ReportedStep {
+    Number(u32),
+    Name(String),
+}
+
+impl From<ReportedStep> for StepName {
+    fn from(step: ReportedStep) -> Self {
+        match step {
+            ReportedStep::Number(number) => Self::Number(number),
+            ReportedStep::Name(name) => Self::Name(name),
+        }
+    }
 }
 
 /// How an action went.
@@ -249,7 +269,7 @@ pub async fn result(
             Outcome::Failed { error: body.error.unwrap_or_else(|| "no error was reported".to_owned()), output: body.output }
         }
     };
-    let workflow = service.report(&by, id, outcome, permit).await?;
+    let workflow = service.report(&by, id, body.step.map(StepName::from), outcome, permit).await?;
     Ok(Json(StatusChange::of(&workflow)).into_response())
 }
 

@@ -8,6 +8,7 @@ mod examples;
 mod halts;
 mod notices;
 mod operations;
+mod plan_body;
 mod sent;
 mod task_body;
 mod tasks;

@@ -1,6 +1,9 @@
-//! The one place where bytes become a task: in one pass where the body is as usual, and else the careful way, which says what is wrong.
+//! The one place where bytes become a task: in one pass where the body is as usual, and else the careful way, which says what is wrong. Plans always
+//! take the careful way.
 
+use crate::api::plan_body;
 use crate::domain::request::idempotency::IdempotencyKey;
+use crate::domain::request::plan::Request;
 use crate::domain::request::{TaskRequest, UsualTask};
 use crate::domain::task::digest::{Digest, canonical};
 use crate::http::json;
@@ -11,8 +14,8 @@ use serde_json::Value;
 
 /// A task as it was sent.
 pub struct TaskBody {
-    /// The task, or why what was sent is none.
-    pub request: Result<TaskRequest, ServiceError>,
+    /// What was asked for, or why what was sent is neither a task nor a plan.
+    pub request: Result<Request, ServiceError>,
     /// The key that it was sent with, and what the key stands for.
     pub key: Option<IdempotencyKey>,
 }
@@ -33,17 +36,17 @@ impl TaskBody {
 
     fn usual(task: UsualTask, key: Option<String>) -> Self {
         let key = key.map(|key| IdempotencyKey { key, fingerprint: task.fingerprint() });
-        Self { request: Ok(task.into_request()), key }
+        Self { request: Ok(task.into_request().into()), key }
     }
 
     fn careful(body: Value, key: Option<String>) -> Self {
         let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&body)) });
-        Self { request: task_request(body), key }
+        Self { request: plan_body::request(body), key }
     }
 }
 
 /// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
-fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
+pub(super) fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
     let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
     let request: TaskRequest = json::decode(value)?;
     Ok(match metadata {

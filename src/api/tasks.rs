@@ -3,8 +3,9 @@
 use crate::api::examples;
 use crate::api::sent::Sent;
 use crate::api::task_body::TaskBody;
-use crate::api::views::{Approval, Assessed, Submitted, Success};
-use crate::domain::request::{Fault, TaskRequest};
+use crate::api::views::{Approval, Assessed, AssessedStep, SubmitRequest, Submitted, Success};
+use crate::domain::request::Fault;
+use crate::domain::request::plan::Request;
 use crate::domain::workflow::Workflow;
 use crate::http::body::FromBody;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
@@ -40,6 +41,9 @@ refused_with!(
 ///
 /// Parkbrake assesses it and either releases it at once or parks it until people decide. The 202 means: committed.
 ///
+/// With `steps` in place of one task's fields it is a plan: each step is assessed, the most dangerous one says who decides, and one approval
+/// is about all of them. Then they are done one after the other; a step that fails ends the plan.
+///
 /// With `Idempotency-Key`, the same principal, key and body get the first answer again and nothing is stored. Without it every call is a new
 /// task. With `Prefer: wait=N` the answer is held, for at most N seconds, while the status is `queued` or `executing`.
 #[utoipa::path(
@@ -53,7 +57,7 @@ refused_with!(
         ("Prefer" = Option<String>, Header,
             description = "`wait=N`: hold the answer for at most N seconds; more than 55 counts as 55. A preference that cannot be read is ignored."),
     ),
-    request_body(content = TaskRequest, examples(
+    request_body(content = SubmitRequest, examples(
         ("external" = (summary = "The requester itself deploys, once it may", value = json!({
             "task_id": "TASK-42", "description": "Deploy api 1.4.2", "operation": "deploy", "environment": "production",
             "resource": "api-gateway", "resource_type": "code", "estimated_cost": 250.0,
@@ -62,6 +66,13 @@ refused_with!(
         ("runbook" = (summary = "Parkbrake runs a configured command, once it may", value = json!({
             "description": "How full are the disks?", "operation": "read", "environment": "development", "resource_type": "infrastructure",
             "action": {"type": "runbook", "name": "disk-usage"}
+        }))),
+        ("plan" = (summary = "Several steps, approved as one and done in their order", value = json!({
+            "description": "Release api 1.4.2", "task_id": "TASK-43", "steps": [
+                {"name": "look", "operation": "read", "environment": "development", "resource_type": "infrastructure",
+                    "action": {"type": "runbook", "name": "disk-usage"}},
+                {"name": "deploy", "operation": "deploy", "environment": "production", "resource": "api-gateway", "resource_type": "code"}
+            ]
         }))),
     )),
     responses(
@@ -97,7 +108,7 @@ refused_with!(AssessProblems = CALLER, BODY);
     path = "/risk/assess",
     operation_id = "assess_task",
     tag = openapi::SUBMITTING,
-    request_body(content = TaskRequest, example = json!({
+    request_body(content = SubmitRequest, example = json!({
         "description": "Drop the old table", "operation": "drop", "resource": "db-prod-1", "environment": "staging"
     })),
     responses((status = 200, description = "How it would be assessed.", body = Assessed, example = json!(examples::assessed())), AssessProblems),
@@ -114,6 +125,7 @@ pub async fn assess(
         target: (&assessed.target).into(),
         assessment: (&assessed.assessment).into(),
         approval: assessed.terms.as_ref().map(|terms| Approval::at(terms, assessed.now)),
+        steps: AssessedStep::all(&assessed.steps),
     })
     .into_response())
 }
@@ -128,8 +140,8 @@ impl FromBody for NewTask {
     }
 }
 
-/// A task that somebody asks about.
-pub struct Asked(TaskRequest);
+/// What somebody asks about.
+pub struct Asked(Request);
 
 impl FromBody for Asked {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {

@@ -23,7 +23,13 @@ const WARNING: &str = "warning";
 pub fn request(page: &mut Page, workflow: &Value) {
     let task = &workflow["task"];
     heading(page, workflow);
-    runs(page, &task["action"]);
+    let steps = list(task, "/steps");
+    if steps.is_empty() {
+        runs(page, &task["action"]);
+    }
+    for (step, planned) in steps.iter().zip(list(workflow, "/steps")) {
+        step_of_plan(page, step, planned);
+    }
     target(page, workflow);
     reasons(page, workflow);
     claim(page, workflow);
@@ -214,6 +220,24 @@ fn runs(page: &mut Page, action: &Value) {
     }
 }
 
+/// One step of a plan: how it stands, what it would run, on what, and what the requester says of it.
+fn step_of_plan(page: &mut Page, step: &Value, planned: &Value) {
+    let name = text(step, "/name").map(|name| format!(" {}", escaped(name))).unwrap_or_default();
+    let level = text(planned, "/risk_level").unwrap_or("?");
+    let line = format!(
+        "{}{name}: {}, {} by itself",
+        number(planned, "/n").unwrap_or(0),
+        word(planned, "/status", "?"),
+        page.paint(Style::of(level), &escaped(level))
+    );
+    page.fact("step", line);
+    runs(page, &step["action"]);
+    target(page, planned);
+    cost(page, step);
+    quoted(page, "claims", text(step, "/description").unwrap_or_default());
+    besides(page, step);
+}
+
 /// What it is about, as far as parkbrake knows, and where the requester called it something else.
 fn target(page: &mut Page, workflow: &Value) {
     let task = &workflow["task"];
@@ -234,6 +258,10 @@ fn target(page: &mut Page, workflow: &Value) {
         let line = page.paint(Style::of(WARNING), &format!("{DIFFERS} {said}"));
         page.fact("", line);
     }
+    cost(page, task);
+}
+
+fn cost(page: &mut Page, task: &Value) {
     if let Some(cost) = task.get("estimated_cost").filter(|cost| cost.is_number()) {
         page.fact("cost", format!("${cost} (as the requester says)"));
     }
@@ -258,6 +286,11 @@ fn claim(page: &mut Page, workflow: &Value) {
     }
     page.fact("asked by", who);
     quoted(page, "claims", text(task, "/description").or_else(|| text(workflow, "/description")).unwrap_or_default());
+    besides(page, task);
+}
+
+/// What the requester says besides its words.
+fn besides(page: &mut Page, task: &Value) {
     for finding in list(task, "/security_findings") {
         let words = ["/severity", "/id", "/title"].map(|fact| word(finding, fact, "")).join(" ");
         page.fact("finding", words.trim_end());
@@ -291,7 +324,8 @@ fn execution(page: &mut Page, attempt: &Value) {
     let outcome = text(attempt, "/outcome").unwrap_or("running");
     let ended = text(attempt, "/finished_at").map(|at| format!(", ended {}", escaped(at))).unwrap_or_default();
     let outcome = page.paint(if outcome == "succeeded" { Style::of("completed") } else { PLAIN }, &escaped(outcome));
-    let line = format!("{} {outcome}, begun {}{ended}", number(attempt, "/n").unwrap_or(1), word(attempt, "/started_at", "?"));
+    let step = number(attempt, "/step").map(|step| format!("step {step}, ")).unwrap_or_default();
+    let line = format!("{step}{} {outcome}, begun {}{ended}", number(attempt, "/n").unwrap_or(1), word(attempt, "/started_at", "?"));
     page.fact("attempt", line);
     if let Some(error) = text(attempt, "/error").filter(|error| !error.is_empty()) {
         quoted(page, "error", error);

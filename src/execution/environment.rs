@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 /// The digest of the document that was approved.
 const DIGEST: &str = "PARKBRAKE_DIGEST";
-/// The same for every attempt, so that the service that is called can tell a repetition from a new order.
+/// The same for every attempt at one step, so that the service that is called can tell a repetition from a new order.
 const IDEMPOTENCY_KEY: &str = "PARKBRAKE_IDEMPOTENCY_KEY";
 
 /// Passed on if the server has them, in addition to `PATH`.
@@ -57,12 +57,11 @@ impl Environment {
             secrets.push(value.clone().into_vec());
             variables.push((name.into(), value));
         }
-        let workflow_id = run.workflow_id.to_string();
         variables.extend([
-            (WORKFLOW_ID.into(), workflow_id.clone().into()),
+            (WORKFLOW_ID.into(), run.workflow_id.to_string().into()),
             (ATTEMPT.into(), run.attempt.number.to_string().into()),
             (DIGEST.into(), run.digest.as_str().into()),
-            (IDEMPOTENCY_KEY.into(), workflow_id.into()),
+            (IDEMPOTENCY_KEY.into(), run.attempt.idempotency_key(run.workflow_id).into()),
         ]);
         Ok(Self { variables, secrets: Secrets::new(redactions.clone(), secrets) })
     }

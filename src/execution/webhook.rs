@@ -123,7 +123,7 @@ fn key(call: &Call, read: &dyn Fn(&str) -> Option<String>) -> Result<Option<(Str
 fn prepare(request: &Request<'_>, caller: &Caller) -> Result<reqwest::RequestBuilder, String> {
     let Request { workflow_id, attempt, digest, name, call, args } = *request;
     let (url, key) = (address(call)?, caller.key(call)?);
-    let (id, timestamp) = (message_id(workflow_id), caller.clock.now().timestamp().to_string());
+    let (id, timestamp) = (message_of(workflow_id, attempt), caller.clock.now().timestamp().to_string());
     // The same for each attempt: a receiver may hold a repetition against what it got first.
     let body = json!({
         "type": "parkbrake.action",
@@ -132,7 +132,10 @@ fn prepare(request: &Request<'_>, caller: &Caller) -> Result<reqwest::RequestBui
     })
     .to_string();
     let client = client::for_address(call.timeout, call.allow_private)?;
-    let post = client.post(url).header(CONTENT_TYPE, "application/json").header(IDEMPOTENCY_KEY, format!("\"{workflow_id}\""));
+    let post = client
+        .post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header(IDEMPOTENCY_KEY, format!("\"{}\"", attempt.idempotency_key(workflow_id)));
     let post = post.header(ATTEMPT, attempt.number);
     let post = post.header(ID, &id).header(TIMESTAMP, &timestamp);
     Ok(match key {
@@ -140,6 +143,12 @@ fn prepare(request: &Request<'_>, caller: &Caller) -> Result<reqwest::RequestBui
         None => post,
     }
     .body(body))
+}
+
+/// The id of the message: the same for every attempt at one step, and another one for each step of a plan.
+fn message_of(workflow_id: Uuid, attempt: AttemptId) -> String {
+    let id = message_id(workflow_id);
+    if attempt.step == 1 { id } else { format!("{id}_{}", attempt.step) }
 }
 
 /// When the task came in, as its id says.

@@ -5,7 +5,7 @@ use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::AttemptOutcome;
-use crate::domain::workflow::{ApprovalStatus, Resolution, Status, Verdict};
+use crate::domain::workflow::{ApprovalStatus, Resolution, Status, StepStatus, Verdict};
 use std::borrow::Cow;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -33,6 +33,7 @@ words! {
     Level, "Level": "How dangerous, the least first.";
     Status, "Status": "Where a workflow stands. Nothing follows `completed`, `failed`, `rejected`, `cancelled`, `expired` and `superseded`.";
     ApprovalStatus, "ApprovalStatus": "How the approval of a workflow stands.";
+    StepStatus, "StepStatus": "Where one step of a plan stands. `waiting`: its turn has not come; `skipped`: the plan ended before its turn.";
     Verdict, "Verdict": "A person's yes or no; `withdrawn`: the same person takes the yes of before back.";
     Resolution, "Resolution": "What became of an unknown outcome: it happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
     ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by a call of a configured destination (`webhook`).";

@@ -9,6 +9,7 @@ use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::{self, DIFFERS, Target};
 use crate::domain::task::difference::Difference;
+use crate::domain::task::plan::Document;
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::{escaped, shown};
 use crate::domain::workflow::approval;
@@ -24,6 +25,8 @@ const LONGEST_DESCRIPTION: usize = 4 * 1024;
 /// Fields that changed since an earlier request, and characters of each of their values.
 const MOST_CHANGES: usize = 8;
 const LONGEST_CHANGE: usize = 120;
+/// Characters of the steps of a plan. The link leads to all of them.
+const LONGEST_STEPS: usize = 1_500;
 /// How many reasons are listed. The link leads to all of them.
 const MOST_REASONS: usize = 10;
 
@@ -139,7 +142,7 @@ impl Message {
 impl Said {
     /// One notice in words.
     pub fn of(notice: &Notice) -> Self {
-        let (workflow, task) = (&notice.workflow, &notice.task);
+        let (workflow, document) = (&notice.workflow, &notice.document);
         let submission = &workflow.submission;
         let round = workflow.round();
         let reasons = submission.assessment.reasons.iter().take(MOST_REASONS);
@@ -166,15 +169,15 @@ impl Said {
             digest: submission.digest.to_string(),
             requested_by: shown(&submission.requested_by),
             on_behalf_of: submission.on_behalf_of.as_deref().map(shown),
-            description: lines(&task.description, LONGEST_DESCRIPTION),
-            task_id: task.task_id.as_deref().map(value),
+            description: lines(document.description(), LONGEST_DESCRIPTION),
+            task_id: document.task_id().map(value),
             called: target.called(),
             operation: value(&target.operation),
             environment: target.environment.as_deref().map(value),
             resource: target.resource.as_deref().map(value),
             resource_type: target.resource_type.as_deref().map(value),
-            estimated_cost: task.estimated_cost.map(|cost| format!("{cost} US dollars")),
-            action: action(task),
+            estimated_cost: document.estimated_cost().map(|cost| format!("{cost} US dollars")),
+            action: actions(notice),
             reasons: reasons.map(why).collect(),
             facts: facts(notice),
             asked: notice.asked.iter().map(|person| shown(&person.name)).collect(),
@@ -184,14 +187,14 @@ impl Said {
             expires_at: round.and_then(transition::expires_at).map(time),
             comment: notice.comment.as_deref().map(|text| lines(text, LONGEST_DESCRIPTION)),
             decision,
-            is_whole: is_whole(task, submission, &target),
+            is_whole: is_whole(document, submission, &target),
         }
     }
 }
 
 /// The target of a notice: what parkbrake knows, or the claim if the request was made before that was recorded.
 pub fn target_of(notice: &Notice) -> Target {
-    notice.workflow.submission.target.clone().unwrap_or_else(|| Target::claimed(&notice.task))
+    notice.workflow.submission.target.clone().unwrap_or_else(|| notice.document.single().map(Target::claimed).unwrap_or_default())
 }
 
 fn why(reason: &Reason) -> Why {
@@ -200,18 +203,21 @@ fn why(reason: &Reason) -> Why {
 }
 
 /// Whether no text about a request had to be cut.
-fn is_whole(task: &Task, submission: &Submission, target: &Target) -> bool {
+fn is_whole(document: &Document, submission: &Submission, target: &Target) -> bool {
     let reasons = &submission.assessment.reasons;
     let fits = |text: &str| value(text) == escaped(text);
+    let tasks = || document.steps().into_iter().map(|(_, task)| task);
     let named = [Some(&target.operation), target.resource.as_ref(), target.environment.as_ref(), target.resource_type.as_ref()];
     let differs = target.differs.iter().flat_map(|one| [one.claimed.as_ref(), Some(&one.known)]);
     reasons.len() <= MOST_REASONS
         && reasons.iter().all(|reason| fits(&reason.trigger) && fits(&reason.detail))
-        && lines(&task.description, LONGEST_DESCRIPTION) == lines(&task.description, usize::MAX)
-        && task.task_id.as_deref().is_none_or(fits)
-        && task.action.name.as_deref().is_none_or(|name| shown(name) == escaped(name))
+        && lines(document.description(), LONGEST_DESCRIPTION) == lines(document.description(), usize::MAX)
+        && document.task_id().is_none_or(fits)
+        && tasks().all(|task| task.action.name.as_deref().is_none_or(|name| shown(name) == escaped(name)))
         && named.into_iter().chain(differs).flatten().all(|name| shown(name) == escaped(name))
-        && task.action.runs.as_ref().is_none_or(|runs| fits(&serde_json::json!(runs.command).to_string()))
+        && tasks().all(|task| task.action.runs.as_ref().is_none_or(|runs| fits(&serde_json::json!(runs.command).to_string())))
+        // The steps of a plan stand in one text.
+        && document.single().is_some()
 }
 
 /// What happened, in a few words.
@@ -297,7 +303,7 @@ fn needed(round: &Round) -> String {
 
 /// At most nine facts, so that they fit everywhere.
 fn facts(notice: &Notice) -> Vec<Fact> {
-    let (workflow, task) = (&notice.workflow, &notice.task);
+    let workflow = &notice.workflow;
     let submission = &workflow.submission;
     let requester = match &submission.on_behalf_of {
         Some(person) => format!("{} for {}", shown(&submission.requested_by), shown(person)),
@@ -311,14 +317,25 @@ fn facts(notice: &Notice) -> Vec<Fact> {
         ("Operation", Some(value(&target.operation))),
         ("Resource", target.resource.as_deref().map(value)),
         ("Environment", target.environment.as_deref().map(value)),
-        ("Estimated cost", task.estimated_cost.map(|cost| format!("{cost} US dollars"))),
-        ("Would run", Some(action(task))),
+        ("Estimated cost", notice.document.estimated_cost().map(|cost| format!("{cost} US dollars"))),
+        ("Would run", Some(actions(notice))),
         ("Requested by", Some(requester)),
         ("Expires", waits.and_then(transition::expires_at).map(time)),
     ]
     .into_iter()
     .filter_map(|(name, value)| value.map(|value| Fact { name, value }))
     .collect()
+}
+
+/// What would run, in words; of a plan each step in its order.
+fn actions(notice: &Notice) -> String {
+    if let Some(task) = notice.document.single() {
+        return action(task);
+    }
+    let submission = &notice.workflow.submission;
+    let line = |(number, (_, task)): (u32, (_, &Task))| format!("{}: {}", shown(&submission.step_title(number)), action(task));
+    let steps: Vec<String> = (1..).zip(notice.document.steps()).map(line).collect();
+    cut(&steps.join("; "), LONGEST_STEPS)
 }
 
 /// What would run: the argument vector, or who acts.

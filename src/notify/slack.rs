@@ -133,7 +133,7 @@ fn covered(notice: &Notice, message: &Message, text: &str) -> Option<String> {
         && cut(&message.title, LONGEST_HEADER) == message.title
         && cut(text, LONGEST_TEXT) == *text
         && message.notice.facts.iter().all(|fact| cut(&fact.value, LONGEST_FIELD) == fact.value);
-    buttons::covered(&notice.task).filter(|_| is_whole)
+    buttons::covered(&notice.document).filter(|_| is_whole)
 }
 
 /// One request of a group.

@@ -3,6 +3,8 @@
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
 use crate::domain::notice::SecretName;
+use crate::domain::task::Task;
+use crate::domain::task::plan::Document;
 use crate::domain::workflow::Workflow;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
@@ -95,7 +97,7 @@ fn body(notice: &Notice) -> String {
 }
 
 fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
-    let (workflow, task, target) = (&notice.workflow, &notice.task, target_of(notice));
+    let (workflow, document, target) = (&notice.workflow, &notice.document, target_of(notice));
     let submission = &workflow.submission;
     let text = |text: &str| bounded(text, LONGEST_TEXT);
     let optional = |field: &Option<String>| field.as_deref().map(text);
@@ -107,7 +109,7 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
         .iter()
         .map(|one| json!({"field": one.field, "claimed": optional(&one.claimed), "known": text(&one.known), "from": one.from}))
         .collect();
-    json!({
+    let mut event = json!({
         "type": notice.kind.as_str(),
         "timestamp": time(notice.at),
         "data": {
@@ -122,13 +124,13 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "requested_by": submission.requested_by,
             "on_behalf_of": submission.on_behalf_of,
             "actor": notice.actor,
-            "description": bounded(&task.description, longest_claim),
+            "description": bounded(document.description(), longest_claim),
             "operation": text(&target.operation),
             "environment": optional(&target.environment),
             "resource": optional(&target.resource),
             "resource_type": optional(&target.resource_type),
             "differs": differs,
-            "action": {"type": task.action.kind, "name": optional(&task.action.name)},
+            "action": document.single().map(|task| json!({"type": task.action.kind, "name": optional(&task.action.name)})),
             "approval": approval(workflow, most),
             "decision": decision(workflow),
             "comment": notice.comment.as_deref().map(|text| bounded(text, longest_claim)),
@@ -137,7 +139,18 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "asked": notice.asked.iter().take(most).map(|person| person.name.as_str()).collect::<Vec<_>>(),
             "link": notice.link,
         },
-    })
+    });
+    if submission.is_plan() {
+        event["data"]["steps"] = steps(document, most).into();
+    }
+    event
+}
+
+/// The steps of a plan.
+fn steps(document: &Document, most: usize) -> Vec<Value> {
+    let text = |text: &str| bounded(text, LONGEST_TEXT);
+    let step = |(name, task): (Option<&str>, &Task)| json!({"name": name, "action": {"type": task.action.kind, "name": task.action.name.as_deref().map(text)}});
+    document.steps().into_iter().take(most).map(step).collect()
 }
 
 fn approval(workflow: &Workflow, most: usize) -> Option<Value> {

@@ -3,7 +3,7 @@
 
 use crate::actors::protocol::{CommandOutcome, Failure};
 use crate::domain::hold::{Freeze, Held};
-use crate::domain::workflow::{Command, Decision, Outcome, Refusal, Resolution, Status, Workflow};
+use crate::domain::workflow::{Command, Decision, Outcome, Refusal, Resolution, Status, StepName, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::{Service, ServiceError, about};
@@ -94,12 +94,19 @@ impl Service {
         Ok(self.command(id, Command::Cancel { by: by.principal(), reason }, permit).await?.workflow)
     }
 
-    /// How an external action went, as its requester says.
+    /// How an external action went, as its requester says; of a plan, which step it was.
     ///
     /// # Errors
     /// The refusal, or that nobody can say what became of it.
-    pub async fn report(&self, by: &Caller, id: Uuid, outcome: Outcome, permit: Arc<Permit>) -> Result<Arc<Workflow>, ServiceError> {
-        match self.engine.command_for(id, Command::Report { by: by.principal(), outcome }, permit).await {
+    pub async fn report(
+        &self,
+        by: &Caller,
+        id: Uuid,
+        step: Option<StepName>,
+        outcome: Outcome,
+        permit: Arc<Permit>,
+    ) -> Result<Arc<Workflow>, ServiceError> {
+        match self.engine.command_for(id, Command::Report { by: by.principal(), step, outcome }, permit).await {
             Err(Failure::Refused(Refusal::WrongState { current: Status::Queued, detail })) => {
                 // A requester that acts although it may not learns why it may not.
                 match self.held(&self.history(by, id).await?.workflow) {

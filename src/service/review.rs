@@ -6,9 +6,10 @@ use crate::domain::risk::Rules;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::Document;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition::{self, Answer};
-use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
+use crate::domain::workflow::{ApprovalStatus, Command, Plan, Refusal, Resolution, Status, Submission, Workflow};
 use crate::identity::Caller;
 use crate::service::show::Shown;
 use crate::service::{Service, ServiceError};
@@ -83,8 +84,10 @@ pub struct Known {
 }
 
 /// Whether a stored document is what was submitted.
-pub fn is_sound(submission: &Submission, document: &[u8], task: &Task) -> bool {
-    Digest::of(document) == submission.digest && task.action.kind == submission.action
+pub fn is_sound(submission: &Submission, bytes: &[u8], document: &Document) -> bool {
+    let kinds = document.steps().into_iter().map(|(_, task)| task.action.kind);
+    let planned = Plan::of(submission).steps;
+    Digest::of(bytes) == submission.digest && kinds.eq(planned.into_iter().map(|step| step.action))
 }
 
 impl Service {
@@ -97,10 +100,11 @@ impl Service {
         let suspended = self.engine.suspended().await?;
         let configuration = &self.engine.configuration;
         let today = Today { policy: &configuration.policy, suspended: &suspended };
-        let task = serde_json::from_slice::<Task>(&shown.document).ok();
+        let document = Document::read(&shown.document).ok();
         let submission = &shown.workflow.submission;
-        let sound = task.as_ref().is_some_and(|task| is_sound(submission, &shown.document, task));
-        let precedent = match &task {
+        let sound = document.as_ref().is_some_and(|document| is_sound(submission, &shown.document, document));
+        // Plans have no kind by which an earlier one could be found.
+        let precedent = match document.as_ref().and_then(Document::single) {
             Some(task) => self.precedent(&shown.workflow, task).await?,
             None => None,
         };

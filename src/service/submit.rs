@@ -2,13 +2,14 @@
 
 use crate::actors::protocol::{AdmittedTask, Submitted as Outcome};
 use crate::domain::policy::{ApprovalTerms, PrincipalKind};
-use crate::domain::request::TaskRequest;
 use crate::domain::request::idempotency::IdempotencyKey;
+use crate::domain::request::plan::{Admitted, Request};
 use crate::domain::risk::Assessment;
-use crate::domain::risk::readings::Facts;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::plan::PlanAssessment;
 use crate::domain::risk::target::Target;
-use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::Document;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{Status, Workflow};
 use crate::identity::Caller;
@@ -27,11 +28,11 @@ pub fn is_key(text: &str) -> bool {
     (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A task that somebody submits.
+/// A task or a plan that somebody submits.
 #[derive(Debug)]
 pub struct NewTask {
-    /// The task, or why what was sent is none. It is looked at only where its key has not been answered already.
-    pub request: Result<TaskRequest, ServiceError>,
+    /// What is asked for, or why what was sent is neither a task nor a plan. It is looked at only where its key has not been answered already.
+    pub request: Result<Request, ServiceError>,
     pub key: Option<IdempotencyKey>,
     /// How long the caller prefers to wait for the end of what runs at once.
     pub wait: Option<Duration>,
@@ -51,9 +52,19 @@ pub struct Assessed {
     pub digest: Digest,
     pub target: Target,
     pub assessment: Assessment,
+    /// The steps of a plan; none of a single task.
+    pub steps: Vec<AssessedStep>,
     /// The terms of the approval that it would need; none if it would run at once.
     pub terms: Option<Arc<ApprovalTerms>>,
     pub now: DateTime<Utc>,
+}
+
+/// How dangerous one step of a plan would be by itself.
+#[derive(Debug)]
+pub struct AssessedStep {
+    pub name: Option<String>,
+    pub level: Level,
+    pub target: Target,
 }
 
 impl Service {
@@ -74,10 +85,10 @@ impl Service {
             return Box::pin(self.after_wait(by, workflow, wait)).await;
         }
         let request = request?;
-        let supersedes = request.supersedes;
-        let (task, facts) = Box::pin(self.admit_task(by, request)).await?;
-        let reservation = self.reserve(by, &task, facts.as_ref()).await?;
-        let admitted = AdmittedTask { by: by.principal(), task, facts, supersedes, key: key.clone() };
+        let supersedes = request.supersedes();
+        let work = Box::pin(self.admit_request(by, request)).await?;
+        let reservation = self.reserve(by, &work).await?;
+        let admitted = AdmittedTask { by: by.principal(), work, supersedes, key: key.clone() };
         let after = move |answer: &_| {
             reservation.release(answer);
             drop(permit);
@@ -100,37 +111,58 @@ impl Service {
     ///
     /// # Errors
     /// What is wrong with the task.
-    pub async fn assess(&self, by: &Caller, request: TaskRequest, _permit: Arc<Permit>) -> Result<Assessed, ServiceError> {
-        let (task, facts) = self.admit_task(by, request).await?;
-        let (configuration, now) = (&self.engine.configuration, self.now());
-        let assessment = configuration.rules.assess(&task, facts.as_ref(), &by.name, now);
-        let policy = configuration.policy.level(assessment.level);
-        Ok(Assessed {
-            digest: task.digest(),
-            target: configuration.rules.target(&task, facts.as_ref()),
-            terms: (!policy.auto_approve).then(|| Arc::clone(&policy.terms)),
-            assessment,
-            now,
-        })
+    pub async fn assess(&self, by: &Caller, request: Request, _permit: Arc<Permit>) -> Result<Assessed, ServiceError> {
+        let work = self.admit_request(by, request).await?;
+        let now = self.now();
+        let (assessment, target, steps) = self.assess_work(by, &work, now);
+        let policy = self.engine.configuration.policy.level(assessment.level);
+        let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
+        Ok(Assessed { digest: work.document.digest(), target, terms, assessment, steps, now })
     }
 
-    /// The task of a request, with its runbook resolved and found on this machine.
-    async fn admit_task(&self, by: &Caller, request: TaskRequest) -> Result<(Task, Option<Facts>), ServiceError> {
-        let (mut task, facts) = request.admit(self.engine.configuration.actions(), by.kind).map_err(ServiceError::InvalidTask)?;
-        let unfit = |reason| ServiceError::invalid("/action/name", format!("the runbook cannot run on the server: {reason}"));
-        self.engine.identify(&mut task).await.map_err(unfit)?;
-        Ok((task, facts))
+    /// What was asked for as a whole, and of a plan each step.
+    fn assess_work(&self, by: &Caller, work: &Admitted, now: DateTime<Utc>) -> (Assessment, Target, Vec<AssessedStep>) {
+        let rules = &self.engine.configuration.rules;
+        match &work.document {
+            Document::Task(task) => {
+                let facts = work.facts.first().and_then(Option::as_ref);
+                (rules.assess(task, facts, &by.name, now), rules.target(task, facts), Vec::new())
+            }
+            Document::Plan(plan) => {
+                let PlanAssessment { whole, target, steps } = rules.assess_plan(plan, &work.facts, &by.name, now);
+                let named = plan.steps.iter().zip(steps);
+                let steps =
+                    named.map(|(step, assessed)| AssessedStep { name: step.name.clone(), level: assessed.level, target: assessed.target });
+                (whole, target, steps.collect())
+            }
+        }
+    }
+
+    /// What a request asks for, with its runbooks resolved and found on this machine.
+    async fn admit_request(&self, by: &Caller, request: Request) -> Result<Admitted, ServiceError> {
+        let mut work = request.admit(self.engine.configuration.actions(), by.kind).map_err(ServiceError::InvalidTask)?;
+        let unfit = |at: String, reason| {
+            ServiceError::invalid(format!("{at}/action/name"), format!("the runbook cannot run on the server: {reason}"))
+        };
+        match &mut work.document {
+            Document::Task(task) => self.engine.identify(task).await.map_err(|reason| unfit(String::new(), reason))?,
+            Document::Plan(plan) => {
+                for (place, step) in plan.steps.iter_mut().enumerate() {
+                    self.engine.identify(&mut step.task).await.map_err(|reason| unfit(format!("/steps/{place}"), reason))?;
+                }
+            }
+        }
+        Ok(work)
     }
 
     /// Room for one more task of an agent; quotas hold no person.
-    async fn reserve(&self, by: &Caller, task: &Task, facts: Option<&Facts>) -> Result<Reservation, ServiceError> {
+    async fn reserve(&self, by: &Caller, work: &Admitted) -> Result<Reservation, ServiceError> {
         if by.kind == PrincipalKind::Person {
             return Ok(Reservation::uncounted());
         }
         let would_wait = || {
-            let configuration = &self.engine.configuration;
-            let assessment = configuration.rules.assess(task, facts, &by.name, self.now());
-            !configuration.policy.level(assessment.level).auto_approve
+            let (assessment, ..) = self.assess_work(by, work, self.now());
+            !self.engine.configuration.policy.level(assessment.level).auto_approve
         };
         self.quotas.admit(&self.engine, &by.name, would_wait).await
     }

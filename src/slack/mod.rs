@@ -6,7 +6,7 @@
 
 use crate::domain::notice::buttons::{self, Question, Word, mrkdwn};
 use crate::domain::risk::level::Level;
-use crate::domain::task::Task;
+use crate::domain::task::plan::Document;
 use crate::domain::text::shown;
 use crate::domain::workflow::today::InSlack;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
@@ -288,7 +288,7 @@ fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
 
 /// Whether a message can have shown everything that the decision covers.
 fn is_shown_whole(document: &[u8]) -> bool {
-    serde_json::from_slice::<Task>(document).is_ok_and(|task| buttons::covered(&task).is_some())
+    Document::read(document).is_ok_and(|document| buttons::covered(&document).is_some())
 }
 
 /// Who of ours somebody in Slack is, if that person has rights today.

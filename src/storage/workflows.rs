@@ -64,7 +64,7 @@ impl Storage {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
             "select w.workflow_id from workflow w
-             where w.running and ($1::uuid is null or w.workflow_id > $1)
+             where w.running and w.report_due_at is null and ($1::uuid is null or w.workflow_id > $1)
                and not exists (select from quarantine q where q.workflow_id = w.workflow_id)
              order by w.workflow_id limit $2",
             after,

@@ -5,7 +5,7 @@ use crate::domain::risk::level::Level;
 use crate::domain::risk::target;
 use crate::domain::task::difference::{self, Difference};
 use crate::domain::workflow::approval;
-use crate::domain::workflow::{ApprovalStatus, Status};
+use crate::domain::workflow::{ApprovalStatus, PlannedStep, Status, Step, StepState, Workflow};
 use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;
 use crate::service::Earlier;
@@ -149,6 +149,7 @@ pub async fn page_of(
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),
         "approvals": workflow.round().map(|round| round.approvals.len()),
         "next_step": record::next_step(workflow, now), "settled_by": settled_by as Option<Decided>,
+        "plan": plan(workflow),
         "record": Record::of(workflow, &shown.log, now), "since": since, "earlier": earlier, "superseded_by": workflow.superseded_by(),
         "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": RelativeTime::of(question.at, now), "until": RelativeTime::of(question.rests_until(), now)})),
         "may_ask": !submission.is_of(&session.person.name), "looked_through": LOOKED_THROUGH,
@@ -156,6 +157,16 @@ pub async fn page_of(
         "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
         "attempted": attempted, "done": done});
     Ok(page::render(web, session, "detail.html", page))
+}
+
+/// How far each step of a plan is; empty for a single task.
+fn plan(workflow: &Workflow) -> Vec<Value> {
+    let planned = &workflow.submission.steps;
+    let step = |((_, _, state), planned): ((u32, &Step, &StepState), &PlannedStep)| {
+        let status = workflow.step_status(state).as_str().replace('_', " ");
+        json!({"name": planned.name, "status": status, "headline": planned.target.headline()})
+    };
+    workflow.numbered_steps().zip(planned).map(step).collect()
 }
 
 /// One reason of an assessment; that requester and parkbrake disagree is a warning, whatever its level.

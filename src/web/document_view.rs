@@ -1,11 +1,13 @@
 //! What exactly would happen, read from the bytes that the digest is taken of, apart from what the requester says about it.
 
 use crate::domain::duration;
+use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::Facts;
 use crate::domain::risk::target::Target;
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Artifact;
+use crate::domain::task::plan::Document;
 use crate::domain::workflow::Submission;
 use crate::service::review::is_sound;
 use crate::web::Web;
@@ -26,11 +28,27 @@ pub struct DocumentView {
     title: String,
     /// Where the requester called it something else.
     pub called: Option<String>,
+    /// The requester's words.
+    description: String,
+    /// What the requester says of a plan as a whole.
+    metadata: Vec<(String, String)>,
+    is_plan: bool,
+    /// What is done, in its order: the one task, or the steps of a plan.
+    steps: Vec<StepView>,
+    /// What has to be typed where a request is critical.
+    pub confirmation: String,
+}
+
+/// One task of the document.
+#[derive(Debug, Serialize)]
+struct StepView {
+    number: usize,
+    name: Option<String>,
+    /// How dangerous the step of a plan is by itself.
+    level_word: Option<Level>,
     runs: Runs,
     target: Vec<Aspect>,
     claim: Claim,
-    /// What has to be typed where a request is critical.
-    pub confirmation: String,
 }
 
 /// What happens after the approval.
@@ -101,22 +119,36 @@ struct Finding {
 }
 
 impl DocumentView {
-    /// Reads the document of a workflow; `None` where it is no task, so that nothing could be shown of what would run.
+    /// Reads the document of a workflow; `None` where it is neither a task nor a plan, so that nothing could be shown of what would run.
     pub fn of(web: &Web, submission: &Submission, document: &[u8]) -> Option<Self> {
-        let task: Task = serde_json::from_slice(document).ok()?;
+        let stored = Document::read(document).ok()?;
         let digest = Digest::of(document);
-        let about = submission.target.clone().unwrap_or_else(|| Target::claimed(&task));
+        let about = submission.target.clone().or_else(|| stored.single().map(Target::claimed)).unwrap_or_default();
+        let is_plan = stored.single().is_none();
+        let metadata = if let Document::Plan(plan) = &stored { fields(&plan.metadata) } else { Vec::new() };
+        let step = |(place, (name, task)): (usize, (Option<&str>, &Task))| {
+            let planned = submission.steps.get(place);
+            StepView {
+                number: place + 1,
+                name: name.map(str::to_owned),
+                level_word: planned.map(|step| step.level),
+                runs: runs(task),
+                target: target(web, task, planned.map_or(&about, |step| &step.target)),
+                claim: claim(task),
+            }
+        };
         Some(Self {
-            is_sound: is_sound(submission, document, &task),
+            is_sound: is_sound(submission, document, &stored),
             digest: digest.to_string(),
             document: String::from_utf8_lossy(document).into_owned(),
             headline: about.whole(),
             title: about.headline(),
             called: about.called(),
             confirmation: about.confirmation(),
-            target: target(web, &task, &about),
-            runs: runs(&task),
-            claim: claim(task),
+            description: stored.description().to_owned(),
+            metadata,
+            is_plan,
+            steps: stored.steps().into_iter().enumerate().map(step).collect(),
         })
     }
 }
@@ -209,16 +241,16 @@ fn once_each(words: impl Iterator<Item = String>) -> Vec<String> {
     })
 }
 
-fn claim(task: Task) -> Claim {
-    let finding = |finding: crate::domain::task::SecurityFinding| Finding {
-        severity: finding.severity,
-        id: finding.id.unwrap_or_default(),
-        title: finding.title.unwrap_or_default(),
+fn claim(task: &Task) -> Claim {
+    let finding = |finding: &crate::domain::task::SecurityFinding| Finding {
+        severity: finding.severity.clone(),
+        id: finding.id.clone().unwrap_or_default(),
+        title: finding.title.clone().unwrap_or_default(),
     };
     Claim {
         metadata: fields(&task.metadata),
-        description: task.description,
-        findings: task.security_findings.into_iter().map(finding).collect(),
+        description: task.description.clone(),
+        findings: task.security_findings.iter().map(finding).collect(),
         cost: task.estimated_cost.map(|cost| format!("${cost}")),
     }
 }

@@ -3,7 +3,7 @@
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Workflow};
+use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Submission, Workflow};
 use crate::web::relative_time::RelativeTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -41,6 +41,8 @@ pub struct Decided {
 
 #[derive(Debug, Serialize)]
 struct Attempt {
+    /// The step of a plan.
+    step: Option<String>,
     number: u32,
     outcome: &'static str,
     started: Option<RelativeTime>,
@@ -74,13 +76,13 @@ impl Record {
         Self {
             timetable: workflow.round().map(|round| timetable(round, now)).unwrap_or_default(),
             decisions: workflow.decisions.iter().map(|decision| decided(decision, now)).collect(),
-            attempts: attempts(log, now),
+            attempts: attempts(&workflow.submission, log, now),
             comments: log
                 .iter()
                 .filter(|recorded| matches!(recorded.event, Event::Commented { .. }))
-                .map(|recorded| happened(recorded, now))
+                .map(|recorded| happened(&workflow.submission, recorded, now))
                 .collect(),
-            history: log.iter().map(|recorded| happened(recorded, now)).collect(),
+            history: log.iter().map(|recorded| happened(&workflow.submission, recorded, now)).collect(),
         }
     }
 }
@@ -117,11 +119,12 @@ pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
     }
 }
 
-fn attempts(log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
+fn attempts(submission: &Submission, log: &[Recorded], now: DateTime<Utc>) -> Vec<Attempt> {
     let shown = |attempt: AttemptRecord<'_>| {
         let ended = attempt.ended.as_ref();
         let output = ended.and_then(|ended| ended.output).unwrap_or(&Value::Null);
         Attempt {
+            step: submission.is_plan().then(|| submission.step_title(attempt.step)),
             number: attempt.number,
             outcome: ended.map_or("running", |ended| ended.outcome.as_str()),
             started: attempt.started_at.map(|at| RelativeTime::of(at, now)),
@@ -161,7 +164,7 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
     Some(Output { name: name.to_owned(), text: text[cut..].to_owned(), is_cut: cut > 0 })
 }
 
-fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
+fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) -> Happened {
     let (what, said) = match &recorded.event {
         Event::Submitted(submission) => (format!("submitted, assessed as {}", submission.assessment.level), None),
         Event::ApprovalRequested { terms, reason, .. } => (
@@ -199,6 +202,11 @@ fn happened(recorded: &Recorded, now: DateTime<Utc>) -> Happened {
             (format!("resolved attempt {attempt}: it {}", outcome.as_str()), Some(justification.clone()))
         }
         Event::OutcomeUnknown { attempt, reason, .. } => (format!("nobody knows how attempt {attempt} ended"), Some(reason.clone())),
+    };
+    let step = recorded.event.attempt().filter(|_| submission.is_plan()).map(|attempt| submission.step_title(attempt.step));
+    let what = match step {
+        Some(step) => format!("{step}: {what}"),
+        None => what,
     };
     Happened {
         version: recorded.version,

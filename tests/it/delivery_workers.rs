@@ -128,7 +128,7 @@ impl World {
         let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
         assert!(matches!(
-            self.engine.submit(id, AdmittedTask { by, task, facts, supersedes: None, key: None }).await,
+            self.engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await,
             Ok(Submitted::Accepted(_))
         ));
         id
@@ -258,7 +258,7 @@ async fn one_that_is_refused_does_not_keep_the_others_of_its_group() {
     let world = World::room("1s").await;
     let refused = |reason: &str| Err(Undelivered::Refused { reason: reason.to_owned() });
     world.channel.answers(move |message| {
-        if message.iter().any(|notice| notice.task.description == "bad") { refused("not \u{202e}this\n") } else { Ok(()) }
+        if message.iter().any(|notice| notice.document.description() == "bad") { refused("not \u{202e}this\n") } else { Ok(()) }
     });
     let mut bad = high();
     bad["description"] = "bad".into();

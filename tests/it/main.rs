@@ -56,6 +56,7 @@ mod shown;
 mod slack;
 mod start_gate;
 mod statistics;
+mod steps;
 mod storage;
 mod submit;
 mod supersede;

@@ -322,7 +322,9 @@ impl Quiet {
         let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
         let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
         let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
-        let Ok(Submitted::Accepted(_)) = self.engine.submit(id, AdmittedTask { by, task, facts, supersedes: None, key: None }).await else {
+        let Ok(Submitted::Accepted(_)) =
+            self.engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await
+        else {
             panic!("a workflow")
         };
         assert_eq!(self.approve(id).await, Status::Queued);

@@ -49,6 +49,7 @@ fn opening(description: &str) -> Opening {
         report_within: None,
         target: None,
         supersedes: None,
+        steps: Vec::new(),
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned()],

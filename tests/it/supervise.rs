@@ -153,8 +153,11 @@ async fn submits(engine: &Engine) -> Option<Uuid> {
     let request: TaskRequest = serde_json::from_value(high()).unwrap();
     let (task, facts) = request.admit(engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
     let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot").unwrap());
-    matches!(engine.submit(id, AdmittedTask { by, task, facts, supersedes: None, key: None }).await, Ok(Submitted::Accepted(_)))
-        .then_some(id)
+    matches!(
+        engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await,
+        Ok(Submitted::Accepted(_))
+    )
+    .then_some(id)
 }
 
 #[tokio::test]

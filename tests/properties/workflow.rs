@@ -173,6 +173,7 @@ fn case() -> impl Strategy<Value = Case> {
                 report_within: (action == ActionKind::External).then_some(Duration::from_secs(90)),
                 target: None,
                 supersedes: None,
+                steps: Vec::new(),
             };
             Case { directory, submission, terms, asked }
         },
@@ -230,7 +231,7 @@ impl Run {
             What::Supersede => Command::Supersede { by, successor: OWNERS[1] },
             What::Withdraw => Command::Withdraw { by, reason: None },
             What::Cancel => Command::Cancel { by, reason: None },
-            What::Report(outcome) => Command::Report { by, outcome },
+            What::Report(outcome) => Command::Report { by, step: None, outcome },
             What::Resolve { outcome, justification } => {
                 Command::Resolve { by, outcome, justification, owner: OWNERS[0], deciders: ROLES.map(str::to_owned).to_vec() }
             }
@@ -348,6 +349,7 @@ proptest! {
             report_within: None,
             target: None,
             supersedes: None,
+            steps: Vec::new(),
         };
         let terms = ApprovalTerms { expire_after: None, ..terms };
         let required = terms.required as usize;

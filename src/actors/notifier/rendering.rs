@@ -7,8 +7,8 @@ use crate::config::Configuration;
 use crate::domain::notice::outbox;
 use crate::domain::notice::{Kind, Medium};
 use crate::domain::policy::{Person, SYSTEM};
-use crate::domain::task::Task;
 use crate::domain::task::difference::{self, Difference};
+use crate::domain::task::plan::Document;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Event, Recorded, Workflow};
@@ -92,8 +92,8 @@ impl NoticeRenderer {
                 return Ok(Rendered::Cancel("nobody was asked here, so there is nothing to follow up"));
             }
         }
-        let document = self.storage.document(row.workflow_id).await?.unwrap_or_default();
-        let task: Task = serde_json::from_slice(&document).map_err(|error| corrupt(row, format!("its document: {error}")))?;
+        let bytes = self.storage.document(row.workflow_id).await?.unwrap_or_default();
+        let document = Document::read(&bytes).map_err(|error| corrupt(row, format!("its document: {error}")))?;
         let event = log.iter().find(|recorded| recorded.version == row.version).ok_or_else(|| corrupt(row, "its event is missing"))?;
         let is_of_its_moment = row.kind.is_of_its_moment();
         let until = log.iter().take_while(|recorded| recorded.version <= row.version);
@@ -109,8 +109,8 @@ impl NoticeRenderer {
                 Event::Commented { text, .. } => Some(text.clone()),
                 _ => None,
             },
-            differences: self.differences(row, &now, &document).await?,
-            task,
+            differences: self.differences(row, &now, &bytes).await?,
+            document,
             recipient,
             asked: if row.kind.asks() { asked.into_iter().map(|(name, person)| contact(name, person)).collect() } else { Vec::new() },
             link: self.link(row),

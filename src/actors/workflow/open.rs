@@ -1,15 +1,19 @@
 //! Opening a workflow: the task is assessed and the result checkpointed before the caller is answered.
 
 use super::commit::call;
-use super::{Memory, Stale, WorkflowActor};
+use super::{Dependencies, Memory, Stale, WorkflowActor};
 use crate::actors::checkpointer;
 use crate::actors::metrics::LevelLabel;
 use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
-use crate::domain::task::ActionKind;
+use crate::domain::policy::Principal;
+use crate::domain::risk::plan::{PlanAssessment, StepAssessment};
+use crate::domain::risk::readings::Facts;
 use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::{Document, PlanDocument, StepDocument};
+use crate::domain::task::{ActionKind, Task};
 use crate::domain::workflow::commit;
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{Event, Submission, Workflow};
+use crate::domain::workflow::{Event, PlannedStep, Submission, Workflow};
 use crate::storage::{Opening, Written};
 use chrono::{DateTime, Utc};
 use ractor::RpcReplyPort;
@@ -44,29 +48,24 @@ impl WorkflowActor {
         }
     }
 
-    /// Assesses a task, and makes what is to be checkpointed.
+    /// Assesses what was submitted, and says what is to be checkpointed.
     fn assess(&self, admitted: AdmittedTask) -> Result<Box<Opening>, Failure> {
-        let AdmittedTask { by, task, facts, supersedes, key } = admitted;
+        let AdmittedTask { by, work, supersedes, key } = admitted;
         let deps = &self.deps;
-        let rules = &deps.configuration.rules;
-        let assessment = rules.assess(&task, facts.as_ref(), &by.name, deps.clock.now());
-        let target = rules.target(&task, facts.as_ref());
-        let is_claimed = target.is_claim_of(&task);
         let via = by.via;
-        let policy = deps.configuration.policy.level(assessment.level);
-        let document = task.canonical();
-        let submission = Submission {
-            task_id: task.task_id,
-            requested_by: by.name,
-            on_behalf_of: by.on_behalf_of,
-            digest: Digest::of(&document),
-            assessment,
-            action: task.action.kind,
-            idempotent: task.action.is_idempotent(),
-            report_within: (task.action.kind == ActionKind::External).then_some(policy.report_within),
-            target: Some(target),
-            supersedes,
+        let document = work.document.canonical();
+        let digest = Digest::of(&document);
+        let submission = match &work.document {
+            Document::Task(task) => self.submission(by, task, work.facts.first().and_then(Option::as_ref), digest),
+            Document::Plan(plan) => self.submission_of_plan(by, plan, &work.facts, digest),
         };
+        let submission = Submission { supersedes, ..submission };
+        // Of a plan the document says nothing of the kind.
+        let is_claimed = match (&work.document, &submission.target) {
+            (Document::Task(task), Some(target)) => target.is_claim_of(task),
+            _ => false,
+        };
+        let policy = deps.configuration.policy.level(submission.assessment.level);
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, deps.owner);
@@ -117,7 +116,54 @@ impl WorkflowActor {
         Submitted::Accepted(Arc::new(commit::dated(opening.workflow, at)))
     }
 
-    /// Assesses a task and checkpoints the result.
+    fn submission(&self, by: Principal, task: &Task, facts: Option<&Facts>, digest: Digest) -> Submission {
+        let Dependencies { configuration, clock, .. } = self.deps.as_ref();
+        let assessment = configuration.rules.assess(task, facts, &by.name, clock.now());
+        let policy = configuration.policy.level(assessment.level);
+        Submission {
+            task_id: task.task_id.clone(),
+            requested_by: by.name,
+            on_behalf_of: by.on_behalf_of,
+            digest,
+            assessment,
+            action: task.action.kind,
+            idempotent: task.action.is_idempotent(),
+            report_within: (task.action.kind == ActionKind::External).then_some(policy.report_within),
+            target: Some(configuration.rules.target(task, facts)),
+            supersedes: None,
+            steps: Vec::new(),
+        }
+    }
+
+    fn submission_of_plan(&self, by: Principal, plan: &PlanDocument, facts: &[Option<Facts>], digest: Digest) -> Submission {
+        let Dependencies { configuration, clock, .. } = self.deps.as_ref();
+        let PlanAssessment { whole, target, steps } = configuration.rules.assess_plan(plan, facts, &by.name, clock.now());
+        let planned = |(step, assessed): (&StepDocument, StepAssessment)| PlannedStep {
+            name: step.name.clone(),
+            action: step.task.action.kind,
+            idempotent: step.task.action.is_idempotent(),
+            report_within: (step.task.action.kind == ActionKind::External)
+                .then(|| configuration.policy.level(assessed.level).report_within),
+            level: assessed.level,
+            target: assessed.target,
+        };
+        let steps: Vec<PlannedStep> = plan.steps.iter().zip(steps).map(planned).collect();
+        Submission {
+            task_id: plan.task_id.clone(),
+            requested_by: by.name,
+            on_behalf_of: by.on_behalf_of,
+            digest,
+            assessment: whole,
+            action: steps.iter().map(|step| step.action).find(|action| *action != ActionKind::External).unwrap_or(ActionKind::External),
+            idempotent: steps.iter().all(|step| step.idempotent),
+            report_within: None,
+            target: Some(target),
+            supersedes: None,
+            steps,
+        }
+    }
+
+    /// Assesses what was submitted and checkpoints what follows from it.
     async fn checkpoint(&self, admitted: AdmittedTask) -> Result<Submitted, Failure> {
         let by = admitted.by.clone();
         let opening = self.assess(admitted)?;

@@ -152,7 +152,8 @@ fn is_read_as_carefully(body: &str) -> bool {
     let careful = careful.request.unwrap_or_else(|error| panic!("{error:?} of {body}"));
     let (runbooks, webhooks) = (BTreeMap::new(), BTreeMap::new());
     let actions = Actions { runbooks: &runbooks, webhooks: &webhooks };
-    let admitted = [usual.into_request(), careful].map(|request| request.admit(actions, PrincipalKind::Agent));
+    let Request::Task(careful) = careful else { panic!("a plan: {body}") };
+    let admitted = [usual.into_request(), *careful].map(|request| request.admit(actions, PrincipalKind::Agent));
     let [one, other] = &admitted;
     assert_eq!(one, other, "{body}");
     if let [Ok((one, _)), Ok((other, _))] = &admitted {

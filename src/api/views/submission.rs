@@ -1,6 +1,7 @@
 //! The answers to a task: submitted, or only assessed.
 
 use super::assessment::Target;
+use super::steps::{AssessedStep, Step, steps_of};
 use super::{Approval, Assessment, Success};
 use crate::domain::risk::level::Level;
 use crate::domain::task::digest::Digest;
@@ -33,6 +34,9 @@ pub struct Submitted<'a> {
     /// Null where nobody is asked.
     #[schema(required)]
     approval: Option<Approval<'a>>,
+    /// Of a plan: its steps, in their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Step<'a>>>,
 }
 
 impl<'a> Submitted<'a> {
@@ -50,6 +54,7 @@ impl<'a> Submitted<'a> {
             target: submission.target.as_ref().map(Target::from),
             assessment: Assessment::from(&submission.assessment),
             approval: workflow.round().map(Approval::of),
+            steps: steps_of(workflow),
         }
     }
 }
@@ -65,4 +70,7 @@ pub struct Assessed<'a> {
     /// With times as if it were submitted now; null where nobody would be asked.
     #[schema(required)]
     pub approval: Option<Approval<'a>>,
+    /// Of a plan: its steps, in their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<AssessedStep<'a>>>,
 }

@@ -28,6 +28,45 @@ pub struct Document {
     metadata: Map<String, Value>,
 }
 
+/// What is stored: one task, or a plan of several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum StoredDocument {
+    Task(Box<Document>),
+    Plan(PlanDocument),
+}
+
+/// A plan that was submitted: every step in order, each with what would run. The digest covers all of it.
+#[derive(ToSchema)]
+pub struct PlanDocument {
+    task_id: Option<String>,
+    /// The requester's words: a claim.
+    description: String,
+    /// What the requester says of all steps.
+    #[schema(required = false, value_type = Object)]
+    metadata: Map<String, Value>,
+    steps: Vec<StepDocument>,
+}
+
+/// One step of a plan.
+#[derive(ToSchema)]
+struct StepDocument {
+    name: Option<String>,
+    /// The requester's words: a claim.
+    description: String,
+    operation: String,
+    environment: Option<String>,
+    resource: Option<String>,
+    resource_type: Option<String>,
+    #[schema(required = false)]
+    security_findings: Vec<DocumentFinding>,
+    /// In US dollars.
+    estimated_cost: Option<f64>,
+    action: DocumentAction,
+    #[schema(required = false, value_type = Object)]
+    metadata: Map<String, Value>,
+}
+
 /// A finding of a scanner that the requester reported.
 #[derive(ToSchema)]
 struct DocumentFinding {

@@ -48,7 +48,7 @@ struct Task {
 /// A finding of a scanner.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Finding {
+pub(super) struct Finding {
     /// `critical`, `high`, `medium`, `low` or `info`; another word counts as critical.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     severity: String,
@@ -61,7 +61,7 @@ struct Finding {
 /// Who acts, and how.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TaskAction {
+pub(super) struct TaskAction {
     /// Left out: `external`.
     #[schema(value_type = Option<TaskActionKind>)]
     r#type: Option<TaskActionKind>,

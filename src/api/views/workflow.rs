@@ -5,10 +5,12 @@ use super::approval::Approval;
 use super::assessment::{Assessment, Target};
 use super::halts::Held;
 use super::history::Entry;
-use super::task::Document;
+use super::steps::{Step, steps_of};
+use super::task::StoredDocument;
 use crate::domain::policy::Role;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target;
+use crate::domain::task;
 use crate::domain::task::Task;
 use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
@@ -59,8 +61,8 @@ struct Workflow<'a> {
     on_behalf_of: Option<&'a str>,
     /// The number of the last event; the parameter `since` of `/wait`.
     version: u32,
-    /// As it is stored, to the byte. Null where what is stored is no task.
-    #[schema(required, value_type = Option<Document>)]
+    /// As it is stored, to the byte. Null where what is stored is neither a task nor a plan.
+    #[schema(required, value_type = Option<StoredDocument>)]
     task: Option<&'a RawValue>,
     target: Target<'a>,
     /// Of the canonical bytes of `task`.
@@ -76,6 +78,9 @@ struct Workflow<'a> {
     /// Null until an attempt is begun or refused.
     #[schema(required)]
     execution: Option<Execution<'a>>,
+    /// Of a plan: its steps, in their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Step<'a>>>,
     /// Every event, the oldest first.
     history: Vec<Entry<'a>>,
     /// What was said, the oldest first.
@@ -107,7 +112,7 @@ impl<'a> WorkflowAnswer<'a> {
         let Shown { workflow, log, document, earlier, quarantine, held } = shown;
         let submission = &workflow.submission;
         let attempts = attempt_history::of(log);
-        let task = serde_json::from_slice::<Task>(document).ok();
+        let stored = task::plan::Document::read(document).ok();
         let workflow = Workflow {
             workflow_id: workflow.id,
             task_id: submission.task_id.as_deref(),
@@ -115,8 +120,8 @@ impl<'a> WorkflowAnswer<'a> {
             approval_status: workflow.approval_status(),
             risk_level: submission.assessment.level,
             requires_approval: workflow.round().is_some(),
-            task: task.as_ref().and_then(|_| serde_json::from_slice(document).ok()),
-            description: task.map(|task| task.description),
+            task: stored.as_ref().and_then(|_| serde_json::from_slice(document).ok()),
+            description: stored.map(|stored| stored.description().to_owned()),
             requested_by: &submission.requested_by,
             on_behalf_of: submission.on_behalf_of.as_deref(),
             version: workflow.version,
@@ -126,7 +131,9 @@ impl<'a> WorkflowAnswer<'a> {
             approval: workflow.round().map(Approval::of),
             decisions: decisions(workflow),
             exceptions: workflow.exceptions.iter().map(FreezeExcepted::from).collect(),
-            execution: (!attempts.is_empty()).then(|| Execution { attempts: attempts.into_iter().map(Attempt::from).collect() }),
+            execution: (!attempts.is_empty())
+                .then(|| Execution { attempts: attempts.into_iter().map(|attempt| Attempt::of(attempt, submission.is_plan())).collect() }),
+            steps: steps_of(workflow),
             history: log.iter().map(Entry::from).collect(),
             comments: log.iter().filter_map(Comment::of).collect(),
             question: workflow.discussion.question.as_ref().map(Question::from),
@@ -199,14 +206,17 @@ impl<'a> From<&'a workflow::Exception> for FreezeExcepted<'a> {
 /// What was done once it was allowed.
 #[derive(Debug, Serialize, ToSchema)]
 struct Execution<'a> {
-    /// More than one only of runbooks that are idempotent, and where an unknown outcome was resolved as `retry`.
+    /// More than one only of plans, of runbooks that are idempotent, and where an unknown outcome was resolved as `retry`.
     attempts: Vec<Attempt<'a>>,
 }
 
 /// One attempt at the action.
 #[derive(Debug, Serialize, ToSchema)]
 struct Attempt<'a> {
-    /// Counted from 1.
+    /// Of a plan: the number of the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
+    /// Counted from 1, within the step of a plan.
     n: u32,
     /// Null where it was refused.
     #[schema(required)]
@@ -224,10 +234,11 @@ struct Attempt<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> From<AttemptRecord<'a>> for Attempt<'a> {
-    fn from(attempt: AttemptRecord<'a>) -> Self {
+impl<'a> Attempt<'a> {
+    fn of(attempt: AttemptRecord<'a>, is_of_plan: bool) -> Self {
         let ended = attempt.ended.as_ref();
         Self {
+            step: is_of_plan.then_some(attempt.step),
             n: attempt.number,
             started_at: attempt.started_at.map(Time),
             finished_at: ended.map(|ended| Time(ended.at)),

@@ -1,7 +1,7 @@
 //! Buttons in Slack: what whoever makes them and whoever hears of a press have to agree on.
 
-use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::Document;
 use crate::domain::text::escaped;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -58,8 +58,8 @@ pub fn question(action: &str, value: &str) -> Option<Question> {
 /// Everything that a decision covers: each value of the document that the digest is taken of, with its place, on a line of its own.
 /// Nothing is left out and nothing is cut; where that is more than a text of a message holds there is none, and then there may be no
 /// buttons either: a yes is for what was shown.
-pub fn covered(task: &Task) -> Option<String> {
-    let document: Map<String, Value> = serde_json::from_slice(&task.canonical()).ok()?;
+pub fn covered(document: &Document) -> Option<String> {
+    let document: Map<String, Value> = serde_json::from_slice(&document.canonical()).ok()?;
     let mut lines = vec![COVERED.to_owned()];
     for (name, value) in &document {
         list(&place("", name), value, &mut lines);
@@ -93,6 +93,7 @@ pub fn mrkdwn(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::task::Task;
     use serde_json::json;
 
     #[test]
@@ -108,14 +109,15 @@ mod tests {
 
     #[test]
     fn everything_that_a_decision_covers_is_listed_or_nothing_is() {
-        let task = |note: &str| -> Task {
-            serde_json::from_value(json!({
+        let task = |note: &str| -> Document {
+            serde_json::from_value::<Task>(json!({
                 "description": "d\u{200b}", "operation": "deploy", "security_findings": [{"severity": "high", "title": "t"}],
                 "action": {"type": "runbook", "name": "n", "args": {"a.b": note},
                     "runs": {"command": ["x", note], "working_dir": ".", "env": ["TOKEN"], "timeout": "10m", "idempotent": false}},
                 "metadata": {"deep": {"list": [1, [2]]}, "none": {}},
             }))
             .unwrap()
+            .into()
         };
         let expected = [
             "Everything that the decision covers:",

@@ -5,6 +5,7 @@
 
 pub mod arguments;
 pub mod idempotency;
+pub mod plan;
 pub mod runbook;
 mod usual;
 pub mod webhook;
@@ -159,20 +160,15 @@ impl TaskRequest {
         Ok((task, facts))
     }
 
+    /// What is wrong with what stands around the steps of a plan.
+    fn faults_around(task_id: Option<&str>, description: &str) -> Vec<Fault> {
+        let of_id = task_id.and_then(|id| text_fault("/task_id", id, LONGEST_ID));
+        of_id.into_iter().chain(description_fault(description)).collect()
+    }
+
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let mut text = |pointer: &str, text: &str, longest: usize| {
-            if text.trim().is_empty() {
-                faults.push(Fault::new(pointer, "is empty; say what it is"));
-            } else if text.chars().count() > longest {
-                faults.push(Fault::new(pointer, format!("is longer than {longest} characters")));
-            } else if COMPARED.contains(&pointer)
-                && let Some(character) = foreign(text)
-            {
-                let detail = format!("has to be visible ASCII, so that it reads in one way only; it holds U+{:04X}", character as u32);
-                faults.push(Fault::new(pointer, detail));
-            }
-        };
+        let mut text = |pointer: &str, text: &str, longest: usize| faults.extend(text_fault(pointer, text, longest));
         text("/operation", &self.operation, LONGEST_WORD);
         for (pointer, value, longest) in [
             ("/task_id", &self.task_id, LONGEST_ID),
@@ -195,15 +191,34 @@ impl TaskRequest {
         if self.security_findings.as_ref().is_some_and(|findings| findings.len() > MOST_FINDINGS) {
             faults.push(Fault::new("/security_findings", format!("holds more than {MOST_FINDINGS} findings")));
         }
-        if !says(&self.description) {
-            faults.push(Fault::new("/description", "is empty; say in a sentence what is to be done"));
-        } else if self.description.len() > LONGEST_DESCRIPTION {
-            faults.push(Fault::new("/description", format!("is longer than {LONGEST_DESCRIPTION} bytes")));
-        }
+        faults.extend(description_fault(&self.description));
         if self.estimated_cost.is_some_and(|cost| !(0.0..=HIGHEST_COST).contains(&cost)) {
             faults.push(Fault::new("/estimated_cost", format!("has to be between 0 and {HIGHEST_COST} US dollars")));
         }
         faults
+    }
+}
+
+/// What is wrong with a text.
+fn text_fault(pointer: &str, text: &str, longest: usize) -> Option<Fault> {
+    if text.trim().is_empty() {
+        return Some(Fault::new(pointer, "is empty; say what it is"));
+    }
+    if text.chars().count() > longest {
+        return Some(Fault::new(pointer, format!("is longer than {longest} characters")));
+    }
+    let character = foreign(text).filter(|_| COMPARED.contains(&pointer))?;
+    let detail = format!("has to be visible ASCII, so that it reads in one way only; it holds U+{:04X}", character as u32);
+    Some(Fault::new(pointer, detail))
+}
+
+fn description_fault(description: &str) -> Option<Fault> {
+    if !says(description) {
+        Some(Fault::new("/description", "is empty; say in a sentence what is to be done"))
+    } else if description.len() > LONGEST_DESCRIPTION {
+        Some(Fault::new("/description", format!("is longer than {LONGEST_DESCRIPTION} bytes")))
+    } else {
+        None
     }
 }
 

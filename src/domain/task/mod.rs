@@ -6,6 +6,7 @@ pub mod difference;
 pub mod digest;
 pub mod invocation;
 pub mod metadata;
+pub mod plan;
 pub mod vocabulary;
 
 use crate::domain::task::call::Call;

@@ -8,7 +8,9 @@ use serde_json::Value;
 /// One attempt, as far as the log goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRecord<'a> {
-    /// Counted from 1.
+    /// The step of the plan, counted from 1.
+    pub step: u32,
+    /// Counted from 1 within the step.
     pub number: u32,
     /// `None` of an attempt that was refused: nothing of it ran.
     pub started_at: Option<DateTime<Utc>>,
@@ -60,12 +62,12 @@ pub fn of(log: &[Recorded]) -> Vec<AttemptRecord<'_>> {
     for Recorded { at, event, .. } in log {
         match event {
             Event::Released { .. } => interrupt(&mut attempts, *at),
-            Event::ExecutionStarted { attempt, .. } => {
+            Event::ExecutionStarted { step, attempt, .. } => {
                 interrupt(&mut attempts, *at);
-                attempts.push(AttemptRecord { number: *attempt, started_at: Some(*at), ended: None });
+                attempts.push(AttemptRecord { step: *step, number: *attempt, started_at: Some(*at), ended: None });
             }
-            Event::StartRefused { attempt, reason, .. } => {
-                attempts.push(AttemptRecord { number: *attempt, started_at: None, ended: None });
+            Event::StartRefused { step, attempt, reason } => {
+                attempts.push(AttemptRecord { step: *step, number: *attempt, started_at: None, ended: None });
                 end(&mut attempts, *at, AttemptOutcome::Refused, None, Some(reason));
             }
             Event::ExecutionSucceeded { output, .. } => end(&mut attempts, *at, AttemptOutcome::Succeeded, output.as_ref(), None),

@@ -14,6 +14,12 @@ pub struct AttemptId {
 }
 
 impl AttemptId {
+    /// The same for every attempt at one step, so that what is called can tell a repetition from a new order: the workflow's id, and of a later step
+    /// of a plan its number behind it.
+    pub fn idempotency_key(self, workflow_id: Uuid) -> String {
+        if self.step == 1 { workflow_id.to_string() } else { format!("{workflow_id}-{}", self.step) }
+    }
+
     /// The next attempt at the same step.
     #[must_use]
     pub fn next(self) -> Self {

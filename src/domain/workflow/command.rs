@@ -2,7 +2,7 @@
 
 use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, Principal, Role};
-use crate::domain::workflow::{AttemptId, Decision, Resolution, Status};
+use crate::domain::workflow::{AttemptId, Decision, Resolution, Status, StepName};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub enum Command {
     /// The requester of an external action says how it went.
     Report {
         by: Principal,
+        /// The step that it is about; needed where a plan has several external steps.
+        step: Option<StepName>,
         outcome: Outcome,
     },
     /// Somebody found out what an attempt of unknown outcome did.

@@ -7,7 +7,7 @@ use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
-use crate::domain::workflow::AttemptId;
+use crate::domain::workflow::{AttemptId, PlannedStep};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -214,6 +214,10 @@ pub struct Submission {
     /// The workflow whose place it has taken, which was pending until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Uuid>,
+    /// The steps of a plan, in their order; none of a single task. What stands above is about the whole plan: `action` is `external` where all
+    /// of its steps are, and the target is that of its most dangerous step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PlannedStep>,
 }
 
 /// One person's yes.

@@ -10,6 +10,7 @@ pub mod status;
 pub mod today;
 pub mod transition;
 
+use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -23,13 +24,13 @@ mod plan;
 mod rounds;
 mod stored;
 
-pub use crate::domain::workflow::status::{ApprovalStatus, Status};
+pub use crate::domain::workflow::status::{ApprovalStatus, Status, StepStatus};
 pub use attempts::{Attempt, AttemptId, Ended, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
 pub use events::{Approval, Event, FreezeException, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
-pub use plan::{Plan, Step};
+pub use plan::{Plan, PlannedStep, Step, StepName};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
 pub use stored::{SCHEMA, TermsName, Unreadable};
 pub use transition::Exception;
@@ -142,6 +143,27 @@ impl Workflow {
     /// The steps of the plan with how each stands, and its number.
     pub fn numbered_steps(&self) -> impl Iterator<Item = (u32, &Step, &StepState)> {
         (1..).zip(&self.plan.steps).zip(&self.steps).map(|((number, step), state)| (number, step, state))
+    }
+
+    /// What the action is about that is next: of a plan its first step that has not succeeded, of a single task the whole.
+    pub fn next_target(&self) -> Option<&Target> {
+        let mut left = self.steps.iter().zip(&self.submission.steps).filter(|(state, _)| state.ended() != Some(Ended::Succeeded));
+        left.next().map(|(_, planned)| &planned.target).or(self.submission.target.as_ref())
+    }
+
+    /// How a step stands, in a word.
+    pub fn step_status(&self, state: &StepState) -> StepStatus {
+        let is_over = self.status().is_final();
+        match (state.stage, state.attempts.last().map(|attempt| attempt.outcome)) {
+            (Stage::Refused, _) => StepStatus::Failed,
+            (Stage::Waiting | Stage::Queued, _) if is_over => StepStatus::Skipped,
+            (Stage::Waiting, _) => StepStatus::Waiting,
+            (Stage::Queued, _) | (Stage::Started, None | Some(Some(Ended::Interrupted))) => StepStatus::Queued,
+            (Stage::Started, Some(None)) => StepStatus::Executing,
+            (Stage::Started, Some(Some(Ended::Succeeded))) => StepStatus::Succeeded,
+            (Stage::Started, Some(Some(Ended::Failed))) => StepStatus::Failed,
+            (Stage::Started, Some(Some(Ended::Unknown))) => StepStatus::OutcomeUnknown,
+        }
     }
 
     /// The attempt that waits for a turn: of the first step that has one.

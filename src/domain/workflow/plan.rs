@@ -1,7 +1,11 @@
 //! Plans: the steps of a workflow. A single task is a plan of one step.
 
+use crate::domain::duration;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::Submission;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What a workflow is to do, step by step. It never changes once it has been submitted.
@@ -21,10 +25,71 @@ pub struct Step {
     pub report_within: Option<Duration>,
 }
 
+/// A step of a plan, as the first event of the log has it. The task itself is stored in the document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// The requester's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub action: ActionKind,
+    pub idempotent: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
+    pub report_within: Option<Duration>,
+    /// How dangerous it is by itself.
+    pub level: Level,
+    /// What it is about, as far as was known when it was submitted.
+    pub target: Target,
+}
+
+/// How somebody names a step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepName {
+    /// By its place, counted from 1.
+    Number(u32),
+    Name(String),
+}
+
 impl Plan {
-    /// The plan of a single task.
+    /// The plan that was submitted: its steps, or the one of a single task.
     pub fn of(submission: &Submission) -> Self {
         let Submission { action, idempotent, report_within, .. } = *submission;
-        Self { steps: vec![Step { action, idempotent, report_within }] }
+        if submission.steps.is_empty() {
+            return Self { steps: vec![Step { action, idempotent, report_within }] };
+        }
+        let step = |step: &PlannedStep| Step { action: step.action, idempotent: step.idempotent, report_within: step.report_within };
+        Self { steps: submission.steps.iter().map(step).collect() }
+    }
+
+    /// A step; `None` if there is none of this number.
+    pub fn step(&self, number: u32) -> Option<&Step> {
+        self.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+}
+
+impl Submission {
+    /// Whether it was submitted as a plan, of however many steps.
+    pub fn is_plan(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// The number of a step that somebody names; `None` if there is no such step.
+    pub fn step_named(&self, name: &StepName) -> Option<u32> {
+        let count = self.steps.len().max(1);
+        match name {
+            StepName::Number(number) => (1..=count).contains(&usize::try_from(*number).ok()?).then_some(*number),
+            StepName::Name(name) => {
+                let place = self.steps.iter().position(|step| step.name.as_deref() == Some(name))?;
+                u32::try_from(place + 1).ok()
+            }
+        }
+    }
+
+    /// A step as people read it: its number, and its name if it has one.
+    pub fn step_title(&self, number: u32) -> String {
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        match place.and_then(|place| self.steps.get(place)?.name.as_deref()) {
+            Some(name) => format!("step {number} ({name})"),
+            None => format!("step {number}"),
+        }
     }
 }

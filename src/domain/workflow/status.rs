@@ -67,6 +67,42 @@ impl fmt::Display for Status {
     }
 }
 
+/// How one step of a plan stands, on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Its turn has not come.
+    Waiting,
+    /// Released: it waits for its turn, and nothing of it runs.
+    Queued,
+    Executing,
+    Succeeded,
+    /// It failed, or was not started and never will be.
+    Failed,
+    OutcomeUnknown,
+    /// It never starts, because the plan has ended before its turn.
+    Skipped,
+}
+
+impl StepStatus {
+    /// Every one of them.
+    pub const ALL: [Self; 7] =
+        [Self::Waiting, Self::Queued, Self::Executing, Self::Succeeded, Self::Failed, Self::OutcomeUnknown, Self::Skipped];
+
+    /// The word for it, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::Executing => "executing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// How the approval stands, on the wire and in `approval_requests`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

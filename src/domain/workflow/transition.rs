@@ -2,12 +2,10 @@
 //! event, `obligations` what has to happen next. All four are total; none knows a clock.
 
 use crate::domain::policy::{ApprovalTerms, Principal, roles};
-use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, AttemptId, Command, Decision, Disposition, Event, Outcome, Plan, Refusal, Round, Status, Submission, Verdict,
-    Workflow,
+    Approval, ApprovalStatus, AttemptId, Command, Decision, Disposition, Event, Plan, Refusal, Round, Status, Submission, Verdict, Workflow,
 };
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -17,6 +15,7 @@ mod apply;
 mod comment;
 mod except;
 mod obligations;
+mod report;
 mod resolve;
 mod start;
 mod supersede;
@@ -79,7 +78,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::Supersede { by, successor } => supersede::supersede(workflow, by, *successor),
         Command::Withdraw { by, reason } => withdraw::withdraw(workflow, by, reason.as_deref()),
         Command::Comment { by, text, ask } => comment::comment(workflow, by, text, *ask),
-        Command::Report { by, outcome } => report(workflow, by, outcome),
+        Command::Report { by, step, outcome } => report::report(workflow, by, step.as_ref(), outcome),
         Command::Resolve { by, outcome, justification, owner, deciders } => {
             resolve::resolve(workflow, by, *outcome, justification.as_deref(), *owner, deciders)
         }
@@ -221,33 +220,6 @@ fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<A
     }
 }
 
-fn report(workflow: &Workflow, by: &Principal, outcome: &Outcome) -> Result<Answer, Refusal> {
-    if !workflow.submission.is_from(by) {
-        return Err(Refusal::NotPermitted("the result of an external action is reported by its requester".to_owned()));
-    }
-    let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
-    let external = || workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
-    if external().next().is_none() {
-        return wrong("parkbrake itself runs this action and knows its result");
-    }
-    // A late report is the truth about what nobody knew.
-    let awaited = external().find_map(|(step, _, state)| {
-        let attempt = state.running().or_else(|| state.unknown())?;
-        Some(AttemptId { step, number: attempt.number })
-    });
-    if let Some(attempt) = awaited {
-        return Ok(Answer::Commit { events: vec![start::ended(attempt, outcome)], guard: Guard::default() });
-    }
-    match (workflow.status(), outcome) {
-        (Status::Completed, Outcome::Succeeded { .. }) | (Status::Failed, Outcome::Failed { .. }) => Ok(Answer::Nothing),
-        (Status::Completed | Status::Failed, _) => wrong("the other result was reported before"),
-        (Status::Rejected | Status::Cancelled | Status::Expired | Status::Superseded, _) => wrong("the action was never released"),
-        (Status::PendingApproval | Status::Queued | Status::Executing | Status::OutcomeUnknown, _) => {
-            wrong("the action has not been released")
-        }
-    }
-}
-
 /// Everything that has fallen due, in one commit: each step once, or the end of the request.
 fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
     let Some(round) = workflow.open_round() else { return resolve::tick(workflow, now) };
@@ -265,12 +237,15 @@ fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
 /// The status that a workflow had right after a decision: what the decision was answered with.
 pub fn status_after(workflow: &Workflow, decision: &Decision) -> Status {
     // An external action begins with the commit that releases it, unless a halt or a freeze held it.
-    let began_at_once = || workflow.steps.iter().flat_map(|step| &step.attempts).any(|attempt| attempt.started_at == decision.at);
+    let began_at_once = || {
+        let attempts = workflow.steps.iter().flat_map(|step| &step.attempts);
+        attempts.filter(|attempt| attempt.token.is_none()).any(|attempt| attempt.started_at == decision.at)
+    };
     match decision.verdict {
         Verdict::Rejected => Status::Rejected,
         Verdict::Withdrawn => Status::PendingApproval,
         Verdict::Approved if decision.remaining > 0 => Status::PendingApproval,
-        Verdict::Approved if workflow.submission.action == ActionKind::External && began_at_once() => Status::Executing,
+        Verdict::Approved if began_at_once() => Status::Executing,
         Verdict::Approved => Status::Queued,
     }
 }

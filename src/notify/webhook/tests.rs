@@ -44,6 +44,7 @@ fn hostile(filler: &str) -> Notice {
         report_within: None,
         target: None,
         supersedes: None,
+        steps: Vec::new(),
     };
     let terms = ApprovalTerms {
         approvers: (0..100).map(|n| format!("{}{n}", "r".repeat(60))).collect(),
@@ -69,7 +70,7 @@ fn hostile(filler: &str) -> Notice {
         workflow: transition::replay(Uuid::nil(), &log).unwrap().unwrap(),
         comment: Some(long(4_096)),
         differences: Vec::new(),
-        task: Task {
+        document: Task {
             task_id: Some(long(128)),
             description: long(4_096),
             operation: long(128),
@@ -80,7 +81,8 @@ fn hostile(filler: &str) -> Notice {
             estimated_cost: None,
             action: Action { name: Some(long(128)), ..Action::external() },
             metadata: crate::domain::task::metadata::Metadata::default(),
-        },
+        }
+        .into(),
         recipient: None,
         asked: (0..200).map(person).collect(),
         link: Some(format!("https://{}.example.com/inbox/workflows/x", "h".repeat(200))),

@@ -2,6 +2,7 @@
 
 use super::Advance;
 use crate::domain::policy::Role;
+use crate::domain::task::ActionKind;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
@@ -84,7 +85,8 @@ pub(super) fn timeout_after(round: &Round) -> Option<f64> {
 /// deadline: then it is what is left of it, by the clock that follows the database's; the core itself asks once more whether it is due.
 pub(super) fn report_after(workflow: &Workflow, comments_at: Option<DateTime<Utc>>) -> Option<f64> {
     let deadline = transition::report_deadline(workflow)?;
-    let within = workflow.submission.report_within.unwrap_or(transition::REPORT_WITHIN);
+    let mut awaited = workflow.numbered_steps().filter(|(_, step, state)| step.action == ActionKind::External && state.running().is_some());
+    let within = awaited.next().and_then(|(_, step, _)| step.report_within).unwrap_or(transition::REPORT_WITHIN);
     let left = |now: DateTime<Utc>| (deadline - now).to_std().unwrap_or_default();
     Some(comments_at.map_or(within, left).as_secs_f64())
 }

@@ -57,6 +57,7 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         report_within: None,
         target: None,
         supersedes: None,
+        steps: Vec::new(),
     };
     Event::Submitted(submission.into())
 }

@@ -77,6 +77,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         report_within: None,
         target: Some(Target::claimed(&task)),
         supersedes: None,
+        steps: Vec::new(),
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],
@@ -137,7 +138,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         actor: "alice".to_owned(),
         workflow,
         comment: matches!(kind, Kind::Asked | Kind::Answered).then(|| task.description.clone()),
-        task,
+        document: task.into(),
         differences: Vec::new(),
         recipient: None,
         asked: if kind.asks() { vec![alice()] } else { Vec::new() },
@@ -147,7 +148,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
 
 /// The next notice about the same workflow.
 pub fn then(before: &Notice, kind: Kind) -> Notice {
-    let mut after = about(kind, before.workflow.submission.assessment.level, before.task.clone());
+    let mut after = about(kind, before.workflow.submission.assessment.level, before.document.single().expect("a task").clone());
     after.workflow.id = before.workflow.id;
     after.link = before.link.clone();
     after

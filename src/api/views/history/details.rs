@@ -3,6 +3,7 @@
 use crate::api::views::assessment::{Assessment, Target};
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::risk::level::Level;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::{self, FreezeException, Resolution};
@@ -39,6 +40,40 @@ pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub supersedes: Option<Uuid>,
+    /// The steps of a plan, in their order; left out of single tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub steps: Vec<PlannedDetail<'a>>,
+}
+
+/// One step of a plan, as it was planned.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PlannedStep)]
+pub struct PlannedDetail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<&'a str>,
+    pub action: ActionKind,
+    pub idempotent: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub report_within: Option<String>,
+    /// How dangerous it is by itself.
+    pub level: Level,
+    pub target: Target<'a>,
+}
+
+impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
+    fn from(step: &'a workflow::PlannedStep) -> Self {
+        Self {
+            name: step.name.as_deref(),
+            action: step.action,
+            idempotent: step.idempotent,
+            report_within: step.report_within.map(|within| duration::show(within).to_string()),
+            level: step.level,
+            target: (&step.target).into(),
+        }
+    }
 }
 
 /// People were asked.
@@ -271,6 +306,7 @@ impl<'a> From<&'a workflow::Submission> for SubmittedDetail<'a> {
             report_within: submission.report_within.map(|delay| duration::show(delay).to_string()),
             target: submission.target.as_ref().map(Target::from),
             supersedes: submission.supersedes,
+            steps: submission.steps.iter().map(PlannedDetail::from).collect(),
         }
     }
 }

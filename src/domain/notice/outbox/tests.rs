@@ -94,6 +94,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         report_within: None,
         target: None,
         supersedes: None,
+        steps: Vec::new(),
     };
     Event::Submitted(submission.into())
 }

@@ -87,6 +87,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         report_within: None,
         target: None,
         supersedes: None,
+        steps: Vec::new(),
     };
     transition::open(submission, terms, Uuid::nil()).into_iter().fold(None, |workflow, event| Some(after(workflow, event))).unwrap()
 }

@@ -175,8 +175,10 @@ fn has_running(workflow: &Workflow) -> bool {
 /// What an event of an attempt changes. Nothing is released or started while people are asked, or after they have said no.
 fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> Option<()> {
     let is_approved = workflow.round().is_none_or(|round| round.outcome == Some(RoundOutcome::Approved));
-    let step = usize::try_from(id.step).ok()?.checked_sub(1)?;
-    let step = workflow.steps.get_mut(step).filter(|_| is_approved)?;
+    let place = usize::try_from(id.step).ok()?.checked_sub(1)?;
+    // A step begins once all before it have succeeded.
+    let is_in_order = workflow.steps.iter().take(place).all(|before| before.ended() == Some(Ended::Succeeded));
+    let step = workflow.steps.get_mut(place).filter(|_| is_approved && is_in_order)?;
     let is_next = id.number == step.next_number();
     let is_running = step.running().is_some();
     let is_last = !is_next && id.number + 1 == step.next_number();

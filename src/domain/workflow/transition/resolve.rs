@@ -27,7 +27,8 @@ pub(super) fn resolve(
         };
     };
     let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();
-    let mut events = vec![Event::Resolved { step: id.step, attempt: id.number, outcome, roles, justification }];
+    let resolved = Event::Resolved { step: id.step, attempt: id.number, outcome, roles, justification };
+    let mut events = start::and_then(&workflow.plan, id, resolved);
     if outcome == Resolution::Retry {
         events.push(start::release(&workflow.plan, id.next(), owner));
     }

@@ -3,16 +3,19 @@
 use super::{Answer, Guard};
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Stage, Step, Workflow};
+use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Resolution, Stage, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// The first step of a plan. An approval lets its requester begin it at once where it is external.
+const FIRST: u32 = 1;
+
 /// The event by which an attempt may begin. What parkbrake itself runs waits for its turn; an external action is its
-/// requester's to begin.
+/// requester's to begin. Later steps of a plan all wait for a turn, so that the gate is asked before each of them.
 pub(super) fn release(plan: &Plan, AttemptId { step, number: attempt }: AttemptId, owner: Uuid) -> Event {
-    match step_of(plan, step).map(|step| step.action) {
-        Some(ActionKind::External) => Event::ExecutionStarted { step, attempt, owner, token: None },
-        Some(ActionKind::Runbook | ActionKind::Webhook) | None => Event::Released { step, attempt },
+    match plan.step(step).map(|step| step.action) {
+        Some(ActionKind::External) if step == FIRST => Event::ExecutionStarted { step, attempt, owner, token: None },
+        Some(_) | None => Event::Released { step, attempt },
     }
 }
 
@@ -45,15 +48,19 @@ pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<V
     is_changed.then_some(events)
 }
 
-fn step_of(plan: &Plan, number: u32) -> Option<&Step> {
-    plan.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
+/// What follows an event of an attempt in the same commit: where the step has succeeded, the next one is released.
+pub(super) fn and_then(plan: &Plan, id: AttemptId, event: Event) -> Vec<Event> {
+    let step = id.step + 1;
+    let has_succeeded = matches!(event, Event::ExecutionSucceeded { .. } | Event::Resolved { outcome: Resolution::Succeeded, .. });
+    let next = (has_succeeded && plan.step(step).is_some()).then_some(Event::Released { step, attempt: 1 });
+    [event].into_iter().chain(next).collect()
 }
 
 /// The one commit that starts an attempt. Where it is written already, its token says whose it was. An external action, which is queued only
-/// while it is held, has none: it is its requester's to carry out.
+/// while it is held or as a later step of a plan, has none: it is its requester's to carry out.
 pub(super) fn start(workflow: &Workflow, id: AttemptId, owner: Uuid, token: Uuid) -> Answer {
     let AttemptId { step, number: attempt } = id;
-    let is_ours = step_of(&workflow.plan, step).is_none_or(|step| step.action != ActionKind::External);
+    let is_ours = workflow.plan.step(step).is_none_or(|step| step.action != ActionKind::External);
     from_queue(workflow, id, || Event::ExecutionStarted { step, attempt, owner, token: is_ours.then_some(token) })
 }
 
@@ -80,7 +87,11 @@ fn commit(event: Event) -> Answer {
 pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> Answer {
     let is_unknown = || workflow.step(id.step).and_then(|step| step.unknown()).is_some_and(|attempt| attempt.number == id.number);
     let says_something = !matches!(outcome, Outcome::Unknown { .. });
-    if workflow.running(id).is_some() || (says_something && is_unknown()) { commit(ended(id, outcome)) } else { Answer::Nothing }
+    if workflow.running(id).is_some() || (says_something && is_unknown()) {
+        Answer::Commit { events: and_then(&workflow.plan, id, ended(id, outcome)), guard: Guard::default() }
+    } else {
+        Answer::Nothing
+    }
 }
 
 pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Outcome) -> Event {
@@ -124,7 +135,7 @@ pub(super) fn disown(workflow: &Workflow, id: AttemptId, token: Option<Uuid>, ca
 }
 
 fn interrupted(workflow: &Workflow, id: AttemptId, reason: &str, guard: Guard) -> Answer {
-    let Some(step) = step_of(&workflow.plan, id.step).filter(|step| step.action != ActionKind::External) else { return Answer::Nothing };
+    let Some(step) = workflow.plan.step(id.step).filter(|step| step.action != ActionKind::External) else { return Answer::Nothing };
     let event = if step.idempotent {
         Event::Released { step: id.step, attempt: id.number + 1 }
     } else {

@@ -1,0 +1,101 @@
+//! What the body of a submit asks for: one task, or a plan of several.
+
+use crate::api::task_body::task_request;
+use crate::api::views::Around;
+use crate::domain::request::Fault;
+use crate::domain::request::plan::{PlanRequest, Request, StepRequest};
+use crate::http::json;
+use crate::service::ServiceError;
+use serde_json::Value;
+
+/// The field by which a plan is known.
+const STEPS: &str = "steps";
+/// What stands around the steps, and in none of them.
+const OUTSIDE: [&str; 2] = ["task_id", "supersedes"];
+
+/// Reads a body.
+///
+/// # Errors
+/// What does not fit, each with its place.
+pub fn request(value: Value) -> Result<Request, ServiceError> {
+    if value.get(STEPS).is_some() { plan(value).map(Request::Plan) } else { task_request(value).map(Request::from) }
+}
+
+fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {
+    let steps = value.as_object_mut().and_then(|fields| fields.remove(STEPS));
+    let Some(Value::Array(steps)) = steps else { return Err(ServiceError::invalid("/steps", "has to be a list of tasks")) };
+    let Around { task_id, description, metadata, supersedes } = json::decode(value)?;
+    let (mut read, mut faults) = (Vec::with_capacity(steps.len()), Vec::new());
+    for (place, value) in steps.into_iter().enumerate() {
+        match step(value, &description) {
+            Ok(step) => read.push(step),
+            Err(ServiceError::InvalidTask(of_step)) => {
+                faults.extend(of_step.into_iter().map(|fault| Fault::new(format!("/steps/{place}{}", fault.pointer), fault.detail)));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if faults.is_empty() {
+        Ok(PlanRequest { task_id, description, metadata: metadata.unwrap_or_default(), supersedes, steps: read })
+    } else {
+        Err(ServiceError::InvalidTask(faults))
+    }
+}
+
+fn step(mut value: Value, description: &str) -> Result<StepRequest, ServiceError> {
+    let Some(fields) = value.as_object_mut() else { return Err(ServiceError::invalid("", "has to be an object: the task of this step")) };
+    if let Some(outside) = OUTSIDE.into_iter().find(|name| fields.contains_key(*name)) {
+        return Err(ServiceError::invalid(format!("/{outside}"), "stands beside `steps`, once for the whole plan"));
+    }
+    let name = match fields.remove("name") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name),
+        Some(_) => return Err(ServiceError::invalid("/name", "has to be a text")),
+    };
+    if fields.get("description").is_none_or(Value::is_null) {
+        fields.insert("description".to_owned(), Value::from(description));
+    }
+    Ok(StepRequest { name, task: task_request(value)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pointers(value: Value) -> Vec<String> {
+        match request(value) {
+            Err(ServiceError::InvalidTask(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_step_takes_its_description_from_the_plan_where_it_has_none() {
+        let body = json!({"description": "all", "task_id": "T", "metadata": {"a": [1]}, "steps": [
+            {"operation": "read"}, {"name": "two", "operation": "read", "description": "its own", "metadata": {"b": null}}
+        ]});
+        let Ok(Request::Plan(plan)) = request(body) else { panic!("a plan") };
+        let words: Vec<_> = plan.steps.iter().map(|step| format!("{:?}", step.task)).collect();
+        assert!(words[0].contains("\"all\"") && words[1].contains("\"its own\""), "{words:?}");
+        assert_eq!((plan.task_id.as_deref(), plan.steps[1].name.as_deref()), (Some("T"), Some("two")));
+        assert_eq!(Value::Object(plan.metadata), json!({"a": [1]}));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_step_is_named_with_its_place() {
+        let read = || json!({"operation": "read"});
+        let plan = |steps: Value| json!({"description": "d", "steps": steps});
+        assert_eq!(
+            pointers(plan(json!([read(), 7, {"operation": 7}, {"operation": "read", "task_id": "x"}]))),
+            ["/steps/1", "/steps/2/operation", "/steps/3/task_id"]
+        );
+        assert_eq!(
+            pointers(plan(json!([{"operation": "read", "name": 7}, {"operation": "read", "x": 1}]))),
+            ["/steps/0/name", "/steps/1/x"]
+        );
+        assert_eq!(pointers(plan(json!("x"))), ["/steps"]);
+        assert_eq!(pointers(json!({"description": "d", "steps": [read()], "operation": "read"})), ["/operation"]);
+        assert_eq!(pointers(json!({"steps": [read()]})), [""]);
+    }
+}

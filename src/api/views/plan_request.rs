@@ -1,0 +1,83 @@
+//! A plan as a requester sends it, as the schema describes it. It is read in `api/plan_body.rs`; a test holds the two to each other.
+
+use super::task_request::{Finding, TaskAction};
+use crate::domain::request::TaskRequest;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One task, or a plan of several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it only describes what is read elsewhere")]
+pub enum SubmitRequest {
+    Task(Box<TaskRequest>),
+    Plan(Plan),
+}
+
+/// Several tasks that are asked for as one: they are approved together, and done one after the other.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes what is read elsewhere")]
+pub struct Plan {
+    /// The requester's own name for it; it need not be unique.
+    #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
+    task_id: Option<String>,
+    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never trusted.
+    #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
+    description: String,
+    /// Kept with the plan, and visible to conditions of triggers for each step that does not say otherwise.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+    /// In their order.
+    #[schema(min_items = 1, max_items = 50)]
+    steps: Vec<PlanStep>,
+    /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
+    supersedes: Option<Uuid>,
+}
+
+/// One step of a plan: a task without an id of its own.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes what is read elsewhere")]
+struct PlanStep {
+    /// No two steps of a plan have the same.
+    #[schema(pattern = "^[a-z][a-z0-9_-]{0,62}$")]
+    name: Option<String>,
+    /// Left out: the plan's.
+    #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
+    description: Option<String>,
+    /// As of a task.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
+    operation: String,
+    #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
+    environment: Option<String>,
+    #[schema(min_length = 1, max_length = 1024, pattern = "^[ -~]*[!-~][ -~]*$")]
+    resource: Option<String>,
+    #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
+    resource_type: Option<String>,
+    #[schema(max_items = 256)]
+    security_findings: Option<Vec<Finding>>,
+    /// In US dollars. Where several steps name costs, each of them is assessed by their sum.
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
+    estimated_cost: Option<f64>,
+    /// Left out: `{"type": "external"}`.
+    action: Option<TaskAction>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// What stands around the steps.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Around {
+    #[serde(default)]
+    pub task_id: Option<String>,
+    pub description: String,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub supersedes: Option<Uuid>,
+}

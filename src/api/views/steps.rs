@@ -1,0 +1,64 @@
+//! The steps of a plan, as answers show them.
+
+use super::assessment::Target;
+use crate::domain::risk::level::Level;
+use crate::domain::workflow::{StepStatus, Workflow};
+use crate::service::submit;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One step of a plan. What ran of it is among the attempts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WorkflowStep)]
+pub struct Step<'a> {
+    /// Its place in the plan, counted from 1.
+    n: u32,
+    /// The requester's name for it.
+    #[schema(required)]
+    name: Option<&'a str>,
+    status: StepStatus,
+    /// How dangerous it is by itself.
+    risk_level: Level,
+    target: Target<'a>,
+}
+
+/// The steps of a workflow; `None` of a single task.
+pub fn steps_of(workflow: &Workflow) -> Option<Vec<Step<'_>>> {
+    let mut steps = Vec::with_capacity(workflow.submission.steps.len());
+    for ((n, _, state), planned) in workflow.numbered_steps().zip(&workflow.submission.steps) {
+        steps.push(Step {
+            n,
+            name: planned.name.as_deref(),
+            status: workflow.step_status(state),
+            risk_level: planned.level,
+            target: (&planned.target).into(),
+        });
+    }
+    (!steps.is_empty()).then_some(steps)
+}
+
+/// One step of a plan that was only assessed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AssessedStep<'a> {
+    /// Its place in the plan, counted from 1.
+    n: u32,
+    /// The requester's name for it.
+    #[schema(required)]
+    name: Option<&'a str>,
+    /// How dangerous it is by itself.
+    risk_level: Level,
+    target: Target<'a>,
+}
+
+impl<'a> AssessedStep<'a> {
+    /// The steps of a plan; `None` of a single task.
+    pub fn all(steps: &'a [submit::AssessedStep]) -> Option<Vec<Self>> {
+        let step = |(n, step): (u32, &'a submit::AssessedStep)| Self {
+            n,
+            name: step.name.as_deref(),
+            risk_level: step.level,
+            target: (&step.target).into(),
+        };
+        (!steps.is_empty()).then(|| (1..).zip(steps).map(step).collect())
+    }
+}

@@ -1,0 +1,202 @@
+//! A plan as a requester sends it: steps in place of one task's fields, and around them what holds for all.
+
+use super::{Actions, Fault, TaskRequest};
+use crate::domain::policy::PrincipalKind;
+use crate::domain::risk::readings::Facts;
+use crate::domain::task::Task;
+use crate::domain::task::plan::{Document, MOST_STEPS, PlanDocument, StepDocument};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Characters of a step's name.
+const LONGEST_NAME: usize = 63;
+
+/// What a submit asks for.
+#[derive(Debug, Clone)]
+pub enum Request {
+    Task(Box<TaskRequest>),
+    Plan(PlanRequest),
+}
+
+impl From<TaskRequest> for Request {
+    fn from(task: TaskRequest) -> Self {
+        Self::Task(Box::new(task))
+    }
+}
+
+/// A plan as it is sent.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    pub task_id: Option<String>,
+    pub description: String,
+    pub metadata: Map<String, Value>,
+    /// The workflow whose place it is to take. It is no part of the plan, which is what would be done.
+    pub supersedes: Option<Uuid>,
+    pub steps: Vec<StepRequest>,
+}
+
+/// One step of it.
+#[derive(Debug, Clone)]
+pub struct StepRequest {
+    pub name: Option<String>,
+    /// Its description is the plan's where it has none of its own.
+    pub task: TaskRequest,
+}
+
+/// What was asked for, checked whole, with its runbooks resolved.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    pub document: Document,
+    /// For each step what is known of it besides the claim.
+    pub facts: Vec<Option<Facts>>,
+}
+
+impl From<(Task, Option<Facts>)> for Admitted {
+    fn from((task, facts): (Task, Option<Facts>)) -> Self {
+        Self { document: task.into(), facts: vec![facts] }
+    }
+}
+
+impl Request {
+    /// The workflow whose place it is to take.
+    pub fn supersedes(&self) -> Option<Uuid> {
+        match self {
+            Self::Task(task) => task.supersedes,
+            Self::Plan(plan) => plan.supersedes,
+        }
+    }
+
+    /// What is to be done, and what is known of it besides the claim, with each runbook resolved to the command that would run.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
+        match self {
+            Self::Task(task) => task.admit(actions, by).map(Admitted::from),
+            Self::Plan(plan) => plan.admit(actions, by),
+        }
+    }
+}
+
+impl PlanRequest {
+    fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
+        let Self { task_id, description, metadata, steps, .. } = self;
+        let mut faults = TaskRequest::faults_around(task_id.as_deref(), &description);
+        if steps.is_empty() {
+            faults.push(Fault::new("/steps", "is empty: a plan has at least one step"));
+        } else if steps.len() > MOST_STEPS {
+            faults.push(Fault::new("/steps", format!("holds {} steps; a plan has at most {MOST_STEPS}", steps.len())));
+        }
+        let mut names = BTreeSet::new();
+        let (mut documents, mut facts) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
+        for (place, StepRequest { name, task }) in steps.into_iter().enumerate() {
+            let at = format!("/steps/{place}");
+            if let Some(name) = &name {
+                if !is_name(name) {
+                    let detail = format!(
+                        "has to begin with a lower-case letter, and hold lower-case letters, digits, `_` and `-` only, at most {LONGEST_NAME} of them"
+                    );
+                    faults.push(Fault::new(format!("{at}/name"), detail));
+                } else if !names.insert(name.clone()) {
+                    faults.push(Fault::new(format!("{at}/name"), "is the name of an earlier step; give each step a name of its own"));
+                }
+            }
+            match task.admit(actions, by) {
+                Ok((task, known)) => {
+                    documents.push(StepDocument { name, task });
+                    facts.push(known);
+                }
+                Err(of_step) => {
+                    faults.extend(of_step.into_iter().map(|fault| Fault::new(format!("{at}{}", fault.pointer), fault.detail)));
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Admitted { document: Document::Plan(PlanDocument { task_id, description, metadata, steps: documents }), facts })
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::request::runbook::Runbook;
+    use crate::domain::request::webhook::Webhook;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+    use std::sync::LazyLock;
+
+    /// A configuration that can do nothing.
+    fn nothing() -> Actions<'static> {
+        static NONE: LazyLock<(BTreeMap<String, Runbook>, BTreeMap<String, Webhook>)> = LazyLock::new(Default::default);
+        Actions { runbooks: &NONE.0, webhooks: &NONE.1 }
+    }
+
+    fn step(name: Option<&str>, task: Value) -> StepRequest {
+        StepRequest { name: name.map(str::to_owned), task: serde_json::from_value(task).unwrap() }
+    }
+
+    fn plan(steps: Vec<StepRequest>) -> PlanRequest {
+        PlanRequest { task_id: None, description: "release".to_owned(), metadata: Map::new(), supersedes: None, steps }
+    }
+
+    fn read() -> Value {
+        json!({"description": "d", "operation": "read"})
+    }
+
+    fn faults(plan: PlanRequest) -> Vec<String> {
+        let faults = Request::Plan(plan).admit(nothing(), PrincipalKind::Agent).unwrap_err();
+        faults.into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn a_plan_is_admitted_step_by_step_in_its_order() {
+        let asked = plan(vec![step(Some("first"), read()), step(None, json!({"description": "e", "operation": "deploy"}))]);
+        let admitted = Request::Plan(asked).admit(nothing(), PrincipalKind::Agent).unwrap();
+        let Document::Plan(document) = &admitted.document else { panic!("a plan") };
+        let steps: Vec<_> = document.steps.iter().map(|step| (step.name.as_deref(), step.task.operation.as_str())).collect();
+        assert_eq!(steps, [(Some("first"), "read"), (None, "deploy")]);
+        assert_eq!(admitted.facts, [None, None]);
+    }
+
+    #[test]
+    fn every_fault_is_named_with_the_place_of_its_step() {
+        let mut wrong = plan(vec![
+            step(Some("a"), read()),
+            step(Some("a"), json!({"description": "d", "operation": ""})),
+            step(Some("A"), json!({"description": "d", "operation": "read", "action": {"type": "runbook", "name": "none"}})),
+            step(Some(&"a".repeat(64)), json!({"description": " ", "operation": "read"})),
+        ]);
+        wrong.description = " ".to_owned();
+        wrong.task_id = Some("x".repeat(129));
+        let mut found = faults(wrong);
+        found.sort_unstable();
+        let expected = [
+            "/description",
+            "/steps/1/name",
+            "/steps/1/operation",
+            "/steps/2/action/name",
+            "/steps/2/name",
+            "/steps/3/description",
+            "/steps/3/name",
+            "/task_id",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_plan_has_1_to_50_steps() {
+        assert_eq!(faults(plan(Vec::new())), ["/steps"]);
+        let many = |count| plan((0..count).map(|_| step(None, read())).collect());
+        assert_eq!(faults(many(51)), ["/steps"]);
+        assert!(Request::Plan(many(50)).admit(nothing(), PrincipalKind::Agent).is_ok());
+    }
+}

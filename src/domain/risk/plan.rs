@@ -1,0 +1,75 @@
+//! The assessment of a plan: each step as a task of its own, and the plan by its most dangerous step.
+
+use crate::domain::risk::level::Level;
+use crate::domain::risk::readings::Facts;
+use crate::domain::risk::target::Target;
+use crate::domain::risk::{Assessment, Reason, Rules};
+use crate::domain::task::Task;
+use crate::domain::task::plan::{PlanDocument, StepDocument};
+use crate::domain::text::shown;
+use chrono::{DateTime, Utc};
+use std::cmp::Reverse;
+
+/// How dangerous a plan is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanAssessment {
+    /// The highest level of all steps; each reason says which step it is about.
+    pub whole: Assessment,
+    /// What the most dangerous step is about; the first of them where there are several.
+    pub target: Target,
+    /// One for each step, in their order.
+    pub steps: Vec<StepAssessment>,
+}
+
+/// How dangerous one step is, and what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepAssessment {
+    pub level: Level,
+    pub target: Target,
+}
+
+impl Rules {
+    /// Assesses a plan. What costs more in several steps than in one costs that in all: a step that names a cost is assessed by the sum.
+    pub fn assess_plan(&self, plan: &PlanDocument, facts: &[Option<Facts>], requested_by: &str, now: DateTime<Utc>) -> PlanAssessment {
+        let costs = plan.steps.iter().filter_map(|step| step.task.estimated_cost);
+        let cost: f64 = costs.sum();
+        let assessed = |(place, step): (usize, &StepDocument)| {
+            let task = self.in_plan(plan, &step.task, cost);
+            let facts = facts.get(place).and_then(Option::as_ref);
+            (self.assess(&task, facts, requested_by, now), self.target(&task, facts))
+        };
+        let steps: Vec<(Assessment, Target)> = plan.steps.iter().enumerate().map(assessed).collect();
+        let said = plan.steps.iter().enumerate().zip(&steps).flat_map(|((place, step), (assessment, _))| {
+            let of = named(place, step);
+            assessment.reasons.iter().map(move |reason| Reason { detail: format!("{of}: {}", reason.detail), ..reason.clone() })
+        });
+        let mut reasons: Vec<Reason> = said.collect();
+        reasons.sort_by_key(|reason| Reverse(reason.level));
+        let level = steps.iter().map(|(assessment, _)| assessment.level).max().unwrap_or(Level::Critical);
+        let worst = steps.iter().find(|(assessment, _)| assessment.level == level);
+        let target = worst.map(|(_, target)| target.clone()).unwrap_or_default();
+        let steps = steps.into_iter().map(|(assessment, target)| StepAssessment { level: assessment.level, target }).collect();
+        PlanAssessment { whole: Assessment { level, reasons, policy_version: self.version.clone() }, target, steps }
+    }
+
+    /// A step with what is said of the whole plan.
+    fn in_plan(&self, plan: &PlanDocument, step: &Task, cost: f64) -> Task {
+        let mut task = step.clone();
+        task.task_id.clone_from(&plan.task_id);
+        task.estimated_cost = step.estimated_cost.map(|_| cost);
+        if !plan.metadata.is_empty() {
+            let mut said = plan.metadata.clone();
+            said.extend(step.metadata.iter().map(|(name, value)| (name.clone(), value.clone())));
+            task.metadata = said.into();
+        }
+        task
+    }
+}
+
+/// A step as reasons name it.
+fn named(place: usize, step: &StepDocument) -> String {
+    match &step.name {
+        Some(name) => format!("step {} ({})", place + 1, shown(name)),
+        None => format!("step {}", place + 1),
+    }
+}

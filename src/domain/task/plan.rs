@@ -1,0 +1,177 @@
+//! Plans: several tasks that are asked for, shown, approved and done as one, in their order.
+
+use crate::domain::task::Task;
+use crate::domain::task::digest::{self, Digest};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Steps of one plan.
+pub const MOST_STEPS: usize = 50;
+
+/// A plan as it is stored. Its canonical bytes hold every step in order, so a decision about its digest is about all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanDocument {
+    /// The requester's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// In the requester's words; shown as a claim, never trusted.
+    pub description: String,
+    /// What the requester says of all steps.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    pub steps: Vec<StepDocument>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepDocument {
+    /// The requester's name for the step; no two steps of a plan have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(flatten)]
+    pub task: Task,
+}
+
+impl PlanDocument {
+    /// The bytes that are shown, hashed, stored and executed (RFC 8785).
+    pub fn canonical(&self) -> Vec<u8> {
+        digest::canonical(self)
+    }
+}
+
+/// What a workflow is about: one task, or a plan of several.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Document {
+    Task(Box<Task>),
+    Plan(PlanDocument),
+}
+
+impl From<Task> for Document {
+    fn from(task: Task) -> Self {
+        Self::Task(Box::new(task))
+    }
+}
+
+/// What tells a plan from a task.
+#[derive(Deserialize)]
+struct Shape {
+    #[serde(default)]
+    steps: Option<IgnoredAny>,
+}
+
+impl Document {
+    /// Reads what was stored.
+    ///
+    /// # Errors
+    /// It is neither a task nor a plan.
+    pub fn read(bytes: &[u8]) -> serde_json::Result<Self> {
+        let Shape { steps } = serde_json::from_slice(bytes)?;
+        if steps.is_some() { serde_json::from_slice(bytes).map(Self::Plan) } else { serde_json::from_slice::<Task>(bytes).map(Self::from) }
+    }
+
+    /// The bytes that are shown, hashed, stored and executed (RFC 8785).
+    pub fn canonical(&self) -> Vec<u8> {
+        match self {
+            Self::Task(task) => task.canonical(),
+            Self::Plan(plan) => plan.canonical(),
+        }
+    }
+
+    /// The digest of the canonical bytes.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.canonical())
+    }
+
+    /// The requester's own name for it.
+    pub fn task_id(&self) -> Option<&str> {
+        match self {
+            Self::Task(task) => task.task_id.as_deref(),
+            Self::Plan(plan) => plan.task_id.as_deref(),
+        }
+    }
+
+    /// The requester's words.
+    pub fn description(&self) -> &str {
+        match self {
+            Self::Task(task) => &task.description,
+            Self::Plan(plan) => &plan.description,
+        }
+    }
+
+    /// The one task, where it is no plan.
+    pub fn single(&self) -> Option<&Task> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Plan(_) => None,
+        }
+    }
+
+    /// What is to be done, in its order, each with its name if it has one.
+    pub fn steps(&self) -> Vec<(Option<&str>, &Task)> {
+        match self {
+            Self::Task(task) => vec![(None, task)],
+            Self::Plan(plan) => plan.steps.iter().map(|step| (step.name.as_deref(), &step.task)).collect(),
+        }
+    }
+
+    /// The task of a step, counted from 1.
+    pub fn task(&self, step: u32) -> Option<&Task> {
+        let place = usize::try_from(step).ok()?.checked_sub(1)?;
+        match self {
+            Self::Task(task) => (place == 0).then_some(&**task),
+            Self::Plan(plan) => plan.steps.get(place).map(|step| &step.task),
+        }
+    }
+
+    /// The costs that the requester estimates, all together; `None` where it says nothing of them.
+    pub fn estimated_cost(&self) -> Option<f64> {
+        self.steps().into_iter().filter_map(|(_, task)| task.estimated_cost).reduce(|sum, cost| sum + cost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan() -> Value {
+        json!({
+            "description": "release", "task_id": "T", "metadata": {"ticket": 7},
+            "steps": [
+                {"name": "backup", "description": "d", "operation": "read", "estimated_cost": 2.5, "action": {"type": "external"}},
+                {"description": "d", "operation": "deploy", "estimated_cost": 4.0, "action": {"type": "runbook", "name": "deploy", "args": {"b": 1, "a": "x"}}}
+            ]
+        })
+    }
+
+    #[test]
+    fn a_plan_and_a_task_are_told_apart_and_keep_their_bytes() {
+        let bytes = digest::canonical(&plan());
+        let read = Document::read(&bytes).unwrap();
+        assert_eq!(read.canonical(), bytes, "what was read is written as it was");
+        assert_eq!(read.digest(), Digest::of(&bytes));
+        let names: Vec<_> = read.steps().into_iter().map(|(name, task)| (name, task.operation.as_str())).collect();
+        assert_eq!(names, [(Some("backup"), "read"), (None, "deploy")]);
+        assert_eq!(read.task(2).unwrap().operation, "deploy");
+        assert_eq!((read.task(0), read.task(3), read.single()), (None, None, None));
+        assert_eq!((read.task_id(), read.description(), read.estimated_cost()), (Some("T"), "release", Some(6.5)));
+
+        let task = digest::canonical(&plan()["steps"][1]);
+        let read = Document::read(&task).unwrap();
+        assert_eq!(read.canonical(), task);
+        assert_eq!(read.single(), read.task(1));
+        assert!(Document::read(b"{}").is_err() && Document::read(br#"{"description":"d","steps":7}"#).is_err());
+    }
+
+    #[test]
+    fn the_digest_of_a_plan_covers_every_step_and_their_order() {
+        let whole = Document::read(&digest::canonical(&plan())).unwrap().digest();
+        let mut other = plan();
+        other["steps"].as_array_mut().unwrap().swap(0, 1);
+        assert_ne!(Document::read(&digest::canonical(&other)).unwrap().digest(), whole);
+        let mut other = plan();
+        other["steps"][1]["action"]["args"]["b"] = json!(2);
+        assert_ne!(Document::read(&digest::canonical(&other)).unwrap().digest(), whole);
+    }
+}
