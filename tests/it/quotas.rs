@@ -41,7 +41,10 @@ async fn an_agent_submits_at_its_rate_and_learns_when_to_come_back() {
     let pause: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=2).contains(&pause), "two seconds fill one: {pause}");
     let problem = refused.problem(429, "rate-limited");
-    assert!(problem["detail"].as_str().unwrap().contains("deploy-bot may submit 30 tasks a minute, and 5 at once"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("deploy-bot may submit 30 tasks and comments a minute, and 5 at once"),
+        "{problem}"
+    );
     // Each agent has its own, and people have none.
     assert_eq!(count(&submit_at_once(&app.client("lone-bot"), 5).await, 202), 5);
     assert_eq!(count(&submit_at_once(&app.client("alice"), 30).await, 202), 30);
