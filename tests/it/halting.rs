@@ -37,10 +37,10 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halt
 
     let page = cora.get(PLACE).await.expect(200);
     let resumed = cora.submit(&page, "/inbox/halts/resume", &[("reason", "over")]).await;
-    cora.get(&resumed.location().to_owned()).await.expect(200).has("The halt is lifted.").has("Nothing is halted.").has("by inbox");
+    cora.get(resumed.location()).await.expect(200).has("The halt is lifted.").has("Nothing is halted.").has("by inbox");
     let page = cora.get(PLACE).await.expect(200);
     let drilled = cora.submit(&page, "/inbox/halts/halt", &[("environment", "everything"), ("reason", "drill"), ("drill", "yes")]).await;
-    cora.get(&drilled.location().to_owned()).await.expect(200).has("The drill is over").has("drill ended");
+    cora.get(drilled.location()).await.expect(200).has("The drill is over").has("drill ended");
     // A receipt that this server did not make says nothing.
     cora.get("/inbox/halts?done=halted&seal=00").await.expect(200).lacks("It is halted");
     alice.send(alice.request(Method::GET, "/")).await.expect(200).lacks("Halted:");
