@@ -1,9 +1,8 @@
 //! What the body of a submit asks for: one task, or a plan of several.
 
-use crate::api::task_body::task_request;
 use crate::api::views::Around;
-use crate::domain::request::Fault;
 use crate::domain::request::plan::{PlanRequest, Request, StepRequest};
+use crate::domain::request::{Fault, TaskRequest};
 use crate::http::json;
 use crate::service::ServiceError;
 use serde_json::Value;
@@ -19,6 +18,16 @@ const OUTSIDE: [&str; 2] = ["task_id", "supersedes"];
 /// What does not fit, each with its place.
 pub fn request(value: Value) -> Result<Request, ServiceError> {
     if value.get(STEPS).is_some() { plan(value).map(Request::Plan) } else { task_request(value).map(Request::from) }
+}
+
+/// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
+fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
+    let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
+    let request: TaskRequest = json::decode(value)?;
+    Ok(match metadata {
+        Some(metadata) => request.with_metadata(metadata),
+        None => request,
+    })
 }
 
 fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {

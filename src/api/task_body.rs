@@ -2,9 +2,9 @@
 //! take the careful way.
 
 use crate::api::plan_body;
+use crate::domain::request::UsualTask;
 use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::request::plan::Request;
-use crate::domain::request::{TaskRequest, UsualTask};
 use crate::domain::task::digest::{Digest, canonical};
 use crate::http::json;
 use crate::http::problem::Problem;
@@ -43,16 +43,6 @@ impl TaskBody {
         let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&body)) });
         Self { request: plan_body::request(body), key }
     }
-}
-
-/// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
-pub(super) fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
-    let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
-    let request: TaskRequest = json::decode(value)?;
-    Ok(match metadata {
-        Some(metadata) => request.with_metadata(metadata),
-        None => request,
-    })
 }
 
 #[cfg(test)]
