@@ -102,6 +102,7 @@ mod tests {
             env: Vec::new(),
             timeout: Duration::from_secs(60),
             idempotent: true,
+            concurrency: None,
         };
         Job { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: Digest::of(b""), work: Work::Run(invocation) }
     }

@@ -28,6 +28,7 @@ pub mod gate;
 pub mod halting;
 mod hold_follower;
 pub mod holds;
+pub mod lanes;
 pub mod log_reader;
 pub mod messages;
 pub mod metrics;

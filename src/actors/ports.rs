@@ -4,7 +4,7 @@ use crate::domain::notice::Kind;
 use crate::domain::task::call::Call;
 use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::invocation::Invocation;
+use crate::domain::task::invocation::{Concurrency, Invocation};
 use crate::domain::task::plan::Document;
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
@@ -34,6 +34,16 @@ pub enum Work {
         call: Call,
         args: Map<String, Value>,
     },
+}
+
+impl Work {
+    /// What may not run beside it.
+    pub fn concurrency(&self) -> Option<&Concurrency> {
+        match self {
+            Self::Run(invocation) => invocation.concurrency.as_ref(),
+            Self::Call { .. } => None,
+        }
+    }
 }
 
 /// Says whether a process may be started now.

@@ -115,6 +115,7 @@ mod tests {
             args: [("service".to_owned(), argument("[a-z]+"))].into(),
             timeout: Duration::from_secs(60),
             idempotent: false,
+            concurrency: None,
             env: BTreeMap::new(),
             working_dir: PathBuf::from("/srv"),
             files: Vec::new(),

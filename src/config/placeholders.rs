@@ -22,6 +22,11 @@ impl<'s> Placeholders<'s> {
         Some((text, template))
     }
 
+    /// Text that arguments fill.
+    pub fn text(&mut self, at: &At<'s>) -> Option<(&'s str, Template)> {
+        self.template(at)
+    }
+
     /// What parkbrake knows of the task: a word of a list, or what an argument says.
     pub fn fact(&mut self, at: &At<'s>, words: Option<&Words<'_>>) -> Option<(&'s str, Template)> {
         let (text, template) = self.template(at)?;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-const RUNBOOK_KEYS: [&str; 12] = [
+const RUNBOOK_KEYS: [&str; 13] = [
     "operation",
     "environment",
     "resource",
@@ -25,6 +25,7 @@ const RUNBOOK_KEYS: [&str; 12] = [
     "args",
     "timeout",
     "idempotent",
+    "concurrency",
     "env",
     "working_dir",
     "user",
@@ -79,6 +80,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let command = fields.required("command", "write the program and its arguments as a list");
     let command: Vec<(&str, Template)> = command.map(|at| placeholders.command(&at)).unwrap_or_default();
     let files: Vec<(&str, Template)> = fields.get("files").map(|at| placeholders.files(&at)).unwrap_or_default();
+    let concurrency = fields.get("concurrency").map(|at| concurrency(&at, &mut placeholders));
     let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
     placeholders.refuse_unknown();
     let stated = [("operation", &operation), ("environment", &environment), ("resource", &resource), ("resource_type", &resource_type)];
@@ -101,6 +103,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "args": arguments_document(&args),
         "timeout": duration::show(timeout).to_string(),
         "idempotent": idempotent,
+        "concurrency": concurrency.as_ref().and_then(Option::as_ref).map(|(key, _, limit)| json!({ "key": key, "limit": limit })),
         "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
         "working_dir": working_dir,
         "files": files.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
@@ -117,6 +120,10 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         args: args.into_iter().map(|(name, _, argument)| (name.to_owned(), argument)).collect(),
         timeout,
         idempotent,
+        concurrency: match concurrency {
+            Some(read) => read.map(|(_, key, limit)| Some((key, limit)))?,
+            None => None,
+        },
         env,
         // Without `.` at its end, so that an approver reads the folder itself.
         working_dir: base.join(working_dir).components().collect(),
@@ -124,6 +131,22 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         user,
     };
     Some((runbook, document))
+}
+
+/// Reads `{ key: ..., limit: ... }`.
+fn concurrency<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>) -> Option<(&'s str, Template, u32)> {
+    let fields = at.fields(&["key", "limit"])?;
+    let key = fields.required("key", "say what may not run side by side, such as \"{{ service }}\"");
+    let key = key.and_then(|at| placeholders.text(&at));
+    let limit = fields.get("limit").map_or(Some(1), |at| {
+        let limit = at.count();
+        if limit == Some(0) {
+            at.problem("has to be at least 1, or nothing would ever run");
+        }
+        limit.filter(|limit| *limit > 0)
+    });
+    let ((text, key), limit) = key.zip(limit)?;
+    Some((text, key, limit))
 }
 
 fn directory<'s>(at: &At<'s>) -> Option<&'s str> {

@@ -87,6 +87,7 @@ mod tests {
             env: entries.iter().map(ToString::to_string).collect(),
             timeout: Duration::from_secs(1),
             idempotent: false,
+            concurrency: None,
         };
         let run =
             Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 2 }, digest: &Digest::of(b""), invocation: &invocation };

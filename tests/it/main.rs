@@ -9,6 +9,7 @@ mod campaign;
 mod channels;
 mod chaos;
 mod comments;
+mod concurrency;
 mod connections;
 mod decide;
 mod delivery_workers;

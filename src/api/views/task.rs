@@ -126,6 +126,15 @@ struct Invocation {
     timeout: String,
     /// Whether it may be run again, with the same key, after a crash.
     idempotent: bool,
+    concurrency: Option<Concurrency>,
+}
+
+/// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
+#[derive(ToSchema)]
+struct Concurrency {
+    key: String,
+    #[schema(minimum = 1)]
+    limit: u32,
 }
 
 /// A file on the server. Right before the start its path and its content have to be the same.

@@ -2,7 +2,7 @@
 
 use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
 use crate::domain::risk::readings::{Facts, Source};
-use crate::domain::task::invocation::{Artifact, Invocation};
+use crate::domain::task::invocation::{Artifact, Concurrency, Invocation};
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub struct Runbook {
     pub args: BTreeMap<String, Argument>,
     pub timeout: Duration,
     pub idempotent: bool,
+    /// The key of what may not run side by side, and how many may.
+    pub concurrency: Option<(Template, u32)>,
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
@@ -54,6 +56,7 @@ impl Runbook {
             env: self.env.iter().map(|(name, source)| if name == source { name.clone() } else { format!("{name}={source}") }).collect(),
             timeout: self.timeout,
             idempotent: self.idempotent,
+            concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(&args), limit: *limit }),
         };
         let facts = Facts {
             source,
@@ -97,6 +100,7 @@ mod tests {
                 .into(),
             timeout: Duration::from_secs(600),
             idempotent: false,
+            concurrency: Some((template("deploy {{ service }}"), 1)),
             env: [("TOKEN".to_owned(), "DEPLOY_TOKEN".to_owned())].into(),
             working_dir: PathBuf::from("/srv"),
             files: ["deploy/{{ service }}.yaml", "{{ version }}/notes"].map(template).to_vec(),
@@ -113,6 +117,7 @@ mod tests {
         let (invocation, facts) = runbook().resolve(&args(json!({"service": "api", "version": "1.4.2"}))).unwrap();
         assert_eq!(invocation.command, ["deploy.sh", "api", "--version=1.4.2"]);
         assert_eq!(invocation.env, ["TOKEN=DEPLOY_TOKEN"]);
+        assert_eq!(invocation.concurrency, Some(Concurrency { key: "deploy api".to_owned(), limit: 1 }));
         assert_eq!((facts.operation.as_deref(), facts.resource.as_deref()), (Some("deploy"), Some("api")));
     }
 

@@ -7,6 +7,7 @@
 use crate::domain::duration;
 use crate::domain::task::digest::Digest;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +35,23 @@ pub struct Invocation {
     pub timeout: Duration,
     /// Whether it may be run again, with the same key, after a crash.
     pub idempotent: bool,
+    /// What may not run beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+}
+
+/// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concurrency {
+    pub key: String,
+    /// At least 1.
+    pub limit: u32,
+}
+
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at once with the key {:?}", self.limit, self.key)
+    }
 }
 
 /// A file on the machine.
@@ -78,6 +96,7 @@ impl Invocation {
         if let Some(difference) = self.files.iter().zip(&now.files).find_map(|(approved, found)| approved.difference("its file", found)) {
             return Some(difference);
         }
+        let limit = |limit: &Option<Concurrency>| limit.as_ref().map_or_else(|| "unlimited".to_owned(), Concurrency::to_string);
         let rest = [
             (
                 "its account",
@@ -87,6 +106,7 @@ impl Invocation {
             ("the list of its variables", self.env.join(" "), now.env.join(" ")),
             ("its timeout", duration::show(self.timeout).to_string(), duration::show(now.timeout).to_string()),
             ("`idempotent`", self.idempotent.to_string(), now.idempotent.to_string()),
+            ("`concurrency`", limit(&self.concurrency), limit(&now.concurrency)),
         ];
         let changed = rest.into_iter().find(|(_, approved, found)| approved != found);
         changed.map(|(what, approved, found)| format!("{what} is `{found}` now, and `{approved}` was approved"))
@@ -122,6 +142,7 @@ mod tests {
             env: vec!["TOKEN".to_owned()],
             timeout: Duration::from_secs(60),
             idempotent: false,
+            concurrency: None,
         }
     }
 
@@ -132,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_part_of_a_command_makes_a_difference() {
-        let changes: [(&str, Change); 12] = [
+        let changes: [(&str, Change); 13] = [
             ("its command", |now| now.command[1] = "db".to_owned()),
             ("its command", |now| now.command.push(String::new())),
             ("its folder is /tmp now", |now| now.working_dir = "/tmp".into()),
@@ -145,6 +166,7 @@ mod tests {
             ("its variables is `TOKEN OTHER` now", |now| now.env.push("OTHER".to_owned())),
             ("its timeout is `1h` now", |now| now.timeout = Duration::from_secs(3_600)),
             ("`idempotent` is `true` now", |now| now.idempotent = true),
+            ("`concurrency` is `1 at once", |now| now.concurrency = Some(Concurrency { key: "api".to_owned(), limit: 1 })),
         ];
         for (words, change) in changes {
             let mut now = approved();

@@ -18,6 +18,7 @@ fn command(folder: &Path, command: &[&str], files: &[&str]) -> Invocation {
         env: Vec::new(),
         timeout: Duration::from_secs(1),
         idempotent: false,
+        concurrency: None,
     }
 }
 

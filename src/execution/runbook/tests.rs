@@ -28,6 +28,7 @@ impl Bench {
             env: Vec::new(),
             timeout: WAIT_LIMIT * 3,
             idempotent: false,
+            concurrency: None,
         };
         let server = vec![("PATH", std::env::var("PATH").unwrap()), ("HOME", "/home/of-server".to_owned())];
         Self { workflow_id: Uuid::now_v7(), invocation, dir, server, redactions: Redactions::default() }

@@ -48,6 +48,11 @@ write end
         ))
     }
 
+    /// Where its script is, and its entries are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn gate(&self) -> PathBuf {
         self.folder.path().join("gate")
     }
