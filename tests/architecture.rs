@@ -118,13 +118,12 @@ const CONCEPTS: [&str; 7] = ["task", "risk", "hold", "policy", "request", "workf
 const OF_THE_CORE: &[&str] = &["cel", "chrono", "chrono_tz", "regex", "serde", "ryu_js", "serde_json", "sha2", "thiserror", "uuid"];
 
 /// Lines of a file, beyond which it should be cut along an event, a resource or a type.
-const LONGEST_FILE: usize = 420;
+const LONGEST_FILE: usize = 400;
 /// Those that are longer, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Circles of files that stay, each with its reason. What a folder's own file shows of its folder is none.
 const CIRCLES: &[(&[&str], &str)] = &[
-    (&["api/plan_body.rs", "api/task_body.rs"], "a body is a task or a plan, and a plan's steps are read like tasks"),
     (
         &["config/source.rs", "config/value.rs"],
         "a value notes what is wrong with it in the file that it is from; and a file gives its values, beginning with the one at the root",
@@ -538,7 +537,7 @@ fn the_code_map_has_every_room() {
 #[test]
 fn the_page_about_the_house_is_short() {
     let words = read("support/docs/ARCHITECTURE.md").split_whitespace().count();
-    assert!(words <= 4_900, "support/docs/ARCHITECTURE.md has {words} words: let the headers of the files say what is theirs");
+    assert!(words <= 4_830, "support/docs/ARCHITECTURE.md has {words} words: let the headers of the files say what is theirs");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Nothing here knows a format. Each channel puts the words into its own format, and keeps text from outside from being read as markup.
 //! Characters that are invisible, or that would reorder the text around them, are replaced by their numbers here.
 
+mod actions;
+
 use crate::actors::ports::Notice;
 use crate::domain::notice::Kind;
 use crate::domain::risk::Reason;
@@ -10,11 +12,11 @@ use crate::domain::risk::level::Level;
 use crate::domain::risk::target::{self, DIFFERS, Target};
 use crate::domain::task::difference::Difference;
 use crate::domain::task::plan::Document;
-use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::{escaped, shown};
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Round, Submission, Verdict, Workflow};
+use actions::actions;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -25,8 +27,6 @@ const LONGEST_DESCRIPTION: usize = 4 * 1024;
 /// Fields that changed since an earlier request, and characters of each of their values.
 const MOST_CHANGES: usize = 8;
 const LONGEST_CHANGE: usize = 120;
-/// Characters of the steps of a plan. The link leads to all of them.
-const LONGEST_STEPS: usize = 1_500;
 /// How many reasons are listed. The link leads to all of them.
 const MOST_REASONS: usize = 10;
 
@@ -325,30 +325,6 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     .into_iter()
     .filter_map(|(name, value)| value.map(|value| Fact { name, value }))
     .collect()
-}
-
-/// What would run, in words; of a plan each step in its order.
-fn actions(notice: &Notice) -> String {
-    if let Some(task) = notice.document.single() {
-        return action(task);
-    }
-    let submission = &notice.workflow.submission;
-    let line = |(number, (_, task)): (u32, (_, &Task))| format!("{}: {}", shown(&submission.step_title(number)), action(task));
-    let steps: Vec<String> = (1..).zip(notice.document.steps()).map(line).collect();
-    cut(&steps.join("; "), LONGEST_STEPS)
-}
-
-/// What would run: the argument vector, or who acts.
-fn action(task: &Task) -> String {
-    match (&task.action.runs, task.action.kind) {
-        (Some(invocation), _) => value(&serde_json::json!(invocation.command).to_string()),
-        _ if task.action.calls.is_some() => {
-            let url = task.action.calls.as_ref().map(|call| call.url.as_str()).unwrap_or_default();
-            value(&format!("POST {url} {}", serde_json::Value::Object(task.action.args.clone())))
-        }
-        (None, ActionKind::External) => "the requester acts itself, and reports".to_owned(),
-        (None, kind) => format!("{} {}", kind.as_str(), task.action.name.as_deref().map(shown).unwrap_or_default()),
-    }
 }
 
 /// A time as people read it.

@@ -98,7 +98,7 @@ async fn what_was_edited_or_moved_after_it_was_shown_does_not_run() {
         (&|site: &Site| std::fs::remove_file(site.path.join("v1/api.yaml")).expect("a file"), "No such file"),
         (
             &|site: &Site| std::fs::set_permissions(site.path.join("v1/run.sh"), std::fs::Permissions::from_mode(0o777)).expect("a mode"),
-            "everybody",
+            "everyone",
         ),
     ] {
         let site = Site::new();
@@ -151,7 +151,7 @@ async fn what_could_not_run_or_could_be_changed_by_everybody_is_refused_at_submi
     refused("No such file").await;
     site.write("v1/api.yaml", "x");
     std::fs::set_permissions(site.path.join("v1/api.yaml"), std::fs::Permissions::from_mode(0o666)).unwrap();
-    refused("everybody").await;
+    refused("everyone").await;
     std::fs::remove_file(site.path.join("v1/run.sh")).unwrap();
     refused("No such file").await;
     assert_eq!(app.database.count("select count(*) from workflow").await, 0);

@@ -281,7 +281,12 @@ fn bad_bodies() -> Vec<Bad> {
         invalid("an action that is a text", "/action", runbook(json!("show"))),
         invalid("an action that is a list", "/action", runbook(json!(["runbook", "show", {"what": "logs"}]))),
         invalid("an unknown kind of action", "/action/type", runbook(json!({"type": "shell"}))),
-        invalid("a webhook", "/action/type", runbook(json!({"type": "webhook", "name": "ci"}))),
+        invalid("an unknown webhook", "/action/name", runbook(json!({"type": "webhook", "name": "cd"}))),
+        invalid(
+            "a call, smuggled in",
+            "/action/calls",
+            runbook(json!({"type": "webhook", "name": "ci", "calls": {"url": "https://evil.example"}})),
+        ),
         invalid("an unknown runbook", "/action/name", runbook(json!({"type": "runbook", "name": "shown"}))),
         invalid("a runbook without a name", "/action/name", runbook(json!({"type": "runbook"}))),
         invalid("a missing argument", "/action/args/what", runbook(json!({"type": "runbook", "name": "show"}))),
