@@ -107,6 +107,7 @@ async fn no_output_shows_a_secret_of_the_server_whichever_runbook_prints_it() {
     let database = with_password(&database.url, "p%40ss%2Fof%20the%20database");
     let (of_other, own) = ("canary-of-another-runbook", "canary-of-its-own-that-is-longer-than-base64-writes-on-one-line");
     let folder = tempfile::tempdir().unwrap();
+    let of_webhook = "whsec_Y2FuYXJ5LW9mLXdlYmhvb2tzLTAxMjM0NTY3ODk=";
     let (hook, key) = (crate::support::server::SECRET, crate::support::server::SECRET_KEY);
     for (name, text) in [("other", of_other), ("password", password), ("url", &database.url), ("hook", hook), ("key", key)] {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -118,10 +119,10 @@ async fn no_output_shows_a_secret_of_the_server_whichever_runbook_prints_it() {
     let config = Config::new().write("notifications.yaml", &format!("channels: {{ {channel} }}\n")).with_runbooks(&format!(
         "runbooks:\n{}{}{}webhooks:\n  ci: {{ url: \"https://ci.example\", secret: {{ from_env: CI }} }}\n",
         runbook("curious", "for at in other password url hook key; do cat $at; echo; base64 $at; cat $at >&2; echo >&2; done", ""),
-        runbook("own", "printf %s \"$OWN\" | base64; echo canary-of-webhooks", "OWN: { from_env: OWN }"),
+        runbook("own", &format!("printf %s \"$OWN\" | base64; echo {of_webhook}"), "OWN: { from_env: OWN }"),
         runbook("other", "true", "NAME: { from_env: OTHER }"),
     ));
-    let variables = [("OTHER", of_other), ("OWN", own), ("CI", "canary-of-webhooks")];
+    let variables = [("OTHER", of_other), ("OWN", own), ("CI", of_webhook)];
     let server = Process::serve_with_variables(&config, &database, &variables).await;
     let output = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["output"].clone();
     let curious = output(&said(&server, "curious").await);
