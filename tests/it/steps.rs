@@ -238,11 +238,12 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
     let mut server = Process::serve(&config, &database).await;
     let id = server.client("deploy-bot").submit_id(plan(steps)).await;
     let mut resolved = BTreeMap::new();
-    let mut kills = 0_u64;
+    let mut kills = 0;
     loop {
-        // A pause that differs from kill to kill, so that the boundary does too.
-        let pause = Duration::from_millis(150 + (kills * 137) % 900);
-        let workflow = wait_a_while(&server.client("alice"), &id, pause).await;
+        // So many more starts and ends, and a moment that differs from kill to kill, so that the boundary does too.
+        let seen = ledger.entries().len() + 1 + kills % 3;
+        let workflow = wait_a_while(&server.client("alice"), &id, || ledger.entries().len() >= seen).await;
+        tokio::time::sleep(Duration::from_millis((kills as u64 * 13) % 40)).await;
         match workflow["status"].as_str().unwrap() {
             "completed" => break,
             "outcome_unknown" => {
@@ -264,7 +265,7 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
             other => panic!("{other}: {workflow:#}"),
         }
     }
-    assert!(kills >= 5, "it was over before it was killed often: {kills}");
+    assert!(kills >= 8, "it was over before it was killed often: {kills}");
     let workflow = server.client("alice").workflow(&id).await;
     assert!(statuses(&workflow).iter().all(|status| *status == "succeeded"));
     let mut starts: BTreeMap<usize, u32> = BTreeMap::new();
@@ -286,15 +287,15 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
     }
 }
 
-/// The workflow once this time is up, or as soon as it waits for somebody or has ended.
-async fn wait_a_while(client: &Client, id: &str, pause: Duration) -> Value {
-    let until = tokio::time::Instant::now() + pause;
+/// The workflow once this is so, or as soon as it waits for somebody or has ended.
+async fn wait_a_while(client: &Client, id: &str, is_so: impl Fn() -> bool) -> Value {
     loop {
+        let is_enough = is_so();
         let workflow = client.workflow(id).await;
         let goes_on = ["queued", "executing"].iter().any(|status| workflow["status"] == *status);
-        if !goes_on || tokio::time::Instant::now() >= until {
+        if !goes_on || is_enough {
             return workflow;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

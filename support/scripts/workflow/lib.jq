@@ -109,7 +109,7 @@ def claim:
 
 def approval:
   if .approval then
-    ([.decisions[]? | select(.verdict == "approved")] | length) as $given
+    (.approval.approvals // 0) as $given
     | facts("decides"; .approval | deciders($given)),
       (if (.status // "pending_approval") == "pending_approval" then .approval | timetable else empty end)
   else empty end;

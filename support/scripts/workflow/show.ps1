@@ -195,10 +195,7 @@ function Write-Approval($Workflow) {
     if (-not $Workflow.approval) {
         return
     }
-    $given = 0
-    foreach ($decision in $Workflow.decisions) {
-        if ($decision.verdict -ceq 'approved') { $given += 1 }
-    }
+    $given = [int] $Workflow.approval.approvals
     Write-Fact 'decides' (Format-Deciders $Workflow.approval $given)
     if (-not $Workflow.status -or $Workflow.status -ceq 'pending_approval') { Write-Timetable $Workflow.approval }
 }
