@@ -24,7 +24,7 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_STRICT")]
     pub strict: bool,
 
-    /// Of how many parked workflows the state stays in memory, about 1 KB each; the others are read again when they are asked for
+    /// Of how many parked workflows the state stays in memory, about 2 KB each; the others are read again when they are asked for
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 80_000)]
     pub max_resident: usize,
 
