@@ -5,7 +5,7 @@
 //! process of the same user, and so every runbook. It holds the database's password and the secrets of all channels and
 //! runbooks. So the server starts itself anew, with the same process id, with an environment that holds nothing but what is known
 //! to be no secret; the rest is handed over in a file without a name, read once, and kept in memory. And that memory is
-//! closed to all but root: the process cannot be traced or dumped.
+//! closed to all but root: the process cannot be traced or dumped. Starting anew is also when the allocator is told what the server needs.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -133,16 +133,21 @@ mod environment {
     /// Says to the fresh process that standard input holds the variables that were taken out.
     const MARK: &str = "PARKBRAKE_ENVIRONMENT";
     const ON_STANDARD_INPUT: &str = "standard-input";
+    /// Has the allocator ask for pages of 4 KiB, unless the environment says otherwise: with pages of 2 MiB a server at rest takes 15 MB
+    /// more, and is no faster.
+    const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
 
-    /// Takes secrets out of the environment: returns in the process that no longer has any in it.
+    /// Takes secrets out of the environment, and has the allocator ask for small pages: returns in the process that has no secret in its
+    /// environment any more.
     #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
     pub fn seal(plain: &[String]) -> Result<(), Error> {
         if std::env::var_os(MARK).is_some_and(|mark| mark == ON_STANDARD_INPUT) {
             return take_over().map_err(|error| Error { step: "reading what was handed over", error });
         }
-        let (kept, secret): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_plain(name, plain));
-        if secret.is_empty() {
-            return Ok(());
+        let (mut kept, secret): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_plain(name, plain));
+        let (name, small) = SMALL_PAGES;
+        if kept.iter().all(|(kept, _)| kept != name) {
+            kept.push((name.into(), small.into()));
         }
         let file = nameless(&secret).map_err(|error| Error { step: "handing them over", error })?;
         // Only a failure comes back from here.
