@@ -6,6 +6,7 @@
 //! key. A configuration with a single problem is not used at all.
 
 mod address;
+mod agent_tools;
 mod approval_policies;
 mod baseline;
 mod channels;
@@ -45,6 +46,7 @@ use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::Rules;
 use crate::domain::task::digest::{self, Digest};
+use crate::domain::tools::ToolRules;
 use approval_policies::ApprovalPolicies;
 use serde_json::{Value, json};
 use shipped::Shipped;
@@ -64,6 +66,8 @@ pub struct Configuration {
     pub runbooks: BTreeMap<String, Runbook>,
     pub webhooks: BTreeMap<String, Webhook>,
     pub notifications: Notifications,
+    /// How tool calls of coding agents are read.
+    pub tools: ToolRules,
     /// The digest of `document`: the same values, however they are written, have the same version.
     pub version: Digest,
     /// The values of all files with the defaults filled in, as canonical JSON.
@@ -116,6 +120,7 @@ pub fn load(dir: &Path, base: &Path) -> Result<Configuration, Vec<Problem>> {
     problems.extend(files.into_problems());
     problems.extend(shipped.risk_rules.into_problems());
     problems.extend(shipped.interrupt_triggers.into_problems());
+    problems.extend(shipped.agent_tools.into_problems());
     configuration.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
@@ -124,6 +129,7 @@ struct Files {
     risk_rules: Opened,
     interrupt_triggers: Opened,
     approval_policies: Opened,
+    agent_tools: Opened,
     runbooks: Opened,
     notifications: Opened,
 }
@@ -142,13 +148,15 @@ impl Files {
             risk_rules: open(shipped::RISK_RULES),
             interrupt_triggers: open(shipped::INTERRUPT_TRIGGERS),
             approval_policies: open(shipped::APPROVAL_POLICIES),
+            agent_tools: open(shipped::AGENT_TOOLS),
             runbooks: open(shipped::RUNBOOKS),
             notifications: open(shipped::NOTIFICATIONS),
         }
     }
 
     fn into_problems(self) -> Vec<Problem> {
-        let files = [self.risk_rules, self.interrupt_triggers, self.approval_policies, self.runbooks, self.notifications];
+        let of_people = [self.risk_rules, self.interrupt_triggers, self.approval_policies];
+        let files = of_people.into_iter().chain([self.agent_tools, self.runbooks, self.notifications]);
         files.into_iter().flatten().flatten().flat_map(Source::into_problems).collect()
     }
 }
@@ -166,6 +174,10 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     });
     let runbooks =
         known(&files.runbooks).map(|file| file.map_or_else(runbooks::Runbooks::default, |file| runbooks::read(&file.root(), &rules, base)));
+    let tools = known(&files.agent_tools).map(|file| {
+        let file = file.map(Source::root);
+        (agent_tools::read(file.as_ref(), &shipped.agent_tools.root(), &rules), file)
+    });
     let notifications =
         known(&files.notifications).map(|file| file.map_or_else(Notifications::default, |file| notifications::read(&file.root(), dir)));
 
@@ -177,7 +189,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     let separation_of_duties = approvals.separation_of_duties;
     let freezes = approvals.freezes.as_ref().map(|at| freezes::read(at, &rules, &approvals)).unwrap_or_default();
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
-    let (triggers, runbooks, notifications) = (triggers?, runbooks?, notifications?);
+    let (triggers, runbooks, notifications, (tools, tools_file)) = (triggers?, runbooks?, notifications?, tools?);
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 
@@ -190,9 +202,13 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         "approval_policies": approval_policies,
         "runbooks": runbooks.document(),
         "notifications": notifications::document(&notifications),
+        "agent_tools": agent_tools::document(&tools),
     }));
     let version = Digest::of(&document);
     let rules = rules.into_domain(triggers.into_domain(), version.clone());
+    if let Some(file) = tools_file {
+        agent_tools::check_unmatched(&file, &tools, &rules, &policy);
+    }
     let (runbooks, webhooks) = runbooks.into_domain();
     let weaknesses = weaknesses::find(&weaknesses::Compared {
         triggers: &rules.triggers,
@@ -213,6 +229,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         runbooks,
         webhooks,
         notifications,
+        tools,
         version,
         document: String::from_utf8(document).ok()?,
         notes,

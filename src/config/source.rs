@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// The most problems of one file that are told; each line is looked up by another pass over the text.
 const MOST_PROBLEMS: usize = 50;
 
+/// What the names of files begin with that are compiled in.
+pub const SHIPPED: &str = "(shipped) ";
+
 /// A file, its values and its problems.
 #[derive(Debug)]
 pub struct Source {
@@ -80,6 +83,11 @@ impl Source {
     /// The file's name as it was given.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// Whether it is compiled in.
+    pub fn is_shipped(&self) -> bool {
+        self.file.to_str().is_some_and(|name| name.starts_with(SHIPPED))
     }
 
     /// The line of a place.

@@ -11,7 +11,7 @@ const MOST: usize = 10_000;
 /// Endings of copies that nobody expects to be read.
 const COPIES: [&str; 8] = ["~", ".bak", ".orig", ".swp", ".example", ".sample", ".dist", ".md"];
 /// Files that the contract names and that this version does not read.
-const LATER: [&str; 2] = ["hitl/agent-tools.yaml", "playbooks.yaml"];
+const LATER: [&str; 1] = ["playbooks.yaml"];
 
 /// The files below `dir` that look like configuration and are none of those that are read, which are named by their paths
 /// below it.

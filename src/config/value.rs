@@ -44,6 +44,11 @@ impl<'s> At<'s> {
         self.source.line(self.place).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 
+    /// Whether it stands in a file that is compiled in.
+    pub fn is_shipped(&self) -> bool {
+        self.source.is_shipped()
+    }
+
     /// The path of keys.
     pub fn key(&self) -> &str {
         &self.key

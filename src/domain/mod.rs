@@ -6,7 +6,7 @@
 //! One folder for each concept, each of which uses only those before it:
 //!
 //! ```text
-//! task → risk → hold → policy → request → workflow → notice
+//! task → risk → tools → hold → policy → request → workflow → notice
 //! ```
 //! What is beside the folders is used by all of them.
 
@@ -21,5 +21,6 @@ pub mod request;
 pub mod risk;
 pub mod task;
 pub mod text;
+pub mod tools;
 pub mod via;
 pub mod workflow;

@@ -35,7 +35,8 @@ fn a_file_that_nothing_reads_is_refused_with_the_name_that_was_probably_meant() 
         ("runbook.yaml", "runbooks.yaml"),
         ("hitl/approval-policy.yml", "move it out of the folder"),
         ("more/people.yaml", "move it out of the folder"),
-        ("hitl/agent-tools.yaml", "not read by this version yet"),
+        ("hitl/agent_tools.yaml", "hitl/agent-tools.yaml"),
+        ("agent-tools.yml", "hitl/agent-tools.yaml"),
         ("playbooks.yaml", "not read by this version yet"),
     ] {
         let problems = with_file(path);

@@ -82,7 +82,7 @@ fn unescaped(host: &str) -> String {
 
 /// Whether a text fits a pattern in which `*` stands for any run of characters, in linear space and at worst
 /// length × length steps.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {

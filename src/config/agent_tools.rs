@@ -1,0 +1,216 @@
+//! `hitl/agent-tools.yaml`: what the tool calls of coding agents do.
+
+use crate::config::names;
+use crate::config::risk_rules::RiskRules;
+use crate::config::value::{At, Fields};
+use crate::config::words::Words;
+use crate::domain::policy::Policy;
+use crate::domain::risk::Rules;
+use crate::domain::risk::level::Level;
+use crate::domain::text::shown;
+use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
+use crate::domain::tools::rules::Writes;
+use crate::domain::tools::{Entry, PathRule, ToolFacts, ToolRules};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const KEYS: [&str; 7] = ["tools", "paths", "writes", "environments", "variables", "options", "unmatched"];
+const ENTRY_KEYS: [&str; 6] = ["tool", "command", "flags", "unless", "writes", "is"];
+const PATH_KEYS: [&str; 4] = ["path", "except", "read", "write"];
+const FACT_KEYS: [&str; 4] = ["operation", "environment", "resource", "resource_type"];
+/// The tool whose entries are about commands.
+const SHELL: &str = "Bash";
+
+/// Reads the file beside the shipped one. `tools`, `paths` and `environments` of the operator's come before the shipped ones; of the
+/// other keys the operator's take the place of the shipped ones.
+pub fn read(file: Option<&At<'_>>, shipped: &At<'_>, rules: &RiskRules<'_>) -> ToolRules {
+    let reader = Reader { rules };
+    let written = file.and_then(|at| at.fields(&KEYS));
+    let defaults = shipped.fields(&KEYS);
+    let own = |name: &str| written.as_ref().and_then(|fields| fields.get(name));
+    let default = |name: &str| defaults.as_ref().and_then(|fields| fields.get(name));
+    let either = |name: &str| own(name).or_else(|| default(name));
+    let both = |name: &str| own(name).into_iter().chain(default(name));
+    let side = |name: &str| either("writes").and_then(|at| at.fields(&["inside", "outside"])?.required(name, "write what it is"));
+    ToolRules {
+        own: own("tools").map(|at| reader.entries(&at)).unwrap_or_default(),
+        shipped: default("tools").map(|at| reader.entries(&at)).unwrap_or_default(),
+        paths: both("paths").flat_map(|at| reader.paths(&at)).collect(),
+        inside: side("inside").and_then(|at| reader.facts(&at)).unwrap_or_default(),
+        outside: side("outside").and_then(|at| reader.facts(&at)).unwrap_or_default(),
+        environments: both("environments").flat_map(|at| reader.environments(&at)).collect(),
+        by_danger: rules.environments.vocabulary.names().map(str::to_owned).collect(),
+        variables: either("variables").map(|at| texts(&at, "names of variables")).unwrap_or_default(),
+        options: either("options").map(|at| options(&at)).unwrap_or_default(),
+        unmatched: either("unmatched").and_then(|at| reader.facts(&at)).unwrap_or_default(),
+    }
+}
+
+/// Notes where what nothing reads would run without people.
+pub fn check_unmatched(file: &At<'_>, tools: &ToolRules, rules: &Rules, policy: &Policy) {
+    let asks_somebody = Level::ALL.into_iter().any(|level| !policy.level(level).auto_approve);
+    let level = tools.level_of_unmatched(rules);
+    if asks_somebody && policy.level(level).auto_approve {
+        let entries = file.entries("keys").unwrap_or_default();
+        let at = entries.into_iter().find(|(key, _)| *key == "unmatched").map_or_else(|| file.clone(), |(_, at)| at);
+        at.problem(format!(
+            "what no entry reads is `{}`, which is {level} and approves itself, so that it would run unread; write an operation under \
+             `unmatched` that asks people",
+            tools.unmatched.in_words()
+        ));
+    }
+}
+
+struct Reader<'r, 's> {
+    rules: &'r RiskRules<'s>,
+}
+
+impl Reader<'_, '_> {
+    fn entries(&self, at: &At<'_>) -> Vec<Entry> {
+        let items = at.items("entries, such as { tool: Read, is: { operation: read } }").unwrap_or_default();
+        items.iter().filter_map(|at| self.entry(at)).collect()
+    }
+
+    fn entry(&self, at: &At<'_>) -> Option<Entry> {
+        let fields = at.fields(&ENTRY_KEYS)?;
+        let tool = fields.required("tool", "name the tools, with | between them, such as Read|Grep");
+        let is = fields.required("is", "write what it does, such as { operation: read }").and_then(|at| self.facts(&at));
+        let command = fields.get("command").map(|at| (at.parsed(CommandPattern::parse), at));
+        let name = tool.as_ref().and_then(At::text);
+        let tool = tool.and_then(|at| at.parsed(Globs::parse));
+        match (&command, name) {
+            (Some((_, at)), Some(name)) if name != SHELL => {
+                at.problem(format!("is only for the tool {SHELL}; leave it out, or write tool: {SHELL}"));
+            }
+            (None, Some(name)) if name.split('|').any(|name| tool.is_some() && Globs::parse(name).is_ok_and(|globs| globs.fit(SHELL))) => {
+                at.problem(format!("would read every command of {SHELL} as this; name the commands under `command`"));
+            }
+            _ => {}
+        }
+        for at in ["flags", "unless"].into_iter().filter_map(|name| fields.get(name)).filter(|_| command.is_none()) {
+            at.problem("is only for entries with a command; leave it out");
+        }
+        let pattern = command.as_ref().and_then(|(_, at)| at.text()).or(name).map(shown).unwrap_or_default();
+        let flags =
+            Flags { only: fields.get("flags").map(|at| flags(&at)), unless: fields.get("unless").map(|at| flags(&at)).unwrap_or_default() };
+        let command = match command {
+            Some((None, _)) => return None,
+            Some((pattern, _)) => pattern,
+            None => None,
+        };
+        Some(Entry { tool: tool?, command, flags, writes: writes(&fields), is: is?, named: format!("`{pattern}` ({})", at.location()) })
+    }
+
+    fn paths(&self, at: &At<'_>) -> Vec<PathRule> {
+        let entry = |at: &At<'_>| {
+            let fields = at.fields(&PATH_KEYS)?;
+            let paths =
+                fields.required("path", "write patterns of paths, such as [\"~/.ssh/*\"]").map(|at| texts(&at, "patterns of paths"));
+            let facts = |name: &str| fields.get(name).and_then(|at| self.facts(&at));
+            let (read, write) = (facts("read"), facts("write"));
+            if fields.get("read").is_none() && fields.get("write").is_none() {
+                at.problem("says nothing of these paths; give it read, write, or both");
+            }
+            let except = fields.get("except").map(|at| texts(&at, "patterns of paths")).unwrap_or_default();
+            let paths = paths?;
+            let named = format!("`{}` ({})", paths.first().map(|path| shown(path)).unwrap_or_default(), at.location());
+            Some(PathRule { paths, except, read, write, named })
+        };
+        at.items("entries, such as { path: [\"~/.ssh/*\"], read: { operation: data_export } }")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(entry)
+            .collect()
+    }
+
+    fn environments(&self, at: &At<'_>) -> Vec<(String, String)> {
+        let entries = at.entries("patterns, each with an environment, such as \"*/prod/*\": production").unwrap_or_default();
+        let entry = |(pattern, at): (&str, At<'_>)| {
+            if pattern.trim_matches('*').is_empty() {
+                at.problem("fits everything; write a pattern such as \"*/prod/*\"");
+            }
+            Some((pattern.to_owned(), self.rules.environments.resolve(&at)?))
+        };
+        entries.into_iter().filter_map(entry).collect()
+    }
+
+    fn facts(&self, at: &At<'_>) -> Option<ToolFacts> {
+        let fields = at.fields(&FACT_KEYS)?;
+        let word = |name: &str, words: &Words<'_>| fields.get(name).map(|at| self.word(&at, words));
+        let operation = fields.required("operation", "write what it does, such as read").map(|at| self.word(&at, &self.rules.operations));
+        let environment = word("environment", &self.rules.environments);
+        let resource_type = word("resource_type", &self.rules.resource_types);
+        let resource = fields.get("resource").and_then(|at| at.parsed(names::word));
+        // Where a word cannot be read, the careful answer; the file is refused in any case.
+        Some(ToolFacts { operation: operation??, environment: environment.flatten(), resource, resource_type: resource_type.flatten() })
+    }
+
+    /// The canonical word. The shipped file speaks of words that the operator's lists may not have: they stay, and are assessed as
+    /// words that nobody knows.
+    fn word(&self, at: &At<'_>, words: &Words<'_>) -> Option<String> {
+        if at.is_shipped() { at.text().map(|text| words.vocabulary.resolve(text).unwrap_or(text).to_owned()) } else { words.resolve(at) }
+    }
+}
+
+fn writes(fields: &Fields<'_>) -> Writes {
+    let read = |text: &str| match text {
+        "all" => Ok(Writes::All),
+        "last" => Ok(Writes::Last),
+        other => Err(format!("is `{}`, but has to be all (it writes to every argument) or last (to the last one)", shown(other))),
+    };
+    fields.get("writes").and_then(|at| at.parsed(read)).unwrap_or(Writes::Nothing)
+}
+
+fn texts(at: &At<'_>, of: &str) -> Vec<String> {
+    if at.is_empty() {
+        at.problem(format!("is empty; name some {of}, or leave the key out"));
+    }
+    at.items(of).unwrap_or_default().iter().filter_map(At::text).map(str::to_owned).collect()
+}
+
+fn flags(at: &At<'_>) -> Vec<String> {
+    let flag = |at: &At<'_>| {
+        let sound = |text: &str| {
+            if text.starts_with('-') && text.len() > 1 {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("`{}` is no flag; it begins with -", shown(text)))
+            }
+        };
+        at.parsed(sound)
+    };
+    at.items("flags, such as [-l, --all, --format=]").unwrap_or_default().iter().filter_map(flag).collect()
+}
+
+fn options(at: &At<'_>) -> BTreeMap<String, Vec<String>> {
+    let entries = at.entries("programs, each with its options, such as kubectl: [--context=]").unwrap_or_default();
+    entries.into_iter().map(|(program, at)| (program.to_owned(), flags(&at))).collect()
+}
+
+/// The rules as a document.
+pub fn document(rules: &ToolRules) -> Value {
+    let facts = |is: &ToolFacts| json!({ "operation": is.operation, "environment": is.environment, "resource": is.resource, "resource_type": is.resource_type });
+    let entries = |entries: &[Entry]| -> Value {
+        let one = |entry: &Entry| {
+            let writes = match entry.writes {
+                Writes::Nothing => None,
+                Writes::Last => Some("last"),
+                Writes::All => Some("all"),
+            };
+            json!({ "tool": entry.tool.written(), "command": entry.command.as_ref().map(CommandPattern::written), "flags": entry.flags.only,
+                    "unless": entry.flags.unless, "writes": writes, "is": facts(&entry.is) })
+        };
+        entries.iter().map(one).collect()
+    };
+    let path = |of: &PathRule| json!({ "path": of.paths, "except": of.except, "read": of.read.as_ref().map(facts), "write": of.write.as_ref().map(facts) });
+    json!({
+        "tools": entries(&rules.own),
+        "shipped_tools": entries(&rules.shipped),
+        "paths": rules.paths.iter().map(path).collect::<Value>(),
+        "writes": { "inside": facts(&rules.inside), "outside": facts(&rules.outside) },
+        "environments": rules.environments,
+        "variables": rules.variables,
+        "options": rules.options,
+        "unmatched": facts(&rules.unmatched),
+    })
+}

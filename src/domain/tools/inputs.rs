@@ -1,0 +1,96 @@
+//! Tools that are no shell: what they are by their name, and which files they read and write by their input.
+
+use crate::domain::tools::reading::Part;
+use crate::domain::tools::rules::Writes;
+use crate::domain::tools::word::Word;
+use crate::domain::tools::{ToolCall, ToolRules};
+use serde_json::Value;
+
+/// The members of an input that name a file or a folder.
+const PATHS: [&str; 6] = ["file_path", "path", "notebook_path", "pattern", "glob", "workdir"];
+/// The members that name a file which is written.
+const WRITTEN: [&str; 3] = ["file_path", "notebook_path", "path"];
+
+/// The parts of a call of a tool that takes no shell command.
+pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
+    if call.tool_name == "apply_patch" {
+        return patch(rules, call);
+    }
+    for list in rules.lists() {
+        let entries: Vec<_> = list.iter().filter(|entry| entry.command.is_none() && entry.tool.fit(&call.tool_name)).collect();
+        if entries.is_empty() {
+            continue;
+        }
+        let mut parts: Vec<Part> = Vec::new();
+        let found = rules.environment(std::iter::once(call.cwd.as_str()).chain(texts(call, &PATHS)));
+        for entry in entries {
+            let mut part = rules.part(&call.tool_name, &entry.is, &entry.named);
+            rules.place(&mut part, found.as_ref());
+            part.names = texts(call, &PATHS).chain(texts(call, &["url"])).map(str::to_owned).collect();
+            parts.push(part);
+            if entry.writes != Writes::Nothing {
+                parts.extend(written(rules, call, texts(call, &WRITTEN)));
+            }
+        }
+        parts.extend(texts(call, &PATHS).filter_map(|path| rules.named(&path_word(path), &call.cwd)));
+        parts.extend(
+            texts(call, &["url"])
+                .filter(|url| !is_public(url))
+                .map(|url| rules.unmatched(url, "it is no address of a public host, and what answers there may be more than a page")),
+        );
+        return parts;
+    }
+    vec![rules.unmatched(&call.tool_name, "no entry names this tool")]
+}
+
+/// The files that a tool writes; a tool that writes and names no file is unmatched.
+fn written<'c>(rules: &ToolRules, call: &ToolCall, paths: impl Iterator<Item = &'c str>) -> Vec<Part> {
+    let paths: Vec<&str> = paths.collect();
+    if paths.is_empty() {
+        return vec![rules.unmatched(&call.tool_name, "it writes, and its input names no file")];
+    }
+    let folders = [call.cwd.clone()];
+    paths.iter().filter_map(|path| rules.written(&Word::literal(*path), &call.cwd, &folders)).collect()
+}
+
+/// A patch as Codex writes it: each file that it adds, updates, deletes or moves.
+fn patch(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
+    const FILES: [&str; 4] = ["*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: "];
+    let text = ["command", "input", "patch"].iter().find_map(|name| call.tool_input.get(name)).unwrap_or(&call.tool_input);
+    let text = match text {
+        Value::String(text) => text.as_str(),
+        Value::Array(words) => words.last().and_then(Value::as_str).unwrap_or_default(),
+        _ => "",
+    };
+    let files = text.lines().filter_map(|line| FILES.iter().find_map(|start| line.trim_start().strip_prefix(start))).map(str::trim);
+    let files: Vec<&str> = files.collect();
+    if !text.trim_start().starts_with("*** Begin Patch") {
+        return vec![rules.unmatched(&call.tool_name, "its input is no patch")];
+    }
+    written(rules, call, files.into_iter())
+}
+
+/// The texts under these members of the input.
+fn texts<'c>(call: &'c ToolCall, names: &'c [&'c str]) -> impl Iterator<Item = &'c str> {
+    names.iter().filter_map(|name| call.tool_input.get(name)?.as_str())
+}
+
+/// A path as a tool takes it, which may have wildcards.
+fn path_word(path: &str) -> Word {
+    use crate::domain::tools::word::Known;
+    let known = if path.contains(['*', '?', '[', '{']) { Known::Glob } else { Known::Literal };
+    Word { text: path.to_owned(), known }
+}
+
+/// Whether an address is one of a host with a public name, by http or https.
+pub fn is_public(url: &str) -> bool {
+    let lower = url.to_ascii_lowercase();
+    let Some(rest) = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")) else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+    let plain = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
+    let top = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_name = host.contains('.') && top.len() > 1 && top.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let private = ["internal", "local", "localhost", "lan", "corp", "home", "intranet", "cluster"].contains(&top);
+    plain && is_name && !private && port.bytes().all(|byte| byte.is_ascii_digit())
+}

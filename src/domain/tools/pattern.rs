@@ -1,0 +1,268 @@
+//! Patterns of entries: which tools and which commands they speak of, and which flags they allow.
+//!
+//! A pattern of a command is a list of words. Each word is one or more globs with `|` between them. `**` at the end is any further words;
+//! `...` after the last word means that there is at least one such word, and no other. Without either, the command has exactly these words.
+
+use crate::domain::risk::registry::glob;
+use crate::domain::tools::word::{Known, Word};
+
+/// One or more globs, of which one has to fit. `*` stands for any text; upper and lower case are different.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Globs(Vec<String>);
+
+impl Globs {
+    /// Reads `one|other`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let globs: Vec<String> = text.split('|').map(str::to_owned).collect();
+        if globs.iter().any(String::is_empty) {
+            return Err(format!("`{text}` has an empty alternative; write names with | between them, such as Read|Grep"));
+        }
+        Ok(Self(globs))
+    }
+
+    /// Whether one of them fits the whole text.
+    pub fn fit(&self, text: &str) -> bool {
+        self.0.iter().any(|pattern| glob(pattern.as_bytes(), text.as_bytes()))
+    }
+
+    /// The pattern as it is written.
+    pub fn written(&self) -> String {
+        self.0.join("|")
+    }
+
+    fn fits(&self, word: &Word) -> bool {
+        match word.known {
+            Known::Literal => self.fit(&word.text),
+            Known::Glob | Known::Begins => self.0.iter().any(|pattern| pattern == "*"),
+            Known::Crafted => false,
+        }
+    }
+}
+
+/// What follows the words that a pattern names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Nothing but flags.
+    Nothing,
+    /// Anything: `**`.
+    Anything,
+    /// More of the last word: `name...`.
+    More,
+}
+
+/// A pattern of a command: the program, the words after it, and what may follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandPattern {
+    program: Globs,
+    words: Vec<Globs>,
+    rest: Rest,
+    written: String,
+}
+
+impl CommandPattern {
+    /// Reads a pattern such as `git status|log **`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let rest = match words.last() {
+            Some(&"**") => {
+                words.pop();
+                Rest::Anything
+            }
+            Some(last) if last.ends_with("...") && last.len() > 3 => Rest::More,
+            _ => Rest::Nothing,
+        };
+        if words.contains(&"**") {
+            return Err(format!("`{text}` has ** before its end; write * for a single word there"));
+        }
+        let mut globs: Vec<Globs> = Vec::new();
+        for word in &words {
+            globs.push(Globs::parse(word.strip_suffix("...").unwrap_or(word))?);
+        }
+        if globs.is_empty() {
+            return Err("names no program; begin with one, such as `git status **`".to_owned());
+        }
+        let program = globs.remove(0);
+        if program.0.iter().any(|name| name.starts_with('*')) {
+            return Err(format!("`{text}` would fit every program; name the programs, with | between them"));
+        }
+        Ok(Self { program, words: globs, rest, written: text.to_owned() })
+    }
+
+    /// The pattern as it is written.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether it speaks of this program.
+    pub fn is_of(&self, program: &str) -> bool {
+        self.program.fit(program)
+    }
+
+    /// The words after those that it names, where a command fits: `Some` of all that are no flags and no values of flags.
+    pub fn arguments<'w>(&self, arguments: &'w [Word], flags: &Flags) -> Option<Vec<&'w Word>> {
+        if arguments.iter().any(|word| word.known == Known::Crafted) {
+            return None;
+        }
+        if self.rest == Rest::Anything {
+            let named = arguments.get(..self.words.len())?;
+            let fits = self.words.iter().zip(named).all(|(globs, word)| globs.fits(word));
+            return if fits { flags.plain(&arguments[self.words.len()..]) } else { None };
+        }
+        let plain = flags.plain_without_others(arguments)?;
+        let named = plain.len() >= self.words.len() && self.words.iter().zip(&plain).all(|(globs, word)| globs.fits(word));
+        let more = &plain[self.words.len().min(plain.len())..];
+        let rest = match self.rest {
+            Rest::More => self.words.last().is_some_and(|globs| more.iter().all(|word| globs.fits(word))),
+            _ => more.is_empty(),
+        };
+        let first = if self.rest == Rest::More { self.words.len().saturating_sub(1) } else { self.words.len() };
+        (named && rest).then(|| plain[first..].to_vec())
+    }
+}
+
+/// Which flags an entry allows. A flag ends with `=` where a value follows it, in the same word or in the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// These and no others; `None`: any, except for those below.
+    pub only: Option<Vec<String>>,
+    /// None of these, nor what they are abbreviated to.
+    pub unless: Vec<String>,
+}
+
+/// What a flag is, by the list of those that are allowed.
+enum Allowed {
+    No,
+    Yes,
+    /// And the next word is its value.
+    WithNext,
+}
+
+impl Flags {
+    /// The words that are neither flags nor values of flags; `None` where a flag is not allowed.
+    fn plain<'w>(&self, words: &'w [Word]) -> Option<Vec<&'w Word>> {
+        let mut plain = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if word.text == "--" {
+                plain.extend(words);
+                break;
+            }
+            if !word.is_flag() {
+                plain.push(word);
+                continue;
+            }
+            if self.refuses(&word.text) {
+                return None;
+            }
+            match self.allows(&word.text) {
+                Allowed::No => return None,
+                Allowed::Yes => {}
+                Allowed::WithNext => drop(words.next()),
+            }
+        }
+        Some(plain)
+    }
+
+    /// The same, where no flag is allowed but those that are listed.
+    fn plain_without_others<'w>(&self, words: &'w [Word]) -> Option<Vec<&'w Word>> {
+        let only = self.only.clone().unwrap_or_default();
+        Self { only: Some(only), unless: self.unless.clone() }.plain(words)
+    }
+
+    fn allows(&self, word: &str) -> Allowed {
+        let Some(only) = &self.only else { return Allowed::Yes };
+        let listed = |flag: &str| only.iter().any(|known| known == flag);
+        let (name, has_value) = word.split_once('=').map_or((word, false), |(name, _)| (name, true));
+        if listed(&format!("{name}=")) {
+            return if has_value { Allowed::Yes } else { Allowed::WithNext };
+        }
+        if listed(word) {
+            return Allowed::Yes;
+        }
+        if word.starts_with("--") {
+            return Allowed::No;
+        }
+        if word[1..].bytes().all(|byte| byte.is_ascii_digit()) {
+            return if listed("-0") { Allowed::Yes } else { Allowed::No };
+        }
+        // A cluster of short flags, of which the last may have a value.
+        let mut letters = word[1..].chars();
+        while let Some(letter) = letters.next() {
+            if listed(&format!("-{letter}=")) {
+                return if letters.as_str().is_empty() { Allowed::WithNext } else { Allowed::Yes };
+            }
+            if !listed(&format!("-{letter}")) {
+                return Allowed::No;
+            }
+        }
+        Allowed::Yes
+    }
+
+    fn refuses(&self, word: &str) -> bool {
+        let name = word.split('=').next().unwrap_or(word);
+        self.unless.iter().any(|flag| match flag.strip_prefix("--") {
+            Some(long) => name.strip_prefix("--").is_some_and(|written| !written.is_empty() && long.starts_with(written)),
+            None if flag.chars().count() == 2 => !word.starts_with("--") && flag.chars().nth(1).is_some_and(|letter| word.contains(letter)),
+            None => name == flag,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<Word> {
+        text.split(' ').filter(|word| !word.is_empty()).map(Word::literal).collect()
+    }
+
+    fn plain(pattern: &str, only: Option<&[&str]>, unless: &[&str], arguments: &str) -> Option<String> {
+        let owned = |list: &[&str]| list.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
+        let flags = Flags { only: only.map(owned), unless: owned(unless) };
+        let words = words(arguments);
+        let found = CommandPattern::parse(pattern).unwrap().arguments(&words, &flags)?;
+        Some(found.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_pattern_names_words_and_what_may_follow() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(plain("git status|log **", None, &[], "log -3 main"), some("main"));
+        assert_eq!(plain("git status|log **", None, &[], "push"), None);
+        assert_eq!(plain("git push origin fix/*", Some(&["-u"]), &[], "push -u origin fix/x"), some(""));
+        assert_eq!(plain("git push origin fix/*", Some(&["-u"]), &[], "push origin fix/x main"), None);
+        assert_eq!(plain("git push origin fix/*", None, &[], "push -f origin fix/x"), None, "a flag that is not listed");
+        assert_eq!(plain("rm dist|target...", Some(&["-r", "-f"]), &[], "-rf dist target"), some("dist target"));
+        assert_eq!(plain("rm dist|target...", Some(&["-r", "-f"]), &[], "-rf dist src"), None);
+        assert_eq!(plain("rm dist|target...", Some(&["-r", "-f"]), &[], "-rf"), None);
+    }
+
+    #[test]
+    fn flags_are_known_in_clusters_with_values_and_abbreviated() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(plain("x **", Some(&["-n=", "-a", "--all", "-0"]), &[], "-an 5 y -20 --all -- -z"), some("y -z"));
+        assert_eq!(plain("x **", Some(&["-n="]), &[], "-n5 y"), some("y"));
+        assert_eq!(plain("x **", Some(&["-a"]), &[], "-ab"), None);
+        assert_eq!(plain("x **", Some(&["--all"]), &[], "--al"), None);
+        assert_eq!(plain("x **", None, &["--output"], "--outp=y"), None);
+        assert_eq!(plain("x **", None, &["-o"], "-ao y"), None);
+        assert_eq!(plain("x **", None, &["-delete"], ". -delete"), None);
+        assert_eq!(plain("x **", None, &["-delete"], ". -depth"), some("."));
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_fits_no_name() {
+        let begins = [Word { text: "sta".to_owned(), known: Known::Begins }];
+        let crafted = [Word::literal("status"), Word { text: String::new(), known: Known::Crafted }];
+        let pattern = CommandPattern::parse("git status **").unwrap();
+        assert_eq!(pattern.arguments(&begins, &Flags::default()), None);
+        assert_eq!(pattern.arguments(&crafted, &Flags::default()), None);
+    }
+
+    #[test]
+    fn a_pattern_that_fits_every_program_is_refused() {
+        for unsound in ["", "* **", "git ** x", "git a||b"] {
+            assert!(CommandPattern::parse(unsound).is_err(), "{unsound}");
+        }
+    }
+}

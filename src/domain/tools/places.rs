@@ -1,0 +1,206 @@
+//! Where a path leads: inside of the folder that the agent works in or outside of it, in spelling that can be compared.
+
+use crate::domain::risk::registry::glob;
+
+/// Folders that hold what nobody misses.
+const TEMPORARY: [&str; 4] = ["/tmp/", "/private/tmp/", "/var/tmp/", "/dev/shm/"];
+/// Where writing changes nothing.
+const NOWHERE: [&str; 4] = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
+
+/// A path without `.`, `..` and repeated slashes. It begins with `/`, or with `~` for the home of whoever it is.
+pub fn resolved(path: &str, folder: &str) -> String {
+    let path =
+        path.strip_prefix("$HOME").or_else(|| path.strip_prefix("${HOME}")).map_or_else(|| path.to_owned(), |rest| format!("~{rest}"));
+    let whole = if path.starts_with('/') || path.starts_with('~') { path } else { format!("{folder}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    match parts.as_slice() {
+        [home, rest @ ..] if home.starts_with('~') => joined("~", rest),
+        ["root", rest @ ..] => joined("~", rest),
+        ["home" | "Users", _, rest @ ..] => joined("~", rest),
+        parts => joined("", parts),
+    }
+}
+
+fn joined(root: &str, parts: &[&str]) -> String {
+    if parts.is_empty() && root.is_empty() {
+        "/".to_owned()
+    } else {
+        std::iter::once(root).chain(parts.iter().copied()).collect::<Vec<_>>().join("/")
+    }
+}
+
+/// Whether a resolved path is below a folder, which is a folder of a project: neither `/` nor a home.
+pub fn is_inside(path: &str, folder: &str) -> bool {
+    let folder = resolved(folder, "/");
+    folder != "/" && folder != "~" && path.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether a resolved path is below a folder for temporary files.
+pub fn is_temporary(path: &str) -> bool {
+    TEMPORARY.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
+}
+
+/// Whether writing to a resolved path changes nothing.
+pub fn is_nowhere(path: &str) -> bool {
+    NOWHERE.contains(&path) || path.starts_with("/dev/fd/")
+}
+
+/// Whether a resolved path fits a pattern: one that begins with `/` or `~` from its beginning, any other from any folder on.
+/// Upper and lower case are the same, as they are on many disks.
+pub fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path) = (pattern.to_ascii_lowercase(), path.to_ascii_lowercase());
+    if pattern.starts_with('/') || pattern.starts_with('~') {
+        return glob(pattern.as_bytes(), path.as_bytes());
+    }
+    glob(format!("*/{pattern}").as_bytes(), format!("/{path}").as_bytes())
+}
+
+/// Whether a path with wildcards of a shell could be one that fits a pattern. A part that is a wildcard alone stands for what is
+/// there, and names nothing; a shell does not let it begin with a dot.
+pub fn could_fit(pattern: &str, written: &str) -> bool {
+    let pattern = pattern.to_ascii_lowercase();
+    let wanted: Vec<&str> = pattern.split('/').collect();
+    let Some(expanded) = expanded(&written.to_ascii_lowercase()) else { return true };
+    let meets = |wanted: &str, part: &str| {
+        let says = part.bytes().any(|byte| !b"*?[].".contains(&byte)) || part.starts_with('.');
+        says && intersect(&items(wanted, false), &items(part, true))
+    };
+    expanded.iter().any(|written| {
+        let parts: Vec<&str> = written.split('/').collect();
+        let end = wanted.last().is_some_and(|last| parts.last().is_some_and(|part| meets(last, part)));
+        end || parts.windows(2).any(|pair| wanted.windows(2).any(|two| meets(two[0], pair[0]) && !two[0].is_empty()))
+    })
+}
+
+/// What a shell makes of the braces in a word; `None` where that is too much.
+fn expanded(word: &str) -> Option<Vec<String>> {
+    const MOST: usize = 64;
+    let (mut open, mut done) = (vec![word.to_owned()], Vec::new());
+    while let Some(word) = open.pop() {
+        let inner = word.find('}').and_then(|end| Some((word[..end].rfind('{')?, end)));
+        match inner {
+            Some((start, end)) if word[start..end].contains(',') => {
+                open.extend(word[start + 1..end].split(',').map(|piece| format!("{}{piece}{}", &word[..start], &word[end + 1..])));
+            }
+            // `{1..9}` and `{}` are no list: any text.
+            Some((start, end)) => open.push(format!("{}*{}", &word[..start], &word[end + 1..])),
+            None => done.push(word),
+        }
+        if open.len() + done.len() > MOST {
+            return None;
+        }
+    }
+    Some(done)
+}
+
+/// One step of a pattern.
+#[derive(Clone, Copy, PartialEq)]
+enum Item {
+    Is(char),
+    One,
+    Any,
+}
+
+fn items(text: &str, of_shell: bool) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        items.push(match letter {
+            '*' => Item::Any,
+            '?' if of_shell => Item::One,
+            '[' if of_shell => {
+                letters.find(|letter| *letter == ']');
+                Item::One
+            }
+            letter => Item::Is(letter),
+        });
+    }
+    items
+}
+
+/// Whether some text fits both.
+fn intersect(one: &[Item], other: &[Item]) -> bool {
+    // Which places of `other` can be reached, for each place of `one`.
+    let mut reached = vec![vec![false; other.len() + 1]; one.len() + 1];
+    reached[0][0] = true;
+    for i in 0..=one.len() {
+        for j in 0..=other.len() {
+            if !reached[i][j] {
+                continue;
+            }
+            let (a, b) = (one.get(i).copied(), other.get(j).copied());
+            if a == Some(Item::Any) {
+                reached[i + 1][j] = true;
+                if b.is_some() {
+                    reached[i][j + 1] = true;
+                }
+            }
+            if b == Some(Item::Any) {
+                reached[i][j + 1] = true;
+                if a.is_some() {
+                    reached[i + 1][j] = true;
+                }
+            }
+            if let (Some(a), Some(b)) = (a, b)
+                && a != Item::Any
+                && b != Item::Any
+                && (a == b || a == Item::One || b == Item::One)
+            {
+                reached[i + 1][j + 1] = true;
+            }
+        }
+    }
+    reached[one.len()][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        for (path, spelling) in [
+            ("src/./a//b", "~/app/src/a/b"),
+            ("../x", "~/x"),
+            ("../../../../etc/passwd", "/etc/passwd"),
+            ("/home/ann/.ssh/id", "~/.ssh/id"),
+            ("/root/.ssh/id", "~/.ssh/id"),
+            ("~bob/x", "~/x"),
+            ("$HOME/.ssh", "~/.ssh"),
+            ("/", "/"),
+            ("/etc/../etc/hosts", "/etc/hosts"),
+        ] {
+            assert_eq!(
+                resolved(path, "/home/ann/app"),
+                if spelling == "/etc/passwd" { resolved("/etc/passwd", "/") } else { spelling.to_owned() },
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_is_below_a_project_is_inside() {
+        assert!(is_inside("~/app/x", "/home/ann/app"));
+        for outside in ["~/app", "~/application/x", "/etc/x", "~/x"] {
+            assert!(!is_inside(outside, "/home/ann/app"), "{outside}");
+        }
+        assert!(!is_inside("/x", "/") && !is_inside("~/x", "/home/ann") && !is_inside("/x", ""));
+    }
+
+    #[test]
+    fn wildcards_that_could_name_a_secret_are_found() {
+        for written in [".e*", ".e?v", ".[e]nv", ".{env,x}", "src/.en*", "id_r*", "*.pem", "k*.pem"] {
+            assert!([".env", "id_rsa", "*.pem"].iter().any(|pattern| could_fit(pattern, written)), "{written}");
+        }
+        for written in ["*", "src/*", "*.rs", "**/*.ts", "a{,.bak}", "src/**"] {
+            assert!(![".env", "id_rsa", "*.pem"].iter().any(|pattern| could_fit(pattern, written)), "{written}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What `hitl/agent-tools.yaml` says: which calls are known, and what they do.
+
+use crate::domain::risk::registry::glob;
+use crate::domain::text::in_a_line;
+use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
+use crate::domain::tools::places;
+use crate::domain::tools::reading::Part;
+use crate::domain::tools::word::{Known, Word};
+use std::collections::BTreeMap;
+
+/// What a call does, in the words of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ToolFacts {
+    pub operation: String,
+    pub environment: Option<String>,
+    pub resource: Option<String>,
+    pub resource_type: Option<String>,
+}
+
+/// The rules of `hitl/agent-tools.yaml`, with the shipped ones after the operator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolRules {
+    /// The operator's own: where one of them reads a call, the shipped ones are not asked.
+    pub own: Vec<Entry>,
+    pub shipped: Vec<Entry>,
+    pub paths: Vec<PathRule>,
+    /// What writing inside of the agent's folder is, and outside of it.
+    pub inside: ToolFacts,
+    pub outside: ToolFacts,
+    /// Patterns of folders, contexts, workspaces and profiles, and the environment that each means.
+    pub environments: Vec<(String, String)>,
+    /// The environments, the most dangerous first.
+    pub by_danger: Vec<String>,
+    /// Variables that may be set for a command: names, with `*` for any text.
+    pub variables: Vec<String>,
+    /// The options that may stand between a program and its subcommand; those that end with `=` have a value.
+    pub options: BTreeMap<String, Vec<String>>,
+    pub unmatched: ToolFacts,
+}
+
+/// One entry of `tools`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub tool: Globs,
+    pub command: Option<CommandPattern>,
+    pub flags: Flags,
+    pub writes: Writes,
+    pub is: ToolFacts,
+    /// As it is named in words: its pattern, and where it stands.
+    pub named: String,
+}
+
+/// Which of its arguments a command writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    Nothing,
+    Last,
+    All,
+}
+
+/// Files that are more than files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathRule {
+    pub paths: Vec<String>,
+    /// Names that the patterns above fit, and that are harmless.
+    pub except: Vec<String>,
+    /// What naming one is.
+    pub read: Option<ToolFacts>,
+    /// What writing one is.
+    pub write: Option<ToolFacts>,
+    /// Where it stands.
+    pub named: String,
+}
+
+impl ToolRules {
+    /// A part that nothing reads.
+    pub(super) fn unmatched(&self, what: &str, why: &str) -> Part {
+        let because = vec![format!("`{}` is unmatched: {why}", in_a_line(what))];
+        Part { facts: self.unmatched.clone(), is_matched: false, because, names: Vec::new() }
+    }
+
+    /// A part with these facts.
+    pub(super) fn part(&self, what: &str, facts: &ToolFacts, by: &str) -> Part {
+        let because = vec![format!("`{}` is {}, by {by}", in_a_line(what), facts.in_words())];
+        Part { facts: facts.clone(), is_matched: true, because, names: Vec::new() }
+    }
+
+    /// The entries that are asked about a tool: the operator's own, and then the shipped ones.
+    pub(super) fn lists(&self) -> [&[Entry]; 2] {
+        [&self.own, &self.shipped]
+    }
+
+    /// The most dangerous environment that folders, contexts or profiles mean.
+    pub(super) fn environment<'w>(&self, words: impl Iterator<Item = &'w str>) -> Option<(String, String)> {
+        let mut found: Option<(usize, &str, String)> = None;
+        for word in words {
+            let folder = format!("{word}/");
+            for (pattern, environment) in &self.environments {
+                let fits = |text: &str| glob(pattern.to_ascii_lowercase().as_bytes(), text.to_ascii_lowercase().as_bytes());
+                let rank = self.rank(environment);
+                if found.as_ref().is_none_or(|(before, ..)| rank < *before) && (fits(word) || fits(&folder)) {
+                    found = Some((rank, environment, format!("`{}` fits {pattern}", in_a_line(word))));
+                }
+            }
+        }
+        found.map(|(_, environment, why)| (environment.to_owned(), why))
+    }
+
+    fn rank(&self, environment: &str) -> usize {
+        self.by_danger.iter().position(|known| known == environment).map_or(0, |place| place + 1)
+    }
+
+    /// Puts a part into an environment, where that is more dangerous than its own or where it has none.
+    pub(super) fn place(&self, part: &mut Part, found: Option<&(String, String)>) {
+        let Some((environment, why)) = found else { return };
+        let is_worse = part.facts.environment.as_ref().is_none_or(|own| self.rank(environment) < self.rank(own));
+        if is_worse {
+            part.facts.environment = Some(environment.clone());
+            part.because.push(format!("environment {environment}: {why}"));
+        }
+    }
+
+    /// What naming a path is, beside what the command does with it: of secrets it gives them away.
+    pub(super) fn named(&self, word: &Word, folder: &str) -> Option<Part> {
+        let pieces = word.text.split(['=', ',', '@', ':', ' ', '\n', '"', '\'']).filter(|piece| !piece.is_empty());
+        for piece in std::iter::once(word.text.as_str()).chain(pieces) {
+            let rule = self.paths.iter().find(|rule| rule.read.is_some() && rule.covers(piece, word.known, folder));
+            if let Some((rule, facts)) = rule.and_then(|rule| Some((rule, rule.read.as_ref()?))) {
+                return Some(self.part(piece, facts, &rule.named));
+            }
+        }
+        None
+    }
+
+    /// What writing to a path is, from each of the folders that the command may be in; `None` where it changes nothing.
+    pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Option<Part> {
+        if matches!(path.known, Known::Crafted | Known::Glob) {
+            return Some(self.unmatched(&path.text, "it is written to, and which file that is cannot be known"));
+        }
+        let mut inside = true;
+        for folder in folders {
+            let place = places::resolved(&path.text, folder);
+            if path.known == Known::Literal && places::is_nowhere(&place) {
+                return None;
+            }
+            let rule = self.paths.iter().find(|rule| rule.write.is_some() && rule.covers(&path.text, path.known, folder));
+            if let Some((rule, facts)) = rule.and_then(|rule| Some((rule, rule.write.as_ref()?))) {
+                return Some(self.part(&format!("write {}", path.text), facts, &rule.named));
+            }
+            let begins_inside = path.known == Known::Literal || path.text.contains('/');
+            inside &= begins_inside && (places::is_inside(&place, root) || places::is_temporary(&place));
+        }
+        let (facts, by) = if inside && !folders.is_empty() {
+            (&self.inside, "`writes.inside`")
+        } else {
+            (&self.outside, "`writes.outside`, because it is not inside of the folder that the agent works in")
+        };
+        let mut part = self.part(&format!("write {}", path.text), facts, by);
+        let places: Vec<String> = folders.iter().map(|folder| places::resolved(&path.text, folder)).collect();
+        let found = self.environment(places.iter().map(String::as_str));
+        self.place(&mut part, found.as_ref());
+        Some(part)
+    }
+}
+
+impl PathRule {
+    fn covers(&self, path: &str, known: Known, folder: &str) -> bool {
+        let place = places::resolved(path, folder);
+        let fits = |pattern: &String| match known {
+            Known::Glob => places::fits(pattern, &place) || places::could_fit(pattern, path),
+            _ => places::fits(pattern, &place),
+        };
+        let is_excepted = known == Known::Literal && self.except.iter().any(|pattern| places::fits(pattern, &place));
+        !is_excepted && self.paths.iter().any(fits)
+    }
+}
