@@ -198,7 +198,7 @@ impl App {
             Caller::new(configuration.webhooks.values(), &*resources.environment, Arc::clone(&clock)).map_err(StartError::Webhooks)?;
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
-        let (executor, pace) = (Arc::new(Local::new(masked, caller)), resources.pace);
+        let (executor, pace) = (Arc::new(Local::new(masked, caller).with_grace(settings.cancel_grace)), resources.pace);
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
         let engine = Engine::new(parts);

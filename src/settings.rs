@@ -44,6 +44,10 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = crate::domain::duration::parse)]
     pub drain: Duration,
 
+    /// How long an action that is cancelled has to end by itself before its processes are killed, and a webhook's answer is waited for
+    #[arg(long, env = "PARKBRAKE_CANCEL_GRACE", value_name = "DURATION", default_value = "5s", value_parser = crate::domain::duration::parse)]
+    pub cancel_grace: Duration,
+
     /// How long this server may act on the database without renewing its lease; it ends what it runs 3 s before that
     #[arg(long, env = "PARKBRAKE_LEASE", value_name = "DURATION", default_value = "10s", value_parser = lease)]
     pub lease: Duration,

@@ -78,7 +78,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
             "protocol::Submitted",
         ],
     ),
-    ("execution", &["ports::Executor", "ports::Job", "ports::MayStart", "ports::Work"]),
+    ("execution", &["ports::CancelSignal", "ports::Executor", "ports::Job", "ports::MayStart", "ports::Work"]),
     ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
     (
         "app",

@@ -67,6 +67,10 @@ fn broken(world: &World, step: Step) -> Option<String> {
         (world.runs.len() > 1, "two attempts run at the same time"),
         // Between two attempts of what is idempotent nothing runs, and it can be cancelled.
         (!idempotent && has("cancelled") && has("execution_started"), "something that was cancelled starts"),
+        (
+            log.iter().skip_while(|one| one.event.name() != "cancel_requested").any(|one| one.event.name() == "execution_started"),
+            "something starts again that was cancelled while it ran",
+        ),
         (world.is_acknowledged && !has("approved"), "an approval that was acknowledged is lost"),
         (world.alarms > 0, "an attempt is given up that its runner knows of, or forgot too early"),
         (transition::replay(ID, &log).as_ref() != Ok(&Some(world.state().clone())), "the log folds to something else"),

@@ -233,6 +233,7 @@ fn guards_are_those_of_the_page() {
         (&parked, tick(SECOND)),
         (&parked, tick(EXPIRY)),
         (&parked, cancel("deploy-bot")),
+        (&executing(ActionKind::Runbook, false), cancel("deploy-bot")),
         (&parked, supersede("deploy-bot", HERE)),
         (&parked, comment("nora", true)),
         (&executing(ActionKind::External, false), report("deploy-bot", succeeded())),
@@ -269,6 +270,10 @@ fn obligations_are_those_of_the_page() {
     for row in &page.rows {
         let workflow = match row[0].as_str() {
             "`executing` (runbook, begun by this process)" => own(ActionKind::Runbook),
+            "`executing` (runbook, begun by this process, cancelled)" => answered(&own(ActionKind::Runbook), &cancel("deploy-bot")),
+            "`executing` (runbook, begun by another process, cancelled)" => {
+                answered(&executing(ActionKind::Runbook, true), &cancel("deploy-bot"))
+            }
             "`executing` (runbook, begun by another process)" => executing(ActionKind::Runbook, true),
             state => states.get(state).unwrap_or_else(|| panic!("the page has a status `{state}` that no test builds")).clone(),
         };
@@ -282,7 +287,9 @@ fn obligations_are_those_of_the_page() {
             [Obligation::Attend { attempt, token: Some(TOKEN) }] if *attempt == of(1) => {
                 "see to it that the runner knows of it; nothing is started"
             }
+            [Obligation::End { attempt, token: Some(TOKEN) }] if *attempt == of(1) => "see to it that the runner ends it",
             [Obligation::Recover { attempt }] if *attempt == of(1) => "recover",
+            [Obligation::Clear { attempt }] if *attempt == of(1) => "end what is left of it on this machine, then recover",
             others => panic!("{} obliges to {others:?}", row[0]),
         };
         assert_eq!(row[1], expected, "{}", row[0]);
@@ -388,6 +395,29 @@ fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     assert!(released(&workflow, 4).is_err(), "there is no fourth step");
 }
 
+/// A plan that is cancelled while a step runs never comes to its later steps, also where that step succeeds.
+#[test]
+fn a_plan_that_is_cancelled_while_a_step_runs_ends_with_that_step() {
+    let mut workflow = queued(true);
+    workflow.plan.steps.push(workflow.plan.steps[0]);
+    workflow.steps.resize(2, StepState::default());
+    let running = answered(&answered(&workflow, &start(1)), &cancel("deploy-bot"));
+    for (outcome, status, last) in [
+        (succeeded(), "cancelled", ["execution_succeeded", "cancelled"].as_slice()),
+        (failed(), "failed", &["execution_failed"]),
+        (ended_early(), "cancelled", &["execution_cancelled"]),
+    ] {
+        let Ok(Answer::Commit { events, .. }) = transition::decide(&running, &finish_as(outcome)) else { panic!("it has ended") };
+        assert_eq!(events.iter().map(Event::name).collect::<Vec<_>>(), last);
+        let ended = follow(&running, events, "parkbrake");
+        assert_eq!((ended.status().as_str(), transition::obligations(&ended, HERE)), (status, Vec::new()));
+        assert_eq!(ended.step_status(&ended.steps[1]).as_str(), "skipped");
+    }
+    let unknown = answered(&running, &finish_as(Outcome::Unknown { reason: "?".to_owned() }));
+    let resolved = answered(&unknown, &resolve("alice", Resolution::Succeeded));
+    assert_eq!(resolved.status().as_str(), "cancelled", "the first step succeeded, and nothing follows it");
+}
+
 /// Each round is about one digest, and the next one voids what was given in it.
 #[test]
 fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_stand_in_the_log() {
@@ -465,6 +495,7 @@ fn states() -> BTreeMap<&'static str, Workflow> {
         ("`executing` (external)", executing(ActionKind::External, false)),
         ("`executing` (runbook, idempotent)", executing(ActionKind::Runbook, true)),
         ("`executing` (runbook, not idempotent)", executing(ActionKind::Runbook, false)),
+        ("`executing` (runbook, cancelled)", answered(&executing(ActionKind::Runbook, true), &cancel("deploy-bot"))),
         ("`executing` (external, nobody was asked)", fold(&alone())),
         ("`outcome_unknown`", answered(&executing(ActionKind::Runbook, false), &Command::Finish { attempt: of(1), outcome: unknown })),
         ("`completed`", ended(succeeded())),
@@ -626,6 +657,19 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("cancel", "by an admin", one.clone(), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
         ("cancel", "by the person that the requester acts for", one.clone(), cancel("tom")),
         ("cancel", "by anybody else", one.clone(), cancel("alice")),
+        ("cancel", "it runs, by an admin", once.clone(), Command::Cancel { by: person("cora", &["admin"]), reason: None }),
+        ("cancel", "it runs, by anybody else", once.clone(), cancel("alice")),
+        ("cancel", "it runs, and somebody has cancelled it before", answered(&once, &cancel("tom")), cancel("deploy-bot")),
+        ("finish", "it was ended because somebody had cancelled it", answered(&once, &cancel("tom")), finish_as(ended_early())),
+        ("finish", "it was cancelled, and had failed before", answered(&once, &cancel("tom")), finish_as(failed())),
+        ("finish", "it was ended early, and nobody had cancelled it", once.clone(), finish_as(ended_early())),
+        (
+            "resolve",
+            "it was cancelled, and is to run once more",
+            answered(&answered(&once, &cancel("tom")), &finish_as(Outcome::Unknown { reason: "?".to_owned() })),
+            resolve("alice", Resolution::Retry),
+        ),
+        ("disown", "the attempt that runs was cancelled, idempotent", answered(&begun, &cancel("tom")), disown(TOKEN)),
         ("result", "`failed`, while it is executing", external.clone(), report("deploy-bot", failed())),
         (
             "result",
@@ -738,6 +782,7 @@ fn events() -> Vec<Event> {
         Event::Escalated { round: 1, level: 1, to: vec![text()] },
         Event::Expired { round: 1 },
         Event::Cancelled { round: Some(1), reason: text() },
+        Event::CancelRequested { step: 1, attempt: 1, reason: text() },
         Event::Superseded { round: 1, by: HERE },
         Event::Commented { text: text(), ask: true },
         released(1),
@@ -753,6 +798,7 @@ fn events() -> Vec<Event> {
         Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) },
         Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(json!({})) },
         Event::ExecutionFailed { step: 1, attempt: 1, output: Some(json!({})), error: text() },
+        Event::ExecutionCancelled { step: 1, attempt: 1, output: Some(json!({})), error: text() },
         Event::ReportRequested { step: 1, attempt: 1 },
         Event::OutcomeUnknown { step: 1, attempt: 1, reason: text() },
         Event::Resolved { step: 1, attempt: 1, outcome: Resolution::Retry, roles: vec![text()], justification: text() },
@@ -978,6 +1024,15 @@ fn succeeded() -> Outcome {
 
 fn failed() -> Outcome {
     Outcome::Failed { error: "broken".to_owned(), output: None }
+}
+
+/// Parkbrake ended it, because somebody had cancelled it.
+fn ended_early() -> Outcome {
+    Outcome::Cancelled { error: "ended".to_owned(), output: None }
+}
+
+fn finish_as(outcome: Outcome) -> Command {
+    Command::Finish { attempt: of(1), outcome }
 }
 
 /// A table of the page.

@@ -29,10 +29,14 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
     loop {
         fence.stands().await;
         let Some(work) = fence.enter() else { continue };
+        if job.cancelled.is_given() {
+            let error = "cancelled before it was started; nothing ran".to_owned();
+            return Ran::Ended(Outcome::Cancelled { error, output: None });
+        }
         tracing::info!(step = job.attempt.step, attempt = job.attempt.number, "the action starts");
-        let holds = Arc::clone(fence);
+        let (holds, cancelled) = (Arc::clone(fence), job.cancelled.clone());
         // In a task of its own, so that a panic in an executor is an outcome like any other.
-        let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds())).in_current_span());
+        let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds() && !cancelled.is_given())).in_current_span());
         tokio::select! {
             // An attempt that has ended by itself is reported as it ended.
             biased;
@@ -40,7 +44,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
                 let failed = |_| Some(Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() });
                 match ended.unwrap_or_else(failed) {
                     Some(outcome) => return Ran::Ended(outcome),
-                    // Nothing ran. If the lease comes back, the attempt is still this server's to run.
+                    // Nothing ran. Unless it was cancelled, the attempt is still this server's to run once the lease is back.
                     None => continue,
                 }
             }
@@ -61,7 +65,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::ports::{MayStart, Work};
+    use crate::actors::ports::{CancelSignal, MayStart, Work};
     use crate::domain::task::digest::Digest;
     use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
@@ -104,7 +108,13 @@ mod tests {
             idempotent: true,
             concurrency: None,
         };
-        Job { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: Digest::of(b""), work: Work::Run(invocation) }
+        Job {
+            workflow_id: Uuid::nil(),
+            attempt: AttemptId { step: 1, number: 1 },
+            digest: Digest::of(b""),
+            work: Work::Run(invocation),
+            cancelled: CancelSignal::never(),
+        }
     }
 
     #[tokio::test]
@@ -130,6 +140,18 @@ mod tests {
         fence.idle().await;
         fence.renewed(FenceTime::now());
         assert_eq!(timeout(Duration::from_secs(1), &mut run).await, Ok(Ran::Cut));
+    }
+
+    #[tokio::test]
+    async fn what_was_cancelled_before_it_was_started_is_not_started() {
+        let (executor, fence) = (Endless::default(), Fence::new(Uuid::nil(), Duration::from_secs(10)));
+        fence.renewed(FenceTime::now());
+        let (canceller, cancelled) = CancelSignal::pair();
+        canceller.cancel();
+        let Ran::Ended(Outcome::Cancelled { error, .. }) = run(&executor, &fence, Job { cancelled, ..job() }).await else {
+            panic!("it ran")
+        };
+        assert!(error.contains("nothing ran") && executor.0.lock().unwrap().is_empty());
     }
 
     /// Takes longer than the lease before it starts a process for the first time, and asks right before it does.

@@ -5,7 +5,7 @@
 
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
-use crate::actors::ports::{Executor, Job, Work};
+use crate::actors::ports::{CancelSignal, Executor, Job, Work};
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
 use crate::domain::hold::Held;
@@ -93,7 +93,13 @@ impl Gate {
         match self.work(&candidate, &suspended).await {
             Err(objection) => Ok(self.verdict(&candidate, attempt, objection)),
             Ok(None) => Ok(Verdict::Begin(attempt)),
-            Ok(Some(work)) => Ok(Verdict::Start(Box::new(Job { workflow_id, attempt, digest: workflow.submission.digest.clone(), work }))),
+            Ok(Some(work)) => Ok(Verdict::Start(Box::new(Job {
+                workflow_id,
+                attempt,
+                digest: workflow.submission.digest.clone(),
+                work,
+                cancelled: CancelSignal::never(),
+            }))),
         }
     }
 

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// One attempt at an action.
@@ -22,6 +23,8 @@ pub struct Job {
     /// The digest of the document that was approved, or that needed no approval.
     pub digest: Digest,
     pub work: Work,
+    /// Given when somebody cancels the attempt while it runs.
+    pub cancelled: CancelSignal,
 }
 
 /// What an attempt does.
@@ -46,13 +49,59 @@ impl Work {
     }
 }
 
+/// Tells whoever runs an attempt that it is to end.
+#[derive(Debug)]
+pub struct Canceller(watch::Sender<bool>);
+
+/// Hears that an attempt is to end.
+#[derive(Debug, Clone)]
+pub struct CancelSignal(watch::Receiver<bool>);
+
+impl Canceller {
+    /// Has the attempt end. Once is enough, and more often changes nothing.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was told to end.
+    pub fn has_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl CancelSignal {
+    /// A signal, and the one who gives it.
+    pub fn pair() -> (Canceller, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (Canceller(sender), Self(receiver))
+    }
+
+    /// A signal that nobody gives.
+    pub fn never() -> Self {
+        Self::pair().1
+    }
+
+    /// Whether it has been given.
+    pub fn is_given(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is given; for ever if nobody can give it any more.
+    pub async fn given(&self) {
+        if self.0.clone().wait_for(|is_given| *is_given).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// Says whether a process may be started now.
 pub type MayStart = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Runs what was approved.
 pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt to its end. Right before a process is started or a call is made, after everything that takes time, `may_start` is asked.
-    /// If it says no, nothing is started and the result is `None`; the same attempt may then be run again.
+    /// If it says no, nothing is started and the result is `None`; the same attempt may then be run again. If the job is cancelled, what runs is
+    /// ended, and the result says how far that came.
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>>;
 
     /// Finds on this machine what a command names: real paths, and the digests of its program and its files. The error says what is missing

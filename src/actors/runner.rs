@@ -7,6 +7,7 @@
 //!
 //! What waits here is a copy of what the database holds as queued. Losing it costs only time.
 
+mod aftermath;
 mod turn;
 
 use crate::actors::attempt::{self, Ran};
@@ -15,7 +16,7 @@ use crate::actors::gate::Gate;
 use crate::actors::holds::HoldWatch;
 use crate::actors::lanes::Lanes;
 use crate::actors::metrics::Metrics;
-use crate::actors::ports::{Executor, Job};
+use crate::actors::ports::{Canceller, Executor, Job};
 use crate::actors::protocol::Failure;
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
 use crate::domain::workflow::{AttemptId, Command, Workflow};
@@ -52,10 +53,18 @@ struct State {
     known: HashSet<Uuid>,
     /// What was queued once more while an attempt of it was held. It waits for a turn as soon as that attempt is recorded.
     next: HashMap<Uuid, Waiting>,
-    /// The attempts that this process is starting or has started, with their tokens. An attempt is held from before its start is
-    /// committed until its outcome is recorded.
-    held: HashMap<(Uuid, AttemptId), Uuid>,
+    /// The attempts that this process is starting or has started. An attempt is held from before its start is committed until its outcome is
+    /// recorded.
+    held: HashMap<(Uuid, AttemptId), Held>,
+    /// The attempts of servers that are gone which this process is clearing away.
+    cleared: HashSet<(Uuid, AttemptId)>,
     closed: bool,
+}
+
+/// An attempt that this process is starting or has started.
+struct Held {
+    token: Uuid,
+    canceller: Canceller,
 }
 
 /// What a runner is made of.
@@ -78,6 +87,7 @@ impl Runner {
             known: HashSet::new(),
             next: HashMap::new(),
             held: HashMap::new(),
+            cleared: HashSet::new(),
             closed: false,
         };
         Self { executor, gate, fence, metrics, dispatcher, owner, state: Mutex::new(state) }
@@ -135,7 +145,19 @@ impl Runner {
 
     /// Whether this process is starting or has started exactly this attempt, and its outcome is not recorded yet.
     pub fn holds(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
-        token.is_some_and(|token| self.state().held.get(&(workflow_id, attempt)) == Some(&token))
+        token.is_some_and(|token| self.state().held.get(&(workflow_id, attempt)).is_some_and(|held| held.token == token))
+    }
+
+    /// Ends exactly this attempt if this process holds it, or has it not started if it was not yet. Says whether this process holds it.
+    pub fn cancel(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
+        let state = self.state();
+        let held = state.held.get(&(workflow_id, attempt)).filter(|held| Some(held.token) == token);
+        held.inspect(|held| held.canceller.cancel()).is_some()
+    }
+
+    /// Whether this process holds an attempt of this workflow and has been told to end it.
+    pub fn is_cancelling(&self, workflow_id: Uuid) -> bool {
+        self.state().held.iter().any(|((id, _), held)| *id == workflow_id && held.canceller.has_cancelled())
     }
 
     /// How many attempts are being started or have been started whose outcome is not recorded yet.

@@ -161,8 +161,8 @@ impl Timer {
         Ok(())
     }
 
-    /// Fills the runner's queue, and wakes every workflow whose action parkbrake has started and this process knows nothing of: its actor then
-    /// does what the log obliges to.
+    /// Fills the runner's queue, and wakes every workflow whose action parkbrake has started and this process knows nothing of, or that somebody
+    /// has cancelled and this process does not end: its actor then does what the log obliges to.
     async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
         self.requeue().await?;
         let mut after = None;
@@ -170,7 +170,9 @@ impl Timer {
             let ids = self.storage.running(after, WINDOW).await?;
             let Some(last) = ids.last() else { return Ok(()) };
             after = Some(*last);
-            for id in ids.into_iter().filter(|id| !self.runner.knows(*id)) {
+            let cancelled = self.storage.cancelled_while_running(&ids).await?;
+            let is_lost = |id: &Uuid| !self.runner.knows(*id) || (cancelled.contains(id) && !self.runner.is_cancelling(*id));
+            for id in ids.into_iter().filter(is_lost) {
                 let _ = registry.cast(ToRegistry::Wake { id });
             }
         }

@@ -1,4 +1,4 @@
-//! Approve, reject, withdraw, cancel, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
+//! Approve, reject, withdraw, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -159,40 +159,6 @@ pub async fn withdraw(
 ) -> Result<Response, Problem> {
     let decision = service.withdraw(&by, id, body.reason, permit).await?;
     Ok(Json(Withdrawn::of(id, &decision)).into_response())
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CancelBody {
-    /// At most 4,096 bytes; `No reason provided` if it says nothing.
-    #[serde(default)]
-    #[schema(max_length = 4096)]
-    reason: Option<String>,
-}
-
-refused_with!(CancelProblems = CALLER, BODY, CHANGE);
-
-/// Cancel
-///
-/// Takes a task back while it waits for people, or for its turn to run. Once it is started it cannot be cancelled. For the requester, the
-/// person that it acts for, and admins.
-#[utoipa::path(
-    post,
-    path = "/workflows/{id}/cancel",
-    operation_id = "cancel",
-    tag = openapi::DECIDING,
-    params(("id" = Uuid, Path, description = "The workflow's id.")),
-    request_body(content = Option<CancelBody>, example = json!({"reason": "Superseded"})),
-    responses((status = 200, description = "It is cancelled.", body = StatusChange, example = json!(examples::status_change("cancelled"))), CancelProblems),
-)]
-pub async fn cancel(
-    State(service): State<Service>,
-    by: Caller,
-    WorkflowId(id): WorkflowId,
-    Sent { body, permit }: Sent<CancelBody>,
-) -> Result<Response, Problem> {
-    let workflow = service.cancel(&by, id, body.reason, permit).await?;
-    Ok(Json(StatusChange::of(&workflow)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

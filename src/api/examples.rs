@@ -55,6 +55,10 @@ pub fn status_change(status: &str) -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "status": status})
 }
 
+pub fn taken_back(status: &str) -> Value {
+    json!({"success": true, "workflow_id": WORKFLOW, "status": status, "cancel_requested": status == "executing"})
+}
+
 pub fn notices() -> Value {
     json!({"success": true, "notices": [one_notice("dead")], "next_cursor": null})
 }

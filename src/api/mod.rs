@@ -1,6 +1,7 @@
 //! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as JSON.
 
 mod caller;
+mod cancel;
 mod comments;
 mod decisions;
 mod events;
@@ -41,7 +42,7 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(decisions::reject))
         .routes(routes!(decisions::withdraw))
         .routes(routes!(comments::comment))
-        .routes(routes!(decisions::cancel))
+        .routes(routes!(cancel::cancel))
         .routes(routes!(decisions::result))
         .routes(routes!(decisions::resolve))
         .routes(routes!(notices::list))

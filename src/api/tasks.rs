@@ -10,7 +10,7 @@ use crate::domain::workflow::Workflow;
 use crate::http::body::FromBody;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
-use crate::http::query::LONGEST_WAIT;
+use crate::http::query::preferred_wait;
 use crate::identity::Caller;
 use crate::service::Service;
 use crate::service::submit::{LONGEST_KEY, NewTask, is_key};
@@ -20,7 +20,6 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use std::time::Duration;
 
 refused_with!(
     SubmitProblems = CALLER,
@@ -164,11 +163,4 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let written = written.to_str().map_err(|_| wrong())?.trim();
     let key = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written);
     if is_key(key) { Ok(Some(key.to_owned())) } else { Err(wrong()) }
-}
-
-/// `Prefer: wait=N` (RFC 7240). A preference that cannot be read is no error.
-fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
-    let seconds = preferences.filter_map(|preference| preference.trim().strip_prefix("wait=")?.trim().parse().ok()).next()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }

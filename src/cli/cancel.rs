@@ -1,17 +1,18 @@
-//! `parkbrake cancel`: the requester, or an admin, takes a task back.
+//! `parkbrake cancel`: the requester, or an admin, takes a task back, and learns what became of what was running.
 
-use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
-use crate::cli::facts::text;
-use crate::cli::terminal::{Page, print_json};
+use crate::cli::facts::{list, text, version};
+use crate::cli::terminal::{Page, Style, complain, print_json};
+use crate::cli::{Error, watch};
 use crate::domain::text::escaped;
+use crate::domain::workflow::Status;
 use reqwest::Method;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 use uuid::Uuid;
 
-/// Takes back a task that has not run.
+/// Takes a task back. What runs is ended, and waited for; the exit status is 1 if it had completed or failed first, or if nobody knows how it ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id
@@ -19,6 +20,9 @@ pub struct Args {
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Return once what runs is told to end, and do not wait until it has
+    #[arg(long)]
+    no_wait: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -31,12 +35,37 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Agent)?;
     let body: Map<String, Value> = args.reason.map(|reason| ("reason".to_owned(), Value::String(reason))).into_iter().collect();
     let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/cancel", args.id)).json(&body)).await?;
-    if args.connection.json {
-        print_json(&answer.body)?;
-    } else {
-        let mut page = Page::stdout();
-        page.line(escaped(text(&answer.value, "/status").unwrap_or("cancelled")));
-        page.print()?;
+    let is_running = answer.value["cancel_requested"] == true;
+    if !is_running || args.no_wait {
+        let words = if is_running { "executing; what runs is told to end" } else { text(&answer.value, "/status").unwrap_or("cancelled") };
+        show(args.connection.json, &answer.body, words)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    if !args.connection.json {
+        complain("parkbrake: what runs is told to end; waiting until it has");
+    }
+    let mut seen = 0;
+    let ended = loop {
+        let answer = watch::wait(&client, args.id, seen).await?;
+        seen = seen.max(version(answer.workflow()));
+        if answer.workflow()["cancel_requested"] != true {
+            break answer;
+        }
+    };
+    let workflow = ended.workflow();
+    let status = text(workflow, "/status").unwrap_or("unknown");
+    let error = list(workflow, "/execution/attempts").last().and_then(|attempt| text(attempt, "/error"));
+    show(args.connection.json, &ended.body, &error.map_or_else(|| status.to_owned(), |error| format!("{status}: {error}")))?;
+    Ok(if Status::parse(status) == Some(Status::Cancelled) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(as_json: bool, body: &str, words: &str) -> Result<(), Error> {
+    if as_json {
+        return print_json(body);
+    }
+    let mut page = Page::stdout();
+    let status = words.split([':', ';']).next().unwrap_or(words);
+    let line = page.paint(Style::of(status), &escaped(words));
+    page.line(line);
+    page.print()
 }

@@ -95,7 +95,7 @@ fn print_news(workflow: &Value, seen: u64) -> Result<(), Error> {
 }
 
 /// Waits for what comes after a version.
-async fn wait(client: &Client, id: Uuid, seen: u64) -> Result<Answer, Error> {
+pub(super) async fn wait(client: &Client, id: Uuid, seen: u64) -> Result<Answer, Error> {
     let mut pause = Duration::from_secs(1);
     for tries in 1.. {
         let path = format!("/workflows/{id}/wait?since={seen}&timeout={}s", HOLD.as_secs());

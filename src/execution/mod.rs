@@ -22,37 +22,49 @@ pub use redactions::Redactions;
 use crate::actors::ports::{Executor, Job, MayStart, Work};
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::Outcome;
-use crate::execution::run::Run;
+use crate::execution::run::{Cancelling, Run};
 use futures_util::future::BoxFuture;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long what is cancelled has to end by itself, where the settings say nothing else.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs actions on this machine, and calls webhooks from it.
 #[derive(Clone)]
 pub struct Local {
     redactions: Redactions,
     caller: webhook::Caller,
+    grace: Duration,
 }
 
 impl Local {
     /// No output of what it runs shows any of these; webhooks are called by `caller`.
     pub fn new(redactions: Redactions, caller: webhook::Caller) -> Self {
-        Self { redactions, caller }
+        Self { redactions, caller, grace: CANCEL_GRACE }
+    }
+
+    /// What is cancelled has this long to end by itself.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 }
 
 impl Executor for Local {
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>> {
-        let Self { redactions, caller } = self.clone();
+        let Self { redactions, caller, grace } = self.clone();
         Box::pin(async move {
-            let Job { workflow_id, attempt, digest, work } = &job;
+            let Job { workflow_id, attempt, digest, work, cancelled } = &job;
+            let cancelling = Cancelling { signal: cancelled.clone(), grace };
             match work {
                 Work::Run(invocation) => {
                     let run = Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
-                    runbook::run(run, &redactions, &*may_start).await
+                    runbook::run(run, &redactions, &*may_start, &cancelling).await
                 }
                 Work::Call { name, call, args } => {
                     let request = webhook::Request { workflow_id: *workflow_id, attempt: *attempt, digest, name, call, args };
-                    webhook::call(request, &caller, &redactions, &*may_start).await
+                    webhook::call(request, &caller, &redactions, &*may_start, &cancelling).await
                 }
             }
         })

@@ -55,9 +55,9 @@ impl Tree {
         self.group = None;
     }
 
-    /// Ends all processes of the tree. Returns the numbers of those that could not be ended.
-    pub async fn end(mut self) -> Vec<i32> {
-        let left = end(self.group, self.mark.clone()).await;
+    /// Ends all processes of the tree, which have this long to end by themselves. Returns the numbers of those that could not be ended.
+    pub async fn end(mut self, grace: Duration) -> Vec<i32> {
+        let left = end(self.group, self.mark.clone(), grace).await;
         self.group = None;
         left
     }
@@ -69,20 +69,20 @@ impl Drop for Tree {
             let _ = kill_process_group(group, Signal::KILL);
             // Nobody waits any more, and a drop must not block: a thread of its own ends the rest.
             let mark = self.mark.clone();
-            let _ = std::thread::Builder::new().name("end-of-run".to_owned()).spawn(move || blocking::end(None, &mark));
+            let _ = std::thread::Builder::new().name("end-of-run".to_owned()).spawn(move || blocking::end(None, &mark, GRACE));
         }
     }
 }
 
 /// Ends all processes of a group or with a mark. Returns the numbers of those that could not be ended.
-pub async fn end(group: Option<Pid>, mark: Mark) -> Vec<i32> {
-    tokio::task::spawn_blocking(move || blocking::end(group, &mark)).await.expect("ending processes does not panic")
+pub async fn end(group: Option<Pid>, mark: Mark, grace: Duration) -> Vec<i32> {
+    tokio::task::spawn_blocking(move || blocking::end(group, &mark, grace)).await.expect("ending processes does not panic")
 }
 
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "all of it runs within `spawn_blocking`")]
 mod blocking {
-    use super::{GRACE, Mark};
+    use super::Mark;
     use crate::procfs::{self, Process};
     use rustix::process::{Pid, Signal, kill_process_group};
     use std::collections::BTreeSet;
@@ -95,13 +95,13 @@ mod blocking {
     /// The time between two looks.
     const PAUSE: Duration = Duration::from_millis(10);
 
-    pub fn end(group: Option<Pid>, mark: &Mark) -> Vec<i32> {
+    pub fn end(group: Option<Pid>, mark: &Mark, grace: Duration) -> Vec<i32> {
         let mut family = Family::new(group, mark);
         // Looked at before the signal: once the parents are gone, so are the links to their children.
         for process in family.look() {
             process.signal(Signal::TERM);
         }
-        let killing = Instant::now() + GRACE;
+        let killing = Instant::now() + grace;
         while Instant::now() < killing && !family.look().is_empty() {
             sleep(PAUSE);
         }
@@ -164,13 +164,13 @@ mod blocking {
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::disallowed_methods, reason = "all of it runs within `spawn_blocking`")]
 mod blocking {
-    use super::{GRACE, Mark};
+    use super::Mark;
     use rustix::process::{Pid, Signal, kill_process_group};
 
-    pub fn end(group: Option<Pid>, _: &Mark) -> Vec<i32> {
+    pub fn end(group: Option<Pid>, _: &Mark, grace: std::time::Duration) -> Vec<i32> {
         if let Some(group) = group {
             let _ = kill_process_group(group, Signal::TERM);
-            std::thread::sleep(GRACE);
+            std::thread::sleep(grace);
             let _ = kill_process_group(group, Signal::KILL);
         }
         Vec::new()

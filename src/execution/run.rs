@@ -1,8 +1,10 @@
 //! One attempt to run a command, and the names by which it is recognized.
 
+use crate::actors::ports::CancelSignal;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::AttemptId;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Names the workflow; also how the processes of a run are recognised later.
@@ -19,4 +21,12 @@ pub struct Run<'a> {
     /// Of the document that was approved.
     pub digest: &'a Digest,
     pub invocation: &'a Invocation,
+}
+
+/// What is known of a cancel while a command runs or a call is under way.
+#[derive(Debug, Clone)]
+pub struct Cancelling {
+    pub signal: CancelSignal,
+    /// How long what runs has to end by itself once it was told to.
+    pub grace: Duration,
 }

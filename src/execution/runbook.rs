@@ -12,9 +12,9 @@ use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
 use crate::execution::output::{Kept, Tail};
-use crate::execution::processes::{self, Mark, Tree};
+use crate::execution::processes::{self, GRACE, Mark, Tree};
 use crate::execution::redactions::Redactions;
-use crate::execution::run::Run;
+use crate::execution::run::{Cancelling, Run};
 use crate::execution::shortage;
 use crate::hardening;
 use futures_util::FutureExt as _;
@@ -40,11 +40,16 @@ const KILL_WAIT: Duration = Duration::from_secs(2);
 /// How many commands are looked up on this machine at once: files may be large and requesters many.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
-/// Runs the command to its end or its timeout. Dropping the future ends the command. The result is `None` if the command was not started,
-/// because `may_start` said no.
-pub async fn run(run: Run<'_>, redactions: &Redactions, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
+/// Runs the command to its end, to its timeout, or until it is cancelled. Dropping the future ends the command. The result is `None` if the
+/// command was not started, because `may_start` said no.
+pub async fn run(
+    run: Run<'_>,
+    redactions: &Redactions,
+    may_start: &(dyn Fn() -> bool + Send + Sync),
+    cancelling: &Cancelling,
+) -> Option<Outcome> {
     match Environment::of(&run, redactions, hardening::variable) {
-        Ok(environment) => run_in(run, environment, may_start).await,
+        Ok(environment) => run_in(run, environment, may_start, cancelling).await,
         Err(missing) => Some(not_started(run.invocation, &missing.to_string())),
     }
 }
@@ -52,13 +57,18 @@ pub async fn run(run: Run<'_>, redactions: &Redactions, may_start: &(dyn Fn() ->
 /// Ends the processes that still run on this machine for a workflow. This is called before its action runs again: the server that started
 /// them is gone, and nobody waits for them any more. Only Linux shows whose they are; on other systems this does nothing.
 pub async fn end_stragglers(workflow_id: Uuid) {
-    let left = processes::end(None, Mark::of_workflow(workflow_id)).await;
+    let left = processes::end(None, Mark::of_workflow(workflow_id), GRACE).await;
     if !left.is_empty() {
         tracing::error!(workflow.id = %workflow_id, processes = ?left, "processes of an earlier attempt could not be ended");
     }
 }
 
-async fn run_in(run: Run<'_>, mut environment: Environment, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
+async fn run_in(
+    run: Run<'_>,
+    mut environment: Environment,
+    may_start: &(dyn Fn() -> bool + Send + Sync),
+    cancelling: &Cancelling,
+) -> Option<Outcome> {
     let mut child = match start(run.invocation, &mut environment, may_start).await {
         Ok(child) => child?,
         Err(reason) => return Some(not_started(run.invocation, &reason)),
@@ -68,7 +78,7 @@ async fn run_in(run: Run<'_>, mut environment: Environment, may_start: &(dyn Fn(
     let (mut out, mut err) = (Tail::new(&environment.secrets), Tail::new(&environment.secrets));
     let (ending, left_open) = {
         let mut streams = pin!(join(out.fill(stdout), err.fill(stderr)).fuse());
-        let mut ending = pin!(attend(&mut child, tree, run.invocation.timeout));
+        let mut ending = pin!(attend(&mut child, tree, run.invocation.timeout, cancelling));
         let ending = loop {
             tokio::select! {
                 ending = &mut ending => break ending,
@@ -86,13 +96,24 @@ enum Ending {
     Exited(ExitStatus),
     /// It ran out of time. These processes could not be ended.
     TimedOut(Vec<i32>),
+    /// It was ended because somebody had cancelled it: how it ended then, as far as that is known, and the processes that could not be ended.
+    Cancelled(Option<ExitStatus>, Vec<i32>),
     /// The system did not say how it ended.
     Unknown(io::Error),
 }
 
-/// Waits for the command, and ends it when its time is up.
-async fn attend(child: &mut Child, tree: Tree, limit: Duration) -> Ending {
-    let waited = timeout(limit, child.wait()).await;
+/// Waits for the command, and ends it when its time is up or when it is cancelled.
+async fn attend(child: &mut Child, tree: Tree, limit: Duration, cancelling: &Cancelling) -> Ending {
+    let waited = tokio::select! {
+        // What has ended by itself has not been cancelled.
+        biased;
+        waited = timeout(limit, child.wait()) => waited,
+        () = cancelling.signal.given() => {
+            let left = tree.end(cancelling.grace).await;
+            let status = timeout(KILL_WAIT, child.wait()).await.ok().and_then(Result::ok);
+            return Ending::Cancelled(status, left);
+        }
+    };
     match waited {
         Ok(Ok(status)) => {
             tree.leave();
@@ -100,7 +121,7 @@ async fn attend(child: &mut Child, tree: Tree, limit: Duration) -> Ending {
         }
         Ok(Err(error)) => Ending::Unknown(error),
         Err(_) => {
-            let left = tree.end().await;
+            let left = tree.end(GRACE).await;
             let _ = timeout(KILL_WAIT, child.wait()).await;
             Ending::TimedOut(left)
         }
@@ -110,12 +131,13 @@ async fn attend(child: &mut Child, tree: Tree, limit: Duration) -> Ending {
 impl Ending {
     /// Whether the command ended by itself, so that its output is complete.
     fn was_its_own(&self) -> bool {
-        matches!(self, Self::Exited(status) if status.code().is_some())
+        matches!(self, Self::Exited(status) | Self::Cancelled(Some(status), _) if status.code().is_some())
     }
 
     fn outcome(&self, invocation: &Invocation, stdout: Kept, stderr: Kept, left_open: bool) -> Outcome {
         let status = match self {
             Self::Exited(status) => Some(status),
+            Self::Cancelled(status, _) => status.as_ref(),
             Self::TimedOut(_) | Self::Unknown(_) => None,
         };
         let signal = status.and_then(|status| status.signal()).map(signal_name);
@@ -137,6 +159,22 @@ impl Ending {
             }
             (Self::TimedOut(left), _) => {
                 format!("timed out after {}; end these of its processes by hand: {left:?}", duration::show(invocation.timeout))
+            }
+            (Self::Cancelled(_, left), _) if !left.is_empty() => {
+                let reason = format!(
+                    "it was cancelled, and these of its processes could not be ended: {left:?}; end them by hand, then find out what it did"
+                );
+                return Outcome::Unknown { reason };
+            }
+            (Self::Cancelled(None, _), _) => {
+                let reason = "it was cancelled and its process tree was ended, but how it ended is not known: find out what it did";
+                return Outcome::Unknown { reason: reason.to_owned() };
+            }
+            // It had done its work before the signal took effect.
+            (Self::Cancelled(Some(status), _), _) if status.success() => return Outcome::Succeeded { output },
+            (Self::Cancelled(Some(status), _), signal) => {
+                let how = signal.unwrap_or_else(|| format!("exit status {}", status.code().unwrap_or(-1)));
+                return Outcome::Cancelled { error: format!("cancelled while it was running, and ended: {how}"), output };
             }
             (Self::Unknown(error), _) => return Outcome::Unknown { reason: format!("it ran, but how it ended is not known: {error}") },
         };
@@ -236,5 +274,7 @@ fn signal_name(number: i32) -> String {
     named.map_or_else(|| format!("signal {number}"), |(_, name)| name.to_owned())
 }
 
+#[cfg(test)]
+mod cancel_tests;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::domain::task::digest::Digest;
 use crate::domain::workflow::{AttemptId, Outcome};
 use crate::execution::output::{KEPT, Kept, Secrets, Tail};
 use crate::execution::redactions::Redactions;
+use crate::execution::run::Cancelling;
 use crate::outbound::client;
 use crate::outbound::secret::Secret;
 use crate::outbound::standard_webhooks::{ID, Key, SIGNATURE, TIMESTAMP, message_id};
@@ -53,6 +54,7 @@ pub async fn call(
     caller: &Caller,
     redactions: &Redactions,
     may_start: &(dyn Fn() -> bool + Send + Sync),
+    cancelling: &Cancelling,
 ) -> Option<Outcome> {
     let prepared = match prepare(&request, caller) {
         Ok(prepared) => prepared,
@@ -61,11 +63,26 @@ pub async fn call(
     if !may_start() {
         return None;
     }
-    Some(match prepared.send().await {
-        Ok(response) => answered(response, request.call, redactions).await,
-        // No byte of the request leaves before there is a connection.
-        Err(error) if error.is_connect() || error.is_builder() => not_called(&client::cause(&error)),
-        Err(error) => unknown(request.call, &error),
+    let call = async {
+        match prepared.send().await {
+            Ok(response) => answered(response, request.call, redactions).await,
+            // No byte of the request leaves before there is a connection.
+            Err(error) if error.is_connect() || error.is_builder() => not_called(&client::cause(&error)),
+            Err(error) => unknown(request.call, &error),
+        }
+    };
+    // What was sent cannot be taken back. Its answer is still the truth if it comes soon.
+    let given_up = async {
+        cancelling.signal.given().await;
+        tokio::time::sleep(cancelling.grace).await;
+    };
+    Some(tokio::select! {
+        biased;
+        outcome = call => outcome,
+        () = given_up => {
+            let reason = "it was cancelled after the call was made, and no answer came soon after: find out what the receiver did";
+            Outcome::Unknown { reason: reason.to_owned() }
+        }
     })
 }
 

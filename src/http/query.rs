@@ -8,8 +8,8 @@ use crate::http::problem::Problem;
 use crate::service::is_near;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
-use axum::http::Uri;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,13 @@ const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 500;
 /// The longest that an answer is held back.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(55);
+
+/// `Prefer: wait=N` (RFC 7240). A preference that cannot be read is no error.
+pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
+    let seconds = preferences.filter_map(|preference| preference.trim().strip_prefix("wait=")?.trim().parse().ok()).next()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
 
 /// The query of a request; unknown parameters are refused.
 pub struct Parameters<T>(pub T);

@@ -8,6 +8,7 @@ use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::{Service, ServiceError, about};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Bytes of a justification or a reason.
@@ -24,6 +25,14 @@ pub struct Saying {
     pub named: Option<String>,
     /// The freeze from which an exception is approved; none where the request itself is decided.
     pub exception: Option<String>,
+}
+
+/// What somebody says who takes a task back.
+#[derive(Debug, Default)]
+pub struct TakingBack {
+    pub reason: Option<String>,
+    /// How long the caller prefers to wait for the end of what runs.
+    pub wait: Option<Duration>,
 }
 
 impl Service {
@@ -85,13 +94,21 @@ impl Service {
         self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
     }
 
-    /// Takes a request back.
+    /// Takes a task back, and gives where it stands and the wait that was granted. What runs is being ended when this returns, and has ended if it
+    /// did so within the wait.
     ///
     /// # Errors
     /// The refusal, or that nobody can say what became of it.
-    pub async fn cancel(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Arc<Workflow>, ServiceError> {
+    pub async fn cancel(
+        &self,
+        by: &Caller,
+        id: Uuid,
+        TakingBack { reason, wait }: TakingBack,
+        permit: Arc<Permit>,
+    ) -> Result<(Arc<Workflow>, Option<Duration>), ServiceError> {
         let reason = short("/reason", reason)?;
-        Ok(self.command(id, Command::Cancel { by: by.principal(), reason }, permit).await?.workflow)
+        let workflow = self.command(id, Command::Cancel { by: by.principal(), reason }, permit).await?.workflow;
+        Box::pin(self.after_wait(by, workflow, wait, |workflow| !workflow.is_being_cancelled())).await
     }
 
     /// How an external action went, as its requester says; of a plan, which step it was.

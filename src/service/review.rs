@@ -30,6 +30,8 @@ pub struct Review {
     pub resolving: Option<Resolving>,
     /// What the reader may do about a freeze that holds it.
     pub excepting: Option<Excepting>,
+    /// How the reader may take it back, if the reader may.
+    pub taking_back: Option<TakingBack>,
     /// The latest request of the same kind that was approved.
     pub precedent: Option<Precedent>,
 }
@@ -75,6 +77,13 @@ pub struct Excepting {
     pub why_not: Option<String>,
 }
 
+/// How somebody may take a task back.
+#[derive(Debug)]
+pub struct TakingBack {
+    /// Whether it runs, so that what runs would be ended.
+    pub is_running: bool,
+}
+
 /// What the configuration knows of what a task acts on, whatever the task claims.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -113,6 +122,7 @@ impl Service {
             choice: self.choice(today, &shown.workflow, by, sound),
             resolving: self.resolving(&shown.workflow, by),
             excepting: self.excepting(today, &shown, by),
+            taking_back: taking_back(&shown.workflow, by),
             precedent,
             shown,
         })
@@ -199,4 +209,10 @@ impl Service {
         let found = self.engine.storage.precedent(&kind, workflow.id).await?;
         Ok(found.map(|row| Precedent { workflow_id: row.workflow_id, approved_at: row.approved_at, document: row.document }))
     }
+}
+
+/// How somebody may take a task back, found by asking the core.
+fn taking_back(workflow: &Workflow, by: &Caller) -> Option<TakingBack> {
+    let answer = transition::decide(workflow, &Command::Cancel { by: by.principal(), reason: None });
+    matches!(answer, Ok(Answer::Commit { .. })).then(|| TakingBack { is_running: workflow.status() == Status::Executing })
 }

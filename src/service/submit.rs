@@ -82,7 +82,8 @@ impl Service {
             && let Some(workflow) = Box::pin(self.first_answer(by, key)).await?
         {
             drop(permit);
-            return Box::pin(self.after_wait(by, workflow, wait)).await;
+            let (workflow, waited) = Box::pin(self.after_wait(by, workflow, wait, has_settled)).await?;
+            return Ok(Submitted { workflow, waited });
         }
         let request = request?;
         let supersedes = request.supersedes();
@@ -103,7 +104,10 @@ impl Service {
         };
         match wait {
             None => Ok(Submitted { workflow, waited: None }),
-            Some(_) => Box::pin(self.after_wait(by, workflow, wait)).await,
+            Some(_) => {
+                let (workflow, waited) = Box::pin(self.after_wait(by, workflow, wait, has_settled)).await?;
+                Ok(Submitted { workflow, waited })
+            }
         }
     }
 
@@ -184,19 +188,29 @@ impl Service {
         Ok(workflow.map(Arc::new))
     }
 
-    /// The workflow, held back as long as the caller prefers and there is nothing to say yet. What is committed needs no permit for a
-    /// change any more; the wait has one of its own, and who has too many waits is answered at once: a preference is no order.
-    async fn after_wait(&self, by: &Caller, workflow: Arc<Workflow>, wait: Option<Duration>) -> Result<Submitted, ServiceError> {
-        let done = |workflow: &Workflow| !matches!(workflow.status(), Status::Queued | Status::Executing);
+    /// Holds an answer back until a workflow is done, if that was asked for and not too many others are held already. Says where it stands then, and how
+    /// long a wait was granted.
+    pub(super) async fn after_wait(
+        &self,
+        by: &Caller,
+        workflow: Arc<Workflow>,
+        wait: Option<Duration>,
+        is_done: impl Fn(&Workflow) -> bool + Send,
+    ) -> Result<(Arc<Workflow>, Option<Duration>), ServiceError> {
         let permit = wait.and_then(|_| self.admissions.waits.admit(&by.name, 0).ok());
         let waited = wait.filter(|_| permit.is_some());
         let workflow = match waited {
-            Some(wait) if !done(&workflow) => match self.until_closing(self.engine.wait(workflow.id, wait, done)).await {
+            Some(wait) if !is_done(&workflow) => match self.until_closing(self.engine.wait(workflow.id, wait, is_done)).await {
                 Some(history) => history.map_err(about(workflow.id))?.map_or(workflow, |history| Arc::new(history.workflow)),
                 None => workflow,
             },
             _ => workflow,
         };
-        Ok(Submitted { workflow, waited })
+        Ok((workflow, waited))
     }
+}
+
+/// Whether nothing of a task runs or is about to.
+fn has_settled(workflow: &Workflow) -> bool {
+    !matches!(workflow.status(), Status::Queued | Status::Executing)
 }

@@ -9,6 +9,7 @@ use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::workflow::Status;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// One line of the list of all workflows.
@@ -73,6 +74,24 @@ impl Storage {
         let ids = within(query.fetch_all(&mut *db)).await?;
         db.release();
         Ok(ids)
+    }
+
+    /// Which of these workflows, whose actions run, somebody has cancelled.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn cancelled_while_running(&self, ids: &[Uuid]) -> Result<BTreeSet<Uuid>, Error> {
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut db = self.lease_background().await?;
+        let query = sqlx::query_scalar!(
+            "select distinct e.workflow_id from workflow_event e where e.workflow_id = any ($1) and e.kind = 'cancel_requested'",
+            ids
+        );
+        let found = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(found.into_iter().collect())
     }
 
     /// Workflows that wait for their turn to start, in the order of their ids, from after this one on; without those in

@@ -1,11 +1,11 @@
-//! Approving and rejecting one request, taking an approval back, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
+//! Approving and rejecting one request, taking an approval or the request back, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
 //! typed confirmation of a critical one.
 
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Resolution;
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
-use crate::service::decide::Saying;
+use crate::service::decide::{Saying, TakingBack};
 use crate::web::Web;
 use crate::web::csrf::Posted;
 use crate::web::detail::{self, Attempted};
@@ -72,6 +72,22 @@ pub async fn withdraw(
     let reason = fields.one("reason")?.map(str::to_owned);
     match web.service.withdraw(&session.person, id, reason, permit).await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "withdrawn"))),
+        Err(error) => refused(&web, &session, id, &fields, error.into()).await,
+    }
+}
+
+/// `POST /inbox/workflows/{id}/cancel`
+pub async fn cancel(
+    State(web): State<Web>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let reason = fields.one("reason")?.map(str::to_owned);
+    match web.service.cancel(&session.person, id, TakingBack { reason, wait: None }, permit).await {
+        Ok((workflow, _)) => {
+            let done = if workflow.is_being_cancelled() { "cancelling" } else { "cancelled" };
+            Ok(session::go_to(&detail::after(&session, id, done)))
+        }
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }

@@ -125,7 +125,8 @@ pub async fn page_of(
     attempted: Option<Attempted>,
     done: Option<&str>,
 ) -> Result<Response, Problem> {
-    let Review { shown, other_rules, choice, resolving, excepting, precedent } = web.service.review(&session.person, id).await?;
+    let Review { shown, other_rules, choice, resolving, excepting, taking_back, precedent } =
+        web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
     let submission = &workflow.submission;
     let exact = DocumentView::of(web, submission, &shown.document);
@@ -144,6 +145,8 @@ pub async fn page_of(
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
         "resolving": resolving.map(Resolving::from), "excepting": excepting.map(|excepting| Excepting::of(excepting, now)),
         "exact": exact, "choice": choice.map(|choice| Choice::of(choice, submission.assessment.level)),
+        "taking_back": taking_back.map(|taking_back| json!({"is_running": taking_back.is_running})),
+        "is_being_cancelled": workflow.is_being_cancelled(),
         "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
         "other_rules": other_rules,
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),

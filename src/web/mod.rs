@@ -71,6 +71,7 @@ pub fn routes(web: &Web) -> Router {
         .route("/inbox/workflows/{id}/approve", post(decide::approve))
         .route("/inbox/workflows/{id}/reject", post(decide::reject))
         .route("/inbox/workflows/{id}/withdraw", post(decide::withdraw))
+        .route("/inbox/workflows/{id}/cancel", post(decide::cancel))
         .route("/inbox/workflows/{id}/comments", post(comment::comment))
         .route("/inbox/workflows/{id}/resolve", post(decide::resolve))
         .route("/inbox/reject", post(reject::several))

@@ -29,6 +29,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("list_fragment.html", include_str!("templates/list_fragment.html")),
     ("detail.html", include_str!("templates/detail.html")),
     ("detail_resolve.html", include_str!("templates/detail_resolve.html")),
+    ("detail_cancel.html", include_str!("templates/detail_cancel.html")),
     ("detail_except.html", include_str!("templates/detail_except.html")),
     ("detail_exact.html", include_str!("templates/detail_exact.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),

@@ -183,6 +183,10 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),
         Event::Expired { .. } => ("expired: nobody decided in time".to_owned(), None),
         Event::Cancelled { reason, .. } => ("cancelled".to_owned(), Some(reason.clone())),
+        Event::CancelRequested { attempt, reason, .. } => {
+            (format!("cancelled attempt {attempt} while it was running"), Some(reason.clone()))
+        }
+        Event::ExecutionCancelled { attempt, error, .. } => (format!("attempt {attempt} was ended"), Some(error.clone())),
         Event::Commented { text, ask: true } => ("asked the requester".to_owned(), Some(text.clone())),
         Event::Commented { text, .. } => ("commented".to_owned(), Some(text.clone())),
         Event::Superseded { by, .. } => (format!("superseded by {by}"), None),

@@ -59,17 +59,20 @@ impl World {
                     self.servers[server].waits |= !self.knows(server);
                     self.go_on(place, then);
                 }
-                Some(Obligation::Attend { attempt, token }) if !self.holds(server, attempt, token) => {
+                Some(Obligation::Attend { attempt, token } | Obligation::End { attempt, token }) if !self.holds(server, attempt, token) => {
                     self.actor(place).doing = Doing::LookTwice(then);
                 }
-                Some(Obligation::Recover { attempt }) => {
+                // What is left of one that was cancelled is ended beside the actor, which is asked for the same afterwards.
+                Some(Obligation::Recover { attempt } | Obligation::Clear { attempt }) => {
                     self.oblige(place, memory, &Command::Recover { attempt, owner: SERVERS[server] }, then);
                 }
                 _ => self.go_on(place, then),
             },
             Doing::LookTwice(then) if self.length() != memory => self.look(place, then),
             Doing::LookTwice(then) => {
-                if let Some(Obligation::Attend { attempt, token }) = obligation(self.state_at(memory), server) {
+                if let Some(Obligation::Attend { attempt, token } | Obligation::End { attempt, token }) =
+                    obligation(self.state_at(memory), server)
+                {
                     self.alarms += 1;
                     self.oblige(place, memory, &Command::Disown { attempt, token, cause: Disowned::NotHere }, then);
                 }
@@ -131,7 +134,7 @@ impl World {
         if written == Written::Committed {
             let by = match flight.events.first() {
                 Some(Event::Approved(approval)) => approval.approver.clone(),
-                Some(Event::Cancelled { .. }) => "cora".to_owned(),
+                Some(Event::Cancelled { .. } | Event::CancelRequested { .. }) => "cora".to_owned(),
                 _ => SYSTEM.to_owned(),
             };
             self.write(flight.events.clone(), &by);

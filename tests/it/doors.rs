@@ -48,6 +48,8 @@ enum Before {
     Released,
     Unknown,
     Suspended,
+    /// It runs, and goes on for as long as nobody ends it.
+    Running,
     /// It is approved, and a freeze holds it.
     Frozen,
     /// The same person has approved an exception, by the same door.
@@ -75,6 +77,11 @@ const fn rule(name: &'static str, before: Before, who: &'static str, what: What,
 
 const fn done(name: &'static str, before: Before, what: What, event: Option<&'static str>) -> Rule {
     Rule { name, before, who: "alice", what, note: true, named: None, refused: None, event }
+}
+
+/// The person that the requester acts for takes it back.
+const fn by_tom(name: &'static str, before: Before, event: Option<&'static str>) -> Rule {
+    Rule { name, before, who: "tom", what: What::Cancel, note: true, named: None, refused: None, event }
 }
 
 /// Alice decides, and says that somebody decides.
@@ -124,6 +131,24 @@ const PAIRED: &[Rule] = &[
     rule("taken back, cancelled", Before::Cancelled, "alice", What::Withdraw, "its status is cancelled"),
     rule("taken back, unknown", Before::Unknown, "alice", What::Withdraw, "no workflow with this id"),
 ];
+
+/// The rules of taking a task back.
+const TAKEN_BACK: &[Rule] = &[
+    by_tom("a task is taken back for its requester", Before::Parked, Some("cancelled")),
+    by_tom("taken back twice", Before::Cancelled, None),
+    by_tom("what runs is ended", Before::Running, Some("cancel_requested")),
+    rule("taken back by somebody else", Before::Parked, "alice", What::Cancel, "cancelled by its requester or by an admin"),
+    rule("what runs, by somebody else", Before::Running, "alice", What::Cancel, "cancelled by its requester or by an admin"),
+    rule("what its requester does", Before::Released, "tom", What::Cancel, "its requester carries the action out"),
+    rule("taken back after a no", Before::Rejected, "tom", What::Cancel, "nothing left to cancel"),
+    rule("taken back, unknown", Before::Unknown, "tom", What::Cancel, "no workflow with this id"),
+    rule("taken back, hidden", Before::Parked, "other-bot", What::Cancel, "no workflow with this id"),
+];
+
+const FOR_EVER: &str = "
+runbooks:
+  for-ever: { operation: read, environment: development, command: [sleep, '600'], timeout: 10m }
+";
 
 const HASTY: &[Rule] = &[
     rule("expired", Before::Expired, "alice", What::Approve, "expired"),
@@ -222,7 +247,16 @@ fn brief(heard: &Heard) -> String {
 /// One attempt at one door, on a request of its own: what was heard, and what it added to the log.
 async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<&str>) -> (Heard, Vec<String>) {
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
-    let submitted = bot.submit(if rule.before == Before::Released { low() } else { medium() }).await;
+    let task = match rule.before {
+        Before::Released => low(),
+        Before::Running => {
+            let mut task = low();
+            task["action"] = serde_json::json!({"type": "runbook", "name": "for-ever"});
+            task
+        }
+        _ => medium(),
+    };
+    let submitted = bot.submit(task).await;
     let id = submitted["workflow_id"].as_str().unwrap().to_owned();
     let digest = submitted["digest"].as_str().unwrap().to_owned();
     let note = (rule.note && door.takes_notes()).then_some("looked at it");
@@ -230,6 +264,7 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     match rule.before {
         Before::Parked | Before::Released => {}
+        Before::Running => drop(bot.wait_for(&id, "executing").await),
         Before::Frozen => drop(app.client("tess").approve(&id).await.expect(200)),
         Before::Excepted => {
             app.client("tess").approve(&id).await.expect(200);
@@ -255,6 +290,9 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     }
     let before = bot.workflow(&id).await["version"].as_u64().unwrap();
     let heard = door.decide(&act).await;
+    if rule.before == Before::Running && heard == Heard::Done {
+        bot.wait_for(&id, "cancelled").await;
+    }
     let workflow = bot.workflow(&id).await;
     let new = workflow["history"].as_array().unwrap().iter().filter(|event| event["version"].as_u64().unwrap() > before);
     (heard, new.map(|event| line(event, door.via())).collect())
@@ -274,6 +312,11 @@ async fn every_rule_holds_at_every_door() {
 #[tokio::test]
 async fn a_yes_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
     hold(Config::new(), "policies: { medium: { required: 2 } }\n", PAIRED).await;
+}
+
+#[tokio::test]
+async fn a_task_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
+    hold(Config::new().with_runbooks(FOR_EVER), "", TAKEN_BACK).await;
 }
 
 #[tokio::test]

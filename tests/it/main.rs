@@ -6,6 +6,7 @@ mod admission;
 mod agents;
 mod assess;
 mod campaign;
+mod cancel;
 mod channels;
 mod chaos;
 mod comments;

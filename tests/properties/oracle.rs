@@ -16,6 +16,7 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     let mut attempts = 0;
     let mut released = None;
     let (mut unknown, mut retry) = (false, None);
+    let mut cancelled = None;
     for (place, recorded) in log.iter().enumerate() {
         if recorded.version as usize != place + 1 {
             return Err(format!("version {} at place {place}", recorded.version));
@@ -52,6 +53,9 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
             Event::Expired { .. } => round.as_ref().ok_or("expired unasked")?.expire(recorded)?,
             Event::Released { attempt, .. } => {
                 let submission = submission.ok_or("released before it was submitted")?;
+                if cancelled.is_some() {
+                    return Err("released after it was cancelled".to_owned());
+                }
                 may_begin(*attempt, attempts, submission.idempotent || retry == Some(attempts), round.as_ref())?;
                 released = Some(*attempt);
             }
@@ -80,6 +84,21 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
                     retry = Some(attempts);
                 }
             }
+            Event::CancelRequested { attempt, .. } => {
+                let submission = submission.ok_or("cancelled before it was submitted")?;
+                let by = &directory[&recorded.actor];
+                let is_theirs = by.name == submission.requested_by || Some(&by.name) == submission.on_behalf_of.as_ref();
+                let is_same_agents = by.on_behalf_of.is_some() && by.on_behalf_of == submission.on_behalf_of;
+                if *attempt != attempts
+                    || cancelled.replace(*attempt).is_some()
+                    || !(is_theirs || is_same_agents || by.roles.contains("admin"))
+                {
+                    return Err(format!("{} cancelled what does not run, twice, or what is not theirs", by.name));
+                }
+            }
+            Event::ExecutionCancelled { attempt, .. } if cancelled != Some(*attempt) => {
+                return Err(format!("attempt {attempt} was ended for nobody"));
+            }
             Event::StartRefused { attempt, .. } if released != Some(*attempt) => {
                 return Err(format!("attempt {attempt} was refused and not released"));
             }
@@ -94,7 +113,10 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
             Event::Rejected { .. } | Event::Expired { .. } | Event::Cancelled { .. } | Event::Superseded { .. } => {
                 Some(recorded.event.name())
             }
-            Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } | Event::StartRefused { .. } => Some(recorded.event.name()),
+            Event::ExecutionSucceeded { .. }
+            | Event::ExecutionFailed { .. }
+            | Event::ExecutionCancelled { .. }
+            | Event::StartRefused { .. } => Some(recorded.event.name()),
             _ => None,
         };
     }

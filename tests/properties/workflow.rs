@@ -128,7 +128,7 @@ fn what() -> impl Strategy<Value = What> {
         3 => Just(What::Withdraw),
         1 => Just(What::Supersede),
         2 => any::<bool>().prop_map(|ask| What::Comment { ask }),
-        1 => Just(What::Cancel),
+        2 => Just(What::Cancel),
         2 => outcome().prop_map(What::Report),
         2 => (select(vec![Resolution::Succeeded, Resolution::Failed, Resolution::Retry]), any::<bool>()).prop_map(|(outcome, says)| {
             What::Resolve { outcome, justification: says.then(|| "I looked".to_owned()) }
@@ -137,6 +137,7 @@ fn what() -> impl Strategy<Value = What> {
         1 => (1..3_u32).prop_map(|attempt| What::RefuseStart { attempt }),
         1 => (1..3_u32, terms()).prop_map(|(attempt, terms)| What::AskAgain { attempt, terms: terms.into() }),
         2 => (1..4_u32, outcome()).prop_map(|(attempt, outcome)| What::Finish { attempt, outcome }),
+        1 => (1..4_u32).prop_map(|attempt| What::Finish { attempt, outcome: Outcome::Cancelled { error: "ended".to_owned(), output: None } }),
         1 => (1..3_u32).prop_map(|attempt| What::Recover { attempt }),
         1 => (1..3_u32).prop_map(|attempt| What::Disown { attempt }),
         4 => Just(What::Tick),
@@ -287,6 +288,12 @@ impl Run {
             [Obligation::Queue { attempt }] => state.status() == Status::Queued && state.queued() == Some(*attempt),
             [Obligation::Attend { attempt, token }] => {
                 state.running(*attempt).is_some_and(|begun| (begun.owner, begun.token) == (OWNERS[0], *token))
+            }
+            [Obligation::End { attempt, token }] => {
+                state.is_being_cancelled() && state.running(*attempt).is_some_and(|begun| (begun.owner, begun.token) == (OWNERS[0], *token))
+            }
+            [Obligation::Clear { attempt }] => {
+                state.is_being_cancelled() && state.running(*attempt).is_some_and(|begun| begun.owner != OWNERS[0])
             }
             [Obligation::Recover { attempt }] => state.running(*attempt).is_some_and(|begun| begun.owner != OWNERS[0]),
             [] => state.status().is_final() || state.status() == Status::OutcomeUnknown,

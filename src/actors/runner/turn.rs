@@ -3,8 +3,8 @@
 use crate::actors::attempt::Ran;
 use crate::actors::gate::Verdict;
 use crate::actors::lanes::Entry;
-use crate::actors::ports::Job;
-use crate::actors::runner::{FIRST_PAUSE, LONGEST_PAUSE, Runner, State};
+use crate::actors::ports::{CancelSignal, Job};
+use crate::actors::runner::{FIRST_PAUSE, Held, LONGEST_PAUSE, Runner, State};
 use crate::actors::turns::Waiting;
 use crate::domain::workflow::{AttemptId, Command, Disowned, Outcome};
 use crate::storage::Error;
@@ -106,18 +106,20 @@ impl Turn {
         None
     }
 
-    async fn start(&mut self, job: Job) -> Start {
+    async fn start(&mut self, mut job: Job) -> Start {
         let (id, attempt, token) = (job.workflow_id, job.attempt, Uuid::new_v4());
         if !self.enter(&job) {
             return Start::Over;
         }
+        let (canceller, cancelled) = CancelSignal::pair();
+        job.cancelled = cancelled;
         {
             let mut state = self.runner.state();
             if state.closed {
                 return Start::Over;
             }
             // Before the commit, so that no actor ever reads a start of this process that the runner does not know.
-            state.held.insert((id, attempt), token);
+            state.held.insert((id, attempt), Held { token, canceller });
             self.attempt = Some(attempt);
         }
         if !self.runner.start(id, attempt, token).await {
@@ -222,6 +224,7 @@ fn name_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded { .. } => "succeeded",
         Outcome::Failed { .. } => "failed",
+        Outcome::Cancelled { .. } => "cancelled",
         Outcome::Unknown { .. } => "unknown",
     }
 }

@@ -81,6 +81,12 @@ impl WorkflowActor {
             }
             Obligation::Attend { attempt, token } if self.deps.runner.holds(self.id, attempt, token) => None,
             Obligation::Attend { attempt, token } => Some(Command::Disown { attempt, token, cause: Disowned::NotHere }),
+            Obligation::End { attempt, token } if self.deps.runner.cancel(self.id, attempt, token) => None,
+            Obligation::End { attempt, token } => Some(Command::Disown { attempt, token, cause: Disowned::NotHere }),
+            Obligation::Clear { attempt } => {
+                self.deps.runner.clear(self.id, attempt);
+                None
+            }
             Obligation::Recover { attempt } => Some(Command::Recover { attempt, owner: self.deps.owner }),
         }
     }

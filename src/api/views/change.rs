@@ -108,6 +108,24 @@ impl Commented {
     }
 }
 
+/// A task that was taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TakenBack {
+    success: Success,
+    workflow_id: Uuid,
+    /// `cancelled` if nothing of it runs; `executing` while what runs is being ended; or what became of it, if that was waited for.
+    status: Status,
+    /// Whether what runs is being ended and has not ended yet.
+    cancel_requested: bool,
+}
+
+impl TakenBack {
+    /// The answer to a cancel.
+    pub fn of(workflow: &Workflow) -> Self {
+        Self { success: Success, workflow_id: workflow.id, status: workflow.status(), cancel_requested: workflow.is_being_cancelled() }
+    }
+}
+
 /// A change that was made, and where the workflow stands after it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusChange {

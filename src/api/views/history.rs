@@ -6,9 +6,10 @@ use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
 use crate::http::time::Time;
 use details::{
-    ApprovalRequestedDetail, ApprovedDetail, CancelledDetail, CommentedDetail, EscalatedDetail, ExecutionFailedDetail,
-    ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail, OutcomeUnknownDetail, RejectedDetail,
-    ReleasedDetail, ReportRequestedDetail, ResolvedDetail, StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
+    ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, EscalatedDetail,
+    ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail,
+    OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, StartRefusedDetail, SubmittedDetail,
+    SupersededDetail, WithdrawnDetail,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -87,6 +88,7 @@ details! {
     "escalated": EscalatedDetail<'a>,
     "expired": ExpiredDetail,
     "cancelled": CancelledDetail<'a>,
+    "cancel_requested": CancelRequestedDetail<'a>,
     "superseded": SupersededDetail,
     "commented": CommentedDetail<'a>,
     "released": ReleasedDetail,
@@ -95,6 +97,7 @@ details! {
     "execution_started": ExecutionStartedDetail,
     "execution_succeeded": ExecutionSucceededDetail<'a>,
     "execution_failed": ExecutionFailedDetail<'a>,
+    "execution_cancelled": ExecutionCancelledDetail<'a>,
     "report_requested": ReportRequestedDetail,
     "outcome_unknown": OutcomeUnknownDetail<'a>,
     "resolved": ResolvedDetail<'a>,
@@ -157,6 +160,12 @@ impl<'a> From<&'a Event> for Detail<'a> {
             }
             Event::ExecutionFailed { step, attempt, output, error } => {
                 Self::ExecutionFailedDetail(ExecutionFailedDetail { step: *step, attempt: *attempt, output: output.as_ref(), error })
+            }
+            Event::CancelRequested { step, attempt, reason } => {
+                Self::CancelRequestedDetail(CancelRequestedDetail { step: *step, attempt: *attempt, reason })
+            }
+            Event::ExecutionCancelled { step, attempt, output, error } => {
+                Self::ExecutionCancelledDetail(ExecutionCancelledDetail { step: *step, attempt: *attempt, output: output.as_ref(), error })
             }
             Event::ReportRequested { step, attempt } => {
                 Self::ReportRequestedDetail(ReportRequestedDetail { step: *step, attempt: *attempt })

@@ -21,7 +21,7 @@ mod workflow;
 
 pub use approval::Approval;
 use assessment::Assessment;
-pub use change::{Approved, Commented, Rejected, StatusChange, Withdrawn};
+pub use change::{Approved, Commented, Rejected, StatusChange, TakenBack, Withdrawn};
 pub use events::{Happened, Reset};
 pub use halts::{HaltPage, Standing};
 pub use lists::{PendingPage, WorkflowPage};

@@ -46,6 +46,8 @@ struct Workflow<'a> {
     #[schema(required)]
     task_id: Option<&'a str>,
     status: Status,
+    /// Whether somebody has taken it back while it was running and it has not ended yet.
+    cancel_requested: bool,
     approval_status: ApprovalStatus,
     /// The same as `assessment.level`.
     risk_level: Level,
@@ -117,6 +119,7 @@ impl<'a> WorkflowAnswer<'a> {
             workflow_id: workflow.id,
             task_id: submission.task_id.as_deref(),
             status: workflow.status(),
+            cancel_requested: workflow.is_being_cancelled(),
             approval_status: workflow.approval_status(),
             risk_level: submission.assessment.level,
             requires_approval: workflow.round().is_some(),

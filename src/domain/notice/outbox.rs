@@ -118,6 +118,8 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
         let kind = match event {
             // That something waits for its turn is told when it starts.
             Event::Submitted(_) | Event::Released { .. } | Event::FreezeExcepted(_) => continue,
+            // What became of it is told when it has ended.
+            Event::CancelRequested { .. } => continue,
             // A quorum that is still short has decided nothing.
             Event::Approved(approval) if approval.remaining > 0 => continue,
             // It waits, as before; who is reminded is found when a reminder is due.
@@ -126,7 +128,7 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::Escalated { .. } => Kind::Escalated,
             Event::Approved(_) | Event::Rejected { .. } => Kind::Decided,
             Event::Expired { .. } => Kind::Expired,
-            Event::Cancelled { .. } => Kind::Cancelled,
+            Event::Cancelled { .. } | Event::ExecutionCancelled { .. } => Kind::Cancelled,
             Event::Superseded { .. } => Kind::Superseded,
             Event::Commented { ask: true, .. } => Kind::Asked,
             Event::Commented { .. } if answers(commit) => Kind::Answered,

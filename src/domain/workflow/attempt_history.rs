@@ -38,11 +38,13 @@ pub enum AttemptOutcome {
     Interrupted,
     /// It was not started, and nothing of it ran.
     Refused,
+    /// Parkbrake ended it before it was done, because somebody had cancelled it.
+    Cancelled,
 }
 
 impl AttemptOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::Unknown, Self::Interrupted, Self::Refused];
+    pub const ALL: [Self; 6] = [Self::Succeeded, Self::Failed, Self::Unknown, Self::Interrupted, Self::Refused, Self::Cancelled];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -52,6 +54,7 @@ impl AttemptOutcome {
             Self::Unknown => "unknown",
             Self::Interrupted => "interrupted",
             Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -72,6 +75,9 @@ pub fn of(log: &[Recorded]) -> Vec<AttemptRecord<'_>> {
             }
             Event::ExecutionSucceeded { output, .. } => end(&mut attempts, *at, AttemptOutcome::Succeeded, output.as_ref(), None),
             Event::ExecutionFailed { output, error, .. } => end(&mut attempts, *at, AttemptOutcome::Failed, output.as_ref(), Some(error)),
+            Event::ExecutionCancelled { output, error, .. } => {
+                end(&mut attempts, *at, AttemptOutcome::Cancelled, output.as_ref(), Some(error));
+            }
             Event::OutcomeUnknown { reason, .. } => end(&mut attempts, *at, AttemptOutcome::Unknown, None, Some(reason)),
             Event::Resolved { outcome: Resolution::Succeeded, .. } => end(&mut attempts, *at, AttemptOutcome::Succeeded, None, None),
             Event::Resolved { outcome: Resolution::Failed, justification, .. } => {

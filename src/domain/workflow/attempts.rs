@@ -61,10 +61,19 @@ pub struct Attempt {
     pub started_at: DateTime<Utc>,
     /// When the requester of an external action was asked to report.
     pub report_asked_at: Option<DateTime<Utc>>,
+    /// Who cancelled it while it was running, if somebody did.
+    pub cancel_requested: Option<CancelRequest>,
     /// `None` while it is running.
     pub outcome: Option<Ended>,
     /// How somebody resolved its unknown outcome, and who.
     pub resolved: Option<(Resolution, String)>,
+}
+
+/// What somebody said who cancelled an attempt while it was running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    pub by: String,
+    pub reason: String,
 }
 
 /// How an attempt ended. What it printed or reported stands in the log alone.
@@ -76,6 +85,8 @@ pub enum Ended {
     Unknown,
     /// Its process is gone; the action is idempotent, and the next attempt takes its place.
     Interrupted,
+    /// It was ended before it was done, because somebody had cancelled it.
+    Cancelled,
 }
 
 impl StepState {
@@ -103,9 +114,16 @@ impl StepState {
     pub fn ended(&self) -> Option<Ended> {
         match self.stage {
             Stage::Waiting | Stage::Queued => None,
-            Stage::Started => self.last_started()?.outcome.filter(|outcome| matches!(outcome, Ended::Succeeded | Ended::Failed)),
+            Stage::Started => {
+                self.last_started()?.outcome.filter(|outcome| matches!(outcome, Ended::Succeeded | Ended::Failed | Ended::Cancelled))
+            }
             Stage::Refused => Some(Ended::Failed),
         }
+    }
+
+    /// Who cancelled the last attempt while it was running, unless the step has been released once more since.
+    pub fn cancel_requested(&self) -> Option<&CancelRequest> {
+        self.last_started()?.cancel_requested.as_ref()
     }
 
     /// The last attempt, unless the step has been released once more since.

@@ -163,6 +163,11 @@ pub enum Outcome {
         error: String,
         output: Option<Value>,
     },
+    /// Parkbrake ended the action before it was done, because somebody had cancelled it.
+    Cancelled {
+        error: String,
+        output: Option<Value>,
+    },
     /// Nobody knows; only parkbrake itself says so, of an action that it runs.
     Unknown {
         reason: String,

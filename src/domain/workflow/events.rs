@@ -58,6 +58,12 @@ pub enum Event {
         round: Option<u32>,
         reason: String,
     },
+    /// Somebody has cancelled it while this attempt was running. How the attempt ended is said by a later event.
+    CancelRequested {
+        step: u32,
+        attempt: u32,
+        reason: String,
+    },
     /// Another task of the same requester has taken its place, in the same commit.
     Superseded {
         round: u32,
@@ -105,6 +111,13 @@ pub enum Event {
         output: Option<Value>,
         error: String,
     },
+    /// Parkbrake ended the action before it was done, because somebody had cancelled it.
+    ExecutionCancelled {
+        step: u32,
+        attempt: u32,
+        output: Option<Value>,
+        error: String,
+    },
     /// The requester of an external action has not reported in time, and is asked to.
     ReportRequested {
         step: u32,
@@ -139,6 +152,7 @@ impl Event {
             Self::Escalated { .. } => "escalated",
             Self::Expired { .. } => "expired",
             Self::Cancelled { .. } => "cancelled",
+            Self::CancelRequested { .. } => "cancel_requested",
             Self::Superseded { .. } => "superseded",
             Self::Commented { .. } => "commented",
             Self::Released { .. } => "released",
@@ -147,6 +161,7 @@ impl Event {
             Self::ExecutionStarted { .. } => "execution_started",
             Self::ExecutionSucceeded { .. } => "execution_succeeded",
             Self::ExecutionFailed { .. } => "execution_failed",
+            Self::ExecutionCancelled { .. } => "execution_cancelled",
             Self::ReportRequested { .. } => "report_requested",
             Self::OutcomeUnknown { .. } => "outcome_unknown",
             Self::Resolved { .. } => "resolved",
@@ -161,6 +176,8 @@ impl Event {
             | Self::ExecutionStarted { step, attempt, .. }
             | Self::ExecutionSucceeded { step, attempt, .. }
             | Self::ExecutionFailed { step, attempt, .. }
+            | Self::ExecutionCancelled { step, attempt, .. }
+            | Self::CancelRequested { step, attempt, .. }
             | Self::ReportRequested { step, attempt }
             | Self::OutcomeUnknown { step, attempt, .. }
             | Self::Resolved { step, attempt, .. } => Some(AttemptId { step: *step, number: *attempt }),

@@ -25,7 +25,7 @@ mod rounds;
 mod stored;
 
 pub use crate::domain::workflow::status::{ApprovalStatus, Status, StepStatus};
-pub use attempts::{Attempt, AttemptId, Ended, Stage, StepState};
+pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
 pub use events::{Approval, Event, FreezeException, Recorded, Resolution, Submission};
@@ -66,7 +66,7 @@ pub enum Disposition {
     /// It goes on as its rounds and its steps say.
     #[default]
     Active,
-    /// Its requester or an admin has cancelled it before anything ran.
+    /// Its requester or an admin has cancelled it before anything ran, or what ran was ended for them.
     Cancelled,
     /// Another task of its requester has taken its place before it was decided.
     Superseded {
@@ -163,6 +163,7 @@ impl Workflow {
             (Stage::Started, Some(Some(Ended::Succeeded))) => StepStatus::Succeeded,
             (Stage::Started, Some(Some(Ended::Failed))) => StepStatus::Failed,
             (Stage::Started, Some(Some(Ended::Unknown))) => StepStatus::OutcomeUnknown,
+            (Stage::Started, Some(Some(Ended::Cancelled))) => StepStatus::Cancelled,
         }
     }
 
@@ -177,6 +178,11 @@ impl Workflow {
     /// This very attempt, if it is under way.
     pub fn running(&self, attempt: AttemptId) -> Option<&Attempt> {
         self.step(attempt.step)?.running().filter(|running| running.number == attempt.number)
+    }
+
+    /// Whether somebody has cancelled what is running, and it has not ended yet.
+    pub fn is_being_cancelled(&self) -> bool {
+        self.steps.iter().any(|step| step.running().is_some_and(|attempt| attempt.cancel_requested.is_some()))
     }
 
     /// How many attempts have been started, of all steps.

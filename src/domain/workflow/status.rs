@@ -80,14 +80,16 @@ pub enum StepStatus {
     /// It failed, or was not started and never will be.
     Failed,
     OutcomeUnknown,
+    /// It was ended before it was done, because somebody had cancelled the task.
+    Cancelled,
     /// It never starts, because the plan has ended before its turn.
     Skipped,
 }
 
 impl StepStatus {
     /// Every one of them.
-    pub const ALL: [Self; 7] =
-        [Self::Waiting, Self::Queued, Self::Executing, Self::Succeeded, Self::Failed, Self::OutcomeUnknown, Self::Skipped];
+    pub const ALL: [Self; 8] =
+        [Self::Waiting, Self::Queued, Self::Executing, Self::Succeeded, Self::Failed, Self::OutcomeUnknown, Self::Cancelled, Self::Skipped];
 
     /// The word for it, as in JSON.
     pub fn as_str(self) -> &'static str {
@@ -98,6 +100,7 @@ impl StepStatus {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::Cancelled => "cancelled",
             Self::Skipped => "skipped",
         }
     }

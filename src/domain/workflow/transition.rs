@@ -1,17 +1,18 @@
 //! The state machine: `open` and `decide` say which events follow from a command, `apply` what a state becomes by an
 //! event, `obligations` what has to happen next. All four are total; none knows a clock.
 
-use crate::domain::policy::{ApprovalTerms, Principal, roles};
+use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, AttemptId, Command, Decision, Disposition, Event, Plan, Refusal, Round, Status, Submission, Verdict, Workflow,
+    Approval, ApprovalStatus, AttemptId, Command, Decision, Event, Plan, Refusal, Round, Status, Submission, Verdict, Workflow,
 };
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
 mod apply;
+mod cancel;
 mod comment;
 mod except;
 mod obligations;
@@ -74,7 +75,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::Except { by, freeze, until, justification, digest } => {
             except::except(workflow, by, freeze, *until, justification.as_deref(), digest.as_deref())
         }
-        Command::Cancel { by, reason } => cancel(workflow, by, reason.as_deref()),
+        Command::Cancel { by, reason } => cancel::cancel(workflow, by, reason.as_deref()),
         Command::Supersede { by, successor } => supersede::supersede(workflow, by, *successor),
         Command::Withdraw { by, reason } => withdraw::withdraw(workflow, by, reason.as_deref()),
         Command::Comment { by, text, ask } => comment::comment(workflow, by, text, *ask),
@@ -189,34 +190,6 @@ fn same_digest_as(digest: &Digest, given: Option<&str>, required: bool) -> Resul
         ))),
         None if required => Err(Refusal::DigestMismatch("this level needs the digest of what you read: send it as `digest`".to_owned())),
         _ => Ok(()),
-    }
-}
-
-fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<Answer, Refusal> {
-    if !workflow.submission.is_from(by) && !by.has_role(roles::ADMIN) {
-        return Err(Refusal::NotPermitted("a task is cancelled by its requester or by an admin".to_owned()));
-    }
-    if workflow.disposition == Disposition::Cancelled {
-        return Ok(Answer::Nothing);
-    }
-    let wrong = |detail: &str| Err(Refusal::WrongState { current: workflow.status(), detail: detail.to_owned() });
-    let has_begun = workflow.steps.iter().any(|step| step.running().is_some());
-    match workflow.status() {
-        Status::PendingApproval | Status::Queued if !has_begun && (workflow.open_round().is_some() || workflow.queued().is_some()) => {
-            let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
-            let round = workflow.round().map(|round| round.number);
-            Ok(Answer::Commit { events: vec![Event::Cancelled { round, reason }], guard: Guard::default() })
-        }
-        Status::PendingApproval | Status::Queued | Status::Executing => {
-            wrong("the action has been started and may have had effects, so it can no longer be cancelled")
-        }
-        Status::OutcomeUnknown
-        | Status::Completed
-        | Status::Failed
-        | Status::Rejected
-        | Status::Expired
-        | Status::Cancelled
-        | Status::Superseded => wrong("there is nothing left to cancel"),
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::actors::ports::CancelSignal;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::AttemptId;
 use std::ffi::OsString;
@@ -8,16 +9,16 @@ use tempfile::TempDir;
 /// Long enough for a slow machine, short enough to notice.
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
-struct Bench {
-    workflow_id: Uuid,
-    invocation: Invocation,
+pub(super) struct Bench {
+    pub workflow_id: Uuid,
+    pub invocation: Invocation,
     dir: TempDir,
     server: Vec<(&'static str, String)>,
     redactions: Redactions,
 }
 
 impl Bench {
-    fn of(command: &[&str]) -> Self {
+    pub fn of(command: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let invocation = Invocation {
             command: command.iter().map(ToString::to_string).collect(),
@@ -34,7 +35,7 @@ impl Bench {
         Self { workflow_id: Uuid::now_v7(), invocation, dir, server, redactions: Redactions::default() }
     }
 
-    fn script(text: &str) -> Self {
+    pub fn script(text: &str) -> Self {
         Self::of(&["sh", "-c", text])
     }
 
@@ -56,15 +57,20 @@ impl Bench {
     }
 
     async fn run_approved(&self, invocation: &Invocation) -> Outcome {
-        self.run_if(invocation, &|| true).await.expect("a start")
+        self.run_if(invocation, &|| true, &never()).await.expect("a start")
     }
 
-    async fn run_if(&self, invocation: &Invocation, may_start: &(dyn Fn() -> bool + Send + Sync)) -> Option<Outcome> {
+    pub async fn run_if(
+        &self,
+        invocation: &Invocation,
+        may_start: &(dyn Fn() -> bool + Send + Sync),
+        cancelling: &Cancelling,
+    ) -> Option<Outcome> {
         let run =
             Run { workflow_id: self.workflow_id, attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b"approved"), invocation };
         let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
         match Environment::of(&run, &self.redactions, read) {
-            Ok(environment) => run_in(run, environment, may_start).await,
+            Ok(environment) => run_in(run, environment, may_start, cancelling).await,
             Err(missing) => Some(not_started(invocation, &missing.to_string())),
         }
     }
@@ -84,13 +90,18 @@ impl Bench {
     }
 
     /// The number that a script has written into a file of its working directory.
-    async fn number_in(&self, file: &str) -> Pid {
+    pub async fn number_in(&self, file: &str) -> Pid {
         let path = self.dir.path().join(file);
         until(|| std::fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok().and_then(Pid::from_raw)).await
     }
 }
 
-async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+/// Nobody cancels it.
+pub(super) fn never() -> Cancelling {
+    Cancelling { signal: CancelSignal::never(), grace: WAIT_LIMIT }
+}
+
+pub(super) async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + WAIT_LIMIT;
     loop {
         if let Some(found) = found() {
@@ -102,7 +113,7 @@ async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Whether a process runs; one that only waits to be noticed by its parent does not.
-fn runs(pid: Pid) -> bool {
+pub(super) fn runs(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
     if cfg!(target_os = "linux") {
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
@@ -174,7 +185,7 @@ async fn a_program_with_a_slash_is_meant_from_the_folder() {
 async fn what_may_no_longer_start_once_its_program_has_been_looked_at_is_not_run() {
     let bench = Bench::script("touch ran");
     let approved = identify(bench.invocation.clone()).await.unwrap();
-    assert_eq!(bench.run_if(&approved, &|| false).await, None);
+    assert_eq!(bench.run_if(&approved, &|| false, &never()).await, None);
     assert!(!bench.dir.path().join("ran").exists());
     assert!(matches!(bench.run_approved(&approved).await, Outcome::Succeeded { .. }));
 }
@@ -385,14 +396,4 @@ async fn stragglers_of_a_workflow_are_ended_and_no_others() {
     assert!(runs(kept));
     end_stragglers(other.workflow_id).await;
     assert!(!runs(kept));
-}
-
-#[test]
-fn it_can_be_spawned() {
-    fn is_send<T: Send>(_: T) {}
-    let invocation = Bench::of(&["true"]).invocation;
-    let run =
-        Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b""), invocation: &invocation };
-    is_send(super::run(run, &Redactions::default(), &|| true));
-    is_send(end_stragglers(Uuid::nil()));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::actors::ports::CancelSignal;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,6 +40,11 @@ fn is_whole(sent: &[u8]) -> bool {
     length.is_none_or(|length: usize| body.len() >= length)
 }
 
+/// Nobody cancels it.
+fn never() -> Cancelling {
+    Cancelling { signal: CancelSignal::never(), grace: Duration::ZERO }
+}
+
 /// A caller without keys.
 fn nobody() -> Caller {
     Caller { keys: BTreeMap::new(), clock: Arc::new(Clock::new(DateTime::UNIX_EPOCH)) }
@@ -58,7 +64,7 @@ async fn made(call: &Call, caller: &Caller, redactions: &Redactions) -> Option<O
         call,
         args: args.as_object().unwrap(),
     };
-    super::call(request, caller, redactions, &|| true).await
+    super::call(request, caller, redactions, &|| true, &never()).await
 }
 
 async fn answered_with(answer: Option<&[u8]>) -> Outcome {
@@ -128,7 +134,7 @@ async fn nothing_is_sent_where_it_may_not_start() {
     let (digest, args) = (Digest::of(b""), Map::new());
     let attempt = AttemptId { step: 1, number: 1 };
     let request = Request { workflow_id: Uuid::nil(), attempt, digest: &digest, name: "ci", call: &call, args: &args };
-    assert_eq!(super::call(request, &nobody(), &Redactions::default(), &|| false).await, None);
+    assert_eq!(super::call(request, &nobody(), &Redactions::default(), &|| false, &never()).await, None);
     assert!(!receiver.is_finished());
 }
 
@@ -178,4 +184,25 @@ fn a_webhook_that_cannot_be_called_is_told_at_the_start_without_its_secret() {
     let unsound = told(signed("https://ci.example.com/"), Some("hush-hush"));
     assert!(unsound.contains("whsec_") && !unsound.contains("hush"), "{unsound}");
     assert!(told(signed("http://169.254.169.254/latest"), Some(SECRET)).contains("allow_private: true"));
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_has_its_true_answer_if_that_comes_and_is_unknown_without_one() {
+    for (answer, grace) in
+        [(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()), Duration::from_secs(600)), (None, Duration::ZERO)]
+    {
+        let answers = answer.is_some();
+        let (addr, _receiver) = receiver(answer).await;
+        let (call, digest, args) = (call_of(format!("http://{addr}/")), Digest::of(b""), Map::new());
+        let attempt = AttemptId { step: 1, number: 1 };
+        let request = Request { workflow_id: Uuid::nil(), attempt, digest: &digest, name: "ci", call: &call, args: &args };
+        let (canceller, signal) = CancelSignal::pair();
+        canceller.cancel();
+        let cancelling = Cancelling { signal, grace };
+        match super::call(request, &nobody(), &Redactions::default(), &|| true, &cancelling).await {
+            Some(Outcome::Succeeded { .. }) => assert!(answers),
+            Some(Outcome::Unknown { reason }) => assert!(!answers && reason.starts_with("it was cancelled after"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -324,6 +324,7 @@ fn over(stored: &Stored, attempt: u32) -> Option<DateTime<Utc>> {
             Event::OutcomeUnknown { attempt: of, .. }
             | Event::ExecutionSucceeded { attempt: of, .. }
             | Event::ExecutionFailed { attempt: of, .. }
+            | Event::ExecutionCancelled { attempt: of, .. }
             | Event::StartRefused { attempt: of, .. } => of == attempt,
             Event::Released { attempt: next, .. } => next == attempt + 1,
             Event::Rejected { .. } | Event::Cancelled { .. } | Event::Expired { .. } => true,
@@ -361,8 +362,8 @@ fn is_in_the_log(stored: &Stored, told: &Told) -> bool {
         Call::Submit { .. } => stored.first("submitted").is_some_and(|one| one.actor == told.by),
         Call::Approve => stored.has("approved", told.by),
         Call::Reject => stored.has("rejected", told.by),
-        // Whoever comes second is told that it is cancelled.
-        Call::Cancel => stored.first("cancelled").is_some(),
+        // Whoever comes second is told that it is cancelled, or that what runs is being ended.
+        Call::Cancel => stored.first("cancelled").or_else(|| stored.first("cancel_requested")).is_some(),
         Call::Report { succeeded: true } => stored.first("execution_succeeded").is_some(),
         Call::Report { succeeded: false } => stored.first("execution_failed").is_some(),
         Call::Resolve => stored.has("resolved", told.by),

@@ -38,6 +38,7 @@ impl Said {
             What::Approve => Self { verb: "approve", note: "justification", name: "approved_by" },
             What::Reject => Self { verb: "reject", note: "reason", name: "rejected_by" },
             What::Withdraw => Self { verb: "withdraw", note: "reason", name: "withdrawn_by" },
+            What::Cancel => Self { verb: "cancel", note: "reason", name: "cancelled_by" },
         }
     }
 }
@@ -48,6 +49,8 @@ pub enum What {
     Reject,
     /// Take the own yes back.
     Withdraw,
+    /// Take the task back.
+    Cancel,
 }
 
 /// What a door answered.
@@ -100,7 +103,7 @@ impl Door for Rest<'_> {
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
             let Said { verb, note, name } = Said::of(act);
-            let mut body = if act.what == What::Withdraw { json!({}) } else { json!({"digest": act.digest}) };
+            let mut body = if matches!(act.what, What::Withdraw | What::Cancel) { json!({}) } else { json!({"digest": act.digest}) };
             for (field, text) in [(note, act.note), (name, act.named)] {
                 if let Some(text) = text {
                     body[field] = json!(text);
@@ -191,9 +194,9 @@ impl Door for Buttons<'_> {
         false
     }
 
-    /// A message has no button to take a yes back.
+    /// A message has no button to take anything back.
     fn is_for(&self, what: What) -> bool {
-        what != What::Withdraw
+        !matches!(what, What::Withdraw | What::Cancel)
     }
 
     fn tells_agents(&self) -> Option<&'static str> {
@@ -245,6 +248,7 @@ impl Door for Cli<'_> {
                     command.args(act.exception.map(|freeze| ["--exception", freeze]).into_iter().flatten());
                 }
                 What::Reject => drop(command.args(["reject", act.id, "--reason", act.note.unwrap_or("not today")])),
+                What::Cancel => drop(command.args(["cancel", act.id, "--reason", act.note.unwrap_or("not today")])),
                 What::Withdraw => drop(command.args(["withdraw", act.id, "--reason", act.note.unwrap_or("not today")])),
             }
             let ran = command.output().await.expect("the program");

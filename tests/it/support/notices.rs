@@ -100,8 +100,16 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         at: at(),
         via: Via::Rest,
     };
-    let begun =
-        |outcome| Attempt { number: 1, owner: Uuid::nil(), token: None, started_at: at(), report_asked_at: None, outcome, resolved: None };
+    let begun = |outcome| Attempt {
+        number: 1,
+        owner: Uuid::nil(),
+        token: None,
+        started_at: at(),
+        report_asked_at: None,
+        cancel_requested: None,
+        outcome,
+        resolved: None,
+    };
     let (outcome, attempt) = match kind {
         Kind::Requested | Kind::Reminded | Kind::Escalated | Kind::Expiring | Kind::Asked | Kind::Answered => (None, None),
         Kind::Decided | Kind::Executing | Kind::ReportOverdue => (Some(RoundOutcome::Approved), Some(begun(None))),

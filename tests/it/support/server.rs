@@ -72,6 +72,7 @@ pub fn settings(config: &Config) -> Settings {
         turns_per_requester: 16,
         connections: 5,
         drain: Duration::from_secs(5),
+        cancel_grace: Duration::from_secs(2),
         limits: LimitSettings::default(),
         lease: Duration::from_secs(10),
     }

@@ -216,6 +216,27 @@ pub struct CancelledDetail<'a> {
     pub reason: &'a str,
 }
 
+/// It was taken back while it was running. What became of it is said by a later event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CancelRequestedDetail<'a> {
+    /// The step of the plan, counted from 1.
+    pub step: u32,
+    /// Counted from 1.
+    pub attempt: u32,
+    pub reason: &'a str,
+}
+
+/// Parkbrake ended the action before it was done, because it had been taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExecutionCancelledDetail<'a> {
+    pub step: u32,
+    pub attempt: u32,
+    /// Its exit status or signal, and the ends of its streams; null where nothing ran.
+    #[schema(required)]
+    pub output: Option<&'a Value>,
+    pub error: &'a str,
+}
+
 /// The action may start, and waits for its turn.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReleasedDetail {

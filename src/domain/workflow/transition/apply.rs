@@ -2,8 +2,8 @@
 
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::workflow::{
-    Attempt, AttemptId, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Round, RoundOutcome, Stage,
-    StepState, Verdict, Workflow,
+    Attempt, AttemptId, CancelRequest, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Round,
+    RoundOutcome, Stage, StepState, Verdict, Workflow,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -102,6 +102,11 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             Some(())
         }
         Event::Cancelled { round, .. } => cancel(workflow, *round),
+        Event::ExecutionCancelled { .. } => {
+            change_step(workflow, recorded.event.attempt()?, recorded)?;
+            workflow.disposition = Disposition::Cancelled;
+            Some(())
+        }
         Event::Commented { text, ask } => {
             let submission = Arc::clone(&workflow.submission);
             workflow.discussion.add(&submission, &recorded.actor, text, *ask, recorded.version, recorded.at);
@@ -121,6 +126,7 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
         | Event::ExecutionStarted { .. }
         | Event::ExecutionSucceeded { .. }
         | Event::ExecutionFailed { .. }
+        | Event::CancelRequested { .. }
         | Event::ReportRequested { .. }
         | Event::OutcomeUnknown { .. }
         | Event::Resolved { .. } => change_step(workflow, recorded.event.attempt()?, recorded),
@@ -149,12 +155,15 @@ fn open_round(workflow: &mut Workflow, number: u32) -> Option<&mut Round> {
     workflow.rounds.last_mut().filter(|round| round.is_open() && round.number == number)
 }
 
-/// Before anything runs: while people are asked, or while it waits for its turn.
+/// While nothing runs: people are asked, it waits for its turn, or a step of a plan succeeded although the plan was cancelled.
 fn cancel(workflow: &mut Workflow, number: Option<u32>) -> Option<()> {
     if workflow.round().map(|round| round.number) != number {
         return None;
     }
-    let may_follow = has_queued(workflow) && !has_running(workflow);
+    let is_cut_short = |step: &StepState| step.cancel_requested().is_some() && step.ended() == Some(Ended::Succeeded);
+    let has_steps_left = || workflow.steps.iter().any(|step| step.stage == Stage::Waiting);
+    let was_cut_short = || workflow.steps.iter().any(is_cut_short) && has_steps_left();
+    let may_follow = (has_queued(workflow) || was_cut_short()) && !has_running(workflow);
     match workflow.rounds.last_mut().filter(|round| round.is_open()) {
         Some(round) => round.outcome = Some(RoundOutcome::Cancelled),
         None if may_follow => {}
@@ -197,6 +206,7 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
                 token: *token,
                 started_at: recorded.at,
                 report_asked_at: None,
+                cancel_requested: None,
                 outcome: None,
                 resolved: None,
             });
@@ -206,10 +216,17 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
             let attempt = step.attempts.last_mut().filter(|attempt| attempt.report_asked_at.is_none())?;
             attempt.report_asked_at = Some(recorded.at);
         }
+        Event::CancelRequested { reason, .. } if is_last && is_running => {
+            let attempt = step.attempts.last_mut().filter(|attempt| attempt.cancel_requested.is_none())?;
+            attempt.cancel_requested = Some(CancelRequest { by: recorded.actor.clone(), reason: reason.clone() });
+        }
         Event::OutcomeUnknown { .. } if is_last && is_running => end(step, Ended::Unknown),
         // How an attempt ended, also where nobody knew at first.
         Event::ExecutionSucceeded { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Succeeded),
         Event::ExecutionFailed { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Failed),
+        Event::ExecutionCancelled { .. } if is_last && (is_running || step.unknown().is_some()) && step.cancel_requested().is_some() => {
+            end(step, Ended::Cancelled);
+        }
         Event::Resolved { outcome, .. } if is_last && step.unknown().is_some() => {
             step.attempts.last_mut()?.resolved = Some((*outcome, recorded.actor.clone()));
             match outcome {

@@ -22,8 +22,12 @@ pub enum Obligation {
     /// This process has started the attempt. Nothing is started because of it: see to it that the runner knows of it. The runner commits
     /// `Finish`; where it knows nothing of the attempt, `Disown` follows.
     Attend { attempt: AttemptId, token: Option<Uuid> },
+    /// This process has started the attempt, and somebody has cancelled it: see to it that the runner ends it. The rest is as for `Attend`.
+    End { attempt: AttemptId, token: Option<Uuid> },
     /// A process that may be gone had begun this attempt. `Recover` follows; the database refuses it while that process's server lives.
     Recover { attempt: AttemptId },
+    /// The same of an attempt that somebody has cancelled: what is left of it on this machine is ended before `Recover` follows.
+    Clear { attempt: AttemptId },
 }
 
 /// Everything that has to happen next. Empty where the workflow is final, or where only a person can go on.
@@ -48,8 +52,12 @@ fn of_steps(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
         let attempt = id(running.number);
         Some(match step.action {
             ActionKind::External => Obligation::AwaitReport { attempt, deadline: report_by(step, running) },
-            ActionKind::Runbook | ActionKind::Webhook if running.owner == owner => Obligation::Attend { attempt, token: running.token },
-            ActionKind::Runbook | ActionKind::Webhook => Obligation::Recover { attempt },
+            ActionKind::Runbook | ActionKind::Webhook => match (running.owner == owner, running.cancel_requested.is_some()) {
+                (true, false) => Obligation::Attend { attempt, token: running.token },
+                (true, true) => Obligation::End { attempt, token: running.token },
+                (false, false) => Obligation::Recover { attempt },
+                (false, true) => Obligation::Clear { attempt },
+            },
         })
     };
     workflow.numbered_steps().filter_map(|(number, step, state)| of_step(number, step, state)).collect()

@@ -13,7 +13,7 @@ pub(super) fn report(workflow: &Workflow, by: &Principal, step: Option<&StepName
     // A late report is the truth about what nobody knew.
     if let Some(attempt) = state.running().or_else(|| state.unknown()) {
         let id = AttemptId { step: number, number: attempt.number };
-        return Ok(Answer::Commit { events: start::and_then(&workflow.plan, id, start::ended(id, outcome)), guard: Guard::default() });
+        return Ok(Answer::Commit { events: start::and_then(workflow, id, start::ended(id, outcome)), guard: Guard::default() });
     }
     match (state.ended(), outcome) {
         (Some(Ended::Succeeded), Outcome::Succeeded { .. }) | (Some(Ended::Failed), Outcome::Failed { .. }) => Ok(Answer::Nothing),

@@ -26,9 +26,14 @@ pub(super) fn resolve(
             None => Err(wrong(workflow, "only an unknown outcome can be resolved")),
         };
     };
+    if outcome == Resolution::Retry && workflow.step(id.step).is_some_and(|step| step.cancel_requested().is_some()) {
+        let detail =
+            "it was cancelled, so it is not run once more: resolve it as succeeded or failed, and submit the task again if it is wanted";
+        return Err(wrong(workflow, detail));
+    }
     let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();
     let resolved = Event::Resolved { step: id.step, attempt: id.number, outcome, roles, justification };
-    let mut events = start::and_then(&workflow.plan, id, resolved);
+    let mut events = start::and_then(workflow, id, resolved);
     if outcome == Resolution::Retry {
         events.push(start::release(&workflow.plan, id.next(), owner));
     }

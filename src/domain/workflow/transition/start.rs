@@ -1,6 +1,6 @@
 //! The start of an action, and the end of an attempt: released, then started by whoever holds its token, then ended.
 
-use super::{Answer, Guard};
+use super::{Answer, Guard, cancel};
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Resolution, Stage, Workflow};
@@ -48,11 +48,16 @@ pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<V
     is_changed.then_some(events)
 }
 
-/// What follows an event of an attempt in the same commit: where the step has succeeded, the next one is released.
-pub(super) fn and_then(plan: &Plan, id: AttemptId, event: Event) -> Vec<Event> {
+/// What follows an event of an attempt in the same commit: where the step has succeeded, the next one is released, unless somebody has
+/// cancelled the plan meanwhile.
+pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<Event> {
     let step = id.step + 1;
     let has_succeeded = matches!(event, Event::ExecutionSucceeded { .. } | Event::Resolved { outcome: Resolution::Succeeded, .. });
-    let next = (has_succeeded && plan.step(step).is_some()).then_some(Event::Released { step, attempt: 1 });
+    let has_next = has_succeeded && workflow.plan.step(step).is_some();
+    let next = has_next.then(|| match workflow.step(id.step).and_then(|state| state.cancel_requested()) {
+        Some(request) => cancel::end_of_plan(workflow, id.step, request),
+        None => Event::Released { step, attempt: 1 },
+    });
     [event].into_iter().chain(next).collect()
 }
 
@@ -88,7 +93,13 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
     let is_unknown = || workflow.step(id.step).and_then(|step| step.unknown()).is_some_and(|attempt| attempt.number == id.number);
     let says_something = !matches!(outcome, Outcome::Unknown { .. });
     if workflow.running(id).is_some() || (says_something && is_unknown()) {
-        Answer::Commit { events: and_then(&workflow.plan, id, ended(id, outcome)), guard: Guard::default() }
+        let was_asked = workflow.step(id.step).is_some_and(|step| step.cancel_requested().is_some());
+        let event = match (ended(id, outcome), was_asked) {
+            // Whoever ended it, nobody had cancelled it.
+            (Event::ExecutionCancelled { step, attempt, output, error }, false) => Event::ExecutionFailed { step, attempt, output, error },
+            (event, _) => event,
+        };
+        Answer::Commit { events: and_then(workflow, id, event), guard: Guard::default() }
     } else {
         Answer::Nothing
     }
@@ -100,6 +111,7 @@ pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Ou
     match outcome.clone() {
         Outcome::Succeeded { output } => Event::ExecutionSucceeded { step, attempt, output: some(output) },
         Outcome::Failed { error, output } => Event::ExecutionFailed { step, attempt, output: some(output), error },
+        Outcome::Cancelled { error, output } => Event::ExecutionCancelled { step, attempt, output: some(output), error },
         Outcome::Unknown { reason } => Event::OutcomeUnknown { step, attempt, reason },
     }
 }
@@ -136,7 +148,12 @@ pub(super) fn disown(workflow: &Workflow, id: AttemptId, token: Option<Uuid>, ca
 
 fn interrupted(workflow: &Workflow, id: AttemptId, reason: &str, guard: Guard) -> Answer {
     let Some(step) = workflow.plan.step(id.step).filter(|step| step.action != ActionKind::External) else { return Answer::Nothing };
-    let event = if step.idempotent {
+    let is_cancelled = workflow.step(id.step).is_some_and(|state| state.cancel_requested().is_some());
+    let event = if is_cancelled {
+        let reason = "the action was cancelled, and the server that ran it let go of it before it saw how it ended; it is not run again: \
+                      find out how far it came";
+        Event::OutcomeUnknown { step: id.step, attempt: id.number, reason: reason.to_owned() }
+    } else if step.idempotent {
         Event::Released { step: id.step, attempt: id.number + 1 }
     } else {
         Event::OutcomeUnknown { step: id.step, attempt: id.number, reason: reason.to_owned() }
