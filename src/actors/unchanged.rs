@@ -143,7 +143,7 @@ mod tests {
 
         async fn looked_at(&self) -> Result<Work, String> {
             let runbooks = self.runbook.iter().map(|runbook| (runbook.name.clone(), runbook.clone())).collect();
-            let actions = Actions { runbooks: &runbooks, webhooks: &BTreeMap::new() };
+            let actions = Actions { runbooks: &runbooks, webhooks: &BTreeMap::new(), playbooks: &BTreeMap::new() };
             let step = (1, ActionKind::Runbook);
             unchanged(&self.document, &self.approved, step, actions, &self.machine).await.map(|work| work.expect("something to do"))
         }

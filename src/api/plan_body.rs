@@ -1,7 +1,9 @@
-//! What the body of a submit asks for: one task, or a plan of several.
+//! What the body of a submit asks for: one task, a plan of several, or a playbook that makes one.
 
-use crate::api::views::Around;
-use crate::domain::request::plan::{PlanRequest, Request, StepRequest};
+use crate::api::views::{Around, PlaybookCall};
+use crate::domain::request::Request;
+use crate::domain::request::plan::{PlanRequest, StepRequest};
+use crate::domain::request::playbook::PlaybookRequest;
 use crate::domain::request::{Fault, TaskRequest};
 use crate::http::json;
 use crate::service::ServiceError;
@@ -9,6 +11,8 @@ use serde_json::Value;
 
 /// The field by which a plan is known.
 const STEPS: &str = "steps";
+/// The field by which the use of a playbook is known.
+const PLAYBOOK: &str = "playbook";
 /// What stands around the steps, and in none of them.
 const OUTSIDE: [&str; 2] = ["task_id", "supersedes"];
 
@@ -17,7 +21,19 @@ const OUTSIDE: [&str; 2] = ["task_id", "supersedes"];
 /// # Errors
 /// What does not fit, each with its place.
 pub fn request(value: Value) -> Result<Request, ServiceError> {
-    if value.get(STEPS).is_some() { plan(value).map(Request::Plan) } else { task_request(value).map(Request::from) }
+    if value.get(STEPS).is_some() {
+        plan(value).map(Request::Plan)
+    } else if value.get(PLAYBOOK).is_some() {
+        playbook(value).map(Request::Playbook)
+    } else {
+        task_request(value).map(Request::from)
+    }
+}
+
+fn playbook(value: Value) -> Result<PlaybookRequest, ServiceError> {
+    let PlaybookCall { task_id, description, metadata, supersedes, playbook, args } = json::decode(value)?;
+    let (metadata, args) = (metadata.unwrap_or_default(), args.unwrap_or_default());
+    Ok(PlaybookRequest { task_id, description, metadata, supersedes, playbook, args })
 }
 
 /// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
@@ -45,7 +61,7 @@ fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {
         }
     }
     if faults.is_empty() {
-        Ok(PlanRequest { task_id, description, metadata: metadata.unwrap_or_default(), supersedes, steps: read })
+        Ok(PlanRequest { task_id, description, metadata: metadata.unwrap_or_default(), supersedes, steps: read, playbook: None })
     } else {
         Err(ServiceError::InvalidTask(faults))
     }
@@ -106,5 +122,8 @@ mod tests {
         assert_eq!(pointers(plan(json!("x"))), ["/steps"]);
         assert_eq!(pointers(json!({"description": "d", "steps": [read()], "operation": "read"})), ["/operation"]);
         assert_eq!(pointers(json!({"steps": [read()]})), [""]);
+        assert_eq!(pointers(json!({"description": "d", "steps": [read()], "playbook": "release"})), ["/playbook"]);
+        assert_eq!(pointers(json!({"description": "d", "playbook": "release", "operation": "read"})), ["/operation"]);
+        assert_eq!(pointers(json!({"description": "d", "playbook": 7})), ["/playbook"]);
     }
 }

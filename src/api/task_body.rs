@@ -2,9 +2,9 @@
 //! take the careful way.
 
 use crate::api::plan_body;
+use crate::domain::request::Request;
 use crate::domain::request::UsualTask;
 use crate::domain::request::idempotency::IdempotencyKey;
-use crate::domain::request::plan::Request;
 use crate::domain::task::digest::{Digest, canonical};
 use crate::http::json;
 use crate::http::problem::Problem;

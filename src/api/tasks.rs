@@ -5,7 +5,7 @@ use crate::api::sent::Sent;
 use crate::api::task_body::TaskBody;
 use crate::api::views::{Approval, Assessed, AssessedStep, SubmitRequest, Submitted, Success};
 use crate::domain::request::Fault;
-use crate::domain::request::plan::Request;
+use crate::domain::request::Request;
 use crate::domain::workflow::Workflow;
 use crate::http::body::FromBody;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
@@ -41,7 +41,8 @@ refused_with!(
 /// Parkbrake assesses it and either releases it at once or parks it until people decide. The 202 means: committed.
 ///
 /// With `steps` in place of one task's fields it is a plan: each step is assessed, the most dangerous one says who decides, and one approval
-/// is about all of them. Then they are done one after the other; a step that fails ends the plan.
+/// is about all of them. Then they are done one after the other; a step that fails ends the plan. With `playbook` and `args` parkbrake makes
+/// the steps itself, as the configuration says.
 ///
 /// With `Idempotency-Key`, the same principal, key and body get the first answer again and nothing is stored. Without it every call is a new
 /// task. With `Prefer: wait=N` the answer is held, for at most N seconds, while the status is `queued` or `executing`.
@@ -72,6 +73,9 @@ refused_with!(
                     "action": {"type": "runbook", "name": "disk-usage"}},
                 {"name": "deploy", "operation": "deploy", "environment": "production", "resource": "api-gateway", "resource_type": "code"}
             ]
+        }))),
+        ("playbook" = (summary = "An intent, of which parkbrake makes the steps", value = json!({
+            "description": "Release api 1.4.2", "playbook": "release-service", "args": {"service": "api", "version": "1.4.2"}
         }))),
     )),
     responses(

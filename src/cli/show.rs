@@ -21,6 +21,9 @@ pub fn request(page: &mut Page, workflow: &Value) {
     let task = &workflow["task"];
     heading(page, workflow);
     let steps = list(task, "/steps");
+    if let Some(playbook) = text(task, "/playbook/name") {
+        page.fact("playbook", format!("{} ({})", escaped(playbook), word(task, "/playbook/digest", "?")));
+    }
     if steps.is_empty() {
         runs(page, &task["action"]);
     }

@@ -8,22 +8,22 @@ use uuid::Uuid;
 #[derive(Debug, clap::Args)]
 pub struct TaskFlags {
     /// What is to be done, such as deploy
-    #[arg(long, value_name = "WORD", conflicts_with = "file", required_unless_present = "file")]
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"], required_unless_present_any = ["file", "playbook"])]
     operation: Option<String>,
     /// What the approver reads as your claim
     #[arg(long, value_name = "TEXT", conflicts_with = "file", required_unless_present = "file")]
     description: Option<String>,
     /// Where: production, staging, development, …
-    #[arg(long, value_name = "WORD", conflicts_with = "file")]
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"])]
     environment: Option<String>,
     /// On what
-    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "playbook"])]
     resource: Option<String>,
     /// What that is: database, infrastructure, code, …
-    #[arg(long, value_name = "WORD", conflicts_with = "file")]
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"])]
     resource_type: Option<String>,
     /// What it is estimated to cost, in US dollars
-    #[arg(long, value_name = "DOLLARS", conflicts_with = "file", value_parser = dollars)]
+    #[arg(long, value_name = "DOLLARS", conflicts_with_all = ["file", "playbook"], value_parser = dollars)]
     cost: Option<f64>,
     /// Your own name for the task
     #[arg(long, value_name = "ID", conflicts_with = "file")]
@@ -32,10 +32,13 @@ pub struct TaskFlags {
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     supersedes: Option<Uuid>,
     /// Have parkbrake run this runbook; without it, you act yourself once you may, and report
-    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
     runbook: Option<String>,
-    /// An argument of the runbook; may be repeated
-    #[arg(long = "arg", value_name = "NAME=VALUE", requires = "runbook", conflicts_with = "file", value_parser = pair)]
+    /// Have parkbrake make the steps of this playbook, in place of one task
+    #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
+    playbook: Option<String>,
+    /// An argument of the runbook or the playbook; may be repeated
+    #[arg(long = "arg", value_name = "NAME=VALUE", requires = "configured", conflicts_with = "file", value_parser = pair)]
     args: Vec<(String, String)>,
     /// Anything else to keep with the task; may be repeated. A number, true, false, and a list, an object or quoted text in JSON are taken as
     /// such (replicas=2, tags='["a"]', build='"2"'); everything else is text (version=1.10)
@@ -45,7 +48,7 @@ pub struct TaskFlags {
 
 impl TaskFlags {
     /// The task as JSON.
-    pub fn task(self) -> Value {
+    pub fn task(mut self) -> Value {
         let mut task = Map::new();
         let texts = [
             ("task_id", self.task_id),
@@ -55,9 +58,14 @@ impl TaskFlags {
             ("environment", self.environment),
             ("resource", self.resource),
             ("resource_type", self.resource_type),
+            ("playbook", self.playbook),
         ];
+        let is_playbook = texts.iter().any(|(name, text)| *name == "playbook" && text.is_some());
         task.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?)))));
         task.extend(self.cost.map(|cost| ("estimated_cost".to_owned(), Value::from(cost))));
+        if is_playbook {
+            task.insert("args".to_owned(), object(std::mem::take(&mut self.args)));
+        }
         task.extend(self.runbook.map(|name| {
             let action = Map::from_iter([
                 ("type".to_owned(), Value::from("runbook")),

@@ -1,7 +1,7 @@
 //! YAML as written → the values of the core; one file for each YAML file.
 //!
 //! Two stages: each file is read as it was written, with what it leaves out filled in ([`risk_rules`],
-//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`notifications`]); then what they say together is resolved and checked
+//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`playbooks`], [`notifications`]); then what they say together is resolved and checked
 //! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once, each with file, line and
 //! key. A configuration with a single problem is not used at all.
 
@@ -18,6 +18,7 @@ mod mail_address;
 mod names;
 mod notifications;
 mod placeholders;
+mod playbooks;
 mod policy;
 mod problem;
 mod quotas;
@@ -42,6 +43,7 @@ use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::policy::quota::Quotas;
 use crate::domain::request::Actions;
+use crate::domain::request::playbook::Playbook;
 use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::Rules;
@@ -65,6 +67,7 @@ pub struct Configuration {
     pub freezes: Vec<Freeze>,
     pub runbooks: BTreeMap<String, Runbook>,
     pub webhooks: BTreeMap<String, Webhook>,
+    pub playbooks: BTreeMap<String, Playbook>,
     pub notifications: Notifications,
     /// How tool calls of coding agents are read.
     pub tools: ToolRules,
@@ -81,7 +84,7 @@ pub struct Configuration {
 impl Configuration {
     /// What parkbrake itself can do.
     pub fn actions(&self) -> Actions<'_> {
-        Actions { runbooks: &self.runbooks, webhooks: &self.webhooks }
+        Actions { runbooks: &self.runbooks, webhooks: &self.webhooks, playbooks: &self.playbooks }
     }
 
     /// The variables of the environment that any of its values are read from: of runbooks, webhooks and channels.
@@ -131,6 +134,7 @@ struct Files {
     approval_policies: Opened,
     agent_tools: Opened,
     runbooks: Opened,
+    playbooks: Opened,
     notifications: Opened,
 }
 
@@ -150,13 +154,14 @@ impl Files {
             approval_policies: open(shipped::APPROVAL_POLICIES),
             agent_tools: open(shipped::AGENT_TOOLS),
             runbooks: open(shipped::RUNBOOKS),
+            playbooks: open(shipped::PLAYBOOKS),
             notifications: open(shipped::NOTIFICATIONS),
         }
     }
 
     fn into_problems(self) -> Vec<Problem> {
         let of_people = [self.risk_rules, self.interrupt_triggers, self.approval_policies];
-        let files = of_people.into_iter().chain([self.agent_tools, self.runbooks, self.notifications]);
+        let files = of_people.into_iter().chain([self.agent_tools, self.runbooks, self.playbooks, self.notifications]);
         files.into_iter().flatten().flatten().flat_map(Source::into_problems).collect()
     }
 }
@@ -174,6 +179,9 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     });
     let runbooks =
         known(&files.runbooks).map(|file| file.map_or_else(runbooks::Runbooks::default, |file| runbooks::read(&file.root(), &rules, base)));
+    let playbooks = known(&files.playbooks).zip(runbooks.as_ref());
+    let playbooks = playbooks
+        .map(|(file, runbooks)| file.map_or_else(playbooks::Playbooks::default, |file| playbooks::read(&file.root(), &rules, runbooks)));
     let tools = known(&files.agent_tools).map(|file| {
         let file = file.map(Source::root);
         (agent_tools::read(file.as_ref(), &shipped.agent_tools.root(), &rules), file)
@@ -189,21 +197,25 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     let separation_of_duties = approvals.separation_of_duties;
     let freezes = approvals.freezes.as_ref().map(|at| freezes::read(at, &rules, &approvals)).unwrap_or_default();
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
-    let (triggers, runbooks, notifications, (tools, tools_file)) = (triggers?, runbooks?, notifications?, tools?);
+    let (triggers, runbooks, playbooks, notifications, (tools, tools_file)) = (triggers?, runbooks?, playbooks?, notifications?, tools?);
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 
     // All of it, notices too: who was asked, and how, is part of what a decision was taken by.
     let mut approval_policies = approvals.document();
     approval_policies["freezes"] = freezes::document(&freezes);
-    let document = digest::canonical(&json!({
+    let mut document = json!({
         "risk_assessment_rules": rules.document(),
         "interrupt_triggers": triggers.document(),
         "approval_policies": approval_policies,
         "runbooks": runbooks.document(),
         "notifications": notifications::document(&notifications),
         "agent_tools": agent_tools::document(&tools),
-    }));
+    });
+    if let Some(playbooks) = playbooks.document() {
+        document["playbooks"] = playbooks;
+    }
+    let document = digest::canonical(&document);
     let version = Digest::of(&document);
     let rules = rules.into_domain(triggers.into_domain(), version.clone());
     if let Some(file) = tools_file {
@@ -228,6 +240,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         freezes,
         runbooks,
         webhooks,
+        playbooks: playbooks.into_domain(),
         notifications,
         tools,
         version,

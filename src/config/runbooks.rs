@@ -10,8 +10,9 @@ use crate::domain::duration;
 use crate::domain::request::arguments::{Argument, Template};
 use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
+use crate::domain::task::ActionKind;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Runbooks {
     documents: Map<String, Value>,
     webhooks: BTreeMap<String, Webhook>,
     webhook_documents: Map<String, Value>,
+    /// Every name in the file, also of what is unsound.
+    declared: BTreeSet<(ActionKind, String)>,
 }
 
 /// Reads the file.
@@ -51,12 +54,14 @@ pub fn read(file: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> Runbooks {
     let Some(fields) = file.fields(&["runbooks", "webhooks"]) else { return found };
     let section = |name: &str| fields.get(name).and_then(|at| at.entries(&format!("{name} by their names"))).unwrap_or_default();
     for (name, at) in section("runbooks") {
+        found.declared.insert((ActionKind::Runbook, name.to_owned()));
         if let Some((runbook, document)) = sound_name(name, &at).and_then(|()| read_runbook(name, &at, rules, base)) {
             found.runbooks.insert(name.to_owned(), runbook);
             found.documents.insert(name.to_owned(), document);
         }
     }
     for (name, at) in section("webhooks") {
+        found.declared.insert((ActionKind::Webhook, name.to_owned()));
         if let Some((webhook, document)) = sound_name(name, &at).and_then(|()| webhooks::read(name, &at, rules)) {
             found.webhooks.insert(name.to_owned(), webhook);
             found.webhook_documents.insert(name.to_owned(), document);
@@ -177,6 +182,25 @@ impl Runbooks {
     /// The values of the file as a document, with the defaults filled in.
     pub fn document(&self) -> Value {
         json!({ "runbooks": self.documents, "webhooks": self.webhook_documents })
+    }
+
+    /// Whether the file has an entry of this name, sound or not.
+    pub fn declares(&self, kind: ActionKind, name: &str) -> bool {
+        self.declared.contains(&(kind, name.to_owned()))
+    }
+
+    /// The arguments that an entry declares; `None` where any are taken, or the entry is unsound.
+    pub fn arguments(&self, kind: ActionKind, name: &str) -> Option<&BTreeMap<String, Argument>> {
+        match kind {
+            ActionKind::External => None,
+            ActionKind::Runbook => self.runbooks.get(name).map(|runbook| &runbook.args),
+            ActionKind::Webhook => self.webhooks.get(name)?.args.as_ref(),
+        }
+    }
+
+    /// Whether an entry says what it does; an unsound one has been told of.
+    pub fn states_operation(&self, kind: ActionKind, name: &str) -> bool {
+        kind == ActionKind::Runbook || self.webhooks.get(name).is_none_or(|webhook| webhook.operation.is_some())
     }
 
     /// The runbooks and the webhooks by their names.

@@ -9,10 +9,11 @@ pub const INTERRUPT_TRIGGERS: &str = "hitl/interrupt-triggers.yaml";
 pub const APPROVAL_POLICIES: &str = "hitl/approval-policies.yaml";
 pub const RUNBOOKS: &str = "runbooks.yaml";
 pub const AGENT_TOOLS: &str = "hitl/agent-tools.yaml";
+pub const PLAYBOOKS: &str = "playbooks.yaml";
 pub const NOTIFICATIONS: &str = "notifications.yaml";
 
 /// Every file that is read.
-pub const READ: [&str; 6] = [RISK_RULES, INTERRUPT_TRIGGERS, APPROVAL_POLICIES, AGENT_TOOLS, RUNBOOKS, NOTIFICATIONS];
+pub const READ: [&str; 7] = [RISK_RULES, INTERRUPT_TRIGGERS, APPROVAL_POLICIES, AGENT_TOOLS, RUNBOOKS, PLAYBOOKS, NOTIFICATIONS];
 
 const RISK_RULES_TEXT: &str = include_str!("../../config/hitl/risk-assessment-rules.yaml");
 const INTERRUPT_TRIGGERS_TEXT: &str = include_str!("../../config/hitl/interrupt-triggers.yaml");
@@ -26,6 +27,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         (APPROVAL_POLICIES, include_str!("../../config/hitl/approval-policies.yaml")),
         (AGENT_TOOLS, AGENT_TOOLS_TEXT),
         (RUNBOOKS, include_str!("../../config/runbooks.yaml")),
+        (PLAYBOOKS, include_str!("../../config/playbooks.yaml")),
     ]
 }
 

@@ -4,6 +4,7 @@ mod docs;
 mod freezes;
 mod matrix;
 mod notifications;
+mod playbooks;
 mod sound;
 mod unread;
 mod unsound;
@@ -19,6 +20,7 @@ const RULES: &str = "hitl/risk-assessment-rules.yaml";
 const TRIGGERS: &str = "hitl/interrupt-triggers.yaml";
 const APPROVALS: &str = "hitl/approval-policies.yaml";
 const RUNBOOKS: &str = "runbooks.yaml";
+const PLAYBOOKS: &str = "playbooks.yaml";
 const NOTIFICATIONS: &str = "notifications.yaml";
 
 /// People that satisfy the shipped levels, in one line.

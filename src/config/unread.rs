@@ -10,8 +10,6 @@ const DEEPEST: usize = 4;
 const MOST: usize = 10_000;
 /// Endings of copies that nobody expects to be read.
 const COPIES: [&str; 8] = ["~", ".bak", ".orig", ".swp", ".example", ".sample", ".dist", ".md"];
-/// Files that the contract names and that this version does not read.
-const LATER: [&str; 1] = ["playbooks.yaml"];
 
 /// The files below `dir` that look like configuration and are none of those that are read, which are named by their paths
 /// below it.
@@ -62,9 +60,6 @@ impl Search<'_> {
         }
         if self.dir.join(path).canonicalize().is_ok_and(|target| self.targets.contains(&target)) {
             return;
-        }
-        if LATER.iter().any(|later| path == Path::new(later)) {
-            return self.problem(path, "is not read by this version yet; move it out of the folder".to_owned());
         }
         let lower = name.to_ascii_lowercase();
         let meant = self.meant(&lower);

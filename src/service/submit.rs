@@ -2,8 +2,9 @@
 
 use crate::actors::protocol::{AdmittedTask, Submitted as Outcome};
 use crate::domain::policy::{ApprovalTerms, PrincipalKind};
+use crate::domain::request::Request;
 use crate::domain::request::idempotency::IdempotencyKey;
-use crate::domain::request::plan::{Admitted, Request};
+use crate::domain::request::plan::Admitted;
 use crate::domain::risk::Assessment;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::plan::PlanAssessment;
@@ -151,8 +152,16 @@ impl Service {
         match &mut work.document {
             Document::Task(task) => self.engine.identify(task).await.map_err(|reason| unfit(String::new(), reason))?,
             Document::Plan(plan) => {
+                let playbook = plan.playbook.as_ref().map(|used| used.name.clone());
                 for (place, step) in plan.steps.iter_mut().enumerate() {
-                    self.engine.identify(&mut step.task).await.map_err(|reason| unfit(format!("/steps/{place}"), reason))?;
+                    self.engine.identify(&mut step.task).await.map_err(|reason| match &playbook {
+                        // There are no steps in what was sent.
+                        Some(name) => {
+                            let detail = format!("the runbook of step {} of `{name}` cannot run on the server: {reason}", place + 1);
+                            ServiceError::invalid("/playbook", detail)
+                        }
+                        None => unfit(format!("/steps/{place}"), reason),
+                    })?;
                 }
             }
         }

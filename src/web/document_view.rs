@@ -7,7 +7,7 @@ use crate::domain::risk::target::Target;
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Artifact;
-use crate::domain::task::plan::Document;
+use crate::domain::task::plan::{Document, PlaybookUse};
 use crate::domain::workflow::Submission;
 use crate::service::review::is_sound;
 use crate::web::Web;
@@ -33,6 +33,8 @@ pub struct DocumentView {
     /// What the requester says of a plan as a whole.
     metadata: Vec<(String, String)>,
     is_plan: bool,
+    /// The playbook that has made the steps.
+    playbook: Option<PlaybookView>,
     /// What is done, in its order: the one task, or the steps of a plan.
     steps: Vec<StepView>,
     /// What has to be typed where a request is critical.
@@ -118,6 +120,14 @@ struct Finding {
     title: String,
 }
 
+/// A playbook as it was used.
+#[derive(Debug, Serialize)]
+struct PlaybookView {
+    name: String,
+    digest: String,
+    arguments: Vec<(String, String)>,
+}
+
 impl DocumentView {
     /// Reads the document of a workflow; `None` where it is neither a task nor a plan, so that nothing could be shown of what would run.
     pub fn of(web: &Web, submission: &Submission, document: &[u8]) -> Option<Self> {
@@ -126,6 +136,10 @@ impl DocumentView {
         let about = submission.target.clone().or_else(|| stored.single().map(Target::claimed)).unwrap_or_default();
         let is_plan = stored.single().is_none();
         let metadata = if let Document::Plan(plan) = &stored { fields(&plan.metadata) } else { Vec::new() };
+        let playbook = match &stored {
+            Document::Plan(plan) => plan.playbook.as_deref().map(PlaybookView::of),
+            Document::Task(_) => None,
+        };
         let step = |(place, (name, task)): (usize, (Option<&str>, &Task))| {
             let planned = submission.steps.get(place);
             StepView {
@@ -148,8 +162,15 @@ impl DocumentView {
             description: stored.description().to_owned(),
             metadata,
             is_plan,
+            playbook,
             steps: stored.steps().into_iter().enumerate().map(step).collect(),
         })
+    }
+}
+
+impl PlaybookView {
+    fn of(used: &PlaybookUse) -> Self {
+        Self { name: used.name.clone(), digest: used.digest.to_string(), arguments: fields(&used.args) }
     }
 }
 

@@ -45,6 +45,7 @@ mod outage;
 mod parked;
 mod people;
 mod plans;
+mod playbooks;
 mod proxy;
 mod prune;
 mod queries;

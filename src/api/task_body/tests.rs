@@ -151,7 +151,8 @@ fn is_read_as_carefully(body: &str) -> bool {
     assert_eq!(usual.fingerprint(), careful.key.unwrap().fingerprint, "{body}");
     let careful = careful.request.unwrap_or_else(|error| panic!("{error:?} of {body}"));
     let (runbooks, webhooks) = (BTreeMap::new(), BTreeMap::new());
-    let actions = Actions { runbooks: &runbooks, webhooks: &webhooks };
+    let playbooks = BTreeMap::new();
+    let actions = Actions { runbooks: &runbooks, webhooks: &webhooks, playbooks: &playbooks };
     let Request::Task(careful) = careful else { panic!("a plan: {body}") };
     let admitted = [usual.into_request(), *careful].map(|request| request.admit(actions, PrincipalKind::Agent));
     let [one, other] = &admitted;

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// One task, or a plan of several.
+/// One task, a plan of several, or a playbook that makes one.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]
 pub enum SubmitRequest {
     Task(Box<TaskRequest>),
     Plan(Plan),
+    Playbook(PlaybookCall),
 }
 
 /// Several tasks that are asked for as one: they are approved together, and done one after the other.
@@ -80,4 +81,30 @@ pub struct Around {
     pub metadata: Option<Map<String, Value>>,
     #[serde(default)]
     pub supersedes: Option<Uuid>,
+}
+
+/// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is made is what is shown, assessed and approved.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaybookCall {
+    /// The requester's own name for it; it need not be unique.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
+    pub task_id: Option<String>,
+    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never trusted.
+    #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
+    pub description: String,
+    /// Kept with the plan, and visible to conditions of triggers for each step.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
+    /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
+    #[serde(default)]
+    pub supersedes: Option<Uuid>,
+    /// The name of the playbook.
+    pub playbook: String,
+    /// All that the playbook declares, each of which has to match its pattern; texts, numbers and booleans only.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub args: Option<Map<String, Value>>,
 }

@@ -33,7 +33,7 @@ pub struct Document {
 #[serde(untagged)]
 pub enum StoredDocument {
     Task(Box<Document>),
-    Plan(PlanDocument),
+    Plan(Box<PlanDocument>),
 }
 
 /// A plan that was submitted: every step in order, each with what would run. The digest covers all of it.
@@ -45,7 +45,19 @@ pub struct PlanDocument {
     /// What the requester says of all steps.
     #[schema(required = false, value_type = Object)]
     metadata: Map<String, Value>,
+    /// The playbook that has made the steps; left out where the requester sent them.
+    playbook: Option<PlaybookUse>,
     steps: Vec<StepDocument>,
+}
+
+/// A playbook as it was used.
+#[derive(ToSchema)]
+struct PlaybookUse {
+    name: String,
+    /// Of what the configuration said under this name.
+    digest: String,
+    #[schema(required = false, value_type = Object)]
+    args: Map<String, Value>,
 }
 
 /// One step of a plan.

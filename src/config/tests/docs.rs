@@ -20,13 +20,16 @@ fn every_example_loads() {
             continue;
         }
         let mut files = vec![(name, text.as_str())];
+        if name == PLAYBOOKS {
+            files.push((RUNBOOKS, include_str!("../../../config/runbooks.yaml")));
+        }
         if name != APPROVALS {
             files.push((APPROVALS, PEOPLE));
         }
         sound(&files);
         loaded += 1;
     }
-    assert_eq!(loaded, 4);
+    assert_eq!(loaded, 5);
 }
 
 #[test]

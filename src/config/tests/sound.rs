@@ -118,6 +118,7 @@ fn the_shipped_configuration_is_sound_and_needs_no_note() {
     let loaded = load(&repository().join("config"), &repository()).unwrap();
     assert_eq!(loaded.notes, Vec::<String>::new());
     assert!(loaded.runbooks.contains_key("deploy-service") && loaded.runbooks["disk-usage"].idempotent);
+    assert_eq!(loaded.playbooks["release-service"].steps.len(), 2);
     assert_eq!(sound(shipped()).version, loaded.version, "what is compiled in is what lies in the folder");
     let critical = &loaded.policy.level(Level::Critical).terms;
     assert_eq!((critical.required, critical.distinct_roles, critical.require_justification), (2, true, true));

@@ -37,7 +37,8 @@ fn a_file_that_nothing_reads_is_refused_with_the_name_that_was_probably_meant() 
         ("more/people.yaml", "move it out of the folder"),
         ("hitl/agent_tools.yaml", "hitl/agent-tools.yaml"),
         ("agent-tools.yml", "hitl/agent-tools.yaml"),
-        ("playbooks.yaml", "not read by this version yet"),
+        ("hitl/playbooks.yaml", "playbooks.yaml"),
+        ("playbook.yaml", "playbooks.yaml"),
     ] {
         let problems = with_file(path);
         assert!(problems.len() == 1 && problems[0].starts_with(path) && problems[0].contains(meant), "{path}: {problems:?}");

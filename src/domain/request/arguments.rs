@@ -15,7 +15,7 @@ pub struct Argument {
 
 impl Argument {
     /// Why a value is not taken.
-    fn refuses(&self, value: &str) -> Option<String> {
+    pub fn refuses(&self, value: &str) -> Option<String> {
         if !self.dash && value.starts_with('-') {
             let value = shown(value);
             return Some(format!("`{value}` begins with `-`, which a program would take for an option; this argument takes no such value"));

@@ -4,16 +4,20 @@
 //! `action.calls`): the request has no such fields, and unknown fields are refused.
 
 pub mod arguments;
+mod asked;
 pub mod idempotency;
 pub mod plan;
+pub mod playbook;
 pub mod runbook;
 mod usual;
 pub mod webhook;
 
+pub use asked::Request;
 pub use usual::UsualTask;
 
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::Misfit;
+use crate::domain::request::playbook::Playbook;
 use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
 use crate::domain::risk::readings::Facts;
@@ -232,6 +236,8 @@ fn foreign(text: &str) -> Option<char> {
 pub struct Actions<'c> {
     pub runbooks: &'c BTreeMap<String, Runbook>,
     pub webhooks: &'c BTreeMap<String, Webhook>,
+    /// What it makes plans of.
+    pub playbooks: &'c BTreeMap<String, Playbook>,
 }
 
 impl Actions<'_> {
@@ -318,7 +324,7 @@ mod tests {
 
     fn admit(value: Value) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let request: TaskRequest = serde_json::from_value(value).unwrap();
-        request.admit(Actions { runbooks: &BTreeMap::new(), webhooks: &BTreeMap::new() }, PrincipalKind::Agent)
+        request.admit(Actions { runbooks: &BTreeMap::new(), webhooks: &BTreeMap::new(), playbooks: &BTreeMap::new() }, PrincipalKind::Agent)
     }
 
     #[test]

@@ -4,26 +4,13 @@ use super::{Actions, Fault, TaskRequest};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
-use crate::domain::task::plan::{Document, MOST_STEPS, PlanDocument, StepDocument};
+use crate::domain::task::plan::{Document, MOST_STEPS, PlanDocument, PlaybookUse, StepDocument};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Characters of a step's name.
 const LONGEST_NAME: usize = 63;
-
-/// What a submit asks for.
-#[derive(Debug, Clone)]
-pub enum Request {
-    Task(Box<TaskRequest>),
-    Plan(PlanRequest),
-}
-
-impl From<TaskRequest> for Request {
-    fn from(task: TaskRequest) -> Self {
-        Self::Task(Box::new(task))
-    }
-}
 
 /// A plan as it is sent.
 #[derive(Debug, Clone)]
@@ -34,6 +21,8 @@ pub struct PlanRequest {
     /// The workflow whose place it is to take. It is no part of the plan, which is what would be done.
     pub supersedes: Option<Uuid>,
     pub steps: Vec<StepRequest>,
+    /// The playbook that has made the steps; `None` where they were sent.
+    pub playbook: Option<Box<PlaybookUse>>,
 }
 
 /// One step of it.
@@ -58,30 +47,9 @@ impl From<(Task, Option<Facts>)> for Admitted {
     }
 }
 
-impl Request {
-    /// The workflow whose place it is to take.
-    pub fn supersedes(&self) -> Option<Uuid> {
-        match self {
-            Self::Task(task) => task.supersedes,
-            Self::Plan(plan) => plan.supersedes,
-        }
-    }
-
-    /// What is to be done, and what is known of it besides the claim, with each runbook resolved to the command that would run.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
-        match self {
-            Self::Task(task) => task.admit(actions, by).map(Admitted::from),
-            Self::Plan(plan) => plan.admit(actions, by),
-        }
-    }
-}
-
 impl PlanRequest {
-    fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
-        let Self { task_id, description, metadata, steps, .. } = self;
+    pub(super) fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
+        let Self { task_id, description, metadata, steps, playbook, .. } = self;
         let mut faults = TaskRequest::faults_around(task_id.as_deref(), &description);
         if steps.is_empty() {
             faults.push(Fault::new("/steps", "is empty: a plan has at least one step"));
@@ -115,11 +83,12 @@ impl PlanRequest {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Admitted { document: Document::Plan(PlanDocument { task_id, description, metadata, steps: documents }), facts })
+        Ok(Admitted { document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, steps: documents }), facts })
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a step can be called this.
+pub fn is_name(text: &str) -> bool {
     text.len() <= LONGEST_NAME
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
@@ -128,16 +97,18 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::request::playbook::Playbook;
     use crate::domain::request::runbook::Runbook;
     use crate::domain::request::webhook::Webhook;
     use serde_json::json;
     use std::collections::BTreeMap;
-    use std::sync::LazyLock;
 
     /// A configuration that can do nothing.
     fn nothing() -> Actions<'static> {
-        static NONE: LazyLock<(BTreeMap<String, Runbook>, BTreeMap<String, Webhook>)> = LazyLock::new(Default::default);
-        Actions { runbooks: &NONE.0, webhooks: &NONE.1 }
+        static RUNBOOKS: BTreeMap<String, Runbook> = BTreeMap::new();
+        static WEBHOOKS: BTreeMap<String, Webhook> = BTreeMap::new();
+        static PLAYBOOKS: BTreeMap<String, Playbook> = BTreeMap::new();
+        Actions { runbooks: &RUNBOOKS, webhooks: &WEBHOOKS, playbooks: &PLAYBOOKS }
     }
 
     fn step(name: Option<&str>, task: Value) -> StepRequest {
@@ -145,7 +116,7 @@ mod tests {
     }
 
     fn plan(steps: Vec<StepRequest>) -> PlanRequest {
-        PlanRequest { task_id: None, description: "release".to_owned(), metadata: Map::new(), supersedes: None, steps }
+        PlanRequest { task_id: None, description: "release".to_owned(), metadata: Map::new(), supersedes: None, steps, playbook: None }
     }
 
     fn read() -> Value {
@@ -153,14 +124,14 @@ mod tests {
     }
 
     fn faults(plan: PlanRequest) -> Vec<String> {
-        let faults = Request::Plan(plan).admit(nothing(), PrincipalKind::Agent).unwrap_err();
+        let faults = plan.admit(nothing(), PrincipalKind::Agent).unwrap_err();
         faults.into_iter().map(|fault| fault.pointer).collect()
     }
 
     #[test]
     fn a_plan_is_admitted_step_by_step_in_its_order() {
         let asked = plan(vec![step(Some("first"), read()), step(None, json!({"description": "e", "operation": "deploy"}))]);
-        let admitted = Request::Plan(asked).admit(nothing(), PrincipalKind::Agent).unwrap();
+        let admitted = asked.admit(nothing(), PrincipalKind::Agent).unwrap();
         let Document::Plan(document) = &admitted.document else { panic!("a plan") };
         let steps: Vec<_> = document.steps.iter().map(|step| (step.name.as_deref(), step.task.operation.as_str())).collect();
         assert_eq!(steps, [(Some("first"), "read"), (None, "deploy")]);
@@ -197,6 +168,6 @@ mod tests {
         assert_eq!(faults(plan(Vec::new())), ["/steps"]);
         let many = |count| plan((0..count).map(|_| step(None, read())).collect());
         assert_eq!(faults(many(51)), ["/steps"]);
-        assert!(Request::Plan(many(50)).admit(nothing(), PrincipalKind::Agent).is_ok());
+        assert!(many(50).admit(nothing(), PrincipalKind::Agent).is_ok());
     }
 }

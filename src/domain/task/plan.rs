@@ -20,7 +20,20 @@ pub struct PlanDocument {
     /// What the requester says of all steps.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// The playbook that has made the steps; `None` where the requester sent them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<Box<PlaybookUse>>,
     pub steps: Vec<StepDocument>,
+}
+
+/// A playbook as it was used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlaybookUse {
+    pub name: String,
+    /// Of what the configuration said under this name.
+    pub digest: Digest,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub args: Map<String, Value>,
 }
 
 /// One step of a plan.

@@ -1,0 +1,222 @@
+//! `playbooks.yaml`: the plans that parkbrake makes of an intent. Each step names a runbook or a webhook of `runbooks.yaml`.
+
+use crate::config::names;
+use crate::config::placeholders::{Placeholders, arguments_document};
+use crate::config::risk_rules::RiskRules;
+use crate::config::runbooks::Runbooks;
+use crate::config::value::{At, Fields};
+use crate::config::words::Words;
+use crate::domain::request::arguments::{Argument, Template};
+use crate::domain::request::plan::is_name;
+use crate::domain::request::playbook::{Playbook, PlaybookStep};
+use crate::domain::task::ActionKind;
+use crate::domain::task::digest::{Digest, canonical};
+use crate::domain::task::plan::MOST_STEPS;
+use crate::domain::text::shown;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const KEYS: [&str; 2] = ["args", "steps"];
+const STEP_KEYS: [&str; 9] = ["name", "description", "operation", "environment", "resource", "resource_type", "runbook", "webhook", "args"];
+
+/// The file: what plans can be made, and everything in it as a document.
+#[derive(Debug, Default)]
+pub struct Playbooks {
+    playbooks: BTreeMap<String, Playbook>,
+    documents: Map<String, Value>,
+}
+
+impl Playbooks {
+    /// The values of the file as a document; `None` where there are none.
+    pub fn document(&self) -> Option<Value> {
+        (!self.documents.is_empty()).then(|| json!(self.documents))
+    }
+
+    /// The playbooks by their names.
+    pub fn into_domain(self) -> BTreeMap<String, Playbook> {
+        self.playbooks
+    }
+}
+
+/// Reads the file.
+pub fn read(file: &At<'_>, rules: &RiskRules<'_>, runbooks: &Runbooks) -> Playbooks {
+    let mut found = Playbooks::default();
+    let entries = file.fields(&["playbooks"]).and_then(|fields| fields.get("playbooks")?.entries("playbooks by their names"));
+    for (name, at) in entries.unwrap_or_default() {
+        if let Err(error) = names::action(name) {
+            at.problem(error);
+        } else if let Some((playbook, document)) = read_playbook(name, &at, rules, runbooks) {
+            found.playbooks.insert(name.to_owned(), playbook);
+            found.documents.insert(name.to_owned(), document);
+        }
+    }
+    found
+}
+
+fn read_playbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, runbooks: &Runbooks) -> Option<(Playbook, Value)> {
+    let fields = at.fields(&KEYS)?;
+    let mut placeholders = Placeholders::default();
+    let list = fields.required("steps", "write what is done, one step after the other, each with the runbook that does it");
+    let items = list.as_ref().and_then(|at| at.items("steps, such as { name: deploy, runbook: deploy-service, args: {…} }"))?;
+    match (&list, items.len()) {
+        (Some(at), 0) => at.problem("is empty; a plan has at least one step"),
+        (Some(at), count) if count > MOST_STEPS => at.problem(format!("holds {count} steps; a plan has at most {MOST_STEPS}")),
+        _ => {}
+    }
+    let mut taken = BTreeSet::new();
+    let count = items.len();
+    let steps: Vec<(PlaybookStep, Value)> =
+        items.iter().filter_map(|at| read_step(at, rules, runbooks, &mut placeholders, &mut taken)).collect();
+    let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
+    placeholders.refuse_unknown();
+    if steps.len() < count {
+        return None;
+    }
+    let (steps, documents): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    let document = json!({ "args": arguments_document(&args), "steps": documents });
+    let digest = Digest::of(&canonical(&document));
+    let args = args.into_iter().map(|(name, _, argument)| (name.to_owned(), argument)).collect();
+    Some((Playbook { name: name.to_owned(), digest, args, steps }, document))
+}
+
+/// One step. Of one that has problems nothing is returned.
+fn read_step<'s>(
+    at: &At<'s>,
+    rules: &RiskRules<'_>,
+    runbooks: &Runbooks,
+    placeholders: &mut Placeholders<'s>,
+    taken: &mut BTreeSet<&'s str>,
+) -> Option<(PlaybookStep, Value)> {
+    let fields = at.fields(&STEP_KEYS)?;
+    let name = fields.get("name").map(|at| step_name(&at, taken));
+    let description = fields.get("description").map(|at| placeholders.text(&at));
+    let mut fact = |key: &str, words: Option<&Words<'_>>| fields.get(key).map(|at| placeholders.fact(&at, words));
+    let operation = fact("operation", Some(&rules.operations));
+    let environment = fact("environment", Some(&rules.environments));
+    let resource = fact("resource", None);
+    let resource_type = fact("resource_type", Some(&rules.resource_types));
+    let (kind, action) = action(&fields, runbooks)?;
+    let args = fields.get("args").map(|at| arguments(&at, placeholders)).unwrap_or_default();
+    fit(at, &fields, kind, action, &args, runbooks)?;
+    // What was wrong with one has been told.
+    let args: Vec<_> = args.into_iter().map(|(name, (_, value))| Some((name, value?))).collect::<Option<_>>()?;
+    if operation.is_none() && !states_operation(kind, action, runbooks) {
+        fields
+            .required("operation", "say what the step does, such as deploy; only a runbook or a webhook that states it may leave it out")?;
+    }
+    let mut document = Map::new();
+    let written = [
+        ("description", text(&description)),
+        ("operation", text(&operation)),
+        ("environment", text(&environment)),
+        ("resource", text(&resource)),
+        ("resource_type", text(&resource_type)),
+        ("name", name.flatten()),
+        (kind.as_str(), action),
+    ];
+    document.extend(written.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Value::from(text?)))));
+    document.insert("args".to_owned(), args.iter().map(|(name, (text, _))| ((*name).to_owned(), Value::from(*text))).collect());
+    let step = PlaybookStep {
+        name: match name {
+            None => None,
+            Some(name) => Some(name?.to_owned()),
+        },
+        description: template(description)?,
+        operation: template(operation)?,
+        environment: template(environment)?,
+        resource: template(resource)?,
+        resource_type: template(resource_type)?,
+        kind,
+        action: action.map(str::to_owned),
+        args: args.into_iter().map(|(name, (_, template))| (name.to_owned(), template)).collect(),
+    };
+    Some((step, Value::Object(document)))
+}
+
+/// A text of a step: `None` where the key is left out, `Some(None)` where something was wrong with it, which has been told.
+type Written<'s> = Option<Option<(&'s str, Template)>>;
+
+fn text<'s>(written: &Written<'s>) -> Option<&'s str> {
+    written.as_ref()?.as_ref().map(|(text, _)| *text)
+}
+
+/// The template, if there is one; nothing where it is unsound.
+fn template(written: Written<'_>) -> Option<Option<Template>> {
+    match written {
+        None => Some(None),
+        Some(read) => read.map(|(_, template)| Some(template)),
+    }
+}
+
+fn step_name<'s>(at: &At<'s>, taken: &mut BTreeSet<&'s str>) -> Option<&'s str> {
+    let name = at.text()?;
+    if !is_name(name) {
+        at.problem(format!(
+            "`{}` cannot be used: a step is written in a-z, 0-9, _ and -, begins with a letter, and has at most 63 characters",
+            shown(name)
+        ));
+        return None;
+    }
+    if !taken.insert(name) {
+        at.problem("is the name of an earlier step; give each step a name of its own");
+        return None;
+    }
+    Some(name)
+}
+
+/// Who does the step: a runbook, a webhook, or the requester itself.
+fn action<'s>(fields: &Fields<'s>, runbooks: &Runbooks) -> Option<(ActionKind, Option<&'s str>)> {
+    let (runbook, webhook) = (fields.get("runbook"), fields.get("webhook"));
+    let (kind, at) = match (runbook, webhook) {
+        (None, None) => return Some((ActionKind::External, None)),
+        (Some(_), Some(at)) => {
+            at.problem("stands beside `runbook`; a step is done by one of them");
+            return None;
+        }
+        (Some(at), None) => (ActionKind::Runbook, at),
+        (None, Some(at)) => (ActionKind::Webhook, at),
+    };
+    let name = at.text()?;
+    if !runbooks.declares(kind, name) {
+        at.problem(format!("there is no {} `{}` in runbooks.yaml", kind.as_str(), shown(name)));
+        return None;
+    }
+    Some((kind, Some(name)))
+}
+
+/// Arguments by their names, each with where it stands, and its text, if it has one.
+type Arguments<'s> = BTreeMap<&'s str, (At<'s>, Option<(&'s str, Template)>)>;
+
+fn arguments<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>) -> Arguments<'s> {
+    let entries = at.entries("arguments and their values").unwrap_or_default().into_iter();
+    entries.map(|(name, at)| (name, (at.clone(), placeholders.text(&at)))).collect()
+}
+
+/// Holds the arguments of a step against those that its runbook or webhook declares; `None` if they differ.
+fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>, args: &Arguments<'_>, runbooks: &Runbooks) -> Option<()> {
+    let Some(declared) = action.and_then(|action| runbooks.arguments(kind, action)) else { return Some(()) };
+    let action = action.unwrap_or_default();
+    let mut is_sound = true;
+    for (name, (at, value)) in args {
+        let refused = match declared.get(*name) {
+            None => Some(format!("is no argument of the {} `{}`", kind.as_str(), shown(action))),
+            Some(argument) => value.as_ref().and_then(|(text, template)| template.literal().and_then(|_| argument.refuses(text))),
+        };
+        if let Some(detail) = refused {
+            at.problem(detail);
+            is_sound = false;
+        }
+    }
+    let missing: Vec<&str> = declared.keys().map(String::as_str).filter(|name| !args.contains_key(name)).collect();
+    if !missing.is_empty() {
+        let at = fields.get("args").unwrap_or_else(|| at.clone());
+        at.problem(format!("leaves out {}, which the {} `{}` needs", missing.join(", "), kind.as_str(), shown(action)));
+        is_sound = false;
+    }
+    is_sound.then_some(())
+}
+
+/// Whether what is assessed has an operation without the step's naming one.
+fn states_operation(kind: ActionKind, action: Option<&str>, runbooks: &Runbooks) -> bool {
+    action.is_some_and(|action| runbooks.states_operation(kind, action))
+}

@@ -1,0 +1,93 @@
+//! Playbooks, sound and refused.
+
+use super::*;
+use serde_json::json;
+
+/// A runbook with an argument, one without, and two webhooks of which one says nothing of itself; six lines.
+const ACTIONS: &str = "runbooks:
+  save: { operation: read, command: [save, \"{{ service }}\"], args: { service: { pattern: \"[a-z]+\" } } }
+  look: { operation: read, command: [look] }
+webhooks:
+  ci: { url: \"https://ci.example.com\", operation: build, args: { ref: { pattern: \"[a-z]+\" } } }
+  any: { url: \"https://any.example.com\" }
+";
+
+/// A playbook with these steps, from the fourth line on, and the argument `service`.
+fn with(steps: &str) -> String {
+    format!("playbooks:\n  go:\n    steps:\n{steps}    args: {{ service: {{ pattern: \"[a-z]+\" }} }}\n")
+}
+
+/// A step that uses the argument.
+const SAVE: &str = "      - { name: save, runbook: save, args: { service: \"{{ service }}\" } }\n";
+
+fn refuses(rows: &[(&str, &str, &str)]) {
+    let mut untold = Vec::new();
+    for (text, start, words) in rows {
+        let problems = unsound(&[(PLAYBOOKS, text), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+        let is_told = problems[0].starts_with(&format!("{PLAYBOOKS}{start}")) && problems[0].contains(words);
+        if problems.len() != 1 || !is_told {
+            untold.push(format!("expected {start} … {words}, and it is\n{}", problems.join("\n")));
+        }
+    }
+    assert!(untold.is_empty(), "{}", untold.join("\n\n"));
+}
+
+#[test]
+fn a_playbook_names_runbooks_webhooks_and_what_its_requester_does() {
+    let more = "      - { webhook: ci, args: { ref: \"{{ service }}\" } }\n      - { webhook: any, operation: deploy }\n      - { operation: read, resource: \"{{ service }}\" }\n";
+    let files = |text: &str| sound(&[(PLAYBOOKS, text), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+    let loaded = files(&with(&format!("{SAVE}{more}")));
+    let playbook = &loaded.playbooks["go"];
+    let steps: Vec<_> = playbook.steps.iter().map(|step| (step.kind.as_str(), step.action.as_deref())).collect();
+    assert_eq!(steps, [("runbook", Some("save")), ("webhook", Some("ci")), ("webhook", Some("any")), ("external", None)]);
+    let document: serde_json::Value = serde_json::from_str(&loaded.document).unwrap();
+    assert_eq!(document["playbooks"]["go"]["steps"][0], json!({"name": "save", "runbook": "save", "args": {"service": "{{ service }}"}}));
+
+    let other = files(&with(&format!("{SAVE}{more}").replace("name: save", "name: keep")));
+    assert_ne!(other.playbooks["go"].digest, playbook.digest, "what it says is part of its digest");
+    assert_ne!(other.version, loaded.version, "and of the version of the configuration");
+    let without = sound(&[(RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+    assert!(!without.document.contains("playbooks"), "a configuration without playbooks keeps the version that it had");
+}
+
+#[test]
+fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
+    let step = |step: &str| with(&format!("{SAVE}      - {step}\n"));
+    let many = with(&SAVE.replace("name: save, ", "").repeat(51));
+    refuses(&[
+        ("playbook: {}\n", ":1: playbook: is no key", "playbooks"),
+        ("playbooks: { \"a b\": {} }\n", ":1: playbooks.a b: `a b` cannot be used", ""),
+        ("playbooks:\n  go: {}\n", ":2: playbooks.go.steps: is missing", "the runbook that does it"),
+        ("playbooks:\n  go: { steps: [] }\n", ":2: playbooks.go.steps: is empty", "at least one step"),
+        (&many, ":3: playbooks.go.steps: holds 51 steps", "at most 50"),
+        (&step("{ runbook: look, gait: step }"), ":5: playbooks.go.steps[1].gait: is no key", "runbook, webhook"),
+        (&step("{ runbook: lock }"), ":5: playbooks.go.steps[1].runbook: there is no runbook `lock` in runbooks.yaml", ""),
+        (&step("{ webhook: look }"), ":5: playbooks.go.steps[1].webhook: there is no webhook `look` in runbooks.yaml", ""),
+        (&step("{ runbook: look, webhook: any }"), ":5: playbooks.go.steps[1].webhook: stands beside `runbook`", ""),
+        (&step("{ name: save, runbook: look }"), ":5: playbooks.go.steps[1].name: is the name of an earlier step", ""),
+        (&step("{ name: Save, runbook: look }"), ":5: playbooks.go.steps[1].name: `Save` cannot be used", "a-z"),
+        (&step("{ runbook: look, args: { x: y } }"), ":5: playbooks.go.steps[1].args.x: is no argument of the runbook `look`", ""),
+        (&step("{ runbook: save }"), ":5: playbooks.go.steps[1]: leaves out service, which the runbook `save` needs", ""),
+        (&step("{ webhook: ci, args: {} }"), ":5: playbooks.go.steps[1].args: leaves out ref", ""),
+        (&step("{ runbook: save, args: { service: A1 } }"), ":5: playbooks.go.steps[1].args.service: `A1` does not match", "[a-z]+"),
+        (&step("{ runbook: save, args: { service: 7 } }"), ":5: playbooks.go.steps[1].args.service: is the number 7", "quotes"),
+        (
+            &step("{ runbook: save, args: { service: \"{{ who }}\" } }"),
+            ":5: playbooks.go.steps[1].args.service: names `who`, which is not declared",
+            "args",
+        ),
+        (&step("{ webhook: any }"), ":5: playbooks.go.steps[1].operation: is missing", "may leave it out"),
+        (&step("{ resource: x }"), ":5: playbooks.go.steps[1].operation: is missing", ""),
+        (&step("{ runbook: look, operation: fly }"), ":5: playbooks.go.steps[1].operation: `fly` is not one of the words", "deploy"),
+        (&with("      - { runbook: look }\n"), ":5: playbooks.go.args.service: is an argument that nobody uses", "leave it out"),
+        (&with(SAVE).replace("[a-z]+\" } }\n", "[a-\" } }\n"), ":5: playbooks.go.args.service.pattern: is no sound regular expression", ""),
+    ]);
+}
+
+#[test]
+fn a_playbook_is_not_blamed_for_its_runbook() {
+    let actions = ACTIONS.replace("operation: read, command: [save", "operation: fly, command: [save");
+    let problems = unsound(&[(PLAYBOOKS, &with(SAVE)), (RUNBOOKS, &actions), (APPROVALS, PEOPLE)]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("runbooks.yaml:2"), "{problems:?}");
+}
