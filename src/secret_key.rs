@@ -37,10 +37,12 @@ pub enum Purpose {
     Event,
     /// Seals the row of a workflow: which event is its last.
     Head,
+    /// Seals each standing grant.
+    Grant,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] = [Self::TokenHash, Self::TokenSeal, Self::SessionHash, Self::SessionSeal, Self::Event, Self::Head];
+    const ALL: [Self; 7] = [Self::TokenHash, Self::TokenSeal, Self::SessionHash, Self::SessionSeal, Self::Event, Self::Head, Self::Grant];
 
     /// A label is part of every seal that was ever made with it: it must never change.
     fn label(self) -> &'static [u8] {
@@ -51,6 +53,7 @@ impl Purpose {
             Self::SessionSeal => b"session seal",
             Self::Event => b"event",
             Self::Head => b"head",
+            Self::Grant => b"grant",
         }
     }
 }

@@ -112,7 +112,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// The concepts of the core, one folder each: each uses only those before it, and what stands beside the folders.
-const CONCEPTS: [&str; 8] = ["task", "risk", "tools", "hold", "policy", "request", "workflow", "notice"];
+const CONCEPTS: [&str; 9] = ["task", "risk", "tools", "hold", "policy", "grant", "request", "workflow", "notice"];
 
 /// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a file or the network.
 const OF_THE_CORE: &[&str] = &["cel", "chrono", "chrono_tz", "regex", "serde", "ryu_js", "serde_json", "sha2", "thiserror", "uuid"];

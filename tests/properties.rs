@@ -4,6 +4,8 @@
 mod assessment;
 #[path = "properties/canonical.rs"]
 mod canonical;
+#[path = "properties/grants.rs"]
+mod grants;
 #[path = "properties/oracle.rs"]
 mod oracle;
 #[path = "properties/plans.rs"]

@@ -12,8 +12,8 @@ use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
-    Approval, AttemptId, Command, Disowned, Event, FreezeException, Outcome, Recorded, Refusal, Resolution, RoundOutcome, Step, StepState,
-    Submission, Workflow,
+    Approval, AttemptId, Command, Disowned, Event, FreezeException, GrantedApproval, Outcome, Recorded, Refusal, Resolution, RoundOutcome,
+    Step, StepState, Submission, Workflow,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -776,6 +776,14 @@ fn events() -> Vec<Event> {
             digest: digest(),
             justification: Some(text()),
             remaining: 0,
+        }),
+        Event::Granted(GrantedApproval {
+            round: 1,
+            grant: HERE,
+            approver: text(),
+            roles: vec![text()],
+            digest: digest(),
+            justification: text(),
         }),
         Event::Rejected { round: 1, digest: digest(), roles: vec![text()], reason: text() },
         Event::Withdrawn { round: 1, roles: vec![text()], reason: text(), remaining: 1 },

@@ -6,6 +6,7 @@
 use crate::actors::dispatcher::{ANSWER_TIMEOUT, ActorRefs, Dispatcher, unanswered};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
+use crate::actors::grants::GrantBook;
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::Remembered;
@@ -44,7 +45,8 @@ pub struct Engine {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub runner: Arc<Runner>,
-    executor: Arc<dyn Executor>,
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) grants: Arc<GrantBook>,
     pub suspensions: Arc<Suspensions>,
     pub holds: Arc<HoldWatch>,
     /// The channels by which notices leave, by name.
@@ -116,6 +118,7 @@ impl Engine {
         });
         Arc::new(Self {
             runner: Arc::new(runner),
+            grants: Arc::new(GrantBook::new(parts.storage.clone())),
             executor: parts.executor,
             suspensions,
             holds,

@@ -56,6 +56,8 @@ pub struct Candidate<'a> {
     pub document: &'a [u8],
     /// What of it would start.
     pub attempt: AttemptId,
+    /// Why the grant that let it pass does so no longer; `None` where it does, and where people have decided.
+    pub revoked: Option<String>,
 }
 
 impl Candidate<'_> {
@@ -87,7 +89,11 @@ impl Gate {
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
         let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
-        let candidate = Candidate { workflow: &workflow, document: &document, attempt };
+        let revoked = match workflow.round().and_then(|round| round.grant) {
+            Some(grant) => self.revoked(grant).await?,
+            None => None,
+        };
+        let candidate = Candidate { workflow: &workflow, document: &document, attempt, revoked };
         // Read from the database again: what is in memory may be a second old.
         let suspended = self.suspensions.refresh().await?;
         match self.work(&candidate, &suspended).await {
@@ -107,10 +113,23 @@ impl Gate {
     async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Option<Work>, Objection> {
         let today = Today { policy: &self.configuration.policy, suspended };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
+        let objection = objection.or_else(|| the_grant_stands(candidate));
         match objection.or_else(|| the_rules_of_today_are_met(candidate, today)) {
             None => self.what_was_approved(candidate).await,
             Some(objection) => Err(objection),
         }
+    }
+
+    /// Why a grant lets nothing pass any more; the commit of the start asks the database once more. That it has expired does not matter: what it
+    /// let pass, it let pass in time.
+    async fn revoked(&self, grant: Uuid) -> Result<Option<String>, Error> {
+        Ok(match self.storage.grant(grant).await? {
+            None => Some(format!("grant {grant}, which let it pass, cannot be found any more")),
+            Some(found) => found.revoked.map(|revoked| {
+                let reason = revoked.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("{} has revoked grant {grant} of {}, which let it pass{reason}", revoked.by, found.given_by)
+            }),
+        })
     }
 
     /// The guard of halts and freezes, as this server knows them; the commit of the start asks the database.
@@ -162,6 +181,11 @@ impl Gate {
 /// Whether any role would be asked.
 fn can_be_asked(terms: &ApprovalTerms) -> bool {
     !terms.approvers.is_empty() || terms.escalation.iter().any(|step| !step.to.is_empty())
+}
+
+/// The guard of grants: the one that let it pass has not been revoked.
+fn the_grant_stands(candidate: &Candidate<'_>) -> Option<Objection> {
+    candidate.revoked.clone().map(Objection::AskAgain)
 }
 
 /// The guard of today's rules: those who approved may still do so and are enough, or nobody has to be asked.

@@ -1,12 +1,12 @@
 //! Halting, lifting a halt, and drills: carried through to their end whether or not the caller stays.
 
 use crate::actors::engine::Engine;
+use crate::actors::insist::{insist, see_through};
 use crate::domain::hold::Halt;
 use crate::storage::{Error, Halted, Lift, Lifted, NewHalt};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -15,9 +15,7 @@ use uuid::Uuid;
 pub const LONGEST_DRILL: Duration = Duration::from_secs(10);
 /// How long the servers have to say that they are halted.
 const DRILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a statement is sent again while the database does not answer.
-const INSIST: Duration = Duration::from_secs(6);
-/// Between two attempts, and between two looks at what the servers say.
+/// Between two looks at what the servers say.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What a drill measured. Times are in milliseconds from when the halt was asked for.
@@ -138,21 +136,4 @@ impl Engine {
 
 fn millis(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Sends a statement that is harmless to repeat until it is answered.
-async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn() -> F) -> Result<T, Error> {
-    let began = Instant::now();
-    loop {
-        match statement().await {
-            Err(Error::Unavailable(_) | Error::Locked) if began.elapsed() < INSIST => tokio::time::sleep(PAUSE * 4).await,
-            answer => return answer,
-        }
-    }
-}
-
-/// Carries work to its end, also where whoever asked for it goes away.
-#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
-async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
-    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.to_string()))?
 }

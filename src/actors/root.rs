@@ -125,6 +125,7 @@ impl Root {
             configuration: Arc::clone(&engine.configuration),
             suspensions: Arc::clone(&engine.suspensions),
             holds: Arc::clone(&engine.holds),
+            grants: Arc::clone(&engine.grants),
             clock: Arc::clone(&engine.clock),
             metrics: Arc::clone(&engine.metrics),
             owner: engine.owner,

@@ -13,9 +13,11 @@ mod commit;
 mod decide;
 mod fulfil;
 mod open;
+mod pass;
 mod supersede;
 
 use crate::actors::checkpointer::CheckpointerRef;
+use crate::actors::grants::GrantBook;
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, Ticket, TimerRef, ToRegistry};
@@ -46,6 +48,7 @@ pub struct Dependencies {
     pub configuration: Arc<Configuration>,
     pub suspensions: Arc<Suspensions>,
     pub holds: Arc<HoldWatch>,
+    pub grants: Arc<GrantBook>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
     /// This process; a new id for every start of the server.

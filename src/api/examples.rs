@@ -59,6 +59,29 @@ pub fn taken_back(status: &str) -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "status": status, "cancel_requested": status == "executing"})
 }
 
+pub fn grant() -> Value {
+    json!({"success": true, "grant": one_grant()})
+}
+
+pub fn grants() -> Value {
+    json!({"success": true, "grants": [one_grant()]})
+}
+
+fn one_grant() -> Value {
+    json!({
+        "grant_id": "4b0e3a52-6a0c-4c53-9a52-93c1de3f6d0e", "status": "live",
+        "headline": "deploy-bot: deploy api-* in staging by runbook deploy-service (service like \"api-*\", version any)",
+        "pattern": {
+            "requester": "deploy-bot", "operation": "deploy", "environment": "staging", "resource": "api-*", "resource_type": null,
+            "action": {"type": "runbook", "name": "deploy-service", "args": {"service": {"like": "api-*"}, "version": {"any": true}}},
+        },
+        "level": "medium", "uses": 10, "used": 3, "cost": null, "spent": 0.0,
+        "binding": "sha256:d3e3528b56ce32761e89b19215ec111ec2529d83bb9aa614784bb5b2c64416fa",
+        "given_by": "alice", "roles": ["team_lead"], "via": "rest", "justification": "The release of OPS-12",
+        "given_at": "2026-11-27T09:00:00.000000Z", "expires_at": "2026-11-27T11:00:00.000000Z", "revoked": null,
+    })
+}
+
 pub fn notices() -> Value {
     json!({"success": true, "notices": [one_notice("dead")], "next_cursor": null})
 }

@@ -6,6 +6,7 @@ mod comments;
 mod decisions;
 mod events;
 mod examples;
+mod grants;
 mod halts;
 mod notices;
 mod operations;
@@ -47,6 +48,10 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(decisions::resolve))
         .routes(routes!(notices::list))
         .routes(routes!(notices::resend))
+        .routes(routes!(grants::give))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::one))
+        .routes(routes!(grants::revoke))
         .routes(routes!(halts::halt))
         .routes(routes!(halts::resume))
         .routes(routes!(halts::list))

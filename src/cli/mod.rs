@@ -16,7 +16,8 @@ pub mod digest;
 pub mod error;
 mod exit;
 mod facts;
-pub mod halt;
+pub mod grant;
+mod halt;
 pub mod key;
 pub mod migrate;
 pub mod pending;
@@ -100,6 +101,9 @@ pub enum Command {
     Resume(halt::ResumeArgs),
     /// List the halts in force, and what was halted before
     Halts(halt::ListArgs),
+    /// Let requests of a narrow kind pass for a while; list and revoke what was granted
+    #[command(subcommand)]
+    Grant(grant::Command),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
 }
@@ -141,6 +145,7 @@ impl Cli {
             Command::Halt(args) => halt::run(args).await,
             Command::Resume(args) => halt::resume(args).await,
             Command::Halts(args) => halt::show(args).await,
+            Command::Grant(command) => grant::run(command).await,
             Command::Digest(args) => digest::run(&args),
         };
         done.unwrap_or_else(|error| error.report())

@@ -73,6 +73,9 @@ pub fn decision(decision: &Value) -> String {
     if let Some(via) = text(decision, "/via") {
         line.push_str(&format!(" via {}", escaped(via)));
     }
+    if let Some(grant) = text(decision, "/by_grant") {
+        line.push_str(&format!(", by grant {}", escaped(grant)));
+    }
     if let Some(at) = text(decision, "/at") {
         line.push_str(&format!(" at {}", escaped(at)));
     }

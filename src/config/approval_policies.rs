@@ -1,10 +1,12 @@
 //! `hitl/approval-policies.yaml`: the people, the agents, and under what terms they decide.
 
+use crate::config::grants;
 use crate::config::quotas;
 use crate::config::risk_rules::{self, AskedRole};
 use crate::config::value::At;
 use crate::config::{mail_address, names};
 use crate::domain::duration;
+use crate::domain::grant::GrantLimits;
 use crate::domain::policy::quota::Quotas;
 use crate::domain::policy::{Agent, Person, SYSTEM, roles};
 use crate::domain::risk::level::Level;
@@ -14,7 +16,8 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const KEYS: [&str; 8] = ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes"];
+const KEYS: [&str; 9] =
+    ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
 const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
 const POLICY_KEYS: [&str; 8] =
     ["required", "distinct_roles", "expire_after", "on_expiry", "warn_before", "require_digest", "rejected_memory", REPORT_WITHIN];
@@ -34,6 +37,7 @@ pub struct ApprovalPolicies<'s> {
     pub people_are_known: bool,
     pub agents: BTreeMap<String, Agent>,
     pub quotas: Quotas,
+    pub grants: GrantLimits,
     pub policies: BTreeMap<Level, LevelTerms<'s>>,
     pub separation_of_duties: bool,
     pub escalation: BTreeMap<Level, Chain<'s>>,
@@ -117,6 +121,7 @@ impl Default for ApprovalPolicies<'_> {
             people_are_known: true,
             agents: BTreeMap::new(),
             quotas: Quotas::default(),
+            grants: GrantLimits::default(),
             policies: BTreeMap::new(),
             separation_of_duties: true,
             escalation: BTreeMap::new(),
@@ -143,6 +148,7 @@ pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
         people_are_known,
         agents,
         quotas,
+        grants: section("grants").map(|at| grants::read(&at)).unwrap_or_default(),
         policies: section("policies").map(|at| by_level(&at, level_terms)).unwrap_or_default(),
         separation_of_duties: section("separation_of_duties").and_then(|at| at.boolean()).unwrap_or(default.separation_of_duties),
         escalation: section("escalation").map(|at| by_level(&at, chain)).unwrap_or_default(),

@@ -13,6 +13,7 @@ mod channels;
 mod document;
 mod facts;
 mod freezes;
+mod grants;
 mod interrupt_triggers;
 mod mail_address;
 mod names;
@@ -38,6 +39,7 @@ mod tests;
 pub use problem::Problem;
 pub use shipped::shipped;
 
+use crate::domain::grant::GrantLimits;
 use crate::domain::hold::Freeze;
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
@@ -63,6 +65,8 @@ pub struct Configuration {
     pub policy: Policy,
     /// What agents may ask for.
     pub quotas: Quotas,
+    /// Which standing grants people may give.
+    pub grants: GrantLimits,
     /// When nothing starts, by name.
     pub freezes: Vec<Freeze>,
     pub runbooks: BTreeMap<String, Runbook>,
@@ -204,6 +208,9 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     // All of it, notices too: who was asked, and how, is part of what a decision was taken by.
     let mut approval_policies = approvals.document();
     approval_policies["freezes"] = freezes::document(&freezes);
+    if let Some(grants) = grants::document(&approvals.grants) {
+        approval_policies["grants"] = grants;
+    }
     let mut document = json!({
         "risk_assessment_rules": rules.document(),
         "interrupt_triggers": triggers.document(),
@@ -232,11 +239,12 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         notifications: &notifications,
         separation_of_duties,
     });
-    let quotas = approvals.quotas;
+    let (quotas, grants) = (approvals.quotas, approvals.grants);
     Some(Configuration {
         rules,
         policy,
         quotas,
+        grants,
         freezes,
         runbooks,
         webhooks,

@@ -6,11 +6,12 @@
 //! One folder for each concept, each of which uses only those before it:
 //!
 //! ```text
-//! task → risk → tools → hold → policy → request → workflow → notice
+//! task → risk → tools → hold → policy → grant → request → workflow → notice
 //! ```
 //! What is beside the folders is used by all of them.
 
 pub mod duration;
+pub mod grant;
 pub mod hold;
 pub mod hosts;
 pub mod json;

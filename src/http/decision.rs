@@ -6,6 +6,7 @@ use crate::domain::workflow::{self, Verdict};
 use crate::http::time::Time;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// A person's yes or no, or that they took a yes back.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,6 +22,9 @@ pub struct Decision<'a> {
     justification: Option<&'a str>,
     at: Time,
     via: Via,
+    /// The standing grant by which it was given in advance; null where the person decided this very request.
+    #[schema(required)]
+    by_grant: Option<Uuid>,
 }
 
 impl<'a> Decision<'a> {
@@ -33,6 +37,7 @@ impl<'a> Decision<'a> {
             justification: decision.justification.as_deref(),
             at: Time(decision.at),
             via: decision.via,
+            by_grant: decision.grant,
         }
     }
 }

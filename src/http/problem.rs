@@ -25,6 +25,7 @@ pub enum Code {
     IdentityMismatch,
     WorkflowNotFound,
     NoticeNotFound,
+    GrantNotFound,
     AlreadyDecided,
     AlreadyRejected,
     WrongState,
@@ -46,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -55,6 +56,7 @@ impl Code {
         Self::IdentityMismatch,
         Self::WorkflowNotFound,
         Self::NoticeNotFound,
+        Self::GrantNotFound,
         Self::AlreadyDecided,
         Self::AlreadyRejected,
         Self::WrongState,
@@ -85,6 +87,7 @@ impl Code {
             Self::IdentityMismatch => (StatusCode::FORBIDDEN, "identity-mismatch", "The name in the body is not yours"),
             Self::WorkflowNotFound => (StatusCode::NOT_FOUND, "workflow-not-found", "There is no such workflow"),
             Self::NoticeNotFound => (StatusCode::NOT_FOUND, "notice-not-found", "There is no such notice"),
+            Self::GrantNotFound => (StatusCode::NOT_FOUND, "grant-not-found", "There is no such grant"),
             Self::AlreadyDecided => (StatusCode::CONFLICT, "already-decided", "The request has been decided"),
             Self::AlreadyRejected => (StatusCode::CONFLICT, "already-rejected", "The same task was rejected a short time ago"),
             Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The workflow is not in a state for this"),
@@ -184,6 +187,7 @@ impl From<ServiceError> for Problem {
             ServiceError::IdentityMismatch(_) => Self::new(Code::IdentityMismatch, detail),
             ServiceError::WorkflowNotFound => Self::new(Code::WorkflowNotFound, detail),
             ServiceError::NoticeNotFound => Self::new(Code::NoticeNotFound, detail),
+            ServiceError::GrantNotFound => Self::new(Code::GrantNotFound, detail),
             ServiceError::AlreadyDecided(decided) => {
                 Self::new(Code::AlreadyDecided, detail).with(More { decision: Some(decided), ..More::default() })
             }

@@ -1,5 +1,6 @@
 //! The schemas of words that the domain has its own types for. Their lists are the domain's, so that a new word is in the document at once.
 
+use crate::domain::grant::GrantStatus;
 use crate::domain::risk::level::Level;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
@@ -34,6 +35,7 @@ words! {
     Status, "Status": "Where a workflow stands. Nothing follows `completed`, `failed`, `rejected`, `cancelled`, `expired` and `superseded`.";
     ApprovalStatus, "ApprovalStatus": "How the approval of a workflow stands.";
     StepStatus, "StepStatus": "Where one step of a plan stands. `waiting`: its turn has not come; `skipped`: the plan ended before its turn.";
+    GrantStatus, "GrantStatus": "How a grant stands. Only one that is `live` lets requests pass.";
     Verdict, "Verdict": "A person's yes or no; `withdrawn`: the same person takes the yes of before back.";
     Resolution, "Resolution": "What became of an unknown outcome: it happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
     ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by a call of a configured destination (`webhook`).";

@@ -15,7 +15,7 @@ use crate::domain::task::plan::Document;
 use crate::domain::text::{escaped, shown};
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{ApprovalStatus, Round, Submission, Verdict, Workflow};
+use crate::domain::workflow::{ApprovalStatus, Decision, Round, Submission, Verdict, Workflow};
 use actions::actions;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -229,6 +229,7 @@ fn headline(notice: &Notice) -> String {
         Kind::Escalated => format!("Escalated ({risk} risk)"),
         Kind::Expiring => format!("About to expire ({risk} risk)"),
         Kind::Decided => decided(&notice.workflow, &actor),
+        Kind::Granted => granted(&notice.workflow),
         Kind::Expired => "Expired, because nobody decided in time".to_owned(),
         Kind::Cancelled => format!("Cancelled by {actor}"),
         Kind::Superseded => format!("Superseded by another request of {actor}"),
@@ -251,6 +252,13 @@ fn decided(workflow: &Workflow, actor: &str) -> String {
     }
 }
 
+fn granted(workflow: &Workflow) -> String {
+    match workflow.decisions.last() {
+        Some(Decision { approver, grant: Some(grant), .. }) => format!("Let pass by grant {grant} of {}", shown(approver)),
+        _ => "Let pass by a grant".to_owned(),
+    }
+}
+
 /// What the notice means for the reader.
 fn sentence(notice: &Notice, headline: &str) -> String {
     let waiting = match (notice.kind.asks(), notice.workflow.round()) {
@@ -263,6 +271,7 @@ fn sentence(notice: &Notice, headline: &str) -> String {
             ApprovalStatus::Rejected => " It will not run.",
             _ => " It still waits.",
         },
+        Kind::Granted => " Nobody was asked, and it has been released.",
         Kind::Expired | Kind::Cancelled => " It will not run.",
         Kind::Superseded => " It will not run; the request that took its place is asked about by itself.",
         Kind::Asked => " Reminders rest until the requester answers, for an hour at most; deadlines do not.",

@@ -63,6 +63,7 @@ impl PagerDuty {
             Kind::Decided | Kind::Expired | Kind::Cancelled | Kind::Superseded => ("resolve", workflow.id.to_string()),
             Kind::Requested
             | Kind::Reminded
+            | Kind::Granted
             | Kind::Asked
             | Kind::Answered
             | Kind::Executing

@@ -29,6 +29,8 @@ pub enum ServiceError {
     WorkflowNotFound,
     #[error("there is no notice with this id")]
     NoticeNotFound,
+    #[error("there is no grant with this id")]
+    GrantNotFound,
     #[error("{}", Refusal::AlreadyDecided(.0.clone()))]
     AlreadyDecided(Box<Decision>),
     /// The same task was rejected a short time ago.

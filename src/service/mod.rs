@@ -8,6 +8,7 @@ mod comment;
 pub mod decide;
 mod error;
 pub mod follow;
+pub mod grants;
 pub mod halts;
 mod limits;
 pub mod lists;

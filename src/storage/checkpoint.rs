@@ -1,7 +1,7 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row. A request that takes the place
 //! of another is two rows of one transaction (`replace.rs`).
 //!
-//! The statements are the functions `open_workflows` and `advance_workflows` (0028_halt.sql). They take rows of types of their own, so they are not among
+//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
@@ -10,6 +10,7 @@ mod rows;
 
 use super::pool::{unless_locked, within};
 use super::{Error, Storage, record};
+use crate::domain::grant::Micros;
 use crate::domain::notice::outbox::Planned;
 use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::via::Via;
@@ -39,6 +40,8 @@ pub struct Opening {
     pub key: Option<IdempotencyKey>,
     /// What it begins to run, if it does.
     pub begins: Option<Begins>,
+    /// What it adds to the sum of the grant that lets it pass, if one does.
+    pub granted: Option<Micros>,
     /// What is said of it to the outside.
     pub notices: Vec<Planned>,
 }
@@ -92,6 +95,8 @@ pub enum Written {
     OwnerActs,
     /// It begins to run something, and a halt or a freeze holds that.
     Held,
+    /// The grant that would let it pass does not, or no longer.
+    Ungranted,
     /// Somebody else has locked it just now; it was not written.
     Busy,
 }
@@ -106,6 +111,7 @@ impl Written {
             "fenced" => Self::Fenced,
             "owner_acts" => Self::OwnerActs,
             "held" => Self::Held,
+            "ungranted" => Self::Ungranted,
             "busy" => Self::Busy,
             _ => Self::Conflict,
         }
@@ -146,7 +152,9 @@ impl Storage {
         }
         let keyed = batch.iter().any(|opening| opening.borrow().key.is_some());
         let begins = batch.iter().any(|opening| opening.borrow().begins.is_some());
-        let query = sqlx::query("select * from open_workflows($1, $5, $6, $2, $3, $4)").bind(rows).bind(keyed).bind(again).bind(begins);
+        let granted = batch.iter().any(|opening| opening.borrow().granted.is_some());
+        let query = sqlx::query("select * from open_workflows($1, $6, $7, $2, $3, $4, $5)").bind(rows).bind(keyed).bind(again);
+        let query = query.bind(begins).bind(granted);
         carry_out(db, query, log, notices, batch.len()).await
     }
 

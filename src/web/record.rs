@@ -8,6 +8,7 @@ use crate::web::relative_time::RelativeTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 /// Characters of an output that a page shows; the rest is for the API.
 const SHOWN: usize = 16 * 1024;
@@ -37,6 +38,8 @@ pub struct Decided {
     pub note: Option<String>,
     pub at: RelativeTime,
     via: Via,
+    /// The standing grant by which it was given in advance.
+    by_grant: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +119,7 @@ pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
         note: decision.justification.clone(),
         at: RelativeTime::of(decision.at, now),
         via: decision.via,
+        by_grant: decision.grant,
     }
 }
 
@@ -178,6 +182,9 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         ),
         Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
         Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
+        Event::Granted(granted) => {
+            (format!("let pass by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
+        }
         Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
         Event::Withdrawn { reason, remaining, .. } => (format!("took the approval back, {remaining} needed"), Some(reason.clone())),
         Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),

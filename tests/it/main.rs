@@ -23,6 +23,7 @@ mod execute;
 mod feed;
 mod flows;
 mod freezes;
+mod grants;
 mod halting;
 mod halts;
 mod hardening;

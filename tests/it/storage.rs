@@ -64,7 +64,17 @@ fn opening(description: &str) -> Opening {
     let id = Uuid::now_v7();
     let events = transition::open(submission, Some(terms), Uuid::new_v4());
     let workflow = fold(id, None, &events, DateTime::UNIX_EPOCH);
-    Opening { workflow, events, via: Via::Rest, document: task.canonical(), is_claimed: true, key: None, begins: None, notices: Vec::new() }
+    Opening {
+        workflow,
+        events,
+        via: Via::Rest,
+        document: task.canonical(),
+        is_claimed: true,
+        key: None,
+        begins: None,
+        granted: None,
+        notices: Vec::new(),
+    }
 }
 
 fn fold(id: Uuid, workflow: Option<Workflow>, events: &[Event], at: DateTime<Utc>) -> Workflow {

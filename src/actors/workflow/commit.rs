@@ -67,7 +67,7 @@ impl WorkflowActor {
         let (advance, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),
-            Written::Conflict | Written::Duplicate | Written::Busy => Progress::Overtaken,
+            Written::Conflict | Written::Duplicate | Written::Ungranted | Written::Busy => Progress::Overtaken,
             Written::TooEarly | Written::OwnerActs => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
             Written::Fenced => Progress::Fenced,

@@ -6,6 +6,8 @@ use crate::actors::checkpointer;
 use crate::actors::metrics::LevelLabel;
 use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
 use crate::domain::policy::Principal;
+use crate::domain::request::idempotency::IdempotencyKey;
+use crate::domain::request::plan::Admitted;
 use crate::domain::risk::plan::{PlanAssessment, StepAssessment};
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::digest::Digest;
@@ -18,6 +20,7 @@ use crate::storage::{Opening, Written};
 use chrono::{DateTime, Utc};
 use ractor::RpcReplyPort;
 use std::sync::Arc;
+use uuid::Uuid;
 
 impl WorkflowActor {
     /// Opens the workflow, answers, and parks.
@@ -49,8 +52,13 @@ impl WorkflowActor {
     }
 
     /// Assesses what was submitted, and says what is to be checkpointed.
-    fn assess(&self, admitted: AdmittedTask) -> Result<Box<Opening>, Failure> {
-        let AdmittedTask { by, work, supersedes, key } = admitted;
+    fn assess(
+        &self,
+        by: Principal,
+        work: &Admitted,
+        supersedes: Option<Uuid>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Box<Opening>, Failure> {
         let deps = &self.deps;
         let via = by.via;
         let document = work.document.canonical();
@@ -73,7 +81,7 @@ impl WorkflowActor {
         let notices = self.notices(None, &workflow, &events);
         let instead = transition::queued_instead(None, &events);
         let begins = transition::begins(&events).then(|| deps.holds.begins(&workflow));
-        let opening = Box::new(Opening { workflow, events, via, document, is_claimed, key, begins, notices });
+        let opening = Box::new(Opening { workflow, events, via, document, is_claimed, key, begins, granted: None, notices });
         match instead {
             Some(queued) if deps.holds.would_hold(&opening.workflow).is_some() => self.queued(opening, queued),
             _ => Ok(opening),
@@ -165,12 +173,24 @@ impl WorkflowActor {
 
     /// Assesses what was submitted and checkpoints what follows from it.
     async fn checkpoint(&self, admitted: AdmittedTask) -> Result<Submitted, Failure> {
-        let by = admitted.by.clone();
-        let opening = self.assess(admitted)?;
+        let AdmittedTask { by, work, supersedes, key } = admitted;
+        let opening = self.assess(by.clone(), &work, supersedes, key)?;
         Box::pin(self.is_new(&opening.workflow)).await?;
         if let Some(older) = opening.workflow.submission.supersedes {
             return Box::pin(self.take_the_place_of(older, &by, *opening)).await;
         }
+        for (granted, cost) in Box::pin(self.passes(&opening, &work)).await {
+            let passed = self.passed(&opening, granted, cost)?;
+            if let Some(submitted) = Box::pin(self.open(passed)).await? {
+                return Ok(submitted);
+            }
+        }
+        drop(work);
+        self.open(opening).await?.ok_or_else(|| Failure::Internal("what no grant lets pass was refused by one".to_owned()))
+    }
+
+    /// Has a first commit written; `None` where the grant that would let it pass does not, or no longer.
+    async fn open(&self, opening: Box<Opening>) -> Result<Option<Submitted>, Failure> {
         let (mut opening, mut written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
         // It was halted just now.
         if written == Written::Held
@@ -180,11 +200,12 @@ impl WorkflowActor {
             (opening, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(queued, reply)).await?;
         }
         match written {
-            Written::Committed { at } => Ok(self.accepted(*opening, at)),
-            Written::Duplicate => Ok(Submitted::KeyUsed),
+            Written::Committed { at } => Ok(Some(self.accepted(*opening, at))),
+            Written::Duplicate => Ok(Some(Submitted::KeyUsed)),
+            Written::Ungranted => Ok(None),
             // No other workflow can have this id: the commit was sent twice, and was written the first time.
             _ => match Box::pin(self.load()).await {
-                Ok(Some(workflow)) => Ok(Submitted::Accepted(workflow)),
+                Ok(Some(workflow)) => Ok(Some(Submitted::Accepted(workflow))),
                 Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),
                 Err(error) => Err(Failure::Unavailable(error.to_string())),
             },

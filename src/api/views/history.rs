@@ -8,8 +8,8 @@ use crate::http::time::Time;
 use details::{
     ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, EscalatedDetail,
     ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail,
-    OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, StartRefusedDetail, SubmittedDetail,
-    SupersededDetail, WithdrawnDetail,
+    GrantedDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, StartRefusedDetail,
+    SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -83,6 +83,7 @@ details! {
     "submitted": SubmittedDetail<'a>,
     "approval_requested": ApprovalRequestedDetail<'a>,
     "approved": ApprovedDetail<'a>,
+    "granted": GrantedDetail<'a>,
     "rejected": RejectedDetail<'a>,
     "withdrawn": WithdrawnDetail<'a>,
     "escalated": EscalatedDetail<'a>,
@@ -136,6 +137,7 @@ impl<'a> From<&'a Event> for Detail<'a> {
                 Self::ApprovalRequestedDetail(ApprovalRequestedDetail { round: *round, terms, reason: reason.as_deref() })
             }
             Event::Approved(approval) => Self::ApprovedDetail(approval.into()),
+            Event::Granted(granted) => Self::GrantedDetail(granted.into()),
             Event::Rejected { round, digest, roles, reason } => {
                 Self::RejectedDetail(RejectedDetail { round: *round, digest, roles, reason })
             }

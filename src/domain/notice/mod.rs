@@ -16,6 +16,8 @@ pub enum Kind {
     /// It is going to expire.
     Expiring,
     Decided,
+    /// A standing grant let it pass.
+    Granted,
     Expired,
     Cancelled,
     Superseded,
@@ -29,12 +31,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Requested,
         Self::Reminded,
         Self::Escalated,
         Self::Expiring,
         Self::Decided,
+        Self::Granted,
         Self::Expired,
         Self::Cancelled,
         Self::Superseded,
@@ -55,6 +58,7 @@ impl Kind {
             Self::Escalated => "approval.escalated",
             Self::Expiring => "approval.expiring",
             Self::Decided => "approval.decided",
+            Self::Granted => "approval.granted",
             Self::Expired => "approval.expired",
             Self::Cancelled => "workflow.cancelled",
             Self::Superseded => "workflow.superseded",

@@ -114,6 +114,7 @@ fn warning(commit: Commit<'_>, said: &[(u32, Kind)], warn_before: Option<Duratio
 fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     let first = commit.after.version + 1 - u32::try_from(commit.events.len()).unwrap_or(0);
     let mut said: Vec<(u32, Kind)> = Vec::new();
+    let is_granted = commit.events.iter().any(|event| matches!(event, Event::Granted(_)));
     for (version, event) in (first..).zip(commit.events) {
         let kind = match event {
             // That something waits for its turn is told when it starts.
@@ -124,6 +125,9 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::Approved(approval) if approval.remaining > 0 => continue,
             // It waits, as before; who is reminded is found when a reminder is due.
             Event::Withdrawn { .. } => continue,
+            // Nobody is asked where a grant has answered.
+            Event::ApprovalRequested { .. } if is_granted => continue,
+            Event::Granted(_) => Kind::Granted,
             Event::ApprovalRequested { .. } => Kind::Requested,
             Event::Escalated { .. } => Kind::Escalated,
             Event::Approved(_) | Event::Rejected { .. } => Kind::Decided,

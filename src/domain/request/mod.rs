@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod asked;
+mod bound;
 pub mod idempotency;
 pub mod plan;
 pub mod playbook;

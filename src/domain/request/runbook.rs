@@ -1,5 +1,6 @@
 //! Runbooks: the commands that parkbrake itself can run, and what they really do.
 
+use crate::domain::grant::binding::Unfilled;
 use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
 use crate::domain::risk::readings::{Facts, Source};
 use crate::domain::task::invocation::{Artifact, Concurrency, Invocation};
@@ -47,17 +48,7 @@ impl Runbook {
         if !misfits.is_empty() {
             return Err(misfits);
         }
-        let invocation = Invocation {
-            command: self.command.iter().map(|part| part.fill(&args)).collect(),
-            program: None,
-            files: self.files.iter().map(|file| Artifact::named(file.fill(&args))).collect(),
-            working_dir: self.working_dir.clone(),
-            user: self.user.clone(),
-            env: self.env.iter().map(|(name, source)| if name == source { name.clone() } else { format!("{name}={source}") }).collect(),
-            timeout: self.timeout,
-            idempotent: self.idempotent,
-            concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(&args), limit: *limit }),
-        };
+        let invocation = self.invocation(&args);
         let facts = Facts {
             source,
             from: Source::Runbook,
@@ -67,6 +58,40 @@ impl Runbook {
             resource_type: self.resource_type.as_ref().map(|template| template.fill(&args)),
         };
         Ok((invocation, facts))
+    }
+}
+
+impl Runbook {
+    /// Its command with the placeholders as they are written: what a grant binds to.
+    ///
+    /// # Errors
+    /// Which program it is depends on an argument.
+    pub fn unfilled(&self) -> Result<Unfilled, String> {
+        if self.command.first().is_none_or(|program| program.arguments().next().is_some()) {
+            return Err(format!(
+                "the program of the runbook {} depends on an argument, so nobody can say beforehand what would run",
+                self.name
+            ));
+        }
+        let names: BTreeMap<String, String> = self.args.keys().map(|name| (name.clone(), format!("{{{{ {name} }}}}"))).collect();
+        let is_fixed: Vec<bool> = self.files.iter().map(|file| file.arguments().next().is_none()).collect();
+        let files = self.files.iter().filter(|file| file.arguments().next().is_none());
+        let files = files.map(|file| Artifact::named(file.fill(&names))).collect();
+        Ok(Unfilled { invocation: Invocation { files, ..self.invocation(&names) }, is_fixed })
+    }
+
+    fn invocation(&self, args: &BTreeMap<String, String>) -> Invocation {
+        Invocation {
+            command: self.command.iter().map(|part| part.fill(args)).collect(),
+            program: None,
+            files: self.files.iter().map(|file| Artifact::named(file.fill(args))).collect(),
+            working_dir: self.working_dir.clone(),
+            user: self.user.clone(),
+            env: self.env.iter().map(|(name, source)| if name == source { name.clone() } else { format!("{name}={source}") }).collect(),
+            timeout: self.timeout,
+            idempotent: self.idempotent,
+            concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(args), limit: *limit }),
+        }
     }
 }
 

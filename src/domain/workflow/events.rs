@@ -28,6 +28,8 @@ pub enum Event {
         reason: Option<String>,
     },
     Approved(Approval),
+    /// A standing grant has given the yes that its giver gave in advance.
+    Granted(GrantedApproval),
     Rejected {
         round: u32,
         digest: Digest,
@@ -147,6 +149,7 @@ impl Event {
             Self::Submitted(_) => "submitted",
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::Approved(_) => "approved",
+            Self::Granted(_) => "granted",
             Self::Rejected { .. } => "rejected",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Escalated { .. } => "escalated",
@@ -184,6 +187,7 @@ impl Event {
             Self::Submitted(_)
             | Self::ApprovalRequested { .. }
             | Self::Approved(_)
+            | Self::Granted(_)
             | Self::Rejected { .. }
             | Self::Withdrawn { .. }
             | Self::Escalated { .. }
@@ -249,6 +253,21 @@ pub struct Approval {
     pub justification: Option<String>,
     /// How many more were needed after it.
     pub remaining: u32,
+}
+
+/// A yes that was given in advance, for requests of this kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedApproval {
+    pub round: u32,
+    /// The grant that let it pass.
+    pub grant: Uuid,
+    /// Who gave the grant.
+    pub approver: String,
+    /// The roles by which this person was entitled at that moment.
+    pub roles: Vec<Role>,
+    pub digest: Digest,
+    /// Why the grant was given.
+    pub justification: String,
 }
 
 /// One person's exception from a freeze: what is released may start although the freeze holds it.

@@ -7,6 +7,7 @@ use crate::domain::workflow::Approval;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// One round of approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Round {
     pub escalation_level: u32,
     /// Every yes of this round that stands.
     pub approvals: Vec<Approval>,
+    /// The standing grant that answered in place of people.
+    pub grant: Option<Uuid>,
     /// `None` while it is open.
     pub outcome: Option<RoundOutcome>,
 }
@@ -42,7 +45,7 @@ pub enum RoundOutcome {
 impl Round {
     /// A round that has just been opened.
     pub fn open(number: u32, subject: Digest, terms: Arc<ApprovalTerms>, opened_at: DateTime<Utc>) -> Self {
-        Self { number, subject, terms, opened_at, escalation_level: 0, approvals: Vec::new(), outcome: None }
+        Self { number, subject, terms, opened_at, escalation_level: 0, approvals: Vec::new(), grant: None, outcome: None }
     }
 
     /// Whether people can still answer.
@@ -64,6 +67,8 @@ pub struct Decision {
     pub at: DateTime<Utc>,
     /// The door by which it came.
     pub via: Via,
+    /// The standing grant by which it was given in advance; none where the person decided this very request.
+    pub grant: Option<Uuid>,
 }
 
 /// Yes or no, or that a yes is taken back.

@@ -212,9 +212,12 @@ impl<'a> Today<'a> {
 
     /// Refuses whoever is the requester, acts for it, or is acted for by it: by what was stored, and by what is declared today.
     fn separate(self, submission: &Submission, name: &str) -> Result<(), Refusal> {
-        let behind = self.owners([Some(submission.requested_by.as_str()), submission.on_behalf_of.as_deref()].into_iter().flatten());
+        self.separate_from(&submission.requested_by, submission.on_behalf_of.as_deref(), name)
+    }
+
+    pub(super) fn separate_from(self, requester: &str, on_behalf_of: Option<&str>, name: &str) -> Result<(), Refusal> {
+        let behind = self.owners([Some(requester), on_behalf_of].into_iter().flatten());
         let Some(shared) = self.owners([name]).into_iter().find(|name| behind.contains(name)) else { return Ok(()) };
-        let requester = &submission.requested_by;
         Err(Refusal::SelfApproval(if shared.eq_ignore_ascii_case(requester) {
             format!("{requester} submitted this task; somebody else has to approve it")
         } else {

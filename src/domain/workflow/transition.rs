@@ -5,7 +5,8 @@ use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, AttemptId, Command, Decision, Event, Plan, Refusal, Round, Status, Submission, Verdict, Workflow,
+    Approval, ApprovalStatus, AttemptId, Command, Decision, Event, GrantedApproval, Plan, Refusal, Round, Status, Submission, Verdict,
+    Workflow,
 };
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -28,8 +29,9 @@ pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, ob
 
 pub use start::{begins, queued_instead};
 
-/// How many events a first commit holds: what was asked, and what follows from its level.
-pub const OPENING_EVENTS: u32 = 2;
+/// How many events a first commit holds at most: what was asked, and what follows from its level; where a grant lets it pass, that it does,
+/// and its release.
+pub const OPENING_EVENTS: u32 = 4;
 
 /// What is kept of a rejection, a cancellation or a withdrawal that names no reason.
 const NO_REASON: &str = "No reason provided";
@@ -61,6 +63,12 @@ pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>
         None => start::release(&Plan::of(&submission), AttemptId { step: 1, number: 1 }, owner),
     };
     vec![Event::Submitted(Arc::new(submission)), next]
+}
+
+/// What follows where a grant has given the yes to a request that was just opened: it is released.
+pub fn pass(opened: &Workflow, granted: GrantedApproval, owner: Uuid) -> Vec<Event> {
+    let released = start::release_next(opened, owner);
+    [Event::Granted(granted)].into_iter().chain(released).collect()
 }
 
 /// What follows from a command by the workflow's own terms. Whoever acts on it asks [`Today::decide`](crate::domain::workflow::today::Today::decide),

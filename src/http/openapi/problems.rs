@@ -152,6 +152,9 @@ fn example(code: Code) -> Value {
         Code::NoticeNotFound => {
             ("there is no notice with this id".to_owned(), "/notices/01a20384-45a7-7747-9e89-69e0d434c734/resend".to_owned())
         }
+        Code::GrantNotFound => {
+            ("there is no grant with this id".to_owned(), "/grants/4b0e3a52-6a0c-4c53-9a52-93c1de3f6d0e/revoke".to_owned())
+        }
         _ => (title.to_lowercase(), workflow.to_owned()),
     };
     let mut example = json!({
@@ -161,13 +164,13 @@ fn example(code: Code) -> Value {
         Code::AlreadyDecided => {
             example["decision"] = json!({
                 "approver": "alice", "role": "team_lead", "verdict": "approved", "justification": "Checked in OPS-7",
-                "at": "2026-11-22T13:49:12.104511Z", "via": "rest",
+                "at": "2026-11-22T13:49:12.104511Z", "via": "rest", "by_grant": null,
             });
         }
         Code::AlreadyRejected => {
             example["decision"] = json!({
                 "approver": "tess", "role": "tech_lead", "verdict": "rejected", "justification": "Not on a Friday",
-                "at": "2026-11-22T13:49:12.104511Z", "via": "inbox",
+                "at": "2026-11-22T13:49:12.104511Z", "via": "inbox", "by_grant": null,
             });
             example["workflow_id"] = json!("01a20384-45a7-7747-9e89-69e0d434c734");
         }
@@ -202,6 +205,7 @@ fn advice(code: Code) -> &'static str {
         Code::IdentityMismatch => "The body names somebody else than the token does. Leave the field out.",
         Code::WorkflowNotFound => "There is no workflow with this id that the caller may see.",
         Code::NoticeNotFound => "There is no notice with this id.",
+        Code::GrantNotFound => "There is no grant with this id.",
         Code::AlreadyDecided => "Somebody has decided the request otherwise; `decision` is what they said.",
         Code::AlreadyRejected => {
             "The very same task of the same requester was rejected within the level's `rejected_memory`; `decision` is what was said, of \

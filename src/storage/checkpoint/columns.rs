@@ -15,6 +15,7 @@ pub(super) fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus
     let touches = |event: &Event| match event {
         Event::ApprovalRequested { .. }
         | Event::Approved(_)
+        | Event::Granted(_)
         | Event::Rejected { .. }
         | Event::Withdrawn { .. }
         | Event::Escalated { .. }

@@ -1,7 +1,8 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028), field by field.
+//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028, 0029), field by field.
 
 use super::columns::{approvers, comments_at, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
 use super::{Advance, Begins, Opening, number};
+use crate::domain::grant::Micros;
 use crate::domain::notice::outbox::Planned;
 use crate::domain::policy::Role;
 use crate::domain::via::Via;
@@ -63,6 +64,10 @@ pub(super) struct OpeningRow<'a> {
     document: &'a [u8],
     begins_in: Option<&'a str>,
     begins_before: Option<DateTime<Utc>>,
+    grant_id: Option<Uuid>,
+    grant_cost: Option<i64>,
+    granted_by: Option<&'a str>,
+    grant_note: Option<&'a str>,
 }
 
 impl<'a> OpeningRow<'a> {
@@ -70,6 +75,7 @@ impl<'a> OpeningRow<'a> {
         let workflow = &opening.workflow;
         let submission = &workflow.submission;
         let round = workflow.round();
+        let granted = round.filter(|round| round.grant.is_some()).and_then(|round| round.approvals.first());
         Self {
             workflow_id: workflow.id,
             version: number(workflow.version),
@@ -88,12 +94,16 @@ impl<'a> OpeningRow<'a> {
             required: round.map(|round| number(round.terms.required)),
             separation: round.map(|round| round.terms.separation_of_duties),
             timetable: round.map(timetable),
-            timeout_after: round.and_then(timeout_after),
+            timeout_after: round.filter(|round| round.is_open()).and_then(timeout_after),
             expire_after: round.and_then(expire_after),
             report_after: report_after(workflow, None),
             document: &opening.document,
             begins_in: opening.begins.as_ref().map(place),
             begins_before: opening.begins.as_ref().and_then(|begins| begins.before),
+            grant_id: round.and_then(|round| round.grant),
+            grant_cost: opening.granted.map(|Micros(cost)| cost),
+            granted_by: granted.map(|approval| approval.approver.as_str()),
+            grant_note: granted.and_then(|approval| approval.justification.as_deref()),
         }
     }
 }
@@ -127,6 +137,7 @@ pub(super) struct AdvanceRow<'a> {
     report_after: Option<f64>,
     begins_in: Option<&'a str>,
     begins_before: Option<DateTime<Utc>>,
+    grant_id: Option<Uuid>,
 }
 
 impl<'a> AdvanceRow<'a> {
@@ -164,6 +175,7 @@ impl<'a> AdvanceRow<'a> {
             report_after: report_after(workflow, comments_at(advance)),
             begins_in: advance.begins.as_ref().map(place),
             begins_before: advance.begins.as_ref().and_then(|begins| begins.before),
+            grant_id: advance.begins.as_ref().and(workflow.round()).and_then(|round| round.grant),
         }
     }
 }

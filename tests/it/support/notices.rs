@@ -99,6 +99,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         remaining: 0,
         at: at(),
         via: Via::Rest,
+        grant: (kind == Kind::Granted).then(|| Uuid::from_u128(5)),
     };
     let begun = |outcome| Attempt {
         number: 1,
@@ -112,7 +113,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
     };
     let (outcome, attempt) = match kind {
         Kind::Requested | Kind::Reminded | Kind::Escalated | Kind::Expiring | Kind::Asked | Kind::Answered => (None, None),
-        Kind::Decided | Kind::Executing | Kind::ReportOverdue => (Some(RoundOutcome::Approved), Some(begun(None))),
+        Kind::Decided | Kind::Granted | Kind::Executing | Kind::ReportOverdue => (Some(RoundOutcome::Approved), Some(begun(None))),
         Kind::Expired => (Some(RoundOutcome::Expired), None),
         Kind::Cancelled | Kind::Superseded => (Some(RoundOutcome::Cancelled), None),
         Kind::Succeeded => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Succeeded)))),

@@ -81,6 +81,14 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             round.outcome = (approval.remaining == 0).then_some(RoundOutcome::Approved);
             Some(())
         }
+        Event::Granted(granted) => {
+            let round =
+                open_round(workflow, granted.round).filter(|round| round.subject == granted.digest && round.approvals.is_empty())?;
+            round.approvals.push(granted.as_approval());
+            round.grant = Some(granted.grant);
+            round.outcome = Some(RoundOutcome::Approved);
+            Some(())
+        }
         Event::Rejected { round, digest, .. } => {
             let round = open_round(workflow, *round).filter(|round| round.subject == *digest)?;
             round.outcome = Some(RoundOutcome::Rejected);
@@ -261,6 +269,18 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             remaining: approval.remaining,
             at: recorded.at,
             via: recorded.via,
+            grant: None,
+        }),
+        Event::Granted(granted) => Some(Decision {
+            round: granted.round,
+            approver: granted.approver.clone(),
+            roles: granted.roles.clone(),
+            verdict: Verdict::Approved,
+            justification: Some(granted.justification.clone()),
+            remaining: 0,
+            at: recorded.at,
+            via: recorded.via,
+            grant: Some(granted.grant),
         }),
         Event::Rejected { round, roles, reason, .. } => Some(Decision {
             round: *round,
@@ -271,6 +291,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             remaining: 0,
             at: recorded.at,
             via: recorded.via,
+            grant: None,
         }),
         Event::Withdrawn { round, roles, reason, remaining } => Some(Decision {
             round: *round,
@@ -281,6 +302,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             remaining: *remaining,
             at: recorded.at,
             via: recorded.via,
+            grant: None,
         }),
         _ => None,
     }

@@ -78,6 +78,7 @@ impl Exception {
             remaining: 0,
             at: self.at,
             via: self.via,
+            grant: None,
         }
     }
 }

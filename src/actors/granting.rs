@@ -1,0 +1,48 @@
+//! Giving and revoking grants: carried through to their end whether or not the caller stays.
+
+use crate::actors::engine::Engine;
+use crate::actors::insist::{insist, see_through};
+use crate::domain::grant::Grant;
+use crate::domain::task::invocation::Invocation;
+use crate::storage::{Error, NewGrant, Revocation};
+use std::sync::Arc;
+
+impl Engine {
+    /// Gives a grant; `None` where its giver has been suspended. `held` is held until that is done.
+    ///
+    /// # Errors
+    /// No database; it may have been given all the same, and giving it again with the same id is safe.
+    pub async fn give_grant_for(self: &Arc<Self>, new: NewGrant, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let given = insist(|| engine.storage.give_grant(&new)).await?;
+            engine.grants.look_again().await;
+            drop(held);
+            Ok(given)
+        })
+        .await
+    }
+
+    /// Revokes a grant. What it let pass and has not started is asked about again when its turn comes. `held` is held until that is done.
+    ///
+    /// # Errors
+    /// As [`Self::give_grant_for`].
+    pub async fn revoke_grant_for(self: &Arc<Self>, revocation: Revocation, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let revoked = insist(|| engine.storage.revoke_grant(&revocation)).await?;
+            engine.grants.look_again().await;
+            drop(held);
+            Ok(revoked)
+        })
+        .await
+    }
+
+    /// Finds on this machine what a command names.
+    ///
+    /// # Errors
+    /// What is missing or not safe.
+    pub async fn find_command(&self, command: Invocation) -> Result<Invocation, String> {
+        self.executor.identify(command).await
+    }
+}

@@ -1,0 +1,27 @@
+//! Statements that are safe to repeat are sent until they are answered, and work goes on to its end without its caller.
+
+use crate::storage::Error;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long a statement is sent again while the database does not answer.
+const INSIST: Duration = Duration::from_secs(6);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Sends a statement that is harmless to repeat until it is answered.
+pub async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn() -> F) -> Result<T, Error> {
+    let began = Instant::now();
+    loop {
+        match statement().await {
+            Err(Error::Unavailable(_) | Error::Locked) if began.elapsed() < INSIST => tokio::time::sleep(PAUSE).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Carries work to its end, also where whoever asked for it goes away.
+#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
+pub async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.to_string()))?
+}

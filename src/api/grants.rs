@@ -1,0 +1,221 @@
+//! Standing grants: giving, listing and revoking them.
+
+use crate::api::examples;
+use crate::api::sent::Sent;
+use crate::api::views::{GrantAnswer, GrantPage};
+use crate::domain::task::ActionKind;
+use crate::http::openapi::{self, BODY, CALLER, refused_with};
+use crate::http::problem::{Code, Problem};
+use crate::identity::Caller;
+use crate::service::grants::{WantedAction, WantedGrant};
+use crate::service::{Service, ServiceError};
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Without `like` the pattern is what is written here; with it, what is left out is as in that request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantBody {
+    /// Your own choice of an id: giving the same grant again with it changes nothing.
+    #[serde(default)]
+    grant_id: Option<Uuid>,
+    /// A request of the kind that is to pass, to the letter.
+    #[serde(default)]
+    like: Option<Uuid>,
+    /// Whose requests may pass.
+    #[serde(default)]
+    requester: Option<String>,
+    #[serde(default)]
+    operation: Option<String>,
+    #[serde(default)]
+    environment: Option<String>,
+    /// A star stands for visible ASCII without `/`; at least one letter or digit stands beside it.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    resource: Option<String>,
+    #[serde(default)]
+    resource_type: Option<String>,
+    #[serde(default)]
+    action: Option<ActionBody>,
+    /// The highest level that may pass; never `critical`.
+    #[serde(default)]
+    level: Option<String>,
+    /// For how long, such as `2h`; the policy says how long at most.
+    #[serde(default)]
+    expires_in: Option<String>,
+    /// How many requests may pass; as many as the policy allows, if left out.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    uses: Option<u32>,
+    /// The most that these may cost together, in US dollars. With it a request that says nothing of its cost does not pass.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    cost: Option<f64>,
+    /// Why, at most 4,096 bytes. Required, and has to say something.
+    #[serde(default)]
+    #[schema(max_length = 4096)]
+    justification: Option<String>,
+}
+
+/// What carries it out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = GrantActionBody)]
+pub struct ActionBody {
+    #[serde(rename = "type", default)]
+    kind: Option<ActionKind>,
+    #[serde(default)]
+    name: Option<String>,
+    /// Each argument: a value, `{"is": value}`, `{"like": "api-*"}` or `{"any": true}`.
+    #[serde(default)]
+    args: BTreeMap<String, Value>,
+}
+
+refused_with!(GiveProblems = CALLER, BODY, [Code::NotPermitted, Code::NotAnApprover, Code::SelfApproval, Code::JustificationRequired]);
+
+/// Give a grant
+///
+/// A yes in advance, to requests of a narrow kind, for a while: they are released without anybody being asked, each in the commit that counts
+/// it. For people who could approve each of them alone; never for critical risk, nor where more than one person or the digest is needed. It is
+/// asked again before each start: who gave it must still be entitled, and nobody may have revoked it.
+#[utoipa::path(
+    post,
+    path = "/grants",
+    operation_id = "give_grant",
+    tag = openapi::DECIDING,
+    request_body(content = GrantBody, example = json!({
+        "requester": "deploy-bot", "operation": "deploy", "environment": "staging", "resource": "api-*",
+        "action": {"type": "runbook", "name": "deploy-service", "args": {"service": {"like": "api-*"}, "version": {"any": true}}},
+        "level": "medium", "expires_in": "2h", "uses": 10, "justification": "The release of OPS-12"
+    })),
+    responses((status = 201, description = "It is given.", body = GrantAnswer, example = json!(examples::grant())), GiveProblems),
+)]
+pub async fn give(State(service): State<Service>, by: Caller, Sent { body, permit }: Sent<GrantBody>) -> Result<Response, Problem> {
+    let GrantBody {
+        grant_id: id,
+        like,
+        requester,
+        operation,
+        environment,
+        resource,
+        resource_type,
+        action,
+        level,
+        expires_in,
+        uses,
+        cost,
+        justification,
+    } = body;
+    let action = action.map(|ActionBody { kind, name, args }| WantedAction { kind, name, args });
+    let wanted = WantedGrant {
+        id,
+        like,
+        requester,
+        operation,
+        environment,
+        resource,
+        resource_type,
+        action,
+        level,
+        expires_in,
+        uses,
+        cost,
+        justification,
+    };
+    let grant = service.give_grant(&by, wanted, permit).await?;
+    Ok((StatusCode::CREATED, Json(GrantAnswer::of(&grant, service.now()))).into_response())
+}
+
+refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
+
+/// List the grants
+///
+/// The latest, however they stand. For people.
+#[utoipa::path(
+    get,
+    path = "/grants",
+    operation_id = "list_grants",
+    tag = openapi::DECIDING,
+    responses((status = 200, description = "The grants.", body = GrantPage, example = json!(examples::grants())), ListProblems),
+)]
+pub async fn list(State(service): State<Service>, by: Caller) -> Result<Response, Problem> {
+    let grants = service.grants(&by).await?;
+    Ok(Json(GrantPage::of(&grants, service.now())).into_response())
+}
+
+refused_with!(OneProblems = CALLER, [Code::NotPermitted, Code::GrantNotFound]);
+
+/// One grant
+///
+/// How it stands now. For people.
+#[utoipa::path(
+    get,
+    path = "/grants/{id}",
+    operation_id = "get_grant",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The grant's id.")),
+    responses((status = 200, description = "The grant.", body = GrantAnswer, example = json!(examples::grant())), OneProblems),
+)]
+pub async fn one(State(service): State<Service>, by: Caller, GrantId(id): GrantId) -> Result<Response, Problem> {
+    let grant = service.grant(&by, id).await?;
+    Ok(Json(GrantAnswer::of(&grant, service.now())).into_response())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeBody {
+    /// Why, at most 4,096 bytes.
+    #[serde(default)]
+    #[schema(max_length = 4096)]
+    reason: Option<String>,
+}
+
+refused_with!(RevokeProblems = CALLER, BODY, [Code::NotPermitted, Code::GrantNotFound]);
+
+/// Revoke a grant
+///
+/// From the answer on nothing passes by it, on any server; what it let pass and has not started is asked about again when its turn comes. What is
+/// running goes on. Revoking what was revoked changes nothing. For whoever gave it, for people with a role that decides at some level, and for
+/// admins.
+#[utoipa::path(
+    post,
+    path = "/grants/{id}/revoke",
+    operation_id = "revoke_grant",
+    tag = openapi::DECIDING,
+    params(("id" = Uuid, Path, description = "The grant's id.")),
+    request_body(content = Option<RevokeBody>, example = json!({"reason": "The release is over"})),
+    responses((status = 200, description = "It is revoked.", body = GrantAnswer, example = json!(examples::grant())), RevokeProblems),
+)]
+pub async fn revoke(
+    State(service): State<Service>,
+    by: Caller,
+    GrantId(id): GrantId,
+    Sent { body: RevokeBody { reason }, permit }: Sent<RevokeBody>,
+) -> Result<Response, Problem> {
+    let grant = service.revoke_grant(&by, id, reason, permit).await?;
+    Ok(Json(GrantAnswer::of(&grant, service.now())).into_response())
+}
+
+fn unknown() -> Problem {
+    ServiceError::GrantNotFound.into()
+}
+
+/// The id in a path. What is no id names no grant.
+pub struct GrantId(pub Uuid);
+
+impl FromRequestParts<Service> for GrantId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, service).await.map_err(|_| unknown())?;
+        Uuid::try_parse(&text).map(Self).map_err(|_| unknown())
+    }
+}

@@ -1,0 +1,164 @@
+//! Standing grants.
+
+use super::Success;
+use crate::domain::grant::pattern::ArgumentPattern;
+use crate::domain::grant::{self, GrantStatus};
+use crate::domain::policy::Role;
+use crate::domain::risk::level::Level;
+use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
+use crate::domain::via::Via;
+use crate::http::time::Time;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One grant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantAnswer<'a> {
+    success: Success,
+    grant: Grant<'a>,
+}
+
+impl<'a> GrantAnswer<'a> {
+    /// A grant as it stands at this moment.
+    pub fn of(grant: &'a grant::Grant, now: DateTime<Utc>) -> Self {
+        Self { success: Success, grant: Grant::of(grant, now) }
+    }
+}
+
+/// The latest grants.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantPage<'a> {
+    success: Success,
+    /// However they stand, the newest first; at most 200.
+    grants: Vec<Grant<'a>>,
+}
+
+impl<'a> GrantPage<'a> {
+    /// Grants as they stand at this moment.
+    pub fn of(grants: &'a [grant::Grant], now: DateTime<Utc>) -> Self {
+        Self { success: Success, grants: grants.iter().map(|grant| Grant::of(grant, now)).collect() }
+    }
+}
+
+/// A yes that was given in advance, to requests of a kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Grant<'a> {
+    grant_id: Uuid,
+    status: GrantStatus,
+    /// What it lets pass, in a line.
+    headline: String,
+    pattern: Pattern<'a>,
+    /// The highest level that it lets pass.
+    level: Level,
+    /// How many requests it lets pass, and how many it has.
+    uses: u32,
+    used: u32,
+    /// The most that these may cost together, in US dollars, by what each of them says; null where no sum is set.
+    #[schema(required)]
+    cost: Option<f64>,
+    /// What those that it let pass said they cost, together.
+    spent: f64,
+    /// What parkbrake itself would run or call, as it was when the grant was given: once that has changed, the grant lets nothing pass. Null for
+    /// what the requester does itself.
+    #[schema(required)]
+    binding: Option<&'a Digest>,
+    given_by: &'a str,
+    /// The roles by which this person was entitled when it was given.
+    roles: &'a [Role],
+    via: Via,
+    justification: &'a str,
+    given_at: Time,
+    expires_at: Time,
+    /// Null unless somebody has revoked it.
+    #[schema(required)]
+    revoked: Option<Revoked<'a>>,
+}
+
+impl<'a> Grant<'a> {
+    fn of(grant: &'a grant::Grant, now: DateTime<Utc>) -> Self {
+        let terms = &grant.terms;
+        Self {
+            grant_id: grant.id,
+            status: grant.status(now),
+            headline: terms.pattern.headline(),
+            pattern: (&terms.pattern).into(),
+            level: terms.level,
+            uses: terms.uses,
+            used: grant.used,
+            cost: terms.cost.map(grant::Micros::dollars),
+            spent: grant.spent.dollars(),
+            binding: terms.binding.as_ref(),
+            given_by: &grant.given_by,
+            roles: &grant.roles,
+            via: grant.via,
+            justification: &grant.justification,
+            given_at: Time(grant.given_at),
+            expires_at: Time(grant.expires_at),
+            revoked: grant.revoked.as_ref().map(Revoked::from),
+        }
+    }
+}
+
+/// A kind of request. What it leaves out, a request leaves out as well.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GrantPattern)]
+pub struct Pattern<'a> {
+    requester: &'a str,
+    operation: &'a str,
+    environment: &'a str,
+    /// A star stands for visible ASCII without `/`. Null is a request that names no resource.
+    #[schema(required)]
+    resource: Option<&'a str>,
+    #[schema(required)]
+    resource_type: Option<&'a str>,
+    action: PatternAction<'a>,
+}
+
+/// What carries it out.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GrantAction)]
+pub struct PatternAction<'a> {
+    #[serde(rename = "type")]
+    kind: ActionKind,
+    #[schema(required)]
+    name: Option<&'a str>,
+    /// Every argument, and no others: a value, `{"is": value}`, `{"like": "api-*"}`, or `{"any": true}` for any text, number or truth value.
+    args: BTreeMap<&'a str, Value>,
+}
+
+impl<'a> From<&'a grant::pattern::Pattern> for Pattern<'a> {
+    fn from(pattern: &'a grant::pattern::Pattern) -> Self {
+        let action = &pattern.action;
+        let argument = |(name, wanted): (&'a String, &ArgumentPattern)| (name.as_str(), Value::from(wanted.clone()));
+        Self {
+            requester: &pattern.requester,
+            operation: &pattern.operation,
+            environment: &pattern.environment,
+            resource: pattern.resource.as_ref().map(grant::pattern::Like::as_str),
+            resource_type: pattern.resource_type.as_deref(),
+            action: PatternAction { kind: action.kind, name: action.name.as_deref(), args: action.args.iter().map(argument).collect() },
+        }
+    }
+}
+
+/// Who has revoked it, and why.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GrantRevoked)]
+struct Revoked<'a> {
+    by: &'a str,
+    via: Via,
+    #[schema(required)]
+    reason: Option<&'a str>,
+    at: Time,
+}
+
+impl<'a> From<&'a grant::Revoked> for Revoked<'a> {
+    fn from(revoked: &'a grant::Revoked) -> Self {
+        Self { by: &revoked.by, via: revoked.via, reason: revoked.reason.as_deref(), at: Time(revoked.at) }
+    }
+}

@@ -1,0 +1,210 @@
+//! `parkbrake grant create`, `grant list` and `grant revoke`: a yes that is given in advance.
+
+use crate::cli::Error;
+use crate::cli::client::Connection;
+use crate::cli::dev_home::Kind;
+use crate::cli::facts::{list, number, text};
+use crate::cli::terminal::{Page, Style, print_json};
+use crate::domain::text::escaped;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// What to do with standing grants.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Let requests of a narrow kind pass for a while without asking anybody
+    Create(Box<CreateArgs>),
+    /// List the latest grants, and how each stands
+    List(ListArgs),
+    /// Revoke a grant; what it let pass and has not started is asked about again
+    Revoke(RevokeArgs),
+}
+
+/// Gives a grant.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// A workflow whose like may pass, to the letter; what follows says otherwise
+    #[arg(long, value_name = "WORKFLOW")]
+    like: Option<Uuid>,
+    /// Whose requests may pass
+    #[arg(long, value_name = "NAME")]
+    requester: Option<String>,
+    /// What they do
+    #[arg(long, value_name = "WORD")]
+    operation: Option<String>,
+    /// Where
+    #[arg(long, value_name = "WORD")]
+    environment: Option<String>,
+    /// On what; a star stands for visible ASCII without a slash
+    #[arg(long, value_name = "TEXT")]
+    resource: Option<String>,
+    /// On what kind of thing
+    #[arg(long, value_name = "WORD")]
+    resource_type: Option<String>,
+    /// The runbook that carries them out
+    #[arg(long, value_name = "NAME", conflicts_with = "webhook")]
+    runbook: Option<String>,
+    /// The webhook that carries them out
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
+    /// An argument, which has to be this text; for each argument one of these three is given
+    #[arg(long = "arg", value_name = "NAME=TEXT", value_parser = pair)]
+    args: Vec<(String, String)>,
+    /// An argument, which has to look like this; a star stands for visible ASCII without a slash
+    #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
+    arg_like: Vec<(String, String)>,
+    /// An argument that may be any text, number or truth value
+    #[arg(long, value_name = "NAME")]
+    any_arg: Vec<String>,
+    /// The highest risk that may pass: low, medium or high
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<String>,
+    /// For how long, such as 2h
+    #[arg(long = "for", value_name = "DURATION")]
+    expires_in: String,
+    /// How many requests may pass; as many as the policy allows if left out
+    #[arg(long, value_name = "COUNT")]
+    uses: Option<u32>,
+    /// The most that they may cost together, in US dollars
+    #[arg(long, value_name = "DOLLARS")]
+    cost: Option<f64>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    justification: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Lists grants.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Revokes a grant.
+#[derive(Debug, clap::Args)]
+pub struct RevokeArgs {
+    /// The grant's id
+    id: Uuid,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(command: Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Create(args) => tell(&args.connection, "/grants", &body(&args)).await,
+        Command::Revoke(args) => tell(&args.connection, &format!("/grants/{}/revoke", args.id), &reason(args.reason.as_deref())).await,
+        Command::List(args) => show(&args.connection).await,
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write the argument's name, =, and what it has to be")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn reason(reason: Option<&str>) -> Value {
+    reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}))
+}
+
+/// The call's body: what was given, and nothing else.
+fn body(args: &CreateArgs) -> Value {
+    // Made here, so that a call that is sent twice gives one grant.
+    let mut body = json!({"grant_id": Uuid::new_v4(), "expires_in": args.expires_in, "justification": args.justification});
+    let like = args.like.map(|id| id.to_string());
+    for (field, given) in [
+        ("like", &like),
+        ("requester", &args.requester),
+        ("operation", &args.operation),
+        ("environment", &args.environment),
+        ("resource", &args.resource),
+        ("resource_type", &args.resource_type),
+        ("level", &args.level),
+    ] {
+        if let Some(given) = given {
+            body[field] = json!(given);
+        }
+    }
+    if let Some(uses) = args.uses {
+        body["uses"] = json!(uses);
+    }
+    if let Some(cost) = args.cost {
+        body["cost"] = json!(cost);
+    }
+    if let Some(action) = action(args) {
+        body["action"] = action;
+    }
+    body
+}
+
+fn action(args: &CreateArgs) -> Option<Value> {
+    let exact = args.args.iter().map(|(name, text)| (name.clone(), json!(text)));
+    let like = args.arg_like.iter().map(|(name, text)| (name.clone(), json!({"like": text})));
+    let any = args.any_arg.iter().map(|name| (name.clone(), json!({"any": true})));
+    let arguments: Map<String, Value> = exact.chain(like).chain(any).collect();
+    let named = args.runbook.as_ref().map(|name| ("runbook", name)).or(args.webhook.as_ref().map(|name| ("webhook", name)));
+    match (named, arguments.is_empty()) {
+        (Some((kind, name)), _) => Some(json!({"type": kind, "name": name, "args": arguments})),
+        (None, false) => Some(json!({"args": arguments})),
+        // Without a request to be like, the requester acts itself.
+        (None, true) => args.like.is_none().then(|| json!({"type": "external"})),
+    }
+}
+
+async fn tell(connection: &Connection, path: &str, body: &Value) -> Result<ExitCode, Error> {
+    let client = connection.client(Kind::Person)?;
+    let answer = client.send(client.call(Method::POST, path).json(body)).await?;
+    if connection.json {
+        print_json(&answer.body)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut page = Page::stdout();
+    print(&mut page, &answer.value["grant"]);
+    page.print()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(connection: &Connection) -> Result<ExitCode, Error> {
+    let client = connection.client(Kind::Person)?;
+    let answer = client.send(client.call(Method::GET, "/grants")).await?;
+    if connection.json {
+        print_json(&answer.body)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut page = Page::stdout();
+    let grants = list(&answer.value, "/grants");
+    if grants.is_empty() {
+        page.line("nothing is granted");
+    }
+    grants.iter().for_each(|grant| print(&mut page, grant));
+    page.print()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One grant, in a few lines.
+fn print(page: &mut Page, grant: &Value) {
+    let fact = |pointer: &str| escaped(text(grant, pointer).unwrap_or("?"));
+    let [status, id, headline] = ["/status", "/grant_id", "/headline"].map(fact);
+    let word = page.paint(Style::of(if status == "live" { "approved" } else { "cancelled" }), &status.replace('_', " "));
+    page.line(format_args!("{word} {id}: {headline}"));
+    let [level, by, expires, why] = ["/level", "/given_by", "/expires_at", "/justification"].map(fact);
+    let (used, uses) = (number(grant, "/used").unwrap_or(0), number(grant, "/uses").unwrap_or(0));
+    let cost =
+        grant["cost"].as_f64().map(|cost| format!(", {} of {cost} dollars", grant["spent"].as_f64().unwrap_or(0.0))).unwrap_or_default();
+    page.fact("up to", format_args!("{level} risk, {used} of {uses} used{cost}, until {expires}"));
+    page.fact("given by", format_args!("{by}: {why}"));
+    if let Some(who) = text(grant, "/revoked/by") {
+        let reason = text(grant, "/revoked/reason").map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
+        page.fact("revoked by", format_args!("{}{reason}", escaped(who)));
+    }
+}

@@ -1,0 +1,46 @@
+//! `grants` of `hitl/approval-policies.yaml`: which standing grants people may give.
+
+use crate::config::value::At;
+use crate::domain::duration;
+use crate::domain::grant::GrantLimits;
+use crate::domain::risk::level::Level;
+use serde_json::{Value, json};
+
+const KEYS: [&str; 3] = ["levels", "longest", "most_uses"];
+
+/// What is written; what is left out is the usual.
+pub fn read(at: &At<'_>) -> GrantLimits {
+    let usual = GrantLimits::default();
+    let Some(fields) = at.fields(&KEYS) else { return usual };
+    if at.is_empty() {
+        at.problem("says nothing; write levels, longest or most_uses, or leave it out");
+    }
+    let number = |name: &str| fields.get(name).and_then(|at| at.count());
+    GrantLimits {
+        levels: fields.get("levels").and_then(|at| levels(&at)).unwrap_or(usual.levels),
+        longest: fields.get("longest").and_then(|at| at.duration()).unwrap_or(usual.longest),
+        most_uses: number("most_uses").unwrap_or(usual.most_uses),
+    }
+}
+
+/// An empty list is no level: then nothing is ever granted.
+fn levels(at: &At<'_>) -> Option<Vec<Level>> {
+    let mut levels = Vec::new();
+    for item in at.items("levels, such as [low, medium]")? {
+        match item.level() {
+            Some(Level::Critical) => item.problem("is critical, which is never granted: each request is decided by itself"),
+            Some(level) if levels.contains(&level) => item.problem("stands twice; keep one"),
+            Some(level) => levels.push(level),
+            None => {}
+        }
+    }
+    levels.sort_unstable();
+    Some(levels)
+}
+
+/// The values; none where they are the usual ones, so that a configuration from before there were grants has the version that it had.
+pub fn document(limits: &GrantLimits) -> Option<Value> {
+    let GrantLimits { levels, longest, most_uses } = limits;
+    let written = || json!({ "levels": levels, "longest": duration::show(*longest).to_string(), "most_uses": most_uses });
+    (*limits != GrantLimits::default()).then(written)
+}
