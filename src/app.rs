@@ -17,7 +17,7 @@ use crate::config::{self, Configuration, Problem};
 use crate::domain::hosts::Hosts;
 use crate::domain::notice::{Notifications, Service};
 use crate::execution::webhook::Caller;
-use crate::execution::{self, Local};
+use crate::execution::{self, Launcher, Local};
 use crate::fence::Fence;
 use crate::http::ConnectionLimits;
 use crate::http::server::{self, HttpServer, ServerRef};
@@ -57,8 +57,8 @@ pub enum StartError {
     Configuration(Vec<Problem>),
     #[error("the configuration is sound, but --strict refuses it:\n{}", indented(.0))]
     Weak(Vec<String>),
-    #[error("the configuration is sound, but runbooks cannot run as their accounts here:\n{}", indented(.0))]
-    Accounts(Vec<String>),
+    #[error("the configuration is sound, but runbooks cannot run here as it says:\n{}", indented(.0))]
+    Runbooks(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error("{}", unsealed(*.0))]
@@ -112,6 +112,8 @@ pub struct Resources {
     pub base: Option<PathBuf>,
     /// Where secrets are read from, once: those of channels, to use them, and all that are configured, to mask them.
     pub environment: Environment,
+    /// What starts runbooks.
+    pub launcher: Launcher,
     /// How fast a failed delivery of a notice is tried again.
     pub pace: Pace,
     /// Where answers to buttons in Slack go, for tests; left out, to Slack.
@@ -146,7 +148,7 @@ impl App {
     /// # Errors
     /// An unsound configuration, no database, an address that is taken.
     pub async fn start(settings: &Settings, resources: Resources) -> Result<Self, StartError> {
-        let configuration = Arc::new(load(settings, resources.base.clone())?);
+        let configuration = Arc::new(load(settings, resources.base.clone(), &resources.launcher)?);
         // Bound first: a second server on the same address fails before it has touched anything.
         let listener = TcpListener::bind(settings.listen).await.map_err(|error| StartError::Listen(settings.listen, error))?;
         let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
@@ -198,7 +200,8 @@ impl App {
             Caller::new(configuration.webhooks.values(), &*resources.environment, Arc::clone(&clock)).map_err(StartError::Webhooks)?;
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
-        let (executor, pace) = (Arc::new(Local::new(masked, caller).with_grace(settings.cancel_grace)), resources.pace);
+        let executor = Arc::new(Local::new(masked, caller, resources.launcher).with_grace(settings.cancel_grace));
+        let pace = resources.pace;
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
         let engine = Engine::new(parts);
@@ -295,16 +298,16 @@ struct Serving {
     closing: watch::Sender<bool>,
 }
 
-fn load(settings: &Settings, base: Option<PathBuf>) -> Result<Configuration, StartError> {
+fn load(settings: &Settings, base: Option<PathBuf>, launcher: &Launcher) -> Result<Configuration, StartError> {
     let base = base.map_or_else(std::env::current_dir, Ok).map_err(StartError::Folder)?;
     let configuration = config::load(settings.config_dir(), &base).map_err(StartError::Configuration)?;
     if settings.strict && !configuration.weaknesses.is_empty() {
         return Err(StartError::Weak(configuration.weaknesses));
     }
     // Known now, rather than once somebody has approved.
-    let unusable = execution::unusable_accounts(configuration.runbooks.values());
+    let unusable = execution::unusable(configuration.runbooks.values(), launcher);
     if !unusable.is_empty() {
-        return Err(StartError::Accounts(unusable));
+        return Err(StartError::Runbooks(unusable));
     }
     for note in configuration.weaknesses.iter().chain(&configuration.notes) {
         tracing::warn!("{note}");

@@ -1,5 +1,4 @@
-//! What a server does at its start so that what it runs cannot read its secrets, so that it does not run out of files, and so that
-//! what it runs makes files with the same permissions wherever the server was started from.
+//! What a server does at its start so that what it runs cannot read its secrets, and so that it does not run out of files.
 //!
 //! The environment that a process was started with can be read in `/proc/PID/environ` by everybody who may trace it: every
 //! process of the same user, and so every runbook. It holds the database's password and the secrets of all channels and
@@ -38,7 +37,6 @@ pub struct Error {
 pub fn harden(plain: &[String]) -> Result<(), Error> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     raise_file_limit();
-    set_umask();
     environment::seal(plain)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| Error { step: "closing the memory", error: error.into() })
 }
@@ -50,11 +48,10 @@ pub fn harden(plain: &[String]) -> Result<(), Error> {
 #[cfg(not(target_os = "linux"))]
 pub fn harden(_: &[String]) -> Result<(), Error> {
     raise_file_limit();
-    set_umask();
     Ok(())
 }
 
-/// So many open files are enough for every purpose; where no limit is set, some programs that runbooks start would try all numbers.
+/// So many open files are enough for every purpose.
 const MOST_FILES: u64 = 1 << 20;
 
 /// Every connection, and every stream of a runbook, is a file: so this process may open as many as the system lets it.
@@ -66,12 +63,6 @@ fn raise_file_limit() {
         // Where it is refused, the limit is what it was.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
-}
-
-/// New files are for their owner to write and for all to read, unless who makes them says otherwise. It belongs to the whole process, and
-/// what the process starts inherits it; the server itself makes no file with a secret without saying who may read it.
-fn set_umask() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
 /// Variables that are no secrets and that the program, its libraries or the system need.

@@ -10,6 +10,9 @@ use std::process::ExitCode;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(done) = parkbrake::cli::launched() {
+        return done;
+    }
     let cli = Cli::parse();
     // Before there is any other thread: this process may be replaced by a fresh one.
     match cli.harden() {

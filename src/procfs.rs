@@ -46,6 +46,11 @@ impl Process {
         fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default()
     }
 
+    /// The name of the program that it runs, of which Linux keeps 15 bytes; empty if it is gone.
+    pub fn name(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim_end().to_owned()
+    }
+
     /// Sends it a signal, and never to another process that has got its number meanwhile.
     pub fn signal(&self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };

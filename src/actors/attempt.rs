@@ -66,6 +66,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
 mod tests {
     use super::*;
     use crate::actors::ports::{CancelSignal, MayStart, Work};
+    use crate::domain::task::confinement::Limits;
     use crate::domain::task::digest::Digest;
     use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
@@ -107,6 +108,9 @@ mod tests {
             timeout: Duration::from_secs(60),
             idempotent: true,
             concurrency: None,
+            limits: Limits::default(),
+            sandbox: None,
+            new_privileges: false,
         };
         Job {
             workflow_id: Uuid::nil(),

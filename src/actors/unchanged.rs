@@ -68,6 +68,7 @@ mod tests {
     use crate::actors::ports::MayStart;
     use crate::domain::request::arguments::{Argument, Pattern, Template};
     use crate::domain::request::runbook::Runbook;
+    use crate::domain::task::confinement::Limits;
     use crate::domain::task::invocation::{Artifact, Invocation};
     use crate::domain::workflow::Outcome;
     use futures_util::future::{BoxFuture, FutureExt as _, ready};
@@ -116,6 +117,9 @@ mod tests {
             timeout: Duration::from_secs(60),
             idempotent: false,
             concurrency: None,
+            limits: Limits::default(),
+            sandbox: None,
+            new_privileges: false,
             env: BTreeMap::new(),
             working_dir: PathBuf::from("/srv"),
             files: Vec::new(),

@@ -1,7 +1,7 @@
 //! `parkbrake check`: is a configuration sound?
 
-use crate::cli::Error;
 use crate::cli::terminal::Page;
+use crate::cli::{Error, launcher};
 use crate::config;
 use crate::execution;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
             ));
         }
     }
-    for unusable in execution::unusable_accounts(configuration.runbooks.values()) {
+    for unusable in execution::unusable(configuration.runbooks.values(), &launcher()?) {
         page.line(format_args!("note: a server that is started here, as this user, does not start: {unusable}"));
     }
     page.fact("triggers", configuration.rules.triggers.len());

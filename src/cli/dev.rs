@@ -3,7 +3,7 @@
 use crate::app::{App, Pace, Resources};
 use crate::cli::dev_home::{self, Identity, Kind};
 use crate::cli::terminal::Page;
-use crate::cli::{Error, serve, token, variable};
+use crate::cli::{Error, launcher, serve, token, variable};
 use crate::config;
 use crate::domain::policy::{Policy, PrincipalKind};
 use crate::postgres::{Cluster, Options, Programs};
@@ -73,6 +73,7 @@ async fn serve(
         migrate: true,
         base,
         environment: Box::new(variable),
+        launcher: launcher()?,
         pace: Pace::default(),
         slack: None,
     };

@@ -37,8 +37,10 @@ pub mod token;
 pub mod watch;
 pub mod withdraw;
 
+pub use crate::execution::launched;
 pub use error::Error;
 
+use crate::execution::Launcher;
 use crate::hardening;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
@@ -158,6 +160,11 @@ fn plain_variables() -> Vec<String> {
     let flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
     let of_flags = flags.filter_map(|flag| flag.get_env()?.to_str().map(str::to_owned));
     of_flags.chain(["PARKBRAKE_LOG", "PARKBRAKE_POSTGRES_BIN", "PARKBRAKE_DEV_HOME"].map(str::to_owned)).collect()
+}
+
+/// What starts runbooks: this very program.
+fn launcher() -> Result<Launcher, Error> {
+    Launcher::own().map_err(|error| Error::Other(format!("this program cannot open its own file, which starts runbooks: {error}")))
 }
 
 /// A variable of the environment.

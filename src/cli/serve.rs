@@ -2,7 +2,7 @@
 
 use crate::app::{App, Pace, Resources};
 use crate::cli::key::KeyArgs;
-use crate::cli::{Error, database_url, variable};
+use crate::cli::{Error, database_url, launcher, variable};
 use crate::settings::Settings;
 use crate::telemetry;
 use std::future::Future;
@@ -36,6 +36,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         migrate: !args.no_migrate,
         base: None,
         environment: Box::new(variable),
+        launcher: launcher()?,
         pace: Pace::default(),
         slack: None,
     };

@@ -10,6 +10,7 @@ mod agent_tools;
 mod approval_policies;
 mod baseline;
 mod channels;
+mod confinement;
 mod document;
 mod facts;
 mod freezes;

@@ -1,5 +1,6 @@
 //! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that it can call.
 
+use crate::config::confinement::{self, Confinement};
 use crate::config::facts;
 use crate::config::names;
 use crate::config::placeholders::{Placeholders, arguments_document};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-const RUNBOOK_KEYS: [&str; 13] = [
+const RUNBOOK_KEYS: [&str; 16] = [
     "operation",
     "environment",
     "resource",
@@ -30,6 +31,9 @@ const RUNBOOK_KEYS: [&str; 13] = [
     "env",
     "working_dir",
     "user",
+    confinement::KEYS[0],
+    confinement::KEYS[1],
+    confinement::KEYS[2],
 ];
 
 /// How long a command may run where nothing is said.
@@ -98,8 +102,9 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let env = fields.get("env").map(|at| variables(&at)).unwrap_or_default();
     let working_dir = fields.get("working_dir").and_then(|at| directory(&at)).unwrap_or(".");
     let user = fields.get("user").and_then(|at| at.parsed(names::account));
+    let Confinement { limits, sandbox, new_privileges, document: confinement } = confinement::read(&fields);
     let fact = |fact: &Option<(&str, Template)>| fact.as_ref().map(|(text, _)| Value::from(*text)).unwrap_or_default();
-    let document = json!({
+    let mut document = json!({
         "operation": fact(&operation),
         "environment": fact(&environment),
         "resource": fact(&resource),
@@ -114,6 +119,9 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "files": files.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
         "user": user,
     });
+    if let Some(document) = document.as_object_mut() {
+        document.extend(confinement);
+    }
     let template = |fact: Option<(&str, Template)>| fact.map(|(_, template)| template);
     let runbook = Runbook {
         name: name.to_owned(),
@@ -134,6 +142,9 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         working_dir: base.join(working_dir).components().collect(),
         files: files.into_iter().map(|(_, template)| template).collect(),
         user,
+        limits,
+        sandbox,
+        new_privileges,
     };
     Some((runbook, document))
 }

@@ -20,6 +20,7 @@ pub mod page;
 pub mod policy;
 pub mod request;
 pub mod risk;
+pub mod size;
 pub mod task;
 pub mod text;
 pub mod tools;

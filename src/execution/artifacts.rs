@@ -2,17 +2,18 @@
 //!
 //! This is done when a task is submitted, so that the digests are shown and approved with the command; again by the start gate; and a last
 //! time right before the start, when the program that was hashed is kept open and that open file is run. Linux opens a script a second
-//! time by its path, so some microseconds are left between the last look at a script and its start. Whatever else an interpreter or a
-//! program reads is covered only if the runbook lists it under `files`.
+//! time by its path: the launcher sees that the path still leads to the file that was hashed, and that nobody has written to it since, and
+//! some microseconds are left between that look and its start. Whatever else an interpreter or a program reads is covered only if the
+//! runbook lists it under `files`.
 
 use crate::domain::task::digest::{Digest, Digester};
 use crate::domain::task::invocation::{Artifact, Invocation};
+use crate::execution::launcher::order::{Program, Seen};
 use crate::execution::shortage;
 use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -29,8 +30,9 @@ const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// A command as it was found, with its program opened.
 pub struct Found {
     pub invocation: Invocation,
-    program: File,
+    pub program: File,
     path: PathBuf,
+    seen: Seen,
 }
 
 /// The absolute folders of a `PATH`. Relative ones would depend on the folder of the run.
@@ -51,26 +53,28 @@ pub fn find(mut invocation: Invocation, path: &OsStr) -> Result<Found, String> {
     }
     let name = invocation.command.first().ok_or("the runbook's `command` is empty")?;
     let program = real(&located(name, &folder, path)?)?;
-    let (mut file, digest) = hashed(&program)?;
+    let (mut file, digest, seen) = hashed(&program)?;
     access(&program, Access::EXEC_OK).map_err(|_| format!("{} is not executable", program.display()))?;
     file.rewind().map_err(|error| format!("{}: {error}", program.display()))?;
     for artifact in &mut invocation.files {
         let path = real(&folder.join(&artifact.path)).map_err(|error| format!("of the runbook's `files`, {error}"))?;
-        let (_, digest) = hashed(&path).map_err(|error| format!("of the runbook's `files`, {error}"))?;
+        let (_, digest, _) = hashed(&path).map_err(|error| format!("of the runbook's `files`, {error}"))?;
         *artifact = Artifact { path, digest: Some(digest) };
+    }
+    for path in invocation.sandbox.iter_mut().flat_map(|sandbox| &mut sandbox.write) {
+        *path = real(&folder.join(&*path)).map_err(|error| format!("of the runbook's `sandbox.write`, {error}"))?;
     }
     invocation.program = Some(Artifact { path: program.clone(), digest: Some(digest) });
     invocation.working_dir = folder;
-    Ok(Found { invocation, program: file, path: program })
+    Ok(Found { invocation, program: file, path: program, seen })
 }
 
 impl Found {
     /// What to execute: the open file that was hashed if it is a program that Linux can run that way, and the path of a script.
-    pub fn executable(&mut self) -> PathBuf {
+    pub fn executable(&mut self) -> Program {
         let mut first = [0; 4];
         let is_binary = self.program.read_exact(&mut first).is_ok() && &first == b"\x7fELF";
-        let open = PathBuf::from(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
-        if is_binary && open.exists() { open } else { self.path.clone() }
+        if is_binary && Path::new("/proc/self/fd").exists() { Program::Open(self.seen) } else { Program::At(self.path.clone(), self.seen) }
     }
 }
 
@@ -79,9 +83,14 @@ fn located(name: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, String> {
     if name.contains('/') {
         return Ok(folder.join(name));
     }
+    in_path(name, path)
+        .ok_or_else(|| "No such file or directory in the folders of the server's PATH; check the runbook's `command`".to_owned())
+}
+
+/// The first program with this name in the folders of `PATH`.
+pub fn in_path(name: &str, path: &OsStr) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
-    let found = std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(is_program);
-    found.ok_or_else(|| "No such file or directory in the folders of the server's PATH; check the runbook's `command`".to_owned())
+    std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(is_program)
 }
 
 fn real(path: &Path) -> Result<PathBuf, String> {
@@ -92,7 +101,7 @@ fn real(path: &Path) -> Result<PathBuf, String> {
 }
 
 /// Opens a file and hashes its content, provided that only its owners can change or replace it.
-fn hashed(path: &Path) -> Result<(File, Digest), String> {
+fn hashed(path: &Path) -> Result<(File, Digest, Seen), String> {
     let named = |error: io::Error| format!("{}: {error}", path.display());
     // Checked before it is opened, because opening a pipe would wait for its other end.
     let meant = fs::metadata(path).map_err(named)?;
@@ -111,7 +120,8 @@ fn hashed(path: &Path) -> Result<(File, Digest), String> {
     let (mut digester, mut piece) = (Digester::default(), vec![0; 64 * 1024]);
     loop {
         match file.read(&mut piece) {
-            Ok(0) => return Ok((file, digester.finish())),
+            // As it was before it was read, so that what is written meanwhile shows.
+            Ok(0) => return Ok((file, digester.finish(), Seen::of(&opened))),
             Ok(read) => digester.add(&piece[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(named(error)),

@@ -70,6 +70,7 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::task::confinement::Limits;
     use crate::domain::task::digest::Digest;
     use crate::domain::task::invocation::Invocation;
     use crate::domain::workflow::AttemptId;
@@ -88,6 +89,9 @@ mod tests {
             timeout: Duration::from_secs(1),
             idempotent: false,
             concurrency: None,
+            limits: Limits::default(),
+            sandbox: None,
+            new_privileges: false,
         };
         let run =
             Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 2 }, digest: &Digest::of(b""), invocation: &invocation };

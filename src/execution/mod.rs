@@ -8,6 +8,7 @@
 mod account;
 mod artifacts;
 mod environment;
+mod launcher;
 mod output;
 mod processes;
 mod redactions;
@@ -16,19 +17,28 @@ pub mod runbook;
 mod shortage;
 pub mod webhook;
 
-pub use account::unusable as unusable_accounts;
+pub use launcher::{Launcher, launched};
 pub use redactions::Redactions;
 
 use crate::actors::ports::{Executor, Job, MayStart, Work};
+use crate::domain::request::runbook::Runbook;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::Outcome;
+use crate::execution::artifacts::search_path;
+use crate::execution::environment::Environment;
 use crate::execution::run::{Cancelling, Run};
+use crate::hardening;
 use futures_util::future::BoxFuture;
+use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long what is cancelled has to end by itself, where the settings say nothing else.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// Reads a variable of the environment, as it is now.
+type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 /// Runs actions on this machine, and calls webhooks from it.
 #[derive(Clone)]
@@ -36,12 +46,14 @@ pub struct Local {
     redactions: Redactions,
     caller: webhook::Caller,
     grace: Duration,
+    launcher: Launcher,
+    variables: Variables,
 }
 
 impl Local {
-    /// No output of what it runs shows any of these; webhooks are called by `caller`.
-    pub fn new(redactions: Redactions, caller: webhook::Caller) -> Self {
-        Self { redactions, caller, grace: CANCEL_GRACE }
+    /// No output of what it runs shows any of these; webhooks are called by `caller`, and commands are started by `launcher`.
+    pub fn new(redactions: Redactions, caller: webhook::Caller, launcher: Launcher) -> Self {
+        Self { redactions, caller, grace: CANCEL_GRACE, launcher, variables: Arc::new(hardening::variable) }
     }
 
     /// What is cancelled has this long to end by itself.
@@ -49,18 +61,35 @@ impl Local {
     pub fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
+
+    /// Reads from here what commands get of the server's environment.
+    #[must_use]
+    pub fn reading(self, variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Self {
+        Self { variables: Arc::new(variables), ..self }
+    }
+}
+
+/// Why this process cannot run runbooks as their accounts, in their sandboxes or within their limits on this machine: a sentence for each.
+pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook> + Clone, launcher: &Launcher) -> Vec<String> {
+    let path = search_path(hardening::variable("PATH").as_deref());
+    let mut problems = account::unusable(runbooks.clone());
+    problems.extend(launcher::unusable(runbooks, launcher, &path));
+    problems
 }
 
 impl Executor for Local {
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>> {
-        let Self { redactions, caller, grace } = self.clone();
+        let Self { redactions, caller, grace, launcher, variables } = self.clone();
         Box::pin(async move {
             let Job { workflow_id, attempt, digest, work, cancelled } = &job;
             let cancelling = Cancelling { signal: cancelled.clone(), grace };
             match work {
                 Work::Run(invocation) => {
                     let run = Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
-                    runbook::run(run, &redactions, &*may_start, &cancelling).await
+                    match Environment::of(&run, &redactions, &*variables) {
+                        Ok(environment) => runbook::run(run, &launcher, environment, &*may_start, &cancelling).await,
+                        Err(missing) => Some(runbook::not_started(run.invocation, &missing.to_string())),
+                    }
                 }
                 Work::Call { name, call, args } => {
                     let request = webhook::Request { workflow_id: *workflow_id, attempt: *attempt, digest, name, call, args };

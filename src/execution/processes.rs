@@ -6,6 +6,8 @@
 //! which every process inherits in its environment. The only process that escapes is one that leaves the group, loses its parents and
 //! clears its environment before the first look. On other systems there is no `/proc`, and only the group is ended.
 
+#[cfg(target_os = "linux")]
+use crate::execution::launcher::BUBBLEWRAP;
 use crate::execution::run::{ATTEMPT, WORKFLOW_ID};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::time::Duration;
@@ -82,7 +84,7 @@ pub async fn end(group: Option<Pid>, mark: Mark, grace: Duration) -> Vec<i32> {
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "all of it runs within `spawn_blocking`")]
 mod blocking {
-    use super::Mark;
+    use super::{BUBBLEWRAP, Mark};
     use crate::procfs::{self, Process};
     use rustix::process::{Pid, Signal, kill_process_group};
     use std::collections::BTreeSet;
@@ -98,7 +100,8 @@ mod blocking {
     pub fn end(group: Option<Pid>, mark: &Mark, grace: Duration) -> Vec<i32> {
         let mut family = Family::new(group, mark);
         // Looked at before the signal: once the parents are gone, so are the links to their children.
-        for process in family.look() {
+        // A sandbox that ends takes at once what is in it, so it is not asked: it ends by itself when that has ended.
+        for process in family.look().iter().filter(|process| process.name() != BUBBLEWRAP) {
             process.signal(Signal::TERM);
         }
         let killing = Instant::now() + grace;

@@ -11,9 +11,10 @@ use crate::domain::workflow::Outcome;
 use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
+use crate::execution::launcher::order::{Confined, Order, Program, Tie};
+use crate::execution::launcher::{self, Launcher, Line, Progress};
 use crate::execution::output::{Kept, Tail};
 use crate::execution::processes::{self, GRACE, Mark, Tree};
-use crate::execution::redactions::Redactions;
 use crate::execution::run::{Cancelling, Run};
 use crate::execution::shortage;
 use crate::hardening;
@@ -21,8 +22,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -44,13 +46,29 @@ static LOOKS: Semaphore = Semaphore::const_new(4);
 /// command was not started, because `may_start` said no.
 pub async fn run(
     run: Run<'_>,
-    redactions: &Redactions,
+    launcher: &Launcher,
+    mut environment: Environment,
     may_start: &(dyn Fn() -> bool + Send + Sync),
     cancelling: &Cancelling,
 ) -> Option<Outcome> {
-    match Environment::of(&run, redactions, hardening::variable) {
-        Ok(environment) => run_in(run, environment, may_start, cancelling).await,
-        Err(missing) => Some(not_started(run.invocation, &missing.to_string())),
+    let mut pauses = shortage::Pauses::default();
+    loop {
+        let mut started = match start(&run, launcher, &mut environment, may_start).await {
+            Ok(started) => started?,
+            Err(reason) => return Some(not_started(run.invocation, &reason)),
+        };
+        let (ending, out, err, left_open) = follow(&mut started, &environment, run.invocation.timeout, cancelling).await;
+        let refused = match started.line.heard() {
+            Progress::Refused(error) if shortage::is_shortage(&error) && !cancelling.signal.is_given() => {
+                pauses.sit_out(&error).await;
+                continue;
+            }
+            Progress::Refused(error) => format!("{error}; check the runbook's `command`"),
+            Progress::Silent if matches!(ending, Ending::Exited(_)) => format!("its launcher ended first: {}", err.text.trim()),
+            // Silent: its time ran out, or it was cancelled, before it became the command.
+            Progress::Begun | Progress::Silent => return Some(ending.outcome(run.invocation, out, err, left_open)),
+        };
+        return Some(not_started(run.invocation, &refused));
     }
 }
 
@@ -63,22 +81,22 @@ pub async fn end_stragglers(workflow_id: Uuid) {
     }
 }
 
-async fn run_in(
-    run: Run<'_>,
-    mut environment: Environment,
-    may_start: &(dyn Fn() -> bool + Send + Sync),
-    cancelling: &Cancelling,
-) -> Option<Outcome> {
-    let mut child = match start(run.invocation, &mut environment, may_start).await {
-        Ok(child) => child?,
-        Err(reason) => return Some(not_started(run.invocation, &reason)),
-    };
-    let tree = tree_of(&child, &run);
+/// A command that was started, or its launcher.
+struct Started {
+    child: Child,
+    /// `None` once it is being waited for.
+    tree: Option<Tree>,
+    line: Line,
+}
+
+/// Follows a command to its end: how it ended, what it wrote, and whether somebody else still writes.
+async fn follow(started: &mut Started, environment: &Environment, limit: Duration, cancelling: &Cancelling) -> (Ending, Kept, Kept, bool) {
+    let (child, tree) = (&mut started.child, started.tree.take().expect("it is followed once"));
     let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
     let (mut out, mut err) = (Tail::new(&environment.secrets), Tail::new(&environment.secrets));
     let (ending, left_open) = {
         let mut streams = pin!(join(out.fill(stdout), err.fill(stderr)).fuse());
-        let mut ending = pin!(attend(&mut child, tree, run.invocation.timeout, cancelling));
+        let mut ending = pin!(attend(child, tree, limit, cancelling));
         let ending = loop {
             tokio::select! {
                 ending = &mut ending => break ending,
@@ -88,7 +106,7 @@ async fn run_in(
         (ending, !streams.is_terminated() && timeout(LAST_WORDS, streams).await.is_err())
     };
     let cut_off = left_open || !ending.was_its_own();
-    Some(ending.outcome(run.invocation, out.finish(cut_off), err.finish(cut_off), left_open))
+    (ending, out.finish(cut_off), err.finish(cut_off), left_open)
 }
 
 /// How the command ended.
@@ -152,7 +170,7 @@ impl Ending {
         }));
         let error = match (self, signal) {
             (Self::Exited(status), _) if status.success() => return Outcome::Succeeded { output },
-            (Self::Exited(_), Some(signal)) => format!("ended by {signal}"),
+            (Self::Exited(_), Some(signal)) => format!("ended by {signal}{}", why(&signal)),
             (Self::Exited(status), None) => format!("exit status {}", status.code().unwrap_or(-1)),
             (Self::TimedOut(left), _) if left.is_empty() => {
                 format!("timed out after {}; its process tree was ended", duration::show(invocation.timeout))
@@ -182,17 +200,21 @@ impl Ending {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is where what was approved is run")]
+/// Starts the command. The result is `None` if it may not be started now.
 async fn start(
-    invocation: &Invocation,
+    run: &Run<'_>,
+    launcher: &Launcher,
     environment: &mut Environment,
     may_start: &(dyn Fn() -> bool + Send + Sync),
-) -> Result<Option<Child>, String> {
-    let wanted = invocation.clone();
+) -> Result<Option<Started>, String> {
+    let (invocation, wanted) = (run.invocation, run.invocation.clone());
     let path = environment.variables.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
-    let look = move || {
-        let account = wanted.user.as_deref().map(Account::find).transpose()?;
-        Ok::<_, String>((account, artifacts::find(wanted, &path)?))
+    let look = {
+        let path = path.clone();
+        move || {
+            let account = wanted.user.as_deref().map(Account::find).transpose()?;
+            Ok::<_, String>((account, artifacts::find(wanted, &path)?))
+        }
     };
     let (account, mut found) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
     if let Some(difference) = invocation.difference(&found.invocation) {
@@ -204,14 +226,13 @@ async fn start(
     if let Some(account) = &account {
         environment.at_home(account);
     }
-    let mut command = Command::new(found.executable());
+    let program = found.executable();
+    let orders = orders(&found.invocation, program, &path)?;
+    let (mut command, line) = launcher.command(name, arguments).map_err(|error| error.to_string())?;
     command
-        .arg0(name)
-        .args(arguments)
         .current_dir(&found.invocation.working_dir)
         .env_clear()
         .envs(environment.variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -219,11 +240,31 @@ async fn start(
         // If these are set, the standard library drops all other groups.
         command.uid(account.user).gid(account.group);
     }
-    // The program stays open until it runs. Hashing it, or waiting because the machine was short of something, may have taken longer than
-    // this server may act, so `may_start` is asked here.
-    let mut start = || may_start().then(|| command.spawn()).transpose();
-    let spawned = shortage::retry(|| shortage::beside_reserve(&mut start)).await;
-    spawned.map_err(|error| format!("{error}; check the runbook's `command`"))
+    // The thread that starts a command must live as long as this server, because the command dies with it: a thread of the runtime does.
+    let mut command = Command::from(command);
+    let spawned = shortage::retry(|| shortage::beside_reserve(|| command.spawn())).await;
+    let child = spawned.map_err(|error| format!("its launcher could not be started: {error}"))?;
+    // It holds the launcher's end of the socket.
+    drop(command);
+    let tree = Some(tree_of(&child, run));
+    // Hashing the program, or waiting because the machine was short of something, may have taken longer than this server may act, so
+    // `may_start` is asked here. A launcher without an order starts nothing.
+    if !may_start() {
+        return Ok(None);
+    }
+    // If it has gone, it has said why.
+    let _ = line.give(&orders, &found.program);
+    Ok(Some(Started { child, tree, line }))
+}
+
+/// What the launchers of a command are told.
+fn orders(invocation: &Invocation, program: Program, path: &OsStr) -> Result<Vec<Order>, String> {
+    let tie = Tie { parent: rustix::process::getpid().as_raw_pid() };
+    let enclose = invocation.sandbox.as_ref().map(|sandbox| launcher::enclose(sandbox, invocation, tie, path)).transpose()?;
+    // In a sandbox the launcher has another parent.
+    let tie = enclose.is_none().then_some(tie);
+    let confined = Confined { tie, limits: invocation.limits.clone(), new_privileges: invocation.new_privileges, program };
+    Ok(enclose.into_iter().chain([Order::Run(Box::new(confined))]).collect())
 }
 
 /// Finds what a command names on this machine: real paths, and the digests of the program and the files.
@@ -246,9 +287,19 @@ fn tree_of(child: &Child, run: &Run<'_>) -> Tree {
     Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt.number))
 }
 
-fn not_started(invocation: &Invocation, reason: &str) -> Outcome {
+/// Nothing of the command has run.
+pub fn not_started(invocation: &Invocation, reason: &str) -> Outcome {
     let program = invocation.command.first().map_or("", String::as_str);
     Outcome::Failed { error: format!("could not start `{program}`: {reason}; nothing ran"), output: None }
+}
+
+/// What the kernel means by a signal that it sends for a limit.
+fn why(signal: &str) -> &'static str {
+    match signal {
+        "SIGXCPU" => ": one of its processes computed for longer than `limits.cpu` allows",
+        "SIGXFSZ" => ": one of its files grew larger than `limits.file_size` allows",
+        _ => "",
+    }
 }
 
 /// The name of a signal, if it is one that ends processes in practice.
@@ -273,8 +324,3 @@ fn signal_name(number: i32) -> String {
     let named = names.into_iter().find(|(signal, _)| signal.as_raw() == number);
     named.map_or_else(|| format!("signal {number}"), |(_, name)| name.to_owned())
 }
-
-#[cfg(test)]
-mod cancel_tests;
-#[cfg(test)]
-mod tests;

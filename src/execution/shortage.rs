@@ -23,19 +23,33 @@ pub fn beside_reserve<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T>
     start()
 }
 
+/// The pauses between attempts, each longer than the one before.
+#[derive(Default)]
+pub struct Pauses(u32);
+
+impl Pauses {
+    /// Says what the machine is short of, and waits.
+    pub async fn sit_out(&mut self, error: &io::Error) {
+        warn(error);
+        tokio::time::sleep(self.next()).await;
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.0.min(16)).min(LONGEST_PAUSE);
+        self.0 += 1;
+        pause
+    }
+}
+
 /// Tries until the machine is no longer short of anything.
 ///
 /// # Errors
 /// Every error that is not a shortage.
 pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::default();
     loop {
         match work() {
-            Err(error) if is_shortage(&error) => {
-                warn(&error);
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+            Err(error) if is_shortage(&error) => pauses.sit_out(&error).await,
             answer => return answer,
         }
     }
@@ -47,13 +61,12 @@ pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> 
 /// Every error that is not a shortage.
 #[expect(clippy::disallowed_methods, reason = "it runs within `spawn_blocking`")]
 pub fn retry_blocking<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::default();
     loop {
         match work() {
             Err(error) if is_shortage(&error) => {
                 warn(&error);
-                thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                thread::sleep(pauses.next());
             }
             answer => return answer,
         }
@@ -64,7 +77,8 @@ fn warn(error: &io::Error) {
     tracing::warn!(%error, "the machine is short of files, processes or memory, the start of an action is tried again");
 }
 
-fn is_shortage(error: &io::Error) -> bool {
+/// Whether the machine had too little of something, which may be otherwise in a moment.
+pub fn is_shortage(error: &io::Error) -> bool {
     let kinds = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| kinds.contains(&code))
 }

@@ -124,9 +124,30 @@ async fn an_interrupted_idempotent_action_is_run_again_with_the_same_key() {
     assert_eq!(outcomes, ["interrupted", "succeeded"]);
     let entries = ledger.of(&id);
     assert!(entries.iter().all(|entry| entry.key == id), "one key for all attempts: {entries:?}");
-    // The first attempt's process had survived its server; it was ended before the second began.
+    // The first attempt died with its server.
     let ends: Vec<_> = entries.iter().filter(|entry| entry.what == "end").map(|entry| entry.attempt).collect();
     assert_eq!(ends, [2]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_runbook_dies_with_the_server_that_started_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::new().with_runbooks(&format!(
+        "runbooks:\n  wait: {{ operation: read, environment: development, working_dir: '{}', command: [/bin/sh, -c, \"echo $$ > pid.new; mv pid.new pid; exec sleep 600\"] }}\n",
+        folder.path().display()
+    ));
+    let database = Database::migrated().await;
+    hand_out_tokens(&database).await;
+    let server = Process::serve(&config, &database).await;
+    let mut task = crate::support::client::low();
+    task["action"] = json!({"type": "runbook", "name": "wait"});
+    server.client("deploy-bot").submit_id(task).await;
+    let pid = eventually("its start", || async { std::fs::read_to_string(folder.path().join("pid")).ok() }).await;
+    let runs = || std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|words| words.contains("sleep"));
+    assert!(runs());
+    server.kill().await;
+    eventually("its end, without another server", || async { (!runs()).then_some(()) }).await;
 }
 
 #[tokio::test]

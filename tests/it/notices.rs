@@ -2,7 +2,7 @@
 
 use crate::support::client::{critical, high, low};
 use crate::support::hook::{Hook, Reply};
-use crate::support::server::{hand_out_tokens, keys, settings};
+use crate::support::server::{hand_out_tokens, keys, launcher, settings};
 use crate::support::{Config, Database, Process, TestApp, eventually};
 use parkbrake::app::{App, Pace, Resources};
 use serde_json::{Value, json};
@@ -368,6 +368,7 @@ async fn a_server_does_not_start_without_a_secret_and_says_which() {
         migrate: true,
         base: Some("/".into()),
         environment: Box::new(|name| (name == "UNSOUND").then(|| "secret-that-is-none".to_owned())),
+        launcher: launcher(),
         pace: Pace::default(),
         slack: None,
     };

@@ -139,6 +139,42 @@ struct Invocation {
     /// Whether it may be run again, with the same key, after a crash.
     idempotent: bool,
     concurrency: Option<Concurrency>,
+    /// What it may use at most, where its runbook says more than what holds for all.
+    limits: Option<Limits>,
+    /// Left out where it runs in none.
+    sandbox: Option<Sandbox>,
+    /// Whether programs that it starts may gain rights that it does not have, as `sudo` does.
+    #[schema(required = false)]
+    new_privileges: bool,
+}
+
+/// Limits that the kernel holds a command to.
+#[derive(ToSchema)]
+struct Limits {
+    /// The processor time of each process.
+    #[schema(examples("5m"))]
+    cpu: Option<String>,
+    /// The memory that each process may write to and does not share.
+    #[schema(examples("2GiB"))]
+    memory: Option<String>,
+    /// The processes and threads of its account.
+    #[schema(minimum = 1)]
+    processes: Option<u32>,
+    /// The files that each process may have open.
+    #[schema(minimum = 16)]
+    open_files: Option<u32>,
+    /// The size of each file that it writes.
+    #[schema(examples("10GiB"))]
+    file_size: Option<String>,
+}
+
+/// What a command that runs in a sandbox may reach: it reads what its account may read.
+#[derive(ToSchema)]
+struct Sandbox {
+    /// Whether it has the machine's network; otherwise it has none.
+    network: bool,
+    /// The real paths that it may write to.
+    write: Vec<String>,
 }
 
 /// How many commands with the same key run at once, whatever their runbooks; the others wait in order.

@@ -269,6 +269,27 @@ fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
 }
 
 #[test]
+fn a_runbook_says_what_it_may_use_and_reach_and_what_it_does_not_say_is_in_no_document() {
+    let runbook = |rest: &str| {
+        let text = format!("runbooks: {{ look: {{ operation: list, command: [bin/look]{rest} }} }}\n");
+        sound(&[(APPROVALS, PEOPLE), (RUNBOOKS, &text)])
+    };
+    let invocation = |loaded: &Configuration| loaded.runbooks["look"].resolve(&serde_json::Map::new()).unwrap().0;
+    let plain = runbook("");
+    let document = serde_json::to_value(invocation(&plain)).unwrap();
+    for key in ["limits", "sandbox", "new_privileges"] {
+        assert!(document.get(key).is_none() && plain.document.to_string().find(&format!("\"{key}\"")).is_none(), "{key}");
+    }
+    let said = ", limits: { cpu: 90s, memory: 2048MiB, processes: 64, open_files: 256, file_size: 1TiB }, sandbox: { network: false, write: [out] }";
+    let confined = runbook(said);
+    assert_ne!(confined.version, plain.version);
+    let document = serde_json::to_value(invocation(&confined)).unwrap();
+    assert_eq!(document["limits"], json!({"cpu": "90s", "memory": "2GiB", "processes": 64, "open_files": 256, "file_size": "1TiB"}));
+    assert_eq!(document["sandbox"], json!({"network": false, "write": ["out"]}));
+    assert!(invocation(&runbook(", new_privileges: true")).new_privileges);
+}
+
+#[test]
 fn an_agent_may_ask_for_what_is_written_for_it_and_else_for_what_is_usual() {
     let written = "quotas: { submits_per_minute: 60 }\nagents: { bot: { quotas: { burst: 7, pending: 3 } }, other: {} }\n";
     let loaded = sound(&[(APPROVALS, &format!("{PEOPLE}{written}"))]);

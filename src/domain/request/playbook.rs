@@ -146,6 +146,9 @@ mod tests {
             working_dir: "/srv".into(),
             files: Vec::new(),
             user: None,
+            limits: crate::domain::task::confinement::Limits::default(),
+            sandbox: None,
+            new_privileges: false,
         };
         (name.to_owned(), runbook)
     }

@@ -3,6 +3,7 @@
 use crate::domain::grant::binding::Unfilled;
 use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
 use crate::domain::risk::readings::{Facts, Source};
+use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::invocation::{Artifact, Concurrency, Invocation};
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
@@ -34,6 +35,10 @@ pub struct Runbook {
     pub files: Vec<Template>,
     /// The account that it runs as.
     pub user: Option<String>,
+    pub limits: Limits,
+    pub sandbox: Option<Sandbox>,
+    /// Whether what it starts may gain rights, as `sudo` does.
+    pub new_privileges: bool,
 }
 
 impl Runbook {
@@ -91,6 +96,9 @@ impl Runbook {
             timeout: self.timeout,
             idempotent: self.idempotent,
             concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(args), limit: *limit }),
+            limits: self.limits.clone(),
+            sandbox: self.sandbox.clone(),
+            new_privileges: self.new_privileges,
         }
     }
 }
@@ -130,6 +138,9 @@ mod tests {
             working_dir: PathBuf::from("/srv"),
             files: ["deploy/{{ service }}.yaml", "{{ version }}/notes"].map(template).to_vec(),
             user: None,
+            limits: Limits::default(),
+            sandbox: None,
+            new_privileges: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! command, and [`Invocation::difference`] says so.
 
 use crate::domain::duration;
+use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,6 +39,15 @@ pub struct Invocation {
     /// What may not run beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// What it may use at most, where its runbook says so.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// The sandbox that it runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
+    /// Whether programs that it starts may gain rights that it does not have, as `sudo` does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_privileges: bool,
 }
 
 /// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
@@ -97,6 +107,7 @@ impl Invocation {
             return Some(difference);
         }
         let limit = |limit: &Option<Concurrency>| limit.as_ref().map_or_else(|| "unlimited".to_owned(), Concurrency::to_string);
+        let sandbox = |sandbox: &Option<Sandbox>| sandbox.as_ref().map_or_else(|| "none".to_owned(), Sandbox::to_string);
         let rest = [
             (
                 "its account",
@@ -107,6 +118,9 @@ impl Invocation {
             ("its timeout", duration::show(self.timeout).to_string(), duration::show(now.timeout).to_string()),
             ("`idempotent`", self.idempotent.to_string(), now.idempotent.to_string()),
             ("`concurrency`", limit(&self.concurrency), limit(&now.concurrency)),
+            ("`limits`", self.limits.to_string(), now.limits.to_string()),
+            ("`sandbox`", sandbox(&self.sandbox), sandbox(&now.sandbox)),
+            ("`new_privileges`", self.new_privileges.to_string(), now.new_privileges.to_string()),
         ];
         let changed = rest.into_iter().find(|(_, approved, found)| approved != found);
         changed.map(|(what, approved, found)| format!("{what} is `{found}` now, and `{approved}` was approved"))
@@ -143,6 +157,9 @@ mod tests {
             timeout: Duration::from_secs(60),
             idempotent: false,
             concurrency: None,
+            limits: Limits::default(),
+            sandbox: None,
+            new_privileges: false,
         }
     }
 
@@ -153,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_part_of_a_command_makes_a_difference() {
-        let changes: [(&str, Change); 13] = [
+        let changes: [(&str, Change); 17] = [
             ("its command", |now| now.command[1] = "db".to_owned()),
             ("its command", |now| now.command.push(String::new())),
             ("its folder is /tmp now", |now| now.working_dir = "/tmp".into()),
@@ -167,6 +184,12 @@ mod tests {
             ("its timeout is `1h` now", |now| now.timeout = Duration::from_secs(3_600)),
             ("`idempotent` is `true` now", |now| now.idempotent = true),
             ("`concurrency` is `1 at once", |now| now.concurrency = Some(Concurrency { key: "api".to_owned(), limit: 1 })),
+            ("`limits` is `processes 5` now", |now| now.limits.processes = Some(5)),
+            ("`limits` is `cpu 1m` now", |now| now.limits.cpu = Some(Duration::from_secs(60))),
+            ("`sandbox` is `no network, writes /srv` now", |now| {
+                now.sandbox = Some(Sandbox { network: false, write: vec!["/srv".into()] });
+            }),
+            ("`new_privileges` is `true` now", |now| now.new_privileges = true),
         ];
         for (words, change) in changes {
             let mut now = approved();

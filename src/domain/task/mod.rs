@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod canonical;
+pub mod confinement;
 pub mod difference;
 pub mod digest;
 pub mod invocation;

@@ -6,7 +6,7 @@ use parkbrake::app::{App, Pace, Resources, StartError};
 use parkbrake::clock::Clock;
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::execution::webhook::Caller;
-use parkbrake::execution::{Local, Redactions};
+use parkbrake::execution::{Launcher, Local, Redactions};
 use parkbrake::fence::{Fence, FenceTime};
 use parkbrake::secret_key::SecretKeys;
 use parkbrake::settings::{LimitSettings, Settings};
@@ -80,8 +80,18 @@ pub fn settings(config: &Config) -> Settings {
 
 /// An executor that runs runbooks, and knows no webhook.
 pub fn executor() -> Arc<Local> {
+    Arc::new(local(Redactions::default()))
+}
+
+/// The same, with these secrets to mask.
+pub fn local(redactions: Redactions) -> Local {
     let caller = Caller::new([], &|_| None, Arc::new(Clock::new(DateTime::UNIX_EPOCH))).unwrap_or_else(|problems| panic!("{problems:?}"));
-    Arc::new(Local::new(Redactions::default(), caller))
+    Local::new(redactions, caller, launcher())
+}
+
+/// The program itself: what tests run in is none.
+pub fn launcher() -> Launcher {
+    Launcher::at(env!("CARGO_BIN_EXE_parkbrake")).expect("the program was built")
 }
 
 /// What a name of the test configurations stands for.
@@ -143,6 +153,7 @@ impl TestApp {
                 let said = secrets.iter().find(|(known, _)| *known == name).map(|(_, secret)| secret.clone());
                 said.or_else(|| (name != "MISSING").then(|| SECRET.to_owned()))
             }),
+            launcher: launcher(),
             pace: Pace(1_000),
             slack: services.slack,
         };

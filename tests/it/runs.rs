@@ -1,19 +1,31 @@
-use super::*;
-use crate::actors::ports::CancelSignal;
-use crate::domain::task::digest::Digest;
-use crate::domain::workflow::AttemptId;
+//! What one run of a command is, without a server around it: arguments, environment, streams, how it ends, and what it is held to.
+
+use crate::support::server::local;
+use parkbrake::actors::ports::{CancelSignal, Executor as _, Job, Work};
+use parkbrake::domain::task::confinement::Limits;
+use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::invocation::Invocation;
+use parkbrake::domain::workflow::{AttemptId, Outcome};
+use parkbrake::execution::Redactions;
+use rustix::process::{Pid, Signal};
+use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Long enough for a slow machine, short enough to notice.
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
-pub(super) struct Bench {
-    pub workflow_id: Uuid,
+/// How much of each stream is kept.
+const KEPT: usize = 64 * 1024;
+
+pub struct Bench {
+    workflow_id: Uuid,
     pub invocation: Invocation,
-    dir: TempDir,
-    server: Vec<(&'static str, String)>,
+    pub dir: TempDir,
+    pub server: Vec<(&'static str, String)>,
     redactions: Redactions,
 }
 
@@ -30,6 +42,9 @@ impl Bench {
             timeout: WAIT_LIMIT * 3,
             idempotent: false,
             concurrency: None,
+            limits: Limits::default(),
+            sandbox: None,
+            new_privileges: false,
         };
         let server = vec![("PATH", std::env::var("PATH").unwrap()), ("HOME", "/home/of-server".to_owned())];
         Self { workflow_id: Uuid::now_v7(), invocation, dir, server, redactions: Redactions::default() }
@@ -45,44 +60,64 @@ impl Bench {
         self
     }
 
-    fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn timeout(mut self, timeout: Duration) -> Self {
         self.invocation.timeout = timeout;
         self
     }
 
-    async fn run(&self) -> Outcome {
-        // As it is when it was submitted; what cannot be found then is left as it is.
-        let invocation = identify(self.invocation.clone()).await.unwrap_or_else(|_| self.invocation.clone());
-        self.run_approved(&invocation).await
+    /// As it is when it was submitted; what cannot be found then is left as it is.
+    pub async fn invocation_found(&self) -> Invocation {
+        identify(&self.invocation).await.unwrap_or_else(|_| self.invocation.clone())
+    }
+
+    pub async fn run(&self) -> Outcome {
+        self.run_approved(&self.invocation_found().await).await
     }
 
     async fn run_approved(&self, invocation: &Invocation) -> Outcome {
-        self.run_if(invocation, &|| true, &never()).await.expect("a start")
+        self.run_if(invocation, || true, CancelSignal::never(), WAIT_LIMIT).await.expect("a start")
     }
 
+    /// Runs it, unless `may_start` says no, until `cancelled` is given; then it has `grace` to end.
     pub async fn run_if(
         &self,
         invocation: &Invocation,
-        may_start: &(dyn Fn() -> bool + Send + Sync),
-        cancelling: &Cancelling,
+        may_start: fn() -> bool,
+        cancelled: CancelSignal,
+        grace: Duration,
     ) -> Option<Outcome> {
-        let run =
-            Run { workflow_id: self.workflow_id, attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b"approved"), invocation };
-        let read = |wanted: &str| self.server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
-        match Environment::of(&run, &self.redactions, read) {
-            Ok(environment) => run_in(run, environment, may_start, cancelling).await,
-            Err(missing) => Some(not_started(invocation, &missing.to_string())),
-        }
+        let server = self.server.clone();
+        let read = move |wanted: &str| server.iter().find(|(name, _)| *name == wanted).map(|(_, value)| OsString::from(value));
+        let job = Job {
+            workflow_id: self.workflow_id,
+            attempt: AttemptId { step: 1, number: 1 },
+            digest: Digest::of(b"approved"),
+            work: Work::Run(invocation.clone()),
+            cancelled,
+        };
+        local(self.redactions.clone()).reading(read).with_grace(grace).run(job, Arc::new(may_start)).await
     }
 
-    async fn succeeded(&self) -> Value {
+    /// Runs it and cancels it once `ready` says so.
+    pub async fn cancelled(&self, grace: Duration, ready: impl Future<Output = ()>) -> Outcome {
+        let (canceller, signal) = CancelSignal::pair();
+        let invocation = identify(&self.invocation).await.unwrap();
+        let (outcome, ()) = futures_util::future::join(self.run_if(&invocation, || true, signal, grace), async {
+            ready.await;
+            canceller.cancel();
+        })
+        .await;
+        outcome.expect("a start")
+    }
+
+    pub async fn succeeded(&self) -> Value {
         match self.run().await {
             Outcome::Succeeded { output } => output.unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
-    async fn failed(&self) -> (String, Option<Value>) {
+    pub async fn failed(&self) -> (String, Option<Value>) {
         match self.run().await {
             Outcome::Failed { error, output } => (error, output),
             other => panic!("{other:?}"),
@@ -96,12 +131,15 @@ impl Bench {
     }
 }
 
-/// Nobody cancels it.
-pub(super) fn never() -> Cancelling {
-    Cancelling { signal: CancelSignal::never(), grace: WAIT_LIMIT }
+async fn identify(invocation: &Invocation) -> Result<Invocation, String> {
+    local(Redactions::default()).identify(invocation.clone()).await
 }
 
-pub(super) async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+async fn end_stragglers(workflow_id: Uuid) {
+    local(Redactions::default()).end_stragglers(workflow_id).await;
+}
+
+pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + WAIT_LIMIT;
     loop {
         if let Some(found) = found() {
@@ -184,8 +222,8 @@ async fn a_program_with_a_slash_is_meant_from_the_folder() {
 #[tokio::test]
 async fn what_may_no_longer_start_once_its_program_has_been_looked_at_is_not_run() {
     let bench = Bench::script("touch ran");
-    let approved = identify(bench.invocation.clone()).await.unwrap();
-    assert_eq!(bench.run_if(&approved, &|| false, &never()).await, None);
+    let approved = identify(&bench.invocation).await.unwrap();
+    assert_eq!(bench.run_if(&approved, || false, CancelSignal::never(), WAIT_LIMIT).await, None);
     assert!(!bench.dir.path().join("ran").exists());
     assert!(matches!(bench.run_approved(&approved).await, Outcome::Succeeded { .. }));
 }
@@ -199,7 +237,7 @@ async fn what_has_changed_since_it_was_approved_is_not_run() {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     };
     write("#!/bin/sh\necho as approved\n");
-    let approved = identify(bench.invocation.clone()).await.unwrap();
+    let approved = identify(&bench.invocation).await.unwrap();
     assert!(matches!(bench.run_approved(&approved).await, Outcome::Succeeded { .. }));
     write("#!/bin/sh\ntouch changed\n");
     let Outcome::Failed { error, output: None } = bench.run_approved(&approved).await else { panic!("it ran") };
@@ -214,7 +252,7 @@ async fn what_has_changed_since_it_was_approved_is_not_run() {
 async fn a_binary_runs_from_the_file_that_was_hashed() {
     let bench = Bench::of(&["readlink", "/proc/self/exe"]);
     let output = bench.succeeded().await;
-    let program = identify(bench.invocation.clone()).await.unwrap().program.unwrap();
+    let program = identify(&bench.invocation).await.unwrap().program.unwrap();
     assert_eq!(output["stdout"], format!("{}\n", program.path.display()));
 }
 
@@ -236,9 +274,11 @@ async fn a_runbook_may_have_an_account_of_its_own() {
     let (error, output) = bench.failed().await;
     let output = output.unwrap_or_else(|| panic!("{error}"));
     let stdout: Vec<_> = output["stdout"].as_str().unwrap().lines().map(str::to_owned).collect();
-    let nobody = Account::find("nobody").unwrap();
-    assert_eq!((stdout[0].as_str(), stdout[2].as_str()), ("nobody", nobody.group.to_string().as_str()), "{stdout:?}");
-    assert_eq!(stdout[3..], [nobody.home.display().to_string()]);
+    let nobody = std::process::Command::new("getent").args(["passwd", "nobody"]).output().unwrap();
+    let nobody = String::from_utf8(nobody.stdout).unwrap();
+    let nobody: Vec<_> = nobody.trim().split(':').collect();
+    assert_eq!((stdout[0].as_str(), stdout[2].as_str()), ("nobody", nobody[3]), "{stdout:?}");
+    assert_eq!(stdout[3..], [nobody[5]]);
     assert!(output["stderr"].as_str().unwrap().contains("denied"), "{output}");
 }
 
@@ -320,7 +360,7 @@ async fn a_secret_that_the_run_was_not_given_is_redacted_too() {
 async fn much_output_is_cut_and_does_not_block() {
     let output = Bench::script("head -c 200000000 /dev/zero | tr '\\0' x; echo end").succeeded().await;
     let stdout = output["stdout"].as_str().unwrap();
-    assert_eq!(stdout.len(), crate::execution::output::KEPT);
+    assert_eq!(stdout.len(), KEPT);
     assert!(stdout.ends_with("xxxend\n"));
     assert_eq!(output["stdout_truncated"], true);
 }

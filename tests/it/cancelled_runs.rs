@@ -1,21 +1,10 @@
-use super::tests::{Bench, never, runs, until};
-use super::*;
-use crate::actors::ports::CancelSignal;
-use crate::domain::task::digest::Digest;
-use crate::domain::workflow::AttemptId;
+//! What becomes of one command that is cancelled while it runs.
 
-/// Runs a script and cancels it once `ready` says so.
-async fn cancelled(bench: &Bench, grace: Duration, ready: impl Future<Output = ()>) -> Outcome {
-    let (canceller, signal) = CancelSignal::pair();
-    let cancelling = Cancelling { signal, grace };
-    let invocation = identify(bench.invocation.clone()).await.unwrap();
-    let (outcome, ()) = join(bench.run_if(&invocation, &|| true, &cancelling), async {
-        ready.await;
-        canceller.cancel();
-    })
-    .await;
-    outcome.expect("a start")
-}
+use crate::runs::{Bench, runs, until};
+use parkbrake::actors::ports::CancelSignal;
+use parkbrake::domain::workflow::Outcome;
+use serde_json::json;
+use std::time::Duration;
 
 /// Waits until a script has written its number into this file.
 async fn has_begun(bench: &Bench) {
@@ -28,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn a_command_that_is_cancelled_is_told_to_end_and_says_by_what_and_what_it_had_printed() {
     let bench = Bench::script("echo so far; echo $$ > begun; exec sleep 600");
-    let Outcome::Cancelled { error, output } = cancelled(&bench, LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
+    let Outcome::Cancelled { error, output } = bench.cancelled(LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
     assert!(error.ends_with("ended: SIGTERM"), "{error}");
     let output = output.unwrap();
     assert_eq!((&output["signal"], &output["stdout"], &output["exit_status"]), (&json!("SIGTERM"), &json!("so far\n"), &json!(null)));
@@ -37,27 +26,25 @@ async fn a_command_that_is_cancelled_is_told_to_end_and_says_by_what_and_what_it
 #[tokio::test]
 async fn a_command_that_ignores_the_signal_is_killed_when_the_grace_is_over() {
     let bench = Bench::script("trap '' TERM; echo $$ > begun; while :; do sleep 0.05; done");
-    let Outcome::Cancelled { error, .. } = cancelled(&bench, SHORT, has_begun(&bench)).await else { panic!("it was cancelled") };
+    let Outcome::Cancelled { error, .. } = bench.cancelled(SHORT, has_begun(&bench)).await else { panic!("it was cancelled") };
     assert!(error.ends_with("ended: SIGKILL"), "{error}");
 }
 
 #[tokio::test]
 async fn a_command_that_finishes_its_work_within_the_grace_has_succeeded_and_one_that_gives_up_is_cancelled() {
     let bench = Bench::script("trap 'echo finished; exit 0' TERM; echo $$ > begun; while :; do sleep 0.05; done");
-    let Outcome::Succeeded { output } = cancelled(&bench, LONG, has_begun(&bench)).await else { panic!("it had finished") };
+    let Outcome::Succeeded { output } = bench.cancelled(LONG, has_begun(&bench)).await else { panic!("it had finished") };
     assert_eq!(output.unwrap()["stdout"], "finished\n");
     let bench = Bench::script("trap 'exit 7' TERM; echo $$ > begun; while :; do sleep 0.05; done");
-    let Outcome::Cancelled { error, output } = cancelled(&bench, LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
+    let Outcome::Cancelled { error, output } = bench.cancelled(LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
     assert_eq!((error.ends_with("ended: exit status 7"), &output.unwrap()["exit_status"]), (true, &json!(7)));
 }
 
 #[tokio::test]
 async fn what_has_ended_by_itself_has_not_been_cancelled() {
-    let bench = Bench::script("exit 3");
     let (canceller, signal) = CancelSignal::pair();
-    let cancelling = Cancelling { signal, grace: LONG };
-    let invocation = identify(bench.invocation.clone()).await.unwrap();
-    let outcome = bench.run_if(&invocation, &|| true, &cancelling).await.expect("a start");
+    let bench = Bench::script("exit 3");
+    let outcome = bench.run_if(&bench.invocation_found().await, || true, signal, LONG).await.expect("a start");
     canceller.cancel();
     assert!(matches!(&outcome, Outcome::Failed { error, .. } if error == "exit status 3"), "{outcome:?}");
 }
@@ -69,17 +56,7 @@ async fn a_fork_that_outlives_its_parent_in_a_session_of_its_own_is_ended_too() 
     let bench = Bench::script(
         "(setsid sh -c 'echo $$ > straggler; exec sleep 600' &); while [ ! -s straggler ]; do sleep 0.01; done; echo $$ > begun; exec sleep 600",
     );
-    let Outcome::Cancelled { .. } = cancelled(&bench, LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
+    let Outcome::Cancelled { .. } = bench.cancelled(LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
     let straggler = bench.number_in("straggler").await;
     until(|| (!runs(straggler)).then_some(())).await;
-}
-
-#[test]
-fn it_can_be_spawned() {
-    fn is_send<T: Send>(_: T) {}
-    let invocation = Bench::of(&["true"]).invocation;
-    let run =
-        Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 1 }, digest: &Digest::of(b""), invocation: &invocation };
-    is_send(super::run(run, &Redactions::default(), &|| true, &never()));
-    is_send(end_stragglers(Uuid::nil()));
 }
