@@ -4,9 +4,9 @@
 //! until the right human says yes. Then it runs exactly what was shown, once, and can prove it.
 //!
 //! ```text
-//! main → cli → app → { api, web, slack } → http → service → actors → identity → storage → domain        config → domain
+//! main → cli → app → { api, agents, web, slack } → http → service → actors → identity → storage → domain        config → domain
 //! ```
-//! Nothing points up, and no way in (`api`, `web`, `slack`) knows another. `domain` is pure; all SQL is in `storage`; `ractor` is in
+//! Nothing points up, and no way in (`api`, `agents`, `web`, `slack`) knows another. `domain` is pure; all SQL is in `storage`; `ractor` is in
 //! `actors` and in the HTTP server's actor; `serde_yaml` is in `config`. `execution` and `notify` implement traits of `actors::ports`;
 //! `service` sees the actors through `actors::engine`. `tests/architecture.rs` holds this.
 
@@ -17,6 +17,7 @@
 )]
 
 pub mod actors;
+pub mod agents;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "app",
         &[
             "actors",
+            "agents",
             "api",
             "clock",
             "config",
@@ -35,9 +36,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["domain", "http", "identity", "service"]),
+    ("agents", &["domain", "http", "identity", "service"]),
     ("web", &["domain", "http", "identity", "service"]),
     ("slack", &["domain", "http", "identity", "service"]),
-    ("http", &["actors", "domain", "service"]),
+    ("http", &["actors", "domain", "identity", "service"]),
     ("service", &["actors", "domain", "identity", "storage", "telemetry"]),
     ("execution", &["actors", "clock", "domain", "hardening", "outbound", "procfs"]),
     ("notify", &["actors", "clock", "domain", "outbound"]),
@@ -90,7 +92,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["storage/"]),
     ("ractor", &["actors/", "http/server", "app.rs"]),
-    ("axum", &["api/", "app/router.rs", "http/", "identity/", "slack/", "web/"]),
+    ("axum", &["agents/", "api/", "app/router.rs", "http/", "identity/", "slack/", "web/"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
     ("tower_http", &["app/router.rs", "web/"]),
@@ -107,8 +109,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustix", &["execution/", "fence.rs", "hardening.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("utoipa", &["api/", "http/", "slack/"]),
-    ("utoipa_axum", &["api/", "slack/"]),
+    ("utoipa", &["agents/", "api/", "http/", "slack/"]),
+    ("utoipa_axum", &["agents/", "api/", "slack/"]),
 ];
 
 /// The concepts of the core, one folder each: each uses only those before it, and what stands beside the folders.
@@ -226,7 +228,7 @@ fn no_row_of_storage_leaves_a_use_case() {
 #[test]
 fn what_a_client_asks_for_holds_its_permit_to_its_end() {
     let bare = Regex::new(r"\bengine\s*\.(submit|command)\(").expect("a pattern");
-    for file in sources().iter().filter(|file| ["api", "http", "service", "slack", "web"].contains(&file.module.as_str())) {
+    for file in sources().iter().filter(|file| ["agents", "api", "http", "service", "slack", "web"].contains(&file.module.as_str())) {
         assert!(
             !bare.is_match(&file.code),
             "src/{} calls the engine without a permit: use `submit_for` or `command_for`, which hold it until the work is done, \
@@ -402,13 +404,13 @@ fn every_problem_has_its_heading() {
 fn only_extractors_take_bodies() {
     let function = Regex::new(r"async fn ([a-z_]+)(?:<[^(]*>)?\(([^{;]*)\)").expect("a pattern");
     let taken = Regex::new(r"\b(Request|Json|Form|RawForm|Body|Bytes|Multipart)\b").expect("a pattern");
-    for file in sources().iter().filter(|file| ["api", "slack", "web"].contains(&file.module.as_str()) && !file.name.ends_with("tests.rs"))
+    for file in sources().iter().filter(|file| ["agents", "api", "slack", "web"].contains(&file.module.as_str()) && !file.name.ends_with("tests.rs"))
     {
         for found in function.captures_iter(&file.code).filter(|found| !["from_request", "from_body"].contains(&&found[1])) {
             // What stands between the router and a handler passes bodies on.
             assert!(
                 !taken.is_match(&found[2]) || found[2].contains("next: Next"),
-                "`{}` in src/{} takes a body as it came: take an extractor that uses `http::body::receive`, as `api::sent::Sent` does",
+                "`{}` in src/{} takes a body as it came: take an extractor that uses `http::body::receive`, as `http::sent::Sent` does",
                 &found[1],
                 file.name
             );

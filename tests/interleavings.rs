@@ -34,6 +34,7 @@ fn opening(idempotent: bool, is_asked: bool) -> Vec<Event> {
         target: None,
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["lead".to_owned()],

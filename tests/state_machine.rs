@@ -361,7 +361,7 @@ fn a_further_round_needs_its_own_approvals() {
 #[test]
 fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     let mut workflow = queued(true);
-    let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT) };
+    let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT), is_claimed: false };
     workflow.plan.steps.extend([external, workflow.plan.steps[0]]);
     workflow.steps.resize(3, StepState::default());
     let first_of = |step| AttemptId { step, number: 1 };
@@ -824,6 +824,7 @@ fn name(command: &Command) -> &'static str {
         Command::Withdraw { .. } => "withdraw",
         Command::Report { .. } => "result",
         Command::Resolve { .. } => "resolve",
+        Command::Claim { .. } => "claim",
         Command::Start { .. } => "start",
         Command::RefuseStart { .. } => "refuse",
         Command::AskAgain { .. } => "ask again",
@@ -861,6 +862,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         target: Some(Target::default()),
         supersedes: Some(Uuid::from_u128(9)),
         steps: Vec::new(),
+        claim: None,
     };
     Event::Submitted(submission.into())
 }

@@ -20,7 +20,7 @@ use crate::actors::versions::Versions;
 use crate::actors::wakeup::Wakeup;
 use crate::clock::Clock;
 use crate::config::Configuration;
-use crate::domain::policy::Suspended;
+use crate::domain::policy::{Principal, Suspended};
 use crate::domain::task::Task;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{Command, Recorded, Workflow};
@@ -211,6 +211,20 @@ impl Engine {
         let engine = Arc::clone(self);
         see_through(async move {
             let answer = engine.dispatcher.command(id, command, None).await;
+            drop(held);
+            answer
+        })
+        .await
+    }
+
+    /// Has a tool call claim what was released for it, if the gate lets it, whether or not the client stays. `held` is held until then.
+    ///
+    /// # Errors
+    /// As [`Self::command`]; `Held` where a halt or a freeze holds it.
+    pub async fn claim_for(self: &Arc<Self>, id: Uuid, by: Principal, token: Uuid, held: impl Send + 'static) -> Result<Arc<Workflow>, Failure> {
+        let engine = Arc::clone(self);
+        see_through(async move {
+            let answer = engine.runner.claim(id, by, token).await;
             drop(held);
             answer
         })

@@ -78,16 +78,30 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Whether a workflow's action may start now.
+    /// Whether a workflow's action may start now. What a call has to claim is not the runner's to start.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be read.
     pub async fn may_start(&self, workflow_id: Uuid) -> Result<Verdict, Error> {
+        self.ask(workflow_id, false).await
+    }
+
+    /// Whether a call may begin what was released for it.
+    ///
+    /// # Errors
+    /// As [`Self::may_start`].
+    pub async fn may_claim(&self, workflow_id: Uuid) -> Result<Verdict, Error> {
+        self.ask(workflow_id, true).await
+    }
+
+    async fn ask(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
         let log = self.logs.read(workflow_id).await?;
         let workflow =
             transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
         let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
-        let Some(attempt) = workflow.queued() else { return Ok(Verdict::NotQueued) };
+        let Some(attempt) = workflow.queued().filter(|_| workflow.submission.claim.is_some() == is_claim) else {
+            return Ok(Verdict::NotQueued);
+        };
         let document = self.storage.document(workflow_id).await?.unwrap_or_default();
         let revoked = match workflow.round().and_then(|round| round.grant) {
             Some(grant) => self.revoked(grant).await?,

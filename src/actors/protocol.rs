@@ -46,6 +46,9 @@ pub enum Failure {
         approver = .decision.approver
     )]
     AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
+    /// Where nothing may wait for it: a halt or a freeze holds what would begin.
+    #[error("{0}")]
+    Held(String),
     /// The workflow's actor kept failing and is not started again.
     #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
     Quarantined,

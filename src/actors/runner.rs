@@ -8,6 +8,7 @@
 //! What waits here is a copy of what the database holds as queued. Losing it costs only time.
 
 mod aftermath;
+mod claim;
 mod turn;
 
 use crate::actors::attempt::{self, Ran};

@@ -1,6 +1,5 @@
 //! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as JSON.
 
-mod caller;
 mod cancel;
 mod comments;
 mod decisions;
@@ -11,12 +10,12 @@ mod halts;
 mod notices;
 mod operations;
 mod plan_body;
-mod sent;
 mod task_body;
 mod tasks;
 mod views;
 mod workflows;
 
+use crate::http::sent;
 use crate::service::Service;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;

@@ -1,5 +1,6 @@
 //! The routes of all ways in together, and what every request is asked and every response gets.
 
+use crate::agents;
 use crate::api;
 use crate::domain::hosts::Hosts;
 use crate::http::openapi::Document;
@@ -23,6 +24,7 @@ pub fn router(service: &Service, slack: Option<Slack>, hosts: Hosts) -> Router {
     let web = Web::new(service.clone(), document.value());
     Router::new()
         .merge(Router::from(api::calls()).with_state(service.clone()))
+        .merge(Router::from(agents::calls()).with_state(service.clone()))
         .merge(slack::routes(service.clone(), slack))
         .layer(Extension(document))
         .merge(web::routes(&web))
@@ -35,6 +37,7 @@ pub fn router(service: &Service, slack: Option<Slack>, hosts: Hosts) -> Router {
 /// The description of everything that programs can call.
 pub fn description() -> Document {
     let mut handlers = api::calls().into_openapi();
+    handlers.merge(agents::calls().into_openapi());
     handlers.merge(slack::calls().into_openapi());
     Document::of(handlers)
 }

@@ -1,9 +1,10 @@
 //! HTTP: axum on hyper, behind an accept loop with limits, and what every way in by HTTP has in common.
 //!
-//! The server takes connections (`server`, `limits`, `peer`) and looks at heads (`head`); the ways in read `body`, `path` and `query`
+//! The server takes connections (`server`, `limits`, `peer`) and looks at heads (`head`); the ways in read `sent`, `path` and `query`
 //! with it, and answer with a `problem` where something is wrong. It knows none of them: `app/router.rs` puts their routes together.
 
 pub mod body;
+mod caller;
 pub mod decision;
 pub mod head;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod peer;
 pub mod problem;
 pub mod query;
 pub mod routing;
+pub mod sent;
 pub mod server;
 pub mod time;
 mod words;

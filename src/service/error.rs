@@ -115,6 +115,7 @@ impl From<Failure> for ServiceError {
             Failure::NotFound => Self::WorkflowNotFound,
             Failure::AlreadyRejected { workflow_id, decision } => Self::AlreadyRejected { workflow_id, decision },
             Failure::Refused(refusal) => refusal.into(),
+            Failure::Held(why) => Self::Halted(why),
             Failure::Quarantined => Self::Unavailable(failure.to_string()),
             Failure::Busy => Self::Busy(failure.to_string()),
             Failure::Unavailable(reason) => {

@@ -20,6 +20,7 @@ pub mod review;
 mod show;
 mod statistics;
 pub mod submit;
+pub mod tool_calls;
 
 pub use error::ServiceError;
 pub use limits::{Admissions, Limits};

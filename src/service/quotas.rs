@@ -129,7 +129,7 @@ impl Reservation {
     pub fn release(mut self, answer: &Result<Submitted, Failure>) {
         let may_wait = match answer {
             Ok(Submitted::Accepted(workflow)) => workflow.status() == Status::PendingApproval,
-            Ok(Submitted::KeyUsed) | Err(Failure::NotFound | Failure::Refused(_) | Failure::Internal(_)) => false,
+            Ok(Submitted::KeyUsed) | Err(Failure::NotFound | Failure::Refused(_) | Failure::Held(_) | Failure::Internal(_)) => false,
             Err(_) => true,
         };
         let Some(account) = self.0.take() else { return };

@@ -169,13 +169,16 @@ impl Service {
     }
 
     /// Room for one more task of an agent; quotas hold no person.
-    async fn reserve(&self, by: &Caller, work: &Admitted) -> Result<Reservation, ServiceError> {
+    pub(super) async fn reserve(&self, by: &Caller, work: &Admitted) -> Result<Reservation, ServiceError> {
         if by.kind == PrincipalKind::Person {
             return Ok(Reservation::uncounted());
         }
         let would_wait = || {
-            let (assessment, ..) = self.assess_work(by, work, self.now());
-            !self.engine.configuration.policy.level(assessment.level).auto_approve
+            let level = match &work.call {
+                Some(call) => call.assessment.level,
+                None => self.assess_work(by, work, self.now()).0.level,
+            };
+            !self.engine.configuration.policy.level(level).auto_approve
         };
         self.quotas.admit(&self.engine, &by.name, would_wait).await
     }

@@ -38,6 +38,7 @@ mod suspensions;
 mod targets;
 mod terms;
 mod tokens;
+mod tool_calls;
 mod undecidable;
 mod workflows;
 
@@ -64,6 +65,7 @@ pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, Role
 pub use suspensions::SuspensionRow;
 pub use targets::AboutRow;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
+pub use tool_calls::{LatestCall, call_key, use_key};
 pub use undecidable::PendingGroup;
 pub use workflows::{ListFilter, ListedRow, QueuedRow};
 

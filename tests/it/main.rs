@@ -70,6 +70,7 @@ mod supersede;
 mod supervise;
 mod tampering;
 mod tokens;
+mod tool_calls;
 mod upgrade;
 mod webhooks;
 mod withdraw;

@@ -50,6 +50,7 @@ fn opening(description: &str) -> Opening {
         target: None,
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned()],

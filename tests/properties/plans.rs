@@ -80,6 +80,7 @@ fn submission(steps: Vec<PlannedStep>) -> Submission {
         target: None,
         supersedes: None,
         steps,
+        claim: None,
     }
 }
 

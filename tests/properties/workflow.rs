@@ -175,6 +175,7 @@ fn case() -> impl Strategy<Value = Case> {
                 target: None,
                 supersedes: None,
                 steps: Vec::new(),
+                claim: None,
             };
             Case { directory, submission, terms, asked }
         },
@@ -357,6 +358,7 @@ proptest! {
             target: None,
             supersedes: None,
             steps: Vec::new(),
+            claim: None,
         };
         let terms = ApprovalTerms { expire_after: None, ..terms };
         let required = terms.required as usize;

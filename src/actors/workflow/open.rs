@@ -7,7 +7,7 @@ use crate::actors::metrics::LevelLabel;
 use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
 use crate::domain::policy::Principal;
 use crate::domain::request::idempotency::IdempotencyKey;
-use crate::domain::request::plan::Admitted;
+use crate::domain::request::plan::{Admitted, AssessedCall};
 use crate::domain::risk::plan::{PlanAssessment, StepAssessment};
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::digest::Digest;
@@ -68,6 +68,10 @@ impl WorkflowActor {
             Document::Plan(plan) => self.submission_of_plan(by, plan, &work.facts, digest),
         };
         let submission = Submission { supersedes, ..submission };
+        let submission = match &work.call {
+            Some(call) => self.submission_of_call(submission, call.clone()),
+            None => submission,
+        };
         // Of a plan the document says nothing of the kind.
         let is_claimed = match (&work.document, &submission.target) {
             (Document::Task(task), Some(target)) => target.is_claim_of(task),
@@ -97,6 +101,19 @@ impl WorkflowActor {
         opening.events = events;
         opening.begins = None;
         Ok(opening)
+    }
+
+    /// What a halt or a freeze says to a call that it holds.
+    fn held(&self, workflow: &Workflow) -> Failure {
+        let held = self.deps.holds.would_hold(workflow);
+        // The database knew of it a moment before this server does.
+        Failure::Held(held.map_or_else(|| "a halt or a freeze has just come into force".to_owned(), |held| held.to_string()))
+    }
+
+    /// A tool call was assessed when it was read: all of its parts, of which the task names one.
+    fn submission_of_call(&self, submission: Submission, call: AssessedCall) -> Submission {
+        let policy = self.deps.configuration.policy.level(call.assessment.level);
+        Submission { assessment: call.assessment, claim: Some(call.token), report_within: Some(policy.report_within), ..submission }
     }
 
     /// Refuses a request that was rejected a short time ago, if its level remembers rejections.
@@ -140,6 +157,7 @@ impl WorkflowActor {
             target: Some(configuration.rules.target(task, facts)),
             supersedes: None,
             steps: Vec::new(),
+            claim: None,
         }
     }
 
@@ -168,6 +186,7 @@ impl WorkflowActor {
             target: Some(target),
             supersedes: None,
             steps,
+            claim: None,
         }
     }
 
@@ -203,6 +222,8 @@ impl WorkflowActor {
             Written::Committed { at } => Ok(Some(self.accepted(*opening, at))),
             Written::Duplicate => Ok(Some(Submitted::KeyUsed)),
             Written::Ungranted => Ok(None),
+            // A tool call waits for nothing, and nothing of it was written.
+            Written::Held => Err(self.held(&opening.workflow)),
             // No other workflow can have this id: the commit was sent twice, and was written the first time.
             _ => match Box::pin(self.load()).await {
                 Ok(Some(workflow)) => Ok(Some(Submitted::Accepted(workflow))),

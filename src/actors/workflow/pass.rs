@@ -18,7 +18,9 @@ impl WorkflowActor {
     pub(super) async fn passes(&self, opening: &Opening, work: &Admitted) -> Vec<(GrantedApproval, Micros)> {
         let submission = &opening.workflow.submission;
         let asked = opening.workflow.open_round().and(work.document.single()).zip(submission.target.as_ref());
-        let Some((task, target)) = asked.filter(|_| submission.supersedes.is_none()) else { return Vec::new() };
+        // A grant speaks of what a task says, and the task of a tool call says what one part of the call is.
+        let may_pass = submission.supersedes.is_none() && submission.claim.is_none();
+        let Some((task, target)) = asked.filter(|_| may_pass) else { return Vec::new() };
         let found = async {
             let grants = self.deps.grants.live().await?;
             if grants.iter().all(|grant| grant.terms.pattern.requester != submission.requested_by) {

@@ -2,6 +2,7 @@
 
 use super::{Actions, Fault, TaskRequest};
 use crate::domain::policy::PrincipalKind;
+use crate::domain::risk::Assessment;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
 use crate::domain::task::plan::{Document, MOST_STEPS, PlanDocument, PlaybookUse, StepDocument};
@@ -39,11 +40,21 @@ pub struct Admitted {
     pub document: Document,
     /// For each step what is known of it besides the claim.
     pub facts: Vec<Option<Facts>>,
+    /// Of a tool call of a coding agent: which call it is, and how dangerous.
+    pub call: Option<AssessedCall>,
+}
+
+/// A tool call of a coding agent as it was read. The task says what its most dangerous part is about, and so less than the whole.
+#[derive(Debug, Clone)]
+pub struct AssessedCall {
+    /// The token of the call.
+    pub token: Uuid,
+    pub assessment: Assessment,
 }
 
 impl From<(Task, Option<Facts>)> for Admitted {
     fn from((task, facts): (Task, Option<Facts>)) -> Self {
-        Self { document: task.into(), facts: vec![facts] }
+        Self { document: task.into(), facts: vec![facts], call: None }
     }
 }
 
@@ -83,7 +94,7 @@ impl PlanRequest {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Admitted { document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, steps: documents }), facts })
+        Ok(Admitted { document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, steps: documents }), facts, call: None })
     }
 }
 

@@ -31,6 +31,7 @@ use crate::domain::text::shown;
 use chrono::{DateTime, Utc};
 use conditions::Conditions;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 
 /// The answer of [`Rules::assess`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,21 @@ pub struct Assessment {
     pub reasons: Vec<Reason>,
     /// The digest of the configuration that it was assessed by.
     pub policy_version: Digest,
+}
+
+impl Assessment {
+    /// Both together: the higher level, and the reasons of each, the most dangerous first.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.level = self.level.max(other.level);
+        for reason in other.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+        self.reasons.sort_by_key(|reason| Reverse(reason.level));
+        self
+    }
 }
 
 /// One trigger that matched, or one thing that parkbrake noticed.

@@ -7,14 +7,17 @@
 //!    the most dangerous one counts. So adding a part never lowers the level.
 //! 3. The work is bounded. What is too long, too deep or too much is unmatched.
 
+pub mod identity;
 mod inputs;
 pub mod pattern;
 pub mod places;
 pub mod reading;
 pub mod rules;
 mod shell;
+mod task;
 pub mod word;
 
+pub use identity::ToolUse;
 pub use reading::{Judged, Part, Reading};
 pub use rules::{Entry, PathRule, ToolFacts, ToolRules};
 

@@ -70,6 +70,12 @@ pub enum Command {
         /// Whose role decides about a task that needed no approval.
         deciders: Vec<Role>,
     },
+    /// A tool call of a coding agent claims what was released for it. Whoever finds its token in the workflow afterwards may carry it out.
+    Claim {
+        by: Principal,
+        owner: Uuid,
+        token: Uuid,
+    },
     /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow afterwards runs it.
     Start {
         attempt: AttemptId,
@@ -122,6 +128,7 @@ impl Command {
             | Self::Withdraw { by, .. }
             | Self::Comment { by, .. }
             | Self::Report { by, .. }
+            | Self::Claim { by, .. }
             | Self::Resolve { by, .. } => Some(by),
             Self::Start { .. }
             | Self::RefuseStart { .. }

@@ -98,7 +98,8 @@ pub enum Event {
         attempt: u32,
         /// The process that runs it; a fresh id for every start of the server.
         owner: Uuid,
-        /// Made by the runner for this one start. Whoever made it, and nobody else, runs the attempt. External actions have none.
+        /// Made by the runner for this one start, or that of the tool call that claimed it. Whoever has it, and nobody else, runs the attempt. Other
+        /// external actions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token: Option<Uuid>,
     },
@@ -239,6 +240,10 @@ pub struct Submission {
     /// of its steps are, and the target is that of its most dangerous step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlannedStep>,
+    /// Of a tool call of a coding agent: the token of the call by which it came. What is allowed is begun by one such call alone, which claims it
+    /// with its token; so once it is approved it is queued until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Uuid>,
 }
 
 /// One person's yes.

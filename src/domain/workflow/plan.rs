@@ -23,6 +23,8 @@ pub struct Step {
     pub idempotent: bool,
     /// How long the requester of an external action has to report how it went. Left out: a day.
     pub report_within: Option<Duration>,
+    /// Whether it waits, once released, until a call of its requester claims it.
+    pub is_claimed: bool,
 }
 
 /// A step of a plan, as the first event of the log has it. The task itself is stored in the document.
@@ -54,9 +56,14 @@ impl Plan {
     pub fn of(submission: &Submission) -> Self {
         let Submission { action, idempotent, report_within, .. } = *submission;
         if submission.steps.is_empty() {
-            return Self { steps: vec![Step { action, idempotent, report_within }] };
+            return Self { steps: vec![Step { action, idempotent, report_within, is_claimed: submission.claim.is_some() }] };
         }
-        let step = |step: &PlannedStep| Step { action: step.action, idempotent: step.idempotent, report_within: step.report_within };
+        let step = |step: &PlannedStep| Step {
+            action: step.action,
+            idempotent: step.idempotent,
+            report_within: step.report_within,
+            is_claimed: false,
+        };
         Self { steps: submission.steps.iter().map(step).collect() }
     }
 

@@ -5,7 +5,7 @@ use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, AttemptId, Command, Decision, Event, GrantedApproval, Plan, Refusal, Round, Status, Submission, Verdict,
+    Approval, ApprovalStatus, Command, Decision, Event, GrantedApproval, Plan, Refusal, Round, Status, Submission, Verdict,
     Workflow,
 };
 use chrono::{DateTime, Utc};
@@ -60,7 +60,7 @@ pub struct Guard {
 pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
         Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None },
-        None => start::release(&Plan::of(&submission), AttemptId { step: 1, number: 1 }, owner),
+        None => start::release_at_once(&Plan::of(&submission), submission.claim, owner),
     };
     vec![Event::Submitted(Arc::new(submission)), next]
 }
@@ -91,6 +91,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::Resolve { by, outcome, justification, owner, deciders } => {
             resolve::resolve(workflow, by, *outcome, justification.as_deref(), *owner, deciders)
         }
+        Command::Claim { by, owner, token } => start::claim(workflow, by, *owner, *token),
         Command::Start { attempt, owner, token } => Ok(start::start(workflow, *attempt, *owner, *token)),
         Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
         Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),

@@ -16,11 +16,12 @@ pub const SUBMITTING: &str = "Submitting";
 pub const READING: &str = "Reading";
 pub const STREAMS: &str = "Streams";
 pub const DECIDING: &str = "Deciding";
+pub const AGENTS: &str = "Coding agents";
 pub const NOTICES: &str = "Notices";
 pub const OPERATIONS: &str = "Operating";
 
 /// What each part is for.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
     (SUBMITTING, "Saying what is to be done, and asking how dangerous that would be."),
     (READING, "What waits for people, all workflows, one workflow, and waiting until something happens to it."),
     (STREAMS, "What happens, as it happens: Server-Sent Events."),
@@ -28,6 +29,10 @@ const PARTS: [(&str, &str); 6] = [
         DECIDING,
         "Saying yes or no, taking a task back, and saying how an action went. A 2xx means: committed. Every one of these calls may be sent \
                 again: the same person deciding the same way gets the same answer, and nothing is written.",
+    ),
+    (
+        AGENTS,
+        "What the hooks of coding agents ask before a tool runs, and say after it ran. `parkbrake hook` makes these calls.",
     ),
     (NOTICES, "What was said to the outside, and what could not be said."),
     (OPERATIONS, "For those who run the server."),

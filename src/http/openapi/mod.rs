@@ -7,6 +7,6 @@ mod document;
 mod problems;
 mod refusals;
 
-pub use document::{DECIDING, Document, NOTICES, OPERATIONS, READING, STREAMS, SUBMITTING};
+pub use document::{AGENTS, DECIDING, Document, NOTICES, OPERATIONS, READING, STREAMS, SUBMITTING};
 pub(crate) use refusals::refused_with;
 pub use refusals::{BODY, CALLER, CHANGE, EVERY, WAIT, responses};

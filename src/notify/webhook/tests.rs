@@ -45,6 +45,7 @@ fn hostile(filler: &str) -> Notice {
         target: None,
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     let terms = ApprovalTerms {
         approvers: (0..100).map(|n| format!("{}{n}", "r".repeat(60))).collect(),

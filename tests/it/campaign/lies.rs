@@ -58,6 +58,7 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         target: None,
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     Event::Submitted(submission.into())
 }

@@ -78,6 +78,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         target: Some(Target::claimed(&task)),
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],

@@ -95,6 +95,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         target: None,
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     Event::Submitted(submission.into())
 }

@@ -88,6 +88,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         target: None,
         supersedes: None,
         steps: Vec::new(),
+        claim: None,
     };
     transition::open(submission, terms, Uuid::nil()).into_iter().fold(None, |workflow, event| Some(after(workflow, event))).unwrap()
 }

@@ -46,6 +46,10 @@ fn of_steps(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
     let of_step = |number, step: &Step, state: &StepState| {
         let id = |attempt| AttemptId { step: number, number: attempt };
         if let Some(queued) = state.queued() {
+            // What a call has to claim waits for the call.
+            if step.is_claimed {
+                return None;
+            }
             return Some(Obligation::Queue { attempt: id(queued) });
         }
         let running = state.running()?;

@@ -1,9 +1,9 @@
 //! The start of an action, and the end of an attempt: released, then started by whoever holds its token, then ended.
 
 use super::{Answer, Guard, cancel};
-use crate::domain::policy::ApprovalTerms;
+use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Resolution, Stage, Workflow};
+use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Refusal, Resolution, Stage, StepState, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -14,8 +14,41 @@ const FIRST: u32 = 1;
 /// requester's to begin. Later steps of a plan all wait for a turn, so that the gate is asked before each of them.
 pub(super) fn release(plan: &Plan, AttemptId { step, number: attempt }: AttemptId, owner: Uuid) -> Event {
     match plan.step(step).map(|step| step.action) {
-        Some(ActionKind::External) if step == FIRST => Event::ExecutionStarted { step, attempt, owner, token: None },
+        Some(ActionKind::External) if step == FIRST && !is_claimed(plan, step) => Event::ExecutionStarted { step, attempt, owner, token: None },
         Some(_) | None => Event::Released { step, attempt },
+    }
+}
+
+/// Whether a step waits, once released, until a call of its requester claims it.
+fn is_claimed(plan: &Plan, step: u32) -> bool {
+    plan.step(step).is_some_and(|step| step.is_claimed)
+}
+
+/// The first event of what needs nobody. A tool call has its claim with it, and begins at once.
+pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> Event {
+    let first = AttemptId { step: FIRST, number: 1 };
+    match claim {
+        Some(token) => Event::ExecutionStarted { step: first.step, attempt: first.number, owner, token: Some(token) },
+        None => release(plan, first, owner),
+    }
+}
+
+/// One tool call claims what was released for it: a commit like every other start, so that one call passes and no other. The same call may ask
+/// again, because the answer was lost.
+pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uuid) -> Result<Answer, Refusal> {
+    if workflow.submission.requested_by != by.name {
+        return Err(Refusal::NotPermitted("a tool call is claimed by the agent that asked for it".to_owned()));
+    }
+    let mut running = workflow.steps.iter().filter_map(StepState::running);
+    if running.any(|attempt| attempt.token == Some(token)) {
+        return Ok(Answer::Nothing);
+    }
+    match workflow.queued().filter(|id| is_claimed(&workflow.plan, id.step)) {
+        Some(AttemptId { step, number: attempt }) => Ok(commit(Event::ExecutionStarted { step, attempt, owner, token: Some(token) })),
+        None => {
+            let detail = "there is nothing to claim: it has not been allowed, or another call has used what was".to_owned();
+            Err(Refusal::WrongState { current: workflow.status(), detail })
+        }
     }
 }
 
@@ -62,9 +95,12 @@ pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<
 }
 
 /// The one commit that starts an attempt. Where it is written already, its token says whose it was. An external action, which is queued only
-/// while it is held or as a later step of a plan, has none: it is its requester's to carry out.
+/// while it is held or as a later step of a plan, has none: it is its requester's to carry out. What a call has to claim is never started here.
 pub(super) fn start(workflow: &Workflow, id: AttemptId, owner: Uuid, token: Uuid) -> Answer {
     let AttemptId { step, number: attempt } = id;
+    if is_claimed(&workflow.plan, step) {
+        return Answer::Nothing;
+    }
     let is_ours = workflow.plan.step(step).is_none_or(|step| step.action != ActionKind::External);
     from_queue(workflow, id, || Event::ExecutionStarted { step, attempt, owner, token: is_ours.then_some(token) })
 }

@@ -1,0 +1,155 @@
+//! A tool call as a task: what people are shown, and what is recorded of it.
+
+use crate::domain::task::metadata::Metadata;
+use crate::domain::task::{Action, Task};
+use crate::domain::text::in_a_line;
+use crate::domain::tools::{Client, Reading, ToolCall, ToolFacts};
+use regex::Regex;
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+/// Characters of a title. The whole input stands in the task.
+const LONGEST_TITLE: usize = 240;
+/// How many lines of a reading are kept.
+const LONGEST_READING: usize = 100;
+/// The members of an input that say best what a call does, the first that is there.
+const TELLING: [&str; 7] = ["command", "file_path", "notebook_path", "path", "url", "pattern", "query"];
+/// What stands in the place of what could be a secret.
+const MASK: &str = "***";
+
+impl Client {
+    /// The word for it, the same in JSON and in the task.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude_code",
+            Self::Codex => "codex",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl ToolCall {
+    /// The task: an action of the requester's own, with the whole input of the call. These are the facts of its most dangerous part.
+    pub fn task(&self, requested_by: &str, reading: &Reading, facts: &ToolFacts) -> Task {
+        let args = match &self.tool_input {
+            Value::Object(members) => members.clone(),
+            other => Map::from_iter([("input".to_owned(), other.clone())]),
+        };
+        let read_as: Vec<&str> = reading.because().take(LONGEST_READING).collect();
+        let mut call = Map::from_iter([
+            ("client".to_owned(), json!(self.client.as_str())),
+            ("session_id".to_owned(), json!(self.session_id)),
+            ("tool_use_id".to_owned(), json!(self.tool_use_id)),
+            ("cwd".to_owned(), json!(self.cwd)),
+            ("identity".to_owned(), json!(self.identity(requested_by))),
+            ("read_as".to_owned(), json!(read_as)),
+        ]);
+        let more = [("repo", &self.repo), ("permission_mode", &self.permission_mode)];
+        call.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
+        Task {
+            task_id: None,
+            description: self.title(),
+            operation: facts.operation.clone(),
+            environment: facts.environment.clone(),
+            resource: facts.resource.clone(),
+            resource_type: facts.resource_type.clone(),
+            security_findings: Vec::new(),
+            estimated_cost: None,
+            action: Action { name: Some(self.tool_name.clone()), args, ..Action::external() },
+            metadata: Metadata::from(Map::from_iter([("tool_call".to_owned(), Value::Object(call))])),
+        }
+    }
+
+    /// The call in one line, for lists and messages: without what looks like a secret, which only the task itself holds.
+    pub fn title(&self) -> String {
+        let told = TELLING.iter().find_map(|name| self.tool_input.get(name));
+        let text = match told {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(words)) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        let title = format!("{}: {}", in_a_line(&self.tool_name), in_a_line(&without_secrets(&text)));
+        let title = title.trim_end_matches([':', ' ']);
+        match title.char_indices().nth(LONGEST_TITLE) {
+            Some((end, _)) => format!("{}… (the whole input is in the task)", &title[..end]),
+            None => title.to_owned(),
+        }
+    }
+}
+
+/// A text with a mask in the place of everything that looks like a secret: what stands behind a name of one, in an address before the host, behind
+/// `Bearer`, or begins as tokens of well-known services do.
+fn without_secrets(text: &str) -> String {
+    /// Names of what is secret, as variables, members and flags have them.
+    const NAMES: &str = "secret|token|passw(?:or)?d|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential";
+    static LOOKS: LazyLock<[(Regex, &str); 5]> = LazyLock::new(|| {
+        let compiled = |pattern: &str| Regex::new(&pattern.replace("NAMES", NAMES)).expect("a pattern of this file");
+        [
+            (compiled(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), "$1 ***"),
+            (compiled(r"://[^/\s:@]*:[^/\s@]+@"), "://***@"),
+            (compiled(r#"(?i)([\w-]*(?:NAMES)[\w-]*["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s"';&|]+)"#), "$1***"),
+            (compiled(r#"(?i)(--?[\w-]*(?:NAMES)[\w-]*\s+)("[^"]*"|'[^']*'|[^\s"';&|-][^\s"';&|]*)"#), "$1***"),
+            (
+                compiled(
+                    r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-|rk_|pk_live_|pbk_|whsec_|AKIA|ASIA|AIza|eyJ[A-Za-z0-9_-]{10,}\.)[A-Za-z0-9._-]{6,}",
+                ),
+                MASK,
+            ),
+        ]
+    });
+    LOOKS.iter().fold(text.to_owned(), |text, (looks, instead)| looks.replace_all(&text, *instead).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(tool_name: &str, tool_input: Value) -> ToolCall {
+        ToolCall {
+            client: Client::Codex,
+            session_id: "s".to_owned(),
+            tool_use_id: "t".to_owned(),
+            tool_name: tool_name.to_owned(),
+            tool_input,
+            cwd: "/srv/api".to_owned(),
+            repo: None,
+            permission_mode: None,
+        }
+    }
+
+    #[test]
+    fn a_title_says_the_tool_and_what_it_would_do_in_one_line() {
+        for (name, input, title) in [
+            ("Bash", json!({"command": "git push\n origin main", "description": "Push"}), "Bash: git push origin main"),
+            ("shell", json!({"command": ["bash", "-lc", "ls"]}), "shell: bash -lc ls"),
+            ("Write", json!({"file_path": "/srv/api/a.rs", "content": "x"}), "Write: /srv/api/a.rs"),
+            ("TodoWrite", json!({"todos": []}), "TodoWrite"),
+        ] {
+            let written = call(name, input).title();
+            assert_eq!(written, title);
+        }
+        let long = call("Bash", json!({"command": "ü".repeat(5_000)})).title();
+        assert!(long.ends_with("… (the whole input is in the task)") && long.len() < 700, "{long}");
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_in_no_title() {
+        for command in [
+            "curl -H 'Authorization: Bearer s3cr3t-value' https://api",
+            "export DB_PASSWORD=s3cr3t-value; run",
+            "mysql --password s3cr3t-value",
+            "deploy --api-key='s3cr3t-value'",
+            "git clone https://me:s3cr3t-value@example.com/x.git",
+            "echo ghp_s3cr3tvalues3cr3tvalue",
+            "GITHUB_TOKEN=s3cr3t-value gh pr list",
+            r#"curl -d '{"client_secret": "s3cr3t-value"}' x"#,
+        ] {
+            let title = call("Bash", json!({ "command": command })).title();
+            assert!(title.contains(MASK) && !title.contains("s3cr3t"), "{command}: {title}");
+        }
+        for harmless in ["git push origin main", "parkbrake token list", "grep -r token src"] {
+            assert_eq!(without_secrets(harmless), harmless);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Tool calls of coding agents: whether one may run, asked right before it does.
+//!
+//! A call is read into a task. Where its level needs nobody, it is recorded as begun in one commit, and may run. Otherwise it is parked like every
+//! other task, and the agent is told to make the same call again later: then it finds the same workflow, and claims what was approved. So every call
+//! that runs has a start record of its own in the log, and one approval lets one call pass.
+
+mod words;
+
+use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
+use crate::domain::policy::PrincipalKind;
+use crate::domain::request::idempotency::IdempotencyKey;
+use crate::domain::request::plan::{Admitted, AssessedCall};
+use crate::domain::risk::level::Level;
+use crate::domain::risk::{Assessment, Reason};
+use crate::domain::task::digest::Digest;
+use crate::domain::tools::{Client, ToolCall, ToolUse};
+use crate::domain::via::Via;
+use crate::domain::workflow::{Command, Outcome, Refusal, Status, StepState, Workflow};
+use crate::identity::Caller;
+use crate::service::admission::Permit;
+use crate::service::{Service, ServiceError, about};
+use crate::storage::{call_key, use_key};
+use chrono::TimeDelta;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// For how long a call that was rejected is not asked about again, where its level says nothing else.
+const REJECTED_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long what was approved can be claimed. What was approved long ago was approved of another day's files.
+const CLAIM_WITHIN: TimeDelta = TimeDelta::hours(24);
+/// How soon it is worth making a parked call again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How often it is looked anew because another call of the same kind came first.
+const ATTEMPTS: u32 = 8;
+
+/// What becomes of a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may run now, once.
+    Allow,
+    /// It may not run.
+    Deny,
+    /// It waits for people: the same call may be made again later.
+    Parked,
+}
+
+/// The answer to a tool call, in words for whoever made it.
+#[derive(Debug)]
+pub struct ToolAnswer {
+    pub verdict: Verdict,
+    pub workflow_id: Option<Uuid>,
+    pub reason: String,
+    /// How soon it is worth asking again.
+    pub retry_after: Option<Duration>,
+}
+
+/// A call as it was read, with all that is asked of it.
+struct Asked {
+    by: Caller,
+    used: ToolUse,
+    identity: Digest,
+    work: Admitted,
+    level: Level,
+    permit: Arc<Permit>,
+}
+
+/// The door of a client.
+fn door(client: Client) -> Via {
+    match client {
+        Client::ClaudeCode => Via::ClaudeCode,
+        Client::Codex => Via::Codex,
+        Client::Other => Via::Rest,
+    }
+}
+
+impl Service {
+    /// Whether a tool call may run. A yes is durable before it is given, and is given again to the same call of the same session.
+    ///
+    /// # Errors
+    /// Too much at once, or that nobody can say: then the call may not run.
+    pub async fn tool_call(&self, by: &Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<ToolAnswer, ServiceError> {
+        let by = Caller::new(by.principal(), door(call.client));
+        let Some(asked) = self.read_call(by, call, permit) else {
+            return Ok(ToolAnswer::deny(None, words::unread(call)));
+        };
+        let needs_nobody = self.engine.configuration.policy.level(asked.level).auto_approve;
+        let answer = if needs_nobody { self.begin(asked).await } else { Box::pin(self.ask(asked)).await };
+        match answer {
+            Err(ServiceError::Halted(why)) => Ok(ToolAnswer { retry_after: Some(RETRY_AFTER), ..ToolAnswer::deny(None, words::halted(&why)) }),
+            answer => answer,
+        }
+    }
+
+    /// How a call that was allowed went.
+    ///
+    /// # Errors
+    /// No such call was allowed; the refusal; or that nobody can say what became of it.
+    pub async fn tool_result(
+        &self,
+        by: &Caller,
+        client: Client,
+        (session_id, tool_use_id): (&str, &str),
+        outcome: Outcome,
+        permit: Arc<Permit>,
+    ) -> Result<Arc<Workflow>, ServiceError> {
+        let by = Caller::new(by.principal(), door(client));
+        let used = ToolUse::of(&by.name, session_id, tool_use_id);
+        let first = self.engine.storage.first_use(&by.name, &use_key(&used)).await?.ok_or(ServiceError::WorkflowNotFound)?;
+        self.report(&by, first.workflow_id, None, outcome, permit).await
+    }
+
+    /// Reads a call into a task, and assesses all of it. `None` where some of it cannot be read, and nobody could be asked.
+    fn read_call(&self, by: Caller, call: &ToolCall, permit: Arc<Permit>) -> Option<Asked> {
+        let configuration = &self.engine.configuration;
+        let (rules, now) = (&configuration.rules, self.now());
+        let reading = configuration.tools.read(call);
+        let judged = reading.judge(rules, &by.name, now);
+        let task = call.task(&by.name, &reading, &judged.facts);
+        let mut assessment = rules.assess(&task, None, &by.name, now).and(judged.assessment);
+        if !judged.is_matched {
+            self.ask_somebody(&mut assessment)?;
+        }
+        let used = ToolUse::of(&by.name, &call.session_id, &call.tool_use_id);
+        let level = assessment.level;
+        let work = Admitted { call: Some(AssessedCall { token: used.token(), assessment }), ..(task, None).into() };
+        Some(Asked { identity: call.identity(&by.name), by, used, work, level, permit })
+    }
+
+    /// What nobody could read is never let through unread: it has at least the lowest level at which people are asked.
+    fn ask_somebody(&self, assessment: &mut Assessment) -> Option<()> {
+        let policy = &self.engine.configuration.policy;
+        if policy.level(assessment.level).auto_approve {
+            let level = Level::ALL.into_iter().find(|level| *level > assessment.level && !policy.level(*level).auto_approve)?;
+            let detail = "no entry of hitl/agent-tools.yaml reads all of this call, and what is not read does not run by itself".to_owned();
+            assessment.reasons.insert(0, Reason { trigger: "unread".to_owned(), level, detail });
+            assessment.level = level;
+        }
+        Some(())
+    }
+
+    /// A call of a level that needs nobody: recorded as begun, in one commit.
+    async fn begin(&self, asked: Asked) -> Result<ToolAnswer, ServiceError> {
+        let key = use_key(&asked.used);
+        match self.open(&asked, key).await? {
+            // It was not begun where, at this very moment, somebody has to be asked after all.
+            Some(workflow) if asked.has_begun(&workflow) => Ok(ToolAnswer::allow(&workflow, words::allowed(&workflow))),
+            Some(workflow) => Ok(self.parked(&workflow)),
+            None => {
+                let known = self.known_use(&asked).await?;
+                known.ok_or(ServiceError::IdempotencyKeyInUse)
+            }
+        }
+    }
+
+    /// A call that people have to be asked about.
+    async fn ask(&self, asked: Asked) -> Result<ToolAnswer, ServiceError> {
+        if asked.by.kind == PrincipalKind::Agent {
+            self.quotas.take(&self.engine, &asked.by.name)?;
+        }
+        if let Some(answer) = self.known_use(&asked).await? {
+            return Ok(answer);
+        }
+        for _ in 0..ATTEMPTS {
+            let latest = self.engine.storage.latest_call(&asked.by.name, &asked.identity).await?;
+            let number = latest.as_ref().map_or(0, |latest| latest.number);
+            let known = match latest {
+                Some(latest) => self.again(&asked, latest.workflow_id).await?,
+                None => Next::Park,
+            };
+            match known {
+                Next::Answer(answer) => return Ok(answer),
+                Next::Look => {}
+                Next::Park => {
+                    if let Some(workflow) = self.open(&asked, call_key(&asked.identity, number + 1)).await? {
+                        return Ok(self.parked(&workflow));
+                    }
+                }
+            }
+        }
+        Err(ServiceError::Busy("other calls of the same kind keep coming first; make the call again in a moment".to_owned()))
+    }
+
+    /// What follows for a call of which the same was asked before.
+    async fn again(&self, asked: &Asked, id: Uuid) -> Result<Next, ServiceError> {
+        // It has been pruned since.
+        let Some(history) = self.engine.history(id).await.map_err(about(id))? else { return Ok(Next::Park) };
+        let workflow = history.workflow;
+        match workflow.status() {
+            Status::PendingApproval => Ok(Next::Answer(self.parked(&workflow))),
+            Status::Queued => self.claim(asked, &workflow).await,
+            Status::Executing if asked.has_begun(&workflow) => self.allow(asked, &workflow).await,
+            // What was approved has been used: the next one needs people again.
+            Status::Executing | Status::Completed | Status::Failed | Status::OutcomeUnknown => Ok(Next::Park),
+            Status::Rejected => {
+                let policy = self.engine.configuration.policy.level(workflow.submission.assessment.level);
+                let memory = if policy.rejected_memory.is_zero() { REJECTED_MEMORY } else { policy.rejected_memory };
+                let decision = workflow.deciding().filter(|decision| (self.now() - decision.at).to_std().unwrap_or_default() < memory);
+                Ok(match decision {
+                    Some(decision) => Next::Answer(ToolAnswer::deny(Some(id), words::rejected(&workflow, decision))),
+                    None => Next::Park,
+                })
+            }
+            Status::Expired | Status::Cancelled | Status::Superseded => {
+                let tells = self.engine.storage.tells(&asked.by.name, &asked.used, id).await?;
+                Ok(if tells { Next::Answer(ToolAnswer::deny(Some(id), words::ended(&workflow))) } else { Next::Park })
+            }
+        }
+    }
+
+    /// Claims what was approved, so that this call and no other may run.
+    async fn claim(&self, asked: &Asked, workflow: &Workflow) -> Result<Next, ServiceError> {
+        let id = workflow.id;
+        self.is_about(asked, id).await?;
+        if self.now() - workflow.updated_at > CLAIM_WITHIN {
+            let reason = "not started: it was approved more than a day ago, and nobody has made the call since".to_owned();
+            if let Some(attempt) = workflow.queued() {
+                let refusal = Command::RefuseStart { attempt, reason };
+                self.engine.command_for(id, refusal, Arc::clone(&asked.permit)).await.map_err(about(id))?;
+            }
+            return Ok(Next::Park);
+        }
+        let claimed = self.engine.claim_for(id, asked.by.principal(), asked.used.token(), Arc::clone(&asked.permit)).await;
+        let workflow = match claimed {
+            // Another call was faster.
+            Err(Failure::Refused(Refusal::WrongState { .. })) => return Ok(Next::Look),
+            claimed => claimed.map_err(about(id))?,
+        };
+        match workflow.status() {
+            _ if asked.has_begun(&workflow) => self.allow(asked, &workflow).await,
+            Status::Queued => {
+                let held = self.engine.holds.would_hold(&workflow).map(|held| held.to_string());
+                Err(ServiceError::Halted(held.unwrap_or_else(|| "a halt or a freeze has just come into force".to_owned())))
+            }
+            Status::Failed => Ok(Next::Answer(ToolAnswer::deny(Some(id), words::not_started(&workflow)))),
+            _ => Ok(Next::Look),
+        }
+    }
+
+    /// A row leads from a call to its workflow; that it is the right one, the document says, which is what people approved.
+    async fn is_about(&self, asked: &Asked, id: Uuid) -> Result<(), ServiceError> {
+        let document = self.engine.storage.document(id).await?.unwrap_or_default();
+        let document: Value = serde_json::from_slice(&document).unwrap_or_default();
+        if document.pointer("/metadata/tool_call/identity").and_then(Value::as_str) == Some(asked.identity.as_str()) {
+            return Ok(());
+        }
+        tracing::error!(workflow.id = %id, "a row leads from a tool call to the workflow of another one; nothing is allowed by it");
+        Err(ServiceError::internal())
+    }
+
+    /// Says yes to a call that has begun, and keeps where its result belongs.
+    async fn allow(&self, asked: &Asked, workflow: &Workflow) -> Result<Next, ServiceError> {
+        self.engine.storage.keep_use(&asked.by.name, &asked.used, &asked.identity, workflow.id).await?;
+        Ok(Next::Answer(ToolAnswer::allow(workflow, words::allowed(workflow))))
+    }
+
+    /// What this very call was answered, if it was allowed before: the same again while it is under way, and no once it is over.
+    async fn known_use(&self, asked: &Asked) -> Result<Option<ToolAnswer>, ServiceError> {
+        let Some(first) = self.engine.storage.first_use(&asked.by.name, &use_key(&asked.used)).await? else { return Ok(None) };
+        let id = first.workflow_id;
+        if first.fingerprint != asked.identity.as_str() {
+            return Ok(Some(ToolAnswer::deny(Some(id), words::REUSED.to_owned())));
+        }
+        let Some(history) = self.engine.history(id).await.map_err(about(id))? else { return Ok(None) };
+        Ok(Some(match asked.has_begun(&history.workflow) {
+            true => ToolAnswer::allow(&history.workflow, words::allowed(&history.workflow)),
+            false => ToolAnswer::deny(Some(id), words::OVER.to_owned()),
+        }))
+    }
+
+    /// Opens a workflow under a key; `None` where the key has been used.
+    async fn open(&self, asked: &Asked, key: String) -> Result<Option<Arc<Workflow>>, ServiceError> {
+        let reservation = self.reserve(&asked.by, &asked.work).await?;
+        let key = Some(IdempotencyKey { key, fingerprint: asked.identity.clone() });
+        let admitted = AdmittedTask { by: asked.by.principal(), work: asked.work.clone(), supersedes: None, key };
+        let permit = Arc::clone(&asked.permit);
+        let after = move |answer: &_| {
+            reservation.release(answer);
+            drop(permit);
+        };
+        let id = self.engine.clock.new_id();
+        match self.engine.submit_for(id, admitted, after).await.map_err(about(id))? {
+            Submitted::Accepted(workflow) => Ok(Some(workflow)),
+            Submitted::KeyUsed => Ok(None),
+        }
+    }
+
+    fn parked(&self, workflow: &Workflow) -> ToolAnswer {
+        let inbox = self.engine.configuration.notifications.public_url.as_deref();
+        ToolAnswer {
+            verdict: Verdict::Parked,
+            workflow_id: Some(workflow.id),
+            reason: words::parked(workflow, inbox, RETRY_AFTER),
+            retry_after: Some(RETRY_AFTER),
+        }
+    }
+}
+
+/// What follows for a call.
+enum Next {
+    Answer(ToolAnswer),
+    /// It is parked anew.
+    Park,
+    /// Something came first: look again.
+    Look,
+}
+
+impl Asked {
+    /// Whether the log says that this very call may run, and has not ended.
+    fn has_begun(&self, workflow: &Workflow) -> bool {
+        let mut running = workflow.steps.iter().filter_map(StepState::running);
+        running.any(|attempt| attempt.token == Some(self.used.token()))
+    }
+}
+
+impl ToolAnswer {
+    fn allow(workflow: &Workflow, reason: String) -> Self {
+        Self { verdict: Verdict::Allow, workflow_id: Some(workflow.id), reason, retry_after: None }
+    }
+
+    fn deny(workflow_id: Option<Uuid>, reason: String) -> Self {
+        Self { verdict: Verdict::Deny, workflow_id, reason, retry_after: None }
+    }
+}

@@ -1,0 +1,276 @@
+//! Tool calls of coding agents: what needs nobody runs and is recorded, what people approved runs once, and nothing else runs.
+
+use crate::support::client::events;
+use crate::support::{Answer, Client, Config, TestApp};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// A call of this session and id.
+fn call(tool_use_id: &str, tool_name: &str, tool_input: Value) -> Value {
+    json!({
+        "client": "claude_code", "session_id": "session", "tool_use_id": tool_use_id, "tool_name": tool_name, "tool_input": tool_input,
+        "cwd": "/srv/api", "permission_mode": "bypassPermissions"
+    })
+}
+
+/// A call that needs nobody.
+fn harmless(tool_use_id: &str) -> Value {
+    call(tool_use_id, "Read", json!({"file_path": "/srv/api/src/main.rs"}))
+}
+
+/// A call that people have to approve, described in other words each time.
+fn dangerous(tool_use_id: &str) -> Value {
+    let description = format!("Clean up, {tool_use_id}");
+    call(tool_use_id, "Bash", json!({"command": "terraform destroy -auto-approve", "description": description, "timeout": tool_use_id.len()}))
+}
+
+async fn ask(client: &Client, call: Value) -> Value {
+    client.post("/agents/tool-calls", call).await.expect(200)
+}
+
+#[track_caller]
+fn id(answer: &Value) -> String {
+    answer["workflow_id"].as_str().unwrap_or_else(|| panic!("no workflow in {answer}")).to_owned()
+}
+
+#[track_caller]
+fn is(answer: &Value, decision: &str, words: &str) {
+    assert_eq!(answer["decision"], decision, "{answer}");
+    assert!(answer["reason"].as_str().unwrap().contains(words), "{words} is not in {answer}");
+}
+
+async fn report(client: &Client, tool_use_id: &str, outcome: &str) -> Answer {
+    let result = json!({"client": "claude_code", "session_id": "session", "tool_use_id": tool_use_id, "outcome": outcome});
+    client.post("/agents/tool-results", result).await
+}
+
+async fn approve(app: &TestApp, id: &str) {
+    let answer = app.client("alice").approve(id).await.expect(200);
+    assert_eq!(answer["workflow_status"], "queued", "what is approved waits for the call: {answer}");
+}
+
+#[tokio::test]
+async fn a_call_that_needs_nobody_is_allowed_and_recorded_and_its_result_settles_it() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let answer = ask(&bot, harmless("one")).await;
+    is(&answer, "allow", "needs nobody");
+    let workflow = bot.workflow(&id(&answer)).await;
+    assert_eq!(workflow["status"], "executing");
+    assert_eq!(workflow["task"]["action"]["args"], json!({"file_path": "/srv/api/src/main.rs"}));
+    assert_eq!(workflow["description"], "Read: /srv/api/src/main.rs");
+    let vias: BTreeSet<&str> = workflow["history"].as_array().unwrap().iter().map(|event| event["via"].as_str().unwrap()).collect();
+    assert_eq!(vias, BTreeSet::from(["claude_code"]));
+
+    // The answer was lost: the same call is the same workflow.
+    assert_eq!(ask(&bot, harmless("one")).await, answer);
+    assert_eq!(report(&bot, "one", "succeeded").await.expect(200), json!({"workflow_id": id(&answer), "status": "completed"}));
+    assert_eq!(events(&bot.workflow(&id(&answer)).await), ["submitted", "execution_started", "execution_succeeded"]);
+    report(&bot, "one", "failed").await.problem(409, "wrong-state");
+    report(&bot, "never", "succeeded").await.problem(404, "workflow-not-found");
+    report(&app.client("lone-bot"), "one", "succeeded").await.problem(404, "workflow-not-found");
+
+    // A call that is over is not allowed again; the next one is.
+    is(&ask(&bot, harmless("one")).await, "deny", "is over");
+    assert_ne!(id(&ask(&bot, harmless("two")).await), id(&answer));
+}
+
+#[tokio::test]
+async fn what_is_approved_runs_once_by_the_call_that_claims_it() {
+    let mut app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let parked = ask(&bot, dangerous("one")).await;
+    is(&parked, "parked", "make exactly the same call again");
+    assert_eq!(parked["retry_after_s"], 30);
+    let waiting = id(&parked);
+    assert_eq!(id(&ask(&bot, dangerous("two")).await), waiting, "the same call finds the same request");
+    let mut other = dangerous("three");
+    other["cwd"] = json!("/srv/web");
+    assert_ne!(id(&ask(&bot, other).await), waiting, "another folder is another call");
+    assert_ne!(id(&ask(&app.client("other-bot"), dangerous("one")).await), waiting, "another agent is another requester");
+    let shown = app.client("cora").workflow(&waiting).await;
+    assert_eq!(shown["task"]["action"]["args"]["command"], "terraform destroy -auto-approve");
+    assert_eq!(shown["task"]["metadata"]["tool_call"]["cwd"], "/srv/api");
+
+    approve(&app, &waiting).await;
+    // Nothing claims it but a call: no queue, no restart.
+    app.restart().await;
+    let bot = app.client("deploy-bot");
+    assert_eq!(bot.workflow(&waiting).await["status"], "queued");
+    let allowed = ask(&bot, dangerous("four")).await;
+    is(&allowed, "allow", "approved by alice");
+    assert_eq!(id(&allowed), waiting);
+    // The answer was lost, and the server with it.
+    app.restart().await;
+    let bot = app.client("deploy-bot");
+    assert_eq!(ask(&bot, dangerous("four")).await, allowed);
+    // Any other call needs people again, before and after the result.
+    let next = ask(&bot, dangerous("five")).await;
+    is(&next, "parked", "has to approve it");
+    assert_ne!(id(&next), waiting);
+    report(&bot, "four", "failed").await.expect(200);
+    let workflow = bot.workflow(&waiting).await;
+    assert_eq!(events(&workflow), ["submitted", "approval_requested", "approved", "released", "execution_started", "execution_failed"]);
+    is(&ask(&bot, dangerous("four")).await, "deny", "is over");
+    assert_eq!(id(&ask(&bot, dangerous("six")).await), id(&next));
+}
+
+#[tokio::test]
+async fn of_32_same_calls_at_once_one_request_comes_and_one_call_passes() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let ask_all = async |round: &str| join_all((0..32).map(|number| ask(&bot, dangerous(&format!("{round}-{number}"))))).await;
+    let parked: BTreeSet<String> = ask_all("first").await.iter().map(id).collect();
+    assert_eq!(parked.len(), 1);
+    let waiting = parked.first().unwrap().clone();
+    approve(&app, &waiting).await;
+    let answers = ask_all("second").await;
+    let allowed: Vec<_> = answers.iter().filter(|answer| answer["decision"] == "allow").collect();
+    assert_eq!(allowed.len(), 1, "{answers:#?}");
+    assert_eq!(id(allowed[0]), waiting);
+    let next: BTreeSet<String> = answers.iter().filter(|answer| answer["decision"] == "parked").map(id).collect();
+    assert_eq!((next.len(), answers.iter().filter(|answer| answer["decision"] == "parked").count()), (1, 31));
+    assert!(!next.contains(&waiting));
+    let begun = "select count(*) from workflow_event where kind = 'execution_started'";
+    assert_eq!(app.database.count(begun).await, 1);
+}
+
+#[tokio::test]
+async fn what_was_rejected_is_denied_with_the_words_and_asks_nobody_again() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let waiting = id(&ask(&bot, dangerous("one")).await);
+    app.client("alice").post(&format!("/workflows/{waiting}/reject"), json!({"reason": "Use the runbook"})).await.expect(200);
+    for tool_use_id in ["one", "two"] {
+        let answer = ask(&bot, dangerous(tool_use_id)).await;
+        is(&answer, "deny", "rejected by alice");
+        is(&answer, "deny", "Use the runbook");
+        assert_eq!(id(&answer), waiting);
+    }
+    assert_eq!(app.database.count("select count(*) from workflow").await, 1);
+    // It is that call that was rejected, and not every one.
+    is(&ask(&bot, call("three", "Bash", json!({"command": "terraform destroy"}))).await, "parked", "");
+}
+
+#[tokio::test]
+async fn a_level_says_for_how_long_a_rejection_is_remembered() {
+    let app = TestApp::with(Config::new().with_policies("policies: { high: { rejected_memory: 1s }, critical: { rejected_memory: 1s } }")).await;
+    let bot = app.client("deploy-bot");
+    let waiting = id(&ask(&bot, dangerous("one")).await);
+    app.client("alice").post(&format!("/workflows/{waiting}/reject"), json!({"reason": "Not now"})).await.expect(200);
+    crate::support::eventually("it is asked anew", || async {
+        let answer = ask(&bot, dangerous("again")).await;
+        (answer["decision"] == "parked" && id(&answer) != waiting).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_ended_without_a_decision_is_said_before_anybody_is_asked_anew() {
+    let app = TestApp::with(Config::new().with_policies("policies: { high: { expire_after: 1s }, critical: { expire_after: 1s } }")).await;
+    let bot = app.client("deploy-bot");
+    let waiting = id(&ask(&bot, dangerous("one")).await);
+    bot.wait_for(&waiting, "expired").await;
+    for _ in 0..2 {
+        let answer = ask(&bot, dangerous("two")).await;
+        is(&answer, "deny", "expired: nobody decided in time");
+        assert_eq!(id(&answer), waiting);
+    }
+    let anew = ask(&bot, dangerous("three")).await;
+    is(&anew, "parked", "");
+    assert_ne!(id(&anew), waiting);
+
+    bot.post(&format!("/workflows/{}/cancel", id(&anew)), json!({})).await.expect(200);
+    is(&ask(&bot, dangerous("four")).await, "deny", "cancelled");
+    is(&ask(&bot, dangerous("five")).await, "parked", "");
+}
+
+#[tokio::test]
+async fn a_halt_denies_calls_and_uses_no_approval_up() {
+    let app = TestApp::start().await;
+    let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
+    let waiting = id(&ask(&bot, dangerous("one")).await);
+    approve(&app, &waiting).await;
+    cora.post("/halt", json!({"reason": "Something is wrong"})).await.expect(200);
+    for call in [harmless("two"), dangerous("three")] {
+        let answer = ask(&bot, call).await;
+        is(&answer, "deny", "Something is wrong");
+        assert_eq!(answer["retry_after_s"], 30);
+    }
+    assert_eq!(app.database.count("select count(*) from workflow").await, 1, "nothing waits for the end of a halt");
+    cora.post("/resume", json!({"reason": "It is well again"})).await.expect(200);
+    is(&ask(&bot, harmless("two")).await, "allow", "");
+    let allowed = ask(&bot, dangerous("four")).await;
+    is(&allowed, "allow", "approved by alice");
+    assert_eq!(id(&allowed), waiting);
+}
+
+#[tokio::test]
+async fn a_call_of_which_nobody_tells_how_it_went_has_an_unknown_outcome() {
+    let app = TestApp::with(Config::new().with_policies("policies: { low: { report_within: 1s } }")).await;
+    let bot = app.client("deploy-bot");
+    let answer = ask(&bot, harmless("one")).await;
+    let workflow = bot.wait_for(&id(&answer), "outcome_unknown").await;
+    assert_eq!(events(&workflow), ["submitted", "execution_started", "report_requested", "outcome_unknown"]);
+    // The truth may still come.
+    assert_eq!(report(&bot, "one", "succeeded").await.expect(200)["status"], "completed");
+}
+
+#[tokio::test]
+async fn an_id_stands_for_one_call() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    ask(&bot, harmless("one")).await;
+    is(&ask(&bot, call("one", "Read", json!({"file_path": "/srv/api/other.rs"}))).await, "deny", "another call");
+    is(&ask(&bot, dangerous("one")).await, "deny", "another call");
+}
+
+#[tokio::test]
+async fn an_approver_who_has_lost_the_right_by_the_time_of_the_call_lets_nothing_pass() {
+    let mut app = TestApp::start().await;
+    let waiting = id(&ask(&app.client("deploy-bot"), dangerous("one")).await);
+    approve(&app, &waiting).await;
+    app.config = Config::new().write(
+        "hitl/approval-policies.yaml",
+        "people:\n  tess: { roles: [tech_lead, team_lead, cto] }\n  alice: { roles: [] }\nagents:\n  deploy-bot: {}\n",
+    );
+    app.restart().await;
+    let answer = ask(&app.client("deploy-bot"), dangerous("two")).await;
+    is(&answer, "parked", "tech_lead");
+    assert_eq!(id(&answer), waiting, "the same request asks again");
+}
+
+#[tokio::test]
+async fn lists_and_titles_show_no_secret_of_a_command() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let command = "curl -X DELETE -H 'Authorization: Bearer s3cr3t-value' https://api.example.com/databases/1";
+    let waiting = id(&ask(&bot, call("one", "Bash", json!({ "command": command }))).await);
+    let cora = app.client("cora");
+    let listed = cora.get("/workflows/pending").await.expect(200);
+    assert!(listed["workflows"][0]["description"].as_str().unwrap().contains("Bearer ***"), "{listed}");
+    assert!(!listed.to_string().contains("s3cr3t"));
+    assert_eq!(cora.workflow(&waiting).await["task"]["action"]["args"]["command"], command, "who approves sees what would run");
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_refused() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    for (field, value, pointer) in [
+        ("session_id", json!(""), "/session_id"),
+        ("tool_use_id", json!("x".repeat(257)), "/tool_use_id"),
+        ("tool_input", json!("ls"), "/tool_input"),
+        ("client", json!("vim"), "/client"),
+        ("approved", json!(true), ""),
+    ] {
+        let mut sent = harmless("one");
+        sent[field] = value;
+        let problem = bot.post("/agents/tool-calls", sent).await.problem(422, "invalid-task");
+        assert!(problem["errors"][0]["pointer"].as_str().unwrap().starts_with(pointer), "{problem}");
+    }
+    let stranger = Client::with_token(app.addr, "pbk_nobody");
+    stranger.post("/agents/tool-calls", harmless("one")).await.problem(401, "unauthenticated");
+    assert_eq!(app.database.count("select count(*) from workflow").await, 0);
+}
