@@ -404,7 +404,9 @@ fn every_problem_has_its_heading() {
 fn only_extractors_take_bodies() {
     let function = Regex::new(r"async fn ([a-z_]+)(?:<[^(]*>)?\(([^{;]*)\)").expect("a pattern");
     let taken = Regex::new(r"\b(Request|Json|Form|RawForm|Body|Bytes|Multipart)\b").expect("a pattern");
-    for file in sources().iter().filter(|file| ["agents", "api", "slack", "web"].contains(&file.module.as_str()) && !file.name.ends_with("tests.rs"))
+    for file in sources()
+        .iter()
+        .filter(|file| ["agents", "api", "slack", "web"].contains(&file.module.as_str()) && !file.name.ends_with("tests.rs"))
     {
         for found in function.captures_iter(&file.code).filter(|found| !["from_request", "from_body"].contains(&&found[1])) {
             // What stands between the router and a handler passes bodies on.

@@ -221,7 +221,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::command`]; `Held` where a halt or a freeze holds it.
-    pub async fn claim_for(self: &Arc<Self>, id: Uuid, by: Principal, token: Uuid, held: impl Send + 'static) -> Result<Arc<Workflow>, Failure> {
+    pub async fn claim_for(
+        self: &Arc<Self>,
+        id: Uuid,
+        by: Principal,
+        token: Uuid,
+        held: impl Send + 'static,
+    ) -> Result<Arc<Workflow>, Failure> {
         let engine = Arc::clone(self);
         see_through(async move {
             let answer = engine.runner.claim(id, by, token).await;

@@ -135,9 +135,10 @@ impl ToolResultBody {
         let output = self.output.take();
         match self.outcome {
             ToolOutcome::Succeeded => Outcome::Succeeded { output },
-            ToolOutcome::Failed => {
-                Outcome::Failed { error: self.error.take().unwrap_or_else(|| "the tool failed, and the client did not say why".to_owned()), output }
-            }
+            ToolOutcome::Failed => Outcome::Failed {
+                error: self.error.take().unwrap_or_else(|| "the tool failed, and the client did not say why".to_owned()),
+                output,
+            },
         }
     }
 }

@@ -10,7 +10,11 @@ use crate::service::Service;
 use axum::Json;
 use axum::extract::State;
 
-refused_with!(ToolCallProblems = CALLER, BODY, [Code::NotPermitted, Code::WorkflowNotFound, Code::WrongState, Code::AlreadyRejected, Code::IdempotencyKeyInUse]);
+refused_with!(
+    ToolCallProblems = CALLER,
+    BODY,
+    [Code::NotPermitted, Code::WorkflowNotFound, Code::WrongState, Code::AlreadyRejected, Code::IdempotencyKeyInUse]
+);
 
 /// May this tool call run?
 ///

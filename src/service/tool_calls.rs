@@ -88,7 +88,9 @@ impl Service {
         let needs_nobody = self.engine.configuration.policy.level(asked.level).auto_approve;
         let answer = if needs_nobody { self.begin(asked).await } else { Box::pin(self.ask(asked)).await };
         match answer {
-            Err(ServiceError::Halted(why)) => Ok(ToolAnswer { retry_after: Some(RETRY_AFTER), ..ToolAnswer::deny(None, words::halted(&why)) }),
+            Err(ServiceError::Halted(why)) => {
+                Ok(ToolAnswer { retry_after: Some(RETRY_AFTER), ..ToolAnswer::deny(None, words::halted(&why)) })
+            }
             answer => answer,
         }
     }

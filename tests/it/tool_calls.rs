@@ -22,7 +22,11 @@ fn harmless(tool_use_id: &str) -> Value {
 /// A call that people have to approve, described in other words each time.
 fn dangerous(tool_use_id: &str) -> Value {
     let description = format!("Clean up, {tool_use_id}");
-    call(tool_use_id, "Bash", json!({"command": "terraform destroy -auto-approve", "description": description, "timeout": tool_use_id.len()}))
+    call(
+        tool_use_id,
+        "Bash",
+        json!({"command": "terraform destroy -auto-approve", "description": description, "timeout": tool_use_id.len()}),
+    )
 }
 
 async fn ask(client: &Client, call: Value) -> Value {
@@ -155,7 +159,8 @@ async fn what_was_rejected_is_denied_with_the_words_and_asks_nobody_again() {
 
 #[tokio::test]
 async fn a_level_says_for_how_long_a_rejection_is_remembered() {
-    let app = TestApp::with(Config::new().with_policies("policies: { high: { rejected_memory: 1s }, critical: { rejected_memory: 1s } }")).await;
+    let app =
+        TestApp::with(Config::new().with_policies("policies: { high: { rejected_memory: 1s }, critical: { rejected_memory: 1s } }")).await;
     let bot = app.client("deploy-bot");
     let waiting = id(&ask(&bot, dangerous("one")).await);
     app.client("alice").post(&format!("/workflows/{waiting}/reject"), json!({"reason": "Not now"})).await.expect(200);

@@ -94,7 +94,11 @@ impl PlanRequest {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Admitted { document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, steps: documents }), facts, call: None })
+        Ok(Admitted {
+            document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, steps: documents }),
+            facts,
+            call: None,
+        })
     }
 }
 

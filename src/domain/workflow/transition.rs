@@ -5,8 +5,7 @@ use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
-    Approval, ApprovalStatus, Command, Decision, Event, GrantedApproval, Plan, Refusal, Round, Status, Submission, Verdict,
-    Workflow,
+    Approval, ApprovalStatus, Command, Decision, Event, GrantedApproval, Plan, Refusal, Round, Status, Submission, Verdict, Workflow,
 };
 use chrono::{DateTime, Utc};
 use std::sync::Arc;

@@ -30,10 +30,7 @@ const PARTS: [(&str, &str); 7] = [
         "Saying yes or no, taking a task back, and saying how an action went. A 2xx means: committed. Every one of these calls may be sent \
                 again: the same person deciding the same way gets the same answer, and nothing is written.",
     ),
-    (
-        AGENTS,
-        "What the hooks of coding agents ask before a tool runs, and say after it ran. `parkbrake hook` makes these calls.",
-    ),
+    (AGENTS, "What the hooks of coding agents ask before a tool runs, and say after it ran. `parkbrake hook` makes these calls."),
     (NOTICES, "What was said to the outside, and what could not be said."),
     (OPERATIONS, "For those who run the server."),
 ];

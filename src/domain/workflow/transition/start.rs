@@ -14,7 +14,9 @@ const FIRST: u32 = 1;
 /// requester's to begin. Later steps of a plan all wait for a turn, so that the gate is asked before each of them.
 pub(super) fn release(plan: &Plan, AttemptId { step, number: attempt }: AttemptId, owner: Uuid) -> Event {
     match plan.step(step).map(|step| step.action) {
-        Some(ActionKind::External) if step == FIRST && !is_claimed(plan, step) => Event::ExecutionStarted { step, attempt, owner, token: None },
+        Some(ActionKind::External) if step == FIRST && !is_claimed(plan, step) => {
+            Event::ExecutionStarted { step, attempt, owner, token: None }
+        }
         Some(_) | None => Event::Released { step, attempt },
     }
 }
