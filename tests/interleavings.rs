@@ -35,6 +35,7 @@ fn opening(idempotent: bool, is_asked: bool) -> Vec<Event> {
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     let terms = ApprovalTerms {
         approvers: vec!["lead".to_owned()],

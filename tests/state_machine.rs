@@ -323,7 +323,8 @@ fn a_log_without_a_queue_is_read_like_any_other() {
     let old = |text: &str| serde_json::from_str::<Event>(text).expect("an event of an earlier version");
     let started = |attempt: u32| old(&format!(r#"{{"event":"execution_started","step":1,"attempt":{attempt},"owner":"{THERE}"}}"#));
     let requested = {
-        let mut event = serde_json::to_value(Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None }).expect("JSON");
+        let mut event =
+            serde_json::to_value(Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None, step: None }).expect("JSON");
         assert!(event.as_object_mut().expect("an object").remove("reason").is_none(), "it is left out where there is none");
         serde_json::from_value(event).expect("an event")
     };
@@ -411,7 +412,7 @@ fn a_plan_that_is_cancelled_while_a_step_runs_ends_with_that_step() {
         assert_eq!(events.iter().map(Event::name).collect::<Vec<_>>(), last);
         let ended = follow(&running, events, "parkbrake");
         assert_eq!((ended.status().as_str(), transition::obligations(&ended, HERE)), (status, Vec::new()));
-        assert_eq!(ended.step_status(&ended.steps[1]).as_str(), "skipped");
+        assert_eq!(ended.step_status(2, &ended.steps[1]).as_str(), "skipped");
     }
     let unknown = answered(&running, &finish_as(Outcome::Unknown { reason: "?".to_owned() }));
     let resolved = answered(&unknown, &resolve("alice", Resolution::Succeeded));
@@ -768,7 +769,7 @@ fn events() -> Vec<Event> {
     let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
     vec![
         Event::Submitted(submission),
-        Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()) },
+        Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()), step: None },
         Event::Approved(Approval {
             round: 1,
             approver: text(),
@@ -861,6 +862,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         report_within: Some(REPORT),
         target: Some(Target::default()),
         supersedes: Some(Uuid::from_u128(9)),
+        gate: Default::default(),
         steps: Vec::new(),
         claim: None,
     };
@@ -887,7 +889,7 @@ fn parked(terms: &ApprovalTerms) -> Workflow {
 fn parked_of(action: ActionKind, terms: &ApprovalTerms) -> Workflow {
     fold(&[
         ("deploy-bot", submitted(action, false)),
-        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None }),
+        ("deploy-bot", Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None, step: None }),
     ])
 }
 
@@ -908,7 +910,7 @@ fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Even
         justification: None,
         remaining: 0,
     };
-    let requested = Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None };
+    let requested = Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None, step: None };
     vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]
 }
 

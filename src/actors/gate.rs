@@ -116,7 +116,7 @@ impl Gate {
             Ok(Some(work)) => Ok(Verdict::Start(Box::new(Job {
                 workflow_id,
                 attempt,
-                digest: workflow.submission.digest.clone(),
+                digest: workflow.submission.subject_of(workflow.submission.asked_about(attempt.step)),
                 work,
                 cancelled: CancelSignal::never(),
             }))),
@@ -170,7 +170,7 @@ impl Gate {
             Objection::AskUnder(_, reason) => {
                 Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") }
             }
-            Objection::AskAgain(reason) => match self.terms(candidate.workflow) {
+            Objection::AskAgain(reason) => match self.terms(candidate.workflow, attempt.step) {
                 Some(terms) => Verdict::AskAgain { attempt, reason, terms },
                 None => Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") },
             },
@@ -178,15 +178,16 @@ impl Gate {
     }
 
     /// The terms under which people are asked again: the stricter of the earlier terms and today's, or today's if nobody was asked before.
-    fn terms(&self, workflow: &Workflow) -> Option<Arc<ApprovalTerms>> {
+    fn terms(&self, workflow: &Workflow, step: u32) -> Option<Arc<ApprovalTerms>> {
         let policy = &self.configuration.policy;
-        let terms = match workflow.round() {
+        let submission = &workflow.submission;
+        let terms = match workflow.round_of(step) {
             // Suspensions do not matter here: whether somebody may decide in the new round is checked when they do.
             Some(round) => {
                 let today = Today { policy, suspended: &Suspended::default() };
-                Arc::new(today.review(&workflow.submission, round).terms)
+                Arc::new(today.review(submission, round).terms)
             }
-            None => Arc::clone(&policy.level(workflow.submission.assessment.level).terms),
+            None => Arc::clone(&policy.level(submission.level_of(submission.asked_about(step))).terms),
         };
         Some(terms).filter(|terms| can_be_asked(terms))
     }
@@ -205,7 +206,7 @@ fn the_grant_stands(candidate: &Candidate<'_>) -> Option<Objection> {
 /// The guard of today's rules: those who approved may still do so and are enough, or nobody has to be asked.
 fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Option<Objection> {
     let workflow = candidate.workflow;
-    match today.standing(&workflow.submission, workflow.round()) {
+    match today.standing(workflow, candidate.attempt.step) {
         Standing::Holds => None,
         Standing::AskAgain { terms, reason } => Some(Objection::AskUnder(terms, reason)),
         Standing::Refused { reason } => Some(Objection::Refuse(reason)),

@@ -5,6 +5,7 @@ use crate::domain::request::Request;
 use crate::domain::request::plan::{PlanRequest, StepRequest};
 use crate::domain::request::playbook::PlaybookRequest;
 use crate::domain::request::{Fault, TaskRequest};
+use crate::domain::task::plan::Gate;
 use crate::http::json;
 use crate::service::ServiceError;
 use serde_json::Value;
@@ -49,7 +50,9 @@ fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
 fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {
     let steps = value.as_object_mut().and_then(|fields| fields.remove(STEPS));
     let Some(Value::Array(steps)) = steps else { return Err(ServiceError::invalid("/steps", "has to be a list of tasks")) };
-    let Around { task_id, description, metadata, supersedes } = json::decode(value)?;
+    let Around { task_id, description, metadata, supersedes, gate } = json::decode(value)?;
+    let gate = gate.map_or(Some(Gate::Plan), |word| Gate::parse(&word));
+    let gate = gate.ok_or_else(|| ServiceError::invalid("/gate", "has to be `plan` or `step`"))?;
     let (mut read, mut faults) = (Vec::with_capacity(steps.len()), Vec::new());
     for (place, value) in steps.into_iter().enumerate() {
         match step(value, &description) {
@@ -61,7 +64,7 @@ fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {
         }
     }
     if faults.is_empty() {
-        Ok(PlanRequest { task_id, description, metadata: metadata.unwrap_or_default(), supersedes, steps: read, playbook: None })
+        Ok(PlanRequest { task_id, description, metadata: metadata.unwrap_or_default(), supersedes, steps: read, playbook: None, gate })
     } else {
         Err(ServiceError::InvalidTask(faults))
     }
@@ -120,6 +123,7 @@ mod tests {
             ["/steps/0/name", "/steps/1/x"]
         );
         assert_eq!(pointers(plan(json!("x"))), ["/steps"]);
+        assert_eq!(pointers(json!({"description": "d", "steps": [read()], "gate": "each"})), ["/gate"]);
         assert_eq!(pointers(json!({"description": "d", "steps": [read()], "operation": "read"})), ["/operation"]);
         assert_eq!(pointers(json!({"steps": [read()]})), [""]);
         assert_eq!(pointers(json!({"description": "d", "steps": [read()], "playbook": "release"})), ["/playbook"]);

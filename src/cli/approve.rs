@@ -10,6 +10,7 @@ use crate::cli::facts::{number, text};
 use crate::cli::terminal::{Page, Style, print_json};
 use crate::cli::{Error, show, status};
 use crate::domain::task::digest::{self, Digest};
+use crate::domain::task::plan::step_digest;
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -88,7 +89,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The digest of the task that an answer shows; the one that it names beside it has to be the same.
+/// The digest of the task that an answer shows, or of the step of it that people are asked about; the one that it names beside the task has to be
+/// the same.
 fn digest_of(workflow: &Value) -> Result<String, Error> {
     let Some(task) = workflow.get("task").filter(|task| task.is_object()) else {
         return Err(Error::Other("the server does not show what would run, so nothing was approved".to_owned()));
@@ -99,7 +101,10 @@ fn digest_of(workflow: &Value) -> Result<String, Error> {
             "the digest that the server names, {}, is not that of the task that it shows, {shown}: nothing was approved; tell who runs it",
             escaped(named)
         ))),
-        _ => Ok(shown.to_string()),
+        _ => match number(workflow, "/approval/step/n").map(u32::try_from) {
+            Some(Ok(step)) if text(workflow, "/status") == Some("pending_approval") => Ok(step_digest(&shown, step).to_string()),
+            _ => Ok(shown.to_string()),
+        },
     }
 }
 
@@ -116,5 +121,12 @@ mod tests {
         assert_eq!(digest_of(&json!({"task": task, "digest": digest})).unwrap(), digest);
         assert!(digest_of(&json!({"task": {"operation": "read"}, "digest": digest})).is_err());
         assert!(digest_of(&json!({"digest": digest})).is_err());
+        let asked = json!({"task": task, "digest": digest, "status": "pending_approval", "approval": {"step": {"n": 2, "digest": "sha256:another"}}});
+        let of_step = digest_of(&asked).unwrap();
+        assert_eq!(
+            of_step,
+            Digest::of(format!(r#"{{"plan":"{digest}","step":2}}"#).as_bytes()).as_str(),
+            "by what is shown, not by what is named"
+        );
     }
 }

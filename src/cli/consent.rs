@@ -59,8 +59,9 @@ impl Consent {
     /// # Errors
     /// Nobody said yes, or nobody can be asked.
     pub fn obtain(&self, workflow: &Value, bound: bool, asked: Option<Asked<'_>>) -> Result<(), Error> {
+        let level = text(workflow, "/approval/step/risk_level").or_else(|| text(workflow, "/risk_level"));
         // A level that is not known here may be a worse one.
-        let is_critical = !matches!(text(workflow, "/risk_level").and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High));
+        let is_critical = !matches!(level.and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High));
         if is_critical { self.confirmed(&target(workflow), bound, asked) } else { self.agreed(asked) }
     }
 
@@ -102,8 +103,10 @@ impl Consent {
 
 /// What has to be typed, as it is shown so that it can be: the rule of `Target::confirmation`, for an answer of any version.
 fn target(workflow: &Value) -> String {
-    let about = if workflow["target"].is_object() { "target" } else { "task" };
-    let named = ["resource", "environment", "operation"].iter().find_map(|field| text(&workflow[about], &format!("/{field}")));
+    let asked = &workflow["approval"]["step"];
+    let known = if asked.is_object() { asked } else { workflow };
+    let about = if known["target"].is_object() { &known["target"] } else { &workflow["task"] };
+    let named = ["resource", "environment", "operation"].iter().find_map(|field| text(about, &format!("/{field}")));
     escaped(named.unwrap_or_default().trim())
 }
 

@@ -138,6 +138,15 @@ pub fn approval(page: &mut Page, workflow: &Value) {
     let Some(approval) = workflow.get("approval").filter(|approval| approval.is_object()) else {
         return;
     };
+    if approval["step"].is_object() {
+        let step = &approval["step"];
+        let name = text(step, "/name").map(|name| format!(" ({})", escaped(name))).unwrap_or_default();
+        let level = word(step, "/risk_level", "?");
+        page.fact(
+            "asked about",
+            format!("step {}{name} alone, {level}; its digest is {}", number(step, "/n").unwrap_or(0), word(step, "/digest", "?")),
+        );
+    }
     page.fact("decides", who_decides(approval, number(approval, "/approvals")));
     if text(workflow, "/status").is_none_or(|status| status == "pending_approval") {
         timetable(page, approval);

@@ -11,12 +11,12 @@ use crate::domain::request::plan::is_name;
 use crate::domain::request::playbook::{Playbook, PlaybookStep};
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::{Digest, canonical};
-use crate::domain::task::plan::MOST_STEPS;
+use crate::domain::task::plan::{Gate, MOST_STEPS};
 use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-const KEYS: [&str; 2] = ["args", "steps"];
+const KEYS: [&str; 3] = ["args", "gate", "steps"];
 const STEP_KEYS: [&str; 9] = ["name", "description", "operation", "environment", "resource", "resource_type", "runbook", "webhook", "args"];
 
 /// The file: what plans can be made, and everything in it as a document.
@@ -69,14 +69,16 @@ fn read_playbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, runbooks: &Runb
         items.iter().filter_map(|at| read_step(at, rules, runbooks, &mut placeholders, &mut taken)).collect();
     let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
     placeholders.refuse_unknown();
+    let no_gate = |word: &str| format!("is `{}`, but has to be plan or step", shown(word));
+    let gate = fields.get("gate").map_or(Some(Gate::Plan), |at| at.parsed(|word| Gate::parse(word).ok_or_else(|| no_gate(word))))?;
     if steps.len() < count {
         return None;
     }
     let (steps, documents): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
-    let document = json!({ "args": arguments_document(&args), "steps": documents });
+    let document = json!({ "args": arguments_document(&args), "gate": gate.as_str(), "steps": documents });
     let digest = Digest::of(&canonical(&document));
     let args = args.into_iter().map(|(name, _, argument)| (name.to_owned(), argument)).collect();
-    Some((Playbook { name: name.to_owned(), digest, args, steps }, document))
+    Some((Playbook { name: name.to_owned(), digest, args, gate, steps }, document))
 }
 
 /// One step. Of one that has problems nothing is returned.

@@ -112,7 +112,7 @@ impl Linear {
             "teamId": self.settings.team_id,
             "title": cut(&message.notice.title, LONGEST_TITLE),
             "description": cut(&self.issue.render(message), LONGEST_BODY),
-            "priority": priority(notice.workflow.submission.assessment.level),
+            "priority": priority(notice.workflow.asked_level()),
         });
         let created = self.api.call(CREATE_ISSUE, json!({"input": input})).await;
         self.unless_there(succeeded(created, "issueCreate"), ISSUE, "issue", id).await

@@ -165,8 +165,8 @@ impl Said {
             link: notice.link.clone(),
             workflow_id: workflow.id.to_string(),
             status: workflow.status().as_str(),
-            risk: submission.assessment.level,
-            digest: submission.digest.to_string(),
+            risk: workflow.asked_level(),
+            digest: workflow.subject().to_string(),
             requested_by: shown(&submission.requested_by),
             on_behalf_of: submission.on_behalf_of.as_deref().map(shown),
             description: lines(document.description(), LONGEST_DESCRIPTION),
@@ -194,7 +194,7 @@ impl Said {
 
 /// The target of a notice: what parkbrake knows, or the claim if the request was made before that was recorded.
 pub fn target_of(notice: &Notice) -> Target {
-    notice.workflow.submission.target.clone().unwrap_or_else(|| notice.document.single().map(Target::claimed).unwrap_or_default())
+    notice.workflow.asked_target().cloned().unwrap_or_else(|| notice.document.single().map(Target::claimed).unwrap_or_default())
 }
 
 fn why(reason: &Reason) -> Why {
@@ -222,7 +222,7 @@ fn is_whole(document: &Document, submission: &Submission, target: &Target) -> bo
 
 /// What happened, in a few words.
 fn headline(notice: &Notice) -> String {
-    let (risk, actor) = (notice.workflow.submission.assessment.level, shown(&notice.actor));
+    let (risk, actor) = (notice.workflow.asked_level(), shown(&notice.actor));
     match notice.kind {
         Kind::Requested => format!("Approval needed ({risk} risk)"),
         Kind::Reminded => format!("Still waiting for approval ({risk} risk, reminder {})", notice.number),
@@ -262,6 +262,11 @@ fn granted(workflow: &Workflow) -> String {
 /// What the notice means for the reader.
 fn sentence(notice: &Notice, headline: &str) -> String {
     let waiting = match (notice.kind.asks(), notice.workflow.round()) {
+        (true, Some(Round { step: Some(step), .. })) => {
+            let title = shown(&notice.workflow.submission.step_title(*step));
+            let needed = notice.workflow.round().map(needed).unwrap_or_default();
+            format!(" This is about {title} of the plan alone: it does not run before {needed} said yes.")
+        }
         (true, Some(round)) => format!(" It does not run before {} said yes.", needed(round)),
         _ => String::new(),
     };
@@ -321,7 +326,7 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     let target = target_of(notice);
     let waits = notice.kind.asks().then(|| workflow.round()).flatten();
     [
-        ("Risk", Some(submission.assessment.level.to_string())),
+        ("Risk", Some(workflow.asked_level().to_string())),
         (DIFFERS, target.called()),
         ("Operation", Some(value(&target.operation))),
         ("Resource", target.resource.as_deref().map(value)),

@@ -118,7 +118,7 @@ impl Channel for PagerDuty {
 
 /// How urgent it is. An unknown outcome is at least an error.
 fn severity(notice: &Notice) -> &'static str {
-    match (notice.workflow.submission.assessment.level, notice.kind) {
+    match (notice.workflow.asked_level(), notice.kind) {
         (Level::Critical, _) => "critical",
         (Level::High, _) | (_, Kind::OutcomeUnknown) => "error",
         (Level::Medium, _) => "warning",

@@ -117,7 +117,7 @@ impl Slack {
     fn has_buttons(&self, notice: &Notice) -> bool {
         let round = notice.workflow.round();
         let wordless = round.is_some_and(|round| !round.terms.require_justification);
-        notice.kind.asks() && wordless && self.buttons.contains(&notice.workflow.submission.assessment.level)
+        notice.kind.asks() && wordless && self.buttons.contains(&notice.workflow.asked_level())
     }
 }
 
@@ -175,7 +175,7 @@ fn link_button(words: &str, link: &str) -> Value {
 
 /// The two buttons that decide. The value of each names the workflow and the digest of what was shown.
 fn decisions(notice: &Notice) -> [Value; 2] {
-    let value = buttons::value(notice.workflow.id, &notice.workflow.submission.digest);
+    let value = buttons::value(notice.workflow.id, notice.workflow.subject());
     let button = |action: Word, word: &str, style: &str, question: String| {
         json!({
             "type": "button", "action_id": buttons::action(action), "value": value, "style": style, "text": plain(word, 75),

@@ -118,9 +118,9 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "version": workflow.version,
             "status": workflow.status(),
             "approval_status": workflow.approval_status(),
-            "risk_level": submission.assessment.level,
+            "risk_level": workflow.asked_level(),
             "reasons": reasons,
-            "digest": submission.digest,
+            "digest": workflow.subject(),
             "requested_by": submission.requested_by,
             "on_behalf_of": submission.on_behalf_of,
             "actor": notice.actor,
@@ -142,6 +142,9 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
     });
     if submission.is_plan() {
         event["data"]["steps"] = steps(document, most).into();
+        if let Some(step) = workflow.round().and_then(|round| round.step) {
+            event["data"]["approval"]["step"] = step.into();
+        }
     }
     event
 }

@@ -146,7 +146,7 @@ impl Service {
         if workflow.approval_status() != ApprovalStatus::Pending {
             return None;
         }
-        let digest = Some(workflow.submission.digest.to_string());
+        let digest = Some(workflow.subject().to_string());
         let note = Some("asked beforehand".to_owned());
         let approve =
             Command::Approve { by: by.principal(), justification: note.clone(), digest: digest.clone(), owner: self.engine.owner };

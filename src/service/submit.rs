@@ -10,7 +10,7 @@ use crate::domain::risk::level::Level;
 use crate::domain::risk::plan::PlanAssessment;
 use crate::domain::risk::target::Target;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::plan::Document;
+use crate::domain::task::plan::{Document, Gate};
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{Status, Workflow};
 use crate::identity::Caller;
@@ -120,7 +120,11 @@ impl Service {
         let work = self.admit_request(by, request).await?;
         let now = self.now();
         let (assessment, target, steps) = self.assess_work(by, &work, now);
-        let policy = self.engine.configuration.policy.level(assessment.level);
+        let first = match &work.document {
+            Document::Plan(plan) if plan.gate == Gate::Step => steps.first().map(|step| step.level),
+            _ => None,
+        };
+        let policy = self.engine.configuration.policy.level(first.unwrap_or(assessment.level));
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         Ok(Assessed { digest: work.document.digest(), target, terms, assessment, steps, now })
     }

@@ -256,7 +256,7 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
     let by = person(service, &press.user.id).await?;
     let id = question.workflow_id;
     let Shown { workflow, document, .. } = service.show(&by, id).await.map_err(said)?;
-    let level = workflow.submission.assessment.level;
+    let level = workflow.asked_level();
     if !levels.contains(&level) {
         return Err(format!("A request of {level} risk is not decided by a button: read it and decide in the inbox."));
     }
@@ -309,7 +309,7 @@ async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
 /// What the room reads of a decision. While more approvals are needed the message stays, with its buttons.
 fn told(workflow: &Workflow, decision: &Decision) -> Value {
     let (verdict, by) = (decision.verdict.as_str(), mrkdwn(&shown(&decision.approver)));
-    let what = format!("Workflow `{}`, {} risk", workflow.id, workflow.submission.assessment.level);
+    let what = format!("Workflow `{}`, {} risk", workflow.id, workflow.asked_level());
     if decision.verdict == Verdict::Approved && decision.remaining > 0 {
         let text = format!("{what}: {verdict} by {by}, {} more needed.", decision.remaining);
         return json!({"response_type": "in_channel", "replace_original": false, "text": text});

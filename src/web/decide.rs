@@ -117,11 +117,10 @@ pub async fn resolve(
 /// Whether a critical request's target was typed, so that nobody approves one out of habit.
 async fn confirm(web: &Web, session: &Session, id: Uuid, typed: Option<&str>) -> Result<(), Problem> {
     let shown = web.service.show(&session.person, id).await?;
-    let submission = &shown.workflow.submission;
-    if submission.assessment.level != Level::Critical {
+    if shown.workflow.asked_level() != Level::Critical {
         return Ok(());
     }
-    let expected = DocumentView::of(web, submission, &shown.document).map(|exact| exact.confirmation);
+    let expected = DocumentView::of(web, &shown.workflow, &shown.document).map(|exact| exact.confirmation);
     if expected.is_some() && expected.as_deref() == typed.map(str::trim) {
         return Ok(());
     }

@@ -129,7 +129,7 @@ pub async fn page_of(
         web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
     let submission = &workflow.submission;
-    let exact = DocumentView::of(web, submission, &shown.document);
+    let exact = DocumentView::of(web, workflow, &shown.document);
     let since = precedent.map(|precedent| since(&precedent, &shown.document, now));
     let earlier = shown.earlier.as_ref().map(|earlier| Instead::of(earlier, &shown.document));
     let settled_by = match workflow.approval_status() {
@@ -144,7 +144,8 @@ pub async fn page_of(
         "created": RelativeTime::of(workflow.created_at, now),
         "requested_by": submission.requested_by, "on_behalf_of": submission.on_behalf_of,
         "resolving": resolving.map(Resolving::from), "excepting": excepting.map(|excepting| Excepting::of(excepting, now)),
-        "exact": exact, "choice": choice.map(|choice| Choice::of(choice, submission.assessment.level)),
+        "exact": exact, "choice": choice.map(|choice| Choice::of(choice, workflow.asked_level())),
+        "asked_step": workflow.open_round().and_then(|round| round.step).map(|step| submission.step_title(step)),
         "taking_back": taking_back.map(|taking_back| json!({"is_running": taking_back.is_running})),
         "is_being_cancelled": workflow.is_being_cancelled(),
         "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
@@ -165,8 +166,8 @@ pub async fn page_of(
 /// How far each step of a plan is; empty for a single task.
 fn plan(workflow: &Workflow) -> Vec<Value> {
     let planned = &workflow.submission.steps;
-    let step = |((_, _, state), planned): ((u32, &Step, &StepState), &PlannedStep)| {
-        let status = workflow.step_status(state).as_str().replace('_', " ");
+    let step = |((number, _, state), planned): ((u32, &Step, &StepState), &PlannedStep)| {
+        let status = workflow.step_status(number, state).as_str().replace('_', " ");
         json!({"name": planned.name, "status": status, "headline": planned.target.headline()})
     };
     workflow.numbered_steps().zip(planned).map(step).collect()

@@ -7,8 +7,8 @@ use crate::domain::risk::target::Target;
 use crate::domain::task::Task;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Artifact;
-use crate::domain::task::plan::{Document, PlaybookUse};
-use crate::domain::workflow::Submission;
+use crate::domain::task::plan::{Document, PlaybookUse, step_digest};
+use crate::domain::workflow::Workflow;
 use crate::service::review::is_sound;
 use crate::web::Web;
 use serde::Serialize;
@@ -19,6 +19,10 @@ use serde_json::Value;
 pub struct DocumentView {
     /// The digest of the bytes that are shown, computed now.
     pub digest: String,
+    /// What a decision names: this digest, or that of the step that people are asked about.
+    subject: String,
+    /// Whether each step of the plan is approved by itself.
+    is_stepwise: bool,
     /// Whether it is the one that the log has.
     pub is_sound: bool,
     pub document: String,
@@ -130,9 +134,11 @@ struct PlaybookView {
 
 impl DocumentView {
     /// Reads the document of a workflow; `None` where it is neither a task nor a plan, so that nothing could be shown of what would run.
-    pub fn of(web: &Web, submission: &Submission, document: &[u8]) -> Option<Self> {
+    pub fn of(web: &Web, workflow: &Workflow, document: &[u8]) -> Option<Self> {
+        let submission = &workflow.submission;
         let stored = Document::read(document).ok()?;
         let digest = Digest::of(document);
+        let asked = workflow.round().and_then(|round| round.step);
         let about = submission.target.clone().or_else(|| stored.single().map(Target::claimed)).unwrap_or_default();
         let is_plan = stored.single().is_none();
         let metadata = if let Document::Plan(plan) = &stored { fields(&plan.metadata) } else { Vec::new() };
@@ -153,12 +159,15 @@ impl DocumentView {
         };
         Some(Self {
             is_sound: is_sound(submission, document, &stored),
+            subject: asked.map_or_else(|| digest.clone(), |step| step_digest(&digest, step)).to_string(),
+            is_stepwise: !submission.gate.is_plan(),
             digest: digest.to_string(),
             document: String::from_utf8_lossy(document).into_owned(),
             headline: about.whole(),
             title: about.headline(),
             called: about.called(),
-            confirmation: about.confirmation(),
+            // Of a plan whose steps are approved one by one, the step that people are asked about.
+            confirmation: workflow.asked_target().unwrap_or(&about).confirmation(),
             description: stored.description().to_owned(),
             metadata,
             is_plan,

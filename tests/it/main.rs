@@ -64,6 +64,7 @@ mod slack;
 mod start_gate;
 mod statistics;
 mod steps;
+mod stepwise;
 mod storage;
 mod submit;
 mod supersede;

@@ -51,6 +51,7 @@ fn opening(description: &str) -> Opening {
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned()],

@@ -1,13 +1,15 @@
 //! Plans of several steps, over every order of turns, ends, crashes, reports and people: one step at a time, in order, each once.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind, SYSTEM};
+use parkbrake::domain::policy::{Agent, ApprovalTerms, LevelPolicy, Person, Policy, Principal, PrincipalKind, SYSTEM, Suspended};
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::risk::target::Target;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::plan::{Gate, step_digest};
 use parkbrake::domain::via::Via;
+use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Obligation};
 use parkbrake::domain::workflow::{
     AttemptId, Command, Disowned, Ended, Event, Outcome, PlannedStep, Recorded, Resolution, Status, StepName, StepStatus, Submission,
@@ -15,8 +17,8 @@ use parkbrake::domain::workflow::{
 };
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -56,18 +58,40 @@ fn moves() -> impl Strategy<Value = Move> {
 
 fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
     let kind = select(vec![(ActionKind::External, false), (ActionKind::Runbook, false), (ActionKind::Runbook, true)]);
-    let step = |(action, idempotent)| PlannedStep {
+    let level = select(vec![Level::Low, Level::High, Level::High]);
+    let step = |((action, idempotent), level)| PlannedStep {
         name: None,
         action,
         idempotent,
         report_within: Some(Duration::from_secs(60)),
-        level: Level::High,
+        level,
         target: Target::default(),
     };
-    prop::collection::vec(kind.prop_map(step), 1..6)
+    prop::collection::vec((kind, level).prop_map(step), 1..6)
 }
 
-fn submission(steps: Vec<PlannedStep>) -> Submission {
+fn gates() -> impl Strategy<Value = Gate> {
+    select(vec![Gate::Plan, Gate::Step])
+}
+
+/// High risk is approved by alice; low risk by nobody.
+static POLICY: LazyLock<Policy> = LazyLock::new(|| {
+    let level = |auto_approve| LevelPolicy {
+        auto_approve,
+        notify: true,
+        terms: terms(),
+        remind_every: Duration::from_secs(60),
+        report_within: Duration::from_secs(60),
+        rejected_memory: Duration::ZERO,
+        warn_before: None,
+    };
+    let person = |role: &str| Person { roles: [role.to_owned()].into(), ..Person::default() };
+    let people = [("alice".to_owned(), person("team_lead")), ("cora".to_owned(), person("admin"))];
+    let agents = [("deploy-bot".to_owned(), Agent { on_behalf_of: None })];
+    Policy::new([level(true), level(false), level(false), level(false)], people.into(), agents.into())
+});
+
+fn submission(steps: Vec<PlannedStep>, gate: Gate) -> Submission {
     Submission {
         task_id: None,
         requested_by: "deploy-bot".to_owned(),
@@ -81,6 +105,7 @@ fn submission(steps: Vec<PlannedStep>) -> Submission {
         supersedes: None,
         steps,
         claim: None,
+        gate,
     }
 }
 
@@ -117,8 +142,12 @@ struct Run {
 }
 
 impl Run {
-    fn open(steps: Vec<PlannedStep>, needs_approval: bool) -> Self {
-        let events = transition::open(submission(steps), needs_approval.then(terms), OWNERS[0]);
+    fn open(steps: Vec<PlannedStep>, gate: Gate, needs_approval: bool) -> Self {
+        let is_asked = match gate {
+            Gate::Plan => needs_approval,
+            Gate::Step => steps[0].level == Level::High,
+        };
+        let events = transition::open(submission(steps, gate), is_asked.then(terms), OWNERS[0]);
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
         let state = commit::dated(commit::follow(ID, None, &events, "deploy-bot", Via::Rest).unwrap(), now);
         let mut run = Self { now, log: Vec::new(), state, owner: 0, tokens: 0 };
@@ -168,7 +197,7 @@ impl Run {
                 Command::Resolve { by, outcome, justification: Some("I looked".to_owned()), owner, deciders: Vec::new() }
             }
             Move::Approves => {
-                let digest = Some(self.state.submission.digest.to_string());
+                let digest = Some(self.state.subject().to_string());
                 Command::Approve { by: principal("alice", PrincipalKind::Person, &["team_lead"]), justification: None, digest, owner }
             }
             Move::Cancels => Command::Cancel { by: principal("deploy-bot", PrincipalKind::Agent, &[]), reason: None },
@@ -179,14 +208,16 @@ impl Run {
     fn take(&mut self, asked: Move) -> Result<(), TestCaseError> {
         self.now += TimeDelta::seconds(if matches!(asked, Move::TimePasses) { 61 } else { 1 });
         let Some(command) = self.command(asked) else { return Ok(()) };
-        let Ok(Answer::Commit { events, .. }) = transition::decide(&self.state, &command) else { return Ok(()) };
+        let suspended = Suspended::default();
+        let today = Today { policy: &POLICY, suspended: &suspended };
+        let Ok(Answer::Commit { events, .. }) = today.decide(&self.state, &command) else { return Ok(()) };
         prop_assert!(!self.state.status().is_final(), "{command:?} changed {:?}", self.state);
         let actor = command.caller().map_or(SYSTEM, |by| by.name.as_str()).to_owned();
         let next = commit::follow(ID, Some(self.state.clone()), &events, &actor, Via::Rest);
         prop_assert!(next.is_ok(), "{next:?} for {events:?} after {:?}", self.state);
         self.state = commit::dated(next.unwrap(), self.now);
         self.record(events, &actor);
-        let again = transition::decide(&self.state, &command);
+        let again = today.decide(&self.state, &command);
         prop_assert!(!matches!(again, Ok(Answer::Commit { .. })), "asked again: {command:?} → {again:?}");
         Ok(())
     }
@@ -194,7 +225,7 @@ impl Run {
     /// One step at a time, in order; and what is left to do is known.
     fn is_one_that_may_be(&self) -> Result<(), TestCaseError> {
         let state = &self.state;
-        let words: Vec<StepStatus> = state.steps.iter().map(|step| state.step_status(step)).collect();
+        let words: Vec<StepStatus> = state.numbered_steps().map(|(number, _, step)| state.step_status(number, step)).collect();
         let done = words.iter().take_while(|word| **word == StepStatus::Succeeded).count();
         let untouched = |word: &StepStatus| matches!(word, StepStatus::Waiting | StepStatus::Skipped);
         prop_assert!(words.iter().skip(done + 1).all(untouched), "{words:?}");
@@ -204,7 +235,8 @@ impl Run {
             Status::OutcomeUnknown => words[done] == StepStatus::OutcomeUnknown,
             Status::Executing => words[done] == StepStatus::Executing,
             Status::Queued => words[done] == StepStatus::Queued,
-            Status::PendingApproval => words[done] == StepStatus::Waiting,
+            Status::PendingApproval if state.submission.gate == Gate::Plan => words[done] == StepStatus::Waiting,
+            Status::PendingApproval => words[done] == StepStatus::PendingApproval,
             Status::Cancelled => words[done] == StepStatus::Skipped,
             other => return Err(TestCaseError::fail(format!("{other}"))),
         };
@@ -217,6 +249,28 @@ impl Run {
         }
         let replayed = transition::replay(ID, &self.log);
         prop_assert_eq!(replayed.as_ref(), Ok(&Some(state.clone())));
+        Ok(())
+    }
+
+    /// Of a plan whose steps are approved one by one, no step that needs people begins before its own digest was approved, and nothing that was
+    /// approved counts for another step.
+    fn asks_about_each_step(&self) -> Result<(), TestCaseError> {
+        let submission = &self.state.submission;
+        if submission.gate == Gate::Plan {
+            return Ok(());
+        }
+        let mut approved: BTreeSet<Digest> = BTreeSet::new();
+        for Recorded { event, .. } in &self.log {
+            match event {
+                Event::ApprovalRequested { step: Some(step), .. } => drop(approved.remove(&step_digest(&submission.digest, *step))),
+                Event::ApprovalRequested { step: None, .. } => return Err(TestCaseError::fail("people were asked about the whole")),
+                Event::Approved(given) => drop(approved.insert(given.digest.clone())),
+                Event::ExecutionStarted { step, .. } if submission.planned(*step).unwrap().level == Level::High => {
+                    prop_assert!(approved.contains(&step_digest(&submission.digest, *step)), "step {} began unasked", step);
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 
@@ -247,21 +301,22 @@ proptest! {
 
     #[test]
     fn the_steps_of_a_plan_are_done_in_order_one_at_a_time_each_once(
-        steps in steps(), needs_approval in any::<bool>(), moves in prop::collection::vec(moves(), 0..60)
+        steps in steps(), gate in gates(), needs_approval in any::<bool>(), moves in prop::collection::vec(moves(), 0..60)
     ) {
-        let mut run = Run::open(steps, needs_approval);
+        let mut run = Run::open(steps, gate, needs_approval);
         run.is_one_that_may_be()?;
         for asked in moves {
             run.take(asked)?;
             run.is_one_that_may_be()?;
         }
         run.begins_once()?;
+        run.asks_about_each_step()?;
     }
 
     /// Whatever has happened, a plan whose steps all succeed from here on is completed.
     #[test]
-    fn a_plan_never_stands_still(steps in steps(), moves in prop::collection::vec(moves(), 0..30)) {
-        let mut run = Run::open(steps, true);
+    fn a_plan_never_stands_still(steps in steps(), gate in gates(), moves in prop::collection::vec(moves(), 0..30)) {
+        let mut run = Run::open(steps, gate, true);
         for asked in moves {
             run.take(asked)?;
         }
@@ -277,9 +332,9 @@ proptest! {
     /// A log of a plan in which an event is missing, stands twice or has changed places is no log.
     #[test]
     fn a_log_of_a_plan_that_somebody_changed_is_refused(
-        steps in steps(), moves in prop::collection::vec(moves(), 0..60), at in any::<prop::sample::Index>(), how in 0..3_u8
+        steps in steps(), gate in gates(), moves in prop::collection::vec(moves(), 0..60), at in any::<prop::sample::Index>(), how in 0..3_u8
     ) {
-        let mut run = Run::open(steps, true);
+        let mut run = Run::open(steps, gate, true);
         for asked in moves {
             run.take(asked)?;
         }

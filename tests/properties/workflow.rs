@@ -176,6 +176,7 @@ fn case() -> impl Strategy<Value = Case> {
                 supersedes: None,
                 steps: Vec::new(),
                 claim: None,
+                gate: Default::default(),
             };
             Case { directory, submission, terms, asked }
         },
@@ -359,6 +360,7 @@ proptest! {
             supersedes: None,
             steps: Vec::new(),
             claim: None,
+            gate: Default::default(),
         };
         let terms = ApprovalTerms { expire_after: None, ..terms };
         let required = terms.required as usize;

@@ -173,6 +173,7 @@ pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     let taken = if terms.escalation.is_empty() { 0 } else { dice.below(terms.escalation.len() + 1) };
     let steps = (1..).zip(&terms.escalation[..taken]).map(|(level, step)| Event::Escalated { round: 1, level, to: step.to.clone() });

@@ -11,7 +11,7 @@ use crate::domain::request::plan::{Admitted, AssessedCall};
 use crate::domain::risk::plan::{PlanAssessment, StepAssessment};
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::plan::{Document, PlanDocument, StepDocument};
+use crate::domain::task::plan::{Document, Gate, PlanDocument, StepDocument};
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::workflow::commit;
 use crate::domain::workflow::transition;
@@ -77,7 +77,8 @@ impl WorkflowActor {
             (Document::Task(task), Some(target)) => target.is_claim_of(task),
             _ => false,
         };
-        let policy = deps.configuration.policy.level(submission.assessment.level);
+        // Of a plan whose steps are approved one by one, its first step decides whether people are asked now.
+        let policy = deps.configuration.policy.level(submission.level_of(submission.asked_about(1)));
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
         let events = transition::open(submission, terms, deps.owner);
@@ -119,7 +120,7 @@ impl WorkflowActor {
     /// Refuses a request that was rejected a short time ago, if its level remembers rejections.
     async fn is_new(&self, workflow: &Workflow) -> Result<(), Failure> {
         let submission = &workflow.submission;
-        let memory = self.deps.configuration.policy.level(submission.assessment.level).rejected_memory;
+        let memory = self.deps.configuration.policy.level(workflow.asked_level()).rejected_memory;
         if memory.is_zero() || workflow.open_round().is_none() {
             return Ok(());
         }
@@ -158,6 +159,7 @@ impl WorkflowActor {
             supersedes: None,
             steps: Vec::new(),
             claim: None,
+            gate: Gate::Plan,
         }
     }
 
@@ -187,6 +189,7 @@ impl WorkflowActor {
             supersedes: None,
             steps,
             claim: None,
+            gate: plan.gate,
         }
     }
 

@@ -1,7 +1,10 @@
 //! A request for approval: under what terms people decide, and when what happens if nobody does.
 
+use super::assessment::Target;
 use crate::domain::policy::{ApprovalTerms, Role};
-use crate::domain::workflow::Round;
+use crate::domain::risk::level::Level;
+use crate::domain::task::digest::Digest;
+use crate::domain::workflow::Workflow;
 use crate::domain::workflow::approval;
 use crate::http::time::Time;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,6 +38,24 @@ pub struct Approval<'a> {
     /// When the request expires; null is never.
     #[schema(required)]
     expires_at: Option<Time>,
+    /// Of a plan with `"gate": "step"`: the step that people are asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    step: Option<AskedStep<'a>>,
+}
+
+/// A step that people are asked about by itself.
+#[derive(Debug, Serialize, ToSchema)]
+struct AskedStep<'a> {
+    /// Its place in the plan, counted from 1.
+    n: u32,
+    /// The requester's name for it.
+    #[schema(required)]
+    name: Option<&'a str>,
+    risk_level: Level,
+    target: Target<'a>,
+    /// What a decision is about, to be sent as `digest`: the SHA-256 of `{"plan": …, "step": n}` (RFC 8785) with the `digest` of the workflow.
+    digest: &'a Digest,
 }
 
 /// Something that happens unless somebody decides.
@@ -58,14 +79,21 @@ enum What {
 }
 
 impl<'a> Approval<'a> {
-    /// A request as it stands.
-    pub fn of(round: &'a Round) -> Self {
-        Self {
+    /// The last request of a workflow, as it stands; `None` where nobody was asked.
+    pub fn of(workflow: &'a Workflow) -> Option<Self> {
+        let round = workflow.round()?;
+        let step = round.step.and_then(|n| {
+            let planned = workflow.submission.planned(n)?;
+            let (name, target) = (planned.name.as_deref(), (&planned.target).into());
+            Some(AskedStep { n, name, risk_level: planned.level, target, digest: &round.subject })
+        });
+        Some(Self {
+            step,
             approvers: approval::entitled_roles(round),
             approvals: round.approvals.len(),
             escalation_level: round.escalation_level,
             ..Self::at(&round.terms, round.opened_at)
-        }
+        })
     }
 
     /// The request as it would be if it were made at this moment.
@@ -83,6 +111,7 @@ impl<'a> Approval<'a> {
             requested_at: Time(requested_at),
             timetable: timetable(requested_at, steps, expires_at),
             expires_at: expires_at.map(Time),
+            step: None,
         }
     }
 }

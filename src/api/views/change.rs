@@ -20,6 +20,10 @@ pub struct Approved<'a> {
     approvals_remaining: u32,
     /// Where the workflow stood right after this approval.
     workflow_status: Status,
+    /// Of a plan with `"gate": "step"`: the number of the step that was approved, and none other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    step: Option<u32>,
 }
 
 /// Whether as many as are needed have approved.
@@ -41,6 +45,7 @@ impl<'a> Approved<'a> {
             approved_by: &decision.approver,
             approvals_remaining: decision.remaining,
             workflow_status: transition::status_after(workflow, decision),
+            step: workflow.rounds.iter().find(|round| round.number == decision.round).and_then(|round| round.step),
         }
     }
 }

@@ -132,9 +132,9 @@ impl<'a> From<&'a Event> for Detail<'a> {
     fn from(event: &'a Event) -> Self {
         match event {
             Event::Submitted(submission) => Self::SubmittedDetail((&**submission).into()),
-            Event::ApprovalRequested { round, terms, reason } => {
+            Event::ApprovalRequested { round, terms, reason, step } => {
                 let terms = (&**terms).into();
-                Self::ApprovalRequestedDetail(ApprovalRequestedDetail { round: *round, terms, reason: reason.as_deref() })
+                Self::ApprovalRequestedDetail(ApprovalRequestedDetail { round: *round, terms, reason: reason.as_deref(), step: *step })
             }
             Event::Approved(approval) => Self::ApprovedDetail(approval.into()),
             Event::Granted(granted) => Self::GrantedDetail(granted.into()),

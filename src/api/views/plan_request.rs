@@ -34,6 +34,10 @@ pub struct Plan {
     /// In their order.
     #[schema(min_items = 1, max_items = 50)]
     steps: Vec<PlanStep>,
+    /// `plan`: one approval, before anything starts, is about all steps. `step`: each step is asked about by itself when its turn has come, at
+    /// its own level, and low ones run at once. Left out: `plan`.
+    #[schema(value_type = Option<GateWord>)]
+    gate: Option<GateWord>,
     /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
     supersedes: Option<Uuid>,
 }
@@ -69,6 +73,15 @@ struct PlanStep {
     metadata: Option<Map<String, Value>>,
 }
 
+/// What of a plan people approve at once.
+#[derive(ToSchema)]
+#[schema(as = Gate, rename_all = "lowercase")]
+#[expect(dead_code, reason = "it only describes what is read elsewhere")]
+pub(super) enum GateWord {
+    Plan,
+    Step,
+}
+
 /// What stands around the steps.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +94,8 @@ pub struct Around {
     pub metadata: Option<Map<String, Value>>,
     #[serde(default)]
     pub supersedes: Option<Uuid>,
+    #[serde(default)]
+    pub gate: Option<String>,
 }
 
 /// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is made is what is shown, assessed and approved.

@@ -29,7 +29,7 @@ pub fn steps_of(workflow: &Workflow) -> Option<Vec<Step<'_>>> {
         steps.push(Step {
             n,
             name: planned.name.as_deref(),
-            status: workflow.step_status(state),
+            status: workflow.step_status(n, state),
             risk_level: planned.level,
             target: (&planned.target).into(),
         });

@@ -53,7 +53,7 @@ impl<'a> Submitted<'a> {
             digest: &submission.digest,
             target: submission.target.as_ref().map(Target::from),
             assessment: Assessment::from(&submission.assessment),
-            approval: workflow.round().map(Approval::of),
+            approval: Approval::of(workflow),
             steps: steps_of(workflow),
         }
     }

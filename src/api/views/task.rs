@@ -2,6 +2,7 @@
 //! compute its digest; nothing here is ever made.
 #![expect(dead_code, reason = "these structs only describe the bytes that are sent")]
 
+use super::plan_request::GateWord;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use serde_json::{Map, Value};
@@ -47,6 +48,8 @@ pub struct PlanDocument {
     metadata: Map<String, Value>,
     /// The playbook that has made the steps; left out where the requester sent them.
     playbook: Option<PlaybookUse>,
+    /// Left out where the whole plan is approved at once.
+    gate: Option<GateWord>,
     steps: Vec<StepDocument>,
 }
 

@@ -131,7 +131,7 @@ impl<'a> WorkflowAnswer<'a> {
             target: target.into(),
             digest: &submission.digest,
             assessment: (&submission.assessment).into(),
-            approval: workflow.round().map(Approval::of),
+            approval: Approval::of(workflow),
             decisions: decisions(workflow),
             exceptions: workflow.exceptions.iter().map(FreezeExcepted::from).collect(),
             execution: (!attempts.is_empty())

@@ -57,6 +57,7 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
     refuses(&[
         ("playbook: {}\n", ":1: playbook: is no key", "playbooks"),
         ("playbooks: { \"a b\": {} }\n", ":1: playbooks.a b: `a b` cannot be used", ""),
+        ("playbooks:\n  go: { gate: each, steps: [{ runbook: look }] }\n", ":2: playbooks.go.gate: is `each`", "plan or step"),
         ("playbooks:\n  go: {}\n", ":2: playbooks.go.steps: is missing", "the runbook that does it"),
         ("playbooks:\n  go: { steps: [] }\n", ":2: playbooks.go.steps: is empty", "at least one step"),
         (&many, ":3: playbooks.go.steps: holds 51 steps", "at most 50"),

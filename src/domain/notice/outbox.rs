@@ -45,7 +45,7 @@ pub struct Commit<'a> {
 
 /// The notices that follow from a commit, each with an id that `new_id` makes.
 pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications, mut new_id: impl FnMut() -> Uuid) -> Vec<Planned> {
-    let level = commit.after.submission.assessment.level;
+    let level = commit.after.asked_level();
     let rules = today.policy.level(level);
     if !rules.notify || notifications.channels.is_empty() {
         return Vec::new();

@@ -5,7 +5,7 @@ use crate::domain::policy::PrincipalKind;
 use crate::domain::risk::Assessment;
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::Task;
-use crate::domain::task::plan::{Document, MOST_STEPS, PlanDocument, PlaybookUse, StepDocument};
+use crate::domain::task::plan::{Document, Gate, MOST_STEPS, PlanDocument, PlaybookUse, StepDocument};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -24,6 +24,8 @@ pub struct PlanRequest {
     pub steps: Vec<StepRequest>,
     /// The playbook that has made the steps; `None` where they were sent.
     pub playbook: Option<Box<PlaybookUse>>,
+    /// What people approve at once.
+    pub gate: Gate,
 }
 
 /// One step of it.
@@ -60,7 +62,7 @@ impl From<(Task, Option<Facts>)> for Admitted {
 
 impl PlanRequest {
     pub(super) fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
-        let Self { task_id, description, metadata, steps, playbook, .. } = self;
+        let Self { task_id, description, metadata, steps, playbook, gate, .. } = self;
         let mut faults = TaskRequest::faults_around(task_id.as_deref(), &description);
         if steps.is_empty() {
             faults.push(Fault::new("/steps", "is empty: a plan has at least one step"));
@@ -95,7 +97,7 @@ impl PlanRequest {
             return Err(faults);
         }
         Ok(Admitted {
-            document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, steps: documents }),
+            document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, gate, steps: documents }),
             facts,
             call: None,
         })
@@ -131,7 +133,15 @@ mod tests {
     }
 
     fn plan(steps: Vec<StepRequest>) -> PlanRequest {
-        PlanRequest { task_id: None, description: "release".to_owned(), metadata: Map::new(), supersedes: None, steps, playbook: None }
+        PlanRequest {
+            task_id: None,
+            description: "release".to_owned(),
+            metadata: Map::new(),
+            supersedes: None,
+            steps,
+            playbook: None,
+            gate: Gate::Plan,
+        }
     }
 
     fn read() -> Value {

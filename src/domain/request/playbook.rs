@@ -5,7 +5,7 @@ use super::{ActionRequest, Actions, Fault, Named, TaskRequest, escaped, known};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::{Argument, Template, checked};
 use crate::domain::task::digest::Digest;
-use crate::domain::task::plan::PlaybookUse;
+use crate::domain::task::plan::{Gate, PlaybookUse};
 use crate::domain::task::{Action, ActionKind};
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
@@ -20,6 +20,8 @@ pub struct Playbook {
     pub digest: Digest,
     /// The arguments, all of them required.
     pub args: BTreeMap<String, Argument>,
+    /// What people approve at once.
+    pub gate: Gate,
     pub steps: Vec<PlaybookStep>,
 }
 
@@ -74,6 +76,7 @@ impl PlaybookRequest {
             steps: playbook.steps.iter().map(|step| step.request(&self.description, &values, actions)).collect(),
             description: self.description,
             playbook: Some(Box::new(used)),
+            gate: playbook.gate,
         };
         plan.admit(actions, by).map_err(|faults| faults.into_iter().map(|fault| playbook.sent(fault)).collect())
     }
@@ -182,6 +185,7 @@ mod tests {
             name: "release".to_owned(),
             digest: Digest::of(b"release"),
             args: [("service".to_owned(), argument("[a-z]{1,9}"))].into(),
+            gate: Gate::Step,
             steps: vec![step("backup"), step("deploy"), report],
         };
         let (playbooks, webhooks) = ([("release".to_owned(), release)].into(), BTreeMap::new());
@@ -208,7 +212,7 @@ mod tests {
         assert_eq!(admitted.facts[1].as_ref().unwrap().environment.as_deref(), Some("production"));
         let used = plan.playbook.as_ref().unwrap();
         assert_eq!((used.name.as_str(), &used.digest, &used.args["service"]), ("release", &Digest::of(b"release"), &json!("api")));
-        assert_eq!(plan.task_id.as_deref(), Some("T"));
+        assert_eq!((plan.task_id.as_deref(), plan.gate), (Some("T"), Gate::Step));
     }
 
     #[test]

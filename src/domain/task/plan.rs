@@ -23,7 +23,54 @@ pub struct PlanDocument {
     /// The playbook that has made the steps; `None` where the requester sent them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playbook: Option<Box<PlaybookUse>>,
+    /// What people approve at once; left out where that is the whole plan.
+    #[serde(default, skip_serializing_if = "Gate::is_plan")]
+    pub gate: Gate,
     pub steps: Vec<StepDocument>,
+}
+
+/// What of a plan people approve at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// All of it, before anything starts.
+    #[default]
+    Plan,
+    /// Each step by itself, when its turn has come.
+    Step,
+}
+
+impl Gate {
+    /// The gate with this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Plan, Self::Step].into_iter().find(|gate| gate.as_str() == word)
+    }
+
+    /// The word for it, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Step => "step",
+        }
+    }
+
+    /// Whether the whole is approved at once.
+    pub fn is_plan(&self) -> bool {
+        *self == Self::Plan
+    }
+}
+
+/// Names one step of exactly this plan.
+#[derive(Serialize)]
+struct OfStep<'a> {
+    plan: &'a Digest,
+    step: u32,
+}
+
+/// What a decision about one step of a plan is about: the SHA-256 of `{"plan": …, "step": …}` (RFC 8785) with the digest of the whole plan and
+/// the number of the step. So it covers every byte of the step, and is worth nothing for another step, or in another plan.
+pub fn step_digest(plan: &Digest, step: u32) -> Digest {
+    Digest::of(&digest::canonical(&OfStep { plan, step }))
 }
 
 /// A playbook as it was used.
@@ -175,6 +222,28 @@ mod tests {
         assert_eq!(read.canonical(), task);
         assert_eq!(read.single(), read.task(1));
         assert!(Document::read(b"{}").is_err() && Document::read(br#"{"description":"d","steps":7}"#).is_err());
+    }
+
+    #[test]
+    fn the_digest_of_a_step_is_that_of_no_other_step_and_of_no_other_plan() {
+        let plan = Digest::of(b"plan");
+        assert_eq!(step_digest(&plan, 2), Digest::of(format!(r#"{{"plan":"{plan}","step":2}}"#).as_bytes()));
+        assert_ne!(step_digest(&plan, 2), step_digest(&plan, 1));
+        assert_ne!(step_digest(&plan, 2), step_digest(&Digest::of(b"other"), 2));
+    }
+
+    #[test]
+    fn a_plan_that_is_approved_as_one_has_the_bytes_that_it_always_had() {
+        let mut value = plan();
+        let Document::Plan(whole) = Document::read(&digest::canonical(&value)).unwrap() else { panic!("a plan") };
+        assert_eq!(whole.gate, Gate::Plan);
+        assert!(!String::from_utf8(whole.canonical()).unwrap().contains("gate"));
+        value["gate"] = json!("step");
+        let stepwise = Document::read(&digest::canonical(&value)).unwrap();
+        assert_eq!(stepwise.canonical(), digest::canonical(&value));
+        assert_ne!(stepwise.digest(), Digest::of(&whole.canonical()), "the gate is part of what is approved");
+        value["gate"] = json!("none");
+        assert!(Document::read(&digest::canonical(&value)).is_err());
     }
 
     #[test]

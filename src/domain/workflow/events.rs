@@ -6,6 +6,7 @@ use crate::domain::risk::Assessment;
 use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::Gate;
 use crate::domain::via::Via;
 use crate::domain::workflow::{AttemptId, PlannedStep};
 use chrono::{DateTime, Utc};
@@ -26,6 +27,9 @@ pub enum Event {
         /// Why people are asked again; only in rounds after the first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The step that they are asked about; left out where that is the whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<u32>,
     },
     Approved(Approval),
     /// A standing grant has given the yes that its giver gave in advance.
@@ -244,6 +248,9 @@ pub struct Submission {
     /// with its token; so once it is approved it is queued until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Uuid>,
+    /// What of a plan people approve at once.
+    #[serde(default, skip_serializing_if = "Gate::is_plan")]
+    pub gate: Gate,
 }
 
 /// One person's yes.

@@ -10,7 +10,9 @@ pub mod status;
 pub mod today;
 pub mod transition;
 
+use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
+use crate::domain::task::digest::Digest;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -118,9 +120,30 @@ impl Workflow {
         self.round().filter(|round| round.is_open() && self.disposition == Disposition::Active)
     }
 
-    /// Opens the next round: whatever was given before is void, and what was queued waits again.
+    /// The last round that is about a step, if people were asked about it: of a plan that is approved as one any round is.
+    pub fn round_of(&self, step: u32) -> Option<&Round> {
+        self.round().filter(|round| round.step == self.submission.asked_about(step))
+    }
+
+    /// How dangerous is what people are asked about, or were asked about last: one step of a plan, or the whole.
+    pub fn asked_level(&self) -> Level {
+        self.submission.level_of(self.round().and_then(|round| round.step))
+    }
+
+    /// What a decision is about: the subject of the round, or the document where nobody is asked.
+    pub fn subject(&self) -> &Digest {
+        self.round().map_or(&self.submission.digest, |round| &round.subject)
+    }
+
+    /// What people are asked about: one step of a plan, or the whole.
+    pub fn asked_target(&self) -> Option<&Target> {
+        let step = self.round().and_then(|round| self.submission.planned(round.step?));
+        step.map(|step| &step.target).or(self.submission.target.as_ref())
+    }
+
+    /// Opens the next round: whatever was given before about the same is void, and what was queued waits again.
     pub fn open_next(&mut self, next: Round) {
-        if let Some(before) = self.rounds.last_mut() {
+        if let Some(before) = self.rounds.last_mut().filter(|before| before.step == next.step) {
             before.outcome = Some(RoundOutcome::Voided);
         }
         self.rounds.push(next);
@@ -153,11 +176,13 @@ impl Workflow {
     }
 
     /// How a step stands, in a word.
-    pub fn step_status(&self, state: &StepState) -> StepStatus {
+    pub fn step_status(&self, number: u32, state: &StepState) -> StepStatus {
         let is_over = self.status().is_final();
+        let is_asked = || self.open_round().is_some_and(|round| round.step == Some(number));
         match (state.stage, state.attempts.last().map(|attempt| attempt.outcome)) {
             (Stage::Refused, _) => StepStatus::Failed,
             (Stage::Waiting | Stage::Queued, _) if is_over => StepStatus::Skipped,
+            (Stage::Waiting, _) if is_asked() => StepStatus::PendingApproval,
             (Stage::Waiting, _) => StepStatus::Waiting,
             (Stage::Queued, _) | (Stage::Started, None | Some(Some(Ended::Interrupted))) => StepStatus::Queued,
             (Stage::Started, Some(None)) => StepStatus::Executing,

@@ -4,6 +4,8 @@ use crate::domain::duration;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
+use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::{Gate, step_digest};
 use crate::domain::workflow::Submission;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -91,10 +93,29 @@ impl Submission {
         }
     }
 
+    /// How dangerous a step is by itself, or the whole where no step is named.
+    pub fn level_of(&self, step: Option<u32>) -> Level {
+        step.and_then(|step| self.planned(step)).map_or(self.assessment.level, |step| step.level)
+    }
+
+    /// What a decision about a step, or about the whole, is about.
+    pub fn subject_of(&self, step: Option<u32>) -> Digest {
+        step.map_or_else(|| self.digest.clone(), |step| step_digest(&self.digest, step))
+    }
+
+    /// The step that people are asked about before this one starts; `None` where they are asked about the whole.
+    pub fn asked_about(&self, step: u32) -> Option<u32> {
+        (self.gate == Gate::Step).then_some(step)
+    }
+
+    /// A step of a plan as it was planned.
+    pub fn planned(&self, step: u32) -> Option<&PlannedStep> {
+        self.steps.get(usize::try_from(step).ok()?.checked_sub(1)?)
+    }
+
     /// A step as people read it: its number, and its name if it has one.
     pub fn step_title(&self, number: u32) -> String {
-        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
-        match place.and_then(|place| self.steps.get(place)?.name.as_deref()) {
+        match self.planned(number).and_then(|step| step.name.as_deref()) {
             Some(name) => format!("step {number} ({name})"),
             None => format!("step {number}"),
         }

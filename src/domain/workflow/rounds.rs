@@ -16,6 +16,8 @@ pub struct Round {
     pub number: u32,
     /// The digest of what people are asked about. Every answer of the round is about this, and about nothing else.
     pub subject: Digest,
+    /// The step that people are asked about; `None` where that is the whole.
+    pub step: Option<u32>,
     pub terms: Arc<ApprovalTerms>,
     pub opened_at: DateTime<Utc>,
     /// How many steps of the timetable have been taken.
@@ -44,8 +46,8 @@ pub enum RoundOutcome {
 
 impl Round {
     /// A round that has just been opened.
-    pub fn open(number: u32, subject: Digest, terms: Arc<ApprovalTerms>, opened_at: DateTime<Utc>) -> Self {
-        Self { number, subject, terms, opened_at, escalation_level: 0, approvals: Vec::new(), grant: None, outcome: None }
+    pub fn open(number: u32, (subject, step): (Digest, Option<u32>), terms: Arc<ApprovalTerms>, opened_at: DateTime<Utc>) -> Self {
+        Self { number, subject, step, terms, opened_at, escalation_level: 0, approvals: Vec::new(), grant: None, outcome: None }
     }
 
     /// Whether people can still answer.

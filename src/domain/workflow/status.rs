@@ -73,6 +73,8 @@ impl fmt::Display for Status {
 pub enum StepStatus {
     /// Its turn has not come.
     Waiting,
+    /// Its turn has come, and people are asked about it.
+    PendingApproval,
     /// Released: it waits for its turn, and nothing of it runs.
     Queued,
     Executing,
@@ -88,13 +90,23 @@ pub enum StepStatus {
 
 impl StepStatus {
     /// Every one of them.
-    pub const ALL: [Self; 8] =
-        [Self::Waiting, Self::Queued, Self::Executing, Self::Succeeded, Self::Failed, Self::OutcomeUnknown, Self::Cancelled, Self::Skipped];
+    pub const ALL: [Self; 9] = [
+        Self::Waiting,
+        Self::PendingApproval,
+        Self::Queued,
+        Self::Executing,
+        Self::Succeeded,
+        Self::Failed,
+        Self::OutcomeUnknown,
+        Self::Cancelled,
+        Self::Skipped,
+    ];
 
     /// The word for it, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::PendingApproval => "pending_approval",
             Self::Queued => "queued",
             Self::Executing => "executing",
             Self::Succeeded => "succeeded",

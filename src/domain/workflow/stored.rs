@@ -73,6 +73,8 @@ struct Asked {
     terms: TermsName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,8 +108,8 @@ impl Event {
 
     /// The text that is stored where its terms are stored apart, by this name. `None` of an event that is not about terms.
     pub fn to_stored_naming(&self, terms: TermsName) -> Option<String> {
-        let Self::ApprovalRequested { round, reason, .. } = self else { return None };
-        let asked = Asked { schema: SCHEMA, event: AskedTag::ApprovalRequested, round: *round, terms, reason: reason.clone() };
+        let Self::ApprovalRequested { round, reason, step, .. } = self else { return None };
+        let asked = Asked { schema: SCHEMA, event: AskedTag::ApprovalRequested, round: *round, terms, reason: reason.clone(), step: *step };
         Some(serde_json::to_string(&asked).expect("strings and numbers"))
     }
 
@@ -121,8 +123,8 @@ impl Event {
     /// # Errors
     /// What is no event that this version knows, and one whose terms are not there.
     pub fn from_stored_with(text: &str, terms: impl Fn(TermsName) -> Option<Arc<ApprovalTerms>>) -> Result<Self, Unreadable> {
-        let Some(Asked { round, terms: name, reason, .. }) = named(text) else { return Self::from_stored(text) };
-        Ok(Self::ApprovalRequested { round, terms: terms(name).ok_or(Unreadable::NoTerms)?, reason })
+        let Some(Asked { round, terms: name, reason, step, .. }) = named(text) else { return Self::from_stored(text) };
+        Ok(Self::ApprovalRequested { round, terms: terms(name).ok_or(Unreadable::NoTerms)?, reason, step })
     }
 
     /// Reads what [`Self::to_stored`] of this or an earlier version wrote. While servers are upgraded one by one, the next schema is read as
@@ -158,7 +160,8 @@ mod tests {
     fn a_request_names_terms_that_are_stored_apart_and_is_read_with_these_and_no_others() {
         let stored = terms(2).to_stored();
         let name = TermsName::of(&stored);
-        let event = Event::ApprovalRequested { round: 3, terms: terms(2), reason: Some(r#"say "terms":"x" again"#.to_owned()) };
+        let event =
+            Event::ApprovalRequested { round: 3, terms: terms(2), reason: Some(r#"say "terms":"x" again"#.to_owned()), step: Some(2) };
         let text = event.to_stored_naming(name).unwrap();
         assert!(text.len() < event.to_stored().len() - 100, "{text}");
         assert_eq!(Event::terms_named(&text), Some(name));
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_event_that_holds_its_terms_or_speaks_of_terms_names_none() {
-        let holds = Event::ApprovalRequested { round: 1, terms: terms(1), reason: None };
+        let holds = Event::ApprovalRequested { round: 1, terms: terms(1), reason: None, step: None };
         let output = serde_json::json!({"terms": "00112233445566778899aabbccddeeff"});
         let speaks = Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(output) };
         for event in [holds, speaks] {

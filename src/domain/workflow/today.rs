@@ -130,8 +130,24 @@ impl<'a> Today<'a> {
                 self.has_rights(by)?;
                 transition::decide(workflow, command)
             }
-            _ => transition::decide(workflow, command),
+            _ => Ok(self.ask_first(workflow, transition::decide(workflow, command)?)),
         }
+    }
+
+    /// The same answer, where it releases a step of a plan that people have to approve by itself and have not: they are asked instead, in the
+    /// same commit.
+    fn ask_first(self, workflow: &Workflow, answer: Answer) -> Answer {
+        let Answer::Commit { mut events, guard } = answer else { return answer };
+        for event in &mut events {
+            let Event::Released { step, attempt: 1 } = *event else { continue };
+            let asked = workflow.submission.asked_about(step).filter(|_| workflow.round_of(step).is_none());
+            let policy = self.policy.level(workflow.submission.level_of(asked));
+            if asked.is_some() && !policy.auto_approve {
+                let terms = Arc::clone(&policy.terms);
+                *event = Event::ApprovalRequested { round: workflow.next_round(), terms, reason: None, step: asked };
+            }
+        }
+        Answer::Commit { events, guard }
     }
 
     fn approve(self, workflow: &Workflow, round: &Round, by: &Principal, command: &Command) -> Result<Answer, Refusal> {
@@ -155,10 +171,10 @@ impl<'a> Today<'a> {
         }
         let (number, terms) = (workflow.next_round(), Arc::new(review.terms));
         let mut anew = workflow.clone();
-        anew.open_next(Round::open(number, round.subject.clone(), Arc::clone(&terms), round.opened_at));
+        anew.open_next(Round::open(number, (round.subject.clone(), round.step), Arc::clone(&terms), round.opened_at));
         let answer = transition::decide(&anew, &command)?;
         let Answer::Commit { mut events, mut guard } = answer else { return Ok(answer) };
-        events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")) });
+        events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")), step: round.step });
         guard.not_after = transition::expires_at(round);
         Ok(Answer::Commit { events, guard })
     }
@@ -186,7 +202,7 @@ impl<'a> Today<'a> {
 
     /// The roles that may approve: those of the round that today's policy of the level still asks at some time.
     pub fn entitled<'r>(self, submission: &Submission, round: &'r Round) -> Vec<&'r Role> {
-        let asked = self.asked(submission.assessment.level);
+        let asked = self.asked(submission.level_of(round.step));
         approval::entitled_roles(round).into_iter().filter(|role| asked.as_ref().is_none_or(|asked| asked.contains(role))).collect()
     }
 
@@ -206,7 +222,7 @@ impl<'a> Today<'a> {
     }
 
     fn separates(self, submission: &Submission, round: &Round) -> bool {
-        let policy = self.policy.level(submission.assessment.level);
+        let policy = self.policy.level(submission.level_of(round.step));
         round.terms.separation_of_duties || (!policy.auto_approve && policy.terms.separation_of_duties)
     }
 
@@ -285,7 +301,7 @@ impl<'a> Today<'a> {
 
     /// The stricter of a round's terms and today's, and in what they are stricter than the round's.
     fn stricter(self, submission: &Submission, round: &Round) -> (ApprovalTerms, Vec<String>) {
-        let level = submission.assessment.level;
+        let level = submission.level_of(round.step);
         let (then, mut changes) = (round.terms.as_ref(), Vec::new());
         let policy = self.policy.level(level);
         let now = (!policy.auto_approve).then_some(policy.terms.as_ref());
@@ -319,12 +335,13 @@ impl<'a> Today<'a> {
 
     /// Whether what was released may start: the approvals that were given satisfy the rules of today, or nobody had to approve
     /// and nobody has to today.
-    pub fn standing(self, submission: &Submission, round: Option<&Round>) -> Standing {
+    pub fn standing(self, workflow: &Workflow, step: u32) -> Standing {
+        let (submission, round) = (&workflow.submission, workflow.round_of(step));
         let requester = &submission.requested_by;
         if let Err(barred) = self.principal(requester) {
             return Standing::Refused { reason: format!("{requester}, who asked for this, is {}", barred.as_str()) };
         }
-        let level = submission.assessment.level;
+        let level = submission.level_of(submission.asked_about(step));
         let Some(round) = round else {
             let policy = self.policy.level(level);
             return if policy.auto_approve {

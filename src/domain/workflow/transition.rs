@@ -58,7 +58,7 @@ pub struct Guard {
 /// The events that open a workflow. Without terms the level approves itself, and the action is released at once.
 pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
-        Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None },
+        Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None, step: submission.asked_about(start::FIRST) },
         None => start::release_at_once(&Plan::of(&submission), submission.claim, owner),
     };
     vec![Event::Submitted(Arc::new(submission)), next]

@@ -46,6 +46,7 @@ fn hostile(filler: &str) -> Notice {
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     let terms = ApprovalTerms {
         approvers: (0..100).map(|n| format!("{}{n}", "r".repeat(60))).collect(),
@@ -58,7 +59,11 @@ fn hostile(filler: &str) -> Notice {
         expire_after: Some(Duration::from_secs(60)),
     };
     let rejected = Event::Rejected { round: 1, digest: Digest::of(b""), roles: vec!["r".to_owned()], reason: long(4_096) };
-    let events = [Event::Submitted(submission.into()), Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None }, rejected];
+    let events = [
+        Event::Submitted(submission.into()),
+        Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None, step: None },
+        rejected,
+    ];
     let recorded = |(version, event)| Recorded { version, at: DateTime::UNIX_EPOCH, actor: "c".repeat(64), via: Via::Rest, event };
     let log: Vec<_> = (1..).zip(events).map(recorded).collect();
     let person = |n: usize| Contact { name: format!("{}{n}", "p".repeat(60)), email: None, slack: None, linear: None };

@@ -46,7 +46,12 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     }) {
         return Some(vec![advance.actor.to_ascii_lowercase()]);
     }
-    let round = advance.workflow.round();
+    // A start rests on those who were asked about its step.
+    let started = advance.events.iter().find_map(|event| match event {
+        Event::ExecutionStarted { step, .. } => Some(*step),
+        _ => None,
+    });
+    let round = started.map_or_else(|| advance.workflow.round(), |step| advance.workflow.round_of(step));
     let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
     let excepting = advance.workflow.exceptions.iter().map(|exception| &exception.given.approver);
     let names = approvers.chain(excepting).chain([&advance.workflow.submission.requested_by]);

@@ -59,12 +59,13 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     Event::Submitted(submission.into())
 }
 
 fn asked() -> Event {
-    Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None }
+    Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None, step: None }
 }
 
 fn approved(approver: &str, remaining: u32) -> Event {

@@ -79,6 +79,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     let terms = ApprovalTerms {
         approvers: vec!["team_lead".to_owned(), "tech_lead".to_owned()],
@@ -90,7 +91,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         escalation: Vec::new(),
         expire_after: Some(Duration::from_secs(86_400)),
     };
-    let open = Round::open(1, submission.digest.clone(), terms.into(), at());
+    let open = Round::open(1, (submission.digest.clone(), None), terms.into(), at());
     let decision = Decision {
         round: 1,
         approver: "alice".to_owned(),

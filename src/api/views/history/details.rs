@@ -44,6 +44,10 @@ pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub steps: Vec<PlannedDetail<'a>>,
+    /// What of a plan people approve at once; left out where that is the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub gate: Option<&'static str>,
 }
 
 /// One step of a plan, as it was planned.
@@ -86,6 +90,10 @@ pub struct ApprovalRequestedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<&'a str>,
+    /// The step that they were asked about; left out where that is the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub step: Option<u32>,
 }
 
 /// Under what terms a request is decided.
@@ -350,6 +358,7 @@ impl<'a> From<&'a workflow::Submission> for SubmittedDetail<'a> {
             target: submission.target.as_ref().map(Target::from),
             supersedes: submission.supersedes,
             steps: submission.steps.iter().map(PlannedDetail::from).collect(),
+            gate: (!submission.gate.is_plan()).then_some(submission.gate.as_str()),
         }
     }
 }

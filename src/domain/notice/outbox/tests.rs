@@ -96,6 +96,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     Event::Submitted(submission.into())
 }
@@ -148,7 +149,7 @@ fn told(planned: &[Planned]) -> Vec<String> {
 }
 
 fn asked_of(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> [Event; 2] {
-    [submission(level, requested_by, on_behalf_of), Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None }]
+    [submission(level, requested_by, on_behalf_of), Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None, step: None }]
 }
 
 #[test]
@@ -290,7 +291,8 @@ fn webhooks_follow_the_schedule_of_the_standard_and_people_hear_within_minutes()
 /// The request of a level that lets requests expire after an hour.
 fn expiring(warn_before: Option<u64>) -> Vec<String> {
     let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(3_600)), ..terms() };
-    let events = [submission(Level::High, "bot", Some("ben")), Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None }];
+    let events =
+        [submission(Level::High, "bot", Some("ben")), Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None, step: None }];
     let policy = with_warning(warn_before.map(Duration::from_secs));
     let all = follow_under(&policy, &[&events]).into_iter().filter(|notice| notice.kind == Kind::Expiring).collect::<Vec<_>>();
     told(&all)
@@ -315,7 +317,10 @@ fn those_who_are_asked_are_warned_once_before_a_request_expires() {
 fn who_is_asked_later_is_warned_at_the_same_moment() {
     let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(100_000)), ..terms() };
     let step = |place: usize| terms.escalation[place].after.as_secs();
-    let asked = [submission(Level::High, "bot", None), Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None }];
+    let asked = [
+        submission(Level::High, "bot", None),
+        Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None, step: None },
+    ];
     let planned = follow(&[&asked, &[escalated(1)], &[escalated(2)]]);
     let warned: Vec<_> = planned.into_iter().filter(|notice| notice.kind == Kind::Expiring).collect();
     assert_eq!(told(&warned), [format!("mail approval.expiring@4 dora +{}", 75_000 - step(1))]);

@@ -89,6 +89,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         supersedes: None,
         steps: Vec::new(),
         claim: None,
+        gate: Default::default(),
     };
     transition::open(submission, terms, Uuid::nil()).into_iter().fold(None, |workflow, event| Some(after(workflow, event))).unwrap()
 }
@@ -115,7 +116,7 @@ fn approve(workflow: &Workflow, setting: &Setting, name: &str) -> Result<(Vec<&'
 }
 
 fn reason(workflow: &Workflow, setting: &Setting) -> String {
-    match setting.with(|today| today.standing(&workflow.submission, workflow.round())) {
+    match setting.with(|today| today.standing(workflow, 1)) {
         Standing::Holds => "holds".to_owned(),
         Standing::AskAgain { reason, .. } => reason,
         Standing::Refused { reason } => format!("refused: {reason}"),

@@ -1,6 +1,5 @@
 //! What a log of events folds to.
 
-use crate::domain::policy::ApprovalTerms;
 use crate::domain::workflow::{
     Attempt, AttemptId, CancelRequest, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Round,
     RoundOutcome, Stage, StepState, Verdict, Workflow,
@@ -74,7 +73,10 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
 fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     match &recorded.event {
         Event::Submitted(_) => None,
-        Event::ApprovalRequested { round, terms, reason } => ask(workflow, *round, terms, reason.is_some(), recorded),
+        Event::ApprovalRequested { round, terms, reason, step } => {
+            let next = Round::open(*round, (workflow.submission.subject_of(*step), *step), Arc::clone(terms), recorded.at);
+            ask(workflow, next, reason.is_some())
+        }
         Event::Approved(approval) => {
             let round = open_round(workflow, approval.round).filter(|round| round.subject == approval.digest)?;
             round.approvals.push(approval.clone());
@@ -141,20 +143,27 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     }
 }
 
-/// People are asked: at first, again because what was released may no longer start, or again because something became stricter.
-fn ask(workflow: &mut Workflow, number: u32, terms: &Arc<ApprovalTerms>, has_reason: bool, recorded: &Recorded) -> Option<()> {
-    let is_untouched = workflow.steps.iter().all(|step| step.stage == Stage::Waiting);
-    let may_follow = match workflow.round().map(|round| round.outcome) {
+/// People are asked: at first, again because what was released may no longer start, again because something became stricter, or about the
+/// step of a plan whose turn has come.
+fn ask(workflow: &mut Workflow, next: Round, has_reason: bool) -> Option<()> {
+    let place = next.step.map_or(Some(0), |step| usize::try_from(step).ok()?.checked_sub(1))?;
+    let is_untouched = workflow.steps.iter().skip(place).all(|step| step.stage == Stage::Waiting);
+    let are_done = workflow.steps.iter().take(place).all(|before| before.ended() == Some(Ended::Succeeded));
+    let is_queued = || next.step.map_or_else(|| has_queued(workflow), |step| workflow.queued().is_some_and(|queued| queued.step == step));
+    // Of a plan each step is asked about by itself, or none is.
+    let is_about =
+        next.step.is_none_or(|step| workflow.plan.step(step).is_some()) && next.step.is_none() == workflow.submission.gate.is_plan();
+    let may_follow = match workflow.round().map(|round| (round.outcome, round.step == next.step)) {
         None if is_untouched => true,
-        Some(None) => has_reason,
-        None | Some(Some(RoundOutcome::Approved)) => has_queued(workflow) && !has_running(workflow),
-        Some(Some(_)) => false,
+        Some((None, is_the_same)) => has_reason && is_the_same,
+        Some((Some(RoundOutcome::Approved), false)) if is_untouched => true,
+        None | Some((Some(RoundOutcome::Approved), _)) => is_queued() && !has_running(workflow),
+        Some((Some(_), _)) => false,
     };
-    if !may_follow || number != workflow.next_round() {
+    if !(may_follow && are_done && is_about) || next.number != workflow.next_round() {
         return None;
     }
-    let subject = workflow.submission.digest.clone();
-    workflow.open_next(Round::open(number, subject, Arc::clone(terms), recorded.at));
+    workflow.open_next(next);
     Some(())
 }
 

@@ -5,7 +5,7 @@ use super::{Answer, Guard, start};
 use crate::domain::policy::{Principal, PrincipalKind, Role, roles};
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::approval;
-use crate::domain::workflow::{AttemptId, Event, Refusal, Resolution, Workflow};
+use crate::domain::workflow::{AttemptId, Event, Refusal, Resolution, Round, Workflow};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -17,8 +17,9 @@ pub(super) fn resolve(
     owner: Uuid,
     deciders: &[Role],
 ) -> Result<Answer, Refusal> {
-    let roles = may_resolve(workflow, by, deciders)?;
     let unknown = workflow.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.unknown()?.number }));
+    let round = unknown.map_or_else(|| workflow.round(), |id| workflow.round_of(id.step));
+    let roles = may_resolve(workflow, round, by, deciders)?;
     let Some(id) = unknown else {
         return match last_resolved(workflow) {
             Some((said, who)) if (said, who) == (outcome, by.name.as_str()) => Ok(Answer::Nothing),
@@ -48,8 +49,7 @@ fn last_resolved(workflow: &Workflow) -> Option<(Resolution, &str)> {
 
 /// Whether this principal may resolve, and by which roles: who may approve at its level, or an admin; under separation of duties
 /// neither the requester nor the person that it acts for.
-fn may_resolve(workflow: &Workflow, by: &Principal, deciders: &[Role]) -> Result<Vec<Role>, Refusal> {
-    let round = workflow.round();
+fn may_resolve(workflow: &Workflow, round: Option<&Round>, by: &Principal, deciders: &[Role]) -> Result<Vec<Role>, Refusal> {
     if round.is_none_or(|round| round.terms.separation_of_duties) {
         approval::separate(&workflow.submission, by)?;
     }

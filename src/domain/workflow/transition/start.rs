@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// The first step of a plan. An approval lets its requester begin it at once where it is external.
-const FIRST: u32 = 1;
+pub(super) const FIRST: u32 = 1;
 
 /// The event by which an attempt may begin. What parkbrake itself runs waits for its turn; an external action is its
 /// requester's to begin. Later steps of a plan all wait for a turn, so that the gate is asked before each of them.
@@ -113,8 +113,8 @@ pub(super) fn refuse(workflow: &Workflow, id: AttemptId, reason: &str) -> Answer
 }
 
 pub(super) fn ask_again(workflow: &Workflow, id: AttemptId, reason: &str, terms: &Arc<ApprovalTerms>) -> Answer {
-    let round = workflow.next_round();
-    from_queue(workflow, id, || Event::ApprovalRequested { round, terms: Arc::clone(terms), reason: Some(reason.to_owned()) })
+    let (round, step) = (workflow.next_round(), workflow.submission.asked_about(id.step));
+    from_queue(workflow, id, || Event::ApprovalRequested { round, terms: Arc::clone(terms), reason: Some(reason.to_owned()), step })
 }
 
 /// What follows where this very attempt still waits in the queue.
