@@ -769,7 +769,7 @@ fn events() -> Vec<Event> {
     let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
     vec![
         Event::Submitted(submission),
-        Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()), step: None },
+        Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()), step: Some(1) },
         Event::Approved(Approval {
             round: 1,
             approver: text(),

@@ -54,6 +54,10 @@ enum Before {
     Frozen,
     /// The same person has approved an exception, by the same door.
     Excepted,
+    /// It is a plan whose steps are approved one by one, and its first step waits.
+    AtAStep,
+    /// The same, and the digest is that of the whole plan.
+    AtAStepForThePlan,
 }
 
 /// A rule: what somebody tries, and what every door says and does about it.
@@ -150,6 +154,22 @@ runbooks:
   for-ever: { operation: read, environment: development, command: [sleep, '600'], timeout: 10m }
 ";
 
+/// The rules where each step of a plan is approved by itself.
+const STEPWISE: &[Rule] = &[
+    done("an approver approves a step", Before::AtAStep, What::Approve, Some("approved")),
+    done("an approver rejects a step", Before::AtAStep, What::Reject, Some("rejected")),
+    rule(
+        "the whole plan in the place of a step",
+        Before::AtAStepForThePlan,
+        "alice",
+        What::Approve,
+        "the decision is about another document",
+    ),
+    rule("the whole plan in the place of a step, rejected", Before::AtAStepForThePlan, "alice", What::Reject, "about another document"),
+    rule("a step of one's own plan", Before::AtAStep, "tom", What::Approve, "somebody else has to approve it"),
+    rule("a step, by the wrong role", Before::AtAStep, "nora", What::Approve, "is decided by people with one of the roles"),
+];
+
 const HASTY: &[Rule] = &[
     rule("expired", Before::Expired, "alice", What::Approve, "expired"),
     rule("expired, and rejected", Before::Expired, "alice", What::Reject, "expired"),
@@ -205,6 +225,8 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     let doors: [&dyn Door; 4] = [&Rest(&app), &inbox, &buttons, &Cli(&app)];
     // So that what is excepted does not start while the logs are compared.
     let is_frozen = policies.contains("freezes");
+    // A button decides about no plan: a message does not show all of it.
+    let are_plans = rules.iter().any(|rule| matches!(rule.before, Before::AtAStep | Before::AtAStepForThePlan));
     if is_frozen {
         app.client("cora").post("/halt", serde_json::json!({"reason": "to compare"})).await.expect(200);
     }
@@ -213,7 +235,7 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
         let _ = writeln!(matrix, "{}", rule.name);
         let mut first: Option<Vec<String>> = None;
         // A button carries no justification, so no exception is made by one.
-        for door in doors.into_iter().filter(|door| door.is_for(rule.what) && (!is_frozen || door.takes_notes())) {
+        for door in doors.into_iter().filter(|door| door.is_for(rule.what) && (!(is_frozen || are_plans) || door.takes_notes())) {
             if rule.named.is_some() && !door.takes_names() {
                 let _ = writeln!(matrix, "  {:6} as it should: who decides cannot be said here", door.name());
                 continue;
@@ -254,16 +276,23 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
             task["action"] = serde_json::json!({"type": "runbook", "name": "for-ever"});
             task
         }
+        Before::AtAStep | Before::AtAStepForThePlan => {
+            serde_json::json!({"description": "build twice", "gate": "step", "steps": [medium(), medium()]})
+        }
         _ => medium(),
     };
     let submitted = bot.submit(task).await;
     let id = submitted["workflow_id"].as_str().unwrap().to_owned();
-    let digest = submitted["digest"].as_str().unwrap().to_owned();
+    let digest = match rule.before {
+        Before::AtAStep => &submitted["approval"]["step"]["digest"],
+        _ => &submitted["digest"],
+    };
+    let digest = digest.as_str().unwrap().to_owned();
     let note = (rule.note && door.takes_notes()).then_some("looked at it");
     let mut act = Act { who: rule.who, id: &id, digest: &digest, what: rule.what, note, named: rule.named, exception };
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     match rule.before {
-        Before::Parked | Before::Released => {}
+        Before::Parked | Before::Released | Before::AtAStep | Before::AtAStepForThePlan => {}
         Before::Running => drop(bot.wait_for(&id, "executing").await),
         Before::Frozen => drop(app.client("tess").approve(&id).await.expect(200)),
         Before::Excepted => {
@@ -317,6 +346,11 @@ async fn a_yes_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
 #[tokio::test]
 async fn a_task_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
     hold(Config::new().with_runbooks(FOR_EVER), "", TAKEN_BACK).await;
+}
+
+#[tokio::test]
+async fn a_step_that_is_approved_by_itself_is_decided_by_the_same_rules_at_every_door_that_shows_plans() {
+    hold(Config::new(), "", STEPWISE).await;
 }
 
 #[tokio::test]
