@@ -31,6 +31,7 @@ fn opening(idempotent: bool, is_asked: bool) -> Vec<Event> {
         action: ActionKind::Runbook,
         idempotent,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

@@ -8,6 +8,7 @@ use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::risk::target::Target;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::retry::Retry;
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
@@ -17,6 +18,7 @@ use parkbrake::domain::workflow::{
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -274,6 +276,7 @@ fn obligations_are_those_of_the_page() {
             "`executing` (runbook, begun by another process, cancelled)" => {
                 answered(&executing(ActionKind::Runbook, true), &cancel("deploy-bot"))
             }
+            "`queued` (it failed, and rests)" => resting(),
             "`executing` (runbook, begun by another process)" => executing(ActionKind::Runbook, true),
             state => states.get(state).unwrap_or_else(|| panic!("the page has a status `{state}` that no test builds")).clone(),
         };
@@ -282,6 +285,9 @@ fn obligations_are_those_of_the_page() {
             [Obligation::Park { deadline: Some(deadline) }] if *deadline == at(FIRST) => "park: wait for people, arm the next deadline",
             [Obligation::AwaitReport { attempt, deadline }] if (*attempt, *deadline) == (of(1), at(REPORT)) => {
                 "await the report, arm its deadline"
+            }
+            [Obligation::Rest { attempt, deadline }] if (*attempt, *deadline) == (of(2), at(FIRST * 2)) => {
+                "wait for the end of the pause, arm its deadline"
             }
             [Obligation::Queue { attempt }] if *attempt == of(1) => "see to it that the runner has it in its queue",
             [Obligation::Attend { attempt, token: Some(TOKEN) }] if *attempt == of(1) => {
@@ -362,7 +368,7 @@ fn a_further_round_needs_its_own_approvals() {
 #[test]
 fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     let mut workflow = queued(true);
-    let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT), is_claimed: false };
+    let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT), retry: None, is_claimed: false };
     workflow.plan.steps.extend([external, workflow.plan.steps[0]]);
     workflow.steps.resize(3, StepState::default());
     let first_of = |step| AttemptId { step, number: 1 };
@@ -493,6 +499,7 @@ fn states() -> BTreeMap<&'static str, Workflow> {
         ("`pending_approval` (runbook)", parked_of(ActionKind::Runbook, &terms())),
         ("`queued`", queued(false)),
         ("`queued` (nobody was asked)", fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", released(1))])),
+        ("`queued` (it failed, and rests)", resting()),
         ("`executing` (external)", executing(ActionKind::External, false)),
         ("`executing` (runbook, idempotent)", executing(ActionKind::Runbook, true)),
         ("`executing` (runbook, not idempotent)", executing(ActionKind::Runbook, false)),
@@ -662,6 +669,23 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("cancel", "it runs, by anybody else", once.clone(), cancel("alice")),
         ("cancel", "it runs, and somebody has cancelled it before", answered(&once, &cancel("tom")), cancel("deploy-bot")),
         ("finish", "it was ended because somebody had cancelled it", answered(&once, &cancel("tom")), finish_as(ended_early())),
+        ("finish", "`failed`, idempotent, and more attempts may follow", may_retry(), finish_as(failed())),
+        ("finish", "`failed`, and it was the last attempt", second_attempt(), Command::Finish { attempt: of(2), outcome: failed() }),
+        (
+            "finish",
+            "`failed`, more attempts may follow, and somebody has cancelled it",
+            answered(&may_retry(), &cancel("tom")),
+            finish_as(failed()),
+        ),
+        (
+            "finish",
+            "it was ended early for whoever cancelled it, and more attempts may follow",
+            answered(&may_retry(), &cancel("tom")),
+            finish_as(ended_early()),
+        ),
+        ("refuse", "more attempts may follow", released_again(), Command::RefuseStart { attempt: of(2), reason: "changed".to_owned() }),
+        ("tick", "it rests, and the pause is over", resting(), tick(FIRST * 2)),
+        ("tick", "it rests, and the pause is not over", resting(), tick(FIRST)),
         ("finish", "it was cancelled, and had failed before", answered(&once, &cancel("tom")), finish_as(failed())),
         ("finish", "it was ended early, and nobody had cancelled it", once.clone(), finish_as(ended_early())),
         (
@@ -767,8 +791,9 @@ fn events() -> Vec<Event> {
     let text = || "text".to_owned();
     let digest = || Digest::of(b"");
     let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
+    let retry = Some(Retry { attempts: 2, backoff: FIRST });
     vec![
-        Event::Submitted(submission),
+        Event::Submitted(Submission { retry, ..Arc::unwrap_or_clone(submission) }.into()),
         Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()), step: Some(1) },
         Event::Approved(Approval {
             round: 1,
@@ -795,6 +820,7 @@ fn events() -> Vec<Event> {
         Event::Superseded { round: 1, by: HERE },
         Event::Commented { text: text(), ask: true },
         released(1),
+        Event::RetryScheduled { step: 1, attempt: 2, after: FIRST },
         Event::FreezeExcepted(FreezeException {
             freeze: text(),
             until: at(FIRST),
@@ -860,6 +886,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         action,
         idempotent,
         report_within: Some(REPORT),
+        retry: None,
         target: Some(Target::default()),
         supersedes: Some(Uuid::from_u128(9)),
         gate: Default::default(),
@@ -1036,6 +1063,27 @@ fn succeeded() -> Outcome {
 
 fn failed() -> Outcome {
     Outcome::Failed { error: "broken".to_owned(), output: None }
+}
+
+/// It runs, it is idempotent, and two attempts may be made.
+fn may_retry() -> Workflow {
+    let mut workflow = answered(&queued(true), &start(1));
+    workflow.plan.steps[0].retry = Some(Retry { attempts: 2, backoff: FIRST });
+    workflow
+}
+
+/// Its first attempt has failed.
+fn resting() -> Workflow {
+    answered(&may_retry(), &finish_as(failed()))
+}
+
+/// The pause is over.
+fn released_again() -> Workflow {
+    answered(&resting(), &tick(FIRST * 2))
+}
+
+fn second_attempt() -> Workflow {
+    answered(&released_again(), &start(2))
 }
 
 /// Parkbrake ended it, because somebody had cancelled it.

@@ -111,6 +111,7 @@ mod tests {
             limits: Limits::default(),
             sandbox: None,
             new_privileges: false,
+            retry: None,
         };
         Job {
             workflow_id: Uuid::nil(),

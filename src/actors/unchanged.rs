@@ -120,6 +120,7 @@ mod tests {
             limits: Limits::default(),
             sandbox: None,
             new_privileges: false,
+            retry: None,
             env: BTreeMap::new(),
             working_dir: PathBuf::from("/srv"),
             files: Vec::new(),

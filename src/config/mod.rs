@@ -24,6 +24,7 @@ mod playbooks;
 mod policy;
 mod problem;
 mod quotas;
+mod retry;
 mod risk_rules;
 mod runbooks;
 mod shipped;

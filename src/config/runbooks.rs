@@ -4,6 +4,7 @@ use crate::config::confinement::{self, Confinement};
 use crate::config::facts;
 use crate::config::names;
 use crate::config::placeholders::{Placeholders, arguments_document};
+use crate::config::retry;
 use crate::config::risk_rules::RiskRules;
 use crate::config::value::{At, from_env};
 use crate::config::webhooks;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-const RUNBOOK_KEYS: [&str; 16] = [
+const RUNBOOK_KEYS: [&str; 17] = [
     "operation",
     "environment",
     "resource",
@@ -28,6 +29,7 @@ const RUNBOOK_KEYS: [&str; 16] = [
     "timeout",
     "idempotent",
     "concurrency",
+    "retry",
     "env",
     "working_dir",
     "user",
@@ -99,6 +101,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     facts::refuse_claims(&fields, &stated, &reached, &declared, &rules.operations);
     let timeout = fields.duration_or("timeout", TIMEOUT);
     let idempotent = fields.get("idempotent").and_then(|at| at.boolean()).unwrap_or(false);
+    let retry = fields.get("retry").map(|at| retry::read(&at, idempotent));
     let env = fields.get("env").map(|at| variables(&at)).unwrap_or_default();
     let working_dir = fields.get("working_dir").and_then(|at| directory(&at)).unwrap_or(".");
     let user = fields.get("user").and_then(|at| at.parsed(names::account));
@@ -114,6 +117,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "timeout": duration::show(timeout).to_string(),
         "idempotent": idempotent,
         "concurrency": concurrency.as_ref().and_then(Option::as_ref).map(|(key, _, limit)| json!({ "key": key, "limit": limit })),
+        "retry": retry::document(retry.flatten().as_ref()),
         "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
         "working_dir": working_dir,
         "files": files.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
@@ -137,6 +141,8 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
             Some(read) => read.map(|(_, key, limit)| Some((key, limit)))?,
             None => None,
         },
+        // What was wrong with it has been told.
+        retry: retry.map_or(Some(None), |read| read.map(Some))?,
         env,
         // Without `.` at its end, so that an approver reads the folder itself.
         working_dir: base.join(working_dir).components().collect(),

@@ -2,6 +2,7 @@
 
 use crate::config::address::url;
 use crate::config::placeholders::{Placeholders, arguments_document};
+use crate::config::retry;
 use crate::config::risk_rules::RiskRules;
 use crate::config::value::{At, from_env};
 use crate::domain::duration;
@@ -11,8 +12,8 @@ use crate::domain::task::call::Call;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const KEYS: [&str; 10] =
-    ["url", "secret", "timeout", "idempotent", "allow_private", "operation", "environment", "resource", "resource_type", "args"];
+const KEYS: [&str; 11] =
+    ["url", "secret", "timeout", "idempotent", "retry", "allow_private", "operation", "environment", "resource", "resource_type", "args"];
 
 /// How long a destination may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +27,7 @@ pub fn read(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<(Webhook, 
     let timeout = fields.duration_or("timeout", TIMEOUT);
     let flag = |key: &str| fields.get(key).and_then(|at| at.boolean()).unwrap_or(false);
     let (idempotent, allow_private) = (flag("idempotent"), flag("allow_private"));
+    let retry = fields.get("retry").map(|at| retry::read(&at, idempotent));
     let operation = fields.get("operation").and_then(|at| placeholders.fact(&at, Some(&rules.operations)));
     let environment = fields.get("environment").and_then(|at| placeholders.fact(&at, Some(&rules.environments)));
     let resource = fields.get("resource").and_then(|at| placeholders.fact(&at, None));
@@ -39,6 +41,7 @@ pub fn read(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<(Webhook, 
         "secret": secret.clone().flatten().map(|name| json!({ "from_env": name })),
         "timeout": duration::show(timeout).to_string(),
         "idempotent": idempotent,
+        "retry": retry::document(retry.flatten().as_ref()),
         "allow_private": allow_private,
         "operation": fact(&operation),
         "environment": fact(&environment),
@@ -59,7 +62,7 @@ pub fn read(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<(Webhook, 
         resource: template(resource),
         resource_type: template(resource_type),
         args: args.map(|args| args.into_iter().map(|(name, _, argument)| (name.to_owned(), argument)).collect()),
-        call: Call { url: url?, secret, timeout, idempotent, allow_private },
+        call: Call { url: url?, secret, timeout, idempotent, allow_private, retry: retry.map_or(Some(None), |read| read.map(Some))? },
     };
     Some((webhook, document))
 }

@@ -92,6 +92,7 @@ mod tests {
             limits: Limits::default(),
             sandbox: None,
             new_privileges: false,
+            retry: None,
         };
         let run =
             Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 2 }, digest: &Digest::of(b""), invocation: &invocation };

@@ -95,7 +95,7 @@ impl Storage {
     }
 
     /// Workflows that wait for their turn to start, in the order of their ids, from after this one on; without those in
-    /// quarantine, and without tool calls, which wait to be claimed. What they are about is only told where it is asked for, because it has to be read from their documents.
+    /// quarantine, and without tool calls, which wait to be claimed, and what rests after a failure. What they are about is only told where it is asked for, because it has to be read from their documents.
     ///
     /// # Errors
     /// No database.
@@ -108,7 +108,7 @@ impl Storage {
                                                                  where d.workflow_id = w.workflow_id and d.round = 1)) end as target,
                     exists (select from workflow_event e where e.workflow_id = w.workflow_id and e.kind = 'freeze_excepted') as "excepted!"
              from workflow w
-             where w.queued and ($1::uuid is null or w.workflow_id > $1)
+             where w.queued and w.report_due_at is null and ($1::uuid is null or w.workflow_id > $1)
                and not (w.action = 'external'
                         and exists (select from idempotency_key k where k.workflow_id = w.workflow_id and starts_with(k.key, ' call ')))
                and not exists (select from quarantine q where q.workflow_id = w.workflow_id)

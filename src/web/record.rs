@@ -1,5 +1,6 @@
 //! What happened to a request and what will: its timetable, its decisions, its history, and what came out of it.
 
+use crate::domain::duration;
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::transition;
@@ -201,6 +202,9 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
             (format!("approved an exception from the freeze {}", given.freeze), Some(given.justification.clone()))
         }
         Event::Released { attempt, .. } => (format!("released, attempt {attempt} waits for its turn"), None),
+        Event::RetryScheduled { attempt, after, .. } => {
+            (format!("attempt {attempt} follows after a pause of {}", duration::show(*after)), None)
+        }
         Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
         Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
         Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),

@@ -55,6 +55,7 @@ mod queries;
 mod quotas;
 mod requests;
 mod resolve;
+mod retry;
 mod roles;
 mod round_trips;
 mod runs;

@@ -47,6 +47,7 @@ fn opening(description: &str) -> Opening {
         action: ActionKind::External,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

@@ -17,12 +17,24 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     let mut released = None;
     let (mut unknown, mut retry) = (false, None);
     let mut cancelled = None;
+    let (mut failures, mut resting) = (0, None);
     for (place, recorded) in log.iter().enumerate() {
         if recorded.version as usize != place + 1 {
             return Err(format!("version {} at place {place}", recorded.version));
         }
         // Whatever is said decides nothing.
         if matches!(recorded.event, Event::Commented { .. }) {
+            continue;
+        }
+        if let (Some("execution_failed"), Event::RetryScheduled { attempt, after, .. }) = (over, &recorded.event) {
+            let submission = submission.ok_or("tried again before it was submitted")?;
+            let retry = submission.retry.filter(|_| submission.idempotent).ok_or("tried again although nobody said so")?;
+            let pause = retry.backoff * 2_u32.pow(failures - 1);
+            if failures >= retry.attempts || *attempt != attempts + 1 || *after != pause || cancelled.is_some() {
+                return Err(format!("attempt {attempt} follows {failures} failures after {after:?}"));
+            }
+            resting = Some(recorded.at + pause);
+            over = None;
             continue;
         }
         if let Some(over) = over {
@@ -55,6 +67,9 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
                 let submission = submission.ok_or("released before it was submitted")?;
                 if cancelled.is_some() {
                     return Err("released after it was cancelled".to_owned());
+                }
+                if resting.take().is_some_and(|until| recorded.at < until) {
+                    return Err("released before its pause was over".to_owned());
                 }
                 may_begin(*attempt, attempts, submission.idempotent || retry == Some(attempts), round.as_ref())?;
                 released = Some(*attempt);
@@ -99,10 +114,11 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
             Event::ExecutionCancelled { attempt, .. } if cancelled != Some(*attempt) => {
                 return Err(format!("attempt {attempt} was ended for nobody"));
             }
+            Event::ExecutionFailed { .. } => failures += 1,
             Event::StartRefused { attempt, .. } if released != Some(*attempt) => {
                 return Err(format!("attempt {attempt} was refused and not released"));
             }
-            Event::ExecutionSucceeded { .. } | Event::ExecutionFailed { .. } | Event::OutcomeUnknown { .. } if attempts == 0 => {
+            Event::ExecutionSucceeded { .. } | Event::OutcomeUnknown { .. } if attempts == 0 => {
                 return Err("it ended before it began".to_owned());
             }
             _ => {}

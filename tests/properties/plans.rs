@@ -64,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
         action,
         idempotent,
         report_within: Some(Duration::from_secs(60)),
+        retry: None,
         level,
         target: Target::default(),
     };
@@ -101,6 +102,7 @@ fn submission(steps: Vec<PlannedStep>, gate: Gate) -> Submission {
         action: ActionKind::Runbook,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps,

@@ -7,6 +7,7 @@ use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
 use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::retry::Retry;
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::commit;
 use parkbrake::domain::workflow::transition::{self, Answer, Obligation};
@@ -161,8 +162,10 @@ fn case() -> impl Strategy<Value = Case> {
     let everybody: Vec<_> = PEOPLE.into_iter().chain(AGENTS).collect();
     let action = select(vec![ActionKind::External, ActionKind::Runbook, ActionKind::Webhook]);
     let asked = prop::collection::vec(asked(), 0..25);
-    (directory(), select(everybody), action, any::<bool>(), prop::option::weighted(0.9, terms()), asked).prop_map(
-        |(directory, requested_by, action, idempotent, terms, asked)| {
+    let retry = prop::option::of((2..4_u32, 1..50_u64));
+    (directory(), select(everybody), action, any::<bool>(), retry, prop::option::weighted(0.9, terms()), asked).prop_map(
+        |(directory, requested_by, action, idempotent, retry, terms, asked)| {
+            let retry = retry.filter(|_| idempotent && action != ActionKind::External);
             let submission = Submission {
                 task_id: None,
                 requested_by: requested_by.to_owned(),
@@ -172,6 +175,7 @@ fn case() -> impl Strategy<Value = Case> {
                 action,
                 idempotent,
                 report_within: (action == ActionKind::External).then_some(Duration::from_secs(90)),
+                retry: retry.map(|(attempts, backoff)| Retry { attempts, backoff: Duration::from_secs(backoff) }),
                 target: None,
                 supersedes: None,
                 steps: Vec::new(),
@@ -291,6 +295,12 @@ impl Run {
             [Obligation::Attend { attempt, token }] => {
                 state.running(*attempt).is_some_and(|begun| (begun.owner, begun.token) == (OWNERS[0], *token))
             }
+            [Obligation::Rest { attempt, deadline }] => {
+                state.status() == Status::Queued
+                    && state.resting() == Some((*attempt, *deadline))
+                    && state.queued().is_none()
+                    && due == (*deadline <= self.now)
+            }
             [Obligation::End { attempt, token }] => {
                 state.is_being_cancelled() && state.running(*attempt).is_some_and(|begun| (begun.owner, begun.token) == (OWNERS[0], *token))
             }
@@ -302,7 +312,7 @@ impl Run {
             [_, _, ..] => false,
         };
         prop_assert!(fits, "{:?}, due: {due}", state);
-        prop_assert!(!due || [Status::PendingApproval, Status::Executing].contains(&state.status()));
+        prop_assert!(!due || [Status::PendingApproval, Status::Executing].contains(&state.status()) || state.resting().is_some());
         Ok(())
     }
 }
@@ -356,6 +366,7 @@ proptest! {
             action: ActionKind::Runbook,
             idempotent: false,
             report_within: None,
+            retry: None,
             target: None,
             supersedes: None,
             steps: Vec::new(),

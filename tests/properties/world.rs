@@ -169,6 +169,7 @@ pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow
         action: ActionKind::Runbook,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

@@ -67,7 +67,9 @@ impl WorkflowActor {
     /// Attends to one obligation. Returns the command that has to be committed for it, if there is one.
     fn attend_to(&self, workflow: &Workflow, obligation: Obligation) -> Option<Command> {
         match obligation {
-            Obligation::Park { deadline: Some(deadline) } | Obligation::AwaitReport { deadline, .. } => {
+            Obligation::Park { deadline: Some(deadline) }
+            | Obligation::AwaitReport { deadline, .. }
+            | Obligation::Rest { deadline, .. } => {
                 self.arm(deadline);
                 None
             }

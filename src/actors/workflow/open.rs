@@ -155,6 +155,7 @@ impl WorkflowActor {
             action: task.action.kind,
             idempotent: task.action.is_idempotent(),
             report_within: (task.action.kind == ActionKind::External).then_some(policy.report_within),
+            retry: task.action.retry(),
             target: Some(configuration.rules.target(task, facts)),
             supersedes: None,
             steps: Vec::new(),
@@ -172,6 +173,7 @@ impl WorkflowActor {
             idempotent: step.task.action.is_idempotent(),
             report_within: (step.task.action.kind == ActionKind::External)
                 .then(|| configuration.policy.level(assessed.level).report_within),
+            retry: step.task.action.retry(),
             level: assessed.level,
             target: assessed.target,
         };
@@ -185,6 +187,7 @@ impl WorkflowActor {
             action: steps.iter().map(|step| step.action).find(|action| *action != ActionKind::External).unwrap_or(ActionKind::External),
             idempotent: steps.iter().all(|step| step.idempotent),
             report_within: None,
+            retry: None,
             target: Some(target),
             supersedes: None,
             steps,

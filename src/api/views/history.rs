@@ -2,14 +2,15 @@
 
 mod details;
 
+use crate::domain::duration;
 use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
 use crate::http::time::Time;
 use details::{
     ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, EscalatedDetail,
     ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail,
-    GrantedDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, StartRefusedDetail,
-    SubmittedDetail, SupersededDetail, WithdrawnDetail,
+    GrantedDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, RetryScheduledDetail,
+    StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -93,6 +94,7 @@ details! {
     "superseded": SupersededDetail,
     "commented": CommentedDetail<'a>,
     "released": ReleasedDetail,
+    "retry_scheduled": RetryScheduledDetail,
     "freeze_excepted": FreezeExceptedDetail<'a>,
     "start_refused": StartRefusedDetail<'a>,
     "execution_started": ExecutionStartedDetail,
@@ -150,6 +152,11 @@ impl<'a> From<&'a Event> for Detail<'a> {
             Event::Superseded { round, by } => Self::SupersededDetail(SupersededDetail { round: *round, by: *by }),
             Event::Commented { text, ask } => Self::CommentedDetail(CommentedDetail { text, ask: *ask }),
             Event::Released { step, attempt } => Self::ReleasedDetail(ReleasedDetail { step: *step, attempt: *attempt }),
+            Event::RetryScheduled { step, attempt, after } => Self::RetryScheduledDetail(RetryScheduledDetail {
+                step: *step,
+                attempt: *attempt,
+                after: duration::show(*after).to_string(),
+            }),
             Event::FreezeExcepted(given) => Self::FreezeExceptedDetail(given.into()),
             Event::StartRefused { step, attempt, reason } => {
                 Self::StartRefusedDetail(StartRefusedDetail { step: *step, attempt: *attempt, reason })

@@ -118,6 +118,7 @@ struct Call {
     /// Whether the address may be one of the server's machine or of a private network.
     #[schema(required = false)]
     allow_private: bool,
+    retry: Option<Retry>,
 }
 
 /// What parkbrake would run.
@@ -142,6 +143,7 @@ struct Invocation {
     /// Whether it may be run again, with the same key, after a crash.
     idempotent: bool,
     concurrency: Option<Concurrency>,
+    retry: Option<Retry>,
     /// What it may use at most, where its runbook says more than what holds for all.
     limits: Option<Limits>,
     /// Left out where it runs in none.
@@ -178,6 +180,17 @@ struct Sandbox {
     network: bool,
     /// The real paths that it may write to.
     write: Vec<String>,
+}
+
+/// What is done about an attempt that fails; the pause doubles with each failure, up to an hour.
+#[derive(ToSchema)]
+struct Retry {
+    /// How many attempts there may be in all.
+    #[schema(minimum = 2)]
+    attempts: u32,
+    /// The pause after the first failure.
+    #[schema(examples("30s"))]
+    backoff: String,
 }
 
 /// How many commands with the same key run at once, whatever their runbooks; the others wait in order.

@@ -37,6 +37,22 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
                 "",
             ),
             (&only("    operation: fly\n    command: [go]\n"), ":3: runbooks.go.operation: `fly` is not one of the words", "deploy"),
+            (
+                &with("    retry: { attempts: 3, backoff: 30s }\n"),
+                ":6: runbooks.go.retry: tries again what is not idempotent",
+                "idempotent: true",
+            ),
+            (
+                &with("    idempotent: true\n    retry: { attempts: 1, backoff: 30s }\n"),
+                ":7: runbooks.go.retry.attempts: has to be from 2",
+                "",
+            ),
+            (
+                &with("    idempotent: true\n    retry: { attempts: 3, backoff: 2h }\n"),
+                ":7: runbooks.go.retry.backoff: is longer than 1h",
+                "",
+            ),
+            (&with("    idempotent: true\n    retry: { attempts: 3 }\n"), ":7: runbooks.go.retry.backoff: is missing", "30s"),
             (&with("    environment: moon\n"), ":6: runbooks.go.environment: `moon` is not one of the words", "production"),
             (&with("    resource_type: moon\n"), ":6: runbooks.go.resource_type: `moon` is not one of the words", "database"),
             (&with("    resource: \"\"\n"), ":6: runbooks.go.resource: says nothing", ""),
@@ -138,6 +154,11 @@ fn webhooks_that_could_not_be_called() {
             (&with("url: \"https://\""), ":2: webhooks.ci.url: is no address", ""),
             (&with("url: \"https://me:secret@a.example/x\""), ":2: webhooks.ci.url: holds a name or a password", "from_env"),
             (&with("url: \"https://a.example\", secret: hush"), ":2: webhooks.ci.secret: is the text `hush`", "from_env"),
+            (
+                &with("url: \"https://a.example\", retry: { attempts: 3, backoff: 30s }"),
+                ":2: webhooks.ci.retry: tries again what is not idempotent",
+                "",
+            ),
             (&with("url: \"https://a.example\", retries: 3"), ":2: webhooks.ci.retries: is no key", "idempotent"),
         ],
     );

@@ -145,6 +145,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             idempotent: false,
             concurrency: None,
+            retry: None,
             env: BTreeMap::new(),
             working_dir: "/srv".into(),
             files: Vec::new(),

@@ -5,6 +5,7 @@ use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
 use crate::domain::risk::readings::{Facts, Source};
 use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::invocation::{Artifact, Concurrency, Invocation};
+use crate::domain::task::retry::Retry;
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub struct Runbook {
     pub idempotent: bool,
     /// The key of what may not run side by side, and how many may.
     pub concurrency: Option<(Template, u32)>,
+    /// What is done about an attempt that fails; only of what is idempotent.
+    pub retry: Option<Retry>,
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
@@ -96,6 +99,7 @@ impl Runbook {
             timeout: self.timeout,
             idempotent: self.idempotent,
             concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(args), limit: *limit }),
+            retry: self.retry,
             limits: self.limits.clone(),
             sandbox: self.sandbox.clone(),
             new_privileges: self.new_privileges,
@@ -134,6 +138,7 @@ mod tests {
             timeout: Duration::from_secs(600),
             idempotent: false,
             concurrency: Some((template("deploy {{ service }}"), 1)),
+            retry: None,
             env: [("TOKEN".to_owned(), "DEPLOY_TOKEN".to_owned())].into(),
             working_dir: PathBuf::from("/srv"),
             files: ["deploy/{{ service }}.yaml", "{{ version }}/notes"].map(template).to_vec(),

@@ -66,6 +66,7 @@ mod tests {
                 timeout: Duration::from_secs(30),
                 idempotent: false,
                 allow_private: false,
+                retry: None,
             },
         }
     }

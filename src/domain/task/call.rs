@@ -4,6 +4,7 @@
 //! stand beside it in the document. The secret that signs the call is named and never stored.
 
 use crate::domain::duration;
+use crate::domain::task::retry::Retry;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -22,18 +23,23 @@ pub struct Call {
     /// Whether the address may be one of the server's machine or of a private network.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_private: bool,
+    /// What is done about an attempt that fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 impl Call {
     /// What is different now from this, which was approved; `None` if nothing is.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let secret = |call: &Self| call.secret.as_deref().unwrap_or("none").to_owned();
+        let tries = |call: &Self| call.retry.map_or_else(|| "one attempt".to_owned(), |retry| retry.to_string());
         let parts = [
             ("its url", self.url.clone(), now.url.clone()),
             ("the variable of its secret", secret(self), secret(now)),
             ("its timeout", duration::show(self.timeout).to_string(), duration::show(now.timeout).to_string()),
             ("`idempotent`", self.idempotent.to_string(), now.idempotent.to_string()),
             ("`allow_private`", self.allow_private.to_string(), now.allow_private.to_string()),
+            ("`retry`", tries(self), tries(now)),
         ];
         let changed = parts.into_iter().find(|(_, approved, now)| approved != now);
         changed.map(|(what, approved, now)| format!("{what} is `{now}` now, and `{approved}` was approved"))
@@ -54,14 +60,16 @@ mod tests {
             timeout: Duration::from_secs(30),
             idempotent: false,
             allow_private: false,
+            retry: None,
         };
         assert_eq!(approved.difference(&approved), None);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 7] = [
             ("its url is `https://evil.test/`", |now| now.url = "https://evil.test/".to_owned()),
             ("secret is `none`", |now| now.secret = None),
             ("secret is `OTHER`", |now| now.secret = Some("OTHER".to_owned())),
             ("its timeout is `1h`", |now| now.timeout = Duration::from_secs(3_600)),
             ("`idempotent` is `true`", |now| now.idempotent = true),
+            ("`retry` is `up to 3 attempts", |now| now.retry = Some(Retry { attempts: 3, backoff: Duration::from_secs(30) })),
             ("`allow_private` is `true`", |now| now.allow_private = true),
         ];
         for (words, change) in changes {

@@ -7,6 +7,7 @@
 use crate::domain::duration;
 use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::digest::Digest;
+use crate::domain::task::retry::Retry;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -48,6 +49,9 @@ pub struct Invocation {
     /// Whether programs that it starts may gain rights that it does not have, as `sudo` does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_privileges: bool,
+    /// What is done about an attempt that fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
@@ -108,6 +112,7 @@ impl Invocation {
         }
         let limit = |limit: &Option<Concurrency>| limit.as_ref().map_or_else(|| "unlimited".to_owned(), Concurrency::to_string);
         let sandbox = |sandbox: &Option<Sandbox>| sandbox.as_ref().map_or_else(|| "none".to_owned(), Sandbox::to_string);
+        let tries = |retry: Option<Retry>| retry.map_or_else(|| "one attempt".to_owned(), |retry| retry.to_string());
         let rest = [
             (
                 "its account",
@@ -121,6 +126,7 @@ impl Invocation {
             ("`limits`", self.limits.to_string(), now.limits.to_string()),
             ("`sandbox`", sandbox(&self.sandbox), sandbox(&now.sandbox)),
             ("`new_privileges`", self.new_privileges.to_string(), now.new_privileges.to_string()),
+            ("`retry`", tries(self.retry), tries(now.retry)),
         ];
         let changed = rest.into_iter().find(|(_, approved, found)| approved != found);
         changed.map(|(what, approved, found)| format!("{what} is `{found}` now, and `{approved}` was approved"))
@@ -160,6 +166,7 @@ mod tests {
             limits: Limits::default(),
             sandbox: None,
             new_privileges: false,
+            retry: None,
         }
     }
 
@@ -170,7 +177,7 @@ mod tests {
 
     #[test]
     fn every_part_of_a_command_makes_a_difference() {
-        let changes: [(&str, Change); 17] = [
+        let changes: [(&str, Change); 18] = [
             ("its command", |now| now.command[1] = "db".to_owned()),
             ("its command", |now| now.command.push(String::new())),
             ("its folder is /tmp now", |now| now.working_dir = "/tmp".into()),
@@ -183,6 +190,7 @@ mod tests {
             ("its variables is `TOKEN OTHER` now", |now| now.env.push("OTHER".to_owned())),
             ("its timeout is `1h` now", |now| now.timeout = Duration::from_secs(3_600)),
             ("`idempotent` is `true` now", |now| now.idempotent = true),
+            ("`retry` is `up to 3 attempts", |now| now.retry = Some(Retry { attempts: 3, backoff: Duration::from_secs(30) })),
             ("`concurrency` is `1 at once", |now| now.concurrency = Some(Concurrency { key: "api".to_owned(), limit: 1 })),
             ("`limits` is `processes 5` now", |now| now.limits.processes = Some(5)),
             ("`limits` is `cpu 1m` now", |now| now.limits.cpu = Some(Duration::from_secs(60))),

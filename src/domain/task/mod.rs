@@ -8,12 +8,14 @@ pub mod digest;
 pub mod invocation;
 pub mod metadata;
 pub mod plan;
+pub mod retry;
 pub mod vocabulary;
 
 use crate::domain::task::call::Call;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::task::metadata::Metadata;
+use crate::domain::task::retry::Retry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -117,6 +119,11 @@ impl Action {
     /// The action of a task that names none: the requester acts once it may, and reports.
     pub fn external() -> Self {
         Self { kind: ActionKind::External, name: None, args: Map::new(), runs: None, calls: None }
+    }
+
+    /// What is done about an attempt that fails.
+    pub fn retry(&self) -> Option<Retry> {
+        self.runs.as_ref().and_then(|runs| runs.retry).or_else(|| self.calls.as_ref().and_then(|calls| calls.retry))
     }
 
     /// Whether parkbrake may do it again, with the same key, where nobody knows what became of an attempt.

@@ -2,6 +2,7 @@
 
 use crate::domain::workflow::Resolution;
 use chrono::{DateTime, Utc};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Names one attempt at one step of a workflow.
@@ -33,6 +34,15 @@ pub struct StepState {
     pub stage: Stage,
     /// What was started, oldest first. Only the last one can be running.
     pub attempts: Vec<Attempt>,
+    /// How long it rests, while it does.
+    pub rest: Option<Rest>,
+}
+
+/// A pause before the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    pub since: DateTime<Utc>,
+    pub pause: Duration,
 }
 
 /// How far a step has come.
@@ -43,6 +53,8 @@ pub enum Stage {
     Waiting,
     /// Released: its next attempt waits for a turn, and nothing of that attempt has run.
     Queued,
+    /// Its last attempt failed, and it is released once more when a pause is over. Nothing of it runs.
+    Resting,
     /// Its last attempt was started. How that attempt ended is its [outcome](Attempt::outcome).
     Started,
     /// It was not started and never will be.
@@ -100,6 +112,17 @@ impl StepState {
         (self.stage == Stage::Queued).then(|| self.next_number())
     }
 
+    /// The attempt that is released when a pause is over, and the pause.
+    pub fn resting(&self) -> Option<(u32, Rest)> {
+        self.rest.filter(|_| self.stage == Stage::Resting).map(|rest| (self.next_number(), rest))
+    }
+
+    /// How many attempts have failed.
+    pub fn failures(&self) -> u32 {
+        let failed = self.attempts.iter().filter(|attempt| attempt.outcome == Some(Ended::Failed)).count();
+        u32::try_from(failed).unwrap_or(u32::MAX)
+    }
+
     /// The attempt that is under way.
     pub fn running(&self) -> Option<&Attempt> {
         self.last_started().filter(|attempt| attempt.outcome.is_none())
@@ -113,7 +136,7 @@ impl StepState {
     /// How the step ended; `None` while something can follow.
     pub fn ended(&self) -> Option<Ended> {
         match self.stage {
-            Stage::Waiting | Stage::Queued => None,
+            Stage::Waiting | Stage::Queued | Stage::Resting => None,
             Stage::Started => {
                 self.last_started()?.outcome.filter(|outcome| matches!(outcome, Ended::Succeeded | Ended::Failed | Ended::Cancelled))
             }

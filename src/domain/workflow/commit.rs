@@ -39,6 +39,7 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     workflow.exceptions.iter_mut().for_each(|exception| date(&mut exception.at));
     workflow.rounds.iter_mut().for_each(|round| date(&mut round.opened_at));
     workflow.discussion.question.iter_mut().for_each(|question| date(&mut question.at));
+    workflow.steps.iter_mut().filter_map(|step| step.rest.as_mut()).for_each(|rest| date(&mut rest.since));
     for attempt in workflow.steps.iter_mut().flat_map(|step| &mut step.attempts) {
         date(&mut attempt.started_at);
         attempt.report_asked_at.iter_mut().for_each(date);

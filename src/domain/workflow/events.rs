@@ -7,6 +7,7 @@ use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Gate;
+use crate::domain::task::retry::Retry;
 use crate::domain::via::Via;
 use crate::domain::workflow::{AttemptId, PlannedStep};
 use chrono::{DateTime, Utc};
@@ -88,6 +89,14 @@ pub enum Event {
         step: u32,
         attempt: u32,
     },
+    /// The attempt before this one failed. It is released once the pause is over.
+    RetryScheduled {
+        step: u32,
+        attempt: u32,
+        /// How long it rests, counted from this event.
+        #[serde(with = "duration::text")]
+        after: Duration,
+    },
     /// It may start although a freeze holds it.
     FreezeExcepted(FreezeException),
     /// The action was not started and never will be; nothing ran.
@@ -164,6 +173,7 @@ impl Event {
             Self::Superseded { .. } => "superseded",
             Self::Commented { .. } => "commented",
             Self::Released { .. } => "released",
+            Self::RetryScheduled { .. } => "retry_scheduled",
             Self::FreezeExcepted(_) => "freeze_excepted",
             Self::StartRefused { .. } => "start_refused",
             Self::ExecutionStarted { .. } => "execution_started",
@@ -180,6 +190,7 @@ impl Event {
     pub fn attempt(&self) -> Option<AttemptId> {
         match self {
             Self::Released { step, attempt }
+            | Self::RetryScheduled { step, attempt, .. }
             | Self::StartRefused { step, attempt, .. }
             | Self::ExecutionStarted { step, attempt, .. }
             | Self::ExecutionSucceeded { step, attempt, .. }
@@ -234,6 +245,9 @@ pub struct Submission {
     /// Left out: a day.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
     pub report_within: Option<Duration>,
+    /// What is done about an attempt that fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,

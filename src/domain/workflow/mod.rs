@@ -28,7 +28,7 @@ mod rounds;
 mod stored;
 
 pub use crate::domain::workflow::status::{ApprovalStatus, Status, StepStatus};
-pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, Stage, StepState};
+pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, Rest, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
 pub use events::{Approval, Event, FreezeException, GrantedApproval, Recorded, Resolution, Submission};
@@ -181,10 +181,10 @@ impl Workflow {
         let is_asked = || self.open_round().is_some_and(|round| round.step == Some(number));
         match (state.stage, state.attempts.last().map(|attempt| attempt.outcome)) {
             (Stage::Refused, _) => StepStatus::Failed,
-            (Stage::Waiting | Stage::Queued, _) if is_over => StepStatus::Skipped,
+            (Stage::Waiting | Stage::Queued | Stage::Resting, _) if is_over => StepStatus::Skipped,
             (Stage::Waiting, _) if is_asked() => StepStatus::PendingApproval,
             (Stage::Waiting, _) => StepStatus::Waiting,
-            (Stage::Queued, _) | (Stage::Started, None | Some(Some(Ended::Interrupted))) => StepStatus::Queued,
+            (Stage::Queued | Stage::Resting, _) | (Stage::Started, None | Some(Some(Ended::Interrupted))) => StepStatus::Queued,
             (Stage::Started, Some(None)) => StepStatus::Executing,
             (Stage::Started, Some(Some(Ended::Succeeded))) => StepStatus::Succeeded,
             (Stage::Started, Some(Some(Ended::Failed))) => StepStatus::Failed,
@@ -199,6 +199,17 @@ impl Workflow {
             return None;
         }
         self.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.queued()? }))
+    }
+
+    /// The attempt that is released when a pause is over, and when that is.
+    pub fn resting(&self) -> Option<(AttemptId, DateTime<Utc>)> {
+        if self.disposition != Disposition::Active {
+            return None;
+        }
+        self.numbered_steps().find_map(|(step, _, state)| {
+            let (number, rest) = state.resting()?;
+            Some((AttemptId { step, number }, transition::rests_until(rest)))
+        })
     }
 
     /// This very attempt, if it is under way.

@@ -6,6 +6,7 @@ use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::{Gate, step_digest};
+use crate::domain::task::retry::Retry;
 use crate::domain::workflow::Submission;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Step {
     pub report_within: Option<Duration>,
     /// Whether it waits, once released, until a call of its requester claims it.
     pub is_claimed: bool,
+    /// What is done about an attempt that fails.
+    pub retry: Option<Retry>,
 }
 
 /// A step of a plan, as the first event of the log has it. The task itself is stored in the document.
@@ -39,6 +42,9 @@ pub struct PlannedStep {
     pub idempotent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
     pub report_within: Option<Duration>,
+    /// What is done about an attempt that fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// How dangerous it is by itself.
     pub level: Level,
     /// What it is about, as far as was known when it was submitted.
@@ -56,15 +62,16 @@ pub enum StepName {
 impl Plan {
     /// The plan that was submitted: its steps, or the one of a single task.
     pub fn of(submission: &Submission) -> Self {
-        let Submission { action, idempotent, report_within, .. } = *submission;
+        let Submission { action, idempotent, report_within, retry, .. } = *submission;
         if submission.steps.is_empty() {
-            return Self { steps: vec![Step { action, idempotent, report_within, is_claimed: submission.claim.is_some() }] };
+            return Self { steps: vec![Step { action, idempotent, report_within, retry, is_claimed: submission.claim.is_some() }] };
         }
         let step = |step: &PlannedStep| Step {
             action: step.action,
             idempotent: step.idempotent,
             report_within: step.report_within,
             is_claimed: false,
+            retry: step.retry,
         };
         Self { steps: submission.steps.iter().map(step).collect() }
     }

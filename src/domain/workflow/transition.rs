@@ -24,7 +24,7 @@ mod withdraw;
 
 pub use apply::{Impossible, apply, replay};
 pub use except::Exception;
-pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, obligations, report_deadline};
+pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, obligations, report_deadline, rests_until};
 
 pub use start::{begins, queued_instead};
 

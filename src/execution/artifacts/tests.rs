@@ -23,6 +23,7 @@ fn command(folder: &Path, command: &[&str], files: &[&str]) -> Invocation {
         limits: Limits::default(),
         sandbox: None,
         new_privileges: false,
+        retry: None,
     }
 }
 

@@ -51,7 +51,7 @@ fn nobody() -> Caller {
 }
 
 fn call_of(url: String) -> Call {
-    Call { url, secret: None, timeout: Duration::from_secs(30), idempotent: false, allow_private: true }
+    Call { url, secret: None, timeout: Duration::from_secs(30), idempotent: false, allow_private: true, retry: None }
 }
 
 async fn made(call: &Call, caller: &Caller, redactions: &Redactions) -> Option<Outcome> {

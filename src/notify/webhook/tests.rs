@@ -42,6 +42,7 @@ fn hostile(filler: &str) -> Notice {
         action: crate::domain::task::ActionKind::External,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

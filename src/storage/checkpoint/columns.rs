@@ -87,9 +87,15 @@ pub(super) fn timeout_after(round: &Round) -> Option<f64> {
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
 }
 
-/// When the report of an external action falls due, in seconds from the commit: the commit is what it is counted from. A comment moves no
+/// When the report of an external action falls due, or the pause after a failure is over, in seconds from the commit: the commit is what it is counted from. A comment moves no
 /// deadline: then it is what is left of it, by the clock that follows the database's; the core itself asks once more whether it is due.
 pub(super) fn report_after(workflow: &Workflow, comments_at: Option<DateTime<Utc>>) -> Option<f64> {
+    if let Some(rest) =
+        workflow.steps.iter().find_map(|step| step.resting()).map(|(_, rest)| rest).filter(|_| !workflow.status().is_final())
+    {
+        let left = |now: DateTime<Utc>| (transition::rests_until(rest) - now).to_std().unwrap_or_default();
+        return Some(comments_at.map_or(rest.pause, left).as_secs_f64());
+    }
     let deadline = transition::report_deadline(workflow)?;
     let mut awaited = workflow.numbered_steps().filter(|(_, step, state)| step.action == ActionKind::External && state.running().is_some());
     let within = awaited.next().and_then(|(_, step, _)| step.report_within).unwrap_or(transition::REPORT_WITHIN);

@@ -55,6 +55,7 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         action,
         idempotent,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

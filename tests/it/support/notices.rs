@@ -75,6 +75,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         action: ActionKind::Runbook,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: Some(Target::claimed(&task)),
         supersedes: None,
         steps: Vec::new(),
@@ -129,7 +130,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         plan: Plan::of(&submission),
         submission: submission.into(),
         rounds: vec![Round { outcome, ..open }],
-        steps: vec![StepState { stage, attempts: attempt.into_iter().collect() }],
+        steps: vec![StepState { stage, attempts: attempt.into_iter().collect(), rest: None }],
         disposition: match kind {
             Kind::Cancelled => Disposition::Cancelled,
             Kind::Superseded => Disposition::Superseded { by: Uuid::nil() },

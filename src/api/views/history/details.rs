@@ -1,9 +1,10 @@
 //! What is recorded of each event.
 
+mod planned;
+
 use crate::api::views::assessment::{Assessment, Target};
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
-use crate::domain::risk::level::Level;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::{self, FreezeException, GrantedApproval, Resolution};
@@ -12,6 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub use planned::{PlannedDetail, RetryDetail};
 
 /// What was asked, by whom, and how it was assessed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +35,10 @@ pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub report_within: Option<String>,
+    /// What is done about an attempt that fails; left out where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub retry: Option<RetryDetail>,
     /// What it is about; left out of workflows from before this was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -48,36 +55,6 @@ pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub gate: Option<&'static str>,
-}
-
-/// One step of a plan, as it was planned.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PlannedStep)]
-pub struct PlannedDetail<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub name: Option<&'a str>,
-    pub action: ActionKind,
-    pub idempotent: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub report_within: Option<String>,
-    /// How dangerous it is by itself.
-    pub level: Level,
-    pub target: Target<'a>,
-}
-
-impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
-    fn from(step: &'a workflow::PlannedStep) -> Self {
-        Self {
-            name: step.name.as_deref(),
-            action: step.action,
-            idempotent: step.idempotent,
-            report_within: step.report_within.map(|within| duration::show(within).to_string()),
-            level: step.level,
-            target: (&step.target).into(),
-        }
-    }
 }
 
 /// People were asked.
@@ -276,6 +253,15 @@ pub struct ReleasedDetail {
     pub attempt: u32,
 }
 
+/// The attempt before this one failed, and this one follows after a pause.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RetryScheduledDetail {
+    pub step: u32,
+    pub attempt: u32,
+    /// How long it rests, such as `30s`.
+    pub after: String,
+}
+
 /// The action was not started and never will be; nothing of it ran.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StartRefusedDetail<'a> {
@@ -355,6 +341,7 @@ impl<'a> From<&'a workflow::Submission> for SubmittedDetail<'a> {
             action: submission.action,
             idempotent: submission.idempotent,
             report_within: submission.report_within.map(|delay| duration::show(delay).to_string()),
+            retry: submission.retry.map(RetryDetail::from),
             target: submission.target.as_ref().map(Target::from),
             supersedes: submission.supersedes,
             steps: submission.steps.iter().map(PlannedDetail::from).collect(),

@@ -92,6 +92,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         action: ActionKind::External,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

@@ -85,6 +85,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         action: ActionKind::Runbook,
         idempotent: false,
         report_within: None,
+        retry: None,
         target: None,
         supersedes: None,
         steps: Vec::new(),

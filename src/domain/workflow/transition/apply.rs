@@ -1,7 +1,7 @@
 //! What a log of events folds to.
 
 use crate::domain::workflow::{
-    Attempt, AttemptId, CancelRequest, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Round,
+    Attempt, AttemptId, CancelRequest, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Rest, Round,
     RoundOutcome, Stage, StepState, Verdict, Workflow,
 };
 use std::sync::Arc;
@@ -132,6 +132,7 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             fits.then(|| workflow.exceptions.push(Exception { given: given.clone(), at: recorded.at, via: recorded.via }))
         }
         Event::Released { .. }
+        | Event::RetryScheduled { .. }
         | Event::StartRefused { .. }
         | Event::ExecutionStarted { .. }
         | Event::ExecutionSucceeded { .. }
@@ -180,7 +181,7 @@ fn cancel(workflow: &mut Workflow, number: Option<u32>) -> Option<()> {
     let is_cut_short = |step: &StepState| step.cancel_requested().is_some() && step.ended() == Some(Ended::Succeeded);
     let has_steps_left = || workflow.steps.iter().any(|step| step.stage == Stage::Waiting);
     let was_cut_short = || workflow.steps.iter().any(is_cut_short) && has_steps_left();
-    let may_follow = (has_queued(workflow) || was_cut_short()) && !has_running(workflow);
+    let may_follow = (has_queued(workflow) || has_resting(workflow) || was_cut_short()) && !has_running(workflow);
     match workflow.rounds.last_mut().filter(|round| round.is_open()) {
         Some(round) => round.outcome = Some(RoundOutcome::Cancelled),
         None if may_follow => {}
@@ -194,6 +195,10 @@ fn has_queued(workflow: &Workflow) -> bool {
     workflow.steps.iter().any(|step| step.stage == Stage::Queued)
 }
 
+fn has_resting(workflow: &Workflow) -> bool {
+    workflow.steps.iter().any(|step| step.stage == Stage::Resting)
+}
+
 fn has_running(workflow: &Workflow) -> bool {
     workflow.steps.iter().any(|step| step.running().is_some())
 }
@@ -204,13 +209,15 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
     let place = usize::try_from(id.step).ok()?.checked_sub(1)?;
     // A step begins once all before it have succeeded.
     let is_in_order = workflow.steps.iter().take(place).all(|before| before.ended() == Some(Ended::Succeeded));
+    let retry = workflow.plan.step(id.step).filter(|step| step.idempotent).and_then(|step| step.retry);
     let step = workflow.steps.get_mut(place).filter(|_| is_approved && is_in_order)?;
     let is_next = id.number == step.next_number();
     let is_running = step.running().is_some();
     let is_last = !is_next && id.number + 1 == step.next_number();
     match &recorded.event {
-        Event::Released { .. } if is_next && (step.stage == Stage::Waiting || is_running) => {
+        Event::Released { .. } if is_next && (matches!(step.stage, Stage::Waiting | Stage::Resting) || is_running) => {
             end(step, Ended::Interrupted);
+            step.rest = None;
             step.stage = Stage::Queued;
         }
         // Logs from before there was a queue start an action right away, and the next attempt after one that was interrupted.
@@ -227,6 +234,15 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
                 outcome: None,
                 resolved: None,
             });
+        }
+        Event::RetryScheduled { after, .. }
+            if is_next
+                && (step.stage, step.ended()) == (Stage::Started, Some(Ended::Failed))
+                && step.cancel_requested().is_none()
+                && retry.and_then(|retry| retry.pause_after(step.failures())) == Some(*after) =>
+        {
+            step.stage = Stage::Resting;
+            step.rest = Some(Rest { since: recorded.at, pause: *after });
         }
         Event::StartRefused { .. } if is_next && step.stage == Stage::Queued => step.stage = Stage::Refused,
         Event::ReportRequested { .. } if is_last && is_running => {

@@ -23,7 +23,9 @@ pub(super) fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) 
             wrong("its requester carries the action out, so parkbrake cannot end it: stop it there, then report its result")
         }
         (Some((step, ActionKind::Runbook | ActionKind::Webhook, attempt)), _) => commit(Event::CancelRequested { step, attempt, reason }),
-        (None, Status::PendingApproval | Status::Queued) if workflow.open_round().is_some() || workflow.queued().is_some() => {
+        (None, Status::PendingApproval | Status::Queued)
+            if workflow.open_round().is_some() || workflow.queued().or(workflow.resting().map(|(attempt, _)| attempt)).is_some() =>
+        {
             commit(Event::Cancelled { round: workflow.round().map(|round| round.number), reason })
         }
         (None, Status::OutcomeUnknown) => {

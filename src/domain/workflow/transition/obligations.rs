@@ -1,7 +1,7 @@
 //! What has to happen next, and when: computed from the state alone, right after a commit and after a restart.
 
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{Attempt, AttemptId, Disposition, Round, RoundOutcome, Step, StepState, Workflow};
+use crate::domain::workflow::{Attempt, AttemptId, Disposition, Rest, Round, RoundOutcome, Step, StepState, Workflow};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ pub enum Obligation {
     /// See to it that this process's runner has the attempt in its queue. When the attempt has a turn, the runner commits `Start`,
     /// `RefuseStart` or `AskAgain`.
     Queue { attempt: AttemptId },
+    /// Wait for the end of the pause after a failure, and come back then. Then `Tick` releases the attempt.
+    Rest { attempt: AttemptId, deadline: DateTime<Utc> },
     /// Wait for the requester's report, and come back at the deadline. Then `Tick` asks for the report, or says that nobody knows.
     AwaitReport { attempt: AttemptId, deadline: DateTime<Utc> },
     /// This process has started the attempt. Nothing is started because of it: see to it that the runner knows of it. The runner commits
@@ -51,6 +53,9 @@ fn of_steps(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
                 return None;
             }
             return Some(Obligation::Queue { attempt: id(queued) });
+        }
+        if let Some((resting, rest)) = state.resting() {
+            return Some(Obligation::Rest { attempt: id(resting), deadline: rests_until(rest) });
         }
         let running = state.running()?;
         let attempt = id(running.number);
@@ -97,6 +102,11 @@ pub fn report_deadline(workflow: &Workflow) -> Option<DateTime<Utc>> {
 /// When the report of this attempt falls due.
 pub(super) fn report_by(step: &Step, attempt: &Attempt) -> DateTime<Utc> {
     later(attempt.report_asked_at.unwrap_or(attempt.started_at), step.report_within.unwrap_or(REPORT_WITHIN))
+}
+
+/// When a pause is over.
+pub fn rests_until(rest: Rest) -> DateTime<Utc> {
+    later(rest.since, rest.pause)
 }
 
 fn later(from: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {

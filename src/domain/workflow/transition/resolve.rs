@@ -80,8 +80,12 @@ impl Resolution {
     }
 }
 
-/// The requester is asked once; after as long again, nobody knows.
+/// What rests is released once its pause is over. The requester of an external action is asked once; after as long again, nobody knows.
 pub(super) fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
+    if let Some((AttemptId { step, number: attempt }, due)) = workflow.resting() {
+        let guard = Guard { not_before: Some(due), ..Guard::default() };
+        return if due <= now { Answer::Commit { events: vec![Event::Released { step, attempt }], guard } } else { Answer::Nothing };
+    }
     let external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
     let due = external.filter_map(|(number, step, state)| {
         let attempt = state.running()?;

@@ -137,10 +137,21 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
             (Event::ExecutionCancelled { step, attempt, output, error }, false) => Event::ExecutionFailed { step, attempt, output, error },
             (event, _) => event,
         };
-        Answer::Commit { events: and_then(workflow, id, event), guard: Guard::default() }
+        let mut events = and_then(workflow, id, event);
+        events.extend(retry(workflow, id, &events));
+        Answer::Commit { events, guard: Guard::default() }
     } else {
         Answer::Nothing
     }
+}
+
+/// The next attempt, where one that ran has failed and may be tried again. What somebody has cancelled is not.
+fn retry(workflow: &Workflow, id: AttemptId, events: &[Event]) -> Option<Event> {
+    let state = workflow.step(id.step).filter(|state| state.cancel_requested().is_none())?;
+    let has_failed = matches!(events.last(), Some(Event::ExecutionFailed { .. })) && workflow.running(id).is_some();
+    let planned = workflow.plan.step(id.step).filter(|step| has_failed && step.idempotent)?;
+    let after = planned.retry?.pause_after(state.failures() + 1)?;
+    Some(Event::RetryScheduled { step: id.step, attempt: id.number + 1, after })
 }
 
 pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Outcome) -> Event {
