@@ -207,9 +207,10 @@ impl App {
         let engine = Engine::new(parts);
         let (root, root_task) = Root::spawn(Arc::clone(&engine)).await?;
         let (closing, closed) = watch::channel(false);
-        let hosts = Hosts::new(engine.configuration.notifications.public_url.as_deref(), &settings.allow_hosts);
+        let public_url = engine.configuration.notifications.public_url.clone();
+        let hosts = Hosts::new(public_url.as_deref(), &settings.allow_hosts);
         let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed);
-        let routes = router::router(&service, slack, hosts);
+        let routes = router::router(&service, slack, hosts, public_url);
         let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
         let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;

@@ -4,9 +4,9 @@
 //! until the right human says yes. Then it runs exactly what was shown, once, and can prove it.
 //!
 //! ```text
-//! main → cli → app → { api, agents, web, slack } → http → service → actors → identity → storage → domain        config → domain
+//! main → cli → app → { api, agents, mcp, web, slack } → http → service → actors → identity → storage → domain        config → domain
 //! ```
-//! Nothing points up, and no way in (`api`, `agents`, `web`, `slack`) knows another. `domain` is pure; all SQL is in `storage`; `ractor` is in
+//! Nothing points up, and no way in (`api`, `agents`, `mcp`, `web`, `slack`) knows another. `domain` is pure; all SQL is in `storage`; `ractor` is in
 //! `actors` and in the HTTP server's actor; `serde_yaml` is in `config`. `execution` and `notify` implement traits of `actors::ports`;
 //! `service` sees the actors through `actors::engine`. `tests/architecture.rs` holds this.
 
@@ -30,6 +30,7 @@ pub mod hardening;
 pub mod http;
 pub mod identity;
 pub mod machine;
+pub mod mcp;
 pub mod notify;
 pub mod outbound;
 pub mod postgres;

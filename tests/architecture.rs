@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "fence",
             "http",
             "machine",
+            "mcp",
             "notify",
             "secret_key",
             "service",
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("agents", &["domain", "http", "identity", "service"]),
     ("web", &["domain", "http", "identity", "service"]),
     ("slack", &["domain", "http", "identity", "service"]),
+    ("mcp", &["domain", "http", "identity", "service"]),
     ("http", &["actors", "domain", "identity", "service"]),
     ("service", &["actors", "domain", "identity", "storage", "telemetry"]),
     ("execution", &["actors", "clock", "domain", "hardening", "outbound", "procfs"]),
@@ -92,7 +94,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["storage/"]),
     ("ractor", &["actors/", "http/server", "app.rs"]),
-    ("axum", &["agents/", "api/", "app/router.rs", "http/", "identity/", "slack/", "web/"]),
+    ("axum", &["agents/", "api/", "app/router.rs", "http/", "identity/", "mcp/", "slack/", "web/"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
     ("tower_http", &["app/router.rs", "web/"]),
@@ -107,10 +109,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("nix", &["execution/account.rs"]),
     ("aho_corasick", &["execution/redactions.rs"]),
     ("rustix", &["execution/", "fence.rs", "hardening.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
+    ("rmcp", &["mcp/"]),
     ("prometheus_client", &["actors/metrics.rs"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("utoipa", &["agents/", "api/", "http/", "slack/"]),
-    ("utoipa_axum", &["agents/", "api/", "slack/"]),
+    ("utoipa", &["agents/", "api/", "http/", "mcp/", "slack/"]),
+    ("utoipa_axum", &["agents/", "api/", "mcp/", "slack/"]),
 ];
 
 /// The concepts of the core, one folder each: each uses only those before it, and what stands beside the folders.

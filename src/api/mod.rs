@@ -9,7 +9,6 @@ mod grants;
 mod halts;
 mod notices;
 mod operations;
-mod plan_body;
 mod task_body;
 mod tasks;
 mod views;

@@ -1,13 +1,13 @@
 //! The one place where bytes become a task: in one pass where the body is as usual, and else the careful way, which says what is wrong. Plans always
 //! take the careful way.
 
-use crate::api::plan_body;
 use crate::domain::request::Request;
 use crate::domain::request::UsualTask;
 use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::task::digest::{Digest, canonical};
 use crate::http::json;
 use crate::http::problem::Problem;
+use crate::http::submitted;
 use crate::service::ServiceError;
 use axum::http::HeaderMap;
 use serde_json::Value;
@@ -41,7 +41,7 @@ impl TaskBody {
 
     fn careful(body: Value, key: Option<String>) -> Self {
         let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&body)) });
-        Self { request: plan_body::request(body), key }
+        Self { request: submitted::request(body), key }
     }
 }
 

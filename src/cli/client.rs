@@ -145,6 +145,15 @@ impl Client {
         Ok(Answer { body, value })
     }
 
+    /// Sends a call and gives the body of the answer, whatever its status.
+    ///
+    /// # Errors
+    /// That the server did not answer.
+    pub async fn text(&self, call: RequestBuilder) -> Result<String, Error> {
+        let response = call.send().await.map_err(|error| self.failure(&error))?;
+        response.text().await.map_err(|error| self.failure(&error))
+    }
+
     fn failure(&self, error: &reqwest::Error) -> Error {
         let url = self.base.clone();
         if error.is_connect() {

@@ -19,6 +19,7 @@ mod facts;
 pub mod grant;
 mod halt;
 pub mod key;
+pub mod mcp;
 pub mod migrate;
 pub mod pending;
 pub mod person;
@@ -106,6 +107,8 @@ pub enum Command {
     /// Let requests of a narrow kind pass for a while; list and revoke what was granted
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Serve the Model Context Protocol on standard input and output, for the agent whose token it has
+    Mcp(mcp::Args),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
 }
@@ -148,6 +151,7 @@ impl Cli {
             Command::Resume(args) => halt::resume(args).await,
             Command::Halts(args) => halt::show(args).await,
             Command::Grant(command) => grant::run(command).await,
+            Command::Mcp(args) => mcp::run(args).await,
             Command::Digest(args) => digest::run(&args),
         };
         done.unwrap_or_else(|error| error.report())

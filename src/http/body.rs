@@ -29,6 +29,18 @@ pub trait FromBody: Sized {
     fn from_body(head: Parts, bytes: Bytes) -> impl Future<Output = Result<Self, Problem>> + Send;
 }
 
+/// The bytes of a body as they came, with the head that says what they are: for what is signed, or read by a library.
+pub struct Raw {
+    pub head: Parts,
+    pub bytes: Bytes,
+}
+
+impl FromBody for Raw {
+    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
+        Ok(Self { head, bytes })
+    }
+}
+
 /// Receives the body of a request. Its bytes are counted under a name before the first of them is taken: by the length that the client
 /// gives, and as the largest that there may be where it gives none. The permit belongs to whatever is done with the body.
 ///

@@ -10,7 +10,7 @@ use crate::domain::task::plan::Document;
 use crate::domain::text::shown;
 use crate::domain::workflow::today::InSlack;
 use crate::domain::workflow::{Decision, Verdict, Workflow};
-use crate::http::body::{self, FromBody};
+use crate::http::body::{self, Raw};
 use crate::http::openapi::{self, refused_with};
 use crate::http::peer::Peer;
 use crate::http::problem::{self, Code, Problem};
@@ -20,7 +20,6 @@ use crate::service::decide::Saying;
 use crate::service::{Service, ServiceError, Shown};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts as _, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Router};
@@ -175,18 +174,6 @@ struct Signed {
     press: Press,
     /// Held until the press is answered.
     permit: Arc<Permit>,
-}
-
-/// The bytes of a body as they came, with the head that says what they are: what is signed, before it is read.
-struct Raw {
-    head: Parts,
-    bytes: Bytes,
-}
-
-impl FromBody for Raw {
-    async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
-        Ok(Self { head, bytes })
-    }
 }
 
 impl FromRequest<Buttons> for Signed {

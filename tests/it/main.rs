@@ -41,6 +41,7 @@ mod lists;
 mod locks;
 mod logging;
 mod logs;
+mod mcp;
 mod migrating;
 mod notices;
 mod operator;

@@ -29,7 +29,7 @@ pub use halts::{HaltPage, Standing};
 pub use lists::{PendingPage, WorkflowPage};
 pub use notices::{NoticeAnswer, NoticePage, NoticeStatus};
 pub use operations::{Health, Readiness};
-pub use plan_request::{Around, PlaybookCall, SubmitRequest};
+pub use plan_request::SubmitRequest;
 pub use steps::AssessedStep;
 pub use submission::{Assessed, Submitted};
 pub use success::Success;

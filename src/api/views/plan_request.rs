@@ -1,8 +1,8 @@
-//! A plan as a requester sends it, as the schema describes it. It is read in `api/plan_body.rs`; a test holds the two to each other.
+//! A plan as a requester sends it, as the schema describes it. It is read in `http/submitted.rs`; a test holds the two to each other.
 
 use super::task_request::{Finding, TaskAction};
 use crate::domain::request::TaskRequest;
-use serde::Deserialize;
+use crate::http::submitted::PlaybookCall;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -80,46 +80,4 @@ struct PlanStep {
 pub(super) enum GateWord {
     Plan,
     Step,
-}
-
-/// What stands around the steps.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Around {
-    #[serde(default)]
-    pub task_id: Option<String>,
-    pub description: String,
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub metadata: Option<Map<String, Value>>,
-    #[serde(default)]
-    pub supersedes: Option<Uuid>,
-    #[serde(default)]
-    pub gate: Option<String>,
-}
-
-/// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is made is what is shown, assessed and approved.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlaybookCall {
-    /// The requester's own name for it; it need not be unique.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
-    pub task_id: Option<String>,
-    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never trusted.
-    #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
-    pub description: String,
-    /// Kept with the plan, and visible to conditions of triggers for each step.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub metadata: Option<Map<String, Value>>,
-    /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
-    #[serde(default)]
-    pub supersedes: Option<Uuid>,
-    /// The name of the playbook.
-    pub playbook: String,
-    /// All that the playbook declares, each of which has to match its pattern; texts, numbers and booleans only.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub args: Option<Map<String, Value>>,
 }

@@ -1,6 +1,5 @@
-//! What the body of a submit asks for: one task, a plan of several, or a playbook that makes one.
+//! What a submit asks for: one task, a plan of several, or a playbook that makes one. Every way in that takes JSON reads it here.
 
-use crate::api::views::{Around, PlaybookCall};
 use crate::domain::request::Request;
 use crate::domain::request::plan::{PlanRequest, StepRequest};
 use crate::domain::request::playbook::PlaybookRequest;
@@ -8,7 +7,10 @@ use crate::domain::request::{Fault, TaskRequest};
 use crate::domain::task::plan::Gate;
 use crate::http::json;
 use crate::service::ServiceError;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// The field by which a plan is known.
 const STEPS: &str = "steps";
@@ -17,7 +19,49 @@ const PLAYBOOK: &str = "playbook";
 /// What stands around the steps, and in none of them.
 const OUTSIDE: [&str; 2] = ["task_id", "supersedes"];
 
-/// Reads a body.
+/// What stands around the steps.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Around {
+    #[serde(default)]
+    task_id: Option<String>,
+    description: String,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+    #[serde(default)]
+    supersedes: Option<Uuid>,
+    #[serde(default)]
+    gate: Option<String>,
+}
+
+/// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is made is what is shown, assessed and approved.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaybookCall {
+    /// The requester's own name for it; it need not be unique.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
+    pub task_id: Option<String>,
+    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never trusted.
+    #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
+    pub description: String,
+    /// Kept with the plan, and visible to conditions of triggers for each step.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
+    /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
+    #[serde(default)]
+    pub supersedes: Option<Uuid>,
+    /// The name of the playbook.
+    pub playbook: String,
+    /// All that the playbook declares, each of which has to match its pattern; texts, numbers and booleans only.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub args: Option<Map<String, Value>>,
+}
+
+/// Reads a value.
 ///
 /// # Errors
 /// What does not fit, each with its place.

@@ -1,0 +1,226 @@
+//! What tools answer: a few fields that a model and a program read alike, and a sentence that says what to do next.
+
+use crate::domain::risk::level::Level;
+use crate::domain::task::ActionKind;
+use crate::domain::text::shown;
+use crate::domain::workflow::approval::entitled_roles;
+use crate::domain::workflow::attempt_history::{self, AttemptRecord};
+use crate::domain::workflow::{Decision, Recorded, Status, Workflow};
+use crate::http::problem::Problem;
+use crate::http::time::Time;
+use crate::service::{Listed, ServiceError};
+use chrono::TimeDelta;
+use rmcp::model::{CallToolResult, ContentBlock};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Seconds after which a look at what waits for people is worth another one.
+const LOOK_AGAIN: u64 = 15;
+/// Characters of an output that are shown; the whole of it is in the inbox.
+const SHOWN_OUTPUT: usize = 8_000;
+
+/// A workflow as an agent sees it.
+#[derive(Debug, Serialize)]
+pub struct State<'a> {
+    workflow_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<&'a str>,
+    status: Status,
+    risk_level: Level,
+    requires_approval: bool,
+    digest: &'a str,
+    /// Why it was assessed so.
+    reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Asked>,
+    decisions: Vec<Decided<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<Attempt<'a>>,
+    /// Where people decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inbox_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_s: Option<u64>,
+    /// What to do next.
+    next: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Asked {
+    approvers: Vec<String>,
+    required: u32,
+    approvals: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Time>,
+}
+
+#[derive(Debug, Serialize)]
+struct Decided<'a> {
+    verdict: &'static str,
+    approver: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Attempt<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> State<'a> {
+    /// A workflow with its log; `inbox` is where people reach the server.
+    pub fn of(workflow: &'a Workflow, log: &'a [Recorded], inbox: Option<&str>) -> Self {
+        let submission = &workflow.submission;
+        let status = workflow.status();
+        let attempts = attempt_history::of(log);
+        Self {
+            workflow_id: workflow.id,
+            task_id: submission.task_id.as_deref(),
+            status,
+            risk_level: submission.assessment.level,
+            requires_approval: workflow.round().is_some(),
+            digest: submission.digest.as_str(),
+            reasons: submission.assessment.reasons.iter().map(|reason| format!("{}: {}", reason.trigger, reason.detail)).collect(),
+            approval: workflow.open_round().map(|round| Asked {
+                approvers: entitled_roles(round).into_iter().map(ToString::to_string).collect(),
+                required: round.terms.required,
+                approvals: round.approvals.len(),
+                expires_at: round
+                    .terms
+                    .expire_after
+                    .and_then(|after| round.opened_at.checked_add_signed(TimeDelta::from_std(after).ok()?))
+                    .map(Time),
+            }),
+            decisions: workflow.decisions.iter().map(Decided::from).collect(),
+            attempt: attempts.into_iter().next_back().map(Attempt::from),
+            inbox_url: inbox.map(|inbox| format!("{inbox}/inbox/workflows/{}", workflow.id)),
+            retry_after_s: matches!(status, Status::PendingApproval | Status::Queued).then_some(LOOK_AGAIN),
+            next: next(workflow, status),
+        }
+    }
+
+    /// As the result of a tool.
+    pub fn into_result(self) -> CallToolResult {
+        structured(&self)
+    }
+}
+
+impl<'a> From<&'a Decision> for Decided<'a> {
+    fn from(decision: &'a Decision) -> Self {
+        Self { verdict: decision.verdict.as_str(), approver: &decision.approver, words: decision.justification.as_deref() }
+    }
+}
+
+impl<'a> From<AttemptRecord<'a>> for Attempt<'a> {
+    fn from(record: AttemptRecord<'a>) -> Self {
+        let Some(ended) = record.ended else { return Self { outcome: "running", output: None, error: None } };
+        let output = ended.output.map(|output| {
+            let text = output.to_string();
+            if text.chars().count() <= SHOWN_OUTPUT {
+                text
+            } else {
+                text.chars().take(SHOWN_OUTPUT).chain("… (more in the inbox)".chars()).collect()
+            }
+        });
+        Self { outcome: ended.outcome.as_str(), output, error: ended.error }
+    }
+}
+
+/// What an agent does next.
+fn next(workflow: &Workflow, status: Status) -> String {
+    let external = workflow.submission.action == ActionKind::External;
+    match status {
+        Status::PendingApproval => "People have to decide. Do not act. Call wait_for_decision with this workflow_id.".to_owned(),
+        Status::Queued => "It is released and waits for its turn. Do not act.".to_owned(),
+        Status::Executing if external => {
+            "You may now do exactly what you submitted, once. Then report what came of it with POST /workflows/{id}/result.".to_owned()
+        }
+        Status::Executing => "Parkbrake is doing it. Call wait_for_decision with until: \"end\" for what comes of it.".to_owned(),
+        Status::Completed => "It is done.".to_owned(),
+        Status::Failed => "It failed; see attempt. Submit a new task if it should be tried again.".to_owned(),
+        Status::OutcomeUnknown => "Nobody knows whether it happened. A person has to find out; do not try it again.".to_owned(),
+        Status::Rejected => {
+            let why = workflow.decisions.last().and_then(|decision| decision.justification.as_deref()).map(shown);
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("It was rejected{why}. Do not do it, and do not submit the same again.")
+        }
+        Status::Expired => "Nobody decided in time. It was not rejected: submit it again if it is still wanted.".to_owned(),
+        Status::Cancelled => "It was taken back. Do not do it.".to_owned(),
+        Status::Superseded => "Another request has taken its place. Do not do this one.".to_owned(),
+    }
+}
+
+/// A line of a list.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    workflow_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<&'a str>,
+    status: &'a str,
+    risk_level: &'a str,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// A page of workflows.
+pub fn page(lines: &[Listed], next_cursor: Option<String>) -> CallToolResult {
+    let lines: Vec<Line<'_>> = lines
+        .iter()
+        .map(|line| Line {
+            workflow_id: line.workflow_id,
+            task_id: line.task_id.as_deref(),
+            status: &line.status,
+            risk_level: &line.risk_level,
+            created_at: Time(line.created_at),
+            updated_at: Time(line.updated_at),
+        })
+        .collect();
+    structured(&json!({"workflows": lines, "next_cursor": next_cursor}))
+}
+
+/// What is said, as text for the model and as data for the program.
+pub fn structured(answer: &impl Serialize) -> CallToolResult {
+    CallToolResult::structured(serde_json::to_value(answer).unwrap_or_default())
+}
+
+/// Why a call was refused: the same code and words as in a problem document.
+pub struct Refused(Value);
+
+impl From<ServiceError> for Refused {
+    fn from(error: ServiceError) -> Self {
+        let faults = match &error {
+            ServiceError::InvalidTask(faults) => Some(json!(faults)),
+            _ => None,
+        };
+        let workflow_id = match &error {
+            ServiceError::AlreadyRejected { workflow_id, .. } => Some(*workflow_id),
+            _ => None,
+        };
+        let problem = Problem::from(error);
+        let (_, code, title) = problem.code().facts();
+        let mut said = json!({"code": code, "title": title, "detail": problem.said().1});
+        for (name, value) in [("errors", faults), ("workflow_id", workflow_id.map(|id| json!(id)))] {
+            if let Some(value) = value {
+                said[name] = value;
+            }
+        }
+        if problem.code().may_be_retried() {
+            said["retry_after_s"] = json!(1);
+        }
+        Self(said)
+    }
+}
+
+impl Refused {
+    /// As the result of a tool that failed: the model reads it and can do better.
+    pub fn into_result(self) -> CallToolResult {
+        let mut result = CallToolResult::error(vec![ContentBlock::text(self.0.to_string())]);
+        result.structured_content = Some(self.0);
+        result
+    }
+}

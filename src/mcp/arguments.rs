@@ -1,0 +1,110 @@
+//! The arguments of tools, read strictly.
+
+use crate::domain::request::idempotency::IdempotencyKey;
+use crate::domain::task::digest::{Digest, canonical};
+use crate::domain::workflow::Status;
+use crate::http::json;
+use crate::service::ServiceError;
+use crate::service::submit::{LONGEST_KEY, is_key};
+use rmcp::model::JsonObject;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Seconds that a wait takes at most, so that the answer is there before the usual time limits of clients.
+pub const LONGEST_WAIT: u64 = 50;
+/// Workflows of a page.
+pub const LARGEST_PAGE: i64 = 100;
+
+/// Which workflow.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    pub workflow_id: Uuid,
+}
+
+/// Which workflow, and how long.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    pub workflow_id: Uuid,
+    #[serde(default = "usual_wait")]
+    pub timeout_s: u64,
+    #[serde(default)]
+    pub until: Until,
+}
+
+fn usual_wait() -> u64 {
+    45
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    #[default]
+    Decision,
+    End,
+}
+
+impl Until {
+    /// Whether a workflow of this status is waited for no longer.
+    pub fn is_reached(self, status: Status) -> bool {
+        match self {
+            Self::Decision => status != Status::PendingApproval,
+            Self::End => !matches!(status, Status::PendingApproval | Status::Queued | Status::Executing),
+        }
+    }
+}
+
+/// Which workflow, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    pub workflow_id: Uuid,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Which workflows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(default = "usual_page")]
+    pub limit: i64,
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+fn usual_page() -> i64 {
+    20
+}
+
+/// Reads arguments field by field.
+///
+/// # Errors
+/// The first thing that does not fit, with its place.
+pub fn read<T: DeserializeOwned + ToSchema>(arguments: Option<JsonObject>) -> Result<T, ServiceError> {
+    json::decode(Value::Object(arguments.unwrap_or_default()))
+}
+
+/// Takes the idempotency key out of the arguments of a submit. It stands for the rest of them.
+///
+/// # Errors
+/// It is no key.
+pub fn take_key(arguments: &mut JsonObject) -> Result<Option<IdempotencyKey>, ServiceError> {
+    let key = match arguments.remove("idempotency_key") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(key)) if is_key(&key) => key,
+        Some(_) => {
+            let detail = format!("has to be 1 to {LONGEST_KEY} visible ASCII characters");
+            return Err(ServiceError::invalid("/idempotency_key", detail));
+        }
+    };
+    let fingerprint = Digest::of(&canonical(&Value::Object(arguments.clone())));
+    Ok(Some(IdempotencyKey { key, fingerprint }))
+}

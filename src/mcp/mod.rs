@@ -1,0 +1,128 @@
+//! The Model Context Protocol, over HTTP: agents submit, look, wait and take back by tools. No tool decides.
+//!
+//! `rmcp` speaks the protocol: the revisions 2026-07-28, 2025-11-25 and 2025-06-18, all without sessions, so that any server answers any call
+//! and a restart loses nothing. What a call does is a use case, under the caller's name and with the door `mcp`. When a client closes its
+//! connection its call ends; what was submitted stays where it is.
+
+mod answers;
+mod arguments;
+mod calls;
+mod metadata;
+mod server;
+mod tools;
+
+use crate::domain::via::Via;
+use crate::http::body::{self, Raw};
+use crate::http::json;
+use crate::http::openapi::{self, refused_with};
+use crate::http::problem::{Code, Problem};
+use crate::identity::Caller;
+use crate::mcp::metadata::Base;
+use crate::mcp::server::{Admitted, McpServer};
+use crate::service::{Service, ServiceError};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, State};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use http_body_util::Full;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// JSON-RPC's code for a message that is no sound JSON.
+const PARSE_ERROR: i32 = -32700;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Mcp {
+    service: Service,
+    base: Base,
+    transport: StreamableHttpService<McpServer, NeverSessionManager>,
+}
+
+/// The routes; `public_url` is where people reach the server.
+pub fn routes(service: Service, public_url: Option<String>) -> Router {
+    let server = McpServer::new(service.clone(), public_url.clone());
+    // Which names the server goes by is asked before: `http/head.rs`. A browser's page has no business here, whatever its origin.
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .disable_allowed_hosts()
+        .enforce_origin_validation();
+    let transport = StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
+    Router::from(calls()).with_state(Mcp { service, base: Base(public_url), transport })
+}
+
+/// The calls, with their descriptions.
+pub fn calls() -> OpenApiRouter<Mcp> {
+    OpenApiRouter::default().routes(routes!(message)).routes(routes!(metadata::resource)).routes(routes!(metadata::resource_of_mcp))
+}
+
+refused_with!(
+    MessageProblems = [Code::Unauthenticated, Code::PayloadTooLarge, Code::RateLimited, Code::Busy, Code::Unavailable, Code::MalformedJson];
+    plain 403, 406, 415, 422
+);
+
+/// Model Context Protocol
+///
+/// One message of JSON-RPC, as the Streamable HTTP transport has it: revisions 2026-07-28, 2025-11-25 and 2025-06-18, without sessions. Its
+/// tools are `submit_task`, `get_workflow`, `wait_for_decision`, `cancel_workflow`, `explain_risk` and `list_my_workflows`; none decides.
+#[utoipa::path(
+    post,
+    path = "/mcp",
+    operation_id = "mcp",
+    tag = openapi::SUBMITTING,
+    request_body(content = Object, description = "A message of JSON-RPC 2.0.", example = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})),
+    responses(
+        (status = 200, description = "The answer to a request.", body = Object),
+        (status = 202, description = "A notification was taken."),
+        (status = 400, description = "The message does not fit the protocol: an error of JSON-RPC.", body = Object),
+        (status = 404, description = "The method is not known: an error of JSON-RPC.", body = Object),
+        MessageProblems,
+    ),
+)]
+async fn message(State(Mcp { transport, .. }): State<Mcp>, Incoming(request): Incoming) -> Response {
+    transport.handle(request).await.map(Body::new)
+}
+
+/// A message of somebody whose name was proved, with what was admitted in its extensions.
+struct Incoming(Request<Full<Bytes>>);
+
+impl FromRequest<Mcp> for Incoming {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, Mcp { service, base, .. }: &Mcp) -> Result<Self, Response> {
+        let (head, body) = request.into_parts();
+        let metadata = base.metadata_address(&head.headers);
+        let refused = |error: ServiceError| {
+            let mut response = Problem::from(error).into_response();
+            if let Some(challenge) = response.headers_mut().get_mut(header::WWW_AUTHENTICATE)
+                && let Ok(value) = HeaderValue::try_from(format!("Bearer resource_metadata=\"{metadata}\""))
+            {
+                *challenge = value;
+            }
+            response
+        };
+        let by = service.identity.caller(&head.method, &head.headers).await.map_err(|error| refused(error.into()))?;
+        let by = Caller::new(by.principal(), Via::Mcp);
+        let received = body::receive::<Raw>(&service.admissions.changes, &by.name, Request::from_parts(head, body)).await;
+        let (Raw { mut head, bytes }, permit) = received.map_err(IntoResponse::into_response)?;
+        if json::is_json(&head.headers)
+            && let Err(problem) = json::read(&head.headers, &bytes)
+        {
+            return Err(malformed(problem.said().1));
+        }
+        head.extensions.insert(Admitted::new(by, permit));
+        Ok(Self(Request::from_parts(head, Full::new(bytes))))
+    }
+}
+
+/// A message that is no JSON, or that not every reader reads the same, in the words of JSON-RPC.
+fn malformed(why: &str) -> Response {
+    let error: Value = json!({"jsonrpc": "2.0", "id": null, "error": {"code": PARSE_ERROR, "message": why}});
+    (StatusCode::BAD_REQUEST, Json(error)).into_response()
+}
