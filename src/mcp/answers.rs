@@ -137,6 +137,7 @@ fn next(workflow: &Workflow, status: Status) -> String {
     match status {
         Status::PendingApproval => "People have to decide. Do not act. Call wait_for_decision with this workflow_id.".to_owned(),
         Status::Queued => "It is released and waits for its turn. Do not act.".to_owned(),
+        Status::Executing if workflow.is_being_cancelled() => "It is being ended. Call get_workflow for what became of it.".to_owned(),
         Status::Executing if external => {
             "You may now do exactly what you submitted, once. Then report what came of it with POST /workflows/{id}/result.".to_owned()
         }

@@ -4,13 +4,14 @@ use crate::domain::page::Cursor;
 use crate::domain::workflow::Status;
 use crate::http::submitted;
 use crate::identity::Caller;
+use crate::mcp::admitted::Admitted;
 use crate::mcp::answers::{self, State};
 use crate::mcp::arguments::{self, Cancel, LARGEST_PAGE, LONGEST_WAIT, List, Until, Wait, Which};
-use crate::mcp::server::{Admitted, McpServer};
 use crate::mcp::tools::Name;
+use crate::service::decide::TakingBack;
 use crate::service::lists::ListQuery;
 use crate::service::submit::NewTask;
-use crate::service::{ServiceError, Shown};
+use crate::service::{Service, ServiceError, Shown};
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ElicitRequest, ElicitRequestParams, InputRequest, InputRequests,
@@ -22,54 +23,65 @@ use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// How long a call waits until what runs has been ended.
+const CANCEL_WAIT: Duration = Duration::from_secs(20);
 /// Under which name a client is asked to show the inbox to its user.
 const INBOX: &str = "inbox";
+
+/// What the tools work with.
+#[derive(Clone)]
+pub struct Backend {
+    pub service: Service,
+    /// Where people reach the inbox, if the configuration says so.
+    pub inbox: Option<String>,
+}
 
 /// Carries out a call of a tool.
 ///
 /// # Errors
 /// The refusal, as any way in would give it.
 pub async fn carry_out(
-    server: &McpServer,
+    backend: &Backend,
     admitted: &Admitted,
     tool: Name,
     call: CallToolRequestParams,
     context: &RequestContext<RoleServer>,
 ) -> Result<CallToolResponse, ServiceError> {
     match tool {
-        Name::SubmitTask => submit(server, admitted, call, context).await,
-        Name::ExplainRisk => explain(server, admitted, call.arguments).await.map(Into::into),
+        Name::SubmitTask => submit(backend, admitted, call, context).await,
+        Name::ExplainRisk => explain(backend, admitted, call.arguments).await.map(Into::into),
         Name::GetWorkflow => {
             let Which { workflow_id } = arguments::read(call.arguments)?;
             drop(admitted.take()?);
-            Ok(state(server, &server.service.show(&admitted.by, workflow_id).await?).into())
+            Ok(state(backend, &backend.service.show(&admitted.by, workflow_id).await?).into())
         }
         Name::WaitForDecision => {
             let wait = arguments::read(call.arguments)?;
             drop(admitted.take()?);
-            Ok(state(server, &waited(server, &admitted.by, wait).await?).into())
+            Ok(state(backend, &waited(backend, &admitted.by, wait).await?).into())
         }
         Name::CancelWorkflow => {
             let Cancel { workflow_id, reason } = arguments::read(call.arguments)?;
-            server.service.cancel(&admitted.by, workflow_id, reason, admitted.take()?).await?;
-            Ok(state(server, &server.service.show(&admitted.by, workflow_id).await?).into())
+            let taken_back = TakingBack { reason, wait: Some(CANCEL_WAIT) };
+            backend.service.cancel(&admitted.by, workflow_id, taken_back, admitted.take()?).await?;
+            Ok(state(backend, &backend.service.show(&admitted.by, workflow_id).await?).into())
         }
         Name::ListMyWorkflows => {
             let list = arguments::read(call.arguments)?;
             drop(admitted.take()?);
-            listed(server, &admitted.by, list).await.map(Into::into)
+            listed(backend, &admitted.by, list).await.map(Into::into)
         }
     }
 }
 
-fn state(server: &McpServer, shown: &Shown) -> CallToolResult {
-    State::of(&shown.workflow, &shown.log, server.inbox.as_deref()).into_result()
+fn state(backend: &Backend, shown: &Shown) -> CallToolResult {
+    State::of(&shown.workflow, &shown.log, backend.inbox.as_deref()).into_result()
 }
 
 /// Submits. A client that can show an address to its user is asked to show the inbox if people have to decide; with its answer it makes the
 /// same call again, which submits nothing more. The answer is no decision: whoever is shown the inbox decides there, or does not.
 async fn submit(
-    server: &McpServer,
+    backend: &Backend,
     admitted: &Admitted,
     call: CallToolRequestParams,
     context: &RequestContext<RoleServer>,
@@ -78,14 +90,14 @@ async fn submit(
         let id = Uuid::parse_str(id).map_err(|_| ServiceError::invalid("", "`requestState` is not one that this server gave"))?;
         drop(admitted.take()?);
         // It names a workflow and nothing else, so that whoever invents one learns only what they may see anyhow.
-        return Ok(state(server, &server.service.show(&admitted.by, id).await?).into());
+        return Ok(state(backend, &backend.service.show(&admitted.by, id).await?).into());
     }
     let mut sent: JsonObject = call.arguments.unwrap_or_default();
     let key = arguments::take_key(&mut sent)?;
     let request = submitted::request(Value::Object(sent));
-    let submitted = server.service.submit(&admitted.by, NewTask { request, key, wait: None }, admitted.take()?).await?;
-    let shown = server.service.show(&admitted.by, submitted.workflow.id).await?;
-    match &server.inbox {
+    let submitted = backend.service.submit(&admitted.by, NewTask { request, key, wait: None }, admitted.take()?).await?;
+    let shown = backend.service.show(&admitted.by, submitted.workflow.id).await?;
+    match &backend.inbox {
         Some(inbox) if shown.workflow.status() == Status::PendingApproval && can_show_addresses(context) => {
             let id = shown.workflow.id;
             let level = shown.workflow.submission.assessment.level;
@@ -98,7 +110,7 @@ async fn submit(
             let requests = InputRequests::from([(INBOX.to_owned(), InputRequest::Elicitation(ElicitRequest::new(asked)))]);
             Ok(InputRequiredResult::new(Some(requests), Some(id.to_string())).into())
         }
-        _ => Ok(state(server, &shown).into()),
+        _ => Ok(state(backend, &shown).into()),
     }
 }
 
@@ -109,9 +121,9 @@ fn can_show_addresses(context: &RequestContext<RoleServer>) -> bool {
     is_new && elicitation.is_some_and(|elicitation| elicitation.url.is_some())
 }
 
-async fn explain(server: &McpServer, admitted: &Admitted, arguments: Option<JsonObject>) -> Result<CallToolResult, ServiceError> {
+async fn explain(backend: &Backend, admitted: &Admitted, arguments: Option<JsonObject>) -> Result<CallToolResult, ServiceError> {
     let request = submitted::request(Value::Object(arguments.unwrap_or_default()))?;
-    let assessed = server.service.assess(&admitted.by, request, admitted.take()?).await?;
+    let assessed = backend.service.assess(&admitted.by, request, admitted.take()?).await?;
     let reasons: Vec<Value> = assessed
         .assessment
         .reasons
@@ -129,26 +141,26 @@ async fn explain(server: &McpServer, admitted: &Admitted, arguments: Option<Json
 }
 
 /// The workflow once it has been decided, or when the time is up, or when the server stops.
-async fn waited(server: &McpServer, by: &Caller, Wait { workflow_id, timeout_s, until }: Wait) -> Result<Shown, ServiceError> {
+async fn waited(backend: &Backend, by: &Caller, Wait { workflow_id, timeout_s, until }: Wait) -> Result<Shown, ServiceError> {
     if timeout_s > LONGEST_WAIT {
         return Err(ServiceError::invalid("/timeout_s", format!("is more than {LONGEST_WAIT}; wait again instead")));
     }
     let deadline = Instant::now() + Duration::from_secs(timeout_s);
-    let mut shown = server.service.show(by, workflow_id).await?;
+    let mut shown = backend.service.show(by, workflow_id).await?;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let version = shown.workflow.version;
         if Until::is_reached(until, shown.workflow.status()) || left.is_zero() {
             return Ok(shown);
         }
-        shown = server.service.wait(by, workflow_id, version, left).await?;
+        shown = backend.service.wait(by, workflow_id, version, left).await?;
         if shown.workflow.version == version {
             return Ok(shown);
         }
     }
 }
 
-async fn listed(server: &McpServer, by: &Caller, List { status, limit, cursor }: List) -> Result<CallToolResult, ServiceError> {
+async fn listed(backend: &Backend, by: &Caller, List { status, limit, cursor }: List) -> Result<CallToolResult, ServiceError> {
     let status = match status {
         Some(word) => Some(Status::parse(&word).ok_or_else(|| ServiceError::invalid("/status", "is no status of a workflow"))?),
         None => None,
@@ -161,6 +173,6 @@ async fn listed(server: &McpServer, by: &Caller, List { status, limit, cursor }:
         return Err(ServiceError::invalid("/limit", format!("has to be from 1 to {LARGEST_PAGE}")));
     }
     let query = ListQuery { status, risk_level: None, requested_by: Some(by.name.clone()), after, limit };
-    let page = server.service.list(by, query).await?;
+    let page = backend.service.list(by, query).await?;
     Ok(answers::page(&page.items, page.next.map(|next| next.to_string())))
 }

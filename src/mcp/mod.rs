@@ -4,6 +4,7 @@
 //! and a restart loses nothing. What a call does is a use case, under the caller's name and with the door `mcp`. When a client closes its
 //! connection its call ends; what was submitted stays where it is.
 
+mod admitted;
 mod answers;
 mod arguments;
 mod calls;
@@ -15,17 +16,19 @@ use crate::domain::via::Via;
 use crate::http::body::{self, Raw};
 use crate::http::json;
 use crate::http::openapi::{self, refused_with};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{self, Code, Problem};
 use crate::identity::Caller;
+use crate::mcp::admitted::Admitted;
+use crate::mcp::calls::Backend;
 use crate::mcp::metadata::Base;
-use crate::mcp::server::{Admitted, McpServer};
+use crate::mcp::server::McpServer;
 use crate::service::{Service, ServiceError};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
@@ -46,7 +49,7 @@ pub struct Mcp {
 
 /// The routes; `public_url` is where people reach the server.
 pub fn routes(service: Service, public_url: Option<String>) -> Router {
-    let server = McpServer::new(service.clone(), public_url.clone());
+    let server = McpServer::new(Backend { service: service.clone(), inbox: public_url.clone() });
     // Which names the server goes by is asked before: `http/head.rs`. A browser's page has no business here, whatever its origin.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
@@ -63,8 +66,8 @@ pub fn calls() -> OpenApiRouter<Mcp> {
 }
 
 refused_with!(
-    MessageProblems = [Code::Unauthenticated, Code::PayloadTooLarge, Code::RateLimited, Code::Busy, Code::Unavailable, Code::MalformedJson];
-    plain 403, 406, 415, 422
+    MessageProblems = [Code::Unauthenticated, Code::PayloadTooLarge, Code::RateLimited, Code::Busy, Code::Unavailable];
+    plain 403, 406, 415
 );
 
 /// Model Context Protocol
@@ -86,7 +89,17 @@ refused_with!(
     ),
 )]
 async fn message(State(Mcp { transport, .. }): State<Mcp>, Incoming(request): Incoming) -> Response {
-    transport.handle(request).await.map(Body::new)
+    let response = transport.handle(request).await.map(Body::new);
+    let is_message = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if response.status().is_success() || is_message { response } else { in_words(response).await }
+}
+
+/// A refusal of the transport, which says why in a few words, as every other way in says it.
+async fn in_words(response: Response) -> Response {
+    let status = response.status();
+    let words = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    problem::plain(status, if words.trim().is_empty() { "the message is not taken" } else { words.trim() })
 }
 
 /// A message of somebody whose name was proved, with what was admitted in its extensions.
@@ -110,7 +123,10 @@ impl FromRequest<Mcp> for Incoming {
         let by = service.identity.caller(&head.method, &head.headers).await.map_err(|error| refused(error.into()))?;
         let by = Caller::new(by.principal(), Via::Mcp);
         let received = body::receive::<Raw>(&service.admissions.changes, &by.name, Request::from_parts(head, body)).await;
-        let (Raw { mut head, bytes }, permit) = received.map_err(IntoResponse::into_response)?;
+        let (Raw { mut head, bytes }, permit) = received.map_err(|problem| match problem.code() {
+            Code::MalformedJson => malformed(problem.said().1),
+            _ => problem.into_response(),
+        })?;
         if json::is_json(&head.headers)
             && let Err(problem) = json::read(&head.headers, &bytes)
         {

@@ -1,10 +1,9 @@
 //! The server as the protocol sees it: what it can do, its tools, and calls of them.
 
-use crate::identity::Caller;
+use crate::mcp::admitted::Admitted;
 use crate::mcp::answers::Refused;
-use crate::mcp::{calls, tools};
-use crate::service::admission::Permit;
-use crate::service::{Service, ServiceError};
+use crate::mcp::calls::{self, Backend};
+use crate::mcp::tools;
 use axum::http::request::Parts;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ErrorData, Implementation, InitializeResult, ListToolsResult, PaginatedRequestParams,
@@ -13,7 +12,6 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The revisions that are spoken, the newest first.
 static REVISIONS: [ProtocolVersion; 3] = [ProtocolVersion::V_2026_07_28, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2025_06_18];
@@ -24,38 +22,16 @@ const INSTRUCTIONS: &str = "Parkbrake is the brake for risky work. Before you de
     again if need be, and never act meanwhile. `executing` of an external task means that you may do exactly what you submitted, once. Parkbrake itself \
     runs runbooks and webhooks. No tool here decides, and you cannot approve.";
 
-/// Who sent a message, and the room that was admitted for it.
-#[derive(Clone)]
-pub struct Admitted {
-    pub by: Caller,
-    permit: Arc<Mutex<Option<Arc<Permit>>>>,
-}
-
-impl Admitted {
-    pub fn new(by: Caller, permit: Arc<Permit>) -> Self {
-        Self { by, permit: Arc::new(Mutex::new(Some(permit))) }
-    }
-
-    /// The room for a change, which goes along with its work. Whoever only looks or waits drops it.
-    ///
-    /// # Errors
-    /// It was taken before: a message is one call.
-    pub fn take(&self) -> Result<Arc<Permit>, ServiceError> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ServiceError::internal)
-    }
-}
-
 /// Answers one message; a handle that is copied for each.
 #[derive(Clone)]
 pub struct McpServer {
-    pub service: Service,
-    /// Where people reach the inbox, if the configuration says so.
-    pub inbox: Option<String>,
+    backend: Backend,
 }
 
 impl McpServer {
-    pub fn new(service: Service, inbox: Option<String>) -> Self {
-        Self { service, inbox }
+    /// A server over the use cases.
+    pub fn new(backend: Backend) -> Self {
+        Self { backend }
     }
 }
 
@@ -87,7 +63,7 @@ impl ServerHandler for McpServer {
         };
         let ended = context.ct.clone();
         tokio::select! {
-            answer = calls::carry_out(self, &admitted, tool, call, &context) => {
+            answer = calls::carry_out(&self.backend, &admitted, tool, call, &context) => {
                 Ok(answer.unwrap_or_else(|error| Refused::from(error).into_result().into()))
             }
             () = ended.cancelled() => Err(ErrorData::internal_error("the call was cancelled; what it submitted stays where it is", None)),

@@ -60,7 +60,9 @@ impl Name {
                 "Wait until people have decided a workflow, at most 50 seconds a call. If the answer still says `pending_approval`, call it again; \
                  do not act meanwhile. With `until: \"end\"` it waits until the workflow has ended."
             }
-            Self::CancelWorkflow => "Take back a request of yours that you no longer want. What has begun to run is not undone.",
+            Self::CancelWorkflow => {
+                "Take back a request of yours that you no longer want. What runs is ended; what it has done already is not undone."
+            }
             Self::ExplainRisk => {
                 "Say how a task would be assessed now, for which reasons, and whose approval it would need. Nothing is stored and nobody is asked."
             }
