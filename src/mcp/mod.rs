@@ -15,7 +15,7 @@ mod tools;
 use crate::domain::via::Via;
 use crate::http::body::{self, Raw};
 use crate::http::json;
-use crate::http::openapi::{self, refused_with};
+use crate::http::openapi;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::Caller;
 use crate::mcp::admitted::Admitted;
@@ -32,7 +32,10 @@ use http_body_util::{BodyExt as _, Full};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::IntoResponses;
+use utoipa::openapi::{Content, Object, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -65,10 +68,22 @@ pub fn calls() -> OpenApiRouter<Mcp> {
     OpenApiRouter::default().routes(routes!(message)).routes(routes!(metadata::resource)).routes(routes!(metadata::resource_of_mcp))
 }
 
-refused_with!(
-    MessageProblems = [Code::Unauthenticated, Code::PayloadTooLarge, Code::RateLimited, Code::Busy, Code::Unavailable];
-    plain 403, 406, 415
-);
+/// What a message is refused with: a problem document as by every call, or an error of JSON-RPC where it does not fit the protocol.
+enum MessageProblems {}
+
+impl IntoResponses for MessageProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let codes = [Code::Unauthenticated, Code::PayloadTooLarge, Code::RateLimited, Code::Busy, Code::Unavailable];
+        let mut responses = openapi::responses(&[&codes], &[400, 403, 404, 406, 415]);
+        for status in ["400", "404"] {
+            if let Some(RefOr::T(response)) = responses.get_mut(status) {
+                let error = Content::new(Some(Object::new()));
+                response.content.insert("application/json".to_owned(), error.into());
+            }
+        }
+        responses
+    }
+}
 
 /// Model Context Protocol
 ///
@@ -83,8 +98,6 @@ refused_with!(
     responses(
         (status = 200, description = "The answer to a request.", body = Object),
         (status = 202, description = "A notification was taken."),
-        (status = 400, description = "The message does not fit the protocol: an error of JSON-RPC.", body = Object),
-        (status = 404, description = "The method is not known: an error of JSON-RPC.", body = Object),
         MessageProblems,
     ),
 )]
