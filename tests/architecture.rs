@@ -108,6 +108,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("lettre", &["config/mail_address.rs", "notify/email.rs"]),
     ("nix", &["execution/account.rs"]),
     ("aho_corasick", &["execution/redactions.rs"]),
+    ("ureq", &["cli/hook/"]),
+    ("rustls_native_certs", &["cli/hook/"]),
     ("rustix", &["execution/", "fence.rs", "hardening.rs", "http/limits.rs", "http/server/", "postgres/", "procfs.rs", "cli/dev_home.rs"]),
     ("rmcp", &["mcp/"]),
     ("prometheus_client", &["actors/metrics.rs"]),

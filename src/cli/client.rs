@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Url, redirect};
 use serde_json::Value;
 use std::time::Duration;
 
-const DEFAULT_URL: &str = "http://127.0.0.1:8001";
+pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8001";
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -176,11 +176,11 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a client is no server: it reads whose token it sends")]
-fn env(name: &str) -> Option<String> {
+pub(super) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-fn base_url(text: &str) -> Result<Url, Error> {
+pub(super) fn base_url(text: &str) -> Result<Url, Error> {
     let wrong = |why: &str| Error::Other(format!("`{text}` {why}: write something like {DEFAULT_URL} into --url or PARKBRAKE_URL"));
     let url = Url::parse(text.trim()).map_err(|_| wrong("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -196,7 +196,7 @@ fn base_url(text: &str) -> Result<Url, Error> {
 }
 
 /// Whether it is this machine: decided by the name that is written, not by what a resolver makes of it.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -18,6 +18,7 @@ mod exit;
 mod facts;
 pub mod grant;
 mod halt;
+pub mod hook;
 pub mod key;
 pub mod mcp;
 pub mod migrate;
@@ -109,6 +110,8 @@ pub enum Command {
     Grant(grant::Command),
     /// Serve the Model Context Protocol on standard input and output, for the agent whose token it has
     Mcp(mcp::Args),
+    /// Hold the tool calls of coding agents: what their clients' hooks run, and how it comes into their settings
+    Hook(hook::Args),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
 }
@@ -152,6 +155,8 @@ impl Cli {
             Command::Halts(args) => halt::show(args).await,
             Command::Grant(command) => grant::run(command).await,
             Command::Mcp(args) => mcp::run(args).await,
+            // `main` answers it before a runtime is started.
+            Command::Hook(args) => Ok(hook::run(&args)),
             Command::Digest(args) => digest::run(&args),
         };
         done.unwrap_or_else(|error| error.report())
