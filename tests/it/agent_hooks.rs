@@ -1,0 +1,96 @@
+//! The hooks of coding agents, by the real binary and a real server: from a call that is parked to the one call that runs.
+
+use crate::support::client::{events, token};
+use crate::support::{TestApp, eventually};
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// What the hook of a client says to an event: `allow`, `deny` or nothing, and why.
+async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, (tool, mut input): (&str, Value)) -> (String, String) {
+    input["description"] = json!(format!("As {tool_use_id} has it"));
+    let sent = json!({
+        "session_id": "session", "cwd": "/srv/api", "permission_mode": "bypassPermissions", "hook_event_name": event, "tool_name": tool,
+        "tool_input": input, "tool_use_id": tool_use_id, "tool_response": ""
+    });
+    let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
+        .args(["hook", client, "--url", &format!("http://{}", app.addr), "--deadline", "60s"])
+        .env("PARKBRAKE_TOKEN", token("deploy-bot"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    child.stdin.take().expect("its input").write_all(sent.to_string().as_bytes()).await.expect("an input");
+    let output = child.wait_with_output().await.expect("an end");
+    assert!(output.status.success(), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let said = &answer["hookSpecificOutput"];
+    let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
+    // To Codex nothing is said where nothing is objected.
+    let word = if answer == json!({}) { "allow".to_owned() } else { text("permissionDecision") };
+    (word, text("permissionDecisionReason"))
+}
+
+/// A call that needs nobody, and one that people have to approve.
+fn harmless() -> (&'static str, Value) {
+    ("Read", json!({"file_path": "/srv/api/src/main.rs"}))
+}
+
+fn dangerous() -> (&'static str, Value) {
+    ("Bash", json!({"command": "terraform destroy"}))
+}
+
+#[tokio::test]
+async fn what_people_approve_passes_the_hook_once_and_is_settled_by_it() {
+    for client in ["claude-code", "codex"] {
+        let app = TestApp::start().await;
+        let ask = async |id: &str| hook(&app, client, "PreToolUse", id, dangerous()).await;
+        assert_eq!(hook(&app, client, "PreToolUse", "one", harmless()).await.0, "allow");
+        let (word, why) = ask("two").await;
+        assert_eq!(word, "deny", "{why}");
+        assert!(why.starts_with("parkbrake: parked as "), "{why}");
+        let alice = app.client("alice");
+        let listed = alice.get("/workflows/pending").await.expect(200);
+        let waiting = listed["workflows"][0]["workflow_id"].as_str().expect("an id").to_owned();
+        alice.approve(&waiting).await.expect(200);
+        assert_eq!(ask("three").await.0, "allow");
+        let (word, why) = ask("four").await;
+        assert_eq!(word, "deny", "an approval is for one call: {why}");
+
+        hook(&app, client, "PostToolUse", "three", dangerous()).await;
+        let workflow = alice.workflow(&waiting).await;
+        assert_eq!(
+            events(&workflow),
+            ["submitted", "approval_requested", "approved", "released", "execution_started", "execution_succeeded"]
+        );
+        let doors: Vec<&str> = workflow["history"].as_array().unwrap().iter().map(|event| event["via"].as_str().unwrap()).collect();
+        let door = client.replace('-', "_");
+        assert_eq!(doors, [&door, &door, "rest", "rest", &door, &door]);
+
+        let asked_anew = alice.get("/workflows/pending").await.expect(200)["workflows"][0]["workflow_id"].clone();
+        alice.post(&format!("/workflows/{}/reject", asked_anew.as_str().unwrap()), json!({"reason": "Once is enough"})).await.expect(200);
+        let (word, why) = ask("five").await;
+        assert!(word == "deny" && why.contains("Once is enough"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_lets_nothing_pass_and_what_was_asked_is_found_by_the_next_one() {
+    let mut app = TestApp::start().await;
+    hook(&app, "claude-code", "PreToolUse", "one", dangerous()).await;
+    let hold = app.database.hold("lock table workflow_event in exclusive mode").await;
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(120), hook(&app, "claude-code", "PreToolUse", "two", harmless()));
+    let (word, why) = asked.await.expect("an answer while the database is locked");
+    assert_eq!(word, "deny", "{why}");
+    hold.release().await;
+    app.restart().await;
+    eventually("the same request is found", || async {
+        let (word, why) = hook(&app, "claude-code", "PreToolUse", "three", dangerous()).await;
+        assert_eq!(word, "deny");
+        why.contains("parked as").then_some(())
+    })
+    .await;
+    assert_eq!(app.database.count("select count(*) from workflow where status = 'pending_approval'").await, 1);
+}
