@@ -142,14 +142,14 @@ for client in claude-code codex; do
   ran=$work/agent/ran-$client
   install_hook "$client" "$PARKBRAKE_URL"
   row "$client" 'a call that needs nobody' ran "echo ran > ran-$client" "$ran"
-  asks="rm -rf $outside/$client-data; touch $outside/$client-ran"
+  asks="chmod -R 777 $outside; touch $outside/$client-ran"
   row "$client" 'a call that people have to approve' no "$asks" "$outside/$client-ran"
   of_parked approve '{}'
   row "$client" 'the same call, approved' ran "$asks" "$outside/$client-ran"
   row "$client" 'the same call once more' no "$asks" "$outside/$client-ran"
   of_parked reject '{"reason": "Once is enough"}'
   row "$client" 'the same call, rejected' no "$asks" "$outside/$client-ran"
-  other="rm -rf $outside/$client-other; touch $outside/$client-late"
+  other="chmod -R 770 $outside; touch $outside/$client-late"
   row "$client" 'another call, parked' no "$other" "$outside/$client-late"
   sleep 27
   row "$client" 'that call, expired' no "$other" "$outside/$client-late"
