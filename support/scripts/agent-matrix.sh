@@ -141,7 +141,7 @@ mkdir "$outside"
 for client in claude-code codex; do
   ran=$work/agent/ran-$client
   install_hook "$client" "$PARKBRAKE_URL"
-  row "$client" 'a call that needs nobody' ran "echo ran > ran-$client" "$ran"
+  row "$client" 'a call that needs nobody' ran "write $ran" "$ran"
   asks="chmod -R 777 $outside; touch $outside/$client-ran"
   row "$client" 'a call that people have to approve' no "$asks" "$outside/$client-ran"
   of_parked approve '{}'

@@ -1,7 +1,7 @@
-"""A model for the matrix of agent clients: it asks for one shell command, once, and keeps what the client tells of it.
+"""A model for the matrix of agent clients: it asks for one call, once, and keeps what the client tells of it.
 
-It speaks as much of Claude's Messages API and of OpenAI's Responses API as Claude Code and Codex need. The command stands in the file
-COMMAND, the id of the call in ID; what came of it goes into TOLD.
+It speaks as much of Claude's Messages API and of OpenAI's Responses API as Claude Code and Codex need. The file `command` holds a shell
+command, or `write FILE` for the client's own tool that writes a file; `id` holds the id of the call. What came of it goes into `told`.
 """
 
 import http.server
@@ -22,6 +22,12 @@ def keep(told):
         file.write(told if isinstance(told, str) else json.dumps(told))
 
 
+def written():
+    """The file that is to be written, if no command is to be run."""
+    command = read("command")
+    return command.removeprefix("write ") if command.startswith("write ") else None
+
+
 def stream(events):
     return "text/event-stream", "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
 
@@ -34,8 +40,10 @@ def message(body):
     if results:
         keep(results[-1].get("content"))
     elif any(tool.get("name") == "Bash" for tool in body.get("tools", [])):
-        block = {"type": "tool_use", "id": read("id"), "name": "Bash", "input": {}}
-        wanted = {"command": read("command"), "description": "As call " + read("id") + " has it"}
+        name, wanted = "Bash", {"command": read("command"), "description": "As call " + read("id") + " has it"}
+        if written():
+            name, wanted = "Write", {"file_path": written(), "content": "ran"}
+        block = {"type": "tool_use", "id": read("id"), "name": name, "input": {}}
         delta, stop = {"type": "input_json_delta", "partial_json": json.dumps(wanted)}, "tool_use"
     whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model"), "content": [], "stop_reason": None,
              "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
@@ -57,6 +65,9 @@ def response(body):
     if results:
         keep(results[-1].get("output"))
         item = {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "Done."}]}
+    elif written():
+        patch = f"*** Begin Patch\n*** Add File: {written()}\n+ran\n*** End Patch\n"
+        item = {"type": "custom_tool_call", "id": "ct_1", "call_id": read("id"), "name": "apply_patch", "input": patch}
     else:
         names = [tool.get("name") for tool in body.get("tools", [])]
         command = read("command")
