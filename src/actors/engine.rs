@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::policy::{Principal, Suspended};
 use crate::domain::task::Task;
+use crate::domain::workflow::live_output::{LiveOutput, ReadTo};
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{Command, Recorded, Workflow};
 use crate::fence::Fence;
@@ -284,6 +285,11 @@ impl Engine {
         let log = self.storage.log(id).await?;
         let workflow = transition::replay(id, &log).map_err(|error| Error::Corrupt { workflow_id: id, detail: error.to_string() })?;
         Ok(workflow.map(|workflow| WorkflowHistory { workflow, log }))
+    }
+
+    /// What an attempt that runs on this server, or has just ended on it, has written beyond what was read.
+    pub fn output(&self, id: Uuid, read_to: Option<ReadTo>) -> Option<LiveOutput> {
+        self.executor.output(id, read_to)
     }
 
     /// Waits until a workflow is in a state that is wanted, or until the time is up. Gives what is stored then.

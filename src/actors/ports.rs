@@ -6,6 +6,7 @@ use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::{Concurrency, Invocation};
 use crate::domain::task::plan::Document;
+use crate::domain::workflow::live_output::{LiveOutput, ReadTo};
 use crate::domain::workflow::{AttemptId, Outcome, Workflow};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -107,6 +108,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Finds on this machine what a command names: real paths, and the digests of its program and its files. The error says what is missing
     /// or not safe.
     fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>>;
+
+    /// What an attempt that runs now, or has just ended, has written beyond what was read. `None` if nothing of the workflow runs here, and for
+    /// an executor that keeps nothing of what runs.
+    fn output(&self, _workflow_id: Uuid, _read_to: Option<ReadTo>) -> Option<LiveOutput> {
+        None
+    }
 
     /// Ends what an earlier attempt may have left running on this machine. It is called before every attempt but the first.
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()>;

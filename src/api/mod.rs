@@ -9,6 +9,7 @@ mod grants;
 mod halts;
 mod notices;
 mod operations;
+mod output;
 mod task_body;
 mod tasks;
 mod views;
@@ -35,6 +36,7 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(workflows::one))
         .routes(routes!(workflows::status_of))
         .routes(routes!(workflows::wait))
+        .routes(routes!(output::output))
         .routes(routes!(events::of_workflow))
         .routes(routes!(events::of_all))
         .routes(routes!(decisions::approve))

@@ -20,6 +20,7 @@ pub mod grant;
 mod halt;
 pub mod hook;
 pub mod key;
+mod live;
 pub mod mcp;
 pub mod migrate;
 pub mod pending;

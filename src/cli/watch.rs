@@ -7,12 +7,14 @@ use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
 use crate::cli::exit;
 use crate::cli::facts::{list, number, text, version};
+use crate::cli::live::Live;
 use crate::cli::terminal::{Page, Style, complain, print_json};
 use crate::cli::{Error, show, status};
 use crate::domain::text::escaped;
 use crate::domain::workflow::Status;
 use reqwest::Method;
 use serde_json::Value;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -28,7 +30,7 @@ const TRIES: u32 = 12;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Prints each event of a workflow as it happens, until it has ended.
+/// Prints each event of a workflow as it happens, and what its runbook writes, until it has ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id
@@ -43,13 +45,20 @@ pub struct Args {
 /// Why the server did not say.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
-    let mut seen = 0;
+    let (mut seen, mut live) = (0, Live::default());
     let mut answer = status::read(&client, args.id).await?;
     loop {
         let workflow = answer.workflow();
         let newest = version(workflow);
         if newest > seen {
-            if args.connection.json { print_json(&answer.body)? } else { print_news(workflow, seen)? }
+            if args.connection.json {
+                print_json(&answer.body)?;
+            } else {
+                // What was written before stands before what became of it.
+                live.print_news(&client, args.id).await?;
+                live.finish()?;
+                print_news(workflow, seen)?;
+            }
         }
         if let Some(status) = ended(workflow) {
             return Ok(exit_status(status));
@@ -57,7 +66,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         let asked = Instant::now();
         let stale = newest <= seen;
         seen = seen.max(newest);
-        answer = wait(&client, args.id, seen).await?;
+        let is_followed = !args.connection.json && text(answer.workflow(), "/status").and_then(Status::parse) == Some(Status::Executing);
+        answer = if is_followed { wait_and_follow(&client, args.id, seen, &mut live).await? } else { wait(&client, args.id, seen).await? };
         if stale && version(answer.workflow()) <= seen && asked.elapsed() < PAUSE {
             tokio::time::sleep(PAUSE).await;
         }
@@ -92,6 +102,17 @@ fn print_news(workflow: &Value, seen: u64) -> Result<(), Error> {
         page.line(format_args!("     now {status}"));
     }
     page.print()
+}
+
+/// Waits for what comes after a version, and prints meanwhile what the runbook writes.
+async fn wait_and_follow(client: &Client, id: Uuid, seen: u64, live: &mut Live) -> Result<Answer, Error> {
+    let mut answer = pin!(wait(client, id, seen));
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(PAUSE) => live.print_news(client, id).await?,
+        }
+    }
 }
 
 /// Waits for what comes after a version.

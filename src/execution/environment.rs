@@ -11,6 +11,7 @@ use crate::execution::redactions::Redactions;
 use crate::execution::run::{ATTEMPT, Run, WORKFLOW_ID};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
+use std::sync::Arc;
 
 /// The digest of the document that was approved.
 const DIGEST: &str = "PARKBRAKE_DIGEST";
@@ -24,7 +25,7 @@ const PASSED_ON: [&str; 2] = ["HOME", "LANG"];
 pub struct Environment {
     pub variables: Vec<(OsString, OsString)>,
     /// The values that its output must not show: every secret of the server, and the values of the configured variables.
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
 }
 
 /// A configured variable that the server cannot pass on.
@@ -63,7 +64,7 @@ impl Environment {
             (DIGEST.into(), run.digest.as_str().into()),
             (IDEMPOTENCY_KEY.into(), run.attempt.idempotency_key(run.workflow_id).into()),
         ]);
-        Ok(Self { variables, secrets: Secrets::new(redactions.clone(), secrets) })
+        Ok(Self { variables, secrets: Arc::new(Secrets::new(redactions.clone(), secrets)) })
     }
 }
 

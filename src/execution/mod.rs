@@ -9,6 +9,7 @@ mod account;
 mod artifacts;
 mod environment;
 mod launcher;
+mod live;
 mod output;
 mod processes;
 mod redactions;
@@ -24,8 +25,10 @@ use crate::actors::ports::{Executor, Job, MayStart, Work};
 use crate::domain::request::runbook::Runbook;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::Outcome;
+use crate::domain::workflow::live_output::{LiveOutput, ReadTo};
 use crate::execution::artifacts::search_path;
 use crate::execution::environment::Environment;
+use crate::execution::live::Board;
 use crate::execution::run::{Cancelling, Run};
 use crate::hardening;
 use futures_util::future::BoxFuture;
@@ -48,12 +51,13 @@ pub struct Local {
     grace: Duration,
     launcher: Launcher,
     variables: Variables,
+    board: Board,
 }
 
 impl Local {
     /// No output of what it runs shows any of these; webhooks are called by `caller`, and commands are started by `launcher`.
     pub fn new(redactions: Redactions, caller: webhook::Caller, launcher: Launcher) -> Self {
-        Self { redactions, caller, grace: CANCEL_GRACE, launcher, variables: Arc::new(hardening::variable) }
+        Self { redactions, caller, grace: CANCEL_GRACE, launcher, variables: Arc::new(hardening::variable), board: Board::default() }
     }
 
     /// What is cancelled has this long to end by itself.
@@ -79,7 +83,7 @@ pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook> + Clone, lau
 
 impl Executor for Local {
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>> {
-        let Self { redactions, caller, grace, launcher, variables } = self.clone();
+        let Self { redactions, caller, grace, launcher, variables, board } = self.clone();
         Box::pin(async move {
             let Job { workflow_id, attempt, digest, work, cancelled } = &job;
             let cancelling = Cancelling { signal: cancelled.clone(), grace };
@@ -87,7 +91,7 @@ impl Executor for Local {
                 Work::Run(invocation) => {
                     let run = Run { workflow_id: *workflow_id, attempt: *attempt, digest, invocation };
                     match Environment::of(&run, &redactions, &*variables) {
-                        Ok(environment) => runbook::run(run, &launcher, environment, &*may_start, &cancelling).await,
+                        Ok(environment) => runbook::run(run, &launcher, environment, &*may_start, &cancelling, &board).await,
                         Err(missing) => Some(runbook::not_started(run.invocation, &missing.to_string())),
                     }
                 }
@@ -101,6 +105,10 @@ impl Executor for Local {
 
     fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>> {
         Box::pin(runbook::identify(invocation))
+    }
+
+    fn output(&self, workflow_id: Uuid, read_to: Option<ReadTo>) -> Option<LiveOutput> {
+        self.board.read(workflow_id, read_to)
     }
 
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()> {

@@ -7,9 +7,10 @@
 //! Redaction protects against accidents (`set -x`, a tool that echoes its request) and not against malice: a runbook that prints a secret
 //! in a form that `redactions` does not know, reversed or cut into pieces, is not caught.
 
+use crate::domain::workflow::live_output::Piece;
 use crate::execution::redactions::{Redactions, is_long_enough};
 use std::collections::VecDeque;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use std::sync::Arc;
 
 /// How much of each stream is kept, in bytes.
 pub const KEPT: usize = 64 * 1024;
@@ -42,6 +43,15 @@ impl Secrets {
         short.max(self.all.reach()).max(self.own.reach())
     }
 
+    /// How many bytes at the end may be the beginning of a secret.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let short = self.short.iter().filter_map(|secret| {
+            let most = secret.len().min(bytes.len() + 1).saturating_sub(1);
+            (1..=most).rev().find(|length| bytes.ends_with(&secret[..*length]))
+        });
+        short.max().unwrap_or(0).max(self.all.begun(bytes)).max(self.own.begun(bytes))
+    }
+
     /// For each byte, whether it belongs to a secret. Secrets may overlap one another and themselves.
     fn found_in(&self, bytes: &[u8], cut_off: bool) -> Vec<bool> {
         let short = self.short.iter().flat_map(|secret| {
@@ -66,9 +76,12 @@ impl Secrets {
 ///
 /// In addition to the part that is kept, it holds as many of the bytes before it as the longest secret may have, so that a secret at the
 /// border is seen whole and removed.
-pub struct Tail<'a> {
-    secrets: &'a Secrets,
+#[derive(Clone)]
+pub struct Tail {
+    secrets: Arc<Secrets>,
     bytes: VecDeque<u8>,
+    /// How long the stream is so far.
+    total: u64,
 }
 
 /// The end of a stream, fit to be shown.
@@ -79,26 +92,44 @@ pub struct Kept {
     pub truncated: bool,
 }
 
-impl<'a> Tail<'a> {
-    pub fn new(secrets: &'a Secrets) -> Self {
-        Self { secrets, bytes: VecDeque::new() }
+impl Tail {
+    pub fn new(secrets: Arc<Secrets>) -> Self {
+        Self { secrets, bytes: VecDeque::new(), total: 0 }
     }
 
-    /// Reads to the end of the stream. The future may be dropped at any time; what was read until then is kept.
-    pub async fn fill(&mut self, mut stream: impl AsyncRead + Unpin) {
-        let mut chunk = [0; 16 * 1024];
-        // A stream that cannot be read counts as ended.
-        while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-            self.push(&chunk[..read]);
-        }
+    /// How many bytes the stream has had so far.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// Takes the next bytes.
     pub fn push(&mut self, chunk: &[u8]) {
         self.bytes.extend(chunk);
+        self.total += chunk.len() as u64;
         // One more byte than is ever shown, so that a length above `KEPT` means that something was cut.
         let excess = self.bytes.len().saturating_sub(KEPT + self.secrets.reach().max(1));
         self.bytes.drain(..excess);
+    }
+
+    /// What came after so many bytes, as far as it is kept, and how many bytes that makes. Nothing is shown that [`finish`](Self::finish) would
+    /// mask: where the stream goes on, its end is held back as long as it may be the beginning of a secret.
+    pub fn since(mut self, after: u64, goes_on: bool) -> (Piece, u64) {
+        let bytes = &*self.bytes.make_contiguous();
+        let dropped = self.total - bytes.len() as u64;
+        let held_back = if goes_on { self.secrets.begun(bytes) } else { 0 };
+        let end = whole_characters(&bytes[..bytes.len() - held_back]);
+        let kept = end.saturating_sub(KEPT);
+        let wanted = usize::try_from(after.saturating_sub(dropped)).unwrap_or(usize::MAX);
+        let is_cut = after < dropped + kept as u64;
+        let start = wanted.max(kept);
+        if start >= end {
+            return (Piece::default(), after);
+        }
+        let secret = self.secrets.found_in(bytes, !goes_on);
+        let was_said = !is_cut && start > 0 && secret[start - 1];
+        let shown = without(bytes, &secret, start, end, was_said);
+        let text = String::from_utf8_lossy(skip_cut_character(&shown, is_cut)).replace('\0', "\u{fffd}");
+        (Piece { text, is_cut }, dropped + end as u64)
     }
 
     /// The part of the stream that is shown. `cut_off` means that more would have come.
@@ -106,19 +137,35 @@ impl<'a> Tail<'a> {
         let bytes = &*self.bytes.make_contiguous();
         let secret = self.secrets.found_in(bytes, cut_off);
         let start = bytes.len().saturating_sub(KEPT);
-        let mut shown = Vec::with_capacity(bytes.len() - start);
-        for index in start..bytes.len() {
-            if !secret[index] {
-                shown.push(bytes[index]);
-            } else if index == start || !secret[index - 1] {
-                shown.extend(REDACTED);
-            }
-        }
+        let shown = without(bytes, &secret, start, bytes.len(), false);
         let text = String::from_utf8_lossy(skip_cut_character(&shown, start > 0)).replace('\0', "\u{fffd}");
         // The replacement may be longer than the secret.
         let end = last(&text, KEPT);
         Kept { truncated: start > 0 || end.len() < text.len(), text: end.to_owned() }
     }
+}
+
+/// The bytes of a range without what is secret. Where a secret began before the range, whether that was said already.
+fn without(bytes: &[u8], secret: &[bool], start: usize, end: usize, was_said: bool) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(end.saturating_sub(start));
+    for index in start..end {
+        let begins = if index == start { !was_said } else { !secret[index - 1] };
+        if !secret[index] {
+            shown.push(bytes[index]);
+        } else if begins {
+            shown.extend(REDACTED);
+        }
+    }
+    shown
+}
+
+/// The length of the beginning of a text that ends with a whole character.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rev().take(3).position(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    let Some(back) = last.map(|back| back + 1) else { return bytes.len() };
+    let first = bytes[bytes.len() - back];
+    let length = if first < 0xc0 { 1 } else { first.leading_ones() as usize };
+    if length > back { bytes.len() - back } else { bytes.len() }
 }
 
 /// Removes the rest of a character whose beginning was cut off.
@@ -138,14 +185,14 @@ mod tests {
 
     fn kept(secrets: &[&str], chunks: &[&[u8]]) -> Kept {
         let values = || secrets.iter().map(|secret| secret.as_bytes().to_vec());
-        let told = |secrets: &Secrets| {
-            let mut tail = Tail::new(secrets);
+        let told = |secrets: Secrets| {
+            let mut tail = Tail::new(Arc::new(secrets));
             chunks.iter().for_each(|chunk| tail.push(chunk));
             tail.finish(false)
         };
-        let own = told(&Secrets::new(Redactions::default(), values().collect()));
+        let own = told(Secrets::new(Redactions::default(), values().collect()));
         // It does not matter whether the server knew of a secret before.
-        assert_eq!(own, told(&Secrets::new(Redactions::new(values()), values().collect())));
+        assert_eq!(own, told(Secrets::new(Redactions::new(values()), values().collect())));
         own
     }
 
@@ -160,8 +207,7 @@ mod tests {
     fn of_long_output_the_end_is_kept() {
         let kept = kept(&["secret"], &[&[b'a'; KEPT], &[b'b'; KEPT - 1]]);
         assert_eq!(kept, Kept { text: format!("a{}", "b".repeat(KEPT - 1)), truncated: true });
-        let secrets = Secrets::default();
-        let mut tail = Tail::new(&secrets);
+        let mut tail = Tail::new(Arc::default());
         (0..1_000).for_each(|_| tail.push(&[b'x'; 8 * 1024]));
         assert!(tail.bytes.len() <= KEPT + 1);
     }
@@ -189,12 +235,12 @@ mod tests {
     fn a_secret_in_base64_on_the_border_leaves_no_part_of_it() {
         use base64::Engine as _;
         let secret = "0123456789".repeat(20);
-        let secrets = Secrets::new(Redactions::new([secret.clone().into_bytes()]), Vec::new());
+        let secrets = Arc::new(Secrets::new(Redactions::new([secret.clone().into_bytes()]), Vec::new()));
         let encoded = base64::engine::general_purpose::STANDARD.encode(&secret);
         let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| str::from_utf8(line).unwrap()).collect();
         let folded = lines.join("\n");
         for after in (KEPT - folded.len() - 2..KEPT + 2).step_by(11) {
-            let mut tail = Tail::new(&secrets);
+            let mut tail = Tail::new(Arc::clone(&secrets));
             // In chunks that cut it anywhere.
             [&[b'-'; 1000][..], folded.as_bytes(), &vec![b'.'; after]].concat().chunks(16_381).for_each(|chunk| tail.push(chunk));
             let kept = tail.finish(false);
@@ -213,5 +259,65 @@ mod tests {
         assert_eq!(kept_, Kept { text: format!("{}x", "ü".repeat(KEPT / 2 - 1)), truncated: true });
         let grown = kept(&[], &[&[0xff; KEPT]]);
         assert_eq!(grown, Kept { text: "\u{fffd}".repeat(KEPT / 3), truncated: true });
+    }
+
+    /// What somebody has read who looked after each chunk, and once more at the end.
+    fn read_along(secrets: &Arc<Secrets>, chunks: &[&[u8]]) -> String {
+        let (mut tail, mut read, mut read_to) = (Tail::new(Arc::clone(secrets)), String::new(), 0);
+        let looks = chunks.iter().map(|chunk| (*chunk, true)).chain([(&b""[..], false)]);
+        for (chunk, goes_on) in looks {
+            tail.push(chunk);
+            let (piece, end) = tail.clone().since(read_to, goes_on);
+            read.push_str(&piece.text);
+            read_to = end;
+        }
+        read
+    }
+
+    #[test]
+    fn who_reads_along_sees_what_is_kept_at_the_end_wherever_it_is_cut() {
+        use base64::Engine as _;
+        let secret = "hunter2-and-more";
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("user:{secret}"));
+        let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let secrets = Arc::new(Secrets::new(Redactions::new([secret.as_bytes().to_vec()]), vec![b"prod".to_vec()]));
+        for text in [
+            format!("token={secret}; done"),
+            format!("Authorization: Basic {encoded} sent"),
+            format!("{hexadecimal}{hexadecimal}"),
+            "in prod, pro".to_owned(),
+            "no secret: grüße \u{1f600}!".to_owned(),
+            format!("{secret}{secret}"),
+        ] {
+            let bytes = text.as_bytes();
+            let mut tail = Tail::new(Arc::clone(&secrets));
+            tail.push(bytes);
+            let whole = tail.finish(false).text;
+            for cut in 0..=bytes.len() {
+                assert_eq!(read_along(&secrets, &[&bytes[..cut], &bytes[cut..]]), whole, "{text:?} at {cut}");
+            }
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(read_along(&secrets, &single), whole, "{text:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn a_line_is_seen_as_soon_as_it_is_written() {
+        let secrets = Arc::new(Secrets::new(Redactions::new([b"10-green-bottles".to_vec()]), Vec::new()));
+        let mut tail = Tail::new(secrets);
+        tail.push(b"step 1 of 10\n");
+        assert_eq!(tail.clone().since(0, true).0.text, "step 1 of 10\n");
+    }
+
+    #[test]
+    fn who_reads_too_slowly_misses_the_middle_and_is_told() {
+        let mut tail = Tail::new(Arc::default());
+        tail.push(b"first");
+        let (_, read_to) = tail.clone().since(0, true);
+        tail.push(&[b'x'; 2 * KEPT]);
+        let (piece, end) = tail.clone().since(read_to, true);
+        assert_eq!((piece.text.len(), piece.is_cut, end), (KEPT, true, 5 + 2 * KEPT as u64));
+        tail.push(b"last");
+        assert_eq!(tail.since(end, true).0, Piece { text: "last".to_owned(), is_cut: false });
     }
 }

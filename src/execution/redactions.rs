@@ -16,6 +16,8 @@ use std::sync::Arc;
 /// Values shorter than this, not counting white space, are masked only in the output of the run that is given them, and only as they are:
 /// masking `prod` or `1` everywhere would make output unreadable.
 const SHORTEST: usize = 6;
+/// So many characters of a secret at the end of a line are held back from those who read along.
+const SHORTEST_OF_A_LINE: usize = 4;
 /// Values longer than this are searched for only as they are.
 const LONGEST_ENCODED: usize = 16 * 1024;
 
@@ -81,6 +83,22 @@ impl Redactions {
     /// How many bytes before a cut may belong to a secret: twice its length, because of white space within it.
     pub fn reach(&self) -> usize {
         self.0.as_ref().and_then(|masks| masks.spellings.iter().map(|(spelling, _)| 2 * spelling.len()).max()).unwrap_or(0)
+    }
+
+    /// How many bytes at the end may be the beginning of a secret, for one who sees the text before it goes on. After a whole line a few
+    /// characters count as nothing: a secret is seldom folded so soon, and the line would be held back for the sake of a letter.
+    pub fn begun(&self, bytes: &[u8]) -> usize {
+        let Some(masks) = &self.0 else { return 0 };
+        let (places, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
+        let is_line = bytes.last() == Some(&b'\n');
+        let least = if is_line { SHORTEST_OF_A_LINE } else { 1 };
+        let begun = masks.spellings.iter().filter_map(|(spelling, margin)| {
+            let most = spelling.len().min(solid.len() + 1).saturating_sub(1);
+            let length = (least..=most).rev().find(|length| solid.ends_with(&spelling[..*length]));
+            // What stands before it may belong to it, too.
+            length.or((!is_line).then_some(0)).map(|length| solid.len() - length.saturating_add(margin.before).min(solid.len()))
+        });
+        begun.min().and_then(|first| places.get(first)).map_or(0, |first| bytes.len() - first)
     }
 
     /// The places of secrets. If the output was cut off, its end may be the beginning of a secret.

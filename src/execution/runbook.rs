@@ -13,7 +13,8 @@ use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
 use crate::execution::launcher::order::{Confined, Order, Program, Tie};
 use crate::execution::launcher::{self, Launcher, Line, Progress};
-use crate::execution::output::{Kept, Tail};
+use crate::execution::live::{Board, Live, Stream};
+use crate::execution::output::Kept;
 use crate::execution::processes::{self, GRACE, Mark, Tree};
 use crate::execution::run::{Cancelling, Run};
 use crate::execution::shortage;
@@ -50,6 +51,7 @@ pub async fn run(
     mut environment: Environment,
     may_start: &(dyn Fn() -> bool + Send + Sync),
     cancelling: &Cancelling,
+    board: &Board,
 ) -> Option<Outcome> {
     let mut pauses = shortage::Pauses::default();
     loop {
@@ -57,7 +59,8 @@ pub async fn run(
             Ok(started) => started?,
             Err(reason) => return Some(not_started(run.invocation, &reason)),
         };
-        let (ending, out, err, left_open) = follow(&mut started, &environment, run.invocation.timeout, cancelling).await;
+        let posted = board.post(run.workflow_id, run.attempt, &environment.secrets);
+        let (ending, out, err, left_open) = follow(&mut started, &posted.live, run.invocation.timeout, cancelling).await;
         let refused = match started.line.heard() {
             Progress::Refused(error) if shortage::is_shortage(&error) && !cancelling.signal.is_given() => {
                 pauses.sit_out(&error).await;
@@ -90,12 +93,11 @@ struct Started {
 }
 
 /// Follows a command to its end: how it ended, what it wrote, and whether somebody else still writes.
-async fn follow(started: &mut Started, environment: &Environment, limit: Duration, cancelling: &Cancelling) -> (Ending, Kept, Kept, bool) {
+async fn follow(started: &mut Started, live: &Live, limit: Duration, cancelling: &Cancelling) -> (Ending, Kept, Kept, bool) {
     let (child, tree) = (&mut started.child, started.tree.take().expect("it is followed once"));
     let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-    let (mut out, mut err) = (Tail::new(&environment.secrets), Tail::new(&environment.secrets));
     let (ending, left_open) = {
-        let mut streams = pin!(join(out.fill(stdout), err.fill(stderr)).fuse());
+        let mut streams = pin!(join(live.stdout.fill(stdout), live.stderr.fill(stderr)).fuse());
         let mut ending = pin!(attend(child, tree, limit, cancelling));
         let ending = loop {
             tokio::select! {
@@ -106,7 +108,8 @@ async fn follow(started: &mut Started, environment: &Environment, limit: Duratio
         (ending, !streams.is_terminated() && timeout(LAST_WORDS, streams).await.is_err())
     };
     let cut_off = left_open || !ending.was_its_own();
-    (ending, out.finish(cut_off), err.finish(cut_off), left_open)
+    let kept = |stream: &Stream| stream.tail().clone().finish(cut_off);
+    (ending, kept(&live.stdout), kept(&live.stderr), left_open)
 }
 
 /// How the command ended.

@@ -177,8 +177,7 @@ fn submitted_at(workflow_id: Uuid) -> Option<DateTime<Utc>> {
 /// What an answer says. One that breaks off says nothing.
 async fn answered(mut response: Response, call: &Call, redactions: &Redactions) -> Outcome {
     let status = response.status();
-    let secrets = Secrets::new(redactions.clone(), Vec::new());
-    let mut body = Tail::new(&secrets);
+    let mut body = Tail::new(Arc::new(Secrets::new(redactions.clone(), Vec::new())));
     let (mut length, mut is_cut) = (0, false);
     loop {
         match response.chunk().await {

@@ -3,6 +3,7 @@
 use crate::actors::engine::WorkflowHistory;
 use crate::domain::hold::Held;
 use crate::domain::task::difference::{self, Difference};
+use crate::domain::workflow::live_output::{LiveOutput, ReadTo};
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::identity::Caller;
 use crate::service::{Service, ServiceError, about};
@@ -77,6 +78,15 @@ impl Service {
             None => history,
         };
         self.shown(history).await
+    }
+
+    /// What an attempt at a workflow that the caller may see has written on this server, beyond what was read. `None` if nothing of it runs here.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub async fn output(&self, by: &Caller, id: Uuid, read_to: Option<ReadTo>) -> Result<Option<LiveOutput>, ServiceError> {
+        self.history(by, id).await?;
+        Ok(self.engine.output(id, read_to))
     }
 
     /// A workflow with its log, if the caller may see it.

@@ -3,8 +3,10 @@
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target;
+use crate::domain::task::ActionKind;
 use crate::domain::task::difference::{self, Difference};
 use crate::domain::workflow::approval;
+use crate::domain::workflow::live_output::LiveOutput;
 use crate::domain::workflow::{ApprovalStatus, PlannedStep, Status, Step, StepState, Workflow};
 use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;
@@ -129,6 +131,8 @@ pub async fn page_of(
         web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
     let submission = &workflow.submission;
+    let runs = workflow.numbered_steps().any(|(_, step, state)| step.action == ActionKind::Runbook && state.running().is_some());
+    let live = if runs { Some(live(web.service.output(&session.person, id, None).await?.as_ref())) } else { None };
     let exact = DocumentView::of(web, workflow, &shown.document);
     let since = precedent.map(|precedent| since(&precedent, &shown.document, now));
     let earlier = shown.earlier.as_ref().map(|earlier| Instead::of(earlier, &shown.document));
@@ -153,7 +157,7 @@ pub async fn page_of(
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),
         "approvals": workflow.round().map(|round| round.approvals.len()),
         "next_step": record::next_step(workflow, now), "settled_by": settled_by as Option<Decided>,
-        "plan": plan(workflow),
+        "plan": plan(workflow), "live": live,
         "record": Record::of(workflow, &shown.log, now), "since": since, "earlier": earlier, "superseded_by": workflow.superseded_by(),
         "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": RelativeTime::of(question.at, now), "until": RelativeTime::of(question.rests_until(), now)})),
         "may_ask": !submission.is_of(&session.person.name), "looked_through": LOOKED_THROUGH,
@@ -161,6 +165,15 @@ pub async fn page_of(
         "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
         "attempted": attempted, "done": done});
     Ok(page::render(web, session, "detail.html", page))
+}
+
+/// What the attempt that runs has written so far.
+fn live(output: Option<&LiveOutput>) -> Value {
+    let output = output.map(|output| {
+        let attempt = output.read_to.attempt;
+        json!({"step": attempt.step, "attempt": attempt.number, "stdout": output.stdout.text, "stderr": output.stderr.text, "after": output.read_to.to_string()})
+    });
+    json!({ "output": output })
 }
 
 /// How far each step of a plan is; empty for a single task.

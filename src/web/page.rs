@@ -34,6 +34,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("detail_exact.html", include_str!("templates/detail_exact.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),
     ("detail_comments.html", include_str!("templates/detail_comments.html")),
+    ("detail_output.html", include_str!("templates/detail_output.html")),
     ("detail_record.html", include_str!("templates/detail_record.html")),
     ("rejected.html", include_str!("templates/rejected.html")),
     ("history.html", include_str!("templates/history.html")),

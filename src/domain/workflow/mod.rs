@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod attempt_history;
 pub mod commit;
+pub mod live_output;
 pub mod status;
 pub mod today;
 pub mod transition;

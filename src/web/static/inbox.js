@@ -101,6 +101,49 @@
     }
   }
 
+  // ---- What a runbook writes: asked for once a second, as long as somebody looks and it runs.
+  const output = document.querySelector("#output[data-after]");
+  const KEPT = 65536;
+  // Letters that cannot be seen, or that turn others round.
+  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  const visible = (text) => text.replace(UNSEEN, (letter) => `\\u{${letter.charCodeAt(0).toString(16)}}`);
+
+  function append(told) {
+    const isAnother = told.after.split(".", 2).join(".") !== output.dataset.after.split(".", 2).join(".");
+    for (const field of output.querySelectorAll("[data-stream]")) {
+      const name = field.dataset.stream;
+      const before = isAnother ? "" : field.textContent;
+      if (!isAnother && !told[name]) continue;
+      const isAtEnd = field.scrollTop + field.clientHeight >= field.scrollHeight - 4;
+      const gap = told[`${name}_truncated`] && before ? "\n[…]\n" : "";
+      field.textContent = (before + gap + visible(told[name])).slice(-KEPT);
+      if (isAtEnd) field.scrollTop = field.scrollHeight;
+    }
+    output.dataset.after = told.after;
+  }
+
+  async function follow() {
+    let goesOn = true;
+    try {
+      if (!document.hidden) {
+        const place = `/workflows/${detail.dataset.workflow}/output?after=${output.dataset.after}`;
+        const response = await fetch(place, { headers: { accept: "application/json" } });
+        if (response.ok) {
+          const told = await response.json();
+          if (told.output) append(told.output);
+          goesOn = told.running;
+        } else {
+          goesOn = response.status === 429 || response.status >= 500;
+        }
+      }
+    } catch {
+      // The stream tells when the server is back.
+    }
+    if (goesOn) setTimeout(follow, 1000);
+  }
+
+  if (detail && output) setTimeout(follow, 1000);
+
   // ---- The stream. It rests while nobody looks, so that many open pages do not use up the browser's connections.
   let source = null, retry = 0;
 
