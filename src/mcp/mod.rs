@@ -42,6 +42,10 @@ use utoipa_axum::routes;
 /// JSON-RPC's code for a message that is no sound JSON.
 const PARSE_ERROR: i32 = -32700;
 
+/// Where a page of this very machine comes from.
+const LOCAL_ORIGINS: [&str; 6] =
+    ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*", "https://localhost:*", "https://127.0.0.1:*", "https://[::1]:*"];
+
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct Mcp {
@@ -52,15 +56,19 @@ pub struct Mcp {
 
 /// The routes; `public_url` is where people reach the server.
 pub fn routes(service: Service, public_url: Option<String>) -> Router {
+    let base = public_url.clone();
     let server = McpServer::new(Backend { service: service.clone(), inbox: public_url.clone() });
-    // Which names the server goes by is asked before: `http/head.rs`. A browser's page has no business here, whatever its origin.
+    // Which names the server goes by is asked before: `http/head.rs`. Of browsers only pages of this machine and of the server itself are
+    // answered, such as the inspector's; every call takes a token, which no browser sends by itself.
+    let origins = LOCAL_ORIGINS.into_iter().map(str::to_owned).chain(public_url);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts()
+        .with_allowed_origins(origins)
         .enforce_origin_validation();
     let transport = StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
-    Router::from(calls()).with_state(Mcp { service, base: Base(public_url), transport })
+    Router::from(calls()).with_state(Mcp { service, base: Base(base), transport })
 }
 
 /// The calls, with their descriptions.

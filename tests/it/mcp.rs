@@ -179,10 +179,11 @@ async fn nobody_calls_without_a_token_and_the_answer_says_where_tokens_are_descr
     }
     assert!(address.ends_with("/.well-known/oauth-protected-resource/mcp"), "{address}");
 
-    let page =
-        bot.request(Method::POST, "/mcp").header("origin", "https://evil.example").header("accept", "application/json, text/event-stream");
-    let page = bot.send(page.json(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))).await;
-    assert_eq!(page.status, 403, "a browser's page has no business here");
+    for (origin, status) in [("https://evil.example", 403), ("null", 403), ("http://localhost:6274", 200), ("http://127.0.0.1", 200)] {
+        let page = bot.request(Method::POST, "/mcp").header("origin", origin).header("accept", "application/json, text/event-stream");
+        let page = bot.send(page.json(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))).await;
+        assert_eq!(page.status, status, "a page of {origin}");
+    }
     let twice = bot
         .request(Method::POST, "/mcp")
         .header("accept", "application/json, text/event-stream")
