@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs everything that a change has to pass: format, lints, all tests, those of the API against its description and those in a browser too. Installs what is missing for that, and
+# Runs everything that a change has to pass: format, lints, all tests, those of the API against its description, of the Model Context Protocol and in a browser too. Installs what is missing for that, and
 # says so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
@@ -22,5 +22,6 @@ say 'running the tests'
 cargo test --locked "$@"
 if (($# == 0)); then
   support/scripts/schema-test.sh
+  support/scripts/mcp-test.sh
   exec support/scripts/browser-test.sh
 fi
