@@ -14,6 +14,8 @@ mod plans;
 mod principals;
 #[path = "properties/stricter.rs"]
 mod stricter;
+#[path = "properties/tools.rs"]
+mod tools;
 #[path = "properties/workflow.rs"]
 mod workflow;
 #[path = "properties/world.rs"]

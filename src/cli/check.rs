@@ -56,6 +56,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     page.fact("people", configuration.policy.people().len());
     page.fact("agents", configuration.policy.agents().len());
     page.fact("runbooks", configuration.runbooks.len());
+    page.fact(
+        "tool calls",
+        format_args!("{} entries of your own, {} shipped", configuration.tools.own.len(), configuration.tools.shipped.len()),
+    );
     page.fact("channels", configuration.notifications.channels.len());
     page.fact("version", &configuration.version);
     if args.matrix {

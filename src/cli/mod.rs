@@ -15,6 +15,7 @@ pub mod dev_home;
 pub mod digest;
 pub mod error;
 mod exit;
+pub mod explain;
 mod facts;
 pub mod grant;
 mod halt;
@@ -65,6 +66,8 @@ pub enum Command {
     Dev(dev::Args),
     /// Say whether a configuration is sound
     Check(check::Args),
+    /// Say how a tool call of a coding agent is read, why, and at what level it comes out
+    Explain(explain::Args),
     /// Bring the database to this version; needs DATABASE_URL
     Migrate(migrate::Args),
     /// Remove workflows that ended long ago, or say what would go; needs DATABASE_URL
@@ -135,6 +138,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Check(args) => check::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Migrate(args) => migrate::run(args).await,
             Command::Prune(args) => prune::run(args).await,
             Command::Key(command) => key::run(&command),

@@ -8,14 +8,16 @@ use crate::domain::policy::Policy;
 use crate::domain::risk::Rules;
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
+use crate::domain::tools::check::Check;
 use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
+use crate::domain::tools::places::PathPattern;
 use crate::domain::tools::rules::Writes;
 use crate::domain::tools::{Entry, PathRule, ToolFacts, ToolRules};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 7] = ["tools", "paths", "writes", "environments", "variables", "options", "unmatched"];
-const ENTRY_KEYS: [&str; 6] = ["tool", "command", "flags", "unless", "writes", "is"];
+const KEYS: [&str; 8] = ["tools", "paths", "secret", "writes", "environments", "variables", "options", "unmatched"];
+const ENTRY_KEYS: [&str; 8] = ["tool", "command", "flags", "unless", "needs", "check", "writes", "is"];
 const PATH_KEYS: [&str; 4] = ["path", "except", "read", "write"];
 const FACT_KEYS: [&str; 4] = ["operation", "environment", "resource", "resource_type"];
 /// The tool whose entries are about commands.
@@ -36,6 +38,7 @@ pub fn read(file: Option<&At<'_>>, shipped: &At<'_>, rules: &RiskRules<'_>) -> T
         own: own("tools").map(|at| reader.entries(&at)).unwrap_or_default(),
         shipped: default("tools").map(|at| reader.entries(&at)).unwrap_or_default(),
         paths: both("paths").flat_map(|at| reader.paths(&at)).collect(),
+        secret: either("secret").and_then(|at| reader.facts(&at)).unwrap_or_default(),
         inside: side("inside").and_then(|at| reader.facts(&at)).unwrap_or_default(),
         outside: side("outside").and_then(|at| reader.facts(&at)).unwrap_or_default(),
         environments: both("environments").flat_map(|at| reader.environments(&at)).collect(),
@@ -87,18 +90,30 @@ impl Reader<'_, '_> {
             }
             _ => {}
         }
-        for at in ["flags", "unless"].into_iter().filter_map(|name| fields.get(name)).filter(|_| command.is_none()) {
+        for at in ["flags", "unless", "needs", "check"].into_iter().filter_map(|name| fields.get(name)).filter(|_| command.is_none()) {
             at.problem("is only for entries with a command; leave it out");
         }
         let pattern = command.as_ref().and_then(|(_, at)| at.text()).or(name).map(shown).unwrap_or_default();
-        let flags =
-            Flags { only: fields.get("flags").map(|at| flags(&at)), unless: fields.get("unless").map(|at| flags(&at)).unwrap_or_default() };
+        let flags = Flags {
+            only: fields.get("flags").map(|at| flags(&at)),
+            unless: fields.get("unless").map(|at| flags(&at)).unwrap_or_default(),
+            needs: fields.get("needs").map(|at| flags(&at)).unwrap_or_default(),
+        };
+        let check = fields.get("check").and_then(|at| at.parsed(check));
         let command = match command {
             Some((None, _)) => return None,
             Some((pattern, _)) => pattern,
             None => None,
         };
-        Some(Entry { tool: tool?, command, flags, writes: writes(&fields), is: is?, named: format!("`{pattern}` ({})", at.location()) })
+        Some(Entry {
+            tool: tool?,
+            command,
+            flags,
+            check,
+            writes: writes(&fields),
+            is: is?,
+            named: format!("`{pattern}` ({})", at.in_words()),
+        })
     }
 
     fn paths(&self, at: &At<'_>) -> Vec<PathRule> {
@@ -113,8 +128,8 @@ impl Reader<'_, '_> {
             }
             let except = fields.get("except").map(|at| texts(&at, "patterns of paths")).unwrap_or_default();
             let paths = paths?;
-            let named = format!("`{}` ({})", paths.first().map(|path| shown(path)).unwrap_or_default(), at.location());
-            Some(PathRule { paths, except, read, write, named })
+            let named = format!("`{}` ({})", paths.first().map(|path| shown(path)).unwrap_or_default(), at.in_words());
+            Some(PathRule { paths: patterns(paths), except: patterns(except), read, write, named })
         };
         at.items("entries, such as { path: [\"~/.ssh/*\"], read: { operation: data_export } }")
             .unwrap_or_default()
@@ -129,7 +144,7 @@ impl Reader<'_, '_> {
             if pattern.trim_matches('*').is_empty() {
                 at.problem("fits everything; write a pattern such as \"*/prod/*\"");
             }
-            Some((pattern.to_owned(), self.rules.environments.resolve(&at)?))
+            Some((pattern.to_ascii_lowercase(), self.rules.environments.resolve(&at)?))
         };
         entries.into_iter().filter_map(entry).collect()
     }
@@ -152,6 +167,12 @@ impl Reader<'_, '_> {
     }
 }
 
+fn check(text: &str) -> Result<Check, String> {
+    let known = || Check::ALL.map(|(name, _)| name).join(", ");
+    let found = Check::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, check)| check);
+    found.ok_or_else(|| format!("is `{}`, but has to be one of: {}", shown(text), known()))
+}
+
 fn writes(fields: &Fields<'_>) -> Writes {
     let read = |text: &str| match text {
         "all" => Ok(Writes::All),
@@ -159,6 +180,10 @@ fn writes(fields: &Fields<'_>) -> Writes {
         other => Err(format!("is `{}`, but has to be all (it writes to every argument) or last (to the last one)", shown(other))),
     };
     fields.get("writes").and_then(|at| at.parsed(read)).unwrap_or(Writes::Nothing)
+}
+
+fn patterns(written: Vec<String>) -> Vec<PathPattern> {
+    written.into_iter().map(PathPattern::new).collect()
 }
 
 fn texts(at: &At<'_>, of: &str) -> Vec<String> {
@@ -198,15 +223,17 @@ pub fn document(rules: &ToolRules) -> Value {
                 Writes::All => Some("all"),
             };
             json!({ "tool": entry.tool.written(), "command": entry.command.as_ref().map(CommandPattern::written), "flags": entry.flags.only,
-                    "unless": entry.flags.unless, "writes": writes, "is": facts(&entry.is) })
+                    "unless": entry.flags.unless, "needs": entry.flags.needs, "check": entry.check.map(Check::name), "writes": writes, "is": facts(&entry.is) })
         };
         entries.iter().map(one).collect()
     };
-    let path = |of: &PathRule| json!({ "path": of.paths, "except": of.except, "read": of.read.as_ref().map(facts), "write": of.write.as_ref().map(facts) });
+    let written = |patterns: &[PathPattern]| patterns.iter().map(PathPattern::written).collect::<Value>();
+    let path = |of: &PathRule| json!({ "path": written(&of.paths), "except": written(&of.except), "read": of.read.as_ref().map(facts), "write": of.write.as_ref().map(facts) });
     json!({
         "tools": entries(&rules.own),
         "shipped_tools": entries(&rules.shipped),
         "paths": rules.paths.iter().map(path).collect::<Value>(),
+        "secret": facts(&rules.secret),
         "writes": { "inside": facts(&rules.inside), "outside": facts(&rules.outside) },
         "environments": rules.environments,
         "variables": rules.variables,

@@ -1,5 +1,6 @@
 //! Configurations as an operator would write them, sound and unsound.
 
+mod agent_tools;
 mod docs;
 mod freezes;
 mod matrix;
@@ -21,6 +22,7 @@ const TRIGGERS: &str = "hitl/interrupt-triggers.yaml";
 const APPROVALS: &str = "hitl/approval-policies.yaml";
 const RUNBOOKS: &str = "runbooks.yaml";
 const PLAYBOOKS: &str = "playbooks.yaml";
+const TOOLS: &str = "hitl/agent-tools.yaml";
 const NOTIFICATIONS: &str = "notifications.yaml";
 
 /// People that satisfy the shipped levels, in one line.

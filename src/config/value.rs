@@ -44,6 +44,11 @@ impl<'s> At<'s> {
         self.source.line(self.place).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 
+    /// The file and the path of keys, for a message about something else. It costs nothing, unlike a line, which has to be looked up.
+    pub fn in_words(&self) -> String {
+        format!("{}: {}", self.source.file().display(), self.key)
+    }
+
     /// Whether it stands in a file that is compiled in.
     pub fn is_shipped(&self) -> bool {
         self.source.is_shipped()

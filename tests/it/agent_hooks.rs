@@ -39,7 +39,7 @@ fn harmless() -> (&'static str, Value) {
 }
 
 fn dangerous() -> (&'static str, Value) {
-    ("Bash", json!({"command": "terraform destroy"}))
+    ("Bash", json!({"command": "terraform apply"}))
 }
 
 #[tokio::test]

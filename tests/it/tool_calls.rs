@@ -22,11 +22,7 @@ fn harmless(tool_use_id: &str) -> Value {
 /// A call that people have to approve, described in other words each time.
 fn dangerous(tool_use_id: &str) -> Value {
     let description = format!("Clean up, {tool_use_id}");
-    call(
-        tool_use_id,
-        "Bash",
-        json!({"command": "terraform destroy -auto-approve", "description": description, "timeout": tool_use_id.len()}),
-    )
+    call(tool_use_id, "Bash", json!({"command": "terraform apply -auto-approve", "description": description, "timeout": tool_use_id.len()}))
 }
 
 async fn ask(client: &Client, call: Value) -> Value {
@@ -94,7 +90,7 @@ async fn what_is_approved_runs_once_by_the_call_that_claims_it() {
     assert_ne!(id(&ask(&bot, other).await), waiting, "another folder is another call");
     assert_ne!(id(&ask(&app.client("other-bot"), dangerous("one")).await), waiting, "another agent is another requester");
     let shown = app.client("cora").workflow(&waiting).await;
-    assert_eq!(shown["task"]["action"]["args"]["command"], "terraform destroy -auto-approve");
+    assert_eq!(shown["task"]["action"]["args"]["command"], "terraform apply -auto-approve");
     assert_eq!(shown["task"]["metadata"]["tool_call"]["cwd"], "/srv/api");
 
     approve(&app, &waiting).await;
@@ -154,7 +150,7 @@ async fn what_was_rejected_is_denied_with_the_words_and_asks_nobody_again() {
     }
     assert_eq!(app.database.count("select count(*) from workflow").await, 1);
     // It is that call that was rejected, and not every one.
-    is(&ask(&bot, call("three", "Bash", json!({"command": "terraform destroy"}))).await, "parked", "");
+    is(&ask(&bot, call("three", "Bash", json!({"command": "terraform apply"}))).await, "parked", "");
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use crate::domain::tools::{ToolCall, ToolRules};
 use serde_json::Value;
 
 /// The members of an input that name a file or a folder.
-const PATHS: [&str; 6] = ["file_path", "path", "notebook_path", "pattern", "glob", "workdir"];
+const PATHS: [&str; 4] = ["file_path", "path", "notebook_path", "glob"];
+/// The same for tools whose pattern is one of paths, and not of text.
+const PATHS_AND_PATTERN: [&str; 5] = ["file_path", "path", "notebook_path", "glob", "pattern"];
 /// The members that name a file which is written.
 const WRITTEN: [&str; 3] = ["file_path", "notebook_path", "path"];
 
@@ -16,23 +18,24 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     if call.tool_name == "apply_patch" {
         return patch(rules, call);
     }
+    let paths: &[&str] = if call.tool_name == "Glob" { &PATHS_AND_PATTERN } else { &PATHS };
     for list in rules.lists() {
         let entries: Vec<_> = list.iter().filter(|entry| entry.command.is_none() && entry.tool.fit(&call.tool_name)).collect();
         if entries.is_empty() {
             continue;
         }
         let mut parts: Vec<Part> = Vec::new();
-        let found = rules.environment(std::iter::once(call.cwd.as_str()).chain(texts(call, &PATHS)));
+        let found = rules.environment(std::iter::once(call.cwd.as_str()).chain(texts(call, paths)));
         for entry in entries {
             let mut part = rules.part(&call.tool_name, &entry.is, &entry.named);
             rules.place(&mut part, found.as_ref());
-            part.names = texts(call, &PATHS).chain(texts(call, &["url"])).map(str::to_owned).collect();
+            part.names = texts(call, paths).chain(texts(call, &["url"])).map(str::to_owned).collect();
             parts.push(part);
             if entry.writes != Writes::Nothing {
                 parts.extend(written(rules, call, texts(call, &WRITTEN)));
             }
         }
-        parts.extend(texts(call, &PATHS).filter_map(|path| rules.named(&path_word(path), &call.cwd)));
+        parts.extend(texts(call, paths).filter_map(|path| rules.named(&path_word(path), &call.cwd)));
         parts.extend(
             texts(call, &["url"])
                 .filter(|url| !is_public(url))
@@ -50,7 +53,7 @@ fn written<'c>(rules: &ToolRules, call: &ToolCall, paths: impl Iterator<Item = &
         return vec![rules.unmatched(&call.tool_name, "it writes, and its input names no file")];
     }
     let folders = [call.cwd.clone()];
-    paths.iter().filter_map(|path| rules.written(&Word::literal(*path), &call.cwd, &folders)).collect()
+    paths.iter().map(|path| rules.written(&Word::literal(*path), &call.cwd, &folders)).collect()
 }
 
 /// A patch as Codex writes it: each file that it adds, updates, deletes or moves.

@@ -7,6 +7,7 @@
 //!    the most dangerous one counts. So adding a part never lowers the level.
 //! 3. The work is bounded. What is too long, too deep or too much is unmatched.
 
+pub mod check;
 pub mod identity;
 mod inputs;
 pub mod pattern;
@@ -14,6 +15,7 @@ pub mod places;
 pub mod reading;
 pub mod rules;
 mod shell;
+mod sql;
 mod task;
 pub mod word;
 

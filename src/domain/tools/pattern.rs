@@ -100,7 +100,7 @@ impl CommandPattern {
 
     /// The words after those that it names, where a command fits: `Some` of all that are no flags and no values of flags.
     pub fn arguments<'w>(&self, arguments: &'w [Word], flags: &Flags) -> Option<Vec<&'w Word>> {
-        if arguments.iter().any(|word| word.known == Known::Crafted) {
+        if !flags.has_needed(arguments) {
             return None;
         }
         if self.rest == Rest::Anything {
@@ -127,6 +127,8 @@ pub struct Flags {
     pub only: Option<Vec<String>>,
     /// None of these, nor what they are abbreviated to.
     pub unless: Vec<String>,
+    /// At least one of these; none: none is needed.
+    pub needs: Vec<String>,
 }
 
 /// What a flag is, by the list of those that are allowed.
@@ -166,7 +168,7 @@ impl Flags {
     /// The same, where no flag is allowed but those that are listed.
     fn plain_without_others<'w>(&self, words: &'w [Word]) -> Option<Vec<&'w Word>> {
         let only = self.only.clone().unwrap_or_default();
-        Self { only: Some(only), unless: self.unless.clone() }.plain(words)
+        Self { only: Some(only), unless: self.unless.clone(), needs: Vec::new() }.plain(words)
     }
 
     fn allows(&self, word: &str) -> Allowed {
@@ -198,11 +200,23 @@ impl Flags {
         Allowed::Yes
     }
 
+    /// Whether one of the flags stands there that are needed.
+    fn has_needed(&self, words: &[Word]) -> bool {
+        let stands = |flag: &String, word: &Word| {
+            let name = word.text.split('=').next().unwrap_or_default();
+            let is_cluster = word.text.starts_with('-') && !word.text.starts_with("--") && flag.chars().count() == 2;
+            name == flag || (is_cluster && flag.chars().nth(1).is_some_and(|letter| name.contains(letter)))
+        };
+        let mut before = words.iter().take_while(|word| word.text != "--");
+        self.needs.is_empty() || before.any(|word| word.is_flag() && self.needs.iter().any(|flag| stands(flag, word)))
+    }
+
     fn refuses(&self, word: &str) -> bool {
         let name = word.split('=').next().unwrap_or(word);
+        let has = |letter: char| !word.starts_with("--") && name.contains(letter);
         self.unless.iter().any(|flag| match flag.strip_prefix("--") {
             Some(long) => name.strip_prefix("--").is_some_and(|written| !written.is_empty() && long.starts_with(written)),
-            None if flag.chars().count() == 2 => !word.starts_with("--") && flag.chars().nth(1).is_some_and(|letter| word.contains(letter)),
+            None if flag.chars().count() == 2 => flag.chars().nth(1).is_some_and(has),
             None => name == flag,
         })
     }
@@ -218,7 +232,7 @@ mod tests {
 
     fn plain(pattern: &str, only: Option<&[&str]>, unless: &[&str], arguments: &str) -> Option<String> {
         let owned = |list: &[&str]| list.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
-        let flags = Flags { only: only.map(owned), unless: owned(unless) };
+        let flags = Flags { only: only.map(owned), unless: owned(unless), needs: Vec::new() };
         let words = words(arguments);
         let found = CommandPattern::parse(pattern).unwrap().arguments(&words, &flags)?;
         Some(found.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "))
@@ -253,7 +267,7 @@ mod tests {
     #[test]
     fn a_word_that_is_not_known_fits_no_name() {
         let begins = [Word { text: "sta".to_owned(), known: Known::Begins }];
-        let crafted = [Word::literal("status"), Word { text: String::new(), known: Known::Crafted }];
+        let crafted = [Word { text: String::new(), known: Known::Crafted }];
         let pattern = CommandPattern::parse("git status **").unwrap();
         assert_eq!(pattern.arguments(&begins, &Flags::default()), None);
         assert_eq!(pattern.arguments(&crafted, &Flags::default()), None);

@@ -52,14 +52,47 @@ pub fn is_nowhere(path: &str) -> bool {
     NOWHERE.contains(&path) || path.starts_with("/dev/fd/")
 }
 
-/// Whether a resolved path fits a pattern: one that begins with `/` or `~` from its beginning, any other from any folder on.
-/// Upper and lower case are the same, as they are on many disks.
-pub fn fits(pattern: &str, path: &str) -> bool {
-    let (pattern, path) = (pattern.to_ascii_lowercase(), path.to_ascii_lowercase());
-    if pattern.starts_with('/') || pattern.starts_with('~') {
-        return glob(pattern.as_bytes(), path.as_bytes());
+/// A pattern of paths: one that begins with `/` or `~` is about that path, any other about every folder. Upper and lower case are the
+/// same, as they are on many disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    written: String,
+    /// In lower case, as it is compared.
+    compared: String,
+    is_anchored: bool,
+}
+
+impl PathPattern {
+    /// A pattern in which `*` stands for any text.
+    pub fn new(written: String) -> Self {
+        let is_anchored = written.starts_with(['/', '~']);
+        let lower = written.to_ascii_lowercase();
+        Self { written, compared: if is_anchored { lower } else { format!("*/{lower}") }, is_anchored }
     }
-    glob(format!("*/{pattern}").as_bytes(), format!("/{path}").as_bytes())
+
+    /// The pattern as it is written.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether a place fits.
+    pub fn fits(&self, place: &Place) -> bool {
+        let path = if self.is_anchored { &place.slashed[1..] } else { place.slashed.as_str() };
+        glob(self.compared.as_bytes(), path.as_bytes())
+    }
+}
+
+/// A resolved path as it is compared with patterns.
+pub struct Place {
+    /// In lower case, with another slash before it.
+    slashed: String,
+}
+
+impl Place {
+    /// The place of a path that is given from this folder.
+    pub fn of(path: &str, folder: &str) -> Self {
+        Self { slashed: format!("/{}", resolved(path, folder)).to_ascii_lowercase() }
+    }
 }
 
 /// Whether a path with wildcards of a shell could be one that fits a pattern. A part that is a wildcard alone stands for what is
@@ -70,7 +103,9 @@ pub fn could_fit(pattern: &str, written: &str) -> bool {
     let Some(expanded) = expanded(&written.to_ascii_lowercase()) else { return true };
     let meets = |wanted: &str, part: &str| {
         let says = part.bytes().any(|byte| !b"*?[].".contains(&byte)) || part.starts_with('.');
-        says && intersect(&items(wanted, false), &items(part, true))
+        // `*.json` is every file of a kind, and names none of them.
+        let is_kind = part.strip_prefix("*.").is_some_and(|kind| kind.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        says && (!is_kind || wanted.starts_with('*')) && intersect(&items(wanted.trim_end_matches('*'), false), &items(part, true))
     };
     expanded.iter().any(|written| {
         let parts: Vec<&str> = written.split('/').collect();
@@ -196,11 +231,14 @@ mod tests {
 
     #[test]
     fn wildcards_that_could_name_a_secret_are_found() {
-        for written in [".e*", ".e?v", ".[e]nv", ".{env,x}", "src/.en*", "id_r*", "*.pem", "k*.pem"] {
+        for written in [".e*", ".e?v", ".[e]nv", ".{env,x}", "src/.en*", "id_r*", "*_rsa", "*.pem", "k*.pem"] {
             assert!([".env", "id_rsa", "*.pem"].iter().any(|pattern| could_fit(pattern, written)), "{written}");
         }
-        for written in ["*", "src/*", "*.rs", "**/*.ts", "a{,.bak}", "src/**"] {
-            assert!(![".env", "id_rsa", "*.pem"].iter().any(|pattern| could_fit(pattern, written)), "{written}");
+        for written in ["*", "src/*", "*.rs", "**/*.ts", "*.json", "a{,.bak}", "src/**"] {
+            assert!(
+                ![".env", "id_rsa", "*.pem", "credentials.json", "*kubeconfig*"].iter().any(|pattern| could_fit(pattern, written)),
+                "{written}"
+            );
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::domain::risk::registry::glob;
 use crate::domain::text::in_a_line;
+use crate::domain::tools::check::Check;
 use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
-use crate::domain::tools::places;
+use crate::domain::tools::places::{self, PathPattern, Place};
 use crate::domain::tools::reading::Part;
 use crate::domain::tools::word::{Known, Word};
 use std::collections::BTreeMap;
@@ -24,10 +25,12 @@ pub struct ToolRules {
     pub own: Vec<Entry>,
     pub shipped: Vec<Entry>,
     pub paths: Vec<PathRule>,
+    /// What giving a secret away is.
+    pub secret: ToolFacts,
     /// What writing inside of the agent's folder is, and outside of it.
     pub inside: ToolFacts,
     pub outside: ToolFacts,
-    /// Patterns of folders, contexts, workspaces and profiles, and the environment that each means.
+    /// Patterns of folders, contexts, workspaces and profiles, in lower case, and the environment that each means.
     pub environments: Vec<(String, String)>,
     /// The environments, the most dangerous first.
     pub by_danger: Vec<String>,
@@ -44,6 +47,7 @@ pub struct Entry {
     pub tool: Globs,
     pub command: Option<CommandPattern>,
     pub flags: Flags,
+    pub check: Option<Check>,
     pub writes: Writes,
     pub is: ToolFacts,
     /// As it is named in words: its pattern, and where it stands.
@@ -61,9 +65,9 @@ pub enum Writes {
 /// Files that are more than files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathRule {
-    pub paths: Vec<String>,
+    pub paths: Vec<PathPattern>,
     /// Names that the patterns above fit, and that are harmless.
-    pub except: Vec<String>,
+    pub except: Vec<PathPattern>,
     /// What naming one is.
     pub read: Option<ToolFacts>,
     /// What writing one is.
@@ -94,11 +98,12 @@ impl ToolRules {
     pub(super) fn environment<'w>(&self, words: impl Iterator<Item = &'w str>) -> Option<(String, String)> {
         let mut found: Option<(usize, &str, String)> = None;
         for word in words {
-            let folder = format!("{word}/");
+            let compared = word.to_ascii_lowercase();
+            let folder = format!("{compared}/");
             for (pattern, environment) in &self.environments {
-                let fits = |text: &str| glob(pattern.to_ascii_lowercase().as_bytes(), text.to_ascii_lowercase().as_bytes());
+                let fits = |text: &str| glob(pattern.as_bytes(), text.as_bytes());
                 let rank = self.rank(environment);
-                if found.as_ref().is_none_or(|(before, ..)| rank < *before) && (fits(word) || fits(&folder)) {
+                if found.as_ref().is_none_or(|(before, ..)| rank < *before) && (fits(&compared) || fits(&folder)) {
                     found = Some((rank, environment, format!("`{}` fits {pattern}", in_a_line(word))));
                 }
             }
@@ -124,7 +129,8 @@ impl ToolRules {
     pub(super) fn named(&self, word: &Word, folder: &str) -> Option<Part> {
         let pieces = word.text.split(['=', ',', '@', ':', ' ', '\n', '"', '\'']).filter(|piece| !piece.is_empty());
         for piece in std::iter::once(word.text.as_str()).chain(pieces) {
-            let rule = self.paths.iter().find(|rule| rule.read.is_some() && rule.covers(piece, word.known, folder));
+            let place = Place::of(piece, folder);
+            let rule = self.paths.iter().find(|rule| rule.read.is_some() && rule.covers(piece, word.known, &place));
             if let Some((rule, facts)) = rule.and_then(|rule| Some((rule, rule.read.as_ref()?))) {
                 return Some(self.part(piece, facts, &rule.named));
             }
@@ -132,20 +138,18 @@ impl ToolRules {
         None
     }
 
-    /// What writing to a path is, from each of the folders that the command may be in; `None` where it changes nothing.
-    pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Option<Part> {
+    /// What writing to a path is, from each of the folders that the command may be in.
+    pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Part {
         if matches!(path.known, Known::Crafted | Known::Glob) {
-            return Some(self.unmatched(&path.text, "it is written to, and which file that is cannot be known"));
+            return self.unmatched(&path.text, "it is written to, and which file that is cannot be known");
         }
         let mut inside = true;
         for folder in folders {
             let place = places::resolved(&path.text, folder);
-            if path.known == Known::Literal && places::is_nowhere(&place) {
-                return None;
-            }
-            let rule = self.paths.iter().find(|rule| rule.write.is_some() && rule.covers(&path.text, path.known, folder));
+            let compared = Place::of(&path.text, folder);
+            let rule = self.paths.iter().find(|rule| rule.write.is_some() && rule.covers(&path.text, path.known, &compared));
             if let Some((rule, facts)) = rule.and_then(|rule| Some((rule, rule.write.as_ref()?))) {
-                return Some(self.part(&format!("write {}", path.text), facts, &rule.named));
+                return self.part(&format!("write {}", path.text), facts, &rule.named);
             }
             let begins_inside = path.known == Known::Literal || path.text.contains('/');
             inside &= begins_inside && (places::is_inside(&place, root) || places::is_temporary(&place));
@@ -159,18 +163,14 @@ impl ToolRules {
         let places: Vec<String> = folders.iter().map(|folder| places::resolved(&path.text, folder)).collect();
         let found = self.environment(places.iter().map(String::as_str));
         self.place(&mut part, found.as_ref());
-        Some(part)
+        part
     }
 }
 
 impl PathRule {
-    fn covers(&self, path: &str, known: Known, folder: &str) -> bool {
-        let place = places::resolved(path, folder);
-        let fits = |pattern: &String| match known {
-            Known::Glob => places::fits(pattern, &place) || places::could_fit(pattern, path),
-            _ => places::fits(pattern, &place),
-        };
-        let is_excepted = known == Known::Literal && self.except.iter().any(|pattern| places::fits(pattern, &place));
+    fn covers(&self, path: &str, known: Known, place: &Place) -> bool {
+        let fits = |pattern: &PathPattern| pattern.fits(place) || (known == Known::Glob && places::could_fit(pattern.written(), path));
+        let is_excepted = known == Known::Literal && self.except.iter().any(|pattern| pattern.fits(place));
         !is_excepted && self.paths.iter().any(fits)
     }
 }

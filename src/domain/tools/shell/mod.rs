@@ -1,9 +1,166 @@
-//! Shell commands.
+//! Shell commands: parsed by the grammar of bash, and looked into as far as what runs is written there.
+//!
+//! `walk.rs` goes through the statements, `words.rs` finds out how much of each word is known, `redirects.rs` what is read and written
+//! beside the arguments, `wrappers.rs` looks into programs that run others, and `commands.rs` asks the entries.
+
+mod commands;
+mod redirects;
+mod variables;
+mod walk;
+mod words;
+mod wrappers;
 
 use crate::domain::tools::reading::Part;
+use crate::domain::tools::word::Word;
 use crate::domain::tools::{ToolCall, ToolRules};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use tree_sitter::Parser;
+
+/// The longest command that is read, in bytes. A file that is written by a here-document fits.
+const LONGEST: usize = 64 * 1024;
+/// How deep statements, words and scripts within scripts are read.
+const DEEPEST: usize = 60;
+/// How many parts a command may have.
+const MOST_PARTS: usize = 400;
+/// How many words a command may have; the text of here-documents is none.
+const MOST_WORDS: usize = 2_000;
+/// How many folders a command may go through.
+const MOST_FOLDERS: usize = 8;
 
 /// The parts of a call of a shell.
 pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
-    vec![rules.unmatched(&call.tool_name, "no entry reads it")]
+    let mut reader = Reader::new(rules, call);
+    if let Some(folder) = call.tool_input.get("workdir").and_then(Value::as_str) {
+        reader.go_to(&Word::literal(folder));
+    }
+    let command = ["command", "cmd", "script"].iter().find_map(|name| call.tool_input.get(name));
+    match command {
+        Some(Value::String(script)) => reader.script(script),
+        // Codex's shell takes the program and its arguments.
+        Some(Value::Array(words)) if words.iter().all(Value::is_string) => {
+            let words: Vec<Word> = words.iter().filter_map(Value::as_str).map(Word::literal).collect();
+            let text: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+            words.iter().for_each(|word| reader.mention(word));
+            reader.run(&words, &text.join(" "));
+        }
+        _ => reader.unmatched(&call.tool_name, "its input has no command"),
+    }
+    reader.parts
+}
+
+/// What reads one command.
+struct Reader<'r> {
+    rules: &'r ToolRules,
+    /// The folder that the agent works in.
+    root: String,
+    /// The folders that the command may be in by now; none: nobody knows.
+    folders: Vec<String>,
+    parts: Vec<Part>,
+    /// What variables were set to in the command itself; `None`: to something that cannot be known.
+    variables: BTreeMap<String, Option<Vec<Word>>>,
+    /// All variables that are set anywhere in the command.
+    assigned: BTreeSet<String>,
+    functions: BTreeSet<String>,
+    /// Values that say where something acts: of variables that are set for a command, and of hosts.
+    contexts: Vec<String>,
+    stdin: Stdin,
+    depth: usize,
+    words_left: usize,
+}
+
+/// What a command reads from its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stdin {
+    /// Names of what is there, as `find` and `git ls-files` print them.
+    Listed,
+    /// Anything.
+    Made,
+}
+
+impl<'r> Reader<'r> {
+    fn new(rules: &'r ToolRules, call: &ToolCall) -> Self {
+        Self {
+            rules,
+            root: call.cwd.clone(),
+            folders: vec![call.cwd.clone()],
+            parts: Vec::new(),
+            variables: BTreeMap::new(),
+            assigned: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            contexts: Vec::new(),
+            stdin: Stdin::Made,
+            depth: 0,
+            words_left: MOST_WORDS,
+        }
+    }
+
+    /// Reads a script.
+    fn script(&mut self, text: &str) {
+        if text.len() > LONGEST {
+            return self.unmatched(text, "it is too long to be read");
+        }
+        if text.contains('\0') {
+            return self.unmatched(text, "it holds a character that a shell does not read");
+        }
+        let mut parser = Parser::new();
+        let known = parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_ok();
+        let Some(tree) = parser.parse(text, None).filter(|_| known) else {
+            return self.unmatched(text, "it cannot be parsed");
+        };
+        if tree.root_node().has_error() {
+            self.unmatched(text, "it cannot be parsed as a whole");
+        }
+        self.find_assigned(tree.root_node(), text);
+        self.visit(tree.root_node(), text);
+    }
+
+    /// Adds a part; a command of too many parts is unmatched.
+    fn add(&mut self, part: Part) {
+        if self.parts.len() < MOST_PARTS {
+            self.parts.push(part);
+        } else if self.parts.len() == MOST_PARTS {
+            self.parts.push(self.rules.unmatched("…", "it has too many parts"));
+        }
+    }
+
+    fn unmatched(&mut self, what: &str, why: &str) {
+        self.add(self.rules.unmatched(what, why));
+    }
+
+    /// Goes one level deeper, as far as that is allowed.
+    fn deeper(&mut self, what: &str, read: impl FnOnce(&mut Self)) {
+        if self.parts.len() > MOST_PARTS {
+            // It is known already that not all of it is read.
+            return;
+        }
+        if self.depth >= DEEPEST {
+            return self.unmatched(what, "it is nested too deep");
+        }
+        self.depth += 1;
+        read(self);
+        self.depth -= 1;
+    }
+
+    /// Notes a word that names a secret.
+    fn mention(&mut self, word: &Word) {
+        let folder = self.folders.last().unwrap_or(&self.root).clone();
+        if let Some(part) = self.rules.named(word, &folder) {
+            self.add(part);
+        }
+    }
+
+    /// Goes to another folder. Whether that succeeds is not known, so the command may be in each of those before as well.
+    fn go_to(&mut self, word: &Word) {
+        use crate::domain::tools::places::resolved;
+        match (word.as_literal(), self.folders.last()) {
+            (Some(path), Some(from)) if self.folders.len() < MOST_FOLDERS && path != "-" && !path.is_empty() => {
+                let to = resolved(path, from);
+                if !self.folders.contains(&to) {
+                    self.folders.push(to);
+                }
+            }
+            _ => self.folders.clear(),
+        }
+    }
 }

@@ -1,0 +1,329 @@
+//! What is looked at in the arguments of a command, beside its flags: small languages in which more can be said than what is harmless,
+//! and names that say where something goes.
+
+use crate::domain::tools::inputs::is_public;
+use crate::domain::tools::sql;
+use crate::domain::tools::word::{Known, Word};
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// One check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// One statement of SQL that reads, in a database of this machine.
+    Sql,
+    /// The same, in a database of another host.
+    SqlRemote,
+    /// Scripts of sed that run and write nothing.
+    Sed,
+    /// Programs of awk that run and write nothing.
+    Awk,
+    /// Filters of jq and yq that read nothing but their input.
+    Jq,
+    /// Addresses of public hosts, or of this machine, that are only asked for something.
+    Url,
+    /// Plain names: no wildcards, nothing that is known only later.
+    Names,
+    /// No path that leads out of the folder, and no address.
+    Relative,
+    /// No script whose name speaks of deploying, publishing or migrating, and no path that leads out of the folder.
+    Local,
+    /// Nothing about secrets.
+    Kube,
+    /// Modules of Python that test, check and format, on files of the folder.
+    Module,
+    /// Packages of Go in the folder.
+    GoPackages,
+}
+
+impl Check {
+    /// Every check, by its name.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("sql", Self::Sql),
+        ("sql-remote", Self::SqlRemote),
+        ("sed", Self::Sed),
+        ("awk", Self::Awk),
+        ("jq", Self::Jq),
+        ("url", Self::Url),
+        ("names", Self::Names),
+        ("relative", Self::Relative),
+        ("local", Self::Local),
+        ("kube", Self::Kube),
+        ("module", Self::Module),
+        ("go-packages", Self::GoPackages),
+    ];
+
+    /// The name that it has in the configuration.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, check)| *check == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it holds: of all arguments, and of those that are no flags and no values of flags.
+    pub fn holds(self, arguments: &[Word], plain: &[&Word]) -> bool {
+        match self {
+            Self::Sql | Self::SqlRemote => queries(arguments, self == Self::SqlRemote),
+            Self::Sed => {
+                scripts(arguments, plain).is_some_and(|scripts| !scripts.is_empty() && scripts.iter().all(|script| SED.is_match(script)))
+            }
+            Self::Awk => {
+                plain.first().and_then(|word| word.as_literal()).is_some_and(|program| !AWK_DOES.is_match(&program.replace("||", " ")))
+            }
+            Self::Jq => {
+                arguments.iter().all(|word| word.as_literal().is_none_or(|text| !JQ_READS.is_match(text))) && filter_is_known(plain)
+            }
+            Self::Url => addresses(arguments, plain),
+            Self::Names => {
+                arguments.iter().filter(|word| !word.is_flag()).all(|word| word.as_literal().is_some_and(|name| NAME.is_match(name)))
+            }
+            Self::Relative => arguments.iter().all(stays),
+            Self::Local => {
+                arguments.iter().all(|word| stays(word) && (word.is_flag() || (word.known != Known::Begins && is_local(&word.text))))
+            }
+            Self::Kube => arguments.iter().all(|word| !word.text.to_ascii_lowercase().contains("secret")),
+            Self::Module => module(arguments),
+            Self::GoPackages => go_packages(arguments),
+        }
+    }
+
+    /// Whether the first plain argument is a script, and no file.
+    pub fn takes_script(self) -> bool {
+        matches!(self, Self::Sed | Self::Awk)
+    }
+}
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a sound pattern")
+}
+
+/// Addresses, and then one of the commands that print, delete, quit or substitute. `w`, `r`, `e` and their flags are none of them.
+static SED: LazyLock<Regex> = LazyLock::new(|| {
+    let place = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
+    let text = |end: &str| format!(r"(?:[^{end}\\\n]|\\.)*");
+    let substitute = |end: &str| format!("s{end}{0}{end}{0}{end}[gIip0-9]*", text(end));
+    let commands =
+        [r"[pdqDGHhgxNn=]".to_owned(), substitute("/"), substitute("#"), substitute(r"\|"), substitute(","), substitute("@")].join("|");
+    pattern(&format!(r"^(?:\s*(?:{place}(?:,(?:{place}|\+\d+))?\s*!?)?\s*(?:{commands})\s*(?:;|\n|$))+$"))
+});
+/// What a program of awk could run, read or write: commands, other files, the environment.
+static AWK_DOES: LazyLock<Regex> = LazyLock::new(|| pattern(r"system|getline|\||@|ENVIRON|print[^;}\n]*>|close|fflush|PROCINFO|ARGV"));
+static JQ_READS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\benv\b|\$ENV|\bstrenv\b|\bimport\b|\binclude\b|\bload|\$__loc__|\beval\b"));
+static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z0-9_./~][A-Za-z0-9._/@~^=?&-]*$"));
+static LOCAL_HOST: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::[0-9]*)?(?:[/?].*)?$"));
+
+/// The words after which a script of sed stands, or its first plain argument; `None` where one of them is not known.
+fn scripts<'w>(arguments: &'w [Word], plain: &[&'w Word]) -> Option<Vec<&'w str>> {
+    let mut found = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        if word.text == "-e" || word.text == "-ne" {
+            found.push(words.next()?.as_literal()?);
+        }
+    }
+    if found.is_empty() {
+        found.push(plain.first()?.as_literal()?);
+    }
+    Some(found)
+}
+
+fn filter_is_known(plain: &[&Word]) -> bool {
+    plain.first().is_none_or(|filter| filter.known != Known::Begins)
+}
+
+fn queries(arguments: &[Word], is_remote: bool) -> bool {
+    let mut statements = 0;
+    let mut host: Option<&str> = None;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let Some(text) = word.as_literal() else { return false };
+        let value = match text.split_once('=') {
+            Some(("--host", value)) => {
+                host = Some(value);
+                continue;
+            }
+            Some(("--command" | "--execute", value)) => value,
+            _ if text == "-h" || text == "--host" => {
+                host = words.next().and_then(Word::as_literal);
+                if host.is_none() {
+                    return false;
+                }
+                continue;
+            }
+            _ => text,
+        };
+        if sql::looks_like(value) {
+            if !sql::reads(value) {
+                return false;
+            }
+            statements += 1;
+        } else if text.contains("://") || text.contains('=') {
+            // A connection that is spelled out, which may lead anywhere.
+            return false;
+        }
+    }
+    let is_local = host.is_none_or(|host| matches!(host, "localhost" | "127.0.0.1" | "::1") || host.starts_with('/'));
+    statements == 1 && is_local != is_remote
+}
+
+fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
+    let mut words = arguments.iter().peekable();
+    while let Some(word) = words.next() {
+        let text = word.text.as_str();
+        let short = text.starts_with('-') && !text.starts_with("--");
+        let next = words.peek().and_then(|word| word.as_literal());
+        let sound = match text.split_once('=') {
+            Some(("--output", value)) => value == "/dev/null",
+            Some(("--request", value)) => is_question(value),
+            Some(("--write-out", value)) => prints(value),
+            Some(("--header", value)) => !value.starts_with('@'),
+            _ if text == "--output" || (short && text.ends_with('o')) => next == Some("/dev/null"),
+            _ if text == "--request" || (short && text.ends_with('X')) => next.is_some_and(is_question),
+            _ if text == "--write-out" || (short && text.ends_with('w')) => next.is_some_and(prints),
+            _ if text == "--header" || (short && text.ends_with('H')) => next.is_some_and(|value| !value.starts_with('@')),
+            // A value in the same word.
+            _ if short => !text[1..].contains(['o', 'X', 'w', 'H']),
+            _ => true,
+        };
+        if !sound {
+            return false;
+        }
+    }
+    let sound = |word: &&Word| {
+        let lower = word.text.to_ascii_lowercase();
+        if word.text.len() > LONGEST_ADDRESS || TELLING.iter().any(|name| lower.contains(name)) {
+            return false;
+        }
+        let is_plain = word.known == Known::Literal || (word.known == Known::Glob && !word.text.contains(['*', '{', '[']));
+        let is_here = LOCAL_HOST.is_match(&word.text) && (is_plain || word.known == Known::Begins);
+        is_here || (is_plain && is_public(&word.text))
+    };
+    !plain.is_empty() && plain.iter().all(sound)
+}
+
+/// The longest address that is asked: a longer one may carry something away.
+const LONGEST_ADDRESS: usize = 300;
+/// What the addresses of secrets are called, and names that lead to addresses of numbers.
+const TELLING: [&str; 10] =
+    ["secret", "token", "credential", "password", "meta-data", "metadata", "169.254", "nip.io", "sslip.io", "localtest.me"];
+
+fn is_question(method: &str) -> bool {
+    ["GET", "HEAD", "OPTIONS"].contains(&method)
+}
+
+/// Whether a format of curl prints to standard output, and reads no file.
+fn prints(format: &str) -> bool {
+    !format.starts_with('@') && !format.contains("output{")
+}
+
+/// Whether an argument leads out of the folder, as a path or as an address.
+fn stays(word: &Word) -> bool {
+    let pieces = std::iter::once(word.text.as_str()).chain(word.text.split(['=', ':', ',']));
+    let sound = |piece: &str| {
+        (!piece.starts_with('/') || piece == "/dev/null") && !piece.starts_with('~') && piece.split('/').all(|part| part != "..")
+    };
+    pieces.into_iter().all(sound) && !word.text.contains("://") && !word.text.contains("git@")
+}
+
+fn is_local(name: &str) -> bool {
+    const AWAY: [&str; 16] = [
+        "deploy",
+        "deployment",
+        "publish",
+        "release",
+        "upload",
+        "migrate",
+        "migration",
+        "migrations",
+        "drop",
+        "reset",
+        "destroy",
+        "prod",
+        "production",
+        "staging",
+        "push",
+        "seed",
+    ];
+    let lower = name.to_ascii_lowercase();
+    lower.split(|letter: char| !letter.is_ascii_alphanumeric()).all(|word| !AWAY.contains(&word))
+}
+
+fn module(arguments: &[Word]) -> bool {
+    const MODULES: [&str; 12] =
+        ["pytest", "unittest", "mypy", "black", "ruff", "flake8", "isort", "pylint", "json.tool", "venv", "compileall", "doctest"];
+    const NOT: [&str; 8] = ["--basetemp", "--rootdir", "-c", "-o", "-p", "--override-ini", "--pastebin", "--config"];
+    let [flag, module, rest @ ..] = arguments else { return false };
+    let refused = |word: &Word| NOT.iter().any(|not| word.text.split('=').next() == Some(not));
+    flag.as_literal() == Some("-m")
+        && module.as_literal().is_some_and(|module| MODULES.contains(&module))
+        && rest.iter().all(|word| stays(word) && !refused(word))
+}
+
+fn go_packages(arguments: &[Word]) -> bool {
+    let Some((command, rest)) = arguments.split_first() else { return false };
+    let plain: Vec<&Word> = rest.iter().filter(|word| !word.is_flag()).collect();
+    let here = |word: &&&Word| word.text.starts_with('.') || word.text.ends_with(".go");
+    let sound = match command.as_literal() {
+        Some("mod") => plain.first().is_some_and(|word| {
+            word.as_literal().is_some_and(|word| ["tidy", "download", "verify", "graph", "why", "vendor", "init"].contains(&word))
+        }),
+        Some("run") => plain.first().filter(here).is_some(),
+        _ => true,
+    };
+    sound && rest.iter().all(stays) && plain.iter().all(|word| !word.text.contains('@'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(check: Check, arguments: &[&str]) -> bool {
+        let words: Vec<Word> = arguments.iter().map(|word| Word::literal(*word)).collect();
+        let plain: Vec<&Word> = words.iter().filter(|word| !word.is_flag()).collect();
+        check.holds(&words, &plain)
+    }
+
+    #[test]
+    fn scripts_of_sed_print_and_substitute() {
+        for harmless in ["1,20p", "s/a/b/g", "/x/d", "s#/a#/b#", "$p", "s|a|b|;s|c|d|", "10q", "/a/,/b/p", "s/a\\/b/c/"] {
+            assert!(holds(Check::Sed, &["-n", harmless, "f"]), "{harmless}");
+        }
+        for other in ["s/a/b/e", "s/a/b/w /etc/x", "w out", "1e rm x", "r /etc/passwd", "e", "s/a/b/;w x", "1!G;e", "p;e id"] {
+            assert!(!holds(Check::Sed, &[other, "f"]), "{other}");
+        }
+    }
+
+    #[test]
+    fn programs_of_awk_run_nothing() {
+        for harmless in ["{print $1}", "NR>5", "$3 > 100 {print $1}", "/x/ || /y/", "END {print NR}"] {
+            assert!(holds(Check::Awk, &[harmless]), "{harmless}");
+        }
+        for other in ["BEGIN {system(\"x\")}", "{print > \"f\"}", "{print | \"sh\"}", "{\"id\" | getline x}", "{print ENVIRON[\"X\"]}"] {
+            assert!(!holds(Check::Awk, &[other]), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_only_asked_for_something() {
+        for harmless in [
+            &["-s", "http://localhost:3000/x"][..],
+            &["https://example.com/a"],
+            &["-so", "/dev/null", "-w", "%{http_code}", "localhost:80"],
+        ] {
+            assert!(holds(Check::Url, harmless), "{harmless:?}");
+        }
+        for other in [
+            &["-o", "x", "https://example.com"][..],
+            &["-ox", "https://example.com"],
+            &["-X", "DELETE", "http://localhost/x"],
+            &["-XPOST", "http://localhost/x"],
+            &["http://169.254.169.254/latest/meta-data"],
+            &["http://metadata.google.internal/x"],
+            &["https://u:p@example.com"],
+            &["file:///etc/passwd"],
+            &["http://localhost.evil.com@x"],
+            &["http://0x7f.1/"],
+        ] {
+            assert!(!holds(Check::Url, other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Redirections: what is written is a part of its own, and here-documents are looked into.
+
+use crate::domain::tools::places;
+use crate::domain::tools::shell::walk::{children, text};
+use crate::domain::tools::shell::{Reader, Stdin};
+use crate::domain::tools::word::Word;
+use tree_sitter::Node;
+
+impl Reader<'_> {
+    /// Reads a redirection. Words that stand after it belong to the command: they are given back.
+    pub(super) fn redirect(&mut self, node: Node<'_>, source: &str) -> Vec<Word> {
+        match node.kind() {
+            "file_redirect" => self.file(node, source),
+            "heredoc_redirect" => self.here_document(node, source),
+            _ => {
+                let mut words: Vec<Word> =
+                    children(node).into_iter().filter(Node::is_named).map(|child| self.word(child, source)).collect();
+                words.drain(..words.len().min(1));
+                words
+            }
+        }
+    }
+
+    fn file(&mut self, node: Node<'_>, source: &str) -> Vec<Word> {
+        let mut operator = "";
+        let mut words: Vec<Word> = Vec::new();
+        for child in children(node) {
+            match child.kind() {
+                "file_descriptor" => {}
+                _ if child.is_named() => words.push(self.word(child, source)),
+                kind => operator = kind,
+            }
+        }
+        if words.is_empty() {
+            if !operator.ends_with('-') {
+                self.unmatched(text(node, source), "it is redirected to nothing that is known");
+            }
+            return words;
+        }
+        let target = words.remove(0);
+        let copies = operator.ends_with('&') && (target.text == "-" || target.text.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_nowhere = target.as_literal().is_some_and(places::is_nowhere);
+        if operator != "<" && !is_nowhere && !(copies && target.as_literal().is_some()) {
+            self.write(&target);
+        }
+        words
+    }
+
+    /// Adds what writing to a path is.
+    pub(super) fn write(&mut self, target: &Word) {
+        let place = target.text.as_str();
+        if place.starts_with("/dev/tcp/") || place.starts_with("/dev/udp/") {
+            return self.unmatched(place, "it is a connection to somewhere else");
+        }
+        let part = self.rules.written(target, &self.root, &self.folders);
+        self.add(part);
+    }
+
+    /// A here-document, and what stands after its beginning on the same line.
+    fn here_document(&mut self, node: Node<'_>, source: &str) -> Vec<Word> {
+        let mut words = Vec::new();
+        for child in children(node).into_iter().filter(Node::is_named) {
+            match child.kind() {
+                "heredoc_start" | "heredoc_end" | "file_descriptor" => {}
+                "heredoc_body" => {
+                    for inner in children(child).into_iter().filter(|inner| inner.is_named() && inner.kind() != "heredoc_content") {
+                        drop(self.word(inner, source));
+                    }
+                }
+                "file_redirect" | "herestring_redirect" | "heredoc_redirect" => words.extend(self.redirect(child, source)),
+                "word"
+                | "string"
+                | "raw_string"
+                | "number"
+                | "concatenation"
+                | "simple_expansion"
+                | "expansion"
+                | "command_substitution"
+                | "ansi_c_string" => {
+                    words.push(self.word(child, source));
+                }
+                _ => {
+                    let before = std::mem::replace(&mut self.stdin, Stdin::Made);
+                    self.visit(child, source);
+                    self.stdin = before;
+                }
+            }
+        }
+        words
+    }
+}

@@ -1,0 +1,292 @@
+//! The statements of a script. What is no kind of statement that is known here is unmatched.
+
+use crate::domain::tools::shell::{Reader, Stdin};
+use crate::domain::tools::word::{Known, Word};
+use tree_sitter::Node;
+
+/// Programs that print what is there, and no text of their caller's.
+const LISTERS: [&str; 10] = ["find", "fd", "hostname", "id", "ls", "nproc", "pwd", "uname", "which", "whoami"];
+/// Programs that pass on some of what they read, and nothing else.
+const FILTERS: [&str; 5] = ["grep", "head", "sort", "tail", "uniq"];
+
+pub(super) fn text<'s>(node: Node<'_>, source: &'s str) -> &'s str {
+    source.get(node.byte_range()).unwrap_or_default()
+}
+
+pub(super) fn children<'t>(node: Node<'t>) -> Vec<Node<'t>> {
+    let mut cursor = node.walk();
+    node.children(&mut cursor).collect()
+}
+
+impl Reader<'_> {
+    /// Notes every variable that is set anywhere: where it is used may be read before where it is set.
+    pub(super) fn find_assigned(&mut self, root: Node<'_>, source: &str) {
+        let mut cursor = root.walk();
+        loop {
+            let node = cursor.node();
+            let name = match node.kind() {
+                "variable_assignment" => node.child_by_field_name("name"),
+                "for_statement" => node.child_by_field_name("variable"),
+                _ => None,
+            };
+            self.assigned.extend(name.map(|name| text(name, source).to_owned()));
+            if cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads one statement, or one part of it.
+    pub(super) fn visit(&mut self, node: Node<'_>, source: &str) {
+        self.deeper(text(node, source), |reader| reader.statement(node, source));
+    }
+
+    fn statement(&mut self, node: Node<'_>, source: &str) {
+        if !node.is_named() {
+            return;
+        }
+        match node.kind() {
+            "comment" | "test_operator" | "variable_name" | "special_variable_name" | "file_descriptor" => {}
+            "command" => self.command(node, Vec::new(), source),
+            "pipeline" => self.pipeline(node, source),
+            "redirected_statement" => self.redirected(node, source),
+            "file_redirect" | "heredoc_redirect" | "herestring_redirect" => {
+                let more = self.redirect(node, source);
+                if !more.is_empty() {
+                    self.unmatched(text(node, source), "it is not known whose argument this is");
+                }
+            }
+            "variable_assignment" => self.assign(node, source, false),
+            "declaration_command" => self.declare(node, source),
+            "for_statement" => self.for_each(node, source),
+            "function_definition" => {
+                if let Some(name) = node.child_by_field_name("name") {
+                    self.functions.insert(text(name, source).to_owned());
+                }
+                // The body is read where it is defined, as if it ran.
+                children(node).into_iter().skip(1).for_each(|child| self.visit(child, source));
+            }
+            "ERROR"
+            | "program"
+            | "list"
+            | "subshell"
+            | "compound_statement"
+            | "do_group"
+            | "if_statement"
+            | "elif_clause"
+            | "else_clause"
+            | "while_statement"
+            | "c_style_for_statement"
+            | "case_statement"
+            | "case_item"
+            | "negated_command"
+            | "variable_assignments"
+            | "test_command"
+            | "binary_expression"
+            | "unary_expression"
+            | "postfix_expression"
+            | "ternary_expression"
+            | "parenthesized_expression" => {
+                for child in children(node) {
+                    self.visit(child, source);
+                }
+            }
+            "word"
+            | "number"
+            | "string"
+            | "raw_string"
+            | "ansi_c_string"
+            | "concatenation"
+            | "simple_expansion"
+            | "expansion"
+            | "command_substitution"
+            | "process_substitution"
+            | "arithmetic_expansion"
+            | "brace_expression"
+            | "extglob_pattern"
+            | "regex"
+            | "string_content"
+            | "subscript" => drop(self.word(node, source)),
+            kind => self.unmatched(text(node, source), &format!("a shell's {} is not read", kind.replace('_', " "))),
+        }
+    }
+
+    fn pipeline(&mut self, node: Node<'_>, source: &str) {
+        let before = self.stdin;
+        let mut first = true;
+        for stage in children(node).into_iter().filter(Node::is_named) {
+            self.visit(stage, source);
+            self.stdin = match (lists(stage, source), first) {
+                (Some(Prints::What), _) => Stdin::Listed,
+                (Some(Prints::Some), false) => self.stdin,
+                _ => Stdin::Made,
+            };
+            first = false;
+        }
+        self.stdin = before;
+    }
+
+    /// A statement with redirections. Words after a redirection are arguments of the command.
+    fn redirected(&mut self, node: Node<'_>, source: &str) {
+        let body = node.child_by_field_name("body");
+        let mut more: Vec<Word> = Vec::new();
+        let before = self.stdin;
+        for child in children(node).into_iter().filter(|child| Some(*child) != body) {
+            if child.kind() != "file_redirect" || text(child, source).contains('<') {
+                self.stdin = Stdin::Made;
+            }
+            if ["file_redirect", "heredoc_redirect", "herestring_redirect"].contains(&child.kind()) {
+                more.extend(self.redirect(child, source));
+            } else {
+                self.visit(child, source);
+            }
+        }
+        match body {
+            Some(body) if body.kind() == "command" => self.deeper(text(body, source), |reader| reader.command(body, more, source)),
+            Some(body) => {
+                if !more.is_empty() {
+                    self.unmatched(text(node, source), "it is not known whose arguments stand after the redirection");
+                }
+                self.visit(body, source);
+            }
+            None if more.is_empty() => {}
+            None => self.run(&more, text(node, source)),
+        }
+        self.stdin = before;
+    }
+
+    fn for_each(&mut self, node: Node<'_>, source: &str) {
+        let Some(variable) = node.child_by_field_name("variable") else {
+            return self.unmatched(text(node, source), "its variable has no name");
+        };
+        let name = text(variable, source).to_owned();
+        let mut values: Vec<Word> = Vec::new();
+        for child in children(node).into_iter().filter(|child| child.is_named() && *child != variable) {
+            if child.kind() == "do_group" || child.kind() == "compound_statement" {
+                let all = Some(std::mem::take(&mut values)).filter(|values| !values.is_empty());
+                self.set(&name, all);
+                self.visit(child, source);
+            } else {
+                values.push(self.word(child, source));
+            }
+        }
+    }
+
+    /// One command: what is set for it, where it reads and writes, and its words.
+    fn command(&mut self, node: Node<'_>, more: Vec<Word>, source: &str) {
+        let contexts = self.contexts.len();
+        let mut words: Vec<Word> = Vec::new();
+        let mut end = node.start_byte();
+        for child in children(node) {
+            let gap = source.get(end..child.start_byte()).unwrap_or("?").replace("\\\n", " ");
+            if !gap.trim().is_empty() {
+                return self.unmatched(text(node, source), "a part of it is not understood");
+            }
+            end = child.end_byte();
+            match child.kind() {
+                "variable_assignment" => self.assign(child, source, true),
+                "file_redirect" | "heredoc_redirect" | "herestring_redirect" => {
+                    self.stdin = Stdin::Made;
+                    words.extend(self.redirect(child, source));
+                }
+                "command_name" => {
+                    let name = children(child);
+                    match name.as_slice() {
+                        [name] => words.push(self.word(*name, source)),
+                        _ => words.push(Word { text: String::new(), known: Known::Crafted }),
+                    }
+                }
+                _ if child.is_named() => words.push(self.word(child, source)),
+                _ => words.push(Word::literal(text(child, source))),
+            }
+        }
+        words.extend(more);
+        if !words.is_empty() {
+            self.run(&words, text(node, source));
+        }
+        self.contexts.truncate(contexts);
+    }
+
+    /// What a command substitution prints, as a word: names of what is there, or something that could be anything.
+    pub(super) fn substituted(&mut self, node: Node<'_>, source: &str) -> Word {
+        let before = self.stdin;
+        self.stdin = Stdin::Made;
+        let statements: Vec<Node<'_>> = children(node).into_iter().filter(Node::is_named).collect();
+        for statement in &statements {
+            self.visit(*statement, source);
+        }
+        self.stdin = before;
+        let listed = match statements.as_slice() {
+            [one] if one.kind() == "pipeline" => {
+                let stages: Vec<Node<'_>> = children(*one).into_iter().filter(Node::is_named).collect();
+                stages.iter().enumerate().all(|(place, stage)| match lists(*stage, source) {
+                    Some(Prints::What) => true,
+                    Some(Prints::Some) => place > 0,
+                    None => false,
+                })
+            }
+            [one] => matches!(lists(*one, source), Some(Prints::What)),
+            _ => false,
+        };
+        Word { text: String::new(), known: if listed { Known::Begins } else { Known::Crafted } }
+    }
+}
+
+/// What a command prints.
+enum Prints {
+    /// What is there.
+    What,
+    /// Some of what it reads.
+    Some,
+}
+
+/// Whether a command prints only names of what is there, or some of what it reads.
+fn lists(node: Node<'_>, source: &str) -> Option<Prints> {
+    let command = if node.kind() == "redirected_statement" { node.child_by_field_name("body")? } else { node };
+    if command.kind() != "command" {
+        return None;
+    }
+    let words = text(command, source);
+    let mut rest = words.split_ascii_whitespace();
+    let program = rest.next()?;
+    if program == "date" {
+        return rest.all(is_time).then_some(Prints::What);
+    }
+    // A format of its own can print any text, and contents of files are any text.
+    let plain = |word: &str| !["format", "pretty", "printf", "replace"].iter().any(|flag| word.contains(flag) && word.starts_with('-'));
+    let mut words = rest.clone();
+    let names = match program {
+        "git" => match words.next() {
+            Some("rev-parse" | "ls-files" | "merge-base" | "describe" | "branch" | "rev-list") => true,
+            Some("diff" | "show") => words.any(|word| word == "--name-only"),
+            _ => false,
+        },
+        "rg" => words.any(|word| word == "-l" || word == "--files"),
+        other => LISTERS.contains(&other),
+    };
+    if names && rest.clone().all(plain) {
+        return Some(Prints::What);
+    }
+    let files = rest.filter(|word| !word.starts_with('-') && !word.bytes().all(|byte| byte.is_ascii_digit())).count();
+    let filters = FILTERS.contains(&program) && files <= usize::from(program == "grep");
+    filters.then_some(Prints::Some)
+}
+
+/// A format of a time, such as `+%Y-%m-%d`, in which nothing else could be spelled.
+fn is_time(word: &str) -> bool {
+    let word = word.trim_matches(['"', '\'']);
+    let Some(mut rest) = word.strip_prefix('+') else { return word == "-u" };
+    while let Some(after) = rest.strip_prefix('%') {
+        let mut letters = after.chars();
+        if !letters.next().is_some_and(|letter| letter.is_ascii_alphabetic()) {
+            return false;
+        }
+        rest = letters.as_str().trim_start_matches(['-', ':', '_', 'T']);
+    }
+    rest.is_empty()
+}
