@@ -368,7 +368,14 @@ fn a_further_round_needs_its_own_approvals() {
 #[test]
 fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     let mut workflow = queued(true);
-    let external = Step { action: ActionKind::External, idempotent: false, report_within: Some(REPORT), retry: None, is_claimed: false };
+    let external = Step {
+        action: ActionKind::External,
+        idempotent: false,
+        report_within: Some(REPORT),
+        retry: None,
+        is_claimed: false,
+        compensates: None,
+    };
     workflow.plan.steps.extend([external, workflow.plan.steps[0]]);
     workflow.steps.resize(3, StepState::default());
     let first_of = |step| AttemptId { step, number: 1 };

@@ -30,6 +30,10 @@ pub fn request(page: &mut Page, workflow: &Value) {
     for (step, planned) in steps.iter().zip(list(workflow, "/steps")) {
         step_of_plan(page, step, planned);
     }
+    for planned in list(workflow, "/steps").iter().skip(steps.len()) {
+        let of = number(planned, "/compensates").and_then(|of| usize::try_from(of).ok()?.checked_sub(1));
+        undoing(page, of.and_then(|place| steps.get(place)).unwrap_or(&Value::Null), planned);
+    }
     target(page, workflow);
     reasons(page, workflow);
     claim(page, workflow);
@@ -186,6 +190,21 @@ fn step_of_plan(page: &mut Page, step: &Value, planned: &Value) {
     cost(page, step);
     quoted(page, "claims", text(step, "/description").unwrap_or_default());
     besides(page, step);
+}
+
+/// What undoes a step, if a later one fails.
+fn undoing(page: &mut Page, step: &Value, planned: &Value) {
+    let level = text(planned, "/risk_level").unwrap_or("?");
+    let line = format!(
+        "{} undoes step {} if a later one fails: {}, {} by itself",
+        number(planned, "/n").unwrap_or(0),
+        number(planned, "/compensates").unwrap_or(0),
+        word(planned, "/status", "?"),
+        page.paint(Style::of(level), &escaped(level))
+    );
+    page.fact("step", line);
+    runs(page, &step["compensate"]["action"]);
+    target(page, planned);
 }
 
 /// What it is about, as far as parkbrake knows, and where the requester called it something else.

@@ -3,7 +3,8 @@
 use crate::domain::request::Request;
 use crate::domain::request::plan::{PlanRequest, StepRequest};
 use crate::domain::request::playbook::PlaybookRequest;
-use crate::domain::request::{Fault, TaskRequest};
+use crate::domain::request::{ActionRequest, Fault, TaskRequest};
+use crate::domain::task::ActionKind;
 use crate::domain::task::plan::Gate;
 use crate::http::json;
 use crate::service::ServiceError;
@@ -65,6 +66,24 @@ pub struct PlaybookCall {
 ///
 /// # Errors
 /// What does not fit, each with its place.
+/// What undoes a step.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = UndoingAction)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    /// Left out: `external`.
+    #[serde(default)]
+    pub r#type: Option<ActionKind>,
+    /// The name of the runbook or webhook, required for these.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub name: Option<String>,
+    /// As of an action.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub args: Option<Map<String, Value>>,
+}
+
 pub fn request(value: Value) -> Result<Request, ServiceError> {
     if value.get(STEPS).is_some() {
         plan(value).map(Request::Plan)
@@ -124,10 +143,28 @@ fn step(mut value: Value, description: &str) -> Result<StepRequest, ServiceError
         Some(Value::String(name)) => Some(name),
         Some(_) => return Err(ServiceError::invalid("/name", "has to be a text")),
     };
+    let compensate = match fields.remove("compensate") {
+        None | Some(Value::Null) => None,
+        Some(action) if action.is_object() => {
+            let Undo { r#type, name, args } = json::decode(action).map_err(|error| inside("/compensate", error))?;
+            Some(ActionRequest::new(r#type, name, args))
+        }
+        Some(_) => return Err(ServiceError::invalid("/compensate", "has to be an object: the action that undoes this step")),
+    };
     if fields.get("description").is_none_or(Value::is_null) {
         fields.insert("description".to_owned(), Value::from(description));
     }
-    Ok(StepRequest { name, task: task_request(value)? })
+    Ok(StepRequest { name, task: task_request(value)?, compensate })
+}
+
+/// A refusal of what stands at a place of the step.
+fn inside(place: &str, error: impl Into<ServiceError>) -> ServiceError {
+    match error.into() {
+        ServiceError::InvalidTask(faults) => ServiceError::InvalidTask(
+            faults.into_iter().map(|fault| Fault::new(format!("{place}{}", fault.pointer), fault.detail)).collect(),
+        ),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +204,7 @@ mod tests {
             ["/steps/0/name", "/steps/1/x"]
         );
         assert_eq!(pointers(plan(json!("x"))), ["/steps"]);
+        assert_eq!(pointers(plan(json!([{"operation": "read", "compensate": {"kind": "runbook"}}]))), ["/steps/0/compensate/kind"]);
         assert_eq!(pointers(json!({"description": "d", "steps": [read()], "gate": "each"})), ["/gate"]);
         assert_eq!(pointers(json!({"description": "d", "steps": [read()], "operation": "read"})), ["/operation"]);
         assert_eq!(pointers(json!({"steps": [read()]})), [""]);

@@ -64,6 +64,8 @@ pub struct Assessed {
 #[derive(Debug)]
 pub struct AssessedStep {
     pub name: Option<String>,
+    /// The step that it would undo.
+    pub compensates: Option<u32>,
     pub level: Level,
     pub target: Target,
 }
@@ -139,9 +141,14 @@ impl Service {
             }
             Document::Plan(plan) => {
                 let PlanAssessment { whole, target, steps } = rules.assess_plan(plan, &work.facts, &by.name, now);
-                let named = plan.steps.iter().zip(steps);
-                let steps =
-                    named.map(|(step, assessed)| AssessedStep { name: step.name.clone(), level: assessed.level, target: assessed.target });
+                let named = plan.steps.iter().map(|step| (step.name.clone(), None));
+                let named = named.chain(plan.compensations().map(|(of, _)| (None, Some(of)))).zip(steps);
+                let steps = named.map(|((name, compensates), assessed)| AssessedStep {
+                    name,
+                    compensates,
+                    level: assessed.level,
+                    target: assessed.target,
+                });
                 (whole, target, steps.collect())
             }
         }
@@ -158,7 +165,11 @@ impl Service {
             Document::Plan(plan) => {
                 let playbook = plan.playbook.as_ref().map(|used| used.name.clone());
                 for (place, step) in plan.steps.iter_mut().enumerate() {
-                    self.engine.identify(&mut step.task).await.map_err(|reason| match &playbook {
+                    let mut identified = self.engine.identify(&mut step.task).await;
+                    if let (Ok(()), Some(undo)) = (&identified, &mut step.compensate) {
+                        identified = self.engine.identify(undo).await;
+                    }
+                    identified.map_err(|reason| match &playbook {
                         // There are no steps in what was sent.
                         Some(name) => {
                             let detail = format!("the runbook of step {} of `{name}` cannot run on the server: {reason}", place + 1);

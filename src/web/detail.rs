@@ -181,7 +181,7 @@ fn plan(workflow: &Workflow) -> Vec<Value> {
     let planned = &workflow.submission.steps;
     let step = |((number, _, state), planned): ((u32, &Step, &StepState), &PlannedStep)| {
         let status = workflow.step_status(number, state).as_str().replace('_', " ");
-        json!({"name": planned.name, "status": status, "headline": planned.target.headline()})
+        json!({"name": planned.name, "status": status, "undoes": planned.compensates, "headline": planned.target.headline()})
     };
     workflow.numbered_steps().zip(planned).map(step).collect()
 }

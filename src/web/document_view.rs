@@ -37,6 +37,8 @@ pub struct DocumentView {
     /// What the requester says of a plan as a whole.
     metadata: Vec<(String, String)>,
     is_plan: bool,
+    /// How many steps the plan has, without what would undo them.
+    count: usize,
     /// The playbook that has made the steps.
     playbook: Option<PlaybookView>,
     /// What is done, in its order: the one task, or the steps of a plan.
@@ -50,6 +52,8 @@ pub struct DocumentView {
 struct StepView {
     number: usize,
     name: Option<String>,
+    /// The step that it would undo.
+    undoes: Option<u32>,
     /// How dangerous the step of a plan is by itself.
     level_word: Option<Level>,
     runs: Runs,
@@ -152,6 +156,7 @@ impl DocumentView {
                 number: place + 1,
                 name: name.map(str::to_owned),
                 level_word: planned.map(|step| step.level),
+                undoes: planned.and_then(|step| step.compensates),
                 runs: runs(task),
                 target: target(web, task, planned.map_or(&about, |step| &step.target)),
                 claim: claim(task),
@@ -171,6 +176,7 @@ impl DocumentView {
             description: stored.description().to_owned(),
             metadata,
             is_plan,
+            count: submission.steps.iter().filter(|step| step.compensates.is_none()).count(),
             playbook,
             steps: stored.steps().into_iter().enumerate().map(step).collect(),
         })

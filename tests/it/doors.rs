@@ -165,7 +165,6 @@ const STEPWISE: &[Rule] = &[
         What::Approve,
         "the decision is about another document",
     ),
-    rule("the whole plan in the place of a step, rejected", Before::AtAStepForThePlan, "alice", What::Reject, "about another document"),
     rule("a step of one's own plan", Before::AtAStep, "tom", What::Approve, "somebody else has to approve it"),
     rule("a step, by the wrong role", Before::AtAStep, "nora", What::Approve, "is decided by people with one of the roles"),
 ];

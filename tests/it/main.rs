@@ -13,6 +13,7 @@ mod cancelled_runs;
 mod channels;
 mod chaos;
 mod comments;
+mod compensate;
 mod concurrency;
 mod confined;
 mod connections;

@@ -67,8 +67,23 @@ fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
         retry: None,
         level,
         target: Target::default(),
+        compensates: None,
     };
     prop::collection::vec((kind, level).prop_map(step), 1..6)
+}
+
+/// Steps, some of which can be undone; what undoes them stands after them, in reverse.
+fn undoable() -> impl Strategy<Value = Vec<PlannedStep>> {
+    (steps(), prop::collection::vec(prop::bool::weighted(0.7), 6)).prop_map(|(mut steps, can_be_undone)| {
+        let undone: Vec<PlannedStep> = (1..)
+            .zip(&steps)
+            .zip(can_be_undone)
+            .filter(|(_, can_be_undone)| *can_be_undone)
+            .map(|((number, step), _)| PlannedStep { compensates: Some(number), ..step.clone() })
+            .collect();
+        steps.extend(undone.into_iter().rev());
+        steps
+    })
 }
 
 fn gates() -> impl Strategy<Value = Gate> {
@@ -313,6 +328,54 @@ proptest! {
         }
         run.begins_once()?;
         run.asks_about_each_step()?;
+    }
+
+    /// Nothing is undone before a step has failed, nothing that has not succeeded is undone, each once and the last one first; and once it has
+    /// begun nothing else begins.
+    #[test]
+    fn what_has_succeeded_is_undone_in_reverse_once_a_later_step_has_failed(
+        steps in undoable(), gate in gates(), moves in prop::collection::vec(moves(), 0..80)
+    ) {
+        let mut run = Run::open(steps, gate, true);
+        for asked in moves {
+            run.take(asked)?;
+            let left = transition::obligations(&run.state, OWNERS[run.owner]);
+            let rests = run.state.status().is_final() || run.state.status() == Status::OutcomeUnknown;
+            prop_assert_eq!(left.len(), usize::from(!rests), "{:?} of {:?}", left, run.state);
+            let replayed = transition::replay(ID, &run.log);
+            prop_assert_eq!(replayed.as_ref(), Ok(&Some(run.state.clone())));
+        }
+        run.begins_once()?;
+        run.asks_about_each_step()?;
+        let (mut succeeded, mut failed, mut undone) = (BTreeSet::new(), false, Vec::new());
+        let undoes = |step: u32| run.state.submission.planned(step).unwrap().compensates;
+        for Recorded { event, .. } in &run.log {
+            match event {
+                Event::ExecutionStarted { step, .. } => match undoes(*step) {
+                    None => prop_assert!(!failed, "step {} began after another had failed", step),
+                    Some(of) => {
+                        prop_assert!(failed && succeeded.contains(&of), "step {} was undone, which had not succeeded", of);
+                        if undone.last() != Some(&of) {
+                            undone.push(of);
+                        }
+                    }
+                },
+                Event::ExecutionSucceeded { step, .. } | Event::Resolved { step, outcome: Resolution::Succeeded, .. } => {
+                    succeeded.insert(*step);
+                }
+                Event::ExecutionFailed { step, .. }
+                | Event::StartRefused { step, .. }
+                | Event::Resolved { step, outcome: Resolution::Failed, .. } => failed |= undoes(*step).is_none(),
+                _ => {}
+            }
+        }
+        prop_assert!(undone.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", undone);
+        // A plan that has failed for good has undone all that it could, unless undoing failed as well.
+        let undoing_failed = run.state.numbered_steps().any(|(step, _, state)| undoes(step).is_some() && state.ended() == Some(Ended::Failed));
+        if run.state.status() == Status::Failed && !undoing_failed {
+            let expected = run.state.numbered_steps().filter_map(|(step, ..)| undoes(step)).filter(|of| succeeded.contains(of)).count();
+            prop_assert_eq!(undone.len(), expected);
+        }
     }
 
     /// Whatever has happened, a plan whose steps all succeed from here on is completed.

@@ -11,7 +11,7 @@ use crate::domain::request::plan::{Admitted, AssessedCall};
 use crate::domain::risk::plan::{PlanAssessment, StepAssessment};
 use crate::domain::risk::readings::Facts;
 use crate::domain::task::digest::Digest;
-use crate::domain::task::plan::{Document, Gate, PlanDocument, StepDocument};
+use crate::domain::task::plan::{Document, Gate, PlanDocument};
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::workflow::commit;
 use crate::domain::workflow::transition;
@@ -167,17 +167,19 @@ impl WorkflowActor {
     fn submission_of_plan(&self, by: Principal, plan: &PlanDocument, facts: &[Option<Facts>], digest: Digest) -> Submission {
         let Dependencies { configuration, clock, .. } = self.deps.as_ref();
         let PlanAssessment { whole, target, steps } = configuration.rules.assess_plan(plan, facts, &by.name, clock.now());
-        let planned = |(step, assessed): (&StepDocument, StepAssessment)| PlannedStep {
-            name: step.name.clone(),
-            action: step.task.action.kind,
-            idempotent: step.task.action.is_idempotent(),
-            report_within: (step.task.action.kind == ActionKind::External)
-                .then(|| configuration.policy.level(assessed.level).report_within),
-            retry: step.task.action.retry(),
+        let planned = |((name, task, compensates), assessed): ((Option<&String>, &Task, Option<u32>), StepAssessment)| PlannedStep {
+            name: name.cloned(),
+            action: task.action.kind,
+            idempotent: task.action.is_idempotent(),
+            report_within: (task.action.kind == ActionKind::External).then(|| configuration.policy.level(assessed.level).report_within),
+            retry: task.action.retry(),
             level: assessed.level,
             target: assessed.target,
+            compensates,
         };
-        let steps: Vec<PlannedStep> = plan.steps.iter().zip(steps).map(planned).collect();
+        let tasks = plan.steps.iter().map(|step| (step.name.as_ref(), &step.task, None));
+        let tasks = tasks.chain(plan.compensations().map(|(of, task)| (None, task, Some(of))));
+        let steps: Vec<PlannedStep> = tasks.zip(steps).map(planned).collect();
         Submission {
             task_id: plan.task_id.clone(),
             requested_by: by.name,

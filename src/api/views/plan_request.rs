@@ -2,7 +2,7 @@
 
 use super::task_request::{Finding, TaskAction};
 use crate::domain::request::TaskRequest;
-use crate::http::submitted::PlaybookCall;
+use crate::http::submitted::{PlaybookCall, Undo};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -69,6 +69,8 @@ struct PlanStep {
     estimated_cost: Option<f64>,
     /// Left out: `{"type": "external"}`.
     action: Option<TaskAction>,
+    /// What undoes the step if it has succeeded and a later one fails.
+    compensate: Option<Undo>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
 }

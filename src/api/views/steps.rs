@@ -16,6 +16,10 @@ pub struct Step<'a> {
     /// The requester's name for it.
     #[schema(required)]
     name: Option<&'a str>,
+    /// Of what undoes a step once a later one has failed: the number of that step. It stands after all steps, in the order of undoing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    compensates: Option<u32>,
     status: StepStatus,
     /// How dangerous it is by itself.
     risk_level: Level,
@@ -29,6 +33,7 @@ pub fn steps_of(workflow: &Workflow) -> Option<Vec<Step<'_>>> {
         steps.push(Step {
             n,
             name: planned.name.as_deref(),
+            compensates: planned.compensates,
             status: workflow.step_status(n, state),
             risk_level: planned.level,
             target: (&planned.target).into(),
@@ -45,6 +50,10 @@ pub struct AssessedStep<'a> {
     /// The requester's name for it.
     #[schema(required)]
     name: Option<&'a str>,
+    /// Of what would undo a step: the number of that step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    compensates: Option<u32>,
     /// How dangerous it is by itself.
     risk_level: Level,
     target: Target<'a>,
@@ -56,6 +65,7 @@ impl<'a> AssessedStep<'a> {
         let step = |(n, step): (u32, &'a submit::AssessedStep)| Self {
             n,
             name: step.name.as_deref(),
+            compensates: step.compensates,
             risk_level: step.level,
             target: (&step.target).into(),
         };

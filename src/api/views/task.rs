@@ -67,6 +67,8 @@ struct PlaybookUse {
 #[derive(ToSchema)]
 struct StepDocument {
     name: Option<String>,
+    /// What undoes it if it has succeeded and a later step fails.
+    compensate: Option<Box<Document>>,
     /// The requester's words: a claim.
     description: String,
     operation: String,

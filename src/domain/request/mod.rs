@@ -117,13 +117,20 @@ pub struct TaskRequest {
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct ActionRequest {
+pub struct ActionRequest {
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     kind: Option<ActionKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     args: Option<Map<String, Value>>,
+}
+
+impl ActionRequest {
+    /// An action as it is sent.
+    pub fn new(kind: Option<ActionKind>, name: Option<String>, args: Option<Map<String, Value>>) -> Self {
+        Self { kind, name, args }
+    }
 }
 
 impl TaskRequest {
@@ -163,6 +170,27 @@ impl TaskRequest {
             metadata: self.metadata.unwrap_or_default(),
         };
         Ok((task, facts))
+    }
+
+    /// The task that undoes a step of a plan by this action. It claims to act where the step does; what it does, its runbook or webhook says.
+    fn undoing(&self, step: u32, action: ActionRequest, actions: Actions<'_>) -> Self {
+        let resolved = Action {
+            kind: action.kind.unwrap_or(ActionKind::External),
+            name: action.name.clone(),
+            args: action.args.clone().unwrap_or_default(),
+            runs: None,
+            calls: None,
+        };
+        let known = actions.facts(&resolved).and_then(|facts| facts.operation);
+        Self {
+            description: format!("Undo step {step}"),
+            operation: known.unwrap_or_else(|| self.operation.clone()),
+            environment: self.environment.clone(),
+            resource: self.resource.clone(),
+            resource_type: self.resource_type.clone(),
+            action: Some(Named(action)),
+            ..Self::default()
+        }
     }
 
     /// What is wrong with what stands around the steps of a plan.

@@ -1,6 +1,6 @@
 //! A plan as a requester sends it: steps in place of one task's fields, and around them what holds for all.
 
-use super::{Actions, Fault, TaskRequest};
+use super::{ActionRequest, Actions, Fault, TaskRequest};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::risk::Assessment;
 use crate::domain::risk::readings::Facts;
@@ -34,13 +34,15 @@ pub struct StepRequest {
     pub name: Option<String>,
     /// Its description is the plan's where it has none of its own.
     pub task: TaskRequest,
+    /// What undoes it, if a later step fails.
+    pub compensate: Option<ActionRequest>,
 }
 
 /// What was asked for, checked whole, with its runbooks resolved.
 #[derive(Debug, Clone)]
 pub struct Admitted {
     pub document: Document,
-    /// For each step what is known of it besides the claim.
+    /// For each step what is known of it besides the claim; then for what undoes steps.
     pub facts: Vec<Option<Facts>>,
     /// Of a tool call of a coding agent: which call it is, and how dangerous.
     pub call: Option<AssessedCall>,
@@ -70,8 +72,9 @@ impl PlanRequest {
             faults.push(Fault::new("/steps", format!("holds {} steps; a plan has at most {MOST_STEPS}", steps.len())));
         }
         let mut names = BTreeSet::new();
+        let mut undo_facts = Vec::new();
         let (mut documents, mut facts) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
-        for (place, StepRequest { name, task }) in steps.into_iter().enumerate() {
+        for (place, StepRequest { name, task, compensate }) in steps.into_iter().enumerate() {
             let at = format!("/steps/{place}");
             if let Some(name) = &name {
                 if !is_name(name) {
@@ -83,9 +86,21 @@ impl PlanRequest {
                     faults.push(Fault::new(format!("{at}/name"), "is the name of an earlier step; give each step a name of its own"));
                 }
             }
+            let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
+            let undo = compensate.map(|action| task.undoing(number, action, actions).admit(actions, by)).transpose();
+            let undo = undo.unwrap_or_else(|of_action| {
+                let placed = |fault: Fault| {
+                    let inside = fault.pointer.strip_prefix("/action").unwrap_or_default();
+                    Fault::new(format!("{at}/compensate{inside}"), fault.detail)
+                };
+                faults.extend(of_action.into_iter().map(placed));
+                None
+            });
             match task.admit(actions, by) {
                 Ok((task, known)) => {
-                    documents.push(StepDocument { name, task });
+                    let (compensate, of_undo) = undo.unzip();
+                    undo_facts.extend(of_undo);
+                    documents.push(StepDocument { name, compensate: compensate.map(Box::new), task });
                     facts.push(known);
                 }
                 Err(of_step) => {
@@ -96,6 +111,7 @@ impl PlanRequest {
         if !faults.is_empty() {
             return Err(faults);
         }
+        facts.extend(undo_facts.into_iter().rev());
         Ok(Admitted {
             document: Document::Plan(PlanDocument { task_id, description, metadata, playbook, gate, steps: documents }),
             facts,
@@ -129,7 +145,7 @@ mod tests {
     }
 
     fn step(name: Option<&str>, task: Value) -> StepRequest {
-        StepRequest { name: name.map(str::to_owned), task: serde_json::from_value(task).unwrap() }
+        StepRequest { name: name.map(str::to_owned), task: serde_json::from_value(task).unwrap(), compensate: None }
     }
 
     fn plan(steps: Vec<StepRequest>) -> PlanRequest {

@@ -112,7 +112,7 @@ impl PlaybookStep {
             action: Some(Named(ActionRequest { kind: Some(self.kind), name: self.action.clone(), args: Some(args) })),
             ..TaskRequest::default()
         };
-        StepRequest { name: self.name.clone(), task }
+        StepRequest { name: self.name.clone(), task, compensate: None }
     }
 }
 

@@ -33,14 +33,16 @@ impl Rules {
     pub fn assess_plan(&self, plan: &PlanDocument, facts: &[Option<Facts>], requested_by: &str, now: DateTime<Utc>) -> PlanAssessment {
         let costs = plan.steps.iter().filter_map(|step| step.task.estimated_cost);
         let cost: f64 = costs.sum();
-        let assessed = |(place, step): (usize, &StepDocument)| {
-            let task = self.in_plan(plan, &step.task, cost);
+        let undone = plan.compensations().map(|(of, task)| (format!("undoing step {of}"), task));
+        let tasks: Vec<(String, &Task)> =
+            plan.steps.iter().enumerate().map(|(place, step)| (named(place, step), &step.task)).chain(undone).collect();
+        let assessed = |(place, (_, task)): (usize, &(String, &Task))| {
+            let task = self.in_plan(plan, task, cost);
             let facts = facts.get(place).and_then(Option::as_ref);
             (self.assess(&task, facts, requested_by, now), self.target(&task, facts))
         };
-        let steps: Vec<(Assessment, Target)> = plan.steps.iter().enumerate().map(assessed).collect();
-        let said = plan.steps.iter().enumerate().zip(&steps).flat_map(|((place, step), (assessment, _))| {
-            let of = named(place, step);
+        let steps: Vec<(Assessment, Target)> = tasks.iter().enumerate().map(assessed).collect();
+        let said = tasks.iter().zip(&steps).flat_map(|((of, _), (assessment, _))| {
             assessment.reasons.iter().map(move |reason| Reason { detail: format!("{of}: {}", reason.detail), ..reason.clone() })
         });
         let mut reasons: Vec<Reason> = said.collect();

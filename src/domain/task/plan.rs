@@ -89,11 +89,21 @@ pub struct StepDocument {
     /// The requester's name for the step; no two steps of a plan have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What undoes it, if a later step fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensate: Option<Box<Task>>,
     #[serde(flatten)]
     pub task: Task,
 }
 
 impl PlanDocument {
+    /// What undoes steps, in the order in which it would be done, which is the reverse of theirs: each with the number of its step. It is
+    /// numbered after the steps.
+    pub fn compensations(&self) -> impl Iterator<Item = (u32, &Task)> {
+        let numbered = (1..).zip(&self.steps).collect::<Vec<_>>().into_iter().rev();
+        numbered.filter_map(|(number, step)| Some((number, &**step.compensate.as_ref()?)))
+    }
+
     /// The bytes that are shown, hashed, stored and executed (RFC 8785).
     pub fn canonical(&self) -> Vec<u8> {
         digest::canonical(self)
@@ -167,11 +177,14 @@ impl Document {
         }
     }
 
-    /// What is to be done, in its order, each with its name if it has one.
+    /// What is to be done, in its order, each with its name if it has one; then what would undo it.
     pub fn steps(&self) -> Vec<(Option<&str>, &Task)> {
         match self {
             Self::Task(task) => vec![(None, task)],
-            Self::Plan(plan) => plan.steps.iter().map(|step| (step.name.as_deref(), &step.task)).collect(),
+            Self::Plan(plan) => {
+                let steps = plan.steps.iter().map(|step| (step.name.as_deref(), &step.task));
+                steps.chain(plan.compensations().map(|(_, task)| (None, task))).collect()
+            }
         }
     }
 
@@ -180,7 +193,10 @@ impl Document {
         let place = usize::try_from(step).ok()?.checked_sub(1)?;
         match self {
             Self::Task(task) => (place == 0).then_some(&**task),
-            Self::Plan(plan) => plan.steps.get(place).map(|step| &step.task),
+            Self::Plan(plan) => match plan.steps.get(place) {
+                Some(step) => Some(&step.task),
+                None => plan.compensations().nth(place - plan.steps.len()).map(|(_, task)| task),
+            },
         }
     }
 
@@ -244,6 +260,19 @@ mod tests {
         assert_ne!(stepwise.digest(), Digest::of(&whole.canonical()), "the gate is part of what is approved");
         value["gate"] = json!("none");
         assert!(Document::read(&digest::canonical(&value)).is_err());
+    }
+
+    #[test]
+    fn what_undoes_steps_is_numbered_after_them_in_reverse() {
+        let mut value = plan();
+        for (place, operation) in [(0, "delete"), (1, "restart")] {
+            value["steps"][place]["compensate"] = json!({"description": "d", "operation": operation, "action": {"type": "external"}});
+        }
+        let read = Document::read(&digest::canonical(&value)).unwrap();
+        assert_eq!(read.canonical(), digest::canonical(&value));
+        let tasks: Vec<_> = (1..=5).map(|step| read.task(step).map(|task| task.operation.as_str())).collect();
+        assert_eq!(tasks, [Some("read"), Some("deploy"), Some("restart"), Some("delete"), None]);
+        assert_eq!(read.steps().len(), 4);
     }
 
     #[test]

@@ -102,8 +102,9 @@ impl Workflow {
         } else if any(|step| step.unknown().is_some()) {
             Status::OutcomeUnknown
         } else if any(|step| step.ended() == Some(Ended::Failed)) {
-            Status::Failed
-        } else if any(|step| step.ended().is_none()) {
+            // What undoes the steps before it is still to come.
+            if any(|step| matches!(step.stage, Stage::Queued | Stage::Resting)) { Status::Queued } else { Status::Failed }
+        } else if self.numbered_steps().any(|(_, step, state)| step.compensates.is_none() && state.ended().is_none()) {
             // Between two events of one commit also what has not been released: to a reader it has not started yet either.
             Status::Queued
         } else {
@@ -170,8 +171,28 @@ impl Workflow {
         (1..).zip(&self.plan.steps).zip(&self.steps).map(|((number, step), state)| (number, step, state))
     }
 
-    /// What the action is about that is next: of a plan its first step that has not succeeded, of a single task the whole.
+    /// Whether the turn of a step may come: all before it have succeeded. What undoes a step waits until a later one has failed, and until what
+    /// comes before it in the order of undoing has been undone.
+    pub fn may_begin(&self, number: u32) -> bool {
+        let succeeded = |number: u32| self.step(number).is_some_and(|state| state.ended() == Some(Ended::Succeeded));
+        let Some(of) = self.plan.step(number).and_then(|step| step.compensates) else { return (1..number).all(succeeded) };
+        let has_failed = self.numbered_steps().any(|(_, step, state)| step.compensates.is_none() && state.ended() == Some(Ended::Failed));
+        let is_undone = |earlier: u32| {
+            let of = self.plan.step(earlier).and_then(|step| step.compensates);
+            of.is_none_or(|of| !succeeded(of) || succeeded(earlier))
+        };
+        has_failed && succeeded(of) && (1..number).all(is_undone)
+    }
+
+    /// What the action is about that is next: of a plan its first step that has not succeeded, or what undoes one; of a single task the whole.
     pub fn next_target(&self) -> Option<&Target> {
+        let undoing = self.numbered_steps().find(|(_, step, state)| {
+            let is_next = matches!(state.stage, Stage::Queued | Stage::Resting) || state.running().is_some() || state.unknown().is_some();
+            step.compensates.is_some() && is_next
+        });
+        if let Some((number, ..)) = undoing {
+            return self.submission.planned(number).map(|planned| &planned.target);
+        }
         let mut left = self.steps.iter().zip(&self.submission.steps).filter(|(state, _)| state.ended() != Some(Ended::Succeeded));
         left.next().map(|(_, planned)| &planned.target).or(self.submission.target.as_ref())
     }

@@ -30,6 +30,8 @@ pub struct Step {
     pub is_claimed: bool,
     /// What is done about an attempt that fails.
     pub retry: Option<Retry>,
+    /// The step that it undoes, once a later one has failed; `None` of what is done in the first place.
+    pub compensates: Option<u32>,
 }
 
 /// A step of a plan, as the first event of the log has it. The task itself is stored in the document.
@@ -49,6 +51,9 @@ pub struct PlannedStep {
     pub level: Level,
     /// What it is about, as far as was known when it was submitted.
     pub target: Target,
+    /// The step that it undoes, once a later one has failed. What undoes steps stands after all of them, in the order in which it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensates: Option<u32>,
 }
 
 /// How somebody names a step of a plan.
@@ -64,7 +69,8 @@ impl Plan {
     pub fn of(submission: &Submission) -> Self {
         let Submission { action, idempotent, report_within, retry, .. } = *submission;
         if submission.steps.is_empty() {
-            return Self { steps: vec![Step { action, idempotent, report_within, retry, is_claimed: submission.claim.is_some() }] };
+            let is_claimed = submission.claim.is_some();
+            return Self { steps: vec![Step { action, idempotent, report_within, retry, is_claimed, compensates: None }] };
         }
         let step = |step: &PlannedStep| Step {
             action: step.action,
@@ -72,6 +78,7 @@ impl Plan {
             report_within: step.report_within,
             is_claimed: false,
             retry: step.retry,
+            compensates: step.compensates,
         };
         Self { steps: submission.steps.iter().map(step).collect() }
     }
@@ -122,6 +129,9 @@ impl Submission {
 
     /// A step as people read it: its number, and its name if it has one.
     pub fn step_title(&self, number: u32) -> String {
+        if let Some(of) = self.planned(number).and_then(|step| step.compensates) {
+            return format!("step {number} (undoing step {of})");
+        }
         match self.planned(number).and_then(|step| step.name.as_deref()) {
             Some(name) => format!("step {number} ({name})"),
             None => format!("step {number}"),

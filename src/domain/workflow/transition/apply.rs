@@ -149,7 +149,7 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
 fn ask(workflow: &mut Workflow, next: Round, has_reason: bool) -> Option<()> {
     let place = next.step.map_or(Some(0), |step| usize::try_from(step).ok()?.checked_sub(1))?;
     let is_untouched = workflow.steps.iter().skip(place).all(|step| step.stage == Stage::Waiting);
-    let are_done = workflow.steps.iter().take(place).all(|before| before.ended() == Some(Ended::Succeeded));
+    let are_done = next.step.is_none_or(|step| workflow.may_begin(step));
     let is_queued = || next.step.map_or_else(|| has_queued(workflow), |step| workflow.queued().is_some_and(|queued| queued.step == step));
     // Of a plan each step is asked about by itself, or none is.
     let is_about =
@@ -207,8 +207,7 @@ fn has_running(workflow: &Workflow) -> bool {
 fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> Option<()> {
     let is_approved = workflow.round().is_none_or(|round| round.outcome == Some(RoundOutcome::Approved));
     let place = usize::try_from(id.step).ok()?.checked_sub(1)?;
-    // A step begins once all before it have succeeded.
-    let is_in_order = workflow.steps.iter().take(place).all(|before| before.ended() == Some(Ended::Succeeded));
+    let is_in_order = workflow.may_begin(id.step);
     let retry = workflow.plan.step(id.step).filter(|step| step.idempotent).and_then(|step| step.retry);
     let step = workflow.steps.get_mut(place).filter(|_| is_approved && is_in_order)?;
     let is_next = id.number == step.next_number();

@@ -54,9 +54,10 @@ pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uui
     }
 }
 
-/// Releases the first step that waits.
+/// Releases the first step that waits and whose turn has come.
 pub(super) fn release_next(workflow: &Workflow, owner: Uuid) -> Option<Event> {
-    let mut waiting = workflow.numbered_steps().filter(|(_, _, state)| matches!(state.stage, Stage::Waiting));
+    let waiting = workflow.numbered_steps().filter(|(_, _, state)| matches!(state.stage, Stage::Waiting));
+    let mut waiting = waiting.filter(|(step, ..)| workflow.may_begin(*step));
     let (step, _, state) = waiting.next()?;
     Some(release(&workflow.plan, AttemptId { step, number: state.next_number() }, owner))
 }
@@ -84,16 +85,38 @@ pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<V
 }
 
 /// What follows an event of an attempt in the same commit: where the step has succeeded, the next one is released, unless somebody has
-/// cancelled the plan meanwhile.
+/// cancelled the plan meanwhile; where it has failed, what undoes the last of those before it that can be undone. What undoes steps goes on in
+/// the same way, and stops where it fails.
 pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<Event> {
-    let step = id.step + 1;
-    let has_succeeded = matches!(event, Event::ExecutionSucceeded { .. } | Event::Resolved { outcome: Resolution::Succeeded, .. });
-    let has_next = has_succeeded && workflow.plan.step(step).is_some();
-    let next = has_next.then(|| match workflow.step(id.step).and_then(|state| state.cancel_requested()) {
-        Some(request) => cancel::end_of_plan(workflow, id.step, request),
-        None => Event::Released { step, attempt: 1 },
-    });
+    let (succeeded, failed) = match &event {
+        Event::ExecutionSucceeded { .. } | Event::Resolved { outcome: Resolution::Succeeded, .. } => {
+            (after_success(workflow, id.step), None)
+        }
+        Event::ExecutionFailed { .. } | Event::StartRefused { .. } | Event::Resolved { outcome: Resolution::Failed, .. } => {
+            (None, after_failure(workflow, id.step))
+        }
+        _ => (None, None),
+    };
+    let cancelled = workflow.step(id.step).and_then(|state| state.cancel_requested());
+    let next = match (succeeded, failed, cancelled) {
+        (Some(_), _, Some(request)) => Some(cancel::end_of_plan(workflow, id.step, request)),
+        // Whoever cancels a plan undoes nothing.
+        (None, _, Some(_)) => None,
+        (succeeded, failed, None) => succeeded.or(failed).map(|step| Event::Released { step, attempt: 1 }),
+    };
     [event].into_iter().chain(next).collect()
+}
+
+/// The step that is next once this one has succeeded. What undoes steps is followed by what undoes the step before.
+fn after_success(workflow: &Workflow, step: u32) -> Option<u32> {
+    let is_undoing = |step: u32| workflow.plan.step(step).map(|step| step.compensates.is_some());
+    (is_undoing(step + 1)? == is_undoing(step)?).then_some(step + 1)
+}
+
+/// What is undone first once this step has failed; nothing where that was undoing something itself.
+fn after_failure(workflow: &Workflow, step: u32) -> Option<u32> {
+    workflow.plan.step(step).filter(|step| step.compensates.is_none())?;
+    workflow.numbered_steps().find(|(_, undo, _)| undo.compensates.is_some_and(|of| of < step)).map(|(number, ..)| number)
 }
 
 /// The one commit that starts an attempt. Where it is written already, its token says whose it was. An external action, which is queued only
@@ -109,7 +132,12 @@ pub(super) fn start(workflow: &Workflow, id: AttemptId, owner: Uuid, token: Uuid
 
 pub(super) fn refuse(workflow: &Workflow, id: AttemptId, reason: &str) -> Answer {
     let AttemptId { step, number: attempt } = id;
-    from_queue(workflow, id, || Event::StartRefused { step, attempt, reason: reason.to_owned() })
+    match from_queue(workflow, id, || Event::StartRefused { step, attempt, reason: reason.to_owned() }) {
+        Answer::Commit { events, guard } => {
+            Answer::Commit { events: events.into_iter().flat_map(|event| and_then(workflow, id, event)).collect(), guard }
+        }
+        other => other,
+    }
 }
 
 pub(super) fn ask_again(workflow: &Workflow, id: AttemptId, reason: &str, terms: &Arc<ApprovalTerms>) -> Answer {
@@ -137,8 +165,11 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
             (Event::ExecutionCancelled { step, attempt, output, error }, false) => Event::ExecutionFailed { step, attempt, output, error },
             (event, _) => event,
         };
-        let mut events = and_then(workflow, id, event);
-        events.extend(retry(workflow, id, &events));
+        // What is tried again has not failed for good: nothing is undone because of it.
+        let events = match retry(workflow, id, &event) {
+            Some(retry) => vec![event, retry],
+            None => and_then(workflow, id, event),
+        };
         Answer::Commit { events, guard: Guard::default() }
     } else {
         Answer::Nothing
@@ -146,9 +177,9 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
 }
 
 /// The next attempt, where one that ran has failed and may be tried again. What somebody has cancelled is not.
-fn retry(workflow: &Workflow, id: AttemptId, events: &[Event]) -> Option<Event> {
+fn retry(workflow: &Workflow, id: AttemptId, event: &Event) -> Option<Event> {
     let state = workflow.step(id.step).filter(|state| state.cancel_requested().is_none())?;
-    let has_failed = matches!(events.last(), Some(Event::ExecutionFailed { .. })) && workflow.running(id).is_some();
+    let has_failed = matches!(event, Event::ExecutionFailed { .. }) && workflow.running(id).is_some();
     let planned = workflow.plan.step(id.step).filter(|step| has_failed && step.idempotent)?;
     let after = planned.retry?.pause_after(state.failures() + 1)?;
     Some(Event::RetryScheduled { step: id.step, attempt: id.number + 1, after })

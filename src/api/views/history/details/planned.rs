@@ -27,6 +27,10 @@ pub struct PlannedDetail<'a> {
     /// How dangerous it is by itself.
     pub level: Level,
     pub target: Target<'a>,
+    /// The step that it undoes, once a later one has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub compensates: Option<u32>,
 }
 
 impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
@@ -39,6 +43,7 @@ impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
             retry: step.retry.map(RetryDetail::from),
             level: step.level,
             target: (&step.target).into(),
+            compensates: step.compensates,
         }
     }
 }
