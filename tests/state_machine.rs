@@ -13,8 +13,8 @@ use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
-    Approval, AttemptId, Command, Disowned, Event, FreezeException, GrantedApproval, Outcome, Recorded, Refusal, Resolution, RoundOutcome,
-    Step, StepState, Submission, Workflow,
+    Approval, AttemptId, Command, Disowned, Event, FreezeException, GlassBroken, GrantedApproval, Outcome, Recorded, Refusal, Resolution,
+    RoundOutcome, Step, StepState, Submission, Workflow,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,7 @@ impl Now {
             auto_approve: self.auto_approve,
             notify: true,
             terms: self.terms.clone().into(),
+            break_glass: Vec::new(),
             remind_every: FIRST,
             report_within: REPORT,
             rejected_memory: Duration::ZERO,
@@ -489,6 +490,7 @@ fn cell(workflow: &Workflow, answer: Result<Answer, Refusal>, actor: &str) -> St
             Refusal::DigestMismatch(_) => "digest-mismatch",
             Refusal::AlreadyDecided(_) => "already-decided",
             Refusal::Expired => "expired",
+            Refusal::ReviewOpen => "review-open",
             Refusal::WrongState { .. } => "wrong-state",
         }
         .to_owned(),
@@ -810,6 +812,15 @@ fn events() -> Vec<Event> {
             justification: Some(text()),
             remaining: 0,
         }),
+        Event::GlassBroken(GlassBroken {
+            round: 1,
+            approver: text(),
+            roles: vec![text()],
+            digest: digest(),
+            justification: text(),
+            missing: 1,
+        }),
+        Event::Reviewed { broken_by: text(), roles: vec![text()], finding: text() },
         Event::Granted(GrantedApproval {
             round: 1,
             grant: HERE,
@@ -850,6 +861,8 @@ fn events() -> Vec<Event> {
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Approve { .. } => "approve",
+        Command::BreakGlass { .. } => "break glass",
+        Command::Review { .. } => "review",
         Command::Reject { .. } => "reject",
         Command::Except { .. } => "except",
         Command::Cancel { .. } => "cancel",

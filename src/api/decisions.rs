@@ -35,6 +35,10 @@ pub struct ApproveBody {
     /// justification and one of the roles of `held.exception`.
     #[serde(default)]
     exception: Option<String>,
+    /// In an emergency, and where the policy lets the caller: the action is released without the others who are asked. Needs `digest` and a
+    /// justification. It is told on every channel and to everybody who was skipped, and somebody else has to review it.
+    #[serde(default)]
+    break_glass: bool,
 }
 
 refused_with!(
@@ -48,7 +52,8 @@ refused_with!(
         Code::AlreadyDecided,
         Code::Expired,
         Code::DigestMismatch,
-        Code::JustificationRequired
+        Code::JustificationRequired,
+        Code::ReviewOpen
     ]
 );
 
@@ -73,7 +78,13 @@ pub async fn approve(
     WorkflowId(id): WorkflowId,
     Sent { body, permit }: Sent<ApproveBody>,
 ) -> Result<Response, Problem> {
-    let saying = Saying { note: body.justification, digest: body.digest, named: body.approved_by, exception: body.exception };
+    let saying = Saying {
+        note: body.justification,
+        digest: body.digest,
+        named: body.approved_by,
+        exception: body.exception,
+        break_glass: body.break_glass,
+    };
     let (workflow, decision) = service.approve(&by, id, saying, permit).await?;
     Ok(Json(Approved::of(&workflow, &decision)).into_response())
 }
@@ -119,7 +130,7 @@ pub async fn reject(
     WorkflowId(id): WorkflowId,
     Sent { body, permit }: Sent<RejectBody>,
 ) -> Result<Response, Problem> {
-    let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by, exception: None };
+    let saying = Saying { note: body.reason, digest: body.digest, named: body.rejected_by, ..Saying::default() };
     let decision = service.reject(&by, id, saying, permit).await?;
     Ok(Json(Rejected::by(id, decision.approver)).into_response())
 }

@@ -59,6 +59,25 @@ pub fn taken_back(status: &str) -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "status": status, "cancel_requested": status == "executing"})
 }
 
+pub fn reviewed() -> Value {
+    json!({
+        "success": true, "workflow_id": WORKFLOW,
+        "review": {
+            "broken_by": "sam", "opened_at": "2026-11-27T03:12:00.000000Z", "closed_by": "cora", "closed_at": "2026-11-27T09:30:00.000000Z",
+            "finding": "Right: the outage of INC-7 left no time for a second person",
+        },
+    })
+}
+
+pub fn reviews() -> Value {
+    json!({
+        "success": true,
+        "reviews": [{
+            "workflow_id": WORKFLOW, "headline": "deploy api-gateway in production", "broken_by": "sam", "since": "2026-11-27T03:12:00.000000Z",
+        }],
+    })
+}
+
 pub fn grant() -> Value {
     json!({"success": true, "grant": one_grant()})
 }

@@ -10,6 +10,7 @@ mod halts;
 mod notices;
 mod operations;
 mod output;
+mod reviews;
 mod task_body;
 mod tasks;
 mod views;
@@ -48,6 +49,8 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(decisions::resolve))
         .routes(routes!(notices::list))
         .routes(routes!(notices::resend))
+        .routes(routes!(reviews::close))
+        .routes(routes!(reviews::list))
         .routes(routes!(grants::give))
         .routes(routes!(grants::list))
         .routes(routes!(grants::one))

@@ -33,6 +33,9 @@ pub struct Args {
     /// Approve an exception from this freeze, which holds what is released; needs --justification
     #[arg(long, value_name = "FREEZE", requires = "justification")]
     exception: Option<String>,
+    /// Break the glass: release it alone, in an emergency; needs --justification, and somebody else has to review it
+    #[arg(long, requires = "justification", conflicts_with = "exception")]
+    break_glass: bool,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -68,6 +71,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     };
     let mut body = Map::from_iter([("digest".to_owned(), Value::String(digest))]);
     body.extend(args.exception.map(|name| ("exception".to_owned(), Value::String(name))));
+    if args.break_glass {
+        body.insert("break_glass".to_owned(), Value::Bool(true));
+    }
     body.extend(args.justification.map(|text| ("justification".to_owned(), Value::String(text))));
     let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/approve", args.id)).json(&body)).await?;
     if args.connection.json {

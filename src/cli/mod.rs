@@ -31,6 +31,7 @@ pub mod prune;
 pub mod reject;
 pub mod rekey;
 pub mod resolve;
+mod review;
 pub mod serve;
 mod show;
 pub mod status;
@@ -99,6 +100,10 @@ pub enum Command {
     Status(status::Args),
     /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4 if it expired, else 1
     Watch(watch::Args),
+    /// Close the review of a workflow for which somebody broke the glass
+    Review(review::Args),
+    /// List the reviews of broken glass that are open
+    Reviews(review::ListArgs),
     /// Say what became of an action whose outcome is unknown
     Resolve(resolve::Args),
     /// Take back a task that has not run
@@ -153,6 +158,8 @@ impl Cli {
             Command::Comment(args) => comment::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Watch(args) => watch::run(args).await,
+            Command::Review(args) => review::run(args).await,
+            Command::Reviews(args) => review::show(args).await,
             Command::Resolve(args) => resolve::run(args).await,
             Command::Cancel(args) => cancel::run(args).await,
             Command::Halt(args) => halt::run(args).await,

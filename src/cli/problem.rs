@@ -73,6 +73,9 @@ pub fn decision(decision: &Value) -> String {
     if let Some(via) = text(decision, "/via") {
         line.push_str(&format!(" via {}", escaped(via)));
     }
+    if decision["break_glass"] == true {
+        line.push_str(", who broke the glass,");
+    }
     if let Some(grant) = text(decision, "/by_grant") {
         line.push_str(&format!(", by grant {}", escaped(grant)));
     }

@@ -12,15 +12,25 @@ use crate::domain::policy::{Agent, Person, SYSTEM, roles};
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::transition;
-use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+mod document;
 
 const KEYS: [&str; 9] =
     ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
 const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
-const POLICY_KEYS: [&str; 8] =
-    ["required", "distinct_roles", "expire_after", "on_expiry", "warn_before", "require_digest", "rejected_memory", REPORT_WITHIN];
+const POLICY_KEYS: [&str; 9] = [
+    "required",
+    "distinct_roles",
+    "expire_after",
+    "on_expiry",
+    "warn_before",
+    "require_digest",
+    "rejected_memory",
+    REPORT_WITHIN,
+    "break_glass",
+];
 /// The one that also holds where nobody is asked.
 const REPORT_WITHIN: &str = "report_within";
 
@@ -55,6 +65,8 @@ pub struct LevelTerms<'s> {
     /// When a request expires, or the whole entry where it never does.
     pub expiry: At<'s>,
     pub terms: Terms,
+    /// Whose role may break the glass.
+    pub break_glass: Vec<AskedRole<'s>>,
     /// Whether something is said of how people decide, and not only of the report afterwards.
     pub is_of_decisions: bool,
 }
@@ -279,8 +291,21 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         report_within: fields.get(REPORT_WITHIN).and_then(|at| at.duration()).unwrap_or(transition::REPORT_WITHIN),
     };
     let is_of_decisions = POLICY_KEYS.iter().any(|key| *key != REPORT_WITHIN && fields.get(key).is_some());
+    let break_glass = fields.get("break_glass").map(|at| {
+        if at.is_empty() {
+            at.problem("names no role, so nobody may break the glass; name one, or leave the key out");
+        }
+        risk_rules::roles(&at)
+    });
     let or_entry = |part: Option<At<'s>>| part.unwrap_or_else(|| at.clone());
-    Some(LevelTerms { entry: at.clone(), at: or_entry(required), expiry: or_entry(expiry), terms, is_of_decisions })
+    Some(LevelTerms {
+        entry: at.clone(),
+        at: or_entry(required),
+        expiry: or_entry(expiry),
+        terms,
+        break_glass: break_glass.unwrap_or_default(),
+        is_of_decisions,
+    })
 }
 
 fn chain<'s>(at: &At<'s>) -> Option<Chain<'s>> {
@@ -313,58 +338,5 @@ impl ApprovalPolicies<'_> {
     /// The terms of a level.
     pub fn terms(&self, level: Level) -> Terms {
         self.policies.get(&level).map(|written| written.terms).unwrap_or_default()
-    }
-
-    /// The values of the file as a document, with the defaults filled in.
-    pub fn document(&self) -> Value {
-        let people: Map<_, _> = self.people.iter().map(|(name, person)| (name.clone(), person_document(person))).collect();
-        let agents: Map<_, _> =
-            self.agents.iter().map(|(name, agent)| (name.clone(), json!({ "on_behalf_of": agent.on_behalf_of }))).collect();
-        let policies: Map<_, _> = Level::ALL.into_iter().map(|level| (level.to_string(), self.terms(level).document())).collect();
-        let escalation: Map<_, _> = self.escalation.iter().map(|(level, chain)| (level.to_string(), chain.document())).collect();
-        json!({
-            "people": people,
-            "agents": agents,
-            "policies": policies,
-            "separation_of_duties": self.separation_of_duties,
-            "escalation": escalation,
-            "remind_every": duration::show(self.remind_every).to_string(),
-            "quotas": quotas::document(&self.quotas),
-        })
-    }
-}
-
-fn person_document(person: &Person) -> Value {
-    json!({ "roles": person.roles, "email": person.email, "slack": person.slack, "linear": person.linear })
-}
-
-impl Terms {
-    fn document(&self) -> Value {
-        let mut document = json!({
-            "required": self.required,
-            "distinct_roles": self.distinct_roles,
-            "expire_after": self.expire_after.map(|after| duration::show(after).to_string()),
-            "on_expiry": match self.on_expiry { OnExpiry::Reject => "reject", OnExpiry::Hold => "hold" },
-            "require_digest": self.require_digest,
-            "report_within": duration::show(self.report_within).to_string(),
-        });
-        if let Some(before) = self.warn_before {
-            document["warn_before"] = json!(duration::show(before).to_string());
-        }
-        // Left out where it is not used, so that a configuration from before this key has the version that it had.
-        if !self.rejected_memory.is_zero() {
-            document["rejected_memory"] = json!(duration::show(self.rejected_memory).to_string());
-        }
-        document
-    }
-}
-
-impl Chain<'_> {
-    fn document(&self) -> Value {
-        let step = |step: &Step<'_>| {
-            let to: Vec<_> = step.to.iter().map(|asked| &asked.role).collect();
-            json!({ "after": duration::show(step.after).to_string(), "to": to })
-        };
-        self.steps.iter().map(step).collect()
     }
 }

@@ -62,6 +62,7 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
         auto_approve: rules.auto_approve,
         notify: rules.notify,
         terms,
+        break_glass: approvals.policies.get(&level).map(|written| held(&written.break_glass, approvals)).unwrap_or_default(),
         remind_every: approvals.remind_every,
         report_within: written.report_within,
         warn_before: written.warn_before,
@@ -182,6 +183,12 @@ fn notes_on_people(levels: &[LevelPolicy], approvals: &ApprovalPolicies<'_>, not
         notes.push("every level approves itself, so nothing ever waits for a human".to_owned());
         return;
     }
+    for (level, name) in levels.iter().zip(Level::ALL).filter(|(level, _)| !level.break_glass.is_empty()) {
+        let roles = level.break_glass.join(", ");
+        notes.push(format!(
+            "one person with the role {roles} may release what is of {name} risk alone (break_glass); somebody else reviews it afterwards"
+        ));
+    }
     let people = &approvals.people;
     if !people.values().any(|person| person.roles.contains(roles::ADMIN)) {
         notes.push("nobody has the role admin, so nobody can cancel for others or send a notice again".to_owned());
@@ -190,7 +197,8 @@ fn notes_on_people(levels: &[LevelPolicy], approvals: &ApprovalPolicies<'_>, not
         notes.push("separation_of_duties is off, so whoever asks may approve it too".to_owned());
     }
     let steps = |level: &LevelPolicy| level.terms.escalation.iter().flat_map(|step| step.to.clone()).collect::<Vec<_>>();
-    let asked: BTreeSet<Role> = levels.iter().flat_map(|level| level.terms.approvers.iter().cloned().chain(steps(level))).collect();
+    let asked: BTreeSet<Role> =
+        levels.iter().flat_map(|level| level.terms.approvers.iter().chain(&level.break_glass).cloned().chain(steps(level))).collect();
     for role in people.values().flat_map(|person| &person.roles).collect::<BTreeSet<_>>() {
         if !asked.contains(role) && ![roles::ADMIN, roles::AUDITOR].contains(&role.as_str()) {
             notes.push(format!("the role {role} is asked at no level; whoever has only that role decides nothing"));

@@ -25,6 +25,8 @@ pub struct Decision<'a> {
     /// The standing grant by which it was given in advance; null where the person decided this very request.
     #[schema(required)]
     by_grant: Option<Uuid>,
+    /// Whether the person broke the glass: it was released without the others who were asked.
+    break_glass: bool,
 }
 
 impl<'a> Decision<'a> {
@@ -38,6 +40,7 @@ impl<'a> Decision<'a> {
             at: Time(decision.at),
             via: decision.via,
             by_grant: decision.grant,
+            break_glass: decision.break_glass,
         }
     }
 }

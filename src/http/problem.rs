@@ -30,6 +30,7 @@ pub enum Code {
     AlreadyRejected,
     WrongState,
     Halted,
+    ReviewOpen,
     IdempotencyKeyInUse,
     Expired,
     DigestMismatch,
@@ -47,7 +48,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
@@ -61,6 +62,7 @@ impl Code {
         Self::AlreadyRejected,
         Self::WrongState,
         Self::Halted,
+        Self::ReviewOpen,
         Self::IdempotencyKeyInUse,
         Self::Expired,
         Self::DigestMismatch,
@@ -92,6 +94,7 @@ impl Code {
             Self::AlreadyRejected => (StatusCode::CONFLICT, "already-rejected", "The same task was rejected a short time ago"),
             Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The workflow is not in a state for this"),
             Self::Halted => (StatusCode::CONFLICT, "halted", "Parkbrake is halted"),
+            Self::ReviewOpen => (StatusCode::CONFLICT, "review-open", "Your last break of the glass is not reviewed yet"),
             Self::IdempotencyKeyInUse => {
                 (StatusCode::CONFLICT, "idempotency-key-in-use", "The first request with this key is not done yet")
             }
@@ -209,6 +212,7 @@ impl From<ServiceError> for Problem {
             ServiceError::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             ServiceError::RateLimited { retry_after, .. } => Self::new(Code::RateLimited, detail).after(retry_after),
             ServiceError::Halted(_) => Self::new(Code::Halted, detail),
+            ServiceError::ReviewOpen => Self::new(Code::ReviewOpen, detail),
             ServiceError::Internal(_) => Self::new(Code::Internal, detail),
             ServiceError::Busy(_) => Self::new(Code::Busy, detail),
             ServiceError::Unavailable(_) => Self::new(Code::Unavailable, detail),

@@ -216,7 +216,7 @@ fn succeeded(answer: Result<Value, Trouble>, field: &str) -> Result<(), Trouble>
 /// The state to which a notice moves its issue, if it does. If an action failed, or may have, the issue stays where it is and gets a comment.
 fn end(notice: &Notice) -> Option<End> {
     match (notice.kind, notice.workflow.approval_status()) {
-        (Kind::Decided, ApprovalStatus::Approved) | (Kind::Succeeded, _) => Some(End::Done),
+        (Kind::Decided | Kind::GlassBroken, ApprovalStatus::Approved) | (Kind::Succeeded, _) => Some(End::Done),
         (Kind::Decided, ApprovalStatus::Rejected) | (Kind::Expired | Kind::Cancelled | Kind::Superseded, _) => Some(End::Cancelled),
         _ => None,
     }

@@ -58,6 +58,8 @@ impl PagerDuty {
         let workflow = &notice.workflow;
         let (action, key) = match notice.kind {
             Kind::Escalated | Kind::Expiring => ("trigger", workflow.id.to_string()),
+            Kind::GlassBroken => ("trigger", format!("{}/glass", workflow.id)),
+            Kind::Reviewed => ("resolve", format!("{}/glass", workflow.id)),
             Kind::OutcomeUnknown => ("trigger", format!("{}/outcome", workflow.id)),
             Kind::Decided if workflow.approval_status() == ApprovalStatus::Pending => return None,
             Kind::Decided | Kind::Expired | Kind::Cancelled | Kind::Superseded => ("resolve", workflow.id.to_string()),

@@ -25,6 +25,8 @@ pub struct Saying {
     pub named: Option<String>,
     /// The freeze from which an exception is approved; none where the request itself is decided.
     pub exception: Option<String>,
+    /// Whether the glass is broken: the action is released without those who are asked.
+    pub break_glass: bool,
 }
 
 /// What somebody says who takes a task back.
@@ -50,6 +52,17 @@ impl Service {
         same_caller(by, saying.named.as_deref(), "approved_by")?;
         let justification = short("/justification", saying.note)?;
         let command = match saying.exception {
+            Some(_) if saying.break_glass => {
+                let detail = "an exception from a freeze is approved by those whom the freeze names; leave `break_glass` out";
+                return Err(ServiceError::invalid("/break_glass", detail));
+            }
+            None if saying.break_glass => Command::BreakGlass {
+                by: by.principal(),
+                justification,
+                digest: saying.digest,
+                roles: Vec::new(),
+                owner: self.engine.owner,
+            },
             None => Command::Approve { by: by.principal(), justification, digest: saying.digest, owner: self.engine.owner },
             Some(name) => {
                 let freeze = self.freeze(&name)?;

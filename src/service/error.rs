@@ -29,6 +29,9 @@ pub enum ServiceError {
     WorkflowNotFound,
     #[error("there is no notice with this id")]
     NoticeNotFound,
+    /// The caller broke the glass before, and nobody has reviewed that.
+    #[error("{}", Refusal::ReviewOpen)]
+    ReviewOpen,
     #[error("there is no grant with this id")]
     GrantNotFound,
     #[error("{}", Refusal::AlreadyDecided(.0.clone()))]
@@ -104,6 +107,7 @@ impl From<Refusal> for ServiceError {
             Refusal::DigestMismatch(_) => Self::DigestMismatch(detail),
             Refusal::AlreadyDecided(decision) => Self::AlreadyDecided(decision),
             Refusal::Expired => Self::Expired,
+            Refusal::ReviewOpen => Self::ReviewOpen,
             Refusal::WrongState { current, .. } => Self::WrongState { current_status: current.as_str().to_owned(), detail },
         }
     }

@@ -159,6 +159,11 @@ impl Service {
         revoked.ok_or_else(|| ServiceError::NotPermitted(format!("{} is suspended", by.name)))
     }
 
+    /// An id for a grant that is about to be asked for.
+    pub fn new_grant_id(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+
     /// Whether somebody may revoke what others have given.
     pub fn may_revoke(&self, by: &Caller) -> bool {
         let decides = || self.engine.configuration.policy.deciders().iter().any(|role| by.has_role(role));

@@ -17,6 +17,7 @@ mod operations;
 mod quotas;
 mod results;
 pub mod review;
+pub mod reviews;
 mod show;
 mod statistics;
 pub mod submit;

@@ -30,6 +30,8 @@ pub struct Review {
     pub resolving: Option<Resolving>,
     /// What the reader may do about a freeze that holds it.
     pub excepting: Option<Excepting>,
+    /// Whether the reader may break the glass, or review that somebody did.
+    pub glass: Glass,
     /// How the reader may take it back, if the reader may.
     pub taking_back: Option<TakingBack>,
     /// The latest request of the same kind that was approved.
@@ -63,6 +65,16 @@ pub struct Choice {
 #[derive(Debug)]
 pub struct Resolving {
     pub is_allowed: bool,
+    pub why_not: Option<String>,
+}
+
+/// What somebody may do in an emergency, and after one.
+#[derive(Debug)]
+pub struct Glass {
+    pub may_break: bool,
+    /// Who broke it, and since when nobody else has reviewed that.
+    pub open: Option<(String, DateTime<Utc>)>,
+    pub may_review: bool,
     pub why_not: Option<String>,
 }
 
@@ -122,6 +134,7 @@ impl Service {
             choice: self.choice(today, &shown.workflow, by, sound),
             resolving: self.resolving(&shown.workflow, by),
             excepting: self.excepting(today, &shown, by),
+            glass: self.glass(today, &shown.workflow, by, sound),
             taking_back: taking_back(&shown.workflow, by),
             precedent,
             shown,
@@ -181,6 +194,19 @@ impl Service {
             is_allowed: matches!(answer, Ok(Answer::Commit { .. })),
             why_not: answer.err().map(|refusal| refusal.to_string()),
         })
+    }
+
+    fn glass(&self, today: Today<'_>, workflow: &Workflow, by: &Caller, is_sound: bool) -> Glass {
+        let (note, digest) = (Some("asked beforehand".to_owned()), Some(workflow.subject().to_string()));
+        let (by, owner) = (by.principal(), self.engine.owner);
+        let breaks = Command::BreakGlass { by: by.clone(), justification: note.clone(), digest, roles: Vec::new(), owner };
+        let reviews = today.decide(workflow, &Command::Review { by, finding: note, deciders: Vec::new() });
+        Glass {
+            may_break: is_sound && matches!(today.decide(workflow, &breaks), Ok(Answer::Commit { .. })),
+            open: workflow.open_review().map(|review| (review.broken_by.clone(), review.opened_at)),
+            may_review: matches!(reviews, Ok(Answer::Commit { .. })),
+            why_not: reviews.err().map(|refusal| refusal.to_string()),
+        }
     }
 
     fn excepting(&self, today: Today<'_>, shown: &Shown, by: &Caller) -> Option<Excepting> {

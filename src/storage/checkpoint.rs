@@ -1,7 +1,7 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row. A request that takes the place
 //! of another is two rows of one transaction (`replace.rs`).
 //!
-//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql). They take rows of types of their own, so they are not among
+//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql, 0031_glass.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
@@ -97,6 +97,8 @@ pub enum Written {
     Held,
     /// The grant that would let it pass does not, or no longer.
     Ungranted,
+    /// It breaks the glass, and the same person has an open review.
+    Unreviewed,
     /// Somebody else has locked it just now; it was not written.
     Busy,
 }
@@ -112,6 +114,7 @@ impl Written {
             "owner_acts" => Self::OwnerActs,
             "held" => Self::Held,
             "ungranted" => Self::Ungranted,
+            "unreviewed" => Self::Unreviewed,
             "busy" => Self::Busy,
             _ => Self::Conflict,
         }
@@ -182,7 +185,9 @@ impl Storage {
             notices.extend(advance.notices.iter().map(|notice| PlannedNotice::of(workflow.id, notice)));
         }
         let begins = batch.iter().any(|advance| advance.borrow().begins.is_some());
-        let query = sqlx::query("select * from advance_workflows($1, $3, $4, $2)").bind(rows).bind(begins);
+        let breaks_or_reviews = |event: &Event| matches!(event, Event::GlassBroken(_) | Event::Reviewed { .. });
+        let glass = batch.iter().any(|advance| advance.borrow().events.iter().any(breaks_or_reviews));
+        let query = sqlx::query("select * from advance_workflows($1, $4, $5, $2, $3)").bind(rows).bind(begins).bind(glass);
         carry_out(db, query, log, notices, batch.len()).await
     }
 

@@ -27,18 +27,20 @@ pub async fn approve(
     let named = fields.one("approved_by")?.map(str::to_owned);
     let exception = fields.one("exception")?.map(str::to_owned);
     let is_exception = exception.is_some();
+    let break_glass = fields.one("break_glass")?.is_some();
     let decided = async {
         if digest.is_none() {
             return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
         }
         confirm(&web, &session, id, fields.one("confirmation")?).await?;
-        let saying = Saying { note: justification, digest, named, exception };
+        let saying = Saying { note: justification, digest, named, exception, break_glass };
         web.service.approve(&session.person, id, saying, permit).await.map_err(Problem::from)
     };
     match decided.await {
         Ok((_, decision)) => {
             let done = match decision.remaining {
                 0 if is_exception => "excepted",
+                0 if break_glass => "broken",
                 0 => "approved",
                 _ => "counted",
             };
@@ -57,7 +59,7 @@ pub async fn reject(
     let reason = fields.one("reason")?.map(str::to_owned);
     let digest = fields.one("digest")?.map(str::to_owned);
     let named = fields.one("rejected_by")?.map(str::to_owned);
-    match web.service.reject(&session.person, id, Saying { note: reason, digest, named, exception: None }, permit).await {
+    match web.service.reject(&session.person, id, Saying { note: reason, digest, named, ..Saying::default() }, permit).await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
@@ -111,6 +113,19 @@ pub async fn resolve(
     match resolved.await {
         Ok(_) => Ok(session::go_to(&detail::after(&session, id, "resolved"))),
         Err(problem) => refused(&web, &session, id, &fields, problem).await,
+    }
+}
+
+/// `POST /inbox/workflows/{id}/review`
+pub async fn review(
+    State(web): State<Web>,
+    WorkflowId(id): WorkflowId,
+    Posted { session, fields, permit }: Posted,
+) -> Result<Response, Problem> {
+    let finding = fields.one("finding")?.map(str::to_owned);
+    match web.service.close_review(&session.person, id, finding, permit).await {
+        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "reviewed"))),
+        Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }
 

@@ -127,7 +127,7 @@ pub async fn page_of(
     attempted: Option<Attempted>,
     done: Option<&str>,
 ) -> Result<Response, Problem> {
-    let Review { shown, other_rules, choice, resolving, excepting, taking_back, precedent } =
+    let Review { shown, other_rules, choice, resolving, excepting, taking_back, glass, precedent } =
         web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
     let submission = &workflow.submission;
@@ -152,6 +152,8 @@ pub async fn page_of(
         "asked_step": workflow.open_round().and_then(|round| round.step).map(|step| submission.step_title(step)),
         "taking_back": taking_back.map(|taking_back| json!({"is_running": taking_back.is_running})),
         "is_being_cancelled": workflow.is_being_cancelled(),
+        "glass": json!({"may_break": glass.may_break, "may_review": glass.may_review, "why_not": glass.why_not,
+            "open_by": glass.open.as_ref().map(|(by, _)| by), "since": glass.open.as_ref().map(|(_, since)| RelativeTime::of(*since, now))}),
         "reasons": submission.assessment.reasons.iter().map(why).collect::<Vec<_>>(),
         "other_rules": other_rules,
         "approvers": workflow.round().map(approval::entitled_roles), "required": workflow.round().map(|round| round.terms.required),

@@ -14,6 +14,7 @@ mod detail;
 mod docs;
 mod document_view;
 mod form;
+mod grants;
 mod halts;
 mod history;
 mod in_force;
@@ -74,9 +75,12 @@ pub fn routes(web: &Web) -> Router {
         .route("/inbox/workflows/{id}/cancel", post(decide::cancel))
         .route("/inbox/workflows/{id}/comments", post(comment::comment))
         .route("/inbox/workflows/{id}/resolve", post(decide::resolve))
+        .route("/inbox/workflows/{id}/review", post(decide::review))
         .route("/inbox/reject", post(reject::several))
         .route("/inbox/history", get(history::search))
         .route("/inbox/people/{name}", get(person::decisions))
+        .route("/inbox/grants", get(grants::show).post(grants::give))
+        .route("/inbox/grants/{id}/revoke", post(grants::revoke))
         .route("/inbox/halts", get(halts::show))
         .route("/inbox/halts/halt", post(halts::halt))
         .route("/inbox/halts/resume", post(halts::resume))

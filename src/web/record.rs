@@ -41,6 +41,7 @@ pub struct Decided {
     via: Via,
     /// The standing grant by which it was given in advance.
     by_grant: Option<Uuid>,
+    break_glass: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +122,7 @@ pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
         at: RelativeTime::of(decision.at, now),
         via: decision.via,
         by_grant: decision.grant,
+        break_glass: decision.break_glass,
     }
 }
 
@@ -183,6 +185,10 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         ),
         Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
         Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
+        Event::GlassBroken(broken) => {
+            (format!("broke the glass: approved alone, {} missing", broken.missing), Some(broken.justification.clone()))
+        }
+        Event::Reviewed { broken_by, finding, .. } => (format!("reviewed that {broken_by} broke the glass"), Some(finding.clone())),
         Event::Granted(granted) => {
             (format!("let pass by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
         }

@@ -18,7 +18,7 @@ people:
   tom:   { roles: [team_lead], slack: U02 }
   tess:  { roles: [team_lead], slack: U03 }
   cora:  { roles: [tech_lead, cto, admin], slack: U04 }
-  nora:  { roles: [auditor], slack: U05 }
+  nora:  { roles: [auditor, sre], slack: U05 }
 agents:
   deploy-bot: { on_behalf_of: tom }
   other-bot: { on_behalf_of: tess }
@@ -50,6 +50,10 @@ enum Before {
     Suspended,
     /// It runs, and goes on for as long as nobody ends it.
     Running,
+    /// Nora has broken the glass for it.
+    Broken,
+    /// Nora has broken the glass for another one.
+    Owing,
     /// It is approved, and a freeze holds it.
     Frozen,
     /// The same person has approved an exception, by the same door.
@@ -209,6 +213,22 @@ const FROZEN: &[Rule] = &[
     rule("an exception for what is parked", Before::Parked, "alice", What::Approve, "only what is released and has not started"),
 ];
 
+/// The rules of an emergency, in which nora may release alone what two have to approve.
+const GLASS: &[Rule] = &[
+    Rule { who: "nora", ..done("the glass is broken", Before::Parked, What::BreakGlass, Some("glass_broken")) },
+    Rule { who: "nora", ..done("the same break twice", Before::Broken, What::BreakGlass, None) },
+    rule("broken without the role", Before::Parked, "alice", What::BreakGlass, "no role that may break the glass"),
+    rule("broken for one's own request", Before::Parked, "tom", What::BreakGlass, "somebody else has to approve it"),
+    rule("broken for another document", Before::Stale, "nora", What::BreakGlass, "the decision is about another document"),
+    Rule { note: false, ..rule("broken without a word", Before::Parked, "nora", What::BreakGlass, "justification") },
+    rule("broken before the last one is reviewed", Before::Owing, "nora", What::BreakGlass, "nobody has reviewed that yet"),
+    done("a review", Before::Broken, What::Review, Some("reviewed")),
+    rule("a review of one's own", Before::Broken, "nora", What::Review, "somebody else has to review that"),
+    rule("a review on the requester's side", Before::Broken, "tom", What::Review, "somebody else has to approve it"),
+    Rule { note: false, ..rule("a review that says nothing", Before::Broken, "alice", What::Review, "justification") },
+    rule("a review of what nobody broke", Before::Parked, "alice", What::Review, "nothing to review"),
+];
+
 /// Holds rules at every door, and prints what each door did where one of them did something else.
 async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     let slack = services::Slack::start().await;
@@ -290,6 +310,7 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     let note = (rule.note && door.takes_notes()).then_some("looked at it");
     let mut act = Act { who: rule.who, id: &id, digest: &digest, what: rule.what, note, named: rule.named, exception };
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
+    let mut owing = other_id.clone();
     match rule.before {
         Before::Parked | Before::Released | Before::AtAStep | Before::AtAStepForThePlan => {}
         Before::Running => drop(bot.wait_for(&id, "executing").await),
@@ -297,6 +318,12 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
         Before::Excepted => {
             app.client("tess").approve(&id).await.expect(200);
             assert_eq!(door.decide(&act).await, Heard::Done);
+        }
+        Before::Broken => break_glass(app, &id, &digest).await,
+        Before::Owing => {
+            let other = bot.submit(medium()).await;
+            owing = other["workflow_id"].as_str().unwrap().to_owned();
+            break_glass(app, &owing, other["digest"].as_str().unwrap()).await;
         }
         Before::Stale => act.digest = &other_digest,
         Before::Unknown => act.id = &other_id,
@@ -322,8 +349,19 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
         bot.wait_for(&id, "cancelled").await;
     }
     let workflow = bot.workflow(&id).await;
+    if matches!(rule.what, What::BreakGlass | What::Review) {
+        // So that nora may break the next one; where there is nothing to close this is refused.
+        for broken in [&id, &owing] {
+            alice.post(&format!("/workflows/{broken}/review"), serde_json::json!({"finding": "right"})).await;
+        }
+    }
     let new = workflow["history"].as_array().unwrap().iter().filter(|event| event["version"].as_u64().unwrap() > before);
     (heard, new.map(|event| line(event, door.via())).collect())
+}
+
+async fn break_glass(app: &TestApp, id: &str, digest: &str) {
+    let body = serde_json::json!({"break_glass": true, "digest": digest, "justification": "INC-7"});
+    app.client("nora").post(&format!("/workflows/{id}/approve"), body).await.expect(200);
 }
 
 fn line(event: &Value, via: &str) -> String {
@@ -350,6 +388,12 @@ async fn a_task_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
 #[tokio::test]
 async fn a_step_that_is_approved_by_itself_is_decided_by_the_same_rules_at_every_door_that_shows_plans() {
     hold(Config::new(), "", STEPWISE).await;
+}
+
+#[tokio::test]
+async fn the_glass_is_broken_and_reviewed_by_the_same_rules_at_every_door_that_is_for_it() {
+    let config = Config::new();
+    hold(config, "policies: { medium: { required: 2, break_glass: [sre] } }\n", GLASS).await;
 }
 
 #[tokio::test]

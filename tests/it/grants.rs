@@ -3,7 +3,7 @@
 use crate::support::client::{events, high, medium};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::settings;
-use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
+use crate::support::{Browser, Client, Config, Database, Ledger, Process, TestApp, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -358,4 +358,40 @@ async fn a_grant_that_was_widened_or_made_in_the_database_lets_nothing_pass() {
         .await;
     assert_eq!(bot.submit(medium()).await["status"], "pending_approval");
     assert_eq!(alice.get("/grants").await.expect(200)["grants"], json!([]));
+}
+
+#[tokio::test]
+async fn people_give_and_revoke_grants_in_the_inbox() {
+    let app = TestApp::start().await;
+    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+    let like = bot.submit_id(medium()).await;
+    let browser = Browser::of(app.addr, "alice").await;
+    let page = browser.get("/inbox/grants").await.expect(200);
+    let hidden = page.hidden("/inbox/grants");
+    let value = |name: &str| hidden.iter().find(|(field, _)| field == name).unwrap().1.clone();
+    let (form_token, grant_id) = (value("form_token"), value("grant_id"));
+    let fields = |expires_in| {
+        [
+            ("form_token", form_token.as_str()),
+            ("grant_id", grant_id.as_str()),
+            ("like", like.as_str()),
+            ("uses", "1"),
+            ("expires_in", expires_in),
+            ("justification", "OPS-12"),
+        ]
+    };
+    assert!(browser.post("/inbox/grants", &fields("for ever")).await.html.contains("Nothing was done"));
+    for _ in 0..2 {
+        let given = browser.post("/inbox/grants", &fields("1h")).await;
+        assert!(given.headers["location"].to_str().unwrap().contains("done=given"), "{}", given.html);
+    }
+    let grants = alice.get("/grants").await.expect(200)["grants"].clone();
+    assert_eq!((grants.as_array().unwrap().len(), &grants[0]["via"]), (1, &json!("inbox")), "a form that is sent twice gives one grant");
+    assert_eq!(bot.submit(medium()).await["status"], "executing");
+    assert!(browser.get("/inbox/grants").await.expect(200).html.contains("1 of 1"));
+    let revoked = browser.post(&format!("/inbox/grants/{grant_id}/revoke"), &[("form_token", &form_token), ("reason", "over")]).await;
+    assert!(revoked.headers["location"].to_str().unwrap().contains("done=revoked"), "{}", revoked.html);
+    assert_eq!(alice.granted(&grant_id).await["revoked"]["reason"], "over");
+    let forged = browser.post(&format!("/inbox/grants/{grant_id}/revoke"), &[("form_token", "x")]).await;
+    assert_eq!(forged.status, 403);
 }

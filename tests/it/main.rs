@@ -28,6 +28,7 @@ mod execute;
 mod feed;
 mod flows;
 mod freezes;
+mod glass;
 mod grants;
 mod halting;
 mod halts;

@@ -96,6 +96,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
         auto_approve,
         notify: true,
         terms: terms(),
+        break_glass: Vec::new(),
         remind_every: Duration::from_secs(60),
         report_within: Duration::from_secs(60),
         rejected_memory: Duration::ZERO,

@@ -105,6 +105,7 @@ impl World {
             auto_approve,
             notify: true,
             terms: self.terms.clone().into(),
+            break_glass: Vec::new(),
             remind_every: Duration::from_secs(60),
             report_within: Duration::from_secs(60),
             rejected_memory: Duration::ZERO,

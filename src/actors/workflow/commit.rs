@@ -23,6 +23,8 @@ pub(super) enum Progress {
     Fenced,
     /// A halt or a freeze holds what it would begin.
     Held,
+    /// Who breaks the glass has an open review.
+    Unreviewed,
 }
 
 impl From<CommitError> for Failure {
@@ -72,6 +74,7 @@ impl WorkflowActor {
             Written::TooLate => Progress::TooLate,
             Written::Fenced => Progress::Fenced,
             Written::Held => Progress::Held,
+            Written::Unreviewed => Progress::Unreviewed,
         })
     }
 

@@ -6,9 +6,9 @@ use crate::actors::batch::CommitError;
 use crate::actors::protocol::{CommandOutcome, Failure};
 use crate::domain::policy::SYSTEM;
 use crate::domain::via::Via;
-use crate::domain::workflow::Command;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition::{self, Answer, Guard};
+use crate::domain::workflow::{Command, Refusal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,7 @@ impl WorkflowActor {
                     Box::pin(self.expire(memory, guard)).await?;
                     is_current = true;
                 }
+                Ok(Progress::Unreviewed) => return Ok(Err(Refusal::ReviewOpen.into())),
                 Ok(Progress::Fenced) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
                 // The action stays in the queue.
                 Ok(Progress::TooEarly | Progress::Held) => return Ok(Ok(CommandOutcome { workflow, decision: None })),

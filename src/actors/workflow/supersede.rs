@@ -65,7 +65,13 @@ impl WorkflowActor {
                     };
                     continue;
                 }
-                Written::Conflict | Written::TooEarly | Written::Fenced | Written::OwnerActs | Written::Ungranted | Written::Busy => {
+                Written::Conflict
+                | Written::TooEarly
+                | Written::Fenced
+                | Written::OwnerActs
+                | Written::Ungranted
+                | Written::Unreviewed
+                | Written::Busy => {
                     if let Some(own) = self.own().await? {
                         return Ok(own);
                     }

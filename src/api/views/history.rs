@@ -1,6 +1,7 @@
 //! The history of a workflow: every event, each with what is recorded of an event of its name.
 
 mod details;
+mod in_place;
 
 use crate::domain::duration;
 use crate::domain::via::Via;
@@ -9,9 +10,10 @@ use crate::http::time::Time;
 use details::{
     ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, EscalatedDetail,
     ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail,
-    GrantedDetail, OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, RetryScheduledDetail,
-    StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
+    OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, RetryScheduledDetail, StartRefusedDetail,
+    SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
+use in_place::{GlassBrokenDetail, GrantedDetail, ReviewedDetail};
 use serde::Serialize;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{OneOfBuilder, Type};
@@ -85,6 +87,8 @@ details! {
     "approval_requested": ApprovalRequestedDetail<'a>,
     "approved": ApprovedDetail<'a>,
     "granted": GrantedDetail<'a>,
+    "glass_broken": GlassBrokenDetail<'a>,
+    "reviewed": ReviewedDetail<'a>,
     "rejected": RejectedDetail<'a>,
     "withdrawn": WithdrawnDetail<'a>,
     "escalated": EscalatedDetail<'a>,
@@ -140,6 +144,8 @@ impl<'a> From<&'a Event> for Detail<'a> {
             }
             Event::Approved(approval) => Self::ApprovedDetail(approval.into()),
             Event::Granted(granted) => Self::GrantedDetail(granted.into()),
+            Event::GlassBroken(broken) => Self::GlassBrokenDetail(broken.into()),
+            Event::Reviewed { broken_by, roles, finding } => Self::ReviewedDetail(ReviewedDetail { broken_by, roles, finding }),
             Event::Rejected { round, digest, roles, reason } => {
                 Self::RejectedDetail(RejectedDetail { round: *round, digest, roles, reason })
             }

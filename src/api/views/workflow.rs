@@ -5,6 +5,7 @@ use super::approval::Approval;
 use super::assessment::{Assessment, Target};
 use super::halts::Held;
 use super::history::Entry;
+use super::reviews::AfterReview;
 use super::steps::{Step, steps_of};
 use super::task::StoredDocument;
 use crate::domain::policy::Role;
@@ -77,6 +78,8 @@ struct Workflow<'a> {
     decisions: Vec<Decision<'a>>,
     /// Exceptions from freezes, the oldest first.
     exceptions: Vec<FreezeExcepted<'a>>,
+    /// Reviews of broken glass, the oldest first; only the last one can be open.
+    reviews: Vec<AfterReview<'a>>,
     /// Null until an attempt is begun or refused.
     #[schema(required)]
     execution: Option<Execution<'a>>,
@@ -134,6 +137,7 @@ impl<'a> WorkflowAnswer<'a> {
             approval: Approval::of(workflow),
             decisions: decisions(workflow),
             exceptions: workflow.exceptions.iter().map(FreezeExcepted::from).collect(),
+            reviews: workflow.reviews.iter().map(AfterReview::from).collect(),
             execution: (!attempts.is_empty())
                 .then(|| Execution { attempts: attempts.into_iter().map(|attempt| Attempt::of(attempt, submission.is_plan())).collect() }),
             steps: steps_of(workflow),

@@ -18,6 +18,10 @@ pub enum Kind {
     Decided,
     /// A standing grant let it pass.
     Granted,
+    /// Somebody broke the glass.
+    GlassBroken,
+    /// Somebody else has reviewed that.
+    Reviewed,
     Expired,
     Cancelled,
     Superseded,
@@ -31,13 +35,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Requested,
         Self::Reminded,
         Self::Escalated,
         Self::Expiring,
         Self::Decided,
         Self::Granted,
+        Self::GlassBroken,
+        Self::Reviewed,
         Self::Expired,
         Self::Cancelled,
         Self::Superseded,
@@ -59,6 +65,8 @@ impl Kind {
             Self::Expiring => "approval.expiring",
             Self::Decided => "approval.decided",
             Self::Granted => "approval.granted",
+            Self::GlassBroken => "approval.glass_broken",
+            Self::Reviewed => "approval.reviewed",
             Self::Expired => "approval.expired",
             Self::Cancelled => "workflow.cancelled",
             Self::Superseded => "workflow.superseded",
@@ -107,6 +115,8 @@ impl Medium {
     /// Whether a channel of this kind says such things at all.
     pub fn says(self, kind: Kind) -> bool {
         match self {
+            // In an emergency everybody hears that there is one.
+            _ if kind == Kind::GlassBroken => true,
             // Programs hear everything.
             Self::Webhook => true,
             // A room and an issue follow a request from its beginning to its end.
@@ -116,7 +126,7 @@ impl Medium {
                 kind.asks() || matches!(kind, Kind::Asked | Kind::Answered | Kind::Failed | Kind::ReportOverdue | Kind::OutcomeUnknown)
             }
             // Somebody is called when nobody has answered; the call ends with the answer.
-            Self::PagerDuty => kind.ends() || matches!(kind, Kind::Escalated | Kind::Expiring | Kind::OutcomeUnknown),
+            Self::PagerDuty => kind.ends() || matches!(kind, Kind::Reviewed | Kind::Escalated | Kind::Expiring | Kind::OutcomeUnknown),
         }
     }
 

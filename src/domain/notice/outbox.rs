@@ -47,15 +47,22 @@ pub struct Commit<'a> {
 pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications, mut new_id: impl FnMut() -> Uuid) -> Vec<Planned> {
     let level = commit.after.asked_level();
     let rules = today.policy.level(level);
-    if !rules.notify || notifications.channels.is_empty() {
+    let said = said(commit);
+    // That the glass was broken is told on every channel, whatever the level's routes.
+    let is_emergency = said.iter().any(|(_, kind)| *kind == Kind::GlassBroken);
+    if (!rules.notify && !is_emergency) || notifications.channels.is_empty() {
         return Vec::new();
     }
-    let said = said(commit);
     let warning = warning(commit, &said, rules.warn_before);
     let mut planned = Vec::new();
-    for (channel, settings) in notifications.heard_at(level) {
+    for (channel, settings) in &notifications.channels {
+        let hears = rules.notify && notifications.heard_at(level).any(|(name, _)| name == channel);
+        if !hears && !is_emergency {
+            continue;
+        }
         let medium = settings.service.medium();
-        if let Some(warning) = warning.filter(|warning| medium.says(Kind::Expiring) && (warning.is_first || medium.is_personal())) {
+        if let Some(warning) = warning.filter(|warning| hears && medium.says(Kind::Expiring) && (warning.is_first || medium.is_personal()))
+        {
             let asked = if warning.is_first { Kind::Requested } else { Kind::Escalated };
             for recipient in if medium.is_personal() { recipients(commit, asked, medium, today) } else { vec![None] } {
                 planned.push(Planned {
@@ -70,7 +77,7 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
                 });
             }
         }
-        for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind)) {
+        for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind) && (hears || *kind == Kind::GlassBroken)) {
             let recipients = if medium.is_personal() { recipients(commit, kind, medium, today) } else { vec![None] };
             // Somebody who is newly asked is reminded from then on; a channel for all has its reminders since the request.
             let reminders = medium.says(Kind::Reminded) && (kind == Kind::Requested || (kind == Kind::Escalated && medium.is_personal()));
@@ -128,6 +135,8 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             // Nobody is asked where a grant has answered.
             Event::ApprovalRequested { .. } if is_granted => continue,
             Event::Granted(_) => Kind::Granted,
+            Event::GlassBroken(_) => Kind::GlassBroken,
+            Event::Reviewed { .. } => Kind::Reviewed,
             Event::ApprovalRequested { .. } => Kind::Requested,
             Event::Escalated { .. } => Kind::Escalated,
             Event::Approved(_) | Event::Rejected { .. } => Kind::Decided,
@@ -186,6 +195,12 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
         Kind::Answered => {
             let question = commit.before.and_then(|before| before.discussion.question.as_ref());
             of(today, |name| question.is_some_and(|question| question.by == name))
+        }
+        // Those who were skipped: whose yes was wanted, and was not waited for.
+        Kind::GlassBroken => {
+            let by = commit.after.open_review().map(|review| review.broken_by.as_str());
+            let skipped = commit.before.map(|before| asked(before, today)).unwrap_or_default();
+            skipped.into_iter().filter(|(name, _)| Some(*name) != by).collect()
         }
         kind if kind.asks() => asked(commit.after, today),
         kind => answerable(commit.after, kind, today),

@@ -79,6 +79,8 @@ pub struct LevelPolicy {
     pub notify: bool,
     /// Shared with every workflow that is parked under them.
     pub terms: Arc<ApprovalTerms>,
+    /// Whose role may break the glass: release an action alone, in an emergency.
+    pub break_glass: Vec<Role>,
     /// How often those who may decide are reminded.
     pub remind_every: Duration,
     /// How long the requester of an external action has to report how it went.

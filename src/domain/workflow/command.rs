@@ -18,6 +18,23 @@ pub enum Command {
         /// The process that will run the action if this approval completes the quorum.
         owner: Uuid,
     },
+    /// One person releases it alone, in an emergency.
+    BreakGlass {
+        by: Principal,
+        justification: Option<String>,
+        digest: Option<String>,
+        /// The roles by which this person may, today; empty where none of them does.
+        roles: Vec<Role>,
+        /// The process that will run the action.
+        owner: Uuid,
+    },
+    /// Somebody else says what they found where the glass was broken.
+    Review {
+        by: Principal,
+        finding: Option<String>,
+        /// The roles that decide at its level today.
+        deciders: Vec<Role>,
+    },
     Reject {
         by: Principal,
         reason: Option<String>,
@@ -121,6 +138,8 @@ impl Command {
     pub fn caller(&self) -> Option<&Principal> {
         match self {
             Self::Approve { by, .. }
+            | Self::BreakGlass { by, .. }
+            | Self::Review { by, .. }
             | Self::Reject { by, .. }
             | Self::Except { by, .. }
             | Self::Cancel { by, .. }
@@ -142,12 +161,12 @@ impl Command {
 
     /// Whether it is somebody's yes or no, or takes a yes back.
     pub fn is_decision(&self) -> bool {
-        matches!(self, Self::Approve { .. } | Self::Reject { .. } | Self::Except { .. } | Self::Withdraw { .. })
+        matches!(self, Self::Approve { .. } | Self::BreakGlass { .. } | Self::Reject { .. } | Self::Except { .. } | Self::Withdraw { .. })
     }
 
     /// Whether it asks who is suspended today.
     pub fn asks_today(&self) -> bool {
-        self.is_decision() || matches!(self, Self::Comment { .. })
+        self.is_decision() || matches!(self, Self::Comment { .. } | Self::Review { .. })
     }
 }
 
@@ -196,6 +215,11 @@ pub enum Refusal {
     DigestMismatch(String),
     #[error("the request was {verdict} by {approver} already", verdict = .0.verdict.as_str(), approver = .0.approver)]
     AlreadyDecided(Box<Decision>),
+    /// The same person has broken the glass before, and nobody has reviewed that.
+    #[error(
+        "you have broken the glass before, and nobody has reviewed that yet: ask somebody else to close the review, or leave this one to others"
+    )]
+    ReviewOpen,
     #[error("the request has expired: nobody decided in time, and it will not run; submit the task again")]
     Expired,
     #[error("{detail}; its status is {current}")]

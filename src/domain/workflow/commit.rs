@@ -36,6 +36,10 @@ pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     date(&mut workflow.created_at);
     date(&mut workflow.updated_at);
     workflow.decisions.iter_mut().for_each(|decision| date(&mut decision.at));
+    for review in &mut workflow.reviews {
+        date(&mut review.opened_at);
+        review.closed.iter_mut().for_each(|closed| date(&mut closed.at));
+    }
     workflow.exceptions.iter_mut().for_each(|exception| date(&mut exception.at));
     workflow.rounds.iter_mut().for_each(|round| date(&mut round.opened_at));
     workflow.discussion.question.iter_mut().for_each(|question| date(&mut question.at));

@@ -35,6 +35,16 @@ pub enum Event {
     Approved(Approval),
     /// A standing grant has given the yes that its giver gave in advance.
     Granted(GrantedApproval),
+    /// One person has released it alone, whatever the quorum and the roles that are asked. Somebody else has to review that.
+    GlassBroken(GlassBroken),
+    /// Somebody else has reviewed that the glass was broken.
+    Reviewed {
+        /// Who had broken it.
+        broken_by: String,
+        /// The roles by which the reviewer was entitled at that moment.
+        roles: Vec<Role>,
+        finding: String,
+    },
     Rejected {
         round: u32,
         digest: Digest,
@@ -164,6 +174,8 @@ impl Event {
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::Approved(_) => "approved",
             Self::Granted(_) => "granted",
+            Self::GlassBroken(_) => "glass_broken",
+            Self::Reviewed { .. } => "reviewed",
             Self::Rejected { .. } => "rejected",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Escalated { .. } => "escalated",
@@ -204,6 +216,8 @@ impl Event {
             | Self::ApprovalRequested { .. }
             | Self::Approved(_)
             | Self::Granted(_)
+            | Self::GlassBroken(_)
+            | Self::Reviewed { .. }
             | Self::Rejected { .. }
             | Self::Withdrawn { .. }
             | Self::Escalated { .. }
@@ -294,6 +308,19 @@ pub struct GrantedApproval {
     pub digest: Digest,
     /// Why the grant was given.
     pub justification: String,
+}
+
+/// One person's yes in an emergency, in place of all that were asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlassBroken {
+    pub round: u32,
+    pub approver: String,
+    /// The roles by which this person may break the glass.
+    pub roles: Vec<Role>,
+    pub digest: Digest,
+    pub justification: String,
+    /// How many approvals were missing.
+    pub missing: u32,
 }
 
 /// One person's exception from a freeze: what is released may start although the freeze holds it.

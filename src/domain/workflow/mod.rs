@@ -23,8 +23,10 @@ mod command;
 mod discussion;
 mod events;
 mod feed_entry;
+mod glass;
 pub mod granted;
 mod plan;
+mod reviews;
 mod rounds;
 mod stored;
 
@@ -32,9 +34,10 @@ pub use crate::domain::workflow::status::{ApprovalStatus, Status, StepStatus};
 pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, Rest, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
-pub use events::{Approval, Event, FreezeException, GrantedApproval, Recorded, Resolution, Submission};
+pub use events::{Approval, Event, FreezeException, GlassBroken, GrantedApproval, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
 pub use plan::{Plan, PlannedStep, Step, StepName};
+pub use reviews::{AfterReview, ClosedReview};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
 pub use stored::{SCHEMA, TermsName, Unreadable};
 pub use transition::Exception;
@@ -60,6 +63,8 @@ pub struct Workflow {
     pub discussion: Discussion,
     /// The exceptions from freezes, oldest first.
     pub exceptions: Vec<Exception>,
+    /// The reviews of broken glass, oldest first. Only the last one can be open.
+    pub reviews: Vec<AfterReview>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

@@ -26,6 +26,8 @@ pub struct Round {
     pub approvals: Vec<Approval>,
     /// The standing grant that answered in place of people.
     pub grant: Option<Uuid>,
+    /// Who has broken the glass, and so approved alone.
+    pub broken_by: Option<String>,
     /// `None` while it is open.
     pub outcome: Option<RoundOutcome>,
 }
@@ -47,7 +49,18 @@ pub enum RoundOutcome {
 impl Round {
     /// A round that has just been opened.
     pub fn open(number: u32, (subject, step): (Digest, Option<u32>), terms: Arc<ApprovalTerms>, opened_at: DateTime<Utc>) -> Self {
-        Self { number, subject, step, terms, opened_at, escalation_level: 0, approvals: Vec::new(), grant: None, outcome: None }
+        Self {
+            number,
+            subject,
+            step,
+            terms,
+            opened_at,
+            escalation_level: 0,
+            approvals: Vec::new(),
+            grant: None,
+            broken_by: None,
+            outcome: None,
+        }
     }
 
     /// Whether people can still answer.
@@ -71,6 +84,8 @@ pub struct Decision {
     pub via: Via,
     /// The standing grant by which it was given in advance; none where the person decided this very request.
     pub grant: Option<Uuid>,
+    /// Whether the person broke the glass with it.
+    pub break_glass: bool,
 }
 
 /// Yes or no, or that a yes is taken back.

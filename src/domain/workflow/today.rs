@@ -56,6 +56,8 @@ pub struct Review<'a> {
     pub terms: ApprovalTerms,
     /// The approvals that count today, each with the roles by which it does.
     pub counted: Vec<(&'a Approval, Vec<Role>)>,
+    /// Whether somebody who may has broken the glass, and so is enough alone.
+    pub is_broken: bool,
     /// Why people have to be asked again, if they have to: what became stricter, and which approvals no longer count.
     pub changes: Vec<String>,
 }
@@ -63,6 +65,9 @@ pub struct Review<'a> {
 impl Review<'_> {
     /// How many approvals are missing, if one by somebody with these roles is added.
     pub fn remaining_with(&self, roles: Option<&[Role]>) -> u32 {
+        if self.is_broken {
+            return 0;
+        }
         let counted = self.counted.iter().map(|(_, roles)| roles.as_slice());
         approval::remaining(&self.terms, &counted.chain(roles).collect::<Vec<_>>())
     }
@@ -121,6 +126,8 @@ impl<'a> Today<'a> {
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
         match (command, workflow.open_round()) {
             (Command::Approve { by, .. }, Some(round)) => self.approve(workflow, round, by, command),
+            (Command::BreakGlass { by, .. }, _) => self.break_glass(workflow, by, command),
+            (Command::Review { by, .. }, _) => self.review_glass(workflow, by, command),
             (Command::Except { by, .. }, _) => {
                 self.has_rights(by)?;
                 self.may_except(&workflow.submission, workflow.round(), &by.name)?;
@@ -153,10 +160,7 @@ impl<'a> Today<'a> {
     fn approve(self, workflow: &Workflow, round: &Round, by: &Principal, command: &Command) -> Result<Answer, Refusal> {
         let submission = &workflow.submission;
         let roles = self.may_decide(submission, round, by, Verdict::Approved)?;
-        if let Err(barred) = self.principal(&submission.requested_by) {
-            let detail = format!("{}, who asked for this, is {}, so it cannot be approved", submission.requested_by, barred.as_str());
-            return Err(Refusal::WrongState { current: workflow.status(), detail });
-        }
+        self.requester_has_rights(workflow)?;
         let Command::Approve { justification, digest, owner, .. } = command else { return transition::decide(workflow, command) };
         let is_new = round.approvals.iter().all(|given| given.approver != by.name);
         let review = self.review_with(submission, round, is_new.then_some(roles.as_slice()));
@@ -179,6 +183,14 @@ impl<'a> Today<'a> {
         Ok(Answer::Commit { events, guard })
     }
 
+    pub(super) fn requester_has_rights(self, workflow: &Workflow) -> Result<(), Refusal> {
+        let requester = &workflow.submission.requested_by;
+        self.principal(requester).map(drop).map_err(|barred| {
+            let detail = format!("{requester}, who asked for this, is {}, so it cannot be approved", barred.as_str());
+            Refusal::WrongState { current: workflow.status(), detail }
+        })
+    }
+
     /// Nobody on the requester's side approves an exception for it, where duties are separated.
     fn may_except(self, submission: &Submission, round: Option<&Round>, name: &str) -> Result<(), Refusal> {
         let terms = &self.policy.level(submission.assessment.level).terms;
@@ -195,7 +207,7 @@ impl<'a> Today<'a> {
             && self.may_except(&workflow.submission, workflow.round(), &given.approver).is_ok()
     }
 
-    fn has_rights(self, by: &Principal) -> Result<(), Refusal> {
+    pub(super) fn has_rights(self, by: &Principal) -> Result<(), Refusal> {
         let barred = |barred: Barred| Refusal::NotPermitted(format!("{} is {}", by.name, barred.as_str()));
         self.principal(&by.name).map(drop).map_err(barred)
     }
@@ -227,7 +239,7 @@ impl<'a> Today<'a> {
     }
 
     /// Refuses whoever is the requester, acts for it, or is acted for by it: by what was stored, and by what is declared today.
-    fn separate(self, submission: &Submission, name: &str) -> Result<(), Refusal> {
+    pub(super) fn separate(self, submission: &Submission, name: &str) -> Result<(), Refusal> {
         self.separate_from(&submission.requested_by, submission.on_behalf_of.as_deref(), name)
     }
 
@@ -273,7 +285,8 @@ impl<'a> Today<'a> {
         }
         let given = round.approvals.iter().map(|approval| approval.roles.as_slice()).chain(adding);
         let missing = approval::remaining(&round.terms, &given.collect::<Vec<_>>());
-        let review = Review { terms, counted, changes };
+        let is_broken = counted.iter().any(|(approval, _)| round.broken_by.as_ref() == Some(&approval.approver));
+        let review = Review { terms, counted, is_broken, changes };
         if review.changes.is_empty() && review.remaining_with(adding) > missing {
             let changes = vec!["those who have approved no longer have the roles that they answered for".to_owned()];
             return Review { changes, ..review };
@@ -284,6 +297,13 @@ impl<'a> Today<'a> {
     /// By which roles an approval still counts.
     fn counts(self, submission: &Submission, round: &Round, terms: &ApprovalTerms, given: &Approval) -> Result<Vec<Role>, String> {
         let by = self.principal(&given.approver).map_err(|barred| format!("{} is {}", given.approver, barred.as_str()))?;
+        if round.broken_by.as_ref() == Some(&given.approver) {
+            self.separate(submission, &given.approver).map_err(|refusal| refusal.to_string())?;
+            let roles: Vec<Role> =
+                self.glass_roles(submission.level_of(round.step), &by).into_iter().filter(|role| given.roles.contains(role)).collect();
+            let may_not = || format!("{} may no longer break the glass", given.approver);
+            return if roles.is_empty() { Err(may_not()) } else { Ok(roles) };
+        }
         let roles = self.may_decide(submission, round, &by, Verdict::Approved).map_err(|refusal| refusal.to_string())?;
         let roles: Vec<Role> = roles.into_iter().filter(|role| given.roles.contains(role)).collect();
         if roles.is_empty() {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 mod apply;
+mod break_glass;
 mod cancel;
 mod comment;
 mod except;
@@ -78,6 +79,10 @@ pub fn pass(opened: &Workflow, granted: GrantedApproval, owner: Uuid) -> Vec<Eve
 pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::Approve { by, justification, digest, owner } => approve(workflow, by, justification.as_deref(), digest.as_deref(), *owner),
+        Command::BreakGlass { by, justification, digest, roles, owner } => {
+            break_glass::break_glass(workflow, by, justification.as_deref(), digest.as_deref(), roles, *owner)
+        }
+        Command::Review { by, finding, deciders } => break_glass::review(workflow, by, finding.as_deref(), deciders),
         Command::Reject { by, reason, digest } => reject(workflow, by, reason.as_deref(), digest.as_deref()),
         Command::Except { by, freeze, until, justification, digest } => {
             except::except(workflow, by, freeze, *until, justification.as_deref(), digest.as_deref())
@@ -169,8 +174,13 @@ fn prior_decision(
     if let Some(before) = last.filter(|decision| decision.verdict == verdict && is_about_it) {
         return Ok(Some(Answer::Repeat(before.clone())));
     }
+    undecided(workflow).map(|()| None)
+}
+
+/// Refuses what comes for a request that is settled.
+fn undecided(workflow: &Workflow) -> Result<(), Refusal> {
     match workflow.approval_status() {
-        ApprovalStatus::Pending => Ok(None),
+        ApprovalStatus::Pending => Ok(()),
         ApprovalStatus::Expired => Err(Refusal::Expired),
         ApprovalStatus::Approved | ApprovalStatus::Rejected => Err(match workflow.deciding() {
             Some(decision) => Refusal::AlreadyDecided(Box::new(decision.clone())),

@@ -164,13 +164,13 @@ fn example(code: Code) -> Value {
         Code::AlreadyDecided => {
             example["decision"] = json!({
                 "approver": "alice", "role": "team_lead", "verdict": "approved", "justification": "Checked in OPS-7",
-                "at": "2026-11-22T13:49:12.104511Z", "via": "rest", "by_grant": null,
+                "at": "2026-11-22T13:49:12.104511Z", "via": "rest", "by_grant": null, "break_glass": false,
             });
         }
         Code::AlreadyRejected => {
             example["decision"] = json!({
                 "approver": "tess", "role": "tech_lead", "verdict": "rejected", "justification": "Not on a Friday",
-                "at": "2026-11-22T13:49:12.104511Z", "via": "inbox", "by_grant": null,
+                "at": "2026-11-22T13:49:12.104511Z", "via": "inbox", "by_grant": null, "break_glass": false,
             });
             example["workflow_id"] = json!("01a20384-45a7-7747-9e89-69e0d434c734");
         }
@@ -212,6 +212,9 @@ fn advice(code: Code) -> &'static str {
              `workflow_id`. Nobody is asked again: change the task, or submit it later."
         }
         Code::WrongState => "The workflow, or the notice, is not where this makes sense; `current_status` says where it is.",
+        Code::ReviewOpen => {
+            "The caller has broken the glass before, and nobody else has closed the review (`GET /reviews`). Have it closed, or leave this to others."
+        }
         Code::Halted => "Something is halted, and nothing can wait here; `detail` says what. Try again once it is lifted.",
         Code::IdempotencyKeyInUse => "The first request with this key is still being stored. Send the same again after `Retry-After`.",
         Code::Expired => "Nobody decided in time. Submit the task again.",

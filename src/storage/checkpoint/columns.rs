@@ -16,6 +16,7 @@ pub(super) fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus
         Event::ApprovalRequested { .. }
         | Event::Approved(_)
         | Event::Granted(_)
+        | Event::GlassBroken(_)
         | Event::Rejected { .. }
         | Event::Withdrawn { .. }
         | Event::Escalated { .. }
@@ -41,7 +42,12 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     if has(|event| {
         matches!(
             event,
-            Event::Rejected { .. } | Event::Withdrawn { .. } | Event::Resolved { .. } | Event::Commented { .. } | Event::FreezeExcepted(_)
+            Event::Rejected { .. }
+                | Event::Withdrawn { .. }
+                | Event::Resolved { .. }
+                | Event::Commented { .. }
+                | Event::Reviewed { .. }
+                | Event::FreezeExcepted(_)
         )
     }) {
         return Some(vec![advance.actor.to_ascii_lowercase()]);
@@ -55,7 +61,7 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
     let excepting = advance.workflow.exceptions.iter().map(|exception| &exception.given.approver);
     let names = approvers.chain(excepting).chain([&advance.workflow.submission.requested_by]);
-    let rests = has(|event| matches!(event, Event::Approved(_) | Event::ExecutionStarted { .. }));
+    let rests = has(|event| matches!(event, Event::Approved(_) | Event::GlassBroken(_) | Event::ExecutionStarted { .. }));
     rests.then(|| names.map(|name| name.to_ascii_lowercase()).collect())
 }
 
@@ -64,6 +70,7 @@ pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
     advance.events.iter().find_map(|event| {
         let note = match event {
             Event::Approved(approval) if approval.remaining == 0 => approval.justification.as_deref(),
+            Event::GlassBroken(broken) => Some(broken.justification.as_str()),
             Event::Rejected { reason, .. } | Event::Cancelled { reason, .. } => Some(reason.as_str()),
             Event::Expired { .. } => Some("nobody decided in time"),
             Event::Superseded { .. } => Some("another task of its requester has taken its place"),
@@ -71,6 +78,20 @@ pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
         };
         Some((advance.actor.as_str(), note))
     })
+}
+
+/// Who breaks the glass with a commit: a review is opened with it, and the commit is not written while that person has an open one.
+pub(super) fn breaks_glass(events: &[Event]) -> Option<&str> {
+    events.iter().find_map(|event| match event {
+        Event::GlassBroken(broken) => Some(broken.approver.as_str()),
+        _ => None,
+    })
+}
+
+/// Who closes a review with a commit.
+pub(super) fn reviews(advance: &Advance) -> Option<&str> {
+    let closes = |event: &Event| matches!(event, Event::Reviewed { .. });
+    advance.events.iter().any(closes).then_some(advance.actor.as_str())
 }
 
 /// The server that is to run what a commit starts. What others run, parkbrake does not fence.

@@ -1,6 +1,8 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028, 0029), field by field.
+//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031), field by field.
 
-use super::columns::{approvers, comments_at, relies_on, reopened, report_after, request_after, resolution, starter, timeout_after};
+use super::columns::{
+    approvers, breaks_glass, comments_at, relies_on, reopened, report_after, request_after, resolution, reviews, starter, timeout_after,
+};
 use super::{Advance, Begins, Opening, number};
 use crate::domain::grant::Micros;
 use crate::domain::notice::outbox::Planned;
@@ -138,6 +140,8 @@ pub(super) struct AdvanceRow<'a> {
     begins_in: Option<&'a str>,
     begins_before: Option<DateTime<Utc>>,
     grant_id: Option<Uuid>,
+    breaks_glass: Option<&'a str>,
+    reviews: Option<&'a str>,
 }
 
 impl<'a> AdvanceRow<'a> {
@@ -176,6 +180,8 @@ impl<'a> AdvanceRow<'a> {
             begins_in: advance.begins.as_ref().map(place),
             begins_before: advance.begins.as_ref().and_then(|begins| begins.before),
             grant_id: advance.begins.as_ref().and(workflow.round()).and_then(|round| round.grant),
+            breaks_glass: breaks_glass(&advance.events),
+            reviews: reviews(advance),
         }
     }
 }

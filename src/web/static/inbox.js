@@ -3,7 +3,7 @@
 
 (() => {
   const EVENTS = [
-    "message", "reset", "submitted", "approval_requested", "approved", "granted", "rejected", "withdrawn", "escalated", "expired", "cancelled", "superseded", "commented",
+    "message", "reset", "submitted", "approval_requested", "approved", "granted", "glass_broken", "reviewed", "rejected", "withdrawn", "escalated", "expired", "cancelled", "superseded", "commented",
     "released", "start_refused", "execution_started", "execution_succeeded", "execution_failed", "report_requested", "outcome_unknown", "resolved",
   ];
   const body = document.body;

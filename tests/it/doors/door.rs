@@ -38,6 +38,8 @@ impl Said {
             What::Approve => Self { verb: "approve", note: "justification", name: "approved_by" },
             What::Reject => Self { verb: "reject", note: "reason", name: "rejected_by" },
             What::Withdraw => Self { verb: "withdraw", note: "reason", name: "withdrawn_by" },
+            What::BreakGlass => Self { verb: "approve", note: "justification", name: "approved_by" },
+            What::Review => Self { verb: "review", note: "finding", name: "reviewed_by" },
             What::Cancel => Self { verb: "cancel", note: "reason", name: "cancelled_by" },
         }
     }
@@ -51,6 +53,10 @@ pub enum What {
     Withdraw,
     /// Take the task back.
     Cancel,
+    /// Release it alone.
+    BreakGlass,
+    /// Say what was found where somebody did.
+    Review,
 }
 
 /// What a door answered.
@@ -103,7 +109,8 @@ impl Door for Rest<'_> {
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
             let Said { verb, note, name } = Said::of(act);
-            let mut body = if matches!(act.what, What::Withdraw | What::Cancel) { json!({}) } else { json!({"digest": act.digest}) };
+            let mut body =
+                if matches!(act.what, What::Withdraw | What::Cancel | What::Review) { json!({}) } else { json!({"digest": act.digest}) };
             for (field, text) in [(note, act.note), (name, act.named)] {
                 if let Some(text) = text {
                     body[field] = json!(text);
@@ -111,6 +118,9 @@ impl Door for Rest<'_> {
             }
             if let Some(freeze) = act.exception {
                 body["exception"] = json!(freeze);
+            }
+            if act.what == What::BreakGlass {
+                body["break_glass"] = json!(true);
             }
             let answer = self.0.client(act.who).post(&format!("/workflows/{}/{verb}", act.id), body).await;
             if answer.status.is_success() { Heard::Done } else { Heard::Refused(answer.body["detail"].as_str().unwrap().to_owned()) }
@@ -163,6 +173,7 @@ impl Door for Inbox {
             fields.extend(act.note.map(|text| (note, text)));
             fields.extend(act.named.map(|text| (name, text)));
             fields.extend(act.exception.map(|freeze| ("exception", freeze)));
+            fields.extend((act.what == What::BreakGlass).then_some(("break_glass", "yes")));
             let page = browser.post(&format!("/inbox/workflows/{}/{verb}", act.id), &fields).await;
             match page.headers.get("location").map(|place| place.to_str().unwrap()) {
                 Some(place) if place.contains("done=") => Heard::Done,
@@ -194,9 +205,9 @@ impl Door for Buttons<'_> {
         false
     }
 
-    /// A message has no button to take anything back.
+    /// A message has no button but for yes and no.
     fn is_for(&self, what: What) -> bool {
-        !matches!(what, What::Withdraw | What::Cancel)
+        matches!(what, What::Approve | What::Reject)
     }
 
     fn tells_agents(&self) -> Option<&'static str> {
@@ -247,6 +258,11 @@ impl Door for Cli<'_> {
                     command.args(act.note.map(|text| ["--justification", text]).into_iter().flatten());
                     command.args(act.exception.map(|freeze| ["--exception", freeze]).into_iter().flatten());
                 }
+                What::BreakGlass => {
+                    command.args(["approve", act.id, "--yes", "--break-glass", "--digest", act.digest]);
+                    command.args(act.note.map(|text| ["--justification", text]).into_iter().flatten());
+                }
+                What::Review => drop(command.args(["review", act.id, "--finding", act.note.unwrap_or(" ")])),
                 What::Reject => drop(command.args(["reject", act.id, "--reason", act.note.unwrap_or("not today")])),
                 What::Cancel => drop(command.args(["cancel", act.id, "--reason", act.note.unwrap_or("not today")])),
                 What::Withdraw => drop(command.args(["withdraw", act.id, "--reason", act.note.unwrap_or("not today")])),

@@ -103,6 +103,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         at: at(),
         via: Via::Rest,
         grant: (kind == Kind::Granted).then(|| Uuid::from_u128(5)),
+        break_glass: kind == Kind::GlassBroken,
     };
     let begun = |outcome| Attempt {
         number: 1,
@@ -116,7 +117,9 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
     };
     let (outcome, attempt) = match kind {
         Kind::Requested | Kind::Reminded | Kind::Escalated | Kind::Expiring | Kind::Asked | Kind::Answered => (None, None),
-        Kind::Decided | Kind::Granted | Kind::Executing | Kind::ReportOverdue => (Some(RoundOutcome::Approved), Some(begun(None))),
+        Kind::Decided | Kind::Granted | Kind::GlassBroken | Kind::Reviewed | Kind::Executing | Kind::ReportOverdue => {
+            (Some(RoundOutcome::Approved), Some(begun(None)))
+        }
         Kind::Expired => (Some(RoundOutcome::Expired), None),
         Kind::Cancelled | Kind::Superseded => (Some(RoundOutcome::Cancelled), None),
         Kind::Succeeded => (Some(RoundOutcome::Approved), Some(begun(Some(Ended::Succeeded)))),
@@ -138,6 +141,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         },
         discussion: Discussion::default(),
         exceptions: Vec::new(),
+        reviews: Vec::new(),
         decisions: if outcome == Some(RoundOutcome::Approved) { vec![decision] } else { Vec::new() },
         created_at: at(),
         updated_at: at(),

@@ -7,7 +7,7 @@ use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
-use crate::domain::workflow::{self, FreezeException, GrantedApproval, Resolution};
+use crate::domain::workflow::{self, FreezeException, Resolution};
 use crate::http::time::Time;
 use serde::Serialize;
 use serde_json::Value;
@@ -134,28 +134,6 @@ pub struct ApprovedDetail<'a> {
     pub justification: Option<&'a str>,
     /// How many more were needed after it.
     pub remaining: u32,
-}
-
-/// A standing grant let it pass: the yes of a person that was given in advance.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct GrantedDetail<'a> {
-    pub round: u32,
-    /// The grant.
-    pub grant: Uuid,
-    /// Who gave it.
-    pub approver: &'a str,
-    /// The roles by which this person was entitled at that moment.
-    pub roles: &'a [Role],
-    pub digest: &'a Digest,
-    /// Why the grant was given.
-    pub justification: &'a str,
-}
-
-impl<'a> From<&'a GrantedApproval> for GrantedDetail<'a> {
-    fn from(granted: &'a GrantedApproval) -> Self {
-        let GrantedApproval { round, grant, approver, roles, digest, justification } = granted;
-        Self { round: *round, grant: *grant, approver, roles, digest, justification }
-    }
 }
 
 /// One person's no.

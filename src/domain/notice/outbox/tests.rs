@@ -42,6 +42,7 @@ fn with_warning(warn_before: Option<Duration>) -> Policy {
         auto_approve: false,
         notify,
         terms: terms().into(),
+        break_glass: Vec::new(),
         remind_every: REMIND,
         report_within: REMIND,
         rejected_memory: Duration::ZERO,

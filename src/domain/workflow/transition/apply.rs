@@ -1,8 +1,8 @@
 //! What a log of events folds to.
 
 use crate::domain::workflow::{
-    Attempt, AttemptId, CancelRequest, Decision, Discussion, Disposition, Ended, Event, Exception, Plan, Recorded, Resolution, Rest, Round,
-    RoundOutcome, Stage, StepState, Verdict, Workflow,
+    AfterReview, Attempt, AttemptId, CancelRequest, ClosedReview, Decision, Discussion, Disposition, Ended, Event, Exception, Plan,
+    Recorded, Resolution, Rest, Round, RoundOutcome, Stage, StepState, Verdict, Workflow,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -53,12 +53,13 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
             decisions: Vec::new(),
             discussion: Discussion::default(),
             exceptions: Vec::new(),
+            reviews: Vec::new(),
             created_at: recorded.at,
             updated_at: recorded.at,
         });
     };
     // Whatever has become of it, people may say something about it.
-    let is_comment = matches!(recorded.event, Event::Commented { .. });
+    let is_comment = matches!(recorded.event, Event::Commented { .. } | Event::Reviewed { .. });
     if recorded.version != workflow.version + 1 || (workflow.disposition != Disposition::Active && !is_comment) {
         return Err(impossible());
     }
@@ -89,6 +90,22 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             round.approvals.push(granted.as_approval());
             round.grant = Some(granted.grant);
             round.outcome = Some(RoundOutcome::Approved);
+            Some(())
+        }
+        Event::GlassBroken(broken) => {
+            let has_open_review = workflow.open_review().is_some();
+            let round = open_round(workflow, broken.round).filter(|round| round.subject == broken.digest && !has_open_review)?;
+            // What others have given is not needed any more, and nothing rests on it.
+            round.approvals = vec![broken.as_approval()];
+            round.broken_by = Some(broken.approver.clone());
+            round.outcome = Some(RoundOutcome::Approved);
+            workflow.reviews.push(AfterReview { broken_by: broken.approver.clone(), opened_at: recorded.at, closed: None });
+            Some(())
+        }
+        Event::Reviewed { broken_by, finding, .. } => {
+            let review = workflow.reviews.last_mut().filter(|review| review.closed.is_none() && review.broken_by == *broken_by)?;
+            let by = Some(recorded.actor.clone()).filter(|by| by != broken_by)?;
+            review.closed = Some(ClosedReview { by, finding: finding.clone(), at: recorded.at });
             Some(())
         }
         Event::Rejected { round, digest, .. } => {
@@ -294,6 +311,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             at: recorded.at,
             via: recorded.via,
             grant: None,
+            break_glass: false,
         }),
         Event::Granted(granted) => Some(Decision {
             round: granted.round,
@@ -305,6 +323,19 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             at: recorded.at,
             via: recorded.via,
             grant: Some(granted.grant),
+            break_glass: false,
+        }),
+        Event::GlassBroken(broken) => Some(Decision {
+            round: broken.round,
+            approver: broken.approver.clone(),
+            roles: broken.roles.clone(),
+            verdict: Verdict::Approved,
+            justification: Some(broken.justification.clone()),
+            remaining: 0,
+            at: recorded.at,
+            via: recorded.via,
+            grant: None,
+            break_glass: true,
         }),
         Event::Rejected { round, roles, reason, .. } => Some(Decision {
             round: *round,
@@ -316,6 +347,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             at: recorded.at,
             via: recorded.via,
             grant: None,
+            break_glass: false,
         }),
         Event::Withdrawn { round, roles, reason, remaining } => Some(Decision {
             round: *round,
@@ -327,6 +359,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             at: recorded.at,
             via: recorded.via,
             grant: None,
+            break_glass: false,
         }),
         _ => None,
     }

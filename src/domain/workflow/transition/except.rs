@@ -79,6 +79,7 @@ impl Exception {
             at: self.at,
             via: self.via,
             grant: None,
+            break_glass: false,
         }
     }
 }

@@ -1,0 +1,60 @@
+//! The reviews that follow where somebody has broken the glass: which are open, and closing one.
+
+use crate::domain::workflow::{Command, Workflow};
+use crate::identity::Caller;
+use crate::service::admission::Permit;
+use crate::service::decide::LONGEST_NOTE;
+use crate::service::lists::only_people;
+use crate::service::{Service, ServiceError, about};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A review that nobody has closed.
+#[derive(Debug)]
+pub struct OpenReview {
+    pub workflow_id: Uuid,
+    /// What it is about, in a line; none where it cannot be read.
+    pub headline: Option<String>,
+    /// Who broke the glass.
+    pub broken_by: String,
+    pub since: DateTime<Utc>,
+}
+
+impl Service {
+    /// Says what somebody found where another one broke the glass, which closes the review.
+    ///
+    /// # Errors
+    /// The refusal, or that nobody can say what became of it.
+    pub async fn close_review(
+        &self,
+        by: &Caller,
+        id: Uuid,
+        finding: Option<String>,
+        permit: Arc<Permit>,
+    ) -> Result<Arc<Workflow>, ServiceError> {
+        if finding.as_ref().is_some_and(|finding| finding.len() > LONGEST_NOTE) {
+            return Err(ServiceError::invalid("/finding", format!("is longer than {LONGEST_NOTE} bytes")));
+        }
+        let command = Command::Review { by: by.principal(), finding, deciders: Vec::new() };
+        Ok(self.engine.command_for(id, command, permit).await.map_err(about(id))?.workflow)
+    }
+
+    /// The reviews that are open, the oldest first.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn open_reviews(&self, by: &Caller) -> Result<Vec<OpenReview>, ServiceError> {
+        only_people(by, "reviews are for people to look at")?;
+        let rows = self.engine.storage.open_reviews().await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
+        let targets = self.targets(by, &ids).await?;
+        let open = |row: crate::storage::OpenReviewRow| OpenReview {
+            workflow_id: row.workflow_id,
+            headline: targets.get(&row.workflow_id).map(|about| about.target.headline()),
+            broken_by: row.approver,
+            since: row.opened_at,
+        };
+        Ok(rows.into_iter().map(open).collect())
+    }
+}

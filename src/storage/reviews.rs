@@ -1,0 +1,32 @@
+//! The reviews of broken glass that are open. They are opened and closed by the commits of their workflows (`checkpoint.rs`).
+
+use super::pool::within;
+use super::{Error, Storage};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// A review that nobody has closed.
+#[derive(Debug)]
+pub struct OpenReviewRow {
+    pub workflow_id: Uuid,
+    /// Who broke the glass.
+    pub approver: String,
+    pub opened_at: DateTime<Utc>,
+}
+
+impl Storage {
+    /// The open reviews, the oldest first. There is at most one for each person.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn open_reviews(&self) -> Result<Vec<OpenReviewRow>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_as!(
+            OpenReviewRow,
+            "select workflow_id, approver, opened_at from glass_review where closed_at is null order by opened_at, workflow_id"
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows)
+    }
+}
