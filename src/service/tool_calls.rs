@@ -215,7 +215,8 @@ impl Service {
     async fn claim(&self, asked: &Asked, workflow: &Workflow) -> Result<Next, ServiceError> {
         let id = workflow.id;
         self.is_about(asked, id).await?;
-        if self.now() - workflow.updated_at > CLAIM_WITHIN {
+        let approved_at = workflow.deciding().map_or(workflow.updated_at, |decision| decision.at);
+        if self.now() - approved_at > CLAIM_WITHIN {
             let reason = "not started: it was approved more than a day ago, and nobody has made the call since".to_owned();
             if let Some(attempt) = workflow.queued() {
                 let refusal = Command::RefuseStart { attempt, reason };

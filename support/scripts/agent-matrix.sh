@@ -141,7 +141,10 @@ mkdir "$outside"
 for client in claude-code codex; do
   ran=$work/agent/ran-$client
   install_hook "$client" "$PARKBRAKE_URL"
-  row "$client" 'a call that needs nobody' ran "write $ran" "$ran"
+  harmless="write $ran"
+  # Codex has no tool of its own that writes a file.
+  [[ $client != codex ]] || harmless="echo ran > ran-$client"
+  row "$client" 'a call that needs nobody' ran "$harmless" "$ran"
   asks="chmod -R 777 $outside; touch $outside/$client-ran"
   row "$client" 'a call that people have to approve' no "$asks" "$outside/$client-ran"
   of_parked approve '{}'

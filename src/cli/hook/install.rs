@@ -12,6 +12,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// What the settings of the machine have to say beside the hook, which are in a file that other things are in, too.
+const KEEP_HOOKS_ON: &str = "parkbrake: a user of Codex can still turn all hooks off; write `hooks = true` under `[features]` into /etc/codex/requirements.toml, and nobody can";
+
 /// How a hook is known that an earlier install wrote.
 const MARK: &str = " hook ";
 
@@ -58,6 +61,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     agree(args)?;
     write(&path, pretty(&after).as_bytes()).map_err(|error| Error::Other(format!("cannot write {}: {error}", path.display())))?;
     terminal::complain(&format!("parkbrake: written; now prove that it fires and blocks: parkbrake hook doctor {}", args.client.name()));
+    if args.client == Client::Codex && args.managed {
+        terminal::complain(KEEP_HOOKS_ON);
+    }
     if args.client == Client::Codex && !args.managed {
         terminal::complain(
             "parkbrake: Codex skips a hook that its user has not trusted, without a word in `codex exec`: trust it with /hooks, or install it with --managed",
