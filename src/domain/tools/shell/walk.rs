@@ -221,6 +221,11 @@ impl Reader<'_> {
             self.visit(*statement, source);
         }
         self.stdin = before;
+        if let [one] = statements.as_slice()
+            && let Some(written) = here_text(*one, source)
+        {
+            return Word::literal(written);
+        }
         let listed = match statements.as_slice() {
             [one] if one.kind() == "pipeline" => {
                 let stages: Vec<Node<'_>> = children(*one).into_iter().filter(Node::is_named).collect();
@@ -235,6 +240,19 @@ impl Reader<'_> {
         };
         Word { text: String::new(), known: if listed { Known::Begins } else { Known::Crafted } }
     }
+}
+
+/// The text that `cat <<'END'` prints, in which nothing is replaced: so agents write messages of several lines.
+fn here_text<'s>(node: Node<'_>, source: &'s str) -> Option<&'s str> {
+    let body = node.child_by_field_name("body").filter(|body| node.kind() == "redirected_statement" && text(*body, source) == "cat")?;
+    let [redirect] = *children(node).into_iter().filter(|child| *child != body).collect::<Vec<_>>() else { return None };
+    let parts: Vec<Node<'_>> = children(redirect).into_iter().filter(Node::is_named).collect();
+    let [start, written, end] = *parts else { return None };
+    let sound = redirect.kind() == "heredoc_redirect"
+        && (start.kind() == "heredoc_start" && written.kind() == "heredoc_body" && end.kind() == "heredoc_end")
+        && text(start, source).starts_with(['\'', '"', '\\'])
+        && children(written).iter().all(|inner| inner.kind() == "heredoc_content");
+    sound.then(|| text(written, source).trim_end())
 }
 
 /// What a command prints.
