@@ -144,7 +144,10 @@ impl Reader<'_, '_> {
             if pattern.trim_matches('*').is_empty() {
                 at.problem("fits everything; write a pattern such as \"*/prod/*\"");
             }
-            Some((pattern.to_ascii_lowercase(), self.rules.environments.resolve(&at)?))
+            let known = &self.rules.environments;
+            // Where the operator's lists lack a word of the shipped file, its pattern means nothing: what is unsaid counts as every environment.
+            let word = if at.is_shipped() { known.vocabulary.resolve(at.text()?).map(str::to_owned) } else { known.resolve(&at) };
+            Some((pattern.to_ascii_lowercase(), word?))
         };
         entries.into_iter().filter_map(entry).collect()
     }
