@@ -147,7 +147,7 @@ fn step(mut value: Value, description: &str) -> Result<StepRequest, ServiceError
         None | Some(Value::Null) => None,
         Some(action) if action.is_object() => {
             let Undo { r#type, name, args } = json::decode(action).map_err(|error| inside("/compensate", error))?;
-            Some(ActionRequest::new(r#type, name, args))
+            Some(ActionRequest { kind: r#type, name, args })
         }
         Some(_) => return Err(ServiceError::invalid("/compensate", "has to be an object: the action that undoes this step")),
     };

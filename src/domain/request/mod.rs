@@ -119,18 +119,11 @@ pub struct TaskRequest {
 #[serde(deny_unknown_fields)]
 pub struct ActionRequest {
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    kind: Option<ActionKind>,
+    pub kind: Option<ActionKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    args: Option<Map<String, Value>>,
-}
-
-impl ActionRequest {
-    /// An action as it is sent.
-    pub fn new(kind: Option<ActionKind>, name: Option<String>, args: Option<Map<String, Value>>) -> Self {
-        Self { kind, name, args }
-    }
+    pub args: Option<Map<String, Value>>,
 }
 
 impl TaskRequest {
