@@ -31,6 +31,10 @@ pub fn workflow() -> Value {
     read(include_str!("examples/workflow.json"))
 }
 
+pub fn output() -> Value {
+    read(include_str!("examples/output.json"))
+}
+
 pub fn approved() -> Value {
     read(include_str!("examples/approved.json"))
 }

@@ -1,5 +1,6 @@
 //! What a runbook writes while it runs.
 
+use crate::api::examples;
 use crate::api::views::OutputAnswer;
 use crate::domain::workflow::live_output::ReadTo;
 use crate::http::openapi::{self, CALLER, refused_with};
@@ -37,7 +38,7 @@ refused_with!(OutputProblems = CALLER, [Code::WorkflowNotFound]);
     operation_id = "read_output",
     tag = openapi::READING,
     params(("id" = Uuid, Path, description = "The workflow's id."), OutputQuery),
-    responses((status = 200, description = "What is new.", body = OutputAnswer), OutputProblems),
+    responses((status = 200, description = "What is new.", body = OutputAnswer, example = json!(examples::output())), OutputProblems),
 )]
 pub async fn output(
     State(service): State<Service>,

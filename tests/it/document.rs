@@ -99,7 +99,8 @@ async fn the_answer_to_a_task_leads_on_to_every_call_about_its_workflow() {
         let pointer = link["parameters"]["id"].as_str().and_then(|text| text.strip_prefix("$response.body#")).expect("a pointer");
         let id = submitted.pointer(pointer).and_then(Value::as_str).expect("an id in the answer");
         if method == Method::GET && call["tags"][0] != "Streams" {
-            assert_eq!(bot.get(&path.replace("{id}", id)).await.expect(200)["workflow"]["workflow_id"], id, "{path}");
+            let answer = bot.get(&path.replace("{id}", id)).await.expect(200);
+            assert_eq!(answer.get("workflow").unwrap_or(&answer)["workflow_id"], id, "{path}");
         }
         led_to.insert(path);
     }
