@@ -32,6 +32,7 @@ fn opening(idempotent: bool, is_asked: bool) -> Vec<Event> {
         idempotent,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

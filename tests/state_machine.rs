@@ -13,8 +13,8 @@ use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
-    Approval, AttemptId, Command, Disowned, Event, FreezeException, GlassBroken, GrantedApproval, Outcome, Recorded, Refusal, Resolution,
-    RoundOutcome, Step, StepState, Submission, Workflow,
+    Approval, AttemptId, Command, Disowned, Event, FreezeException, GlassBroken, GrantedApproval, Outcome, ProbeAnswer, Recorded, Refusal,
+    Resolution, RoundOutcome, Step, StepState, Submission, Workflow,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -278,6 +278,7 @@ fn obligations_are_those_of_the_page() {
                 answered(&executing(ActionKind::Runbook, true), &cancel("deploy-bot"))
             }
             "`queued` (it failed, and rests)" => resting(),
+            "`outcome_unknown` (its runbook has a probe)" => in_doubt(false),
             "`executing` (runbook, begun by another process)" => executing(ActionKind::Runbook, true),
             state => states.get(state).unwrap_or_else(|| panic!("the page has a status `{state}` that no test builds")).clone(),
         };
@@ -295,6 +296,7 @@ fn obligations_are_those_of_the_page() {
                 "see to it that the runner knows of it; nothing is started"
             }
             [Obligation::End { attempt, token: Some(TOKEN) }] if *attempt == of(1) => "see to it that the runner ends it",
+            [Obligation::Probe { attempt }] if *attempt == of(1) => "see to it that the probe looks",
             [Obligation::Recover { attempt }] if *attempt == of(1) => "recover",
             [Obligation::Clear { attempt }] if *attempt == of(1) => "end what is left of it on this machine, then recover",
             others => panic!("{} obliges to {others:?}", row[0]),
@@ -374,6 +376,7 @@ fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
         idempotent: false,
         report_within: Some(REPORT),
         retry: None,
+        probe: false,
         is_claimed: false,
         compensates: None,
     };
@@ -693,6 +696,14 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             finish_as(ended_early()),
         ),
         ("refuse", "more attempts may follow", released_again(), Command::RefuseStart { attempt: of(2), reason: "changed".to_owned() }),
+        ("probed", "it happened", in_doubt(false), probed(ProbeAnswer::Happened)),
+        ("probed", "it did not happen", in_doubt(false), probed(ProbeAnswer::DidNotHappen)),
+        ("probed", "it did not happen, idempotent, and more attempts may follow", in_doubt(true), probed(ProbeAnswer::DidNotHappen)),
+        ("probed", "it cannot tell", in_doubt(false), probed(ProbeAnswer::CannotTell)),
+        ("probed", "it has looked before", answered(&in_doubt(false), &probed(ProbeAnswer::CannotTell)), probed(ProbeAnswer::Happened)),
+        ("probed", "somebody has resolved it before", answered(&in_doubt(false), &resolve("alice", Resolution::Failed)), {
+            probed(ProbeAnswer::Happened)
+        }),
         ("tick", "it rests, and the pause is over", resting(), tick(FIRST * 2)),
         ("tick", "it rests, and the pause is not over", resting(), tick(FIRST)),
         ("finish", "it was cancelled, and had failed before", answered(&once, &cancel("tom")), finish_as(failed())),
@@ -802,7 +813,7 @@ fn events() -> Vec<Event> {
     let Event::Submitted(submission) = submitted(ActionKind::Runbook, true) else { panic!("the first event") };
     let retry = Some(Retry { attempts: 2, backoff: FIRST });
     vec![
-        Event::Submitted(Submission { retry, ..Arc::unwrap_or_clone(submission) }.into()),
+        Event::Submitted(Submission { retry, probe: true, ..Arc::unwrap_or_clone(submission) }.into()),
         Event::ApprovalRequested { round: 1, terms: terms().into(), reason: Some(text()), step: Some(1) },
         Event::Approved(Approval {
             round: 1,
@@ -854,6 +865,7 @@ fn events() -> Vec<Event> {
         Event::ExecutionCancelled { step: 1, attempt: 1, output: Some(json!({})), error: text() },
         Event::ReportRequested { step: 1, attempt: 1 },
         Event::OutcomeUnknown { step: 1, attempt: 1, reason: text() },
+        Event::Probed { step: 1, attempt: 1, answer: ProbeAnswer::CannotTell, output: Some(json!({})), reason: Some(text()) },
         Event::Resolved { step: 1, attempt: 1, outcome: Resolution::Retry, roles: vec![text()], justification: text() },
     ]
 }
@@ -876,6 +888,7 @@ fn name(command: &Command) -> &'static str {
         Command::RefuseStart { .. } => "refuse",
         Command::AskAgain { .. } => "ask again",
         Command::Finish { .. } => "finish",
+        Command::Probed { .. } => "probed",
         Command::Recover { .. } => "recover",
         Command::Disown { .. } => "disown",
         Command::Tick { .. } => "tick",
@@ -907,6 +920,7 @@ fn submitted(action: ActionKind, idempotent: bool) -> Event {
         idempotent,
         report_within: Some(REPORT),
         retry: None,
+        probe: false,
         target: Some(Target::default()),
         supersedes: Some(Uuid::from_u128(9)),
         gate: Default::default(),
@@ -1095,6 +1109,17 @@ fn may_retry() -> Workflow {
 /// Its first attempt has failed.
 fn resting() -> Workflow {
     answered(&may_retry(), &finish_as(failed()))
+}
+
+/// Nobody knows how it ended, and its runbook has a probe.
+fn in_doubt(may_retry: bool) -> Workflow {
+    let mut workflow = if may_retry { self::may_retry() } else { answered(&queued(false), &start(1)) };
+    workflow.plan.steps[0].probe = true;
+    answered(&workflow, &finish_as(Outcome::Unknown { reason: "?".to_owned() }))
+}
+
+fn probed(answer: ProbeAnswer) -> Command {
+    Command::Probed { attempt: of(1), answer, output: None, reason: None }
 }
 
 /// The pause is over.

@@ -112,6 +112,7 @@ mod tests {
             sandbox: None,
             new_privileges: false,
             retry: None,
+            probe: Vec::new(),
         };
         Job {
             workflow_id: Uuid::nil(),

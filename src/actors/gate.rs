@@ -11,6 +11,7 @@ use crate::config::Configuration;
 use crate::domain::hold::Held;
 use crate::domain::policy::{ApprovalTerms, Suspended};
 use crate::domain::task::ActionKind;
+use crate::domain::task::invocation::Invocation;
 use crate::domain::workflow::today::{Standing, Today};
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{AttemptId, Workflow};
@@ -18,7 +19,11 @@ use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The gate's verdict on one workflow.
 #[derive(Debug)]
@@ -159,6 +164,38 @@ impl Gate {
         let approved = &candidate.workflow.submission.digest;
         let step = (candidate.attempt.step, candidate.action());
         unchanged(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await.map_err(Objection::Refuse)
+    }
+
+    /// The probe of an attempt of unknown outcome, ready to run; or why it cannot be asked, for people. It runs as the action itself did, and no longer than
+    /// [`PROBE_TIMEOUT`].
+    ///
+    /// # Errors
+    /// The database does not answer, or the log cannot be read.
+    pub async fn probe(&self, workflow_id: Uuid, attempt: AttemptId) -> Result<Result<Job, String>, Error> {
+        let log = self.logs.read(workflow_id).await?;
+        let workflow =
+            transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
+        let Some(workflow) = workflow else { return Ok(Err("its log is empty".to_owned())) };
+        let document = self.storage.document(workflow_id).await?.unwrap_or_default();
+        // Whether a grant still stands does not matter: it has run.
+        let candidate = Candidate { workflow: &workflow, document: &document, attempt, revoked: None };
+        let probe = match self.what_was_approved(&candidate).await {
+            Ok(Some(Work::Run(invocation))) if !invocation.probe.is_empty() => Invocation {
+                command: invocation.probe.clone(),
+                probe: Vec::new(),
+                program: None,
+                retry: None,
+                timeout: PROBE_TIMEOUT,
+                ..invocation
+            },
+            Ok(_) => return Ok(Err("its document names no probe".to_owned())),
+            Err(Objection::Refuse(reason)) => return Ok(Err(reason)),
+            Err(_) => return Ok(Err("its runbook may not be run".to_owned())),
+        };
+        let digest = workflow.submission.subject_of(workflow.submission.asked_about(attempt.step));
+        let cancelled = CancelSignal::never();
+        let found = self.executor.identify(probe).await;
+        Ok(found.map(|probe| Job { workflow_id, attempt, digest, work: Work::Run(probe), cancelled }))
     }
 
     fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {

@@ -16,6 +16,11 @@ const PAGE: usize = 256;
 impl Engine {
     /// Takes parked workflows into memory, as many as may stay there.
     pub async fn rehydrate(&self) {
+        // A probe that did not come to look before the last server ended looks now.
+        match self.storage.of_unknown_outcome().await {
+            Ok(ids) => ids.into_iter().for_each(|id| self.wake(id)),
+            Err(error) => tracing::warn!(%error, "cannot look for outcomes that nobody knows; each is looked at when somebody asks for it"),
+        }
         match self.remember_newest().await {
             Ok(count) => tracing::info!(workflows = count, "parked workflows are back in memory"),
             Err(error) => {

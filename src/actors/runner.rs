@@ -24,6 +24,7 @@ use crate::domain::workflow::{AttemptId, Command, Workflow};
 use crate::fence::Fence;
 use crate::storage::QueuedRow;
 use crate::telemetry;
+use aftermath::Aftermath;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -57,8 +58,8 @@ struct State {
     /// The attempts that this process is starting or has started. An attempt is held from before its start is committed until its outcome is
     /// recorded.
     held: HashMap<(Uuid, AttemptId), Held>,
-    /// The attempts of servers that are gone which this process is clearing away.
-    cleared: HashSet<(Uuid, AttemptId)>,
+    /// What this process is doing about attempts that do not run any more.
+    aftermath: HashSet<(Uuid, AttemptId, Aftermath)>,
     closed: bool,
 }
 
@@ -88,7 +89,7 @@ impl Runner {
             known: HashSet::new(),
             next: HashMap::new(),
             held: HashMap::new(),
-            cleared: HashSet::new(),
+            aftermath: HashSet::new(),
             closed: false,
         };
         Self { executor, gate, fence, metrics, dispatcher, owner, state: Mutex::new(state) }

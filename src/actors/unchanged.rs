@@ -121,6 +121,7 @@ mod tests {
             sandbox: None,
             new_privileges: false,
             retry: None,
+            probe: Vec::new(),
             env: BTreeMap::new(),
             working_dir: PathBuf::from("/srv"),
             files: Vec::new(),

@@ -94,6 +94,7 @@ mod tests {
             sandbox: None,
             new_privileges: false,
             retry: None,
+            probe: Vec::new(),
         };
         let run =
             Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 2 }, digest: &Digest::of(b""), invocation: &invocation };

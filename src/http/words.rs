@@ -6,7 +6,7 @@ use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::AttemptOutcome;
-use crate::domain::workflow::{ApprovalStatus, Resolution, Status, StepStatus, Verdict};
+use crate::domain::workflow::{ApprovalStatus, ProbeAnswer, Resolution, Status, StepStatus, Verdict};
 use std::borrow::Cow;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -37,6 +37,7 @@ words! {
     StepStatus, "StepStatus": "Where one step of a plan stands. `waiting`: its turn has not come; `skipped`: the plan ended before its turn.";
     GrantStatus, "GrantStatus": "How a grant stands. Only one that is `live` lets requests pass.";
     Verdict, "Verdict": "A person's yes or no; `withdrawn`: the same person takes the yes of before back.";
+    ProbeAnswer, "ProbeAnswer": "What a probe says of an attempt: that it happened, that it did not, or that it cannot tell.";
     Resolution, "Resolution": "What became of an unknown outcome: it happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
     ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by a call of a configured destination (`webhook`).";
     AttemptOutcome, "AttemptOutcome": "What became of an attempt: `unknown` is nobody knows whether it happened; `interrupted`: the server stopped, and another attempt follows; `refused`: it was not started, and nothing of it ran.";

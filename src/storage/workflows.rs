@@ -76,6 +76,20 @@ impl Storage {
         Ok(ids)
     }
 
+    /// Workflows of whose action nobody knows how it ended, the newest ones.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn of_unknown_outcome(&self) -> Result<Vec<Uuid>, Error> {
+        let mut db = self.lease_background().await?;
+        let query = sqlx::query_scalar!(
+            "select w.workflow_id from workflow w where w.status = 'outcome_unknown' order by w.workflow_id desc limit 10000"
+        );
+        let ids = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(ids)
+    }
+
     /// Which of these workflows, whose actions run, somebody has cancelled.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::domain::duration;
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{Decision, Event, Recorded, Resolution, Round, Status, Submission, Workflow};
+use crate::domain::workflow::{Decision, Event, ProbeAnswer, Recorded, Resolution, Round, Status, Submission, Workflow};
 use crate::web::relative_time::RelativeTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -216,6 +216,14 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),
         Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
         Event::ReportRequested { .. } => ("asked the requester to report how it went".to_owned(), None),
+        Event::Probed { attempt, answer, reason, .. } => {
+            let said = match answer {
+                ProbeAnswer::Happened => "happened",
+                ProbeAnswer::DidNotHappen => "did not happen",
+                ProbeAnswer::CannotTell => "is beyond what it can tell",
+            };
+            (format!("the runbook's probe found that attempt {attempt} {said}"), reason.clone())
+        }
         Event::Resolved { attempt, outcome: Resolution::Retry, justification, .. } => {
             (format!("resolved attempt {attempt}: it is released once more"), Some(justification.clone()))
         }

@@ -55,6 +55,7 @@ mod parked;
 mod people;
 mod plans;
 mod playbooks;
+mod probe;
 mod proxy;
 mod prune;
 mod queries;

@@ -48,6 +48,7 @@ fn opening(description: &str) -> Opening {
         idempotent: false,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

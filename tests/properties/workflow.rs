@@ -176,6 +176,7 @@ fn case() -> impl Strategy<Value = Case> {
                 idempotent,
                 report_within: (action == ActionKind::External).then_some(Duration::from_secs(90)),
                 retry: retry.map(|(attempts, backoff)| Retry { attempts, backoff: Duration::from_secs(backoff) }),
+                probe: false,
                 target: None,
                 supersedes: None,
                 steps: Vec::new(),
@@ -295,6 +296,9 @@ impl Run {
             [Obligation::Attend { attempt, token }] => {
                 state.running(*attempt).is_some_and(|begun| (begun.owner, begun.token) == (OWNERS[0], *token))
             }
+            [Obligation::Probe { attempt }] => {
+                state.status() == Status::OutcomeUnknown && state.step(attempt.step).is_some_and(|step| step.unknown().is_some())
+            }
             [Obligation::Rest { attempt, deadline }] => {
                 state.status() == Status::Queued
                     && state.resting() == Some((*attempt, *deadline))
@@ -367,6 +371,7 @@ proptest! {
             idempotent: false,
             report_within: None,
             retry: None,
+            probe: false,
             target: None,
             supersedes: None,
             steps: Vec::new(),

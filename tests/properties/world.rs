@@ -171,6 +171,7 @@ pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow
         idempotent: false,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

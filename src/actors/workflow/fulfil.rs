@@ -85,6 +85,10 @@ impl WorkflowActor {
             Obligation::Attend { attempt, token } => Some(Command::Disown { attempt, token, cause: Disowned::NotHere }),
             Obligation::End { attempt, token } if self.deps.runner.cancel(self.id, attempt, token) => None,
             Obligation::End { attempt, token } => Some(Command::Disown { attempt, token, cause: Disowned::NotHere }),
+            Obligation::Probe { attempt } => {
+                self.deps.runner.probe(self.id, attempt);
+                None
+            }
             Obligation::Clear { attempt } => {
                 self.deps.runner.clear(self.id, attempt);
                 None

@@ -10,8 +10,8 @@ use crate::http::time::Time;
 use details::{
     ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, EscalatedDetail,
     ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail,
-    OutcomeUnknownDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, RetryScheduledDetail, StartRefusedDetail,
-    SubmittedDetail, SupersededDetail, WithdrawnDetail,
+    OutcomeUnknownDetail, ProbedDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, RetryScheduledDetail,
+    StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
 use in_place::{GlassBrokenDetail, GrantedDetail, ReviewedDetail};
 use serde::Serialize;
@@ -107,6 +107,7 @@ details! {
     "execution_cancelled": ExecutionCancelledDetail<'a>,
     "report_requested": ReportRequestedDetail,
     "outcome_unknown": OutcomeUnknownDetail<'a>,
+    "probed": ProbedDetail<'a>,
     "resolved": ResolvedDetail<'a>,
 }
 
@@ -188,6 +189,13 @@ impl<'a> From<&'a Event> for Detail<'a> {
             Event::OutcomeUnknown { step, attempt, reason } => {
                 Self::OutcomeUnknownDetail(OutcomeUnknownDetail { step: *step, attempt: *attempt, reason })
             }
+            Event::Probed { step, attempt, answer, output, reason } => Self::ProbedDetail(ProbedDetail {
+                step: *step,
+                attempt: *attempt,
+                answer: *answer,
+                output: output.as_ref(),
+                reason: reason.as_deref(),
+            }),
             Event::Resolved { step, attempt, outcome, roles, justification } => {
                 Self::ResolvedDetail(ResolvedDetail { step: *step, attempt: *attempt, outcome: *outcome, roles, justification })
             }

@@ -146,6 +146,9 @@ struct Invocation {
     idempotent: bool,
     concurrency: Option<Concurrency>,
     retry: Option<Retry>,
+    /// The command that finds out whether an attempt of unknown outcome happened.
+    #[schema(required = false)]
+    probe: Vec<String>,
     /// What it may use at most, where its runbook says more than what holds for all.
     limits: Option<Limits>,
     /// Left out where it runs in none.

@@ -127,7 +127,7 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             // That something waits for its turn is told when it starts.
             Event::Submitted(_) | Event::Released { .. } | Event::FreezeExcepted(_) => continue,
             // What became of it is told when it has ended.
-            Event::CancelRequested { .. } | Event::RetryScheduled { .. } => continue,
+            Event::CancelRequested { .. } | Event::RetryScheduled { .. } | Event::Probed { .. } => continue,
             // A quorum that is still short has decided nothing.
             Event::Approved(approval) if approval.remaining > 0 => continue,
             // It waits, as before; who is reminded is found when a reminder is due.

@@ -146,6 +146,7 @@ mod tests {
             idempotent: false,
             concurrency: None,
             retry: None,
+            probe: Vec::new(),
             env: BTreeMap::new(),
             working_dir: "/srv".into(),
             files: Vec::new(),

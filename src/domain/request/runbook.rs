@@ -31,6 +31,8 @@ pub struct Runbook {
     pub concurrency: Option<(Template, u32)>,
     /// What is done about an attempt that fails; only of what is idempotent.
     pub retry: Option<Retry>,
+    /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
+    pub probe: Vec<Template>,
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
@@ -100,6 +102,7 @@ impl Runbook {
             idempotent: self.idempotent,
             concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(args), limit: *limit }),
             retry: self.retry,
+            probe: self.probe.iter().map(|part| part.fill(args)).collect(),
             limits: self.limits.clone(),
             sandbox: self.sandbox.clone(),
             new_privileges: self.new_privileges,
@@ -139,6 +142,7 @@ mod tests {
             idempotent: false,
             concurrency: Some((template("deploy {{ service }}"), 1)),
             retry: None,
+            probe: Vec::new(),
             env: [("TOKEN".to_owned(), "DEPLOY_TOKEN".to_owned())].into(),
             working_dir: PathBuf::from("/srv"),
             files: ["deploy/{{ service }}.yaml", "{{ version }}/notes"].map(template).to_vec(),

@@ -52,6 +52,9 @@ pub struct Invocation {
     /// What is done about an attempt that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe: Vec<String>,
 }
 
 /// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
@@ -127,6 +130,7 @@ impl Invocation {
             ("`sandbox`", sandbox(&self.sandbox), sandbox(&now.sandbox)),
             ("`new_privileges`", self.new_privileges.to_string(), now.new_privileges.to_string()),
             ("`retry`", tries(self.retry), tries(now.retry)),
+            ("`probe`", format!("{:?}", self.probe), format!("{:?}", now.probe)),
         ];
         let changed = rest.into_iter().find(|(_, approved, found)| approved != found);
         changed.map(|(what, approved, found)| format!("{what} is `{found}` now, and `{approved}` was approved"))
@@ -167,6 +171,7 @@ mod tests {
             sandbox: None,
             new_privileges: false,
             retry: None,
+            probe: Vec::new(),
         }
     }
 
@@ -177,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_part_of_a_command_makes_a_difference() {
-        let changes: [(&str, Change); 18] = [
+        let changes: [(&str, Change); 19] = [
             ("its command", |now| now.command[1] = "db".to_owned()),
             ("its command", |now| now.command.push(String::new())),
             ("its folder is /tmp now", |now| now.working_dir = "/tmp".into()),
@@ -190,6 +195,7 @@ mod tests {
             ("its variables is `TOKEN OTHER` now", |now| now.env.push("OTHER".to_owned())),
             ("its timeout is `1h` now", |now| now.timeout = Duration::from_secs(3_600)),
             ("`idempotent` is `true` now", |now| now.idempotent = true),
+            ("`probe` is `[\"look\"]`", |now| now.probe = vec!["look".to_owned()]),
             ("`retry` is `up to 3 attempts", |now| now.retry = Some(Retry { attempts: 3, backoff: Duration::from_secs(30) })),
             ("`concurrency` is `1 at once", |now| now.concurrency = Some(Concurrency { key: "api".to_owned(), limit: 1 })),
             ("`limits` is `processes 5` now", |now| now.limits.processes = Some(5)),

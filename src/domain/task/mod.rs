@@ -126,6 +126,11 @@ impl Action {
         self.runs.as_ref().and_then(|runs| runs.retry).or_else(|| self.calls.as_ref().and_then(|calls| calls.retry))
     }
 
+    /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
+    pub fn has_probe(&self) -> bool {
+        self.runs.as_ref().is_some_and(|runs| !runs.probe.is_empty())
+    }
+
     /// Whether parkbrake may do it again, with the same key, where nobody knows what became of an attempt.
     pub fn is_idempotent(&self) -> bool {
         self.runs.as_ref().is_some_and(|runs| runs.idempotent) || self.calls.as_ref().is_some_and(|calls| calls.idempotent)

@@ -75,6 +75,8 @@ pub struct Attempt {
     pub report_asked_at: Option<DateTime<Utc>>,
     /// Who cancelled it while it was running, if somebody did.
     pub cancel_requested: Option<CancelRequest>,
+    /// Whether the runbook's probe has looked whether it happened.
+    pub probed: bool,
     /// `None` while it is running.
     pub outcome: Option<Ended>,
     /// How somebody resolved its unknown outcome, and who.

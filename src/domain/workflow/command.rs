@@ -2,7 +2,7 @@
 
 use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, Principal, Role};
-use crate::domain::workflow::{AttemptId, Decision, Resolution, Status, StepName};
+use crate::domain::workflow::{AttemptId, Decision, ProbeAnswer, Resolution, Status, StepName};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -115,6 +115,13 @@ pub enum Command {
         attempt: AttemptId,
         outcome: Outcome,
     },
+    /// The runbook's probe says whether an attempt of unknown outcome happened.
+    Probed {
+        attempt: AttemptId,
+        answer: ProbeAnswer,
+        output: Option<Value>,
+        reason: Option<String>,
+    },
     /// An attempt was begun by a process that is gone.
     Recover {
         attempt: AttemptId,
@@ -153,6 +160,7 @@ impl Command {
             | Self::RefuseStart { .. }
             | Self::AskAgain { .. }
             | Self::Finish { .. }
+            | Self::Probed { .. }
             | Self::Recover { .. }
             | Self::Disown { .. }
             | Self::Tick { .. } => None,

@@ -155,6 +155,17 @@ pub enum Event {
         attempt: u32,
         reason: String,
     },
+    /// The runbook's probe has looked whether an attempt of unknown outcome happened.
+    Probed {
+        step: u32,
+        attempt: u32,
+        answer: ProbeAnswer,
+        /// How the probe ended, and what it printed; none where it did not run.
+        output: Option<Value>,
+        /// Why it could not tell; left out where it could.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// Somebody found out what an attempt did whose outcome was unknown, and says how to go on.
     Resolved {
         step: u32,
@@ -194,6 +205,7 @@ impl Event {
             Self::ExecutionCancelled { .. } => "execution_cancelled",
             Self::ReportRequested { .. } => "report_requested",
             Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Probed { .. } => "probed",
             Self::Resolved { .. } => "resolved",
         }
     }
@@ -211,6 +223,7 @@ impl Event {
             | Self::CancelRequested { step, attempt, .. }
             | Self::ReportRequested { step, attempt }
             | Self::OutcomeUnknown { step, attempt, .. }
+            | Self::Probed { step, attempt, .. }
             | Self::Resolved { step, attempt, .. } => Some(AttemptId { step: *step, number: *attempt }),
             Self::Submitted(_)
             | Self::ApprovalRequested { .. }
@@ -226,6 +239,29 @@ impl Event {
             | Self::FreezeExcepted(_)
             | Self::Superseded { .. }
             | Self::Commented { .. } => None,
+        }
+    }
+}
+
+/// What a probe says of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeAnswer {
+    Happened,
+    DidNotHappen,
+    CannotTell,
+}
+
+impl ProbeAnswer {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Happened, Self::DidNotHappen, Self::CannotTell];
+
+    /// The word for it, as it is written and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Happened => "happened",
+            Self::DidNotHappen => "did_not_happen",
+            Self::CannotTell => "cannot_tell",
         }
     }
 }
@@ -262,6 +298,9 @@ pub struct Submission {
     /// What is done about an attempt that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
     /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,

@@ -34,7 +34,7 @@ pub use crate::domain::workflow::status::{ApprovalStatus, Status, StepStatus};
 pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, Rest, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
-pub use events::{Approval, Event, FreezeException, GlassBroken, GrantedApproval, Recorded, Resolution, Submission};
+pub use events::{Approval, Event, FreezeException, GlassBroken, GrantedApproval, ProbeAnswer, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
 pub use plan::{Plan, PlannedStep, Step, StepName};
 pub use reviews::{AfterReview, ClosedReview};

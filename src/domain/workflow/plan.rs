@@ -32,6 +32,8 @@ pub struct Step {
     pub retry: Option<Retry>,
     /// The step that it undoes, once a later one has failed; `None` of what is done in the first place.
     pub compensates: Option<u32>,
+    /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
+    pub probe: bool,
 }
 
 /// A step of a plan, as the first event of the log has it. The task itself is stored in the document.
@@ -47,6 +49,8 @@ pub struct PlannedStep {
     /// What is done about an attempt that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
     /// How dangerous it is by itself.
     pub level: Level,
     /// What it is about, as far as was known when it was submitted.
@@ -67,10 +71,10 @@ pub enum StepName {
 impl Plan {
     /// The plan that was submitted: its steps, or the one of a single task.
     pub fn of(submission: &Submission) -> Self {
-        let Submission { action, idempotent, report_within, retry, .. } = *submission;
+        let Submission { action, idempotent, report_within, retry, probe, .. } = *submission;
         if submission.steps.is_empty() {
             let is_claimed = submission.claim.is_some();
-            return Self { steps: vec![Step { action, idempotent, report_within, retry, is_claimed, compensates: None }] };
+            return Self { steps: vec![Step { action, idempotent, report_within, retry, probe, is_claimed, compensates: None }] };
         }
         let step = |step: &PlannedStep| Step {
             action: step.action,
@@ -79,6 +83,7 @@ impl Plan {
             is_claimed: false,
             retry: step.retry,
             compensates: step.compensates,
+            probe: step.probe,
         };
         Self { steps: submission.steps.iter().map(step).collect() }
     }

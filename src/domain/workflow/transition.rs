@@ -17,6 +17,7 @@ mod cancel;
 mod comment;
 mod except;
 mod obligations;
+mod probe;
 mod report;
 mod resolve;
 mod start;
@@ -100,6 +101,9 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
         Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
         Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
+        Command::Probed { attempt, answer, output, reason } => {
+            Ok(probe::probed(workflow, *attempt, *answer, output.as_ref(), reason.as_deref()))
+        }
         Command::Recover { attempt, owner } => Ok(start::recover(workflow, *attempt, *owner)),
         Command::Disown { attempt, token, cause } => Ok(start::disown(workflow, *attempt, *token, *cause)),
         Command::Tick { now } => Ok(tick(workflow, *now)),

@@ -24,6 +24,7 @@ fn command(folder: &Path, command: &[&str], files: &[&str]) -> Invocation {
         sandbox: None,
         new_privileges: false,
         retry: None,
+        probe: Vec::new(),
     }
 }
 

@@ -43,6 +43,7 @@ fn hostile(filler: &str) -> Notice {
         idempotent: false,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

@@ -56,6 +56,7 @@ fn submitted(level: Level, action: ActionKind, idempotent: bool) -> Event {
         idempotent,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

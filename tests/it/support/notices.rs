@@ -76,6 +76,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         idempotent: false,
         report_within: None,
         retry: None,
+        probe: false,
         target: Some(Target::claimed(&task)),
         supersedes: None,
         steps: Vec::new(),
@@ -112,6 +113,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         started_at: at(),
         report_asked_at: None,
         cancel_requested: None,
+        probed: false,
         outcome,
         resolved: None,
     };

@@ -1,6 +1,7 @@
 //! What is recorded of each event.
 
 mod planned;
+mod probed;
 
 use crate::api::views::assessment::{Assessment, Target};
 use crate::domain::duration;
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use planned::{PlannedDetail, RetryDetail};
+pub use probed::ProbedDetail;
 
 /// What was asked, by whom, and how it was assessed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,6 +41,10 @@ pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry: Option<RetryDetail>,
+    /// Whether its runbook has a probe; left out where it has none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub probe: bool,
     /// What it is about; left out of workflows from before this was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -320,6 +326,7 @@ impl<'a> From<&'a workflow::Submission> for SubmittedDetail<'a> {
             idempotent: submission.idempotent,
             report_within: submission.report_within.map(|delay| duration::show(delay).to_string()),
             retry: submission.retry.map(RetryDetail::from),
+            probe: submission.probe,
             target: submission.target.as_ref().map(Target::from),
             supersedes: submission.supersedes,
             steps: submission.steps.iter().map(PlannedDetail::from).collect(),

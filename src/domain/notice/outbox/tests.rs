@@ -94,6 +94,7 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
         idempotent: false,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

@@ -87,6 +87,7 @@ fn parked(terms: Option<ApprovalTerms>, on_behalf_of: Option<&str>) -> Workflow 
         idempotent: false,
         report_within: None,
         retry: None,
+        probe: false,
         target: None,
         supersedes: None,
         steps: Vec::new(),

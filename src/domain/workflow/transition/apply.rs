@@ -150,6 +150,7 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
         }
         Event::Released { .. }
         | Event::RetryScheduled { .. }
+        | Event::Probed { .. }
         | Event::StartRefused { .. }
         | Event::ExecutionStarted { .. }
         | Event::ExecutionSucceeded { .. }
@@ -247,6 +248,7 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
                 started_at: recorded.at,
                 report_asked_at: None,
                 cancel_requested: None,
+                probed: false,
                 outcome: None,
                 resolved: None,
             });
@@ -275,6 +277,9 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
         Event::ExecutionFailed { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Failed),
         Event::ExecutionCancelled { .. } if is_last && (is_running || step.unknown().is_some()) && step.cancel_requested().is_some() => {
             end(step, Ended::Cancelled);
+        }
+        Event::Probed { .. } if is_last && step.unknown().is_some() => {
+            step.attempts.last_mut().filter(|attempt| !attempt.probed)?.probed = true;
         }
         Event::Resolved { outcome, .. } if is_last && step.unknown().is_some() => {
             step.attempts.last_mut()?.resolved = Some((*outcome, recorded.actor.clone()));

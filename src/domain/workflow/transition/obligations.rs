@@ -26,6 +26,8 @@ pub enum Obligation {
     Attend { attempt: AttemptId, token: Option<Uuid> },
     /// This process has started the attempt, and somebody has cancelled it: see to it that the runner ends it. The rest is as for `Attend`.
     End { attempt: AttemptId, token: Option<Uuid> },
+    /// Nobody knows how this attempt ended, and its runbook has a probe: see to it that the runner has it look. `Probed` follows.
+    Probe { attempt: AttemptId },
     /// A process that may be gone had begun this attempt. `Recover` follows; the database refuses it while that process's server lives.
     Recover { attempt: AttemptId },
     /// The same of an attempt that somebody has cancelled: what is left of it on this machine is ended before `Recover` follows.
@@ -56,6 +58,9 @@ fn of_steps(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
         }
         if let Some((resting, rest)) = state.resting() {
             return Some(Obligation::Rest { attempt: id(resting), deadline: rests_until(rest) });
+        }
+        if let Some(unknown) = state.unknown().filter(|unknown| step.probe && !unknown.probed) {
+            return Some(Obligation::Probe { attempt: id(unknown.number) });
         }
         let running = state.running()?;
         let attempt = id(running.number);

@@ -159,6 +159,8 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
     let is_unknown = || workflow.step(id.step).and_then(|step| step.unknown()).is_some_and(|attempt| attempt.number == id.number);
     let says_something = !matches!(outcome, Outcome::Unknown { .. });
     if workflow.running(id).is_some() || (says_something && is_unknown()) {
+        // One that comes late is left as it is: somebody may be looking into it.
+        let is_running = workflow.running(id).is_some();
         let was_asked = workflow.step(id.step).is_some_and(|step| step.cancel_requested().is_some());
         let event = match (ended(id, outcome), was_asked) {
             // Whoever ended it, nobody had cancelled it.
@@ -166,7 +168,7 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
             (event, _) => event,
         };
         // What is tried again has not failed for good: nothing is undone because of it.
-        let events = match retry(workflow, id, &event) {
+        let events = match retry(workflow, id).filter(|_| is_running && matches!(event, Event::ExecutionFailed { .. })) {
             Some(retry) => vec![event, retry],
             None => and_then(workflow, id, event),
         };
@@ -176,11 +178,10 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
     }
 }
 
-/// The next attempt, where one that ran has failed and may be tried again. What somebody has cancelled is not.
-fn retry(workflow: &Workflow, id: AttemptId, event: &Event) -> Option<Event> {
+/// The next attempt after a failure, where it may be tried again. What somebody has cancelled is not.
+pub(super) fn retry(workflow: &Workflow, id: AttemptId) -> Option<Event> {
     let state = workflow.step(id.step).filter(|state| state.cancel_requested().is_none())?;
-    let has_failed = matches!(event, Event::ExecutionFailed { .. }) && workflow.running(id).is_some();
-    let planned = workflow.plan.step(id.step).filter(|step| has_failed && step.idempotent)?;
+    let planned = workflow.plan.step(id.step).filter(|step| step.idempotent)?;
     let after = planned.retry?.pause_after(state.failures() + 1)?;
     Some(Event::RetryScheduled { step: id.step, attempt: id.number + 1, after })
 }

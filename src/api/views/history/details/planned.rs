@@ -24,6 +24,10 @@ pub struct PlannedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry: Option<RetryDetail>,
+    /// Whether its runbook has a probe; left out where it has none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub probe: bool,
     /// How dangerous it is by itself.
     pub level: Level,
     pub target: Target<'a>,
@@ -41,6 +45,7 @@ impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
             idempotent: step.idempotent,
             report_within: step.report_within.map(|within| duration::show(within).to_string()),
             retry: step.retry.map(RetryDetail::from),
+            probe: step.probe,
             level: step.level,
             target: (&step.target).into(),
             compensates: step.compensates,
