@@ -49,7 +49,7 @@ impl ProtectedResource {
     }
 }
 
-/// What protects `/mcp`
+/// What protects the Model Context Protocol
 ///
 /// The metadata of RFC 9728. It names no authorization server, because there is none: an operator makes a token with `parkbrake token create`.
 #[utoipa::path(
@@ -58,20 +58,28 @@ impl ProtectedResource {
     operation_id = "protected_resource",
     tag = openapi::OPERATIONS,
     security(()),
-    responses((status = 200, description = "What is protected, and how a token is sent.", body = ProtectedResource)),
+    responses((status = 200, description = "What is protected, and how a token is sent.", body = ProtectedResource, example = json!({
+        "resource": "https://parkbrake.example.com/mcp", "bearer_methods_supported": ["header"], "resource_name": "parkbrake",
+        "resource_documentation": "https://parkbrake.example.com/docs"
+    }))),
 )]
 pub async fn resource(State(Mcp { base, .. }): State<Mcp>, headers: HeaderMap) -> Json<ProtectedResource> {
     ProtectedResource::at(&base.address(&headers))
 }
 
-/// What protects `/mcp`, by its own path
+/// What protects the Model Context Protocol, by its own path
+///
+/// The same as `/.well-known/oauth-protected-resource`, at the place where RFC 9728 has a client look for it.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-protected-resource/mcp",
     operation_id = "protected_resource_of_mcp",
     tag = openapi::OPERATIONS,
     security(()),
-    responses((status = 200, description = "What is protected, and how a token is sent.", body = ProtectedResource)),
+    responses((status = 200, description = "What is protected, and how a token is sent.", body = ProtectedResource, example = json!({
+        "resource": "https://parkbrake.example.com/mcp", "bearer_methods_supported": ["header"], "resource_name": "parkbrake",
+        "resource_documentation": "https://parkbrake.example.com/docs"
+    }))),
 )]
 pub async fn resource_of_mcp(state: State<Mcp>, headers: HeaderMap) -> Json<ProtectedResource> {
     resource(state, headers).await

@@ -85,7 +85,9 @@ impl IntoResponses for MessageProblems {
         let mut responses = openapi::responses(&[&codes], &[400, 403, 404, 406, 415]);
         for status in ["400", "404"] {
             if let Some(RefOr::T(response)) = responses.get_mut(status) {
-                let error = Content::new(Some(Object::new()));
+                let mut error = Content::new(Some(Object::new()));
+                error.example =
+                    Some(json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "there is no tool of this name"}}));
                 response.content.insert("application/json".to_owned(), error.into());
             }
         }
@@ -104,7 +106,9 @@ impl IntoResponses for MessageProblems {
     tag = openapi::SUBMITTING,
     request_body(content = Object, description = "A message of JSON-RPC 2.0.", example = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})),
     responses(
-        (status = 200, description = "The answer to a request.", body = Object),
+        (status = 200, description = "The answer to a request.", body = Object, example = json!({
+            "jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "{\"workflows\":[],\"next_cursor\":null}"}], "isError": false}
+        })),
         (status = 202, description = "A notification was taken."),
         MessageProblems,
     ),

@@ -1,6 +1,6 @@
 //! The document of the API (`/openapi.json`): it names what is served and nothing else, and its examples are true.
 
-use crate::support::client::{high, low};
+use crate::support::client::{high, low, medium};
 use crate::support::contract;
 use crate::support::hook::Hook;
 use crate::support::{Browser, Client, Config, TestApp, eventually};
@@ -135,17 +135,19 @@ fn every_example_of_an_answer_is_of_its_schema() {
 #[tokio::test]
 async fn every_example_of_a_body_is_taken() {
     let hook = Hook::start().await;
-    let runbook = "runbooks:\n  disk-usage: { operation: read, environment: development, resource_type: infrastructure, command: [/bin/df], timeout: 10s }\n";
+    let shipped = |name: &str| std::fs::read_to_string(std::path::Path::new("config").join(name)).expect("a file");
     let channels = format!(
         "public_url: https://parkbrake.example.com/\nchannels:\n{}routes: [ {{ levels: [high], channels: [audit] }} ]\n",
         hook.channel("audit")
     );
     let config = Config::new()
-        .with_policies("policies: { low: { report_within: 1s }, high: { required: 2 } }")
-        .with_runbooks(runbook)
+        .with_policies("policies: { low: { report_within: 1s }, medium: { break_glass: [tech_lead] }, high: { required: 2 } }")
+        .with_runbooks(&shipped("runbooks.yaml"))
+        .write("playbooks.yaml", &shipped("playbooks.yaml"))
         .write("notifications.yaml", &channels);
     let app = TestApp::with(config).await;
-    let (bot, alice, cora) = (app.client("deploy-bot"), app.client("alice"), app.client("cora"));
+    let (bot, lone, alice) = (app.client("deploy-bot"), app.client("lone-bot"), app.client("alice"));
+    let (tess, cora) = (app.client("tess"), app.client("cora"));
     let mut taken = 0;
     for (method, path, call) in calls() {
         let Some(content) = call["requestBody"]["content"].get("application/json") else { continue };
@@ -155,6 +157,10 @@ async fn every_example_of_a_body_is_taken() {
             let faults = contract::misfits(&name, &content["schema"], example);
             assert!(faults.is_empty(), "{}", faults.join("\n"));
             let mut body = example.clone();
+            let grant = || {
+                json!({"requester": "deploy-bot", "operation": "build", "environment": "development", "resource_type": "code",
+                "action": {"type": "external"}, "level": "medium", "expires_in": "2h", "justification": "The release of OPS-12"})
+            };
             let (who, id) = match call["operationId"].as_str().expect("an id") {
                 "approve" | "reject" => {
                     let submitted = bot.submit(high()).await;
@@ -185,10 +191,19 @@ async fn every_example_of_a_body_is_taken() {
                     (&cora, json!(notice.await))
                 }
                 "halt" | "resume" => (&cora, json!("")),
+                "give_grant" => (&alice, json!("")),
+                "revoke_grant" => (&alice, alice.post("/grants", grant()).await.expect(201)["grant"]["grant_id"].clone()),
+                "close_review" => {
+                    let parked = lone.submit(medium()).await;
+                    let broken = json!({"break_glass": true, "digest": parked["digest"], "justification": "INC-7"});
+                    tess.post(&format!("/workflows/{}/approve", parked["workflow_id"].as_str().expect("an id")), broken).await.expect(200);
+                    (&cora, parked["workflow_id"].clone())
+                }
                 _ => (&bot, json!("")),
             };
             let path = path.replace("{id}", id.as_str().expect("an id"));
-            let answer = who.send(who.request(method.clone(), &path).json(&body)).await;
+            let answer =
+                who.send(who.request(method.clone(), &path).header("accept", "application/json, text/event-stream").json(&body)).await;
             assert!(answer.status.is_success(), "{name} was refused: {}", answer.body);
             taken += 1;
         }

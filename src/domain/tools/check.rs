@@ -1,7 +1,7 @@
 //! What is looked at in the arguments of a command, beside its flags: small languages in which more can be said than what is harmless,
 //! and names that say where something goes.
 
-use crate::domain::tools::inputs::is_public;
+use crate::domain::tools::address::is_public;
 use crate::domain::tools::sql;
 use crate::domain::tools::word::{Known, Word};
 use regex::Regex;

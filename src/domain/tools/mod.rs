@@ -7,6 +7,7 @@
 //!    the most dangerous one counts. So adding a part never lowers the level.
 //! 3. The work is bounded. What is too long, too deep or too much is unmatched.
 
+mod address;
 pub mod check;
 pub mod identity;
 mod inputs;

@@ -2,7 +2,7 @@
 
 use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{Action, Task};
-use crate::domain::text::in_a_line;
+use crate::domain::text::{escaped, in_a_line};
 use crate::domain::tools::{Client, Reading, ToolCall, ToolFacts};
 use regex::Regex;
 use serde_json::{Map, Value, json};
@@ -69,7 +69,8 @@ impl ToolCall {
             Some(other) => other.to_string(),
             None => String::new(),
         };
-        let title = format!("{}: {}", in_a_line(&self.tool_name), in_a_line(&without_secrets(&text)));
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let title = format!("{}: {}", in_a_line(&self.tool_name), escaped(&without_secrets(&words.join(" "))));
         let title = title.trim_end_matches([':', ' ']);
         match title.char_indices().nth(LONGEST_TITLE) {
             Some((end, _)) => format!("{}… (the whole input is in the task)", &title[..end]),

@@ -156,7 +156,7 @@ impl Reader<'_> {
             let (option, has_value) = first.text.split_once('=').map_or((first.text.as_str(), false), |(option, _)| (option, true));
             if options.iter().any(|known| known.strip_suffix('=') == Some(option)) {
                 rest = if has_value { after } else { after.get(1..)? };
-            } else if options.iter().any(|known| *known == first.text) {
+            } else if options.contains(&first.text) {
                 rest = after;
             } else {
                 // It may be a flag of the program itself, such as --version, of which an entry knows.
