@@ -91,7 +91,11 @@ impl Service {
         let request = request?;
         let supersedes = request.supersedes();
         let work = Box::pin(self.admit_request(by, request)).await?;
-        let reservation = self.reserve(by, &work).await?;
+        let reservation = match supersedes {
+            // In one commit, what waits becomes another that waits: it needs no room but its turn.
+            Some(_) if by.kind == PrincipalKind::Agent => self.quotas.take(&self.engine, &by.name).map(|_| Reservation::uncounted())?,
+            _ => self.reserve(by, &work).await?,
+        };
         let admitted = AdmittedTask { by: by.principal(), work, supersedes, key: key.clone() };
         let after = move |answer: &_| {
             reservation.release(answer);

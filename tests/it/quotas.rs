@@ -53,6 +53,21 @@ async fn an_agent_submits_at_its_rate_and_learns_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn an_agent_at_its_limit_replaces_what_waits_and_has_no_more_waiting_than_before() {
+    let app = with_quotas("{ pending: 1 }").await;
+    let bot = app.client("deploy-bot");
+    let mut id = bot.submit_id(high()).await;
+    for _ in 0..3 {
+        let mut task = high();
+        task["supersedes"] = id.clone().into();
+        id = bot.submit_id(task).await;
+        bot.post("/orchestrate", high()).await.problem(429, "rate-limited");
+    }
+    let waiting = "select count(*) from workflow where approval_status = 'pending' and requested_by = 'deploy-bot'";
+    assert_eq!(app.database.count(waiting).await, 1);
+}
+
+#[tokio::test]
 async fn an_agent_has_so_much_waiting_and_no_more_however_much_comes_at_once() {
     let mut app = with_quotas("{ pending: 10 }").await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
