@@ -60,7 +60,11 @@ pub fn status_change(status: &str) -> Value {
 }
 
 pub fn taken_back(status: &str) -> Value {
-    json!({"success": true, "workflow_id": WORKFLOW, "status": status, "cancel_requested": status == "executing"})
+    let mut answer = json!({"success": true, "workflow_id": WORKFLOW, "status": status});
+    if status == "executing" {
+        answer["cancel_requested"] = true.into();
+    }
+    answer
 }
 
 pub fn reviewed() -> Value {

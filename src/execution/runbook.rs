@@ -231,24 +231,28 @@ async fn start(
     }
     let program = found.executable();
     let orders = orders(&found.invocation, program, &path)?;
-    let (mut command, line) = launcher.command(name, arguments).map_err(|error| error.to_string())?;
-    command
-        .current_dir(&found.invocation.working_dir)
-        .env_clear()
-        .envs(environment.variables.iter().map(|(name, value)| (name, value)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    if let Some(account) = account {
-        // If these are set, the standard library drops all other groups.
-        command.uid(account.user).gid(account.group);
-    }
-    // The thread that starts a command must live as long as this server, because the command dies with it: a thread of the runtime does.
-    let mut command = Command::from(command);
-    let spawned = shortage::retry(|| shortage::beside_reserve(|| command.spawn())).await;
-    let child = spawned.map_err(|error| format!("its launcher could not be started: {error}"))?;
-    // It holds the launcher's end of the socket.
-    drop(command);
+    let account = account.as_ref();
+    let variables = &environment.variables;
+    // What a start takes is given back before it is tried again: many that wait must not keep one another from it.
+    let spawn = || {
+        let (mut command, line) = launcher.command(name, arguments)?;
+        command
+            .current_dir(&found.invocation.working_dir)
+            .env_clear()
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        if let Some(account) = account {
+            // If these are set, the standard library drops all other groups.
+            command.uid(account.user).gid(account.group);
+        }
+        // The thread that starts a command must live as long as this server, because the command dies with it: a thread of the runtime does.
+        // The launcher's end of the socket goes with what starts it.
+        Ok((Command::from(command).spawn()?, line))
+    };
+    let spawned = shortage::retry(|| shortage::beside_reserve(spawn)).await;
+    let (child, line) = spawned.map_err(|error| format!("its launcher could not be started: {error}"))?;
     let tree = Some(tree_of(&child, run));
     // Hashing the program, or waiting because the machine was short of something, may have taken longer than this server may act, so
     // `may_start` is asked here. A launcher without an order starts nothing.

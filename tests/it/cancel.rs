@@ -107,7 +107,7 @@ async fn what_runs_is_ended_and_its_output_is_kept() {
     let again = bot.takes_back(&id).await.expect(200);
     assert_eq!(
         (&again["status"], &again["cancel_requested"]),
-        (&json!("cancelled"), &json!(false)),
+        (&json!("cancelled"), &Value::Null),
         "the same answer as to whom it was cancelled for"
     );
     app.client("alice").takes_back(&id).await.problem(403, "not-permitted");
@@ -125,7 +125,7 @@ async fn a_runbook_that_ignores_the_signal_is_killed_and_a_fork_that_left_its_pa
         let ended = cora.takes_back_and_waits(&id).await.expect(200);
         assert_eq!(
             (&ended["status"], &ended["cancel_requested"]),
-            (&json!("cancelled"), &json!(false)),
+            (&json!("cancelled"), &Value::Null),
             "an admin may, and the answer was held"
         );
         assert_eq!(bot.workflow(&id).await["execution"]["attempts"][0]["output"]["signal"], signal, "{name}");
@@ -143,7 +143,7 @@ async fn a_runbook_that_finishes_its_work_has_completed_and_the_request_stays_in
     let id = bot.submit_id(task("quick")).await;
     place.begins(1).await;
     let ended = bot.takes_back_and_waits(&id).await.expect(200);
-    assert_eq!((&ended["status"], &ended["cancel_requested"]), (&json!("completed"), &json!(false)));
+    assert_eq!((&ended["status"], &ended["cancel_requested"]), (&json!("completed"), &Value::Null));
     let workflow = bot.workflow(&id).await;
     assert!(events(&workflow).ends_with(&["cancel_requested", "execution_succeeded"]), "{workflow}");
     bot.takes_back(&id).await.problem(409, "wrong-state");

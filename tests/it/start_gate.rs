@@ -163,7 +163,7 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
                     tokio::time::sleep(Duration::from_millis(10 * poke)).await;
                     let answer = by.try_send(by.request(Method::POST, &format!("/workflows/{id}/cancel")).json(&json!({}))).await;
                     let status = answer.expect("an answer").status.as_u16();
-                    assert!([200, 403, 409, 503].contains(&status), "{status}");
+                    assert!([200, 202, 403, 409, 503].contains(&status), "{status}");
                 }
             }))
             .await;
@@ -181,9 +181,11 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
             ["completed", "cancelled"].iter().any(|status| workflow["status"] == *status).then_some(workflow)
         })
         .await;
-        let expected = usize::from(workflow["status"] == "completed");
-        assert_eq!(ledger.starts(id), expected, "{workflow:#}");
-        ran += expected;
+        // What was cancelled may have begun, and was ended then; but it began once, and only if the log says so.
+        let began = events(&workflow).iter().filter(|event| **event == "execution_started").count();
+        let starts = ledger.starts(id);
+        assert!(began <= 1 && starts <= began && (workflow["status"] == "cancelled" || starts == 1), "{starts}: {workflow:#}");
+        ran += starts;
     }
     assert!(ran > EACH, "enough of them ran for this to mean something: {ran}");
     let metrics = alice.get("/metrics").await.text;

@@ -120,7 +120,9 @@ pub struct TakenBack {
     workflow_id: Uuid,
     /// `cancelled` if nothing of it runs; `executing` while what runs is being ended; or what became of it, if that was waited for.
     status: Status,
-    /// Whether what runs is being ended and has not ended yet.
+    /// True while what runs is being ended; left out otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     cancel_requested: bool,
 }
 
