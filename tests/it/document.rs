@@ -9,6 +9,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// The runbooks that examples name, each as a command that every machine has.
+const RUNBOOKS: &str = r#"runbooks:
+  disk-usage: { operation: read, environment: development, resource_type: infrastructure, command: [/bin/df], timeout: 10s }
+  deploy-service:
+    operation: deploy
+    environment: production
+    resource: "{{ service }}"
+    command: [/bin/echo, "{{ service }}", "{{ version }}"]
+    args: { service: { pattern: "[a-z][a-z0-9-]{0,62}" }, version: { pattern: "[0-9A-Za-z.]{1,64}" } }
+"#;
+
 /// An id that no workflow has.
 const NOBODY: &str = "01a20384-45a7-7747-9e89-69e0d434c734";
 
@@ -123,7 +134,7 @@ fn every_example_of_an_answer_is_of_its_schema() {
                 assert!(path == "/openapi.json" || !examples(content).is_empty(), "{method} {path} {status} has no example");
                 for example in examples(content).into_iter().filter(|_| media_type.ends_with("json")) {
                     looked_at += 1;
-                    let faults = contract::misfits(&format!("the example of {method} {path} {status}"), &content["schema"], example);
+                    let faults = contract::misfits(&format!("the example of {method} {path} {status} as {media_type}"), &content["schema"], example);
                     assert!(faults.is_empty(), "{}", faults.join("\n"));
                 }
             }
@@ -142,7 +153,7 @@ async fn every_example_of_a_body_is_taken() {
     );
     let config = Config::new()
         .with_policies("policies: { low: { report_within: 1s }, medium: { break_glass: [tech_lead] }, high: { required: 2 } }")
-        .with_runbooks(&shipped("runbooks.yaml"))
+        .with_runbooks(RUNBOOKS)
         .write("playbooks.yaml", &shipped("playbooks.yaml"))
         .write("notifications.yaml", &channels);
     let app = TestApp::with(config).await;

@@ -65,7 +65,7 @@ pub fn faults(method: &Method, path: &str, status: u16, media_type: &str, body: 
     if !media_type.ends_with("json") {
         return Vec::new();
     }
-    let validator = validator(&format!("{name} {status}"), &content["schema"]);
+    let validator = validator(&format!("{name} {status} {media_type}"), &content["schema"]);
     validator.iter_errors(body).map(|error| format!("{name} {status} at {:?}: {error}", error.instance_path().as_str())).collect()
 }
 
