@@ -301,7 +301,7 @@ fn watch_prints_each_event_once_and_says_how_it_ended() {
     for event in ["  submitted by", "  approval_requested by", "  approved by", "  execution_started by", "  execution_succeeded by"] {
         assert_eq!(watched.out.matches(event).count(), 1, "{event}: {}", watched.out);
     }
-    assert_eq!(stub.last("GET").query, "since=2&timeout=55s");
+    assert_eq!(stub.last(&wait).query, "since=2&timeout=55s");
 
     stub.on(&wait, 200, &workflow("rejected", 3));
     let rejected = ran(&stub, &["watch", ID, "--json"]);
