@@ -20,7 +20,7 @@ pub struct Args {
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Return once what runs is told to end, and do not wait until it has
+    /// Return as soon as the cancel is recorded, and do not wait for the processes to end
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
@@ -37,12 +37,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/cancel", args.id)).json(&body)).await?;
     let is_running = answer.value["cancel_requested"] == true;
     if !is_running || args.no_wait {
-        let words = if is_running { "executing; what runs is told to end" } else { text(&answer.value, "/status").unwrap_or("cancelled") };
+        let words = if is_running { "executing; its processes are being stopped" } else { text(&answer.value, "/status").unwrap_or("cancelled") };
         show(args.connection.json, &answer.body, words)?;
         return Ok(ExitCode::SUCCESS);
     }
     if !args.connection.json {
-        complain("parkbrake: what runs is told to end; waiting until it has");
+        complain("parkbrake: its processes are being stopped; waiting until they have ended");
     }
     let mut seen = 0;
     let ended = loop {

@@ -70,7 +70,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         }
         under_way.retain(|_, call| !call.is_finished());
         let Ok(message) = serde_json::from_slice::<Value>(&line) else {
-            say(&failure(&Value::Null, PARSE_ERROR, "the line is no message in JSON", None))?;
+            say(&failure(&Value::Null, PARSE_ERROR, "the line is not valid JSON", None))?;
             continue;
         };
         if message["method"] == "notifications/cancelled" {

@@ -106,7 +106,7 @@ pub enum Command {
     Reviews(review::ListArgs),
     /// Say what became of an action whose outcome is unknown
     Resolve(resolve::Args),
-    /// Take back a task that has not run
+    /// Take back a task, and end what it runs
     Cancel(cancel::Args),
     /// Halt: nothing starts to run any more, or nothing in one environment
     Halt(halt::Args),

@@ -44,7 +44,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     }
     let mut page = Page::stdout();
     let [by, broken_by] = ["/review/closed_by", "/review/broken_by"].map(|fact| escaped(text(&answer.value, fact).unwrap_or("?")));
-    page.line(format_args!("reviewed by {by}; {broken_by} may break the glass again"));
+    page.line(format_args!("reviewed by {by}; {broken_by} can break the glass again"));
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
