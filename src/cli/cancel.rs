@@ -37,7 +37,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/cancel", args.id)).json(&body)).await?;
     let is_running = answer.value["cancel_requested"] == true;
     if !is_running || args.no_wait {
-        let words = if is_running { "executing; its processes are being stopped" } else { text(&answer.value, "/status").unwrap_or("cancelled") };
+        let words =
+            if is_running { "executing; its processes are being stopped" } else { text(&answer.value, "/status").unwrap_or("cancelled") };
         show(args.connection.json, &answer.body, words)?;
         return Ok(ExitCode::SUCCESS);
     }

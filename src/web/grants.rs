@@ -61,7 +61,10 @@ fn wanted(fields: &Fields) -> Result<WantedGrant, Problem> {
         .ok_or_else(|| Problem::new(Code::InvalidTask, "the form names no request; write the id of one whose like may pass"))?;
     Ok(WantedGrant {
         id: text("grant_id")?.and_then(|id| Uuid::try_parse(&id).ok()),
-        like: Some(Uuid::try_parse(&like).map_err(|_| Problem::new(Code::InvalidTask, "that is not the id of a request; copy it from the address of its page"))?),
+        like: Some(
+            Uuid::try_parse(&like)
+                .map_err(|_| Problem::new(Code::InvalidTask, "that is not the id of a request; copy it from the address of its page"))?,
+        ),
         resource: text("resource")?,
         expires_in: text("expires_in")?,
         uses: text("uses")?.map(|uses| uses.parse().map_err(|_| unfit("how many may pass"))).transpose()?,

@@ -134,7 +134,8 @@ fn every_example_of_an_answer_is_of_its_schema() {
                 assert!(path == "/openapi.json" || !examples(content).is_empty(), "{method} {path} {status} has no example");
                 for example in examples(content).into_iter().filter(|_| media_type.ends_with("json")) {
                     looked_at += 1;
-                    let faults = contract::misfits(&format!("the example of {method} {path} {status} as {media_type}"), &content["schema"], example);
+                    let faults =
+                        contract::misfits(&format!("the example of {method} {path} {status} as {media_type}"), &content["schema"], example);
                     assert!(faults.is_empty(), "{}", faults.join("\n"));
                 }
             }

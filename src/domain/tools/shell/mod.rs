@@ -4,6 +4,7 @@
 //! beside the arguments, `wrappers.rs` looks into programs that run others, and `commands.rs` asks the entries.
 
 mod commands;
+mod plain;
 mod redirects;
 mod variables;
 mod walk;
@@ -100,8 +101,9 @@ impl<'r> Reader<'r> {
         if text.len() > LONGEST {
             return self.unmatched(text, "it is too long to be read");
         }
-        if text.contains('\0') {
-            return self.unmatched(text, "it holds a character that a shell does not read");
+        if let Some(why) = plain::odd(text) {
+            // It is read all the same, because a part of it may be known to be worse than what nobody can read.
+            self.unmatched(text, why);
         }
         let mut parser = Parser::new();
         let known = parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_ok();
