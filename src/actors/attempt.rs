@@ -33,7 +33,6 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
             let error = "cancelled before it was started; nothing ran".to_owned();
             return Ran::Ended(Outcome::Cancelled { error, output: None });
         }
-        tracing::info!(step = job.attempt.step, attempt = job.attempt.number, "the action starts");
         let (holds, cancelled) = (Arc::clone(fence), job.cancelled.clone());
         // In a task of its own, so that a panic in an executor is an outcome like any other.
         let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds() && !cancelled.is_given())).in_current_span());
@@ -113,6 +112,7 @@ mod tests {
             new_privileges: false,
             retry: None,
             probe: Vec::new(),
+            precondition: None,
         };
         Job {
             workflow_id: Uuid::nil(),

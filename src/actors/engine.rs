@@ -13,6 +13,7 @@ use crate::actors::messages::Remembered;
 use crate::actors::metrics::Metrics;
 use crate::actors::notifier::delivery_worker::Pace;
 use crate::actors::ports::{Channel, Executor};
+use crate::actors::precondition;
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::actors::runner::{self, Runner};
 use crate::actors::turns::TurnLimits;
@@ -163,6 +164,27 @@ impl Engine {
     pub async fn identify(&self, task: &mut Task) -> Result<(), String> {
         if let Some(invocation) = task.action.runs.take() {
             task.action.runs = Some(self.executor.identify(invocation).await?);
+        }
+        Ok(())
+    }
+
+    /// Has the precondition of a task look, if its runbook has one, and writes what it printed into the task. From then on that is part of what is
+    /// approved. It looks to its end even if the caller does not stay, and `held` is held until then.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
+    pub async fn look_first(self: &Arc<Self>, task: &mut Task, held: impl Send + 'static) -> Result<(), String> {
+        let Some(invocation) = task.action.runs.as_mut().filter(|runs| runs.precondition.is_some()) else { return Ok(()) };
+        let (engine, looking) = (Arc::clone(self), invocation.clone());
+        let look = tokio::spawn(async move {
+            let printed = precondition::look_in_turn(&looking, &*engine.executor, &engine.fence).await;
+            drop(held);
+            printed
+        });
+        let printed = look.await.map_err(|_| "its precondition could not be looked at: look at the server's log".to_owned())??;
+        if let Some(precondition) = &mut invocation.precondition {
+            precondition.output = printed;
         }
         Ok(())
     }

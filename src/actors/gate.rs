@@ -6,12 +6,13 @@
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::ports::{CancelSignal, Executor, Job, Work};
+use crate::actors::precondition;
 use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
 use crate::domain::hold::Held;
 use crate::domain::policy::{ApprovalTerms, Suspended};
 use crate::domain::task::ActionKind;
-use crate::domain::task::invocation::Invocation;
+use crate::domain::task::precondition::difference;
 use crate::domain::workflow::today::{Standing, Today};
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{AttemptId, Workflow};
@@ -19,11 +20,7 @@ use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
-
-/// How long a probe may take.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The gate's verdict on one workflow.
 #[derive(Debug)]
@@ -70,6 +67,11 @@ impl Candidate<'_> {
     fn action(&self) -> ActionKind {
         self.workflow.plan.step(self.attempt.step).map_or(ActionKind::Runbook, |step| step.action)
     }
+
+    /// Whether it undoes a step.
+    fn undoes(&self) -> bool {
+        self.workflow.plan.step(self.attempt.step).is_some_and(|step| step.compensates.is_some())
+    }
 }
 
 pub struct Gate {
@@ -99,7 +101,34 @@ impl Gate {
         self.ask(workflow_id, true).await
     }
 
+    /// Asks the guards; then, last of all, the precondition looks. That may take a while, so the guards are asked once more afterwards.
     async fn ask(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
+        let verdict = self.ask_guards(workflow_id, is_claim).await?;
+        let Verdict::Start(job) = &verdict else { return Ok(verdict) };
+        let Some(found) = self.precondition(job).await else { return Ok(verdict) };
+        let attempt = job.attempt;
+        if let Err(reason) = found {
+            return Ok(Verdict::Refuse { attempt, reason: format!("not started: {reason}; submit the task again") });
+        }
+        Ok(match self.ask_guards(workflow_id, is_claim).await? {
+            Verdict::Start(job) if job.attempt != attempt => Verdict::Wait("another attempt has come into its place".to_owned()),
+            verdict => verdict,
+        })
+    }
+
+    /// The guard of the precondition: it prints what it printed when the task was submitted. `None` where nothing was recorded to compare:
+    /// what undoes steps, and runbooks without one.
+    async fn precondition(&self, job: &Job) -> Option<Result<(), String>> {
+        let Work::Run(invocation) = &job.work else { return None };
+        let before = invocation.precondition.as_ref()?.output.as_ref()?;
+        let now = precondition::look(invocation, &*self.executor, &self.fence).await;
+        Some(now.and_then(|now| match difference(before, now.as_deref().unwrap_or_default()) {
+            None => Ok(()),
+            Some(difference) => Err(format!("its precondition prints something else now: {difference}")),
+        }))
+    }
+
+    async fn ask_guards(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
         let log = self.logs.read(workflow_id).await?;
         let workflow =
             transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
@@ -163,11 +192,19 @@ impl Gate {
         }
         let approved = &candidate.workflow.submission.digest;
         let step = (candidate.attempt.step, candidate.action());
-        unchanged(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await.map_err(Objection::Refuse)
+        let work = unchanged(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await;
+        match work.map_err(Objection::Refuse)? {
+            Some(Work::Run(invocation))
+                if !candidate.undoes() && invocation.precondition.as_ref().is_some_and(|looks| looks.output.is_none()) =>
+            {
+                Err(Objection::Refuse("its document does not say what its precondition printed; submit the task again".to_owned()))
+            }
+            work => Ok(work),
+        }
     }
 
     /// The probe of an attempt of unknown outcome, ready to run; or why it cannot be asked, for people. It runs as the action itself did, and no longer than
-    /// [`PROBE_TIMEOUT`].
+    /// [`LOOK_TIMEOUT`](crate::domain::task::invocation::LOOK_TIMEOUT).
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be read.
@@ -180,14 +217,7 @@ impl Gate {
         // Whether a grant still stands does not matter: it has run.
         let candidate = Candidate { workflow: &workflow, document: &document, attempt, revoked: None };
         let probe = match self.what_was_approved(&candidate).await {
-            Ok(Some(Work::Run(invocation))) if !invocation.probe.is_empty() => Invocation {
-                command: invocation.probe.clone(),
-                probe: Vec::new(),
-                program: None,
-                retry: None,
-                timeout: PROBE_TIMEOUT,
-                ..invocation
-            },
+            Ok(Some(Work::Run(invocation))) if !invocation.probe.is_empty() => invocation.looking(&invocation.probe),
             Ok(_) => return Ok(Err("its document names no probe".to_owned())),
             Err(Objection::Refuse(reason)) => return Ok(Err(reason)),
             Err(_) => return Ok(Err("its runbook may not be run".to_owned())),

@@ -37,6 +37,7 @@ pub mod messages;
 pub mod metrics;
 pub mod notifier;
 pub mod ports;
+mod precondition;
 pub mod protocol;
 mod rehydrate;
 pub mod restart;

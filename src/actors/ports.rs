@@ -30,6 +30,7 @@ pub struct Job {
 
 /// What an attempt does.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as attempts run, and most are commands")]
 pub enum Work {
     Run(Invocation),
     /// Calls the webhook with this name, and sends these arguments.

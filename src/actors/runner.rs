@@ -229,6 +229,7 @@ impl Runner {
         if job.attempt.number > 1 || job.attempt.step > 1 {
             self.executor.end_stragglers(job.workflow_id).await;
         }
+        tracing::info!(step = job.attempt.step, attempt = job.attempt.number, "the action starts");
         attempt::run(&*self.executor, &self.fence, job).await
     }
 }

@@ -122,6 +122,7 @@ mod tests {
             new_privileges: false,
             retry: None,
             probe: Vec::new(),
+            precondition: Vec::new(),
             env: BTreeMap::new(),
             working_dir: PathBuf::from("/srv"),
             files: Vec::new(),

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-const RUNBOOK_KEYS: [&str; 18] = [
+const RUNBOOK_KEYS: [&str; 19] = [
     "operation",
     "environment",
     "resource",
@@ -31,6 +31,7 @@ const RUNBOOK_KEYS: [&str; 18] = [
     "concurrency",
     "retry",
     "probe",
+    "precondition",
     "env",
     "working_dir",
     "user",
@@ -93,6 +94,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
     let command: Vec<(&str, Template)> = command.map(|at| placeholders.command(&at)).unwrap_or_default();
     let files: Vec<(&str, Template)> = fields.get("files").map(|at| placeholders.files(&at)).unwrap_or_default();
     let probe: Vec<(&str, Template)> = fields.get("probe").map(|at| placeholders.command(&at)).unwrap_or_default();
+    let precondition: Vec<(&str, Template)> = fields.get("precondition").map(|at| placeholders.command(&at)).unwrap_or_default();
     let concurrency = fields.get("concurrency").map(|at| concurrency(&at, &mut placeholders));
     let args: Vec<(&str, &str, Argument)> = fields.get("args").map(|at| placeholders.args(&at)).unwrap_or_default();
     placeholders.refuse_unknown();
@@ -120,6 +122,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         "idempotent": idempotent,
         "concurrency": concurrency.as_ref().and_then(Option::as_ref).map(|(key, _, limit)| json!({ "key": key, "limit": limit })),
         "probe": probe.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
+        "precondition": precondition.iter().map(|(text, _)| *text).collect::<Vec<_>>(),
         "retry": retry::document(retry.flatten().as_ref()),
         "env": env.iter().map(|(name, from)| (name.clone(), json!({ "from_env": from }))).collect::<Map<_, _>>(),
         "working_dir": working_dir,
@@ -147,6 +150,7 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
         // What was wrong with it has been told.
         retry: retry.map_or(Some(None), |read| read.map(Some))?,
         probe: probe.into_iter().map(|(_, template)| template).collect(),
+        precondition: precondition.into_iter().map(|(_, template)| template).collect(),
         env,
         // Without `.` at its end, so that an approver reads the folder itself.
         working_dir: base.join(working_dir).components().collect(),

@@ -95,6 +95,7 @@ mod tests {
             new_privileges: false,
             retry: None,
             probe: Vec::new(),
+            precondition: None,
         };
         let run =
             Run { workflow_id: Uuid::nil(), attempt: AttemptId { step: 1, number: 2 }, digest: &Digest::of(b""), invocation: &invocation };

@@ -124,6 +124,13 @@ impl Reservation {
         Self(None)
     }
 
+    /// Gives the room back: nothing was submitted.
+    pub fn give_back(mut self) {
+        if let Some(account) = self.0.take() {
+            account.with(|books| books.ledger.release(false));
+        }
+    }
+
     /// Notes what came of it.
     #[expect(clippy::disallowed_methods, reason = "it only counts, some seconds later")]
     pub fn release(mut self, answer: &Result<Submitted, Failure>) {

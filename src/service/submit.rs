@@ -90,12 +90,16 @@ impl Service {
         }
         let request = request?;
         let supersedes = request.supersedes();
-        let work = Box::pin(self.admit_request(by, request)).await?;
+        let mut work = Box::pin(self.admit_request(by, request)).await?;
         let reservation = match supersedes {
             // In one commit, what waits becomes another that waits: it needs no room but its turn.
             Some(_) if by.kind == PrincipalKind::Agent => self.quotas.take(&self.engine, &by.name).map(|_| Reservation::uncounted())?,
             _ => self.reserve(by, &work).await?,
         };
+        if let Err(error) = Box::pin(self.look_first(&mut work, &permit)).await {
+            reservation.give_back();
+            return Err(error);
+        }
         let admitted = AdmittedTask { by: by.principal(), work, supersedes, key: key.clone() };
         let after = move |answer: &_| {
             reservation.release(answer);
@@ -118,7 +122,7 @@ impl Service {
         }
     }
 
-    /// How a task would be assessed if it were submitted now. The permit is held until that is known.
+    /// How a task would be assessed if it were submitted now. Nothing runs, no precondition either. The permit is held until that is known.
     ///
     /// # Errors
     /// What is wrong with the task.
@@ -185,6 +189,29 @@ impl Service {
             }
         }
         Ok(work)
+    }
+
+    /// Has the preconditions of what would be done look, one after the other, and records what they print. What undoes steps is not held to its
+    /// precondition: the step that it undoes has changed what it would print.
+    async fn look_first(&self, work: &mut Admitted, permit: &Arc<Permit>) -> Result<(), ServiceError> {
+        let unmet = |at: String, what: String, reason| ServiceError::invalid(at, format!("{what} cannot run now: {reason}"));
+        match &mut work.document {
+            Document::Task(task) => {
+                let looked = self.engine.look_first(task, Arc::clone(permit)).await;
+                looked.map_err(|reason| unmet("/action/name".to_owned(), "the runbook".to_owned(), reason))
+            }
+            Document::Plan(plan) => {
+                let playbook = plan.playbook.as_ref().map(|used| used.name.clone());
+                for (place, step) in plan.steps.iter_mut().enumerate() {
+                    let looked = self.engine.look_first(&mut step.task, Arc::clone(permit)).await;
+                    looked.map_err(|reason| match &playbook {
+                        Some(name) => unmet("/playbook".to_owned(), format!("the runbook of step {} of `{name}`", place + 1), reason),
+                        None => unmet(format!("/steps/{place}/action/name"), "the runbook".to_owned(), reason),
+                    })?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Room for one more task of an agent; quotas hold no person.

@@ -55,6 +55,7 @@ mod parked;
 mod people;
 mod plans;
 mod playbooks;
+mod precondition;
 mod probe;
 mod proxy;
 mod prune;

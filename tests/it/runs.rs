@@ -47,6 +47,7 @@ impl Bench {
             new_privileges: false,
             retry: None,
             probe: Vec::new(),
+            precondition: None,
         };
         let server = vec![("PATH", std::env::var("PATH").unwrap()), ("HOME", "/home/of-server".to_owned())];
         Self { workflow_id: Uuid::now_v7(), invocation, dir, server, redactions: Redactions::default() }

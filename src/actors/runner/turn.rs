@@ -87,7 +87,8 @@ impl Turn {
         let mut pause = FIRST_PAUSE;
         while !self.runner.is_closed() {
             match self.runner.gate.may_start(id).await {
-                Ok(verdict) => return Some(verdict),
+                // A precondition that was ended together with this server says nothing: the next server looks again.
+                Ok(verdict) => return (!self.runner.is_closed()).then_some(verdict),
                 Err(Error::Unavailable(reason)) => {
                     tracing::warn!(reason, "cannot read the workflow that is to start, trying again");
                     tokio::time::sleep(pause).await;

@@ -149,6 +149,7 @@ struct Invocation {
     /// The command that finds out whether an attempt of unknown outcome happened.
     #[schema(required = false)]
     probe: Vec<String>,
+    precondition: Option<Precondition>,
     /// What it may use at most, where its runbook says more than what holds for all.
     limits: Option<Limits>,
     /// Left out where it runs in none.
@@ -156,6 +157,16 @@ struct Invocation {
     /// Whether programs that it starts may gain rights that it does not have, as `sudo` does.
     #[schema(required = false)]
     new_privileges: bool,
+}
+
+/// What has to print the same right before the command starts as when it was submitted; otherwise the command does not start.
+#[derive(ToSchema)]
+struct Precondition {
+    /// The argument vector.
+    command: Vec<String>,
+    /// What it printed when the task was submitted, without secrets. Left out in answers that ran nothing, and of what undoes steps, which is
+    /// not held to it.
+    output: Option<String>,
 }
 
 /// Limits that the kernel holds a command to.

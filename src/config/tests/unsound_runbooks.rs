@@ -53,6 +53,18 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
                 "",
             ),
             (&with("    idempotent: true\n    retry: { attempts: 3 }\n"), ":7: runbooks.go.retry.backoff: is missing", "30s"),
+            (&with("    precondition: []\n"), ":6: runbooks.go.precondition: is empty", "[support/runbooks"),
+            (&with("    precondition: look\n"), ":6: runbooks.go.precondition: is the text `look`", "a list of"),
+            (
+                &with("    precondition: [\"{{ what }}\"]\n"),
+                ":6: runbooks.go.precondition[0]: lets the requester choose the program",
+                "write it out",
+            ),
+            (
+                &with("    precondition: [look, \"{{ who }}\"]\n"),
+                ":6: runbooks.go.precondition[1]: names `who`, which is not declared",
+                "args",
+            ),
             (&with("    environment: moon\n"), ":6: runbooks.go.environment: `moon` is not one of the words", "production"),
             (&with("    resource_type: moon\n"), ":6: runbooks.go.resource_type: `moon` is not one of the words", "database"),
             (&with("    resource: \"\"\n"), ":6: runbooks.go.resource: says nothing", ""),

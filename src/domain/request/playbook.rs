@@ -147,6 +147,7 @@ mod tests {
             concurrency: None,
             retry: None,
             probe: Vec::new(),
+            precondition: Vec::new(),
             env: BTreeMap::new(),
             working_dir: "/srv".into(),
             files: Vec::new(),

@@ -5,6 +5,7 @@ use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
 use crate::domain::risk::readings::{Facts, Source};
 use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::invocation::{Artifact, Concurrency, Invocation};
+use crate::domain::task::precondition::Precondition;
 use crate::domain::task::retry::Retry;
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
@@ -33,6 +34,8 @@ pub struct Runbook {
     pub retry: Option<Retry>,
     /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
     pub probe: Vec<Template>,
+    /// What has to print the same when the command starts as when it was asked for; empty where nothing does.
+    pub precondition: Vec<Template>,
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
@@ -103,6 +106,8 @@ impl Runbook {
             concurrency: self.concurrency.as_ref().map(|(key, limit)| Concurrency { key: key.fill(args), limit: *limit }),
             retry: self.retry,
             probe: self.probe.iter().map(|part| part.fill(args)).collect(),
+            precondition: (!self.precondition.is_empty())
+                .then(|| Precondition::new(self.precondition.iter().map(|part| part.fill(args)).collect())),
             limits: self.limits.clone(),
             sandbox: self.sandbox.clone(),
             new_privileges: self.new_privileges,
@@ -143,6 +148,7 @@ mod tests {
             concurrency: Some((template("deploy {{ service }}"), 1)),
             retry: None,
             probe: Vec::new(),
+            precondition: Vec::new(),
             env: [("TOKEN".to_owned(), "DEPLOY_TOKEN".to_owned())].into(),
             working_dir: PathBuf::from("/srv"),
             files: ["deploy/{{ service }}.yaml", "{{ version }}/notes"].map(template).to_vec(),

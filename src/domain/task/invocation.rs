@@ -7,11 +7,15 @@
 use crate::domain::duration;
 use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::digest::Digest;
+use crate::domain::task::precondition::Precondition;
 use crate::domain::task::retry::Retry;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How long a probe or a precondition may look.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One command: an argument vector, never a shell line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +59,9 @@ pub struct Invocation {
     /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe: Vec<String>,
+    /// What has to print the same right before it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precondition: Option<Precondition>,
 }
 
 /// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
@@ -89,6 +96,19 @@ impl Artifact {
 }
 
 impl Invocation {
+    /// Another command that looks at something for this one: it runs as this one does, for at most [`LOOK_TIMEOUT`]. Its program is yet to be looked for.
+    pub fn looking(&self, command: &[String]) -> Self {
+        Self {
+            command: command.to_vec(),
+            probe: Vec::new(),
+            precondition: None,
+            program: None,
+            retry: None,
+            timeout: LOOK_TIMEOUT,
+            ..self.clone()
+        }
+    }
+
     /// What is different now from this, which was approved; `None` if nothing is.
     pub fn difference(&self, now: &Self) -> Option<String> {
         if self.command != now.command {
@@ -115,6 +135,7 @@ impl Invocation {
         }
         let limit = |limit: &Option<Concurrency>| limit.as_ref().map_or_else(|| "unlimited".to_owned(), Concurrency::to_string);
         let sandbox = |sandbox: &Option<Sandbox>| sandbox.as_ref().map_or_else(|| "none".to_owned(), Sandbox::to_string);
+        let looks = |looks: &Option<Precondition>| looks.as_ref().map_or_else(|| "none".to_owned(), |looks| format!("{:?}", looks.command));
         let tries = |retry: Option<Retry>| retry.map_or_else(|| "one attempt".to_owned(), |retry| retry.to_string());
         let rest = [
             (
@@ -131,6 +152,7 @@ impl Invocation {
             ("`new_privileges`", self.new_privileges.to_string(), now.new_privileges.to_string()),
             ("`retry`", tries(self.retry), tries(now.retry)),
             ("`probe`", format!("{:?}", self.probe), format!("{:?}", now.probe)),
+            ("`precondition`", looks(&self.precondition), looks(&now.precondition)),
         ];
         let changed = rest.into_iter().find(|(_, approved, found)| approved != found);
         changed.map(|(what, approved, found)| format!("{what} is `{found}` now, and `{approved}` was approved"))
@@ -172,6 +194,7 @@ mod tests {
             new_privileges: false,
             retry: None,
             probe: Vec::new(),
+            precondition: None,
         }
     }
 
@@ -182,7 +205,7 @@ mod tests {
 
     #[test]
     fn every_part_of_a_command_makes_a_difference() {
-        let changes: [(&str, Change); 19] = [
+        let changes: [(&str, Change); 20] = [
             ("its command", |now| now.command[1] = "db".to_owned()),
             ("its command", |now| now.command.push(String::new())),
             ("its folder is /tmp now", |now| now.working_dir = "/tmp".into()),
@@ -196,6 +219,7 @@ mod tests {
             ("its timeout is `1h` now", |now| now.timeout = Duration::from_secs(3_600)),
             ("`idempotent` is `true` now", |now| now.idempotent = true),
             ("`probe` is `[\"look\"]`", |now| now.probe = vec!["look".to_owned()]),
+            ("`precondition` is `[\"look\"]`", |now| now.precondition = Some(Precondition::new(vec!["look".to_owned()]))),
             ("`retry` is `up to 3 attempts", |now| now.retry = Some(Retry { attempts: 3, backoff: Duration::from_secs(30) })),
             ("`concurrency` is `1 at once", |now| now.concurrency = Some(Concurrency { key: "api".to_owned(), limit: 1 })),
             ("`limits` is `processes 5` now", |now| now.limits.processes = Some(5)),

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod invocation;
 pub mod metadata;
 pub mod plan;
+pub mod precondition;
 pub mod retry;
 pub mod vocabulary;
 

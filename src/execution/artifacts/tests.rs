@@ -25,6 +25,7 @@ fn command(folder: &Path, command: &[&str], files: &[&str]) -> Invocation {
         new_privileges: false,
         retry: None,
         probe: Vec::new(),
+        precondition: None,
     }
 }
 

@@ -1,0 +1,64 @@
+//! What has to be so when a command starts as it was when people were asked: a command that prints it.
+
+use crate::domain::text::shown;
+use serde::{Deserialize, Serialize};
+
+/// How many lines of each side a difference shows.
+const LINES: usize = 5;
+
+/// A command, and what it printed when the task was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Precondition {
+    pub command: Vec<String>,
+    /// `None` before it has run, and in what undoes steps: what is undone has changed what it would print.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+impl Precondition {
+    /// One that is yet to run.
+    pub fn new(command: Vec<String>) -> Self {
+        Self { command, output: None }
+    }
+}
+
+/// The lines that are gone and those that have come, from the first that differs to the last, for a sentence; `None` if both are the same.
+pub fn difference(before: &str, now: &str) -> Option<String> {
+    if before == now {
+        return None;
+    }
+    let (before, now): (Vec<_>, Vec<_>) = (before.split('\n').collect(), now.split('\n').collect());
+    let same = before.iter().zip(&now).take_while(|(before, now)| before == now).count();
+    let (before, now) = (&before[same..], &now[same..]);
+    let same = before.iter().rev().zip(now.iter().rev()).take_while(|(before, now)| before == now).count();
+    let (gone, come) = (&before[..before.len() - same], &now[..now.len() - same]);
+    Some(side('-', gone).chain(side('+', come)).collect::<Vec<_>>().join(", "))
+}
+
+fn side<'a>(sign: char, lines: &'a [&'a str]) -> impl Iterator<Item = String> + 'a {
+    let rest = lines.len().saturating_sub(LINES);
+    let rest = (rest > 0).then(|| format!("{sign} {rest} more lines"));
+    lines.iter().take(LINES).map(move |line| format!("{sign} `{}`", shown(line))).chain(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_shows_the_lines_that_are_gone_and_those_that_have_come() {
+        let numbers = |range: std::ops::Range<u32>| range.map(|number| format!("{number}\n")).collect::<String>();
+        for (before, now, said) in [
+            ("", "", None),
+            ("a\nb\n", "a\nb\n", None),
+            ("a\nb\nc\n", "a\nd\nc\n", Some("- `b`, + `d`")),
+            ("a\nc\n", "a\nb\nc\n", Some("+ `b`")),
+            ("a\na\n", "a\n", Some("- `a`")),
+            ("a", "a\n", Some("+ ``")),
+            ("a", "\u{1b}[0mb", Some("- `a`, + `<U+001B>[0mb`")),
+            (&numbers(0..7), "7\n", Some("- `0`, - `1`, - `2`, - `3`, - `4`, - 2 more lines, + `7`")),
+        ] {
+            assert_eq!(difference(before, now).as_deref(), said, "{before:?} {now:?}");
+        }
+    }
+}
