@@ -1,5 +1,7 @@
 //! The client commands of the real binary, against a stand-in for the server.
 
+#[path = "cli/grants.rs"]
+mod grants;
 #[path = "support/stub.rs"]
 mod stub;
 

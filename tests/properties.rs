@@ -12,6 +12,8 @@ mod oracle;
 mod plans;
 #[path = "properties/principals.rs"]
 mod principals;
+#[path = "properties/proposals.rs"]
+mod proposals;
 #[path = "properties/stricter.rs"]
 mod stricter;
 #[path = "properties/tools.rs"]

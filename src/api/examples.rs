@@ -94,6 +94,21 @@ pub fn grants() -> Value {
     json!({"success": true, "grants": [one_grant()]})
 }
 
+pub fn grant_proposals() -> Value {
+    json!({
+        "success": true, "after": 5, "days": 30, "looked_through": 412, "is_cut": false,
+        "proposals": [{
+            "headline": "deploy-bot: deploy docs in staging by runbook deploy-service (service \"docs\")",
+            "pattern": {
+                "requester": "deploy-bot", "operation": "deploy", "environment": "staging", "resource": "docs", "resource_type": null,
+                "action": {"type": "runbook", "name": "deploy-service", "args": {"service": "docs"}},
+            },
+            "level": "medium", "like": WORKFLOW, "approved": {"count": 5, "workflow_ids": [WORKFLOW]},
+            "others": {"count": 0, "workflow_ids": []}, "may_give": true,
+        }],
+    })
+}
+
 fn one_grant() -> Value {
     json!({
         "grant_id": "4b0e3a52-6a0c-4c53-9a52-93c1de3f6d0e", "status": "live",

@@ -2,7 +2,7 @@
 
 use crate::api::examples;
 use crate::api::sent::Sent;
-use crate::api::views::{GrantAnswer, GrantPage};
+use crate::api::views::{GrantAnswer, GrantPage, ProposalPage};
 use crate::domain::task::ActionKind;
 use crate::http::openapi::{self, BODY, CALLER, refused_with};
 use crate::http::problem::{Code, Problem};
@@ -149,6 +149,24 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
 pub async fn list(State(service): State<Service>, by: Caller) -> Result<Response, Problem> {
     let grants = service.grants(&by).await?;
     Ok(Json(GrantPage::of(&grants, service.now())).into_response())
+}
+
+refused_with!(ProposeProblems = CALLER, [Code::NotPermitted]);
+
+/// List the grants that are proposed
+///
+/// Where people have approved the same often enough, and never rejected it, the narrowest grant that lets it pass is proposed. Nothing is given
+/// by that: whoever may gives it with `POST /grants` and `like`. Only what could be given now is proposed. For people.
+#[utoipa::path(
+    get,
+    path = "/grants/proposals",
+    operation_id = "list_grant_proposals",
+    tag = openapi::DECIDING,
+    responses((status = 200, description = "The proposals.", body = ProposalPage, example = json!(examples::grant_proposals())), ProposeProblems),
+)]
+pub async fn proposals(State(service): State<Service>, by: Caller) -> Result<Response, Problem> {
+    let proposals = service.grant_proposals(&by).await?;
+    Ok(Json(ProposalPage::of(&proposals)).into_response())
 }
 
 refused_with!(OneProblems = CALLER, [Code::NotPermitted, Code::GrantNotFound]);

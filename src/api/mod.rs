@@ -53,6 +53,7 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(reviews::list))
         .routes(routes!(grants::give))
         .routes(routes!(grants::list))
+        .routes(routes!(grants::proposals))
         .routes(routes!(grants::one))
         .routes(routes!(grants::revoke))
         .routes(routes!(halts::halt))

@@ -1,4 +1,4 @@
-//! `parkbrake grant create`, `grant list` and `grant revoke`: a yes that is given in advance.
+//! `parkbrake grant create`, `grant list`, `grant proposals` and `grant revoke`: a yes that is given in advance.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;
@@ -18,6 +18,8 @@ pub enum Command {
     Create(Box<CreateArgs>),
     /// List the latest grants, and how each stands
     List(ListArgs),
+    /// List the grants that are proposed because people approve the same again and again
+    Proposals(ListArgs),
     /// Revoke a grant; what it let pass and has not started is asked about again
     Revoke(RevokeArgs),
 }
@@ -104,7 +106,8 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Create(args) => tell(&args.connection, "/grants", &body(&args)).await,
         Command::Revoke(args) => tell(&args.connection, &format!("/grants/{}/revoke", args.id), &reason(args.reason.as_deref())).await,
-        Command::List(args) => show(&args.connection).await,
+        Command::List(args) => show(&args.connection, "/grants", print_grants).await,
+        Command::Proposals(args) => show(&args.connection, "/grants/proposals", print_proposals).await,
     }
 }
 
@@ -174,21 +177,49 @@ async fn tell(connection: &Connection, path: &str, body: &Value) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(connection: &Connection) -> Result<ExitCode, Error> {
+async fn show(connection: &Connection, path: &str, print: fn(&mut Page, &Value)) -> Result<ExitCode, Error> {
     let client = connection.client(Kind::Person)?;
-    let answer = client.send(client.call(Method::GET, "/grants")).await?;
+    let answer = client.send(client.call(Method::GET, path)).await?;
     if connection.json {
         print_json(&answer.body)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::stdout();
-    let grants = list(&answer.value, "/grants");
+    print(&mut page, &answer.value);
+    page.print()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_grants(page: &mut Page, answer: &Value) {
+    let grants = list(answer, "/grants");
     if grants.is_empty() {
         page.line("nothing is granted");
     }
-    grants.iter().for_each(|grant| print(&mut page, grant));
-    page.print()?;
-    Ok(ExitCode::SUCCESS)
+    grants.iter().for_each(|grant| print(page, grant));
+}
+
+fn print_proposals(page: &mut Page, answer: &Value) {
+    let proposals = list(answer, "/proposals");
+    let count = |pointer: &str| number(answer, pointer).unwrap_or(0);
+    for proposal in proposals {
+        let [headline, level, like] = ["/headline", "/level", "/like"].map(|pointer| escaped(text(proposal, pointer).unwrap_or("?")));
+        let [approved, others] = ["/approved/count", "/others/count"].map(|pointer| number(proposal, pointer).unwrap_or(0));
+        page.line(headline);
+        page.fact("approved", format_args!("{approved} times, up to {level} risk"));
+        let ids = list(proposal, "/others/workflow_ids").iter().filter_map(Value::as_str).map(|id| format!(" {}", escaped(id)));
+        let ids: String = ids.collect();
+        page.fact("would also", format_args!("have let pass {others} requests{}{ids}", if ids.is_empty() { "" } else { ":" }));
+        if proposal["may_give"] == true {
+            page.fact("to give it", format_args!("parkbrake grant create --like {like} --for DURATION --justification TEXT"));
+        } else {
+            page.fact("to give it", "somebody else has to: you could not approve such requests");
+        }
+    }
+    if proposals.is_empty() {
+        page.line(format_args!("nothing is proposed: it would be after {} equal approvals and no rejection", count("/after")));
+    }
+    let more = if answer["is_cut"] == true { "; there were more" } else { "" };
+    page.line(format_args!("{} requests of the last {} days were looked through{more}", count("/looked_through"), count("/days")));
 }
 
 /// One grant, in a few lines.

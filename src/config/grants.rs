@@ -6,20 +6,21 @@ use crate::domain::grant::GrantLimits;
 use crate::domain::risk::level::Level;
 use serde_json::{Value, json};
 
-const KEYS: [&str; 3] = ["levels", "longest", "most_uses"];
+const KEYS: [&str; 4] = ["levels", "longest", "most_uses", "propose_after"];
 
 /// What is written; what is left out is the usual.
 pub fn read(at: &At<'_>) -> GrantLimits {
     let usual = GrantLimits::default();
     let Some(fields) = at.fields(&KEYS) else { return usual };
     if at.is_empty() {
-        at.problem("says nothing; write levels, longest or most_uses, or leave it out");
+        at.problem("says nothing; write levels, longest, most_uses or propose_after, or leave it out");
     }
     let number = |name: &str| fields.get(name).and_then(|at| at.count());
     GrantLimits {
         levels: fields.get("levels").and_then(|at| levels(&at)).unwrap_or(usual.levels),
         longest: fields.get("longest").and_then(|at| at.duration()).unwrap_or(usual.longest),
         most_uses: number("most_uses").unwrap_or(usual.most_uses),
+        propose_after: number("propose_after").unwrap_or(usual.propose_after),
     }
 }
 
@@ -38,9 +39,17 @@ fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     Some(levels)
 }
 
-/// The values; none where they are the usual ones, so that a configuration from before there were grants has the version that it had.
+/// The values; none where they are the usual ones, so that a configuration from before there were grants has the version that it had. So has
+/// one from before they were proposed.
 pub fn document(limits: &GrantLimits) -> Option<Value> {
-    let GrantLimits { levels, longest, most_uses } = limits;
-    let written = || json!({ "levels": levels, "longest": duration::show(*longest).to_string(), "most_uses": most_uses });
-    (*limits != GrantLimits::default()).then(written)
+    let usual = GrantLimits::default();
+    let GrantLimits { levels, longest, most_uses, propose_after } = limits;
+    let written = || {
+        let mut written = json!({ "levels": levels, "longest": duration::show(*longest).to_string(), "most_uses": most_uses });
+        if *propose_after != usual.propose_after {
+            written["propose_after"] = json!(propose_after);
+        }
+        written
+    };
+    (*limits != usual).then(written)
 }

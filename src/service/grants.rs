@@ -30,7 +30,7 @@ use uuid::Uuid;
 /// Grants that are listed.
 const LISTED: i64 = 200;
 /// Who looks at grants.
-const FOR_PEOPLE: &str = "grants are for people to look at; a workflow of yours says by itself which grant let it pass";
+pub(super) const FOR_PEOPLE: &str = "grants are for people to look at; a workflow of yours says by itself which grant let it pass";
 
 /// What somebody wants to grant. What is left out is as in the request that it is to be like; without one, nothing may be left out that the
 /// pattern needs.
@@ -189,7 +189,7 @@ impl Service {
     }
 
     /// The pattern that is wanted, and the level of the request that it is to be like.
-    async fn pattern(&self, by: &Caller, wanted: &WantedGrant) -> Result<(Pattern, Option<Level>), ServiceError> {
+    pub(super) async fn pattern(&self, by: &Caller, wanted: &WantedGrant) -> Result<(Pattern, Option<Level>), ServiceError> {
         let (base, level) = match wanted.like {
             None => (None, None),
             Some(id) => {
@@ -304,7 +304,7 @@ impl Service {
     }
 
     /// What parkbrake itself would run or call, as it is now.
-    async fn bind(&self, action: &ActionPattern) -> Result<Option<Digest>, Fault> {
+    pub(super) async fn bind(&self, action: &ActionPattern) -> Result<Option<Digest>, Fault> {
         let unfit = |detail: String| Fault::new("/action/name", detail);
         let actions = self.engine.configuration.actions();
         let name = action.name.as_deref().unwrap_or_default();

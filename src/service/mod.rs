@@ -14,6 +14,7 @@ mod limits;
 pub mod lists;
 mod notices;
 mod operations;
+pub mod proposals;
 mod quotas;
 mod results;
 pub mod review;

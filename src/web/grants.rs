@@ -1,8 +1,9 @@
-//! What is granted, giving a grant like a request, and revoking one.
+//! What is granted and what is proposed, giving a grant like a request, and revoking one.
 
 use crate::domain::grant::Grant;
 use crate::http::problem::{Code, Problem};
 use crate::service::grants::WantedGrant;
+use crate::service::proposals::{DAYS, Proposed};
 use crate::web::Web;
 use crate::web::csrf::{self, Posted};
 use crate::web::form::{Fields, address};
@@ -15,6 +16,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// What else a proposal would have let pass: how many of it are named.
+const NAMED: usize = 5;
 /// The page.
 const PLACE: &str = "/inbox/grants";
 
@@ -96,11 +99,20 @@ async fn page_of(web: &Web, session: &Session, like: Option<&str>, refused: Opti
     let may_revoke = web.service.may_revoke(&session.person);
     let grants = web.service.grants(&session.person).await?;
     let grants: Vec<Value> = grants.iter().map(|grant| line(grant, now, may_revoke || grant.given_by == session.person.name)).collect();
+    let found = web.service.grant_proposals(&session.person).await?;
+    let proposals: Vec<Value> = found.proposals.iter().map(proposal).collect();
     let shown = json!({
-        "section": "grants", "grants": grants, "like": like, "refused": refused, "done": done,
+        "section": "grants", "grants": grants, "proposals": proposals, "after": found.after, "days": DAYS,
+        "looked_through": found.looked_through, "is_cut": found.is_cut, "like": like, "refused": refused, "done": done,
         // So that a form that is sent twice gives one grant.
         "grant_id": web.service.new_grant_id()});
     Ok(page::render(web, session, "grants.html", shown))
+}
+
+fn proposal(Proposed { proposal, may_give }: &Proposed) -> Value {
+    json!({
+        "headline": proposal.pattern.headline(), "level": proposal.level, "like": proposal.like, "approved": proposal.approved.len(),
+        "others": proposal.others.len(), "some": proposal.others.iter().take(NAMED).collect::<Vec<_>>(), "may_give": may_give})
 }
 
 fn line(grant: &Grant, now: DateTime<Utc>, may_revoke: bool) -> Value {

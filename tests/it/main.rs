@@ -29,6 +29,7 @@ mod feed;
 mod flows;
 mod freezes;
 mod glass;
+mod grant_proposals;
 mod grants;
 mod halting;
 mod halts;

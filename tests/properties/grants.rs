@@ -14,11 +14,11 @@ use serde_json::{Map, Value, json};
 
 /// A request in all its parts that a grant looks at.
 #[derive(Debug, Clone)]
-struct Request {
-    requester: String,
-    level: Level,
-    task: Task,
-    target: Target,
+pub struct Request {
+    pub requester: String,
+    pub level: Level,
+    pub task: Task,
+    pub target: Target,
     binding: Option<Digest>,
 }
 
@@ -49,7 +49,7 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn request() -> impl Strategy<Value = Request> {
+pub fn request() -> impl Strategy<Value = Request> {
     let action = (
         select(vec![ActionKind::External, ActionKind::Runbook]),
         prop::option::of(word()),
@@ -84,10 +84,10 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-type Change = fn(&mut Request);
+pub type Change = fn(&mut Request);
 
 /// Everything that makes another kind of request of it.
-const CHANGES: &[(&str, Change)] = &[
+pub const CHANGES: &[(&str, Change)] = &[
     ("another requester", |request| request.requester.push('x')),
     ("the requester in capitals", |request| request.requester = request.requester.to_uppercase()),
     ("another operation", |request| request.target.operation.push('x')),

@@ -31,6 +31,8 @@ fn people_and_agents_that_cannot_be() {
             (&with("quotas: { pending: 0 }\n"), ":2: quotas.pending: is the number 0", "from 1 on"),
             (&with("quotas: { per_minute: 3 }\n"), ":2: quotas.per_minute: is no key", "submits_per_minute"),
             (&with("quotas: {}\n"), ":2: quotas: says nothing", "leave it out"),
+            (&with("grants: { propose_after: 0 }\n"), ":2: grants.propose_after: is the number 0", "from 1 on"),
+            (&with("grants: { propose: 3 }\n"), ":2: grants.propose: is no key", "propose_after"),
             (&with("agents: { bot: { quotas: { burst: many } } }\n"), ":2: agents.bot.quotas.burst: is the text `many`", ""),
             (&with("separation_of_duties: off\n"), ":2: separation_of_duties: is the text `off`", "YAML 1.2"),
         ],

@@ -47,6 +47,8 @@ fn another_value_has_another_version() {
         vec![approvals("separation_of_duties: false\n")],
         vec![approvals("quotas: { pending: 7 }\n")],
         vec![approvals("agents: { bot: { quotas: { pending: 7 } } }\n")],
+        vec![approvals("grants: { most_uses: 7 }\n")],
+        vec![approvals("grants: { propose_after: 7 }\n")],
         vec![approvals("agents: { bot: {} }\n")],
         vec![approvals("agents: { bot: { on_behalf_of: tom } }\n")],
         vec![approvals("policies: { high: { required: 2 } }\n")],

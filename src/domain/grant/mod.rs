@@ -5,6 +5,7 @@
 
 pub mod binding;
 pub mod pattern;
+pub mod proposal;
 
 use crate::domain::policy::Role;
 use crate::domain::risk::level::Level;
@@ -27,11 +28,14 @@ pub struct GrantLimits {
     pub longest: Duration,
     /// The most requests that one grant may let pass.
     pub most_uses: u32,
+    /// After how many equal approvals a grant is proposed.
+    pub propose_after: u32,
 }
 
 impl Default for GrantLimits {
     fn default() -> Self {
-        Self { levels: vec![Level::Low, Level::Medium, Level::High], longest: Duration::from_secs(8 * 60 * 60), most_uses: 100 }
+        let levels = vec![Level::Low, Level::Medium, Level::High];
+        Self { levels, longest: Duration::from_secs(8 * 60 * 60), most_uses: 100, propose_after: 5 }
     }
 }
 

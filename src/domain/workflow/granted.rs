@@ -24,18 +24,25 @@ fn has_none(level: Level, terms: &ApprovalTerms) -> Option<String> {
 }
 
 impl Today<'_> {
+    /// Whether grants are given at this level, by whomever.
+    ///
+    /// # Errors
+    /// `NotPermitted`, with the reason.
+    pub fn has_grants(self, level: Level) -> Result<(), Refusal> {
+        let policy = self.policy.level(level);
+        if policy.auto_approve {
+            return Err(Refusal::NotPermitted(format!("{level} risk needs no approval, so there is nothing to grant")));
+        }
+        has_none(level, &policy.terms).map_or(Ok(()), |reason| Err(Refusal::NotPermitted(reason)))
+    }
+
     /// Whether somebody may give a grant at this level to this requester, and by which roles: whoever could approve such requests alone.
     ///
     /// # Errors
     /// `NotPermitted` where the level has no grants; otherwise as for an approval.
     pub fn may_grant(self, by: &Principal, level: Level, requester: &str) -> Result<Vec<Role>, Refusal> {
         let policy = self.policy.level(level);
-        if policy.auto_approve {
-            return Err(Refusal::NotPermitted(format!("{level} risk needs no approval, so there is nothing to grant")));
-        }
-        if let Some(reason) = has_none(level, &policy.terms) {
-            return Err(Refusal::NotPermitted(reason));
-        }
+        self.has_grants(level)?;
         if by.kind != PrincipalKind::Person {
             return Err(Refusal::NotAnApprover("a grant is given by people; an agent never decides".to_owned()));
         }

@@ -1,0 +1,84 @@
+//! Grants that are proposed because people approve the same again and again. Only what somebody could give at this moment is proposed.
+
+use crate::domain::grant::Grant;
+use crate::domain::grant::proposal::{self, Proposal};
+use crate::domain::risk::level::Level;
+use crate::domain::task::Action;
+use crate::domain::workflow::today::Today;
+use crate::identity::Caller;
+use crate::service::grants::{FOR_PEOPLE, WantedGrant};
+use crate::service::lists::only_people;
+use crate::service::{Service, ServiceError};
+use chrono::TimeDelta;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// How many days are looked back, for approvals.
+pub const DAYS: i64 = 30;
+/// Proposals that are shown.
+const LISTED: usize = 20;
+/// Proposals that are looked at, to find those that can be given.
+const TRIED: usize = 50;
+
+/// What is proposed to somebody.
+#[derive(Debug)]
+pub struct Proposals {
+    pub proposals: Vec<Proposed>,
+    /// After how many equal approvals.
+    pub after: u32,
+    /// How many requests of the last days were looked through.
+    pub looked_through: usize,
+    /// Whether there were more of them.
+    pub is_cut: bool,
+}
+
+/// One proposal.
+#[derive(Debug)]
+pub struct Proposed {
+    pub proposal: Proposal,
+    /// Whether the one who looks could give it.
+    pub may_give: bool,
+}
+
+impl Service {
+    /// The grants that are proposed, those with the newest approvals first. What is granted already is not proposed.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn grant_proposals(&self, by: &Caller) -> Result<Proposals, ServiceError> {
+        only_people(by, FOR_PEOPLE)?;
+        let limits = &self.engine.configuration.grants;
+        let suspended = self.engine.suspensions.refresh().await?;
+        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended };
+        let levels: Vec<Level> = limits.levels.iter().copied().filter(|level| today.has_grants(*level).is_ok()).collect();
+        let found = self.engine.storage.past_requests(self.now() - TimeDelta::days(DAYS), limits.propose_after).await?;
+        let actions: HashMap<Uuid, Action> = found.past.iter().map(|past| (past.workflow_id, past.task.action.clone())).collect();
+        let live = self.engine.storage.live_grants().await?;
+        let mut proposals = Vec::new();
+        for proposal in proposal::propose(found.past, limits.propose_after, &levels).into_iter().take(TRIED) {
+            let is_granted = |grant: &Grant| grant.terms.pattern == proposal.pattern && grant.terms.level >= proposal.level;
+            let Some(action) = actions.get(&proposal.like) else { continue };
+            if proposals.len() >= LISTED || live.iter().any(is_granted) || !self.could_be_given(by, &proposal, action).await? {
+                continue;
+            }
+            let may_give = today.may_grant(&by.principal(), proposal.level, &proposal.pattern.requester).is_ok();
+            proposals.push(Proposed { proposal, may_give });
+        }
+        Ok(Proposals { proposals, after: limits.propose_after, looked_through: found.looked_through, is_cut: found.is_cut })
+    }
+
+    /// Whether a grant like the proposal's request is the one that is proposed, and binds to what was approved: by its sealed history, and by
+    /// the configuration as it is now.
+    async fn could_be_given(&self, by: &Caller, proposal: &Proposal, action: &Action) -> Result<bool, ServiceError> {
+        let wanted = WantedGrant { like: Some(proposal.like), ..WantedGrant::default() };
+        let (pattern, level) = match self.pattern(by, &wanted).await {
+            Ok(found) => found,
+            Err(error @ (ServiceError::Unavailable(_) | ServiceError::Busy(_) | ServiceError::RateLimited { .. })) => return Err(error),
+            // Its history cannot be trusted, or its words are none of the configuration any more.
+            Err(_) => return Ok(false),
+        };
+        let is_the_same = pattern == proposal.pattern && level == Some(proposal.level);
+        let bound = self.engine.configuration.actions().binding(action);
+        Ok(is_the_same && self.bind(&pattern.action).await.is_ok_and(|now| now == bound))
+    }
+}
