@@ -54,7 +54,6 @@ fn an_ordinary_day_is_quiet() {
         .map(|(command, (judged, because))| format!("{command}\n    {}: {because}", judged.assessment.level))
         .collect();
     let share = 100 - 100 * asked.len() / commands.len();
-    println!("{} of {} commands ask people:\n{}", asked.len(), commands.len(), asked.join("\n"));
     assert!(asked.len() * 100 <= commands.len() * 5, "only {share} of 100 need nobody:\n{}", asked.join("\n"));
 }
 

@@ -101,10 +101,6 @@ impl<'r> Reader<'r> {
         if text.len() > LONGEST {
             return self.unmatched(text, "it is too long to be read");
         }
-        if let Some(why) = plain::odd(text) {
-            // It is read all the same, because a part of it may be known to be worse than what nobody can read.
-            self.unmatched(text, why);
-        }
         let mut parser = Parser::new();
         let known = parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_ok();
         let Some(tree) = parser.parse(text, None).filter(|_| known) else {
@@ -115,6 +111,10 @@ impl<'r> Reader<'r> {
         }
         self.find_assigned(tree.root_node(), text);
         self.visit(tree.root_node(), text);
+        // Last, because a part of it may be known to be worse than what nobody can read, or say where it acts.
+        if let Some(why) = plain::odd(text) {
+            self.unmatched(text, why);
+        }
     }
 
     /// Adds a part; a command of too many parts is unmatched.

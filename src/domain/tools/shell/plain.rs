@@ -60,7 +60,7 @@ const ODD: &[(&str, &str)] = &[
     (r"(?s)\b(?:awk|gawk|mawk|nawk)\b.*print[^|]*>", "`awk` may write a file"),
     (r"/\*", "it holds a comment of another language, or a pattern below the root"),
     (r#"(?:\s-c|\s-e|--command|--execute)[\s='"].*(?:\s-c|\s-e|--command|--execute)[\s='"]"#, "it holds two scripts"),
-    (r"\bssh\s", "what a command of another machine is given leaves this one"),
+    (r"\|&?\s*(?:\S*/)?ssh\b|\bssh\b[^|;&\n]*<", "what a command of another machine is given leaves this one"),
     (r"\bjobs\s+-x|\barch\s+-", "it runs what it is given"),
     (r"\b(?:git\s+remote\s+-v\s+\w)", "`git remote -v` is followed by a change"),
     (r"\b(?:python[0-9.]*|node|ruby|perl)\s+-v\b", "an interpreter reads its standard input"),
@@ -72,6 +72,11 @@ const ODD: &[(&str, &str)] = &[
         r#"(?s)(?:\b(?:cp|mv|ln|rm|rmdir|chmod|tar|zip|rsync|tee|install|black|prettier|vendor|mirror)\b|=|\s-o|>).*(?:^|[\s'"=/])\.(?:git|github|githooks|gitea|forgejo|gitlab|circleci|cargo|claude|codex|gemini|windsurf|zed|vscode|idea|husky|yarn|devcontainer[\w.]*|woodpecker[\w.]*)(?:[/\s'"]|$)"#,
         "it may change what tools read their settings from",
     ),
+    (
+        r"(?:=|:|\s-o)\.(?:git|github|cargo|claude|codex|vscode|husky|circleci|gitlab)\b",
+        "it may change what tools read their settings from",
+    ),
+    (r"\scsv:[/~.]", "a flag leads out of the folder"),
     (
         r#">\s*(?:\S*/)?(?:cloudbuild\.ya?ml|Jenkinsfile|azure-pipelines\.yml|bitbucket-pipelines\.yml|\.\w*rc|CODEOWNERS)\b"#,
         "it may change what tools read their settings from",
