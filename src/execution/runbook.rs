@@ -253,12 +253,12 @@ async fn start(
     };
     let spawned = shortage::retry(|| shortage::beside_reserve(spawn)).await;
     let (child, line) = spawned.map_err(|error| format!("its launcher could not be started: {error}"))?;
-    let tree = Some(tree_of(&child, run));
     // Hashing the program, or waiting because the machine was short of something, may have taken longer than this server may act, so
-    // `may_start` is asked here. A launcher without an order starts nothing.
+    // `may_start` is asked here. A launcher without an order starts nothing and ends when the line does, so there is no tree to end.
     if !may_start() {
         return Ok(None);
     }
+    let tree = Some(tree_of(&child, run));
     // If it has gone, it has said why.
     let _ = line.give(&orders, &found.program);
     Ok(Some(Started { child, tree, line }))

@@ -228,7 +228,8 @@ async fn what_may_no_longer_start_once_its_program_has_been_looked_at_is_not_run
     let approved = identify(&bench.invocation).await.unwrap();
     assert_eq!(bench.run_if(&approved, || false, CancelSignal::never(), WAIT_LIMIT).await, None);
     assert!(!bench.dir.path().join("ran").exists());
-    assert!(matches!(bench.run_approved(&approved).await, Outcome::Succeeded { .. }));
+    let outcome = bench.run_approved(&approved).await;
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
