@@ -125,7 +125,6 @@ pub struct ToolResultBody {
     output: Option<Value>,
     /// What went wrong.
     #[serde(default)]
-    #[schema(max_length = 4096)]
     error: Option<String>,
 }
 

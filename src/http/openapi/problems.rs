@@ -51,7 +51,8 @@ pub fn response(status: u16, codes: &[Code], is_plain: bool) -> Response {
         response = response.header("Retry-After", header.build());
     }
     if codes.contains(&Code::Unauthenticated) {
-        let scheme = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["Bearer"]));
+        // What protects the resource is named where a protocol asks for it.
+        let scheme = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^Bearer( resource_metadata=".*")?$"#));
         response = response.header("WWW-Authenticate", HeaderBuilder::new().schema(Some(scheme)).build());
     }
     response.build()
