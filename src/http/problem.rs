@@ -159,6 +159,11 @@ impl Problem {
         (self.code.facts().0, &self.detail)
     }
 
+    /// After how many seconds the same call may succeed without anything else changing; `None` where it will not.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.code.may_be_retried().then_some(self.retry_after)
+    }
+
     /// Whether there is nothing to show a page of.
     pub fn is_missing(&self) -> bool {
         self.code == Code::WorkflowNotFound
@@ -254,12 +259,13 @@ fn as_sent<S: Serializer>(decision: &Option<Box<workflow::Decision>>, serializer
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code, title) = self.code.facts();
+        let retry_after = self.retry_after();
         let (r#type, code) = (format!("/problems/{code}").into(), Some(code));
         let document =
             ProblemDocument { r#type, title, status: status.as_u16(), detail: self.detail, code, more: self.more, instance: None };
         let mut response = unplaced(status, document);
-        if self.code.may_be_retried() {
-            response.headers_mut().insert(header::RETRY_AFTER, self.retry_after.into());
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if self.code == Code::Unauthenticated {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

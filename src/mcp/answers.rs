@@ -1,5 +1,8 @@
 //! What tools answer: a few fields that a model and a program read alike, and a sentence that says what to do next.
 
+use crate::domain::policy::Role;
+use crate::domain::request::Fault;
+use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
 use crate::domain::task::ActionKind;
 use crate::domain::text::shown;
@@ -8,11 +11,11 @@ use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::{Decision, Recorded, Status, Workflow};
 use crate::http::problem::Problem;
 use crate::http::time::Time;
+use crate::service::submit::Assessed;
 use crate::service::{Listed, ServiceError};
 use chrono::TimeDelta;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Seconds after which a look at what waits for people is worth another one.
@@ -168,35 +171,93 @@ struct Line<'a> {
     updated_at: Time,
 }
 
-/// A page of workflows.
-pub fn page(lines: &[Listed], next_cursor: Option<String>) -> CallToolResult {
-    let lines: Vec<Line<'_>> = lines
-        .iter()
-        .map(|line| Line {
+impl<'a> From<&'a Listed> for Line<'a> {
+    fn from(line: &'a Listed) -> Self {
+        Self {
             workflow_id: line.workflow_id,
             task_id: line.task_id.as_deref(),
             status: &line.status,
             risk_level: &line.risk_level,
             created_at: Time(line.created_at),
             updated_at: Time(line.updated_at),
-        })
-        .collect();
-    structured(&json!({"workflows": lines, "next_cursor": next_cursor}))
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Page<'a> {
+    workflows: Vec<Line<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// A page of workflows.
+pub fn page(lines: &[Listed], next_cursor: Option<String>) -> CallToolResult {
+    let workflows = lines.iter().map(Line::from).collect();
+    structured(&Page { workflows, next_cursor })
+}
+
+/// How a task would be assessed.
+#[derive(Debug, Serialize)]
+struct Explained<'a> {
+    risk_level: Level,
+    requires_approval: bool,
+    reasons: Vec<Cause<'a>>,
+    approvers: Vec<&'a Role>,
+    required: u32,
+    digest: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Cause<'a> {
+    trigger: &'a str,
+    level: Level,
+    detail: &'a str,
+}
+
+/// What a task would need.
+pub fn explained(assessed: &Assessed) -> CallToolResult {
+    let terms = assessed.terms.as_deref();
+    structured(&Explained {
+        risk_level: assessed.assessment.level,
+        requires_approval: terms.is_some(),
+        reasons: assessed.assessment.reasons.iter().map(Cause::from).collect(),
+        approvers: terms.map(|terms| terms.approvers.iter().collect()).unwrap_or_default(),
+        required: terms.map_or(0, |terms| terms.required),
+        digest: assessed.digest.as_str(),
+    })
+}
+
+impl<'a> From<&'a Reason> for Cause<'a> {
+    fn from(reason: &'a Reason) -> Self {
+        Self { trigger: &reason.trigger, level: reason.level, detail: &reason.detail }
+    }
 }
 
 /// What is said, as text for the model and as data for the program.
-pub fn structured(answer: &impl Serialize) -> CallToolResult {
+fn structured(answer: &impl Serialize) -> CallToolResult {
     CallToolResult::structured(serde_json::to_value(answer).unwrap_or_default())
 }
 
 /// Why a call was refused: the same code and words as in a problem document.
-pub struct Refused(Value);
+#[derive(Debug, Serialize)]
+pub struct Refused {
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+    /// The workflow that was rejected before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_s: Option<u64>,
+}
 
 impl From<ServiceError> for Refused {
     fn from(error: ServiceError) -> Self {
-        let faults = match &error {
-            ServiceError::InvalidTask(faults) => Some(json!(faults)),
-            _ => None,
+        let errors = match &error {
+            ServiceError::InvalidTask(faults) => faults.clone(),
+            _ => Vec::new(),
         };
         let workflow_id = match &error {
             ServiceError::AlreadyRejected { workflow_id, .. } => Some(*workflow_id),
@@ -204,24 +265,16 @@ impl From<ServiceError> for Refused {
         };
         let problem = Problem::from(error);
         let (_, code, title) = problem.code().facts();
-        let mut said = json!({"code": code, "title": title, "detail": problem.said().1});
-        for (name, value) in [("errors", faults), ("workflow_id", workflow_id.map(|id| json!(id)))] {
-            if let Some(value) = value {
-                said[name] = value;
-            }
-        }
-        if problem.code().may_be_retried() {
-            said["retry_after_s"] = json!(1);
-        }
-        Self(said)
+        Self { code, title, detail: problem.said().1.to_owned(), errors, workflow_id, retry_after_s: problem.retry_after() }
     }
 }
 
 impl Refused {
     /// As the result of a tool that failed: the model reads it and can do better.
     pub fn into_result(self) -> CallToolResult {
-        let mut result = CallToolResult::error(vec![ContentBlock::text(self.0.to_string())]);
-        result.structured_content = Some(self.0);
+        let said = serde_json::to_value(self).unwrap_or_default();
+        let mut result = CallToolResult::error(vec![ContentBlock::text(said.to_string())]);
+        result.structured_content = Some(said);
         result
     }
 }

@@ -124,20 +124,7 @@ fn can_show_addresses(context: &RequestContext<RoleServer>) -> bool {
 async fn explain(backend: &Backend, admitted: &Admitted, arguments: Option<JsonObject>) -> Result<CallToolResult, ServiceError> {
     let request = submitted::request(Value::Object(arguments.unwrap_or_default()))?;
     let assessed = backend.service.assess(&admitted.by, request, admitted.take()?).await?;
-    let reasons: Vec<Value> = assessed
-        .assessment
-        .reasons
-        .iter()
-        .map(|reason| serde_json::json!({"trigger": reason.trigger, "level": reason.level, "detail": reason.detail}))
-        .collect();
-    Ok(answers::structured(&serde_json::json!({
-        "risk_level": assessed.assessment.level,
-        "requires_approval": assessed.terms.is_some(),
-        "reasons": reasons,
-        "approvers": assessed.terms.as_ref().map(|terms| terms.approvers.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap_or_default(),
-        "required": assessed.terms.as_ref().map_or(0, |terms| terms.required),
-        "digest": assessed.digest.as_str(),
-    })))
+    Ok(answers::explained(&assessed))
 }
 
 /// The workflow once it has been decided, or when the time is up, or when the server stops.

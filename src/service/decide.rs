@@ -186,7 +186,11 @@ fn same_caller(by: &Caller, written: Option<&str>, field: &str) -> Result<(), Se
     }
 }
 
-fn short(pointer: &str, text: Option<String>) -> Result<Option<String>, ServiceError> {
+/// A note that is not too long to be kept.
+///
+/// # Errors
+/// It is too long; the pointer says which note.
+pub(super) fn short(pointer: &str, text: Option<String>) -> Result<Option<String>, ServiceError> {
     match text {
         Some(text) if text.len() > LONGEST_NOTE => Err(ServiceError::invalid(pointer, format!("is longer than {LONGEST_NOTE} bytes"))),
         text => Ok(text),

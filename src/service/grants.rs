@@ -17,7 +17,7 @@ use crate::domain::workflow::approval;
 use crate::domain::workflow::today::Today;
 use crate::identity::Caller;
 use crate::service::admission::Permit;
-use crate::service::decide::LONGEST_NOTE;
+use crate::service::decide::short;
 use crate::service::lists::only_people;
 use crate::service::{Service, ServiceError};
 use crate::storage::{NewGrant, Revocation};
@@ -115,10 +115,8 @@ impl Service {
         let suspended = self.engine.suspensions.refresh().await?;
         let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended };
         let roles = today.may_grant(&by.principal(), level, &pattern.requester)?;
+        let justification = short("/justification", justification)?;
         let justification = approval::justification(justification.as_deref()).ok_or(ServiceError::JustificationRequired)?;
-        if justification.len() > LONGEST_NOTE {
-            return Err(ServiceError::invalid("/justification", format!("is longer than {LONGEST_NOTE} bytes")));
-        }
         let expires_at = TimeDelta::from_std(expires_in).ok().and_then(|within| self.now().checked_add_signed(within));
         let new = NewGrant {
             id: id.unwrap_or_else(Uuid::new_v4),
@@ -150,9 +148,7 @@ impl Service {
                 "a grant is revoked by whoever gave it, and by people with a role that decides at some level, or with the role admin";
             return Err(ServiceError::NotPermitted(detail.to_owned()));
         }
-        if reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_NOTE) {
-            return Err(ServiceError::invalid("/reason", format!("is longer than {LONGEST_NOTE} bytes")));
-        }
+        let reason = short("/reason", reason)?;
         let reason = approval::justification(reason.as_deref()).map(str::to_owned);
         let revocation = Revocation { id, by: by.name.clone(), via: by.via, reason };
         let revoked = self.engine.revoke_grant_for(revocation, permit).await?;

@@ -6,7 +6,7 @@ use crate::domain::policy::{PrincipalKind, roles};
 use crate::domain::workflow::{Status, Workflow, approval};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
-use crate::service::decide::LONGEST_NOTE;
+use crate::service::decide::short;
 use crate::service::lists::only_people;
 use crate::service::{Listed, Service, ServiceError};
 use crate::storage::{Halted, Lift, Lifted, NewHalt, OperationRow};
@@ -204,12 +204,7 @@ fn only_admins(by: &Caller) -> Result<(), ServiceError> {
 
 /// A reason that says something.
 fn sound(reason: Option<String>) -> Result<Option<String>, ServiceError> {
-    match reason {
-        Some(reason) if reason.len() > LONGEST_NOTE => {
-            Err(ServiceError::invalid("/reason", format!("is longer than {LONGEST_NOTE} bytes")))
-        }
-        reason => Ok(approval::justification(reason.as_deref()).map(str::to_owned)),
-    }
+    Ok(approval::justification(short("/reason", reason)?.as_deref()).map(str::to_owned))
 }
 
 fn suspended(by: &Caller) -> ServiceError {

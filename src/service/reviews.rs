@@ -3,7 +3,7 @@
 use crate::domain::workflow::{Command, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
-use crate::service::decide::LONGEST_NOTE;
+use crate::service::decide::short;
 use crate::service::lists::only_people;
 use crate::service::{Service, ServiceError, about};
 use chrono::{DateTime, Utc};
@@ -33,9 +33,7 @@ impl Service {
         finding: Option<String>,
         permit: Arc<Permit>,
     ) -> Result<Arc<Workflow>, ServiceError> {
-        if finding.as_ref().is_some_and(|finding| finding.len() > LONGEST_NOTE) {
-            return Err(ServiceError::invalid("/finding", format!("is longer than {LONGEST_NOTE} bytes")));
-        }
+        let finding = short("/finding", finding)?;
         let command = Command::Review { by: by.principal(), finding, deciders: Vec::new() };
         Ok(self.engine.command_for(id, command, permit).await.map_err(about(id))?.workflow)
     }

@@ -1,7 +1,7 @@
 //! Whether a script is plain enough to be read: what everyday commands hardly ever hold, and in which a shell and its grammar may differ, or
 //! one word may come to stand for another, is not read at all. Such a script is unmatched, whatever its parts are.
 
-use regex::Regex;
+use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::sync::LazyLock;
 
 /// What is not read, and why.
@@ -123,14 +123,17 @@ const ODD: &[(&str, &str)] = &[
     (r"\bgrep\s+-\w*e\s+-", "a pattern begins with a dash"),
 ];
 
-static PATTERNS: LazyLock<Vec<(Regex, &str)>> =
-    LazyLock::new(|| ODD.iter().map(|(pattern, why)| (Regex::new(pattern).expect("a pattern of this file"), *why)).collect());
+/// All of them, looked for in one pass. Words, blanks and ends of words are those of ASCII, as a shell has them.
+static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
+    let patterns = ODD.iter().map(|(pattern, _)| pattern);
+    RegexSetBuilder::new(patterns).unicode(false).size_limit(1 << 26).build().expect("the patterns of this file")
+});
 
 /// Why a script is not read; `None` if it is plain.
 pub fn odd(script: &str) -> Option<&'static str> {
     // A carriage return at the end of a line is one of another system's line ends.
     let script = script.replace("\r\n", "\n");
-    PATTERNS.iter().find(|(pattern, _)| pattern.is_match(&script)).map(|(_, why)| *why)
+    PATTERNS.matches(script.as_bytes()).iter().next().map(|place| ODD[place].1)
 }
 
 #[cfg(test)]
