@@ -70,16 +70,38 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
     let (rows, targets, next, is_cut) = page_of(&web, &session, looked_through, words).await?;
     let now = web.service.now();
     let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
+    let reviews = web.service.open_reviews(&session.person).await?;
+    let reviews: Vec<_> = reviews.into_iter().map(|review| OpenReview::of(review, now)).collect();
     let of = everybodys.then_some("all");
     let with =
         |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
     let shown = json!({
-        "section": "waiting", "everybodys": everybodys, "items": items, "levels": Level::ALL.map(Level::as_str), "roles": web.service.roles(),
+        "section": "waiting", "everybodys": everybodys, "items": items, "reviews": reviews, "levels": Level::ALL.map(Level::as_str), "roles": web.service.roles(),
         "filter": json!({ "level": level_word.unwrap_or_default(), "role": role.unwrap_or_default(), "text": words.unwrap_or_default() }),
         "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": after.is_none(),
         "first": with(None), "next": next.map(|cursor| with(Some(&cursor.to_string()))), "is_cut": is_cut, "window": WINDOW});
     let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
     Ok(page::render(&web, &session, template, shown))
+}
+
+/// A request that somebody released by breaking the glass, and that nobody has reviewed.
+#[derive(Serialize)]
+struct OpenReview {
+    id: Uuid,
+    headline: String,
+    broken_by: String,
+    since: RelativeTime,
+}
+
+impl OpenReview {
+    fn of(review: service::reviews::OpenReview, now: DateTime<Utc>) -> Self {
+        Self {
+            id: review.workflow_id,
+            headline: review.headline.unwrap_or_else(|| "a request that cannot be read".to_owned()),
+            broken_by: review.broken_by,
+            since: RelativeTime::of(review.since, now),
+        }
+    }
 }
 
 type Abouts = BTreeMap<Uuid, About>;

@@ -3,7 +3,7 @@
 use crate::support::client::{events, high, medium};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::{SECRET, Services, settings};
-use crate::support::{Answer, Client, Config, Database, TestApp, eventually};
+use crate::support::{Answer, Browser, Client, Config, Database, TestApp, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -75,7 +75,11 @@ async fn one_person_releases_it_alone_and_a_review_is_open_until_somebody_else_c
     let step = "select workflows::bigint from prune_step(clock_timestamp() + interval '1 day', '00000000-0000-0000-0000-000000000000', 1)";
     assert_eq!(app.database.count(step).await, 0);
 
+    let leads = format!("/inbox/workflows/{id}#review");
+    Browser::of(app.addr, "cora").await.get("/").await.expect(200).has("Needs a review:").has(&leads);
+
     let closed = app.client("nora").review(&id).await.expect(200);
+    Browser::of(app.addr, "cora").await.get("/").await.expect(200).lacks(&leads);
     assert_eq!((&closed["review"]["closed_by"], &closed["review"]["finding"]), (&json!("nora"), &json!("There was no time")));
     app.client("nora").review(&id).await.expect(200);
     cora.review(&id).await.problem(409, "wrong-state");
