@@ -141,7 +141,7 @@ pub async fn page_of(
         _ => None,
     };
     let page = json!({
-        "section": "waiting",
+        "section": if workflow.status() == Status::PendingApproval { "waiting" } else { "" },
         "id": id, "task_id": submission.task_id, "version": workflow.version,
         "level_word": submission.assessment.level, "status_word": workflow.status(), "status_words": record::status_words(workflow.status().as_str()),
         "is_final": workflow.status().is_final(), "waits": workflow.status() == Status::PendingApproval,

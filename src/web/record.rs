@@ -102,7 +102,7 @@ fn timetable(round: &Round, now: DateTime<Utc>) -> Vec<Step> {
     let taken = round.escalation_level as usize;
     let escalations = round.terms.escalation.iter().enumerate().map(|(place, step)| Step {
         at: RelativeTime::of(transition::after(round, step.after), now),
-        what: format!("asks {} as well", step.to.join(", ")),
+        what: format!("escalates to {}", step.to.join(", ")),
         is_taken: place < taken,
     });
     let expiry =

@@ -34,7 +34,7 @@ test("what is shown is approved, and it is over", async (t) => {
   await page.waitForURL(`**/inbox/workflows/${id}`);
   const { digest } = await status(id);
   assert.ok((await page.locator("main").textContent()).includes(digest), "the digest of what would run is shown");
-  const justification = page.getByLabel("Why may it be done?");
+  const justification = page.getByLabel("Reason for approving");
   await justification.fill("tests are green");
   await page.getByRole("button", { name: "Approve exactly this" }).click();
   await page.locator(".note-good").waitFor();
@@ -49,7 +49,7 @@ test("a rejection says why", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice");
   await page.goto(`${base}/inbox/workflows/${id}`);
-  await page.getByLabel("Why not?").fill("not before the weekend");
+  await page.getByLabel("Reason for rejecting").fill("not before the weekend");
   await page.getByRole("button", { name: "Reject" }).click();
   await page.locator(".note-good").waitFor();
   const after = await status(id);
@@ -77,7 +77,7 @@ test("what is critical is confirmed by its target, in so many letters", async (t
   const wanted = await page.locator("label .typed").textContent();
   assert.ok(wanted.includes("orders"), wanted);
   const approve = async (confirmation) => {
-    await page.getByLabel("Why may it be done?").fill("the backup was restored for a trial");
+    await page.getByLabel("Reason for approving").fill("the backup was restored for a trial");
     await page.getByLabel(/Type its target to confirm/).fill(confirmation);
     await page.getByRole("button", { name: "Approve exactly this" }).click();
   };
@@ -85,7 +85,7 @@ test("what is critical is confirmed by its target, in so many letters", async (t
     await approve(wrong);
     await page.locator("#problem").waitFor();
     assert.deepEqual((await status(id)).decisions, [], `“${wrong}” is not “${wanted}”`);
-    assert.equal(await page.getByLabel("Why may it be done?").inputValue(), "the backup was restored for a trial", "what was written is kept");
+    assert.equal(await page.getByLabel("Reason for approving").inputValue(), "the backup was restored for a trial", "what was written is kept");
   }
   await approve(wanted);
   await page.locator(".note-good").waitFor();

@@ -63,7 +63,7 @@ test("without a script everything can be read and decided", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice", { javaScriptEnabled: false });
   await page.locator(`#open-${id}`).click();
-  await page.getByLabel("Why may it be done?").fill("read without a script");
+  await page.getByLabel("Reason for approving").fill("read without a script");
   await page.getByRole("button", { name: "Approve exactly this" }).click();
   await page.locator(".note-good").waitFor();
   assert.equal((await status(id)).status, "executing");

@@ -57,7 +57,7 @@ test("pictures", { timeout: 120_000 }, async (t) => {
   await picture(alice, "statistics", "/inbox/statistics?days=7", { fullPage: true, isStill: true });
   const cora = await signedIn(t, "cora", desktop);
   const confirm = async (page) => {
-    await page.getByLabel("Why may it be done?").fill("The archive was read back, and is whole");
+    await page.getByLabel("Reason for approving").fill("The archive was read back, and is whole");
     await page.getByLabel(/Type its target/).fill("orders");
     await page.getByRole("heading", { name: "Decide" }).scrollIntoViewIfNeeded();
   };

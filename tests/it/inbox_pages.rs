@@ -120,7 +120,7 @@ async fn the_list_counts_down_to_the_next_step() {
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/").await.expect(200);
     page.has("escalates <time").has("data-relative>in 29 minutes</time>").has("expires <time").has("data-relative>in 1 hour</time>");
-    alice.get(&format!("/inbox/workflows/{id}")).await.expect(200).has("asks cto as well");
+    alice.get(&format!("/inbox/workflows/{id}")).await.expect(200).has("escalates to cto");
 }
 
 #[tokio::test]
@@ -230,6 +230,39 @@ async fn the_target_is_shown_as_it_is_claimed_and_as_it_is_known() {
     let environment = row("environment");
     assert!(environment.contains("production"), "the registry knows the resource that is claimed: {environment}");
     assert!(page.html.contains("operation_disagreement"));
+}
+
+#[tokio::test]
+async fn what_is_read_first_stands_before_tables_and_digests() {
+    let app = TestApp::start().await;
+    let mut task = high();
+    task["action"] = json!({"type": "external", "name": "purge", "args": {"table": "sessions"}});
+    let id = app.client("deploy-bot").submit_id(task).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    let place = format!("/inbox/workflows/{id}");
+    let page = alice.get(&place).await.expect(200);
+    let parts = [
+        "What exactly would run",
+        "sessions",
+        "The requester says",
+        "Why it is high",
+        "As parkbrake knows",
+        "Digest <code>",
+        ">Decide</h2>",
+    ];
+    let found: Vec<usize> = parts.iter().map(|part| page.html.find(part).unwrap_or_else(|| panic!("{part} is missing"))).collect();
+    assert!(found.is_sorted(), "{parts:?} are at {found:?}");
+    // What stays in sight leads to the forms, and decides nothing.
+    page.has("href=\"#approve\">Approve</a>").has("href=\"#reject\">Reject</a>").has("id=\"approve\"").has("id=\"reject\"");
+    page.has("<a href=\"&#x2f;\" aria-current=\"page\">Waiting</a>");
+
+    // Once it is settled, what became of it comes first, and it is not among what waits.
+    app.client("alice").approve(&id).await.expect(200);
+    let result = json!({"outcome": "succeeded", "output": {"rows": 7}});
+    app.client("deploy-bot").post(&format!("{place}/result").replace("/inbox", ""), result).await.expect(200);
+    let page = alice.get(&place).await.expect(200);
+    assert!(page.html.find("What became of it").unwrap() < page.html.find("What was approved").unwrap());
+    page.lacks("aria-current").lacks("class=\"bar\"").has("<a href=\"&#x2f;inbox&#x2f;history\">History</a>");
 }
 
 #[tokio::test]
