@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs everything that a change has to pass: format, lints, all tests, those of the API against its description, of the Model Context Protocol and in a browser too. Installs what is missing for that, and
+# Runs everything that a change has to pass: format, lints, all tests, those of the API against its description, of the Model Context Protocol, with the clients of agents, and in a browser too. Installs what is missing for that, and
 # says so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
@@ -23,5 +23,6 @@ cargo test --locked "$@"
 if (($# == 0)); then
   support/scripts/schema-test.sh
   support/scripts/mcp-test.sh
+  support/scripts/agents-test.sh
   exec support/scripts/browser-test.sh
 fi

@@ -1,49 +1,63 @@
-"""A model for the matrix of agent clients: it asks for one call, once, and keeps what the client tells of it.
+"""A model for the tests of agent clients: it asks for the tool calls that a function names, one after the other.
 
-It speaks as much of Claude's Messages API and of OpenAI's Responses API as Claude Code and Codex need. The file `command` holds a shell
-command, or `write FILE` for the client's own tool that writes a file; `id` holds the id of the call. What came of it goes into `told`.
+It speaks as much of Claude's Messages API and of OpenAI's Responses API as Claude Code and Codex need. Run as a program, it asks for one call:
+the file `command` of its folder holds a shell command, or `write FILE` for the client's own tool that writes a file; `id` holds the id of the
+call. What the client tells of the call goes into `told`.
 """
 
 import http.server
 import json
 import os
 import sys
-
-FOLDER, PORT = sys.argv[1], int(sys.argv[2])
-
-
-def read(name):
-    with open(os.path.join(FOLDER, name)) as file:
-        return file.read().strip()
+from typing import NamedTuple, Optional
 
 
-def keep(told):
-    with open(os.path.join(FOLDER, "told"), "w") as file:
-        file.write(told if isinstance(told, str) else json.dumps(told))
+class Call(NamedTuple):
+    """A tool call: of the client's shell (`command`), of its tool that writes a file (`path`), or of a tool of an MCP server."""
+
+    id: str
+    command: Optional[str] = None
+    path: Optional[str] = None
+    server: Optional[str] = None
+    tool: Optional[str] = None
+    arguments: Optional[dict] = None
 
 
-def written():
-    """The file that is to be written, if no command is to be run."""
-    command = read("command")
-    return command.removeprefix("write ") if command.startswith("write ") else None
+class Asked(NamedTuple):
+    """What a client tells its model: the tools that there are, as `server.tool` where they are an MCP server's, and what its calls gave so far."""
+
+    tools: list
+    results: list
+
+
+def plain(given):
+    """What a call gave, as text."""
+    if isinstance(given, list):
+        return "\n".join(part.get("text", "") for part in given if isinstance(part, dict))
+    return given if isinstance(given, str) else json.dumps(given)
 
 
 def stream(events):
     return "text/event-stream", "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
 
 
-def message(body):
+def message(body, decide):
     """Claude's Messages API."""
+    names = [tool.get("name", "") for tool in body.get("tools", [])]
     blocks = [block for one in body.get("messages", []) if isinstance(one["content"], list) for block in one["content"]]
-    results = [block for block in blocks if block.get("type") == "tool_result"]
+    results = [plain(block.get("content")) for block in blocks if block.get("type") == "tool_result"]
+    # The client asks for other things too, such as a title, and offers no tools then.
+    tools = [name.removeprefix("mcp__").replace("__", ".", 1) if name.startswith("mcp__") else name for name in names]
+    call = decide(Asked(tools, results)) if "Bash" in names else None
     block, delta, stop = {"type": "text", "text": ""}, {"type": "text_delta", "text": "Done."}, "end_turn"
-    if results:
-        keep(results[-1].get("content"))
-    elif any(tool.get("name") == "Bash" for tool in body.get("tools", [])):
-        name, wanted = "Bash", {"command": read("command"), "description": "As call " + read("id") + " has it"}
-        if written():
-            name, wanted = "Write", {"file_path": written(), "content": "ran"}
-        block = {"type": "tool_use", "id": read("id"), "name": name, "input": {}}
+    if call:
+        if call.tool:
+            name, wanted = f"mcp__{call.server}__{call.tool}", call.arguments
+        elif call.path:
+            name, wanted = "Write", {"file_path": call.path, "content": "ran"}
+        else:
+            name, wanted = "Bash", {"command": call.command, "description": f"As call {call.id} has it"}
+        block = {"type": "tool_use", "id": call.id, "name": name, "input": {}}
         delta, stop = {"type": "input_json_delta", "partial_json": json.dumps(wanted)}, "tool_use"
     whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model"), "content": [], "stop_reason": None,
              "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
@@ -59,22 +73,28 @@ def message(body):
     ])
 
 
-def response(body):
-    """OpenAI's Responses API, as Codex uses it."""
-    results = [item for item in body.get("input", []) if item.get("type") in ("function_call_output", "custom_tool_call_output")]
-    if results:
-        keep(results[-1].get("output"))
+def response(body, decide):
+    """OpenAI's Responses API, as Codex uses it: the tools of an MCP server are a namespace."""
+    outputs = [item for item in body.get("input", []) if item.get("type") in ("function_call_output", "custom_tool_call_output")]
+    names = [tool.get("name") or tool.get("type") for tool in body.get("tools", []) if tool.get("type") != "namespace"]
+    spaces = [tool for tool in body.get("tools", []) if tool.get("type") == "namespace"]
+    tools = names + [f"{space['name'].removeprefix('mcp__')}.{tool['name']}" for space in spaces for tool in space["tools"]]
+    call = decide(Asked(tools, [plain(item.get("output")) for item in outputs]))
+    if not call:
         item = {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "Done."}]}
-    elif written():
-        patch = f"*** Begin Patch\n*** Add File: {written()}\n+ran\n*** End Patch\n"
-        item = {"type": "custom_tool_call", "id": "ct_1", "call_id": read("id"), "name": "apply_patch", "input": patch}
+    elif call.path:
+        patch = f"*** Begin Patch\n*** Add File: {call.path}\n+ran\n*** End Patch\n"
+        item = {"type": "custom_tool_call", "id": "ct_1", "call_id": call.id, "name": "apply_patch", "input": patch}
     else:
-        names = [tool.get("name") for tool in body.get("tools", [])]
-        command = read("command")
-        name, arguments = next(
-            ((name, made) for name, made in (("exec_command", {"cmd": command}), ("shell_command", {"command": command})) if name in names),
-            ("shell", {"command": ["bash", "-lc", command]}))
-        item = {"type": "function_call", "id": "fc_1", "call_id": read("id"), "name": name, "arguments": json.dumps(arguments)}
+        item = {"type": "function_call", "id": "fc_1", "call_id": call.id}
+        if call.tool:
+            name, arguments = call.tool, call.arguments
+            item["namespace"] = f"mcp__{call.server}"
+        else:
+            shells = (("exec_command", {"cmd": call.command}), ("shell_command", {"command": call.command}))
+            last = ("shell", {"command": ["bash", "-lc", call.command]})
+            name, arguments = next(((name, made) for name, made in shells if name in names), last)
+        item.update(name=name, arguments=json.dumps(arguments))
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2, "input_tokens_details": None, "output_tokens_details": None}
     return stream([
         {"type": "response.created", "response": {"id": "resp_1"}},
@@ -83,36 +103,62 @@ def response(body):
     ])
 
 
-class Model(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+def server(port, decide):
+    """A server of both APIs. `decide` is given what was asked, and gives the next call, or nothing if the turn is over."""
 
-    def log_message(self, *_):
-        pass
+    class Model(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    def reply(self, media_type, text, with_body=True):
-        bytes_ = text.encode()
-        self.send_response(200)
-        self.send_header("content-type", media_type)
-        self.send_header("content-length", str(len(bytes_)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(bytes_)
+        def log_message(self, *_):
+            pass
 
-    def do_HEAD(self):
-        self.reply("application/json", "{}", with_body=False)
+        def reply(self, media_type, text, with_body=True):
+            bytes_ = text.encode()
+            self.send_response(200)
+            self.send_header("content-type", media_type)
+            self.send_header("content-length", str(len(bytes_)))
+            self.end_headers()
+            if with_body:
+                self.wfile.write(bytes_)
 
-    def do_GET(self):
-        self.reply("application/json", '{"object": "list", "data": [], "models": []}')
+        def do_HEAD(self):
+            self.reply("application/json", "{}", with_body=False)
 
-    def do_POST(self):
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        body = json.loads(raw) if raw else {}
-        if "count_tokens" in self.path:
-            self.reply("application/json", '{"input_tokens": 1}')
-        elif "/messages" in self.path:
-            self.reply(*message(body))
-        else:
-            self.reply(*response(body))
+        def do_GET(self):
+            self.reply("application/json", '{"object": "list", "data": [], "models": []}')
+
+        def do_POST(self):
+            raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = json.loads(raw) if raw else {}
+            if "count_tokens" in self.path:
+                self.reply("application/json", '{"input_tokens": 1}')
+            elif "/messages" in self.path:
+                self.reply(*message(body, decide))
+            else:
+                self.reply(*response(body, decide))
+
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), Model)
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Model).serve_forever()
+def of_folder(folder):
+    """Asks for the one call that the files of a folder name."""
+
+    def read(name):
+        with open(os.path.join(folder, name)) as file:
+            return file.read().strip()
+
+    def decide(asked):
+        if asked.results:
+            with open(os.path.join(folder, "told"), "w") as file:
+                file.write(asked.results[-1])
+            return None
+        command = read("command")
+        if command.startswith("write "):
+            return Call(read("id"), path=command.removeprefix("write "))
+        return Call(read("id"), command=command)
+
+    return decide
+
+
+if __name__ == "__main__":
+    server(int(sys.argv[2]), of_folder(sys.argv[1])).serve_forever()

