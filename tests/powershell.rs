@@ -2,7 +2,7 @@
 //!
 //! They are not run here, because PowerShell is not on the machines that run these tests; the bash scripts are (`scripts`).
 //! So each pair is held together by what can be read off both: calls, parameters, variables of the environment, fields that
-//! are sent, and, of what is shown, the facts, labels, colours and hidden characters.
+//! are sent, and, of what is shown, the facts, labels, colors and hidden characters.
 
 use parkbrake::domain::text::is_invisible;
 use regex::Regex;
@@ -185,12 +185,12 @@ fn both_show_the_same() {
         facts(r"\$\w+((?:\.[a-z_]+)+)", &powershell, &["next_cursor", "workflow"]),
         "facts"
     );
-    let colours = |text: &str| {
+    let colors = |text: &str| {
         let pair = Regex::new(r#"\b([a-z_]+)(?:: | = )["']([0-9]+(?:;[0-9]+)?)["']"#).expect("a sound pattern");
         pair.captures_iter(text).map(|found| format!("{} {}", &found[1], &found[2])).collect::<Set>()
     };
-    assert_eq!(colours(&one), colours(&other), "colours");
-    assert!(colours(&one).contains("critical 1;35"));
+    assert_eq!(colors(&one), colors(&other), "colors");
+    assert!(colors(&one).contains("critical 1;35"));
 }
 
 #[test]

@@ -152,8 +152,8 @@ mod tests {
     async fn what_was_cancelled_before_it_was_started_is_not_started() {
         let (executor, fence) = (Endless::default(), Fence::new(Uuid::nil(), Duration::from_secs(10)));
         fence.renewed(FenceTime::now());
-        let (canceller, cancelled) = CancelSignal::pair();
-        canceller.cancel();
+        let (canceler, cancelled) = CancelSignal::pair();
+        canceler.cancel();
         let Ran::Ended(Outcome::Cancelled { error, .. }) = run(&executor, &fence, Job { cancelled, ..job() }).await else {
             panic!("it ran")
         };

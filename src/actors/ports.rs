@@ -53,13 +53,13 @@ impl Work {
 
 /// Tells whoever runs an attempt that it is to end.
 #[derive(Debug)]
-pub struct Canceller(watch::Sender<bool>);
+pub struct Canceler(watch::Sender<bool>);
 
 /// Hears that an attempt is to end.
 #[derive(Debug, Clone)]
 pub struct CancelSignal(watch::Receiver<bool>);
 
-impl Canceller {
+impl Canceler {
     /// Has the attempt end. Once is enough, and more often changes nothing.
     pub fn cancel(&self) {
         self.0.send_replace(true);
@@ -73,9 +73,9 @@ impl Canceller {
 
 impl CancelSignal {
     /// A signal, and the one who gives it.
-    pub fn pair() -> (Canceller, Self) {
+    pub fn pair() -> (Canceler, Self) {
         let (sender, receiver) = watch::channel(false);
-        (Canceller(sender), Self(receiver))
+        (Canceler(sender), Self(receiver))
     }
 
     /// A signal that nobody gives.

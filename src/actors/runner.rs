@@ -17,7 +17,7 @@ use crate::actors::gate::Gate;
 use crate::actors::holds::HoldWatch;
 use crate::actors::lanes::Lanes;
 use crate::actors::metrics::Metrics;
-use crate::actors::ports::{Canceller, Executor, Job};
+use crate::actors::ports::{Canceler, Executor, Job};
 use crate::actors::protocol::Failure;
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
 use crate::domain::workflow::{AttemptId, Command, Workflow};
@@ -66,7 +66,7 @@ struct State {
 /// An attempt that this process is starting or has started.
 struct Held {
     token: Uuid,
-    canceller: Canceller,
+    canceler: Canceler,
 }
 
 /// What a runner is made of.
@@ -154,12 +154,12 @@ impl Runner {
     pub fn cancel(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
         let state = self.state();
         let held = state.held.get(&(workflow_id, attempt)).filter(|held| Some(held.token) == token);
-        held.inspect(|held| held.canceller.cancel()).is_some()
+        held.inspect(|held| held.canceler.cancel()).is_some()
     }
 
     /// Whether this process holds an attempt of this workflow and has been told to end it.
     pub fn is_cancelling(&self, workflow_id: Uuid) -> bool {
-        self.state().held.iter().any(|((id, _), held)| *id == workflow_id && held.canceller.has_cancelled())
+        self.state().held.iter().any(|((id, _), held)| *id == workflow_id && held.canceler.has_cancelled())
     }
 
     /// How many attempts are being started or have been started whose outcome is not recorded yet.

@@ -11,7 +11,7 @@
 
 mod commit;
 mod decide;
-mod fulfil;
+mod fulfill;
 mod open;
 mod pass;
 mod supersede;

@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_claim_cannot_draw_a_line_of_ours() {
-        let mut page = Page::with_colours(false);
+        let mut page = Page::with_colors(false);
         quoted(&mut page, "claims", "safe\n  would run    true\u{1b}[2K\r\nend\u{202e}\n");
         assert_eq!(page.text(), "  claims       | safe\n               |   would run    true<U+001B>[2K\n               | end<U+202E>\n");
     }
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn an_answer_with_nothing_in_it_is_still_shown() {
-        let mut page = Page::with_colours(false);
+        let mut page = Page::with_colors(false);
         workflow(&mut page, &json!({}));
         pending(&mut page, &json!({"approvals": [{}, {}], "required": 3}));
         assert!(page.text().contains("(2 of 3 given)"));

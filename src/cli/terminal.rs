@@ -1,4 +1,4 @@
-//! What is written, and how: colours only for eyes, a closed pipe as a normal end, and nothing raw from others.
+//! What is written, and how: colors only for eyes, a closed pipe as a normal end, and nothing raw from others.
 
 use crate::cli::Error;
 use crate::domain::text::is_invisible;
@@ -14,7 +14,7 @@ pub const BOLD: Style = Style("1");
 pub const FAINT: Style = Style("2");
 
 impl Style {
-    /// The colour of a risk level, or of a status that is as good or bad as one.
+    /// The color of a risk level, or of a status that is as good or bad as one.
     pub fn of(word: &str) -> Self {
         Self(match word {
             "low" | "completed" | "approved" => "32",
@@ -30,23 +30,23 @@ impl Style {
 #[derive(Debug)]
 pub struct Page {
     text: String,
-    colours: bool,
+    colors: bool,
 }
 
 impl Page {
     /// An empty page for standard output.
     #[expect(clippy::disallowed_methods, reason = "the terminal says what it can show; this is no secret")]
     pub fn stdout() -> Self {
-        Self::with_colours(io::stdout().is_terminal() && wanted(|name| std::env::var(name).ok()))
+        Self::with_colors(io::stdout().is_terminal() && wanted(|name| std::env::var(name).ok()))
     }
 
-    pub(super) fn with_colours(colours: bool) -> Self {
-        Self { text: String::new(), colours }
+    pub(super) fn with_colors(colors: bool) -> Self {
+        Self { text: String::new(), colors }
     }
 
-    /// The text in this style; plain where there are no colours.
+    /// The text in this style; plain where there are no colors.
     pub fn paint(&self, style: Style, text: &str) -> String {
-        if self.colours && style != PLAIN { format!("\u{1b}[{}m{text}\u{1b}[0m", style.0) } else { text.to_owned() }
+        if self.colors && style != PLAIN { format!("\u{1b}[{}m{text}\u{1b}[0m", style.0) } else { text.to_owned() }
     }
 
     /// Adds one line.
@@ -74,7 +74,7 @@ impl Page {
     }
 }
 
-/// Whether the surroundings allow colours (see no-color.org).
+/// Whether the surroundings allow colors (see no-color.org).
 fn wanted(env: impl Fn(&str) -> Option<String>) -> bool {
     env("NO_COLOR").is_none_or(|value| value.is_empty()) && env("TERM").is_none_or(|value| value != "dumb")
 }
@@ -130,14 +130,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_for_those_who_want_them() {
+    fn colors_are_for_those_who_want_them() {
         let env =
             |set: &'static [(&str, &str)]| move |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         assert!(wanted(env(&[("NO_COLOR", ""), ("TERM", "xterm")])));
         assert!(!wanted(env(&[("NO_COLOR", "1")])));
         assert!(!wanted(env(&[("TERM", "dumb")])));
-        assert_eq!(Page::with_colours(true).paint(Style::of("critical"), "CRITICAL"), "\u{1b}[1;35mCRITICAL\u{1b}[0m");
-        assert_eq!(Page::with_colours(false).paint(Style::of("critical"), "CRITICAL"), "CRITICAL");
+        assert_eq!(Page::with_colors(true).paint(Style::of("critical"), "CRITICAL"), "\u{1b}[1;35mCRITICAL\u{1b}[0m");
+        assert_eq!(Page::with_colors(false).paint(Style::of("critical"), "CRITICAL"), "CRITICAL");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn words<'s>(at: &At<'s>, order: Order) -> Words<'s> {
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     let entries = at.entries("words, each with a list of its other spellings").unwrap_or_default();
     if at.is_empty() {
-        at.problem("names no word, so that no word would be recognised; name some, or leave the key out for the shipped ones");
+        at.problem("names no word, so that no word would be recognized; name some, or leave the key out for the shipped ones");
     }
     // All names before the spellings, so that an alias that is also a name is told of at the alias.
     for (name, entry) in &entries {

@@ -7,7 +7,7 @@ use crate::domain::workflow::AttemptId;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Names the workflow; also how the processes of a run are recognised later.
+/// Names the workflow; also how the processes of a run are recognized later.
 pub const WORKFLOW_ID: &str = "PARKBRAKE_WORKFLOW_ID";
 /// Names the attempt, counted from 1.
 pub const ATTEMPT: &str = "PARKBRAKE_ATTEMPT";

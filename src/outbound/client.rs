@@ -114,7 +114,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         is_public_v4(Ipv4Addr::new(a, b, c, d))
     };
     match address.segments() {
-        // An IPv4 address, translated or tunnelled.
+        // An IPv4 address, translated or tunneled.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
         [0x2002, high, low, ..] => embedded(high, low),
         // Protocol assignments and documentation.
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_place_of_a_name_is_recognised_in_every_spelling() {
+    fn an_address_in_place_of_a_name_is_recognized_in_every_spelling() {
         let inside = |text: &str| is_inside(&Url::parse(text).unwrap());
         for text in [
             "http://127.0.0.1/",

@@ -59,7 +59,7 @@ impl Cluster {
         let sockets = folder.sockets(account)?;
         account.reach(&[folder.root(), &sockets, programs.folder()])?;
         if !folder.data().exists() {
-            initialise(programs, account, &folder, options).await?;
+            initialize(programs, account, &folder, options).await?;
         }
         let watchdog = Watchdog::start(account, &folder, &programs.postgres(), &arguments(&folder.data(), &sockets, options))?;
         let mut cluster = Self { root: folder.root().to_owned(), sockets, watchdog };
@@ -132,7 +132,7 @@ impl Cluster {
 }
 
 /// Makes the cluster. Trust is sound because only the account can get to the socket.
-async fn initialise(programs: &Programs, account: Account, folder: &Folder, options: Options) -> Result<(), Error> {
+async fn initialize(programs: &Programs, account: Account, folder: &Folder, options: Options) -> Result<(), Error> {
     let (initdb, made) = (programs.initdb(), folder.begin(account)?);
     let mut command = account.command(&initdb);
     command.arg("--pgdata").arg(&made).args([

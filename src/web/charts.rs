@@ -1,6 +1,6 @@
 //! Charts, drawn as SVG on the server: bars with axes and labels, and words for those who do not see them.
 //!
-//! There is no style in a chart, because a page may hold none: colours come from the classes `series-0` to `series-3`, everything
+//! There is no style in a chart, because a page may hold none: colors come from the classes `series-0` to `series-3`, everything
 //! else from attributes. Whatever a chart shows stands beside it as a table, too.
 
 use std::fmt::Write as _;

@@ -40,8 +40,8 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 /// Where the curves are: left, right, top, bottom.
 const FRAME: (f64, f64, f64, f64) = (70.0, 480.0, 50.0, 300.0);
-/// Told apart by those who see colours differently too; every point has its mark besides.
-const COLOURS: [&str; 5] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56605f"];
+/// Told apart by those who see colors differently too; every point has its mark besides.
+const COLORS: [&str; 5] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56605f"];
 
 /// Draws every chart that there are figures for.
 pub fn draw(figures: &Figures, folder: &Path) {
@@ -87,13 +87,13 @@ fn svg(chart: &Chart) -> String {
         let _ = writeln!(text, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", x(*value), bottom + 20.0, number(*value));
     }
     for (place, (name, points)) in chart.curves.iter().enumerate() {
-        let colour = COLOURS[place % COLOURS.len()];
+        let color = COLORS[place % COLORS.len()];
         let path: Vec<String> = points.iter().map(|(across, up)| format!("{:.1} {:.1}", x(*across), y(*up))).collect();
-        let _ = writeln!(text, "<path d=\"M{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", path.join("L"));
+        let _ = writeln!(text, "<path d=\"M{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>", path.join("L"));
         for (across, up) in points {
             let _ = writeln!(
                 text,
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"><title>{}: {}</title></circle>",
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{color}\"><title>{}: {}</title></circle>",
                 x(*across),
                 y(*up),
                 escaped(name),
@@ -103,7 +103,7 @@ fn svg(chart: &Chart) -> String {
         let at = top + 10.0 + 22.0 * place as f64;
         let _ = writeln!(
             text,
-            "<circle cx=\"{:.1}\" cy=\"{at:.1}\" r=\"4\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            "<circle cx=\"{:.1}\" cy=\"{at:.1}\" r=\"4\" fill=\"{color}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             right + 20.0,
             right + 30.0,
             at + 4.0,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs everything that a change has to pass: format, lints, all tests, those of the API against its description, of the Model Context Protocol, with the clients of agents, and in a browser too. Installs what is missing for that, and
-# says so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
+# Runs everything that a change has to pass: format, spelling, lints, and all tests, including those of the API against its description, of
+# the Model Context Protocol, with the clients of agents, and in a browser. Installs what is missing for that, and says so before. Arguments
+# are handed to `cargo test`, for a part of the tests; everything else is then left out.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo
@@ -15,6 +16,7 @@ if (($# == 0)); then
   done
   say 'checking the format'
   cargo fmt --all --check
+  support/scripts/spelling-test.sh
   say 'checking the lints'
   cargo clippy --locked --all-targets -- -D warnings
 fi

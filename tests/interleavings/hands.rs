@@ -54,7 +54,7 @@ impl World {
                     self.actor(place).doing = Doing::Rest;
                 }
             },
-            Doing::Fulfil(then) => match obligation(self.state_at(memory), server) {
+            Doing::Fulfill(then) => match obligation(self.state_at(memory), server) {
                 Some(Obligation::Queue { .. }) => {
                     self.servers[server].waits |= !self.knows(server);
                     self.go_on(place, then);
@@ -87,7 +87,7 @@ impl World {
         self.actor(place).memory = length;
         match self.flaw {
             Flaw::ForgetsItsObligation => self.go_on(place, then),
-            _ => self.actor(place).doing = Doing::Fulfil(then),
+            _ => self.actor(place).doing = Doing::Fulfill(then),
         }
     }
 
@@ -153,7 +153,7 @@ impl World {
                     (_, of) => of,
                 };
                 let actor = self.actor(place);
-                (actor.memory, actor.doing) = (version, Doing::Fulfil(then));
+                (actor.memory, actor.doing) = (version, Doing::Fulfill(then));
             }
             (Some(Written::Refused), Then::Answer(ask)) if is_answer => {
                 self.reply(PLACES[place], ask, None);
@@ -201,7 +201,7 @@ impl World {
         self.adrift.extend(self.flights[place].take().filter(|flight| flight.written.is_none()));
         let then = match actor.doing {
             Doing::Commits { of, .. } => of,
-            Doing::Fulfil(then) | Doing::LookTwice(then) => then,
+            Doing::Fulfill(then) | Doing::LookTwice(then) => then,
             Doing::Answer { ask, .. } => Then::Answer(ask),
             Doing::Rest => Then::Rest,
         };

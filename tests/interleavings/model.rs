@@ -1,5 +1,5 @@
 //! One workflow and everybody who works on it, as a model that takes one step at a time. What is decided is decided by the real core:
-//! `decide`, `apply`, `obligation`. What is modelled is who remembers what, which message is where, and what the database answers.
+//! `decide`, `apply`, `obligation`. What is modeled is who remembers what, which message is where, and what the database answers.
 //!
 //! The steps are those at which another step may come between: a read, a decision, a commit that is on its way, the moment at which
 //! PostgreSQL carries it out, the answer, a process that starts.
@@ -49,7 +49,7 @@ pub enum Doing {
         is_current: bool,
     },
     /// It does what its memory obliges to; then it goes on.
-    Fulfil(Then),
+    Fulfill(Then),
     /// The log says that this server runs the attempt, and its runner did not know of it a moment ago.
     LookTwice(Then),
     /// Its commit is on its way: of a command, or of what its memory obliged it to.
@@ -241,7 +241,7 @@ pub fn token(number: u32) -> Uuid {
 impl World {
     pub fn new(opening: Vec<Event>, requester: &str, calls: Vec<Ask>, faults: usize) -> Self {
         let server = |is_first: bool| Server { is_alive: true, fence: is_first, has_begun: is_first, waits: false, turn: Turn::None };
-        let actor = Actor { memory: opening.len(), doing: Doing::Fulfil(Then::Rest), mailbox: Vec::new() };
+        let actor = Actor { memory: opening.len(), doing: Doing::Fulfill(Then::Rest), mailbox: Vec::new() };
         let mut world = Self {
             log: Arc::default(),
             alarms: 0,

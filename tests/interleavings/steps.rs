@@ -86,7 +86,7 @@ impl World {
                 let actor = self.actor(place);
                 let ask = actor.mailbox.remove(0);
                 actor.doing = match ask {
-                    Ask::Look => Doing::Fulfil(Then::Rest),
+                    Ask::Look => Doing::Fulfill(Then::Rest),
                     ask => Doing::Answer { ask, is_current: false },
                 };
                 if ask == Ask::Look {

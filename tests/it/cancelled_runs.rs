@@ -42,10 +42,10 @@ async fn a_command_that_finishes_its_work_within_the_grace_has_succeeded_and_one
 
 #[tokio::test]
 async fn what_has_ended_by_itself_has_not_been_cancelled() {
-    let (canceller, signal) = CancelSignal::pair();
+    let (canceler, signal) = CancelSignal::pair();
     let bench = Bench::script("exit 3");
     let outcome = bench.run_if(&bench.invocation_found().await, || true, signal, LONG).await.expect("a start");
-    canceller.cancel();
+    canceler.cancel();
     assert!(matches!(&outcome, Outcome::Failed { error, .. } if error == "exit status 3"), "{outcome:?}");
 }
 

@@ -186,7 +186,7 @@ async fn a_query_that_makes_no_sense_is_refused_and_says_which_part() {
         ("cursor=0198f0a0-0000-7000-8000-000000000000", "cursor"),
         ("risk_level=severe", "risk_level"),
         ("risk_level=High", "risk_level"),
-        ("colour=red", "colour"),
+        ("shade=red", "shade"),
     ] {
         for list in ["/workflows/pending", "/workflows"] {
             let problem = alice.get(&format!("{list}?{query}")).await.problem(422, "invalid-task");

@@ -103,11 +103,11 @@ impl Bench {
 
     /// Runs it and cancels it once `ready` says so.
     pub async fn cancelled(&self, grace: Duration, ready: impl Future<Output = ()>) -> Outcome {
-        let (canceller, signal) = CancelSignal::pair();
+        let (canceler, signal) = CancelSignal::pair();
         let invocation = identify(&self.invocation).await.unwrap();
         let (outcome, ()) = futures_util::future::join(self.run_if(&invocation, || true, signal, grace), async {
             ready.await;
-            canceller.cancel();
+            canceler.cancel();
         })
         .await;
         outcome.expect("a start")

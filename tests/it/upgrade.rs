@@ -121,7 +121,7 @@ impl Upgraded {
     }
 }
 
-/// Whether everything that was said is still said; objects may have learnt more.
+/// Whether everything that was said is still said; objects may have learned more.
 fn is_still_said(was: &Value, is: &Value) -> bool {
     match (was, is) {
         (Value::Object(was), Value::Object(is)) => was.iter().all(|(name, was)| is.get(name).is_some_and(|is| is_still_said(was, is))),

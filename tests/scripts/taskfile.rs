@@ -60,6 +60,7 @@ fn every_task_of_the_workflow_works_and_fails_as_its_script_does() {
     for name in [
         "dev",
         "test",
+        "test:fast",
         "demo",
         "bench",
         "check",

@@ -112,7 +112,7 @@ impl Turn {
         if !self.enter(&job) {
             return Start::Over;
         }
-        let (canceller, cancelled) = CancelSignal::pair();
+        let (canceler, cancelled) = CancelSignal::pair();
         job.cancelled = cancelled;
         {
             let mut state = self.runner.state();
@@ -120,7 +120,7 @@ impl Turn {
                 return Start::Over;
             }
             // Before the commit, so that no actor ever reads a start of this process that the runner does not know.
-            state.held.insert((id, attempt), Held { token, canceller });
+            state.held.insert((id, attempt), Held { token, canceler });
             self.attempt = Some(attempt);
         }
         if !self.runner.start(id, attempt, token).await {

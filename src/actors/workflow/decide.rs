@@ -57,7 +57,7 @@ impl WorkflowActor {
                         command => workflow.decisions.last().filter(|_| command.is_decision()).cloned(),
                     };
                     memory.read_at = Some(Instant::now());
-                    memory.workflow = Some(Box::pin(self.fulfil(Arc::clone(&workflow))).await?);
+                    memory.workflow = Some(Box::pin(self.fulfill(Arc::clone(&workflow))).await?);
                     return Ok(Ok(CommandOutcome { workflow, decision }));
                 }
                 Ok(Progress::Overtaken) => {
@@ -92,7 +92,7 @@ impl WorkflowActor {
         let (Some(workflow), Some(deadline)) = (&memory.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
         match self.commit(workflow, SYSTEM, Via::System, events, guard).await {
-            Ok(Progress::Moved(workflow)) => memory.workflow = Some(Box::pin(self.fulfil(workflow)).await?),
+            Ok(Progress::Moved(workflow)) => memory.workflow = Some(Box::pin(self.fulfill(workflow)).await?),
             Ok(_) => Box::pin(self.look(memory)).await?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),
         }

@@ -32,7 +32,7 @@ impl WorkflowActor {
     ) -> Result<(), Stale> {
         match self.checkpoint(admitted).await {
             Ok(Submitted::Accepted(workflow)) => {
-                let fulfilled = Box::pin(self.fulfil(Arc::clone(&workflow))).await;
+                let fulfilled = Box::pin(self.fulfill(Arc::clone(&workflow))).await;
                 if let Ok(now) = &fulfilled {
                     // Before the answer, so that a caller that goes on at once finds the workflow remembered.
                     *memory = Memory::holds(Arc::clone(now));

@@ -21,7 +21,7 @@ fn the_shipped_matrix_is_the_one_that_was_read_and_the_one_in_the_docs() {
 }
 
 /// An operation, the environments and types that it is about, and the level that it has at least.
-type Judgement<'a> = (&'a str, &'a [Option<&'a str>], &'a [Option<&'a str>], Level);
+type Judgment<'a> = (&'a str, &'a [Option<&'a str>], &'a [Option<&'a str>], Level);
 
 #[test]
 fn nothing_that_was_judged_unacceptable_is_low() {
@@ -29,7 +29,7 @@ fn nothing_that_was_judged_unacceptable_is_low() {
     let unsafe_places = [Some("production"), None];
     let heavy = [Some("database"), Some("infrastructure"), None];
     let data = [Some("database"), None];
-    let judged: &[Judgement] = &[
+    let judged: &[Judgment] = &[
         // Changes of production, and what could be one.
         ("modify", &unsafe_places, &TYPES, Level::Medium),
         ("restart", &unsafe_places, &TYPES, Level::Medium),

@@ -195,7 +195,7 @@ fn a_word_that_nobody_knows_is_dangerous_and_shown_as_it_is() {
 }
 
 #[test]
-fn where_unrecognised_words_count_for_little_they_still_hide_nothing() {
+fn where_unrecognized_words_count_for_little_they_still_hide_nothing() {
     let rules = Rules { unrecognized: Level::Medium, ..rules() };
     for (misspelt, meant) in [
         (task("delet", "production", "code"), Level::Critical),

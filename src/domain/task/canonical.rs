@@ -33,7 +33,7 @@ pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
 /// The canonical bytes of an object whose members are added one by one.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn object(add: impl FnOnce(&mut Object<'_>) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(2048);
     let mut object = Writer { out: &mut bytes }.object(MEMBERS, b"");
@@ -147,7 +147,7 @@ impl Object<'_> {
     /// Adds a member.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn add<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Error> {
         self.key(key)?;
         self.value(value)
@@ -156,7 +156,7 @@ impl Object<'_> {
     /// Adds a member, if there is a value for it.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn add_some<T: Serialize>(&mut self, key: &str, value: Option<&T>) -> Result<(), Error> {
         value.map_or(Ok(()), |value| self.add(key, value))
     }
@@ -164,7 +164,7 @@ impl Object<'_> {
     /// Adds a member whose value is in canonical form already.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn add_canonical(&mut self, key: &str, value: &str) -> Result<(), Error> {
         self.key(key)?;
         self.out.extend_from_slice(value.as_bytes());

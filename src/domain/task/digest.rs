@@ -68,7 +68,7 @@ pub fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 /// The canonical bytes of an object whose members are added one by one.
 ///
 /// # Panics
-/// As [`canonical`].
+/// As [`canonical()`].
 pub fn canonical_object(add: impl FnOnce(&mut Object<'_>) -> serde_json::Result<()>) -> Vec<u8> {
     canonical::object(add).expect(DOCUMENT)
 }

@@ -1,7 +1,7 @@
 //! The words that a task may use for operations, environments and kinds of resource, and their other spellings.
 //!
 //! Spellings are compared after trimming and ASCII lower-casing against this table only. There is no fuzzy matching and
-//! no Unicode folding: `prоduction` with a Cyrillic о is not on the list, so it is unrecognised, which is dangerous.
+//! no Unicode folding: `prоduction` with a Cyrillic о is not on the list, so it is unrecognized, which is dangerous.
 
 /// An ordered list of canonical words. For environments the order is by danger, the most dangerous first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -196,8 +196,8 @@ async fn a_call_that_is_cancelled_has_its_true_answer_if_that_comes_and_is_unkno
         let (call, digest, args) = (call_of(format!("http://{addr}/")), Digest::of(b""), Map::new());
         let attempt = AttemptId { step: 1, number: 1 };
         let request = Request { workflow_id: Uuid::nil(), attempt, digest: &digest, name: "ci", call: &call, args: &args };
-        let (canceller, signal) = CancelSignal::pair();
-        canceller.cancel();
+        let (canceler, signal) = CancelSignal::pair();
+        canceler.cancel();
         let cancelling = Cancelling { signal, grace };
         match super::call(request, &nobody(), &Redactions::default(), &|| true, &cancelling).await {
             Some(Outcome::Succeeded { .. }) => assert!(answers),

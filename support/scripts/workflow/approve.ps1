@@ -47,5 +47,5 @@ $by = Format-Shown $done.approved_by 'you'
 if ($done.approvals_remaining -gt 0) {
     Write-Output "your approval counts, $by; needed still: $($done.approvals_remaining)"
 } else {
-    Write-Output "$(Format-Coloured 'approved') by $by; the workflow is $(Format-Shown $done.workflow_status 'approved')"
+    Write-Output "$(Format-Colored 'approved') by $by; the workflow is $(Format-Shown $done.workflow_status 'approved')"
 }

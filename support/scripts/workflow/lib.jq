@@ -26,12 +26,12 @@ def shown:
 def word($otherwise): if . == null or . == "" then $otherwise else shown end;
 def names: [.[]? | shown] | join(", ");
 
-def paint($style): if env.colours == "true" and $style != "" then "\u001b[\($style)m\(.)\u001b[0m" else . end;
-def colour:
+def paint($style): if env.colors == "true" and $style != "" then "\u001b[\($style)m\(.)\u001b[0m" else . end;
+def color:
   {low: "32", completed: "32", approved: "32", medium: "33", pending_approval: "33", executing: "33", high: "31", failed: "31",
     rejected: "31", outcome_unknown: "31", warning: "31", critical: "1;35"}[. // ""] // "";
-def coloured: . as $word | word("?") | paint($word | tostring | colour);
-def risk: . as $level | word("?") | ascii_upcase | paint($level | tostring | colour);
+def colored: . as $word | word("?") | paint($word | tostring | color);
+def risk: . as $level | word("?") | ascii_upcase | paint($level | tostring | color);
 
 # Facts under one label, what is continued in the same column.
 def facts($name; stream):
@@ -62,7 +62,7 @@ def deciders($given):
   "\(.approvers | names) (\($given) of \(.required // 1) given)"
   + if .require_justification == true then ", with a justification" else "" end;
 
-def heading: "\(.risk_level | risk) \(.status | coloured) \(.workflow_id | word("?") | paint("1"))";
+def heading: "\(.risk_level | risk) \(.status | colored) \(.workflow_id | word("?") | paint("1"))";
 
 def artifact: "\(.path | word("?")) \(.digest | word("?"))";
 
@@ -120,7 +120,7 @@ def request:
   | heading,
     (.task.action // {} | runs),
     target,
-    facts("because"; .assessment.reasons[]? | "\(if .trigger // "" | endswith("_disagreement") then "warning" else .level end | coloured) \(.trigger | word("?")): \(.detail | word(""))"),
+    facts("because"; .assessment.reasons[]? | "\(if .trigger // "" | endswith("_disagreement") then "warning" else .level end | colored) \(.trigger | word("?")): \(.detail | word(""))"),
     claim,
     approval,
     facts("digest"; .digest | word("?"));

@@ -51,8 +51,8 @@ connect() {
   loopback=
   [[ $host =~ ^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$ ]] && loopback=true
   find_token
-  colours=
-  if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-} != dumb ]]; then colours=true; fi
+  colors=
+  if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-} != dumb ]]; then colors=true; fi
 }
 
 # The folder of the development server; the same rule as in src/cli/dev_home.rs.
@@ -119,7 +119,7 @@ api() {
 
 # show WHAT: the answer, by the function of that name in lib.jq.
 show() {
-  colours=$colours jq --raw-output -L "$here" "include \"lib\"; $1" <<<"$answer"
+  colors=$colors jq --raw-output -L "$here" "include \"lib\"; $1" <<<"$answer"
 }
 
 # fact WHERE: one value of the answer as it is, for the next call.

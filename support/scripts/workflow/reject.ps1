@@ -13,4 +13,4 @@ Connect-Parkbrake $Remote
 
 $fields = @{ reason = $Reason }
 $done = Invoke-Parkbrake -Method POST -Path "/workflows/$WorkflowId/reject" -Body $fields
-Write-Output "$(Format-Coloured 'rejected') by $(Format-Shown $done.rejected_by 'you'); it will not run"
+Write-Output "$(Format-Colored 'rejected') by $(Format-Shown $done.rejected_by 'you'); it will not run"

@@ -1,9 +1,9 @@
 # How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
-# The twin of lib.jq: tests/powershell.rs holds the two to the same facts, labels, colours and hidden characters.
+# The twin of lib.jq: tests/powershell.rs holds the two to the same facts, labels, colors and hidden characters.
 
 # Characters that change what a reader sees without being seen: the list of src/domain/text/invisible.rs.
 $Invisible = '00A0 00AD 034F 0600-0605 061C 06DD 070F 0890-0891 08E2 115F-1160 1680 17B4-17B5 180B-180F 2000-200F 2028-202F 205F-206F 2800 2D7F 3000 3164 E000-F8FF FDD0-FDEF FE00-FE0F FEFF FFA0 FFF0-FFFC FFFE-FFFF 1107F 110BD 110CD 13430-13455 16FE4 1BC9D 1BCA0-1BCA3 1D159 1D173-1D17A 1FFFE-1FFFF 2FFFE-2FFFF 3FFFE-3FFFF 4FFFE-4FFFF 5FFFE-5FFFF 6FFFE-6FFFF 7FFFE-7FFFF 8FFFE-8FFFF 9FFFE-9FFFF AFFFE-AFFFF BFFFE-BFFFF CFFFE-CFFFF DFFFE-E0FFF EFFFE-10FFFF'
-$Colours = @{
+$Colors = @{
     low = '32'; completed = '32'; approved = '32'; medium = '33'; pending_approval = '33'; executing = '33'; high = '31'; failed = '31'
     rejected = '31'; outcome_unknown = '31'; warning = '31'; critical = '1;35'
 }
@@ -56,12 +56,12 @@ function Format-Painted([string] $Text, [string] $Style) {
     return $Text
 }
 
-function Format-Coloured($Word) {
-    return Format-Painted (Format-Shown $Word '?') $Colours["$Word"]
+function Format-Colored($Word) {
+    return Format-Painted (Format-Shown $Word '?') $Colors["$Word"]
 }
 
 function Format-Risk($Level) {
-    return Format-Painted ((Format-Shown $Level '?').ToUpperInvariant()) $Colours["$Level"]
+    return Format-Painted ((Format-Shown $Level '?').ToUpperInvariant()) $Colors["$Level"]
 }
 
 # Facts under one label, what is continued in the same column.
@@ -203,12 +203,12 @@ function Write-Approval($Workflow) {
 # What an approver has to see before deciding.
 function Write-Request($Workflow) {
     $id = Format-Painted (Format-Shown $Workflow.workflow_id '?') '1'
-    Write-Output "$(Format-Risk $Workflow.risk_level) $(Format-Coloured $Workflow.status) $id"
+    Write-Output "$(Format-Risk $Workflow.risk_level) $(Format-Colored $Workflow.status) $id"
     Write-Runs $Workflow.task.action
     Write-Target $Workflow
     $reasons = foreach ($reason in $Workflow.assessment.reasons) {
         $level = if ("$($reason.trigger)".EndsWith('_disagreement')) { 'warning' } else { $reason.level }
-        "$(Format-Coloured $level) $(Format-Shown $reason.trigger '?'): $(Format-Shown $reason.detail)"
+        "$(Format-Colored $level) $(Format-Shown $reason.trigger '?'): $(Format-Shown $reason.detail)"
     }
     Write-Fact 'because' $reasons
     Write-Claim $Workflow

@@ -27,7 +27,7 @@ async fn slack_refuses_what_block_kit_does_not_know() {
         json!({"blocks": [section]}),
         json!({"text": "<!channel>", "blocks": [section]}),
         json!({"text": "words", "blocks": vec![section.clone(); 51]}),
-        json!({"text": "words", "blocks": [], "colour": "red"}),
+        json!({"text": "words", "blocks": [], "shade": "red"}),
         message(json!({"type": "section"})),
         message(json!({"type": "section", "text": {"type": "mrkdwn", "text": "words"}})),
         message(json!({"type": "section", "text": plain("")})),
@@ -67,7 +67,7 @@ async fn linear_refuses_what_its_schema_does_not_know() {
         json!({"query": create.replace(" } }", " }"), "variables": {"input": input}}),
         json!({"query": create, "variables": {"input": input, "more": 1}}),
         json!({"query": create, "variables": {}}),
-        with("colour", json!("red")),
+        with("shade", json!("red")),
         with("priority", json!("1")),
         with("title", json!(7)),
         with("id", json!("no uuid")),
@@ -102,7 +102,7 @@ async fn pagerduty_refuses_what_is_no_event() {
         with("/payload/summary", json!("")),
         with("/payload/summary", json!("x".repeat(1025))),
         with("/payload/severity", json!("high")),
-        with("/payload", json!({"summary": "words", "source": "here", "severity": "error", "colour": "red"})),
+        with("/payload", json!({"summary": "words", "source": "here", "severity": "error", "shade": "red"})),
     ] {
         assert_eq!(post(&pagerduty.api_url(), "", &unsound).await.0, 400, "{unsound}");
     }

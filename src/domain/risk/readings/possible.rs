@@ -98,13 +98,13 @@ impl Rules {
             if let Some(written) = &facts.operation {
                 let real = self.word(&self.operations, "operation", written, reasons);
                 disagreement("operation", &facts.source, &real.word, &claimed.word, reasons);
-                values.extend(everything_if_unrecognised(real, &self.operations));
+                values.extend(everything_if_unrecognized(real, &self.operations));
             } else {
                 values.extend(self.operations.names().map(Value::assumed));
                 unsaid("operation", Some(&facts.source), &mut values, reasons);
             }
         }
-        values.extend(everything_if_unrecognised(claimed, &self.operations));
+        values.extend(everything_if_unrecognized(claimed, &self.operations));
         values.0
     }
 
@@ -125,7 +125,7 @@ impl Rules {
             claimed
                 .filter(|claimed| words.rank(&claimed.word) <= limit)
                 .into_iter()
-                .flat_map(|value| everything_if_unrecognised(value, words)),
+                .flat_map(|value| everything_if_unrecognized(value, words)),
         );
         values.0
     }
@@ -139,7 +139,7 @@ impl Rules {
         let known = types(&entries).into_iter().map(|word| (REGISTRY, word.to_owned())).collect();
         let field = Field { name: "resource_type", words, claimed, known };
         let claimed = self.stated(&field, facts, |facts| facts.resource_type.as_deref(), |_| true, &mut values, reasons);
-        values.extend(claimed.into_iter().flat_map(|value| everything_if_unrecognised(value, words)));
+        values.extend(claimed.into_iter().flat_map(|value| everything_if_unrecognized(value, words)));
         values.0
     }
 
@@ -169,7 +169,7 @@ impl Rules {
                 disagreement(name, source, &word, &claimed.word, reasons);
             }
         }
-        values.extend(real.and_then(|(_, value)| value).into_iter().flat_map(|value| everything_if_unrecognised(value, words)));
+        values.extend(real.and_then(|(_, value)| value).into_iter().flat_map(|value| everything_if_unrecognized(value, words)));
         if let Some(source) = unsaid_by {
             values.extend(words.names().filter(possible).map(Value::assumed));
             unsaid(name, source, values, reasons);
@@ -192,8 +192,8 @@ impl Rules {
 /// Where knowledge comes from that no runbook gives.
 const REGISTRY: &str = "the resource registry";
 
-/// An unrecognised word says nothing, so beside its own level it is assessed like a field that was left out.
-fn everything_if_unrecognised(value: Value, vocabulary: &Vocabulary) -> Vec<Value> {
+/// An unrecognized word says nothing, so beside its own level it is assessed like a field that was left out.
+fn everything_if_unrecognized(value: Value, vocabulary: &Vocabulary) -> Vec<Value> {
     if vocabulary.contains(&value.word) {
         return vec![value];
     }

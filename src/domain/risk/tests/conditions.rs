@@ -90,7 +90,7 @@ fn too_dear(assessment: &Assessment) -> usize {
 }
 
 #[test]
-fn an_unrecognised_word_costs_little_to_assess() {
+fn an_unrecognized_word_costs_little_to_assess() {
     let conditions =
         ["operation == \"x\"", "estimated_cost > 1.0", "metadata == {\"a\": 1}", "environment == \"x\" && resource_type == \"y\""];
     let mut reasons = Vec::new();

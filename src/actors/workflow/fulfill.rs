@@ -22,7 +22,7 @@ impl WorkflowActor {
     pub(super) async fn look(&self, memory: &mut Memory) -> Result<(), Stale> {
         *memory = Memory::default();
         if let Some(workflow) = self.load().await? {
-            *memory = Memory::holds(self.fulfil(workflow).await?);
+            *memory = Memory::holds(self.fulfill(workflow).await?);
         }
         memory.read_at = Some(Instant::now());
         Ok(())
@@ -35,7 +35,7 @@ impl WorkflowActor {
     }
 
     /// Does what the state obliges to. No action is started here: that is up to the runner.
-    pub(super) async fn fulfil(&self, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
+    pub(super) async fn fulfill(&self, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         for _ in 0..ATTEMPTS {
             let obligations = transition::obligations(&workflow, self.deps.owner);
             // All are attended to, even if one of them leads to a commit. Then the state has changed, and they are computed again.

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the tests that need no server: the core, the properties, the rules of the house, the stored events, and the clients against
+# a stand-in. For while you work; support/scripts/test.sh runs everything.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
+
+need_cargo
+need_compiler
+need_postgres
+cd "$root"
+exec cargo test --locked --lib --test architecture --test golden --test state_machine --test properties --test cli "$@"

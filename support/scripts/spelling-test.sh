@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Checks the spelling of everything that people write here, as .typos.toml says. Needs Python with venv, and PyPI, which has the program
+# `typos`. Where either is missing it says that this check was left out; with PARKBRAKE_SPELLING=required that is a failure.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
+
+version=1.52.0
+
+left_out() {
+  [[ ${PARKBRAKE_SPELLING:-} != required ]] || fail "the spelling check is required, and $1"
+  say "THE SPELLING CHECK WAS LEFT OUT: $1"
+  exit 0
+}
+
+has_venv() {
+  python3 -c 'import venv, ensurepip' 2>/dev/null
+}
+
+cd "$root"
+# Beside the build, so that `cargo clean` takes it along; one for each version.
+tool=$root/target/typos-$version
+if [[ ! -x $tool/bin/typos ]]; then
+  has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || left_out 'Python with venv is missing'
+  say "installing typos $version with pip, into $tool"
+  { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "typos==$version"; } ||
+    { rm -rf "$tool"; left_out 'pip could not install typos'; }
+fi
+say 'checking the spelling'
+exec "$tool/bin/typos" --format brief
