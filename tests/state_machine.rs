@@ -14,7 +14,7 @@ use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{
     Approval, AttemptId, Command, Disowned, Event, FreezeException, GlassBroken, GrantedApproval, Outcome, ProbeAnswer, Recorded, Refusal,
-    Resolution, RoundOutcome, Step, StepState, Submission, Workflow,
+    Renewed, Resolution, RoundOutcome, Step, StepState, Submission, Workflow,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -362,9 +362,15 @@ fn a_further_round_needs_its_own_approvals() {
     assert_eq!((approved.status().as_str(), approved.started()), ("queued", 0));
     assert!(matches!(transition::decide(&approved, &approve("tess")), Ok(Answer::Repeat(decision)) if decision.round == 2));
     let two = answered(&answered(&queued(true), &start(1)), &Command::Recover { attempt: of(1), owner: THERE });
-    let again =
-        answered(&answered(&two, &Command::AskAgain { attempt: of(2), reason: "x".to_owned(), terms: terms().into() }), &approve("tess"));
-    assert_eq!(answered(&again, &Command::Start { attempt: of(2), owner: HERE, token: TOKEN }).started(), 2, "attempts are counted on");
+    let again = answered(
+        &answered(&two, &Command::AskAgain { attempt: of(2), reason: "x".to_owned(), terms: terms().into(), renewed: None }),
+        &approve("tess"),
+    );
+    assert_eq!(
+        answered(&again, &Command::Start { attempt: of(2), owner: HERE, token: TOKEN, renewed: None }).started(),
+        2,
+        "attempts are counted on"
+    );
 }
 
 /// A workflow obliges to something for each of its steps, and an event changes its own step alone.
@@ -388,7 +394,7 @@ fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
         let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "tess".to_owned(), via: Via::Rest, event };
         transition::apply(ID, Some(workflow.clone()), &recorded)
     };
-    let turn = |step| Command::Start { attempt: first_of(step), owner: HERE, token: TOKEN };
+    let turn = |step| Command::Start { attempt: first_of(step), owner: HERE, token: TOKEN, renewed: None };
     assert!(released(&workflow, 2).is_err(), "the first step has not succeeded");
     assert_eq!(transition::obligations(&workflow, HERE), [Obligation::Queue { attempt: first_of(1) }]);
     let workflow = answered(&workflow, &turn(1));
@@ -434,6 +440,33 @@ fn a_plan_that_is_cancelled_while_a_step_runs_ends_with_that_step() {
     let unknown = answered(&running, &finish_as(Outcome::Unknown { reason: "?".to_owned() }));
     let resolved = answered(&unknown, &resolve("alice", Resolution::Succeeded));
     assert_eq!(resolved.status().as_str(), "cancelled", "the first step succeeded, and nothing follows it");
+}
+
+/// Another document never begins what the earlier one released, and it is not written down twice.
+#[test]
+fn another_document_takes_the_place_of_the_one_that_waits_to_start_and_of_no_other() {
+    let drifted = answered(&queued(false), &ask_about_another());
+    assert_eq!((drifted.document(), drifted.document_number()), (&another().digest, 2));
+    let round = drifted.round().expect("a round");
+    assert_eq!((&round.subject, round.document, drifted.submission.digest != round.subject), (&another().digest, 2, true));
+    assert_eq!(drifted.renewal_of(round).map(|renewal| renewal.reason.as_str()), Some("it drifted"));
+    assert!(matches!(transition::decide(&drifted, &ask_about_another()), Ok(Answer::Nothing)), "nobody is asked twice");
+    assert!(matches!(transition::decide(&drifted, &start_by_another()), Ok(Answer::Nothing)), "nothing starts while people are asked");
+    let renewal = |digest: Digest| Event::DocumentRenewed { step: 1, attempt: 1, digest, reason: "?".to_owned(), changes: Vec::new() };
+    let of_state = |workflow: &Workflow, event| {
+        let recorded = Recorded { version: workflow.version + 1, at: at(FIRST), actor: "parkbrake".to_owned(), via: Via::System, event };
+        transition::apply(ID, Some(workflow.clone()), &recorded)
+    };
+    let running = answered(&queued(false), &start_by_another());
+    assert_eq!((running.document(), running.status().as_str()), (&another().digest, "executing"));
+    for (workflow, event) in [
+        (&drifted, renewal(Digest::of(b"a third"))),
+        (&running, renewal(Digest::of(b"a third"))),
+        (&queued(false), renewal(Digest::of(b"the document"))),
+        (&parked(&terms()), renewal(Digest::of(b"a third"))),
+    ] {
+        assert!(of_state(workflow, event.clone()).is_err(), "{event:?} of what is {}", workflow.status());
+    }
 }
 
 /// Each round is about one digest, and the next one voids what was given in it.
@@ -588,6 +621,24 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("approve", "the caller has approved before, it has expired since", answered(&by_alice, &tick(EXPIRY)), approve("alice")),
         ("approve", "the caller has approved before and rejected it since", answered(&by_alice, &reject("alice")), approve("alice")),
         ("approve", "the caller approved the round before this one", answered(&queued(false), &ask_again()), approve("tess")),
+        (
+            "approve",
+            "people are asked about another document than before, and it names none",
+            answered(&queued(false), &ask_about_another()),
+            approve("alice"),
+        ),
+        (
+            "approve",
+            "people are asked about another document than before, and it names the earlier one",
+            answered(&queued(false), &ask_about_another()),
+            with_digest(approve("tess"), Digest::of(b"the document").as_str()),
+        ),
+        (
+            "approve",
+            "people are asked about another document than before, and it names that one",
+            answered(&queued(false), &ask_about_another()),
+            with_digest(approve("tess"), another().digest.as_str()),
+        ),
         ("approve", "it names another digest", one.clone(), with_digest(approve("alice"), "sha256:0")),
         ("approve", "a digest is needed and not given", parked(&ApprovalTerms { require_digest: true, ..terms() }), approve("alice")),
         (
@@ -789,9 +840,12 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         }),
         ("start", "of another attempt than the one that waits", queued(false), start(2)),
         ("start", "it was committed before, with the same token", begun.clone(), start(1)),
+        ("start", "what would start is another document", queued(false), start_by_another()),
+        ("start", "what would start is another document, and the one that held was excepted from a freeze", excepted(), start_by_another()),
         ("refuse", "the attempt waits", queued(false), refuse()),
         ("refuse", "it has started meanwhile", begun.clone(), refuse()),
         ("ask again", "the attempt waits", queued(false), ask_again()),
+        ("ask again", "what would start is another document", queued(false), ask_about_another()),
         ("ask again", "nobody was asked before", alone, ask_again()),
         ("ask again", "it was cancelled meanwhile", answered(&queued(false), &cancel("deploy-bot")), ask_again()),
         ("disown", "the attempt is the one that runs, idempotent", begun.clone(), disown(TOKEN)),
@@ -858,6 +912,7 @@ fn events() -> Vec<Event> {
             digest: digest(),
             justification: text(),
         }),
+        Event::DocumentRenewed { step: 1, attempt: 1, digest: digest(), reason: text(), changes: Vec::new() },
         Event::StartRefused { step: 1, attempt: 1, reason: text() },
         Event::ExecutionStarted { step: 1, attempt: 1, owner: HERE, token: Some(TOKEN) },
         Event::ExecutionSucceeded { step: 1, attempt: 1, output: Some(json!({})) },
@@ -1072,7 +1127,7 @@ fn resolve_as(name: &str, roles: &[&str], outcome: Resolution) -> Command {
 }
 
 fn start(attempt: u32) -> Command {
-    Command::Start { attempt: of(attempt), owner: HERE, token: TOKEN }
+    Command::Start { attempt: of(attempt), owner: HERE, token: TOKEN, renewed: None }
 }
 
 fn refuse() -> Command {
@@ -1080,7 +1135,37 @@ fn refuse() -> Command {
 }
 
 fn ask_again() -> Command {
-    Command::AskAgain { attempt: of(1), reason: "the terms are stricter now".to_owned(), terms: terms().into() }
+    Command::AskAgain { attempt: of(1), reason: "the terms are stricter now".to_owned(), terms: terms().into(), renewed: None }
+}
+
+/// A document that takes the place of the one before.
+fn another() -> Renewed {
+    Renewed::of(b"{}", br#"{"a":1}"#.to_vec(), "it drifted".to_owned())
+}
+
+fn ask_about_another() -> Command {
+    let renewed = Some(another().into());
+    Command::AskAgain { attempt: of(1), reason: "it drifted".to_owned(), terms: terms().into(), renewed }
+}
+
+fn start_by_another() -> Command {
+    Command::Start { attempt: of(1), owner: HERE, token: TOKEN, renewed: Some(another().into()) }
+}
+
+/// Approved by tess, and cora has excepted it from a freeze.
+fn excepted() -> Workflow {
+    let mut log = approved_log(ActionKind::Runbook, false);
+    log.push(("tess", released(1)));
+    let exception = FreezeException {
+        freeze: "weekend".to_owned(),
+        until: at(FIRST),
+        approver: "cora".to_owned(),
+        roles: vec!["cto".to_owned()],
+        digest: Digest::of(b"the document"),
+        justification: "an outage".to_owned(),
+    };
+    log.push(("cora", Event::FreezeExcepted(exception)));
+    fold(&log)
 }
 
 fn disown(token: Uuid) -> Command {

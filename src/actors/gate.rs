@@ -12,10 +12,12 @@ use crate::config::Configuration;
 use crate::domain::hold::Held;
 use crate::domain::policy::{ApprovalTerms, Suspended};
 use crate::domain::task::ActionKind;
-use crate::domain::task::precondition::difference;
+use crate::domain::task::Task;
+use crate::domain::task::plan::Document;
+use crate::domain::task::precondition::Drift;
 use crate::domain::workflow::today::{Standing, Today};
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{AttemptId, Workflow};
+use crate::domain::workflow::{AttemptId, Renewed, Round, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
@@ -25,8 +27,8 @@ use uuid::Uuid;
 /// The gate's verdict on one workflow.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The action may start.
-    Start(Box<Job>),
+    /// The action may start; where the document that holds is not true any more, by the one that takes its place.
+    Start { job: Box<Job>, renewed: Option<Arc<Renewed>> },
     /// Nothing is queued any more: the workflow was cancelled, or the action has been started.
     NotQueued,
     /// This external action may begin: its requester carries it out.
@@ -37,8 +39,9 @@ pub enum Verdict {
     Held(Held),
     /// The action may never start. Nothing has run.
     Refuse { attempt: AttemptId, reason: String },
-    /// The action may not start before people have been asked again.
-    AskAgain { attempt: AttemptId, reason: String, terms: Arc<ApprovalTerms> },
+    /// The action may not start before people have been asked again; where the document that holds is not true any more, about the one that takes its
+    /// place.
+    AskAgain { attempt: AttemptId, reason: String, terms: Arc<ApprovalTerms>, renewed: Option<Arc<Renewed>> },
 }
 
 /// A guard's objection to a start.
@@ -60,6 +63,21 @@ pub struct Candidate<'a> {
     pub attempt: AttemptId,
     /// Why the grant that let it pass does so no longer; `None` where it does, and where people have decided.
     pub revoked: Option<String>,
+}
+
+/// An action that no guard objects to.
+struct Passed {
+    workflow: Workflow,
+    /// The document that holds.
+    document: Vec<u8>,
+    job: Box<Job>,
+}
+
+impl Passed {
+    /// It may start as it is.
+    fn start(self) -> Verdict {
+        Verdict::Start { job: self.job, renewed: None }
+    }
 }
 
 impl Candidate<'_> {
@@ -103,40 +121,80 @@ impl Gate {
 
     /// Asks the guards; then, last of all, the precondition looks. That may take a while, so the guards are asked once more afterwards.
     async fn ask(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
-        let verdict = self.ask_guards(workflow_id, is_claim).await?;
-        let Verdict::Start(job) = &verdict else { return Ok(verdict) };
-        let Some(found) = self.precondition(job).await else { return Ok(verdict) };
-        let attempt = job.attempt;
-        if let Err(reason) = found {
-            return Ok(Verdict::Refuse { attempt, reason: format!("not started: {reason}; submit the task again") });
-        }
+        let passed = match self.ask_guards(workflow_id, is_claim).await? {
+            Ok(passed) => passed,
+            Err(verdict) => return Ok(verdict),
+        };
+        let Some(found) = self.precondition(&passed.job).await else { return Ok(passed.start()) };
+        let (attempt, digest) = (passed.job.attempt, passed.job.digest);
+        let drift = match found {
+            Ok(drift) => drift,
+            Err(reason) => return Ok(Verdict::Refuse { attempt, reason: format!("not started: {reason}; submit the task again") }),
+        };
         Ok(match self.ask_guards(workflow_id, is_claim).await? {
-            Verdict::Start(job) if job.attempt != attempt => Verdict::Wait("another attempt has come into its place".to_owned()),
-            verdict => verdict,
+            Ok(passed) if (passed.job.attempt, &passed.job.digest) != (attempt, &digest) => {
+                Verdict::Wait("something else has come into its place".to_owned())
+            }
+            Ok(passed) => match drift {
+                None => passed.start(),
+                Some(drift) => self.start_anew(passed, |task| drift.record(task)),
+            },
+            Err(verdict) => verdict,
         })
     }
 
-    /// The guard of the precondition: it prints what it printed when the task was submitted. `None` where nothing was recorded to compare:
-    /// what undoes steps, and runbooks without one.
-    async fn precondition(&self, job: &Job) -> Option<Result<(), String>> {
+    /// The guard of the precondition: it prints what the document says. `None` where there is nothing to compare: what undoes steps, and
+    /// runbooks without one.
+    async fn precondition(&self, job: &Job) -> Option<Result<Option<Drift>, String>> {
         let Work::Run(invocation) = &job.work else { return None };
         let before = invocation.precondition.as_ref()?.output.as_ref()?;
         let now = precondition::look(invocation, &*self.executor, &self.fence).await;
-        Some(now.and_then(|now| match difference(before, now.as_deref().unwrap_or_default()) {
-            None => Ok(()),
-            Some(difference) => Err(format!("its precondition prints something else now: {difference}")),
-        }))
+        Some(now.map(|now| Drift::between(before, now.unwrap_or_default())))
     }
 
-    async fn ask_guards(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
+    /// What follows where the document is not true any more: people are asked about the one that is, if they were asked about this one. Otherwise it
+    /// starts by the one that is.
+    fn start_anew(&self, passed: Passed, change: impl FnOnce(&mut Task) -> Option<String>) -> Verdict {
+        let Passed { workflow, document, mut job } = passed;
+        let (attempt, submission) = (job.attempt, &workflow.submission);
+        let refused = |reason: &str| Verdict::Refuse { attempt, reason: format!("not started: {reason}") };
+        let Ok(mut renewed) = Document::read(&document) else { return refused("its document cannot be read") };
+        let Some(reason) = renewed.task_mut(attempt.step).and_then(change) else { return refused("its document has no such step") };
+        let reason = if submission.is_plan() { format!("{}: {reason}", submission.step_title(attempt.step)) } else { reason };
+        let renewed = Arc::new(Renewed::of(&document, renewed.canonical(), reason.clone()));
+        match workflow.round_of(attempt.step) {
+            Some(round) => match self.terms_of_today(&workflow, round) {
+                Some(terms) => Verdict::AskAgain { attempt, reason, terms, renewed: Some(renewed) },
+                None => refused(&format!("{reason}; and nobody can be asked at its level")),
+            },
+            None => {
+                job.digest = renewed.subject(submission.asked_about(attempt.step));
+                Verdict::Start { job, renewed: Some(renewed) }
+            }
+        }
+    }
+
+    /// The terms under which people are asked about another document: the stricter of the earlier ones and today's, and the roles and the timetable from
+    /// the start.
+    fn terms_of_today(&self, workflow: &Workflow, round: &Round) -> Option<Arc<ApprovalTerms>> {
+        let today = Today { policy: &self.configuration.policy, suspended: &Suspended::default() };
+        let terms = today.review(&workflow.submission, round).terms;
+        let policy = self.configuration.policy.level(workflow.submission.level_of(round.step));
+        let from_the_start =
+            |now: &ApprovalTerms| ApprovalTerms { approvers: now.approvers.clone(), escalation: now.escalation.clone(), ..terms.clone() };
+        let terms = if policy.auto_approve { from_the_start(&round.terms) } else { from_the_start(&policy.terms) };
+        Some(Arc::new(terms)).filter(|terms| can_be_asked(terms))
+    }
+
+    async fn ask_guards(&self, workflow_id: Uuid, is_claim: bool) -> Result<Result<Passed, Verdict>, Error> {
         let log = self.logs.read(workflow_id).await?;
         let workflow =
             transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
-        let Some(workflow) = workflow else { return Ok(Verdict::NotQueued) };
+        let Some(workflow) = workflow else { return Ok(Err(Verdict::NotQueued)) };
         let Some(attempt) = workflow.queued().filter(|_| workflow.submission.claim.is_some() == is_claim) else {
-            return Ok(Verdict::NotQueued);
+            return Ok(Err(Verdict::NotQueued));
         };
-        let document = self.storage.document(workflow_id).await?.unwrap_or_default();
+        let document = self.storage.document(workflow_id, workflow.document_number()).await?.unwrap_or_default();
         let revoked = match workflow.round().and_then(|round| round.grant) {
             Some(grant) => self.revoked(grant).await?,
             None => None,
@@ -145,15 +203,13 @@ impl Gate {
         // Read from the database again: what is in memory may be a second old.
         let suspended = self.suspensions.refresh().await?;
         match self.work(&candidate, &suspended).await {
-            Err(objection) => Ok(self.verdict(&candidate, attempt, objection)),
-            Ok(None) => Ok(Verdict::Begin(attempt)),
-            Ok(Some(work)) => Ok(Verdict::Start(Box::new(Job {
-                workflow_id,
-                attempt,
-                digest: workflow.submission.subject_of(workflow.submission.asked_about(attempt.step)),
-                work,
-                cancelled: CancelSignal::never(),
-            }))),
+            Err(objection) => Ok(Err(self.verdict(&candidate, attempt, objection))),
+            Ok(None) => Ok(Err(Verdict::Begin(attempt))),
+            Ok(Some(work)) => {
+                let digest = workflow.subject_of_start(attempt.step);
+                let job = Box::new(Job { workflow_id, attempt, digest, work, cancelled: CancelSignal::never() });
+                Ok(Ok(Passed { workflow, document, job }))
+            }
         }
     }
 
@@ -190,7 +246,7 @@ impl Gate {
         if candidate.document.is_empty() {
             return Err(Objection::Refuse("its document is missing".to_owned()));
         }
-        let approved = &candidate.workflow.submission.digest;
+        let approved = candidate.workflow.document();
         let step = (candidate.attempt.step, candidate.action());
         let work = unchanged(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await;
         match work.map_err(Objection::Refuse)? {
@@ -213,7 +269,7 @@ impl Gate {
         let workflow =
             transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
         let Some(workflow) = workflow else { return Ok(Err("its log is empty".to_owned())) };
-        let document = self.storage.document(workflow_id).await?.unwrap_or_default();
+        let document = self.storage.document(workflow_id, workflow.document_number()).await?.unwrap_or_default();
         // Whether a grant still stands does not matter: it has run.
         let candidate = Candidate { workflow: &workflow, document: &document, attempt, revoked: None };
         let probe = match self.what_was_approved(&candidate).await {
@@ -222,7 +278,7 @@ impl Gate {
             Err(Objection::Refuse(reason)) => return Ok(Err(reason)),
             Err(_) => return Ok(Err("its runbook may not be run".to_owned())),
         };
-        let digest = workflow.submission.subject_of(workflow.submission.asked_about(attempt.step));
+        let digest = workflow.subject_of_start(attempt.step);
         let cancelled = CancelSignal::never();
         let found = self.executor.identify(probe).await;
         Ok(found.map(|probe| Job { workflow_id, attempt, digest, work: Work::Run(probe), cancelled }))
@@ -233,12 +289,12 @@ impl Gate {
             Objection::Wait(reason) => Verdict::Wait(reason),
             Objection::Held(held) => Verdict::Held(held),
             Objection::Refuse(reason) => Verdict::Refuse { attempt, reason: format!("not started: {reason}") },
-            Objection::AskUnder(terms, reason) if can_be_asked(&terms) => Verdict::AskAgain { attempt, reason, terms },
+            Objection::AskUnder(terms, reason) if can_be_asked(&terms) => Verdict::AskAgain { attempt, reason, terms, renewed: None },
             Objection::AskUnder(_, reason) => {
                 Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") }
             }
             Objection::AskAgain(reason) => match self.terms(candidate.workflow, attempt.step) {
-                Some(terms) => Verdict::AskAgain { attempt, reason, terms },
+                Some(terms) => Verdict::AskAgain { attempt, reason, terms, renewed: None },
                 None => Verdict::Refuse { attempt, reason: format!("not started: {reason}; and nobody can be asked at its level") },
             },
         }

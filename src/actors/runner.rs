@@ -20,7 +20,7 @@ use crate::actors::metrics::Metrics;
 use crate::actors::ports::{Canceler, Executor, Job};
 use crate::actors::protocol::Failure;
 use crate::actors::turns::{TurnLimits, Turns, Waiting};
-use crate::domain::workflow::{AttemptId, Command, Workflow};
+use crate::domain::workflow::{AttemptId, Command, Renewed, Workflow};
 use crate::fence::Fence;
 use crate::storage::QueuedRow;
 use crate::telemetry;
@@ -219,8 +219,8 @@ impl Runner {
     }
 
     /// Commits the start, and says whether it is this process's to run.
-    async fn start(&self, workflow_id: Uuid, attempt: AttemptId, token: Uuid) -> bool {
-        let command = Command::Start { attempt, owner: self.owner, token };
+    async fn start(&self, workflow_id: Uuid, attempt: AttemptId, token: Uuid, renewed: Option<Arc<Renewed>>) -> bool {
+        let command = Command::Start { attempt, owner: self.owner, token, renewed };
         let workflow = self.insist(workflow_id, &command).await;
         workflow.is_some_and(|workflow| workflow.running(attempt).is_some_and(|attempt| attempt.token == Some(token)))
     }

@@ -3,6 +3,7 @@
 //! Every word that came from outside passes through [`escaped`], and text of several lines keeps a bar in front of each, so
 //! that no description can draw a line that looks like one of ours.
 
+mod changes;
 mod runs;
 
 use crate::cli::facts::{list, number, text, texts};
@@ -38,6 +39,7 @@ pub fn request(page: &mut Page, workflow: &Value) {
     reasons(page, workflow);
     claim(page, workflow);
     superseding(page, workflow);
+    changes::renewed(page, workflow);
     for comment in list(workflow, "/comments") {
         let asks = if comment["ask"] == true { " asks the requester" } else { "" };
         page.fact("comment", format!("by {}{asks} at {}", word(comment, "/author", "?"), word(comment, "/at", "?")));
@@ -276,16 +278,11 @@ fn superseding(page: &mut Page, workflow: &Value) {
     }
     let Some(earlier) = workflow.get("supersedes").filter(|earlier| earlier.is_object()) else { return };
     page.fact("supersedes", format!("{}, which was still waiting; what is different:", word(earlier, "/workflow_id", "?")));
-    let differences = list(earlier, "/differences");
-    for one in differences {
-        let value = |place| text(one, place).map_or_else(|| "(nothing)".to_owned(), escaped);
-        page.fact("", format!("{}: {} -> {}", word(one, "/pointer", "?"), value("/before"), value("/after")));
-    }
-    match number(earlier, "/differences_left_out") {
-        Some(more) if more > 0 => page.fact("", format!("and {more} more fields")),
-        _ if earlier["differences"].is_null() => page.fact("", "not known: the earlier request has been removed"),
-        _ if differences.is_empty() => page.fact("", "nothing"),
-        _ => {}
+    changes::changes(page, earlier);
+    if earlier["differences"].is_null() {
+        page.fact("", "not known: the earlier request has been removed");
+    } else if list(earlier, "/differences").is_empty() {
+        page.fact("", "nothing");
     }
 }
 

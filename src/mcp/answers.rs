@@ -87,7 +87,7 @@ impl<'a> State<'a> {
             status,
             risk_level: submission.assessment.level,
             requires_approval: workflow.round().is_some(),
-            digest: submission.digest.as_str(),
+            digest: workflow.document().as_str(),
             reasons: submission.assessment.reasons.iter().map(|reason| format!("{}: {}", reason.trigger, reason.detail)).collect(),
             approval: workflow.open_round().map(|round| Asked {
                 approvers: entitled_roles(round).into_iter().map(ToString::to_string).collect(),

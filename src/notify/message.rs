@@ -4,19 +4,20 @@
 //! Characters that are invisible, or that would reorder the text around them, are replaced by their numbers here.
 
 mod actions;
+mod changes;
 
 use crate::actors::ports::Notice;
 use crate::domain::notice::Kind;
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::{self, DIFFERS, Target};
-use crate::domain::task::difference::Difference;
 use crate::domain::task::plan::Document;
 use crate::domain::text::{escaped, shown};
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Decision, Round, Submission, Verdict, Workflow};
 use actions::actions;
+use changes::instead;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -24,9 +25,6 @@ use serde::Serialize;
 const LONGEST_VALUE: usize = 500;
 /// The most characters of the requester's own words.
 const LONGEST_DESCRIPTION: usize = 4 * 1024;
-/// Fields that changed since an earlier request, and characters of each of their values.
-const MOST_CHANGES: usize = 8;
-const LONGEST_CHANGE: usize = 120;
 /// How many reasons are listed. The link leads to all of them.
 const MOST_REASONS: usize = 10;
 
@@ -291,22 +289,6 @@ fn sentence(notice: &Notice, headline: &str) -> String {
     let expires = notice.workflow.round().and_then(transition::expires_at).filter(|_| notice.kind == Kind::Expiring);
     let expires = expires.map(|at| format!(" If nobody decides, it expires at {}, and will not run.", time(at))).unwrap_or_default();
     format!("{headline}.{said}{waiting}{expires}{then}{}", instead(notice))
-}
-
-/// What is different from the request whose place this one has taken.
-fn instead(notice: &Notice) -> String {
-    if !notice.kind.asks() || notice.workflow.submission.supersedes.is_none() {
-        return String::new();
-    }
-    let side = |side: &Option<String>| side.as_deref().map_or_else(|| "nothing".to_owned(), |text| cut(&value(text), LONGEST_CHANGE));
-    let one = |one: &Difference| format!("{} from {} to {}", value(&one.pointer), side(&one.before), side(&one.after));
-    let mut changes: Vec<String> = notice.differences.iter().take(MOST_CHANGES).map(one).collect();
-    match notice.differences.len() {
-        0 => changes.push("nothing that is known".to_owned()),
-        all if all > MOST_CHANGES => changes.push(format!("{} more fields", all - MOST_CHANGES)),
-        _ => {}
-    }
-    format!(" It takes the place of an earlier request, which is not asked about any more. Changed: {}.", changes.join("; "))
 }
 
 fn needed(round: &Round) -> String {

@@ -246,8 +246,8 @@ impl Service {
             Err(ServiceError::WorkflowNotFound) => return Err(unfit("is no workflow that you may see")),
             found => found?.workflow,
         };
-        let bytes = self.engine.storage.document(id).await?.unwrap_or_default();
-        let document = Document::read(&bytes).ok().filter(|_| Digest::of(&bytes) == workflow.submission.digest);
+        let bytes = self.engine.storage.document(id, workflow.document_number()).await?.unwrap_or_default();
+        let document = Document::read(&bytes).ok().filter(|_| Digest::of(&bytes) == *workflow.document());
         let document = document.ok_or_else(|| unfit("is a workflow whose document cannot be read"))?;
         let task = document.single().ok_or_else(|| unfit("is a plan, and plans are not granted: each is decided as a whole"))?;
         let submission = &workflow.submission;

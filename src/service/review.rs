@@ -9,7 +9,7 @@ use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Document;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition::{self, Answer};
-use crate::domain::workflow::{ApprovalStatus, Command, Plan, Refusal, Resolution, Status, Submission, Workflow};
+use crate::domain::workflow::{ApprovalStatus, Command, Refusal, Resolution, Status, Submission, Workflow};
 use crate::identity::Caller;
 use crate::service::show::Shown;
 use crate::service::{Service, ServiceError};
@@ -104,11 +104,10 @@ pub struct Known {
     pub resource_types: Vec<String>,
 }
 
-/// Whether a stored document is what was submitted.
-pub fn is_sound(submission: &Submission, bytes: &[u8], document: &Document) -> bool {
+/// Whether a stored document is the one that holds by the log.
+pub fn is_sound(workflow: &Workflow, bytes: &[u8], document: &Document) -> bool {
     let kinds = document.steps().into_iter().map(|(_, task)| task.action.kind);
-    let planned = Plan::of(submission).steps;
-    Digest::of(bytes) == submission.digest && kinds.eq(planned.into_iter().map(|step| step.action))
+    Digest::of(bytes) == *workflow.document() && kinds.eq(workflow.plan.steps.iter().map(|step| step.action))
 }
 
 impl Service {
@@ -123,7 +122,7 @@ impl Service {
         let today = Today { policy: &configuration.policy, suspended: &suspended };
         let document = Document::read(&shown.document).ok();
         let submission = &shown.workflow.submission;
-        let sound = document.as_ref().is_some_and(|document| is_sound(submission, &shown.document, document));
+        let sound = document.as_ref().is_some_and(|document| is_sound(&shown.workflow, &shown.document, document));
         // Plans have no kind by which an earlier one could be found.
         let precedent = match document.as_ref().and_then(Document::single) {
             Some(task) => self.precedent(&shown.workflow, task).await?,
@@ -217,7 +216,7 @@ impl Service {
             freeze: Arc::new(configured.clone()),
             until: Some(until),
             justification: Some("asked beforehand".to_owned()),
-            digest: Some(shown.workflow.submission.digest.to_string()),
+            digest: Some(shown.workflow.document().to_string()),
         };
         let answer = today.decide(&shown.workflow, &command);
         Some(Excepting {

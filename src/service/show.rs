@@ -105,11 +105,12 @@ impl Service {
 
     async fn shown(&self, history: WorkflowHistory) -> Result<Shown, ServiceError> {
         let WorkflowHistory { workflow, log } = history;
-        let document = self.engine.storage.document(workflow.id).await.map_err(about(workflow.id))?.unwrap_or_default();
+        let document = self.engine.storage.document(workflow.id, workflow.document_number()).await;
+        let document = document.map_err(about(workflow.id))?.unwrap_or_default();
         let left_alone = self.engine.storage.quarantined(workflow.id).await.map_err(about(workflow.id))?;
         let quarantine = left_alone.map(|row| Quarantine { reason: row.reason, failures: row.failures, since: row.since });
         let earlier = match workflow.submission.supersedes {
-            Some(workflow_id) => Some(Earlier { workflow_id, document: self.engine.storage.document(workflow_id).await? }),
+            Some(workflow_id) => Some(Earlier { workflow_id, document: self.engine.storage.last_document(workflow_id).await? }),
             None => None,
         };
         let held = self.held(&workflow);

@@ -243,7 +243,7 @@ impl Service {
 
     /// A row leads from a call to its workflow; that it is the right one, the document says, which is what people approved.
     async fn is_about(&self, asked: &Asked, id: Uuid) -> Result<(), ServiceError> {
-        let document = self.engine.storage.document(id).await?.unwrap_or_default();
+        let document = self.engine.storage.last_document(id).await?.unwrap_or_default();
         let document: Value = serde_json::from_slice(&document).unwrap_or_default();
         if document.pointer("/metadata/tool_call/identity").and_then(Value::as_str) == Some(asked.identity.as_str()) {
             return Ok(());

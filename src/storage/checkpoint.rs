@@ -1,7 +1,7 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row. A request that takes the place
 //! of another is two rows of one transaction (`replace.rs`).
 //!
-//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql, 0031_glass.sql). They take rows of types of their own, so they are not among
+//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql, 0032_renewal.sql). They take rows of types of their own, so they are not among
 //! the queries that are checked at compile time; the tests of this module run them.
 
 mod columns;
@@ -58,6 +58,8 @@ pub struct Advance {
     /// The door by which they came.
     pub via: Via,
     pub events: Vec<Event>,
+    /// The canonical bytes of the document that holds from then on, where that is another one than before.
+    pub document: Option<Vec<u8>>,
     pub guard: Guard,
     /// About when it takes place, by the clock that follows the database's.
     pub now: DateTime<Utc>,
@@ -187,7 +189,8 @@ impl Storage {
         let begins = batch.iter().any(|advance| advance.borrow().begins.is_some());
         let breaks_or_reviews = |event: &Event| matches!(event, Event::GlassBroken(_) | Event::Reviewed { .. });
         let glass = batch.iter().any(|advance| advance.borrow().events.iter().any(breaks_or_reviews));
-        let query = sqlx::query("select * from advance_workflows($1, $4, $5, $2, $3)").bind(rows).bind(begins).bind(glass);
+        let renews = batch.iter().any(|advance| advance.borrow().document.is_some());
+        let query = sqlx::query("select * from advance_workflows($1, $5, $6, $2, $3, $4)").bind(rows).bind(begins).bind(glass).bind(renews);
         carry_out(db, query, log, notices, batch.len()).await
     }
 

@@ -83,13 +83,29 @@ impl Storage {
         Ok(logs.map(|log| (log[0].workflow_id, proven(keys, log, &self.terms))).collect())
     }
 
-    /// The canonical bytes of a workflow's task.
+    /// The canonical bytes of a document of a workflow, by its [number](crate::domain::workflow::Workflow::document_number).
     ///
     /// # Errors
     /// No database.
-    pub async fn document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn document(&self, workflow_id: Uuid, document: u32) -> Result<Option<Vec<u8>>, Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_scalar!("select content from document where workflow_id = $1 and round = 1", workflow_id);
+        let number = i32::try_from(document).unwrap_or(i32::MAX);
+        let query = sqlx::query_scalar!("select content from document where workflow_id = $1 and round = $2", workflow_id, number);
+        let document = within(query.fetch_optional(&mut *db)).await?;
+        db.release();
+        Ok(document)
+    }
+
+    /// The canonical bytes of the document that holds in a workflow.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn last_document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+        let mut db = self.lease().await?;
+        let query = sqlx::query_scalar!(
+            "select content from document where workflow_id = $1 order by workflow_id, round desc limit 1",
+            workflow_id
+        );
         let document = within(query.fetch_optional(&mut *db)).await?;
         db.release();
         Ok(document)

@@ -136,11 +136,15 @@ pub async fn page_of(
     let exact = DocumentView::of(web, workflow, &shown.document);
     let since = precedent.map(|precedent| since(&precedent, &shown.document, now));
     let earlier = shown.earlier.as_ref().map(|earlier| Instead::of(earlier, &shown.document));
+    let changed = workflow.round().and_then(|round| workflow.renewal_of(round)).map(|renewal| {
+        let (differences, left_out) = shortened(renewal.changes.clone());
+        json!({"reason": renewal.reason, "differences": differences, "left_out": left_out})
+    });
     let settled_by = match workflow.approval_status() {
         ApprovalStatus::Approved | ApprovalStatus::Rejected => workflow.deciding().map(|decision| record::decided(decision, now)),
         _ => None,
     };
-    let page = json!({
+    let mut page = json!({
         "section": if workflow.status() == Status::PendingApproval { "waiting" } else { "" },
         "id": id, "task_id": submission.task_id, "version": workflow.version,
         "level_word": submission.assessment.level, "status_word": workflow.status(), "status_words": record::status_words(workflow.status().as_str()),
@@ -166,6 +170,7 @@ pub async fn page_of(
         "held": shown.held.as_ref().map(ToString::to_string),
         "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
         "attempted": attempted, "done": done});
+    page["changed"] = json!(changed);
     Ok(page::render(web, session, "detail.html", page))
 }
 

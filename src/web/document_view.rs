@@ -163,7 +163,7 @@ impl DocumentView {
             }
         };
         Some(Self {
-            is_sound: is_sound(submission, document, &stored),
+            is_sound: is_sound(workflow, document, &stored),
             subject: asked.map_or_else(|| digest.clone(), |step| step_digest(&digest, step)).to_string(),
             is_stepwise: !submission.gate.is_plan(),
             digest: digest.to_string(),

@@ -211,6 +211,7 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::RetryScheduled { attempt, after, .. } => {
             (format!("attempt {attempt} follows after a pause of {}", duration::show(*after)), None)
         }
+        Event::DocumentRenewed { reason, .. } => ("what would start is not what the document said".to_owned(), Some(reason.clone())),
         Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
         Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
         Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),

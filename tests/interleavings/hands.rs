@@ -28,7 +28,7 @@ impl Ask {
             Self::Approve => Command::Approve { by: person("alice", "lead"), justification: None, digest: None, owner: SERVERS[server] },
             Self::Cancel => Command::Cancel { by: person("cora", "admin"), reason: None },
             Self::Start { attempt: number, token: with } => {
-                Command::Start { attempt: attempt(number), owner: SERVERS[server], token: token(with) }
+                Command::Start { attempt: attempt(number), owner: SERVERS[server], token: token(with), renewed: None }
             }
             Self::Finish { attempt: number } => Command::Finish { attempt: attempt(number), outcome: Outcome::Succeeded { output: None } },
             Self::Disown { attempt: number, token: with } => {

@@ -282,13 +282,24 @@ async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_
         if workflow.queued().is_none() {
             continue;
         }
-        let command = Command::Start { attempt: first, owner, token: Uuid::new_v4() };
+        let command = Command::Start { attempt: first, owner, token: Uuid::new_v4(), renewed: None };
         let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { panic!("it is queued") };
         let next = commit::follow(id, Some(workflow.clone()), &events, SYSTEM, Via::System).unwrap();
         let begins = Some(Begins { environment: Some("development".to_owned()), before: None });
         let (actor, via) = (SYSTEM.to_owned(), Via::System);
         let now = workflow.updated_at;
-        starts.push(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, now, begins, notices: Vec::new() });
+        starts.push(Advance {
+            expected: workflow.version,
+            workflow: next,
+            actor,
+            via,
+            events,
+            document: None,
+            guard,
+            now,
+            begins,
+            notices: Vec::new(),
+        });
     }
     assert!(starts.len() > 100, "enough of them wait for this to mean something: {}", starts.len());
     let writers = starts.iter().cloned().enumerate().map(|(place, start)| {

@@ -22,6 +22,7 @@ mod delivery_workers;
 mod descriptors;
 mod document;
 mod doors;
+mod drift;
 mod escalate;
 mod events;
 mod execute;

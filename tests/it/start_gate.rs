@@ -351,7 +351,7 @@ async fn an_attempt_of_this_server_that_its_runner_does_not_know_is_an_alarm_and
     let database = Database::migrated().await;
     let quiet = Quiet::start(&database).await;
     // Starts that the runner has not made: whoever made them is lost.
-    let start = |attempt| Command::Start { attempt, owner: quiet.engine.owner, token: Uuid::new_v4() };
+    let start = |attempt| Command::Start { attempt, owner: quiet.engine.owner, token: Uuid::new_v4(), renewed: None };
     let once = quiet.queued("once").await;
     quiet.ask(once, start(FIRST)).await;
     eventually("what is true", || async { (quiet.status(once).await == Status::OutcomeUnknown).then_some(()) }).await;
@@ -374,7 +374,7 @@ async fn who_is_asked_again_sees_the_request_as_a_new_one() {
     let id = quiet.queued("once").await;
     let terms: Arc<ApprovalTerms> =
         Arc::clone(&quiet.engine.configuration.policy.level(parkbrake::domain::risk::level::Level::Critical).terms);
-    let command = Command::AskAgain { attempt: FIRST, reason: "the terms are stricter now".to_owned(), terms };
+    let command = Command::AskAgain { attempt: FIRST, reason: "the terms are stricter now".to_owned(), terms, renewed: None };
     assert_eq!(quiet.ask(id, command.clone()).await, Status::PendingApproval);
     assert_eq!(quiet.ask(id, command).await, Status::PendingApproval, "asked for once more, nothing is written");
     let asked = "select count(*) from workflow where approval_status = 'pending' and not queued and approvals = 0 and coalesce(approved_by, '{}') = '{}'

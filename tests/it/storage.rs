@@ -105,6 +105,7 @@ fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
         actor: "parkbrake".to_owned(),
         via: Via::System,
         events,
+        document: None,
         guard,
         now: workflow.updated_at,
         begins: None,
@@ -119,7 +120,7 @@ async fn what_is_read_is_what_was_written() {
     assert!(matches!(storage.open(std::slice::from_ref(&opening)).await.unwrap()[..], [Written::Committed { .. }]));
     let log = storage.log(opening.workflow.id).await.unwrap();
     assert_eq!(log.iter().map(|recorded| &recorded.event).collect::<Vec<_>>(), opening.events.iter().collect::<Vec<_>>());
-    assert_eq!(storage.document(opening.workflow.id).await.unwrap().unwrap(), opening.document);
+    assert_eq!(storage.document(opening.workflow.id, 1).await.unwrap().unwrap(), opening.document);
     let due = storage.due(10).await.unwrap();
     assert_eq!(due.next, Some(log[0].at + TimeDelta::seconds(90)), "the deadline is counted by the database");
 }
@@ -297,6 +298,7 @@ async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
             actor,
             via: Via::Rest,
             events,
+            document: None,
             guard: Guard::default(),
             now: at,
             begins: None,

@@ -189,10 +189,12 @@ impl Run {
             Move::Turn => {
                 let attempt = self.state.queued()?;
                 self.tokens += 1;
-                Command::Start { attempt, owner, token: Uuid::from_u128(self.tokens) }
+                Command::Start { attempt, owner, token: Uuid::from_u128(self.tokens), renewed: None }
             }
             Move::Refused => Command::RefuseStart { attempt: self.state.queued()?, reason: "changed".to_owned() },
-            Move::AskedAgain => Command::AskAgain { attempt: self.state.queued()?, reason: "stricter".to_owned(), terms: terms() },
+            Move::AskedAgain => {
+                Command::AskAgain { attempt: self.state.queued()?, reason: "stricter".to_owned(), terms: terms(), renewed: None }
+            }
             Move::Ends(true) => Command::Finish { attempt: running?, outcome: Outcome::Succeeded { output: None } },
             Move::Ends(false) => {
                 Command::Finish { attempt: running?, outcome: Outcome::Failed { error: "it broke".to_owned(), output: None } }

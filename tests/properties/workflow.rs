@@ -243,9 +243,11 @@ impl Run {
             What::Resolve { outcome, justification } => {
                 Command::Resolve { by, outcome, justification, owner: OWNERS[0], deciders: ROLES.map(str::to_owned).to_vec() }
             }
-            What::Start { attempt } => Command::Start { attempt: of(attempt), owner: OWNERS[0], token: token(attempt) },
+            What::Start { attempt } => Command::Start { attempt: of(attempt), owner: OWNERS[0], token: token(attempt), renewed: None },
             What::RefuseStart { attempt } => Command::RefuseStart { attempt: of(attempt), reason: "changed".to_owned() },
-            What::AskAgain { attempt, terms } => Command::AskAgain { attempt: of(attempt), reason: "stricter".to_owned(), terms },
+            What::AskAgain { attempt, terms } => {
+                Command::AskAgain { attempt: of(attempt), reason: "stricter".to_owned(), terms, renewed: None }
+            }
             What::Disown { attempt } => {
                 Command::Disown { attempt: of(attempt), token: Some(token(attempt)), cause: Disowned::LeaseLapsing }
             }

@@ -92,24 +92,26 @@ impl NoticeRenderer {
                 return Ok(Rendered::Cancel("nobody was asked here, so there is nothing to follow up"));
             }
         }
-        let bytes = self.storage.document(row.workflow_id).await?.unwrap_or_default();
-        let document = Document::read(&bytes).map_err(|error| corrupt(row, format!("its document: {error}")))?;
-        let event = log.iter().find(|recorded| recorded.version == row.version).ok_or_else(|| corrupt(row, "its event is missing"))?;
         let is_of_its_moment = row.kind.is_of_its_moment();
         let until = log.iter().take_while(|recorded| recorded.version <= row.version);
+        // A reminder is about the current state.
+        let workflow = if is_of_its_moment { now.clone() } else { replayed(row, until)? };
+        let bytes = self.storage.document(row.workflow_id, workflow.document_number()).await?.unwrap_or_default();
+        let document = Document::read(&bytes).map_err(|error| corrupt(row, format!("its document: {error}")))?;
+        let event = log.iter().find(|recorded| recorded.version == row.version).ok_or_else(|| corrupt(row, "its event is missing"))?;
+        let differences = self.differences(row, &workflow, &bytes).await?;
         Ok(Rendered::Send(Box::new(Notice {
             id: row.id,
             kind: row.kind,
             at: if is_of_its_moment { row.first_due_at } else { event.at },
             number: row.number,
             actor: if is_of_its_moment { SYSTEM.to_owned() } else { event.actor.clone() },
-            // A reminder is about the current state.
-            workflow: if is_of_its_moment { now.clone() } else { replayed(row, until)? },
+            workflow,
             comment: match &event.event {
                 Event::Commented { text, .. } => Some(text.clone()),
                 _ => None,
             },
-            differences: self.differences(row, &now, &bytes).await?,
+            differences,
             document,
             recipient,
             asked: if row.kind.asks() { asked.into_iter().map(|(name, person)| contact(name, person)).collect() } else { Vec::new() },
@@ -124,10 +126,13 @@ impl NoticeRenderer {
         Some(left.min(LOOK_AGAIN))
     }
 
-    /// How the task differs from the request that it supersedes, for a notice that asks.
+    /// For a notice that asks: how the task differs from what people were asked about before, or from the request that it supersedes.
     async fn differences(&self, row: &DueNotice, workflow: &Workflow, document: &[u8]) -> Result<Vec<Difference>, Error> {
+        if let Some(renewal) = workflow.open_round().and_then(|round| workflow.renewal_of(round)).filter(|_| row.kind.asks()) {
+            return Ok(renewal.changes.clone());
+        }
         let Some(earlier) = workflow.submission.supersedes.filter(|_| row.kind.asks()) else { return Ok(Vec::new()) };
-        let Some(before) = self.storage.document(earlier).await? else { return Ok(Vec::new()) };
+        let Some(before) = self.storage.last_document(earlier).await? else { return Ok(Vec::new()) };
         let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
         Ok(difference::between(&read(&before), &read(document)))
     }

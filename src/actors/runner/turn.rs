@@ -6,7 +6,7 @@ use crate::actors::lanes::Entry;
 use crate::actors::ports::{CancelSignal, Job};
 use crate::actors::runner::{FIRST_PAUSE, Held, LONGEST_PAUSE, Runner, State};
 use crate::actors::turns::Waiting;
-use crate::domain::workflow::{AttemptId, Command, Disowned, Outcome};
+use crate::domain::workflow::{AttemptId, Command, Disowned, Outcome, Renewed};
 use crate::storage::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +48,8 @@ impl Turn {
     pub async fn play(mut self) {
         let id = self.waiting.workflow_id;
         match self.ask().await {
-            Some(Verdict::Start(job)) => {
-                if self.start(*job).await == Start::Refused {
+            Some(Verdict::Start { job, renewed }) => {
+                if self.start(*job, renewed).await == Start::Refused {
                     self.rest().await;
                 }
             }
@@ -62,7 +62,7 @@ impl Turn {
                 runner.enqueue(waiting);
             }
             Some(Verdict::Begin(attempt)) => {
-                let begin = Command::Start { attempt, owner: self.runner.owner, token: Uuid::new_v4() };
+                let begin = Command::Start { attempt, owner: self.runner.owner, token: Uuid::new_v4(), renewed: None };
                 self.runner.insist(id, &begin).await;
             }
             Some(Verdict::Held(held)) => {
@@ -73,9 +73,9 @@ impl Turn {
                 tracing::error!(step = attempt.step, attempt = attempt.number, reason, "the action is not started");
                 self.runner.insist(id, &Command::RefuseStart { attempt, reason }).await;
             }
-            Some(Verdict::AskAgain { attempt, reason, terms }) => {
+            Some(Verdict::AskAgain { attempt, reason, terms, renewed }) => {
                 tracing::warn!(step = attempt.step, attempt = attempt.number, reason, "people are asked again before the action starts");
-                self.runner.insist(id, &Command::AskAgain { attempt, reason, terms }).await;
+                self.runner.insist(id, &Command::AskAgain { attempt, reason, terms, renewed }).await;
             }
             Some(Verdict::NotQueued) | None => {}
         }
@@ -107,7 +107,7 @@ impl Turn {
         None
     }
 
-    async fn start(&mut self, mut job: Job) -> Start {
+    async fn start(&mut self, mut job: Job, renewed: Option<Arc<Renewed>>) -> Start {
         let (id, attempt, token) = (job.workflow_id, job.attempt, Uuid::new_v4());
         if !self.enter(&job) {
             return Start::Over;
@@ -123,7 +123,7 @@ impl Turn {
             state.held.insert((id, attempt), Held { token, canceler });
             self.attempt = Some(attempt);
         }
-        if !self.runner.start(id, attempt, token).await {
+        if !self.runner.start(id, attempt, token, renewed).await {
             return Start::Refused;
         }
         self.runner.metrics.running.inc();

@@ -9,7 +9,7 @@ use crate::domain::via::Via;
 use crate::domain::workflow::commit;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition::{self, Guard};
-use crate::domain::workflow::{Event, Workflow};
+use crate::domain::workflow::{Event, Renewed, Workflow};
 use crate::storage::{Advance, Written};
 use ractor::rpc::CallResult;
 use std::sync::Arc;
@@ -47,25 +47,38 @@ impl WorkflowActor {
         via: Via,
         events: Vec<Event>,
         guard: Guard,
+        renewed: Option<&Renewed>,
     ) -> Result<Progress, CommitError> {
         let instead = transition::queued_instead(Some(workflow), &events);
         match instead {
-            None => self.write(workflow, actor, via, events, guard).await,
-            Some(queued) if self.deps.holds.would_hold(workflow).is_some() => self.write(workflow, actor, via, queued, guard).await,
-            Some(queued) => match self.write(workflow, actor, via, events, guard).await? {
-                Progress::Held => self.write(workflow, actor, via, queued, guard).await,
+            None => self.write(workflow, actor, via, events, guard, renewed).await,
+            Some(queued) if self.deps.holds.would_hold(workflow).is_some() => {
+                self.write(workflow, actor, via, queued, guard, renewed).await
+            }
+            Some(queued) => match self.write(workflow, actor, via, events, guard, renewed).await? {
+                Progress::Held => self.write(workflow, actor, via, queued, guard, renewed).await,
                 progress => Ok(progress),
             },
         }
     }
 
-    async fn write(&self, workflow: &Workflow, actor: &str, via: Via, events: Vec<Event>, guard: Guard) -> Result<Progress, CommitError> {
+    async fn write(
+        &self,
+        workflow: &Workflow,
+        actor: &str,
+        via: Via,
+        events: Vec<Event>,
+        guard: Guard,
+        renewed: Option<&Renewed>,
+    ) -> Result<Progress, CommitError> {
         let next = commit::follow(self.id, Some(workflow.clone()), &events, actor, via);
         let next = next.map_err(|error| CommitError::Refused(error.to_string()))?;
         let notices = self.notices(Some(workflow), &next, &events);
         let (actor, now) = (actor.to_owned(), self.deps.clock.now());
         let begins = transition::begins(&events).then(|| self.deps.holds.begins(workflow));
-        let advance = Box::new(Advance { expected: workflow.version, workflow: next, actor, via, events, guard, now, begins, notices });
+        let document = renewed.filter(|renewed| renewed.digest == *next.document()).map(|renewed| renewed.bytes.clone());
+        let expected = workflow.version;
+        let advance = Box::new(Advance { expected, workflow: next, actor, via, events, document, guard, now, begins, notices });
         let (advance, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Advance(advance, reply)).await?;
         Ok(match written {
             Written::Committed { at } => Progress::Moved(Arc::new(commit::dated(advance.workflow, at))),

@@ -50,7 +50,7 @@ impl WorkflowActor {
                 Ok(Answer::Commit { events, guard }) => (events, guard),
             };
             let (actor, via) = command.caller().map_or((SYSTEM, Via::System), |by| (by.name.as_str(), by.via));
-            match self.commit(&workflow, actor, via, events, guard).await {
+            match self.commit(&workflow, actor, via, events, guard, command.renewed().map(|renewed| &**renewed)).await {
                 Ok(Progress::Moved(workflow)) => {
                     let decision = match command {
                         Command::Except { .. } => workflow.exceptions.last().map(|exception| exception.as_decision(&workflow)),
@@ -91,7 +91,7 @@ impl WorkflowActor {
     async fn expire(&self, memory: &mut Memory, guard: Guard) -> Result<(), Stale> {
         let (Some(workflow), Some(deadline)) = (&memory.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };
-        match self.commit(workflow, SYSTEM, Via::System, events, guard).await {
+        match self.commit(workflow, SYSTEM, Via::System, events, guard, None).await {
             Ok(Progress::Moved(workflow)) => memory.workflow = Some(Box::pin(self.fulfill(workflow)).await?),
             Ok(_) => Box::pin(self.look(memory)).await?,
             Err(error) => return Err(Stale::Unavailable(error.to_string())),

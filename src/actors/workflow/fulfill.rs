@@ -51,7 +51,7 @@ impl WorkflowActor {
                 self.alarm(attempt);
             }
             let Ok(Answer::Commit { events, guard }) = transition::decide(&workflow, &command) else { return Ok(workflow) };
-            workflow = match self.commit(&workflow, SYSTEM, Via::System, events, guard).await {
+            workflow = match self.commit(&workflow, SYSTEM, Via::System, events, guard, None).await {
                 Ok(Progress::Moved(workflow)) => {
                     tracing::warn!(status = %workflow.status(), "an interrupted action was taken up");
                     workflow

@@ -39,6 +39,7 @@ impl WorkflowActor {
                         actor: by.name.clone(),
                         via: by.via,
                         events,
+                        document: None,
                         guard,
                         now: self.deps.clock.now(),
                         begins: None,

@@ -1,6 +1,7 @@
 //! A request for approval: under what terms people decide, and when what happens if nobody does.
 
 use super::assessment::Target;
+use super::differences::Changed;
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::level::Level;
 use crate::domain::task::digest::Digest;
@@ -42,6 +43,11 @@ pub struct Approval<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     step: Option<AskedStep<'a>>,
+    /// Where people were asked about another document before: why they are asked again, and what is different from it. An approval then has to name
+    /// the digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    changed: Option<Changed<'a>>,
 }
 
 /// A step that people are asked about by itself.
@@ -87,8 +93,11 @@ impl<'a> Approval<'a> {
             let (name, target) = (planned.name.as_deref(), (&planned.target).into());
             Some(AskedStep { n, name, risk_level: planned.level, target, digest: &round.subject })
         });
+        let renewal = workflow.renewal_of(round);
         Some(Self {
             step,
+            changed: renewal.map(Changed::from),
+            require_digest: round.terms.require_digest || renewal.is_some(),
             approvers: approval::entitled_roles(round),
             approvals: round.approvals.len(),
             escalation_level: round.escalation_level,
@@ -112,6 +121,7 @@ impl<'a> Approval<'a> {
             timetable: timetable(requested_at, steps, expires_at),
             expires_at: expires_at.map(Time),
             step: None,
+            changed: None,
         }
     }
 }

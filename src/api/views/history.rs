@@ -3,15 +3,16 @@
 mod details;
 mod in_place;
 
+use super::differences::FieldDifference;
 use crate::domain::duration;
 use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
 use crate::http::time::Time;
 use details::{
-    ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, EscalatedDetail,
-    ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail, FreezeExceptedDetail,
-    OutcomeUnknownDetail, ProbedDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail, RetryScheduledDetail,
-    StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
+    ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, DocumentRenewedDetail,
+    EscalatedDetail, ExecutionCancelledDetail, ExecutionFailedDetail, ExecutionStartedDetail, ExecutionSucceededDetail, ExpiredDetail,
+    FreezeExceptedDetail, OutcomeUnknownDetail, ProbedDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail,
+    RetryScheduledDetail, StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
 use in_place::{GlassBrokenDetail, GrantedDetail, ReviewedDetail};
 use serde::Serialize;
@@ -100,6 +101,7 @@ details! {
     "released": ReleasedDetail,
     "retry_scheduled": RetryScheduledDetail,
     "freeze_excepted": FreezeExceptedDetail<'a>,
+    "document_renewed": DocumentRenewedDetail<'a>,
     "start_refused": StartRefusedDetail<'a>,
     "execution_started": ExecutionStartedDetail,
     "execution_succeeded": ExecutionSucceededDetail<'a>,
@@ -165,6 +167,13 @@ impl<'a> From<&'a Event> for Detail<'a> {
                 after: duration::show(*after).to_string(),
             }),
             Event::FreezeExcepted(given) => Self::FreezeExceptedDetail(given.into()),
+            Event::DocumentRenewed { step, attempt, digest, reason, changes } => Self::DocumentRenewedDetail(DocumentRenewedDetail {
+                step: *step,
+                attempt: *attempt,
+                digest,
+                reason,
+                changes: changes.iter().map(FieldDifference::from).collect(),
+            }),
             Event::StartRefused { step, attempt, reason } => {
                 Self::StartRefusedDetail(StartRefusedDetail { step: *step, attempt: *attempt, reason })
             }

@@ -5,6 +5,7 @@
 mod approval;
 mod assessment;
 mod change;
+mod differences;
 mod events;
 mod grants;
 mod halts;

@@ -50,7 +50,7 @@ impl<'a> Submitted<'a> {
             status: workflow.status(),
             risk_level: submission.assessment.level,
             requires_approval: workflow.round().is_some(),
-            digest: &submission.digest,
+            digest: workflow.document(),
             target: submission.target.as_ref().map(Target::from),
             assessment: Assessment::from(&submission.assessment),
             approval: Approval::of(workflow),

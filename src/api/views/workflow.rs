@@ -3,6 +3,7 @@
 use super::Success;
 use super::approval::Approval;
 use super::assessment::{Assessment, Target};
+use super::differences::Supersedes;
 use super::halts::Held;
 use super::history::Entry;
 use super::reviews::AfterReview;
@@ -13,7 +14,6 @@ use crate::domain::risk::level::Level;
 use crate::domain::risk::target;
 use crate::domain::task;
 use crate::domain::task::Task;
-use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
 use crate::domain::workflow::approval;
@@ -21,16 +21,13 @@ use crate::domain::workflow::attempt_history::{self, AttemptOutcome, AttemptReco
 use crate::domain::workflow::{self, ApprovalStatus, Event, Recorded, Status, Verdict};
 use crate::http::decision::Decision;
 use crate::http::time::Time;
-use crate::service::{self, Earlier, Shown};
+use crate::service::{self, Shown};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Differences to an earlier request that are sent.
-const MOST_DIFFERENCES: usize = 200;
 
 /// One workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -132,7 +129,7 @@ impl<'a> WorkflowAnswer<'a> {
             on_behalf_of: submission.on_behalf_of.as_deref(),
             version: workflow.version,
             target: target.into(),
-            digest: &submission.digest,
+            digest: workflow.document(),
             assessment: (&submission.assessment).into(),
             approval: Approval::of(workflow),
             decisions: decisions(workflow),
@@ -290,42 +287,6 @@ struct Question<'a> {
 impl<'a> From<&'a workflow::Question> for Question<'a> {
     fn from(question: &'a workflow::Question) -> Self {
         Self { by: &question.by, at: Time(question.at), reminders_rest_until: Time(question.rests_until()) }
-    }
-}
-
-/// The earlier request whose place a workflow has taken, and what is different.
-#[derive(Debug, Serialize, ToSchema)]
-struct Supersedes {
-    workflow_id: Uuid,
-    /// At most 200 of them, in the order of their places. Null where the earlier request has been pruned.
-    #[schema(required)]
-    differences: Option<Vec<FieldDifference>>,
-    /// How many more there are.
-    #[schema(value_type = u32)]
-    differences_left_out: usize,
-}
-
-/// A field that two tasks have otherwise.
-#[derive(Debug, Serialize, ToSchema)]
-struct FieldDifference {
-    /// Where it stands (a JSON Pointer, RFC 6901).
-    pointer: String,
-    /// What stood there, as JSON text; null where nothing did.
-    #[schema(required)]
-    before: Option<String>,
-    /// What stands there now, as JSON text; null where nothing does.
-    #[schema(required)]
-    after: Option<String>,
-}
-
-impl Supersedes {
-    fn of(earlier: &Earlier, document: &[u8]) -> Self {
-        let mut differences = earlier.differences(document);
-        let left_out = differences.as_ref().map_or(0, |all| all.len().saturating_sub(MOST_DIFFERENCES));
-        differences.iter_mut().for_each(|all| all.truncate(MOST_DIFFERENCES));
-        let sent = |Difference { pointer, before, after }| FieldDifference { pointer, before, after };
-        let differences = differences.map(|all| all.into_iter().map(sent).collect());
-        Self { workflow_id: earlier.workflow_id, differences, differences_left_out: left_out }
     }
 }
 

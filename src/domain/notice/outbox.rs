@@ -126,6 +126,8 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
         let kind = match event {
             // That something waits for its turn is told when it starts.
             Event::Submitted(_) | Event::Released { .. } | Event::FreezeExcepted(_) => continue,
+            // It is told with what follows from it.
+            Event::DocumentRenewed { .. } => continue,
             // What became of it is told when it has ended.
             Event::CancelRequested { .. } | Event::RetryScheduled { .. } | Event::Probed { .. } => continue,
             // A quorum that is still short has decided nothing.

@@ -1,17 +1,19 @@
 //! What is different between two documents, field by field.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One field that is different.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Where it stands, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// What stood there, as JSON; `None` where nothing did.
+    #[serde(default)]
     pub before: Option<String>,
     /// What stands there now.
+    #[serde(default)]
     pub after: Option<String>,
 }
 

@@ -200,6 +200,21 @@ impl Document {
         }
     }
 
+    /// The same, to change it.
+    pub fn task_mut(&mut self, step: u32) -> Option<&mut Task> {
+        let place = usize::try_from(step).ok()?.checked_sub(1)?;
+        let plan = match self {
+            Self::Task(task) => return (place == 0).then_some(&mut **task),
+            Self::Plan(plan) => plan,
+        };
+        let count = plan.steps.len();
+        if place < count {
+            return plan.steps.get_mut(place).map(|step| &mut step.task);
+        }
+        let of = plan.compensations().nth(place - count).map(|(of, _)| of)?;
+        plan.steps.get_mut(usize::try_from(of).ok()?.checked_sub(1)?)?.compensate.as_deref_mut()
+    }
+
     /// The costs that the requester estimates, all together; `None` where it says nothing of them.
     pub fn estimated_cost(&self) -> Option<f64> {
         self.steps().into_iter().filter_map(|(_, task)| task.estimated_cost).reduce(|sum, cost| sum + cost)

@@ -1,5 +1,6 @@
 //! What has to be so when a command starts as it was when people were asked: a command that prints it.
 
+use crate::domain::task::Task;
 use crate::domain::text::shown;
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +23,28 @@ impl Precondition {
     }
 }
 
+/// What a precondition prints now, where that is not what the document says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    output: String,
+    difference: String,
+}
+
+impl Drift {
+    /// `None` if both are the same.
+    pub fn between(before: &str, now: String) -> Option<Self> {
+        difference(before, &now).map(|difference| Self { output: now, difference })
+    }
+
+    /// Has a task say what is printed now, and says why; `None` of a task without a precondition.
+    pub fn record(self, task: &mut Task) -> Option<String> {
+        task.action.runs.as_mut()?.precondition.as_mut()?.output = Some(self.output);
+        Some(format!("its precondition prints something else now: {}", self.difference))
+    }
+}
+
 /// The lines that are gone and those that have come, from the first that differs to the last, for a sentence; `None` if both are the same.
-pub fn difference(before: &str, now: &str) -> Option<String> {
+fn difference(before: &str, now: &str) -> Option<String> {
     if before == now {
         return None;
     }

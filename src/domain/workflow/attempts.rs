@@ -2,6 +2,7 @@
 
 use crate::domain::workflow::Resolution;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -154,5 +155,28 @@ impl StepState {
     /// The last attempt, unless the step has been released once more since.
     fn last_started(&self) -> Option<&Attempt> {
         self.attempts.last().filter(|_| self.stage == Stage::Started)
+    }
+}
+
+/// What a probe says of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeAnswer {
+    Happened,
+    DidNotHappen,
+    CannotTell,
+}
+
+impl ProbeAnswer {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Happened, Self::DidNotHappen, Self::CannotTell];
+
+    /// The word for it, as it is written and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Happened => "happened",
+            Self::DidNotHappen => "did_not_happen",
+            Self::CannotTell => "cannot_tell",
+        }
     }
 }

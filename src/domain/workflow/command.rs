@@ -2,7 +2,7 @@
 
 use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, Principal, Role};
-use crate::domain::workflow::{AttemptId, Decision, ProbeAnswer, Resolution, Status, StepName};
+use crate::domain::workflow::{AttemptId, Decision, ProbeAnswer, Renewed, Resolution, Status, StepName};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -98,6 +98,8 @@ pub enum Command {
         attempt: AttemptId,
         owner: Uuid,
         token: Uuid,
+        /// The document by which it starts, where that is not the one that holds.
+        renewed: Option<Arc<Renewed>>,
     },
     /// A guard of the start gate says that a queued attempt is not to run.
     RefuseStart {
@@ -109,6 +111,8 @@ pub enum Command {
         attempt: AttemptId,
         reason: String,
         terms: Arc<ApprovalTerms>,
+        /// The document that they are asked about, where that is not the one that holds.
+        renewed: Option<Arc<Renewed>>,
     },
     /// The executor says how an attempt went.
     Finish {
@@ -164,6 +168,14 @@ impl Command {
             | Self::Recover { .. }
             | Self::Disown { .. }
             | Self::Tick { .. } => None,
+        }
+    }
+
+    /// The document that is to hold from then on.
+    pub fn renewed(&self) -> Option<&Arc<Renewed>> {
+        match self {
+            Self::Start { renewed, .. } | Self::AskAgain { renewed, .. } => renewed.as_ref(),
+            _ => None,
         }
     }
 

@@ -5,11 +5,12 @@ use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::risk::Assessment;
 use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
+use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Gate;
 use crate::domain::task::retry::Retry;
 use crate::domain::via::Via;
-use crate::domain::workflow::{AttemptId, PlannedStep};
+use crate::domain::workflow::{AttemptId, PlannedStep, ProbeAnswer};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -109,6 +110,16 @@ pub enum Event {
     },
     /// It may start although a freeze holds it.
     FreezeExcepted(FreezeException),
+    /// What is about to start is not what the document says: from here on another one holds. Either people are asked about it, or the action
+    /// starts by it; that event is in the same commit.
+    DocumentRenewed {
+        step: u32,
+        attempt: u32,
+        digest: Digest,
+        reason: String,
+        /// The fields in which it differs from the one before.
+        changes: Vec<Difference>,
+    },
     /// The action was not started and never will be; nothing ran.
     StartRefused {
         step: u32,
@@ -198,6 +209,7 @@ impl Event {
             Self::Released { .. } => "released",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::FreezeExcepted(_) => "freeze_excepted",
+            Self::DocumentRenewed { .. } => "document_renewed",
             Self::StartRefused { .. } => "start_refused",
             Self::ExecutionStarted { .. } => "execution_started",
             Self::ExecutionSucceeded { .. } => "execution_succeeded",
@@ -215,6 +227,7 @@ impl Event {
         match self {
             Self::Released { step, attempt }
             | Self::RetryScheduled { step, attempt, .. }
+            | Self::DocumentRenewed { step, attempt, .. }
             | Self::StartRefused { step, attempt, .. }
             | Self::ExecutionStarted { step, attempt, .. }
             | Self::ExecutionSucceeded { step, attempt, .. }
@@ -239,29 +252,6 @@ impl Event {
             | Self::FreezeExcepted(_)
             | Self::Superseded { .. }
             | Self::Commented { .. } => None,
-        }
-    }
-}
-
-/// What a probe says of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeAnswer {
-    Happened,
-    DidNotHappen,
-    CannotTell,
-}
-
-impl ProbeAnswer {
-    /// Every one of them.
-    pub const ALL: [Self; 3] = [Self::Happened, Self::DidNotHappen, Self::CannotTell];
-
-    /// The word for it, as it is written and stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Happened => "happened",
-            Self::DidNotHappen => "did_not_happen",
-            Self::CannotTell => "cannot_tell",
         }
     }
 }

@@ -26,17 +26,19 @@ mod feed_entry;
 mod glass;
 pub mod granted;
 mod plan;
+mod renewal;
 mod reviews;
 mod rounds;
 mod stored;
 
 pub use crate::domain::workflow::status::{ApprovalStatus, Status, StepStatus};
-pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, Rest, Stage, StepState};
+pub use attempts::{Attempt, AttemptId, CancelRequest, Ended, ProbeAnswer, Rest, Stage, StepState};
 pub use command::{Command, Disowned, Outcome, Refusal};
 pub use discussion::{Discussion, LastComment, MOST_COMMENTS, Question};
-pub use events::{Approval, Event, FreezeException, GlassBroken, GrantedApproval, ProbeAnswer, Recorded, Resolution, Submission};
+pub use events::{Approval, Event, FreezeException, GlassBroken, GrantedApproval, Recorded, Resolution, Submission};
 pub use feed_entry::FeedEntry;
 pub use plan::{Plan, PlannedStep, Step, StepName};
+pub use renewal::{Renewal, Renewed};
 pub use reviews::{AfterReview, ClosedReview};
 pub use rounds::{Decision, Round, RoundOutcome, Verdict};
 pub use stored::{SCHEMA, TermsName, Unreadable};
@@ -52,6 +54,8 @@ pub struct Workflow {
     pub submission: Arc<Submission>,
     /// What is to be done.
     pub plan: Plan,
+    /// The documents that have taken the place of the one that was submitted, oldest first. The last one holds.
+    pub renewals: Vec<Renewal>,
     /// The rounds of approval, oldest first; none where nobody was asked. Only the last one can be open.
     pub rounds: Vec<Round>,
     /// How each step stands, in the order of the plan.
@@ -139,7 +143,7 @@ impl Workflow {
 
     /// What a decision is about: the subject of the round, or the document where nobody is asked.
     pub fn subject(&self) -> &Digest {
-        self.round().map_or(&self.submission.digest, |round| &round.subject)
+        self.round().map_or_else(|| self.document(), |round| &round.subject)
     }
 
     /// What people are asked about: one step of a plan, or the whole.

@@ -4,8 +4,7 @@ use crate::domain::duration;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
-use crate::domain::task::digest::Digest;
-use crate::domain::task::plan::{Gate, step_digest};
+use crate::domain::task::plan::Gate;
 use crate::domain::task::retry::Retry;
 use crate::domain::workflow::Submission;
 use serde::{Deserialize, Serialize};
@@ -115,11 +114,6 @@ impl Submission {
     /// How dangerous a step is by itself, or the whole where no step is named.
     pub fn level_of(&self, step: Option<u32>) -> Level {
         step.and_then(|step| self.planned(step)).map_or(self.assessment.level, |step| step.level)
-    }
-
-    /// What a decision about a step, or about the whole, is about.
-    pub fn subject_of(&self, step: Option<u32>) -> Digest {
-        step.map_or_else(|| self.digest.clone(), |step| step_digest(&self.digest, step))
     }
 
     /// The step that people are asked about before this one starts; `None` where they are asked about the whole.

@@ -18,6 +18,8 @@ pub struct Round {
     pub subject: Digest,
     /// The step that people are asked about; `None` where that is the whole.
     pub step: Option<u32>,
+    /// The number of the document that the subject is taken of; the one that was submitted is the first.
+    pub document: u32,
     pub terms: Arc<ApprovalTerms>,
     pub opened_at: DateTime<Utc>,
     /// How many steps of the timetable have been taken.
@@ -53,6 +55,7 @@ impl Round {
             number,
             subject,
             step,
+            document: 1,
             terms,
             opened_at,
             escalation_level: 0,

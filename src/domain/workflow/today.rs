@@ -175,7 +175,8 @@ impl<'a> Today<'a> {
         }
         let (number, terms) = (workflow.next_round(), Arc::new(review.terms));
         let mut anew = workflow.clone();
-        anew.open_next(Round::open(number, (round.subject.clone(), round.step), Arc::clone(&terms), round.opened_at));
+        let next = Round::open(number, (round.subject.clone(), round.step), Arc::clone(&terms), round.opened_at);
+        anew.open_next(Round { document: round.document, ..next });
         let answer = transition::decide(&anew, &command)?;
         let Answer::Commit { mut events, mut guard } = answer else { return Ok(answer) };
         events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")), step: round.step });
@@ -203,6 +204,7 @@ impl<'a> Today<'a> {
         let given = &exception.given;
         let holds = |name: &str| self.principal(name).is_ok_and(|by| by.roles.iter().any(|role| freeze.exception.contains(role)));
         given.freeze == freeze.name
+            && given.digest == *workflow.document()
             && holds(&given.approver)
             && self.may_except(&workflow.submission, workflow.round(), &given.approver).is_ok()
     }

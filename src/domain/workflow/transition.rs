@@ -97,9 +97,11 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
             resolve::resolve(workflow, by, *outcome, justification.as_deref(), *owner, deciders)
         }
         Command::Claim { by, owner, token } => start::claim(workflow, by, *owner, *token),
-        Command::Start { attempt, owner, token } => Ok(start::start(workflow, *attempt, *owner, *token)),
+        Command::Start { attempt, owner, token, renewed } => Ok(start::start(workflow, *attempt, (*owner, *token), renewed.as_deref())),
         Command::RefuseStart { attempt, reason } => Ok(start::refuse(workflow, *attempt, reason)),
-        Command::AskAgain { attempt, reason, terms } => Ok(start::ask_again(workflow, *attempt, reason, terms)),
+        Command::AskAgain { attempt, reason, terms, renewed } => {
+            Ok(start::ask_again(workflow, *attempt, reason, terms, renewed.as_deref()))
+        }
         Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
         Command::Probed { attempt, answer, output, reason } => {
             Ok(probe::probed(workflow, *attempt, *answer, output.as_ref(), reason.as_deref()))
@@ -116,7 +118,8 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
     if let Some(answer) = prior_decision(workflow, round, by, Verdict::Approved, digest)? {
         return Ok(answer);
     }
-    same_digest(round, digest, round.terms.require_digest)?;
+    // Whoever was asked before says by the digest that they have read what is different now.
+    same_digest(round, digest, round.terms.require_digest || workflow.renewal_of(round).is_some())?;
     let justification = approval::justification(justification);
     if round.terms.require_justification && justification.is_none() {
         return Err(Refusal::JustificationRequired);
@@ -210,7 +213,9 @@ fn same_digest_as(digest: &Digest, given: Option<&str>, required: bool) -> Resul
         Some(given) if given != digest.as_str() => Err(Refusal::DigestMismatch(format!(
             "the decision is about another document: this workflow's digest is {digest}; read it again, then decide"
         ))),
-        None if required => Err(Refusal::DigestMismatch("this level needs the digest of what you read: send it as `digest`".to_owned())),
+        None if required => {
+            Err(Refusal::DigestMismatch("an approval of this has to name the digest of what you read: send it as `digest`".to_owned()))
+        }
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031), field by field.
+//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031, 0032), field by field.
 
 use super::columns::{
     approvers, breaks_glass, comments_at, relies_on, reopened, report_after, request_after, resolution, reviews, starter, timeout_after,
@@ -142,6 +142,9 @@ pub(super) struct AdvanceRow<'a> {
     grant_id: Option<Uuid>,
     breaks_glass: Option<&'a str>,
     reviews: Option<&'a str>,
+    digest: Option<&'a str>,
+    document_number: Option<i32>,
+    document: Option<&'a [u8]>,
 }
 
 impl<'a> AdvanceRow<'a> {
@@ -182,6 +185,9 @@ impl<'a> AdvanceRow<'a> {
             grant_id: advance.begins.as_ref().and(workflow.round()).and_then(|round| round.grant),
             breaks_glass: breaks_glass(&advance.events),
             reviews: reviews(advance),
+            digest: advance.document.as_ref().map(|_| workflow.document().as_str()),
+            document_number: advance.document.as_ref().map(|_| number(workflow.document_number())),
+            document: advance.document.as_deref(),
         }
     }
 }

@@ -134,6 +134,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         version: 2,
         plan: Plan::of(&submission),
         submission: submission.into(),
+        renewals: Vec::new(),
         rounds: vec![Round { outcome, ..open }],
         steps: vec![StepState { stage, attempts: attempt.into_iter().collect(), rest: None }],
         disposition: match kind {

@@ -2,6 +2,7 @@
 
 mod planned;
 mod probed;
+mod renewed;
 
 use crate::api::views::assessment::{Assessment, Target};
 use crate::domain::duration;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use planned::{PlannedDetail, RetryDetail};
 pub use probed::ProbedDetail;
+pub use renewed::DocumentRenewedDetail;
 
 /// What was asked, by whom, and how it was assessed.
 #[derive(Debug, Serialize, ToSchema)]

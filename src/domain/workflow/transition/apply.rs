@@ -2,7 +2,7 @@
 
 use crate::domain::workflow::{
     AfterReview, Attempt, AttemptId, CancelRequest, ClosedReview, Decision, Discussion, Disposition, Ended, Event, Exception, Plan,
-    Recorded, Resolution, Rest, Round, RoundOutcome, Stage, StepState, Verdict, Workflow,
+    Recorded, Renewal, Resolution, Rest, Round, RoundOutcome, Stage, StepState, Verdict, Workflow,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -48,6 +48,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
             submission: Arc::clone(submission),
             steps: plan.steps.iter().map(|_| StepState::default()).collect(),
             plan,
+            renewals: Vec::new(),
             rounds: Vec::new(),
             disposition: Disposition::Active,
             decisions: Vec::new(),
@@ -75,8 +76,8 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     match &recorded.event {
         Event::Submitted(_) => None,
         Event::ApprovalRequested { round, terms, reason, step } => {
-            let next = Round::open(*round, (workflow.submission.subject_of(*step), *step), Arc::clone(terms), recorded.at);
-            ask(workflow, next, reason.is_some())
+            let next = Round::open(*round, (workflow.subject_of(*step), *step), Arc::clone(terms), recorded.at);
+            ask(workflow, Round { document: workflow.document_number(), ..next }, reason.is_some())
         }
         Event::Approved(approval) => {
             let round = open_round(workflow, approval.round).filter(|round| round.subject == approval.digest)?;
@@ -145,8 +146,13 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
             Some(())
         }
         Event::FreezeExcepted(given) => {
-            let fits = has_queued(workflow) && given.digest == workflow.submission.digest;
+            let fits = has_queued(workflow) && given.digest == *workflow.document();
             fits.then(|| workflow.exceptions.push(Exception { given: given.clone(), at: recorded.at, via: recorded.via }))
+        }
+        Event::DocumentRenewed { step, attempt, digest, reason, changes } => {
+            let is_next = workflow.queued() == Some(AttemptId { step: *step, number: *attempt }) && digest != workflow.document();
+            let (digest, reason, changes) = (digest.clone(), reason.clone(), changes.clone());
+            is_next.then(|| workflow.renewals.push(Renewal { step: *step, digest, reason, changes }))
         }
         Event::Released { .. }
         | Event::RetryScheduled { .. }

@@ -28,14 +28,14 @@ pub(super) fn except(
     }
     let Some(until) = until else { return wrong(format!("the freeze {name} does not hold it now")) };
     let round = workflow.round();
-    same_digest_as(&workflow.submission.digest, digest, round.is_some_and(|round| round.terms.require_digest))?;
+    same_digest_as(workflow.document(), digest, round.is_some_and(|round| round.terms.require_digest))?;
     let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();
     let exception = FreezeException {
         freeze: name.clone(),
         until,
         approver: by.name.clone(),
         roles,
-        digest: workflow.submission.digest.clone(),
+        digest: workflow.document().clone(),
         justification,
     };
     // By the database's clock it is not written for a stretch that has ended.

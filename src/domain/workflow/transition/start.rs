@@ -3,7 +3,7 @@
 use super::{Answer, Guard, cancel};
 use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::ActionKind;
-use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Refusal, Resolution, Stage, StepState, Workflow};
+use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Refusal, Renewed, Resolution, Stage, StepState, Workflow};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uui
         return Ok(Answer::Nothing);
     }
     match workflow.queued().filter(|id| is_claimed(&workflow.plan, id.step)) {
-        Some(AttemptId { step, number: attempt }) => Ok(commit(Event::ExecutionStarted { step, attempt, owner, token: Some(token) })),
+        Some(AttemptId { step, number: attempt }) => Ok(commit(vec![Event::ExecutionStarted { step, attempt, owner, token: Some(token) }])),
         None => {
             let detail = "there is nothing to claim: it has not been allowed, or another call has used what was".to_owned();
             Err(Refusal::WrongState { current: workflow.status(), detail })
@@ -121,18 +121,23 @@ fn after_failure(workflow: &Workflow, step: u32) -> Option<u32> {
 
 /// The one commit that starts an attempt. Where it is written already, its token says whose it was. An external action, which is queued only
 /// while it is held or as a later step of a plan, has none: it is its requester's to carry out. What a call has to claim is never started here.
-pub(super) fn start(workflow: &Workflow, id: AttemptId, owner: Uuid, token: Uuid) -> Answer {
+///
+/// Where somebody has excepted the document that held from a freeze, only the other one is recorded: the exception is not about that.
+pub(super) fn start(workflow: &Workflow, id: AttemptId, (owner, token): (Uuid, Uuid), renewed: Option<&Renewed>) -> Answer {
     let AttemptId { step, number: attempt } = id;
     if is_claimed(&workflow.plan, step) {
         return Answer::Nothing;
     }
     let is_ours = workflow.plan.step(step).is_none_or(|step| step.action != ActionKind::External);
-    from_queue(workflow, id, || Event::ExecutionStarted { step, attempt, owner, token: is_ours.then_some(token) })
+    let is_excepted = workflow.exceptions.iter().any(|exception| exception.given.digest == *workflow.document());
+    let started = Event::ExecutionStarted { step, attempt, owner, token: is_ours.then_some(token) };
+    let starts = renewed.is_none() || !is_excepted;
+    from_queue(workflow, id, || renewed.map(|renewed| renewed.event(step, attempt)).into_iter().chain(starts.then_some(started)).collect())
 }
 
 pub(super) fn refuse(workflow: &Workflow, id: AttemptId, reason: &str) -> Answer {
     let AttemptId { step, number: attempt } = id;
-    match from_queue(workflow, id, || Event::StartRefused { step, attempt, reason: reason.to_owned() }) {
+    match from_queue(workflow, id, || vec![Event::StartRefused { step, attempt, reason: reason.to_owned() }]) {
         Answer::Commit { events, guard } => {
             Answer::Commit { events: events.into_iter().flat_map(|event| and_then(workflow, id, event)).collect(), guard }
         }
@@ -140,18 +145,19 @@ pub(super) fn refuse(workflow: &Workflow, id: AttemptId, reason: &str) -> Answer
     }
 }
 
-pub(super) fn ask_again(workflow: &Workflow, id: AttemptId, reason: &str, terms: &Arc<ApprovalTerms>) -> Answer {
+pub(super) fn ask_again(workflow: &Workflow, id: AttemptId, reason: &str, terms: &Arc<ApprovalTerms>, renewed: Option<&Renewed>) -> Answer {
     let (round, step) = (workflow.next_round(), workflow.submission.asked_about(id.step));
-    from_queue(workflow, id, || Event::ApprovalRequested { round, terms: Arc::clone(terms), reason: Some(reason.to_owned()), step })
+    let asked = Event::ApprovalRequested { round, terms: Arc::clone(terms), reason: Some(reason.to_owned()), step };
+    from_queue(workflow, id, || renewed.map(|renewed| renewed.event(id.step, id.number)).into_iter().chain([asked]).collect())
 }
 
 /// What follows where this very attempt still waits in the queue.
-fn from_queue(workflow: &Workflow, id: AttemptId, event: impl FnOnce() -> Event) -> Answer {
-    if workflow.queued() == Some(id) { commit(event()) } else { Answer::Nothing }
+fn from_queue(workflow: &Workflow, id: AttemptId, events: impl FnOnce() -> Vec<Event>) -> Answer {
+    if workflow.queued() == Some(id) { commit(events()) } else { Answer::Nothing }
 }
 
-fn commit(event: Event) -> Answer {
-    Answer::Commit { events: vec![event], guard: Guard::default() }
+fn commit(events: Vec<Event>) -> Answer {
+    Answer::Commit { events, guard: Guard::default() }
 }
 
 /// The outcome of an attempt. One that comes late settles what nobody knew.
