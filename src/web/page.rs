@@ -37,6 +37,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("detail_risk.html", include_str!("templates/detail_risk.html")),
     ("detail_facts.html", include_str!("templates/detail_facts.html")),
     ("detail_digest.html", include_str!("templates/detail_digest.html")),
+    ("detail_changed.html", include_str!("templates/detail_changed.html")),
     ("detail_since.html", include_str!("templates/detail_since.html")),
     ("detail_outcome.html", include_str!("templates/detail_outcome.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),
