@@ -25,7 +25,7 @@ use crate::notify;
 use crate::notify::slack_answers::{Answers, SLACK};
 use crate::secret_key::SecretKeys;
 use crate::service::admission::Share;
-use crate::service::{Limits, Service as UseCases};
+use crate::service::{Limits, Service as UseCases, ServiceError};
 use crate::settings::{LimitSettings, Settings};
 use crate::slack::{Slack, SlackApp};
 use crate::storage::{self, Holder, Sealing, ServerLease, Storage};
@@ -140,6 +140,7 @@ pub struct App {
     closing: watch::Sender<bool>,
     tenure: Tenure,
     drain: Duration,
+    service: UseCases,
 }
 
 impl App {
@@ -158,9 +159,9 @@ impl App {
         start_up::claim(&mut lease, &start_up::server(fence.server_id(), addr), &fence).await?;
         let tenure = Tenure::begin(lease, Arc::clone(&fence));
         match Self::serve(settings, resources, configuration, storage, fence, listener).await {
-            Ok(Serving { engine, root, root_task, server, server_task, closing }) => {
+            Ok(Serving { engine, root, root_task, server, server_task, closing, service }) => {
                 tracing::info!(%addr, server.id = %engine.owner, policy.version = %engine.configuration.version, "parkbrake is ready");
-                Ok(Self { addr, engine, root, root_task, server, server_task, closing, tenure, drain: settings.drain })
+                Ok(Self { addr, engine, root, root_task, server, server_task, closing, tenure, drain: settings.drain, service })
             }
             Err(error) => {
                 tenure.end().await;
@@ -201,6 +202,8 @@ impl App {
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
         let executor = Arc::new(Local::new(masked, caller, resources.launcher).with_grace(settings.cancel_grace));
+        let mail = configuration.sign_in.mail.as_deref();
+        let mailer = notify::mailer(&configuration.notifications, mail, &*resources.environment).map_err(StartError::Channels)?;
         let pace = resources.pace;
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
@@ -209,7 +212,7 @@ impl App {
         let (closing, closed) = watch::channel(false);
         let public_url = engine.configuration.notifications.public_url.clone();
         let hosts = Hosts::new(public_url.as_deref(), &settings.allow_hosts);
-        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed);
+        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed, mailer);
         let routes = router::router(&service, slack, hosts, public_url);
         let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
@@ -218,12 +221,20 @@ impl App {
         tokio::spawn(async move { rehydrated.rehydrate().await });
         tokio::spawn(Engine::watch_for_undecidable(Arc::downgrade(&engine)));
         tokio::spawn(Engine::watch_holds(Arc::downgrade(&engine)));
-        Ok(Serving { engine, root, root_task, server, server_task, closing })
+        Ok(Serving { engine, root, root_task, server, server_task, closing, service })
     }
 
     /// What it decides by.
     pub fn configuration(&self) -> &Configuration {
         &self.engine.configuration
+    }
+
+    /// The path of a link that signs the person in, once, whose token this is.
+    ///
+    /// # Errors
+    /// It is no good token of a person, or no database.
+    pub async fn sign_in_path(&self, token: &str) -> Result<String, ServiceError> {
+        Ok(self.service.link_by(token).await?.path)
     }
 
     /// Runs until it is told to stop.
@@ -297,6 +308,7 @@ struct Serving {
     server: ServerRef,
     server_task: JoinHandle<()>,
     closing: watch::Sender<bool>,
+    service: UseCases,
 }
 
 fn load(settings: &Settings, base: Option<PathBuf>, launcher: &Launcher) -> Result<Configuration, StartError> {

@@ -31,7 +31,7 @@ pub enum Purpose {
     TokenSeal,
     /// Finds a session's row without storing the session's id.
     SessionHash,
-    /// Ties a session's row to the token that it was begun with.
+    /// Ties a session's row to the person, to what proved who it is, and to when it began.
     SessionSeal,
     /// Seals each event of a log.
     Event,
@@ -39,10 +39,24 @@ pub enum Purpose {
     Head,
     /// Seals each standing grant.
     Grant,
+    /// Finds the row of a link for signing in without storing the link's code.
+    LinkHash,
+    /// Ties that row to the person, to what proves who it is, and to when it was made.
+    LinkSeal,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [Self::TokenHash, Self::TokenSeal, Self::SessionHash, Self::SessionSeal, Self::Event, Self::Head, Self::Grant];
+    const ALL: [Self; 9] = [
+        Self::TokenHash,
+        Self::TokenSeal,
+        Self::SessionHash,
+        Self::SessionSeal,
+        Self::Event,
+        Self::Head,
+        Self::Grant,
+        Self::LinkHash,
+        Self::LinkSeal,
+    ];
 
     /// A label is part of every seal that was ever made with it: it must never change.
     fn label(self) -> &'static [u8] {
@@ -54,6 +68,8 @@ impl Purpose {
             Self::Event => b"event",
             Self::Head => b"head",
             Self::Grant => b"grant",
+            Self::LinkHash => b"sign-in link hash",
+            Self::LinkSeal => b"sign-in link seal",
         }
     }
 }

@@ -76,6 +76,9 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
             "halting::Drill",
             "halting::DrilledServer",
             "halting::LONGEST_DRILL",
+            "ports::Mailer",
+            "ports::SignInMail",
+            "ports::Undelivered",
             "protocol::AdmittedTask",
             "protocol::CommandOutcome",
             "protocol::Failure",
@@ -83,7 +86,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("execution", &["ports::CancelSignal", "ports::Executor", "ports::Job", "ports::MayStart", "ports::Work"]),
-    ("notify", &["ports::Channel", "ports::Contact", "ports::Notice", "ports::Undelivered"]),
+    ("notify", &["ports::Channel", "ports::Contact", "ports::Mailer", "ports::Notice", "ports::SignInMail", "ports::Undelivered"]),
     (
         "app",
         &["notifier::delivery_worker::Pace", "engine::Engine", "engine::Parts", "root", "root::Root", "root::RootRef", "turns::TurnLimits"],

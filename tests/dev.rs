@@ -94,6 +94,9 @@ fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&tokens).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     assert!(!dev.welcome.contains("pbk_"), "no token is printed");
+    // The first thing that one clicks.
+    let link = dev.welcome.lines().find_map(|line| line.trim().strip_prefix("alice")).unwrap().trim();
+    assert!(link.starts_with("http://localhost:") && link.contains("/sign-in/link?code=pbl_"), "{}", dev.welcome);
 
     // What the welcome says to type next.
     let deploy = ["--operation", "deploy", "--environment", "production", "--resource-type", "code", "--description", "Deploy api 1.4.2"];

@@ -176,3 +176,17 @@ pub trait Channel: Send + Sync + 'static {
     /// Delivers one message: a single notice, or several that ask the same recipient, if the channel groups.
     fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>>;
 }
+
+/// A mail with a link that signs somebody in. The link is a secret.
+#[derive(Clone)]
+pub struct SignInMail {
+    pub name: String,
+    pub address: String,
+    pub link: String,
+}
+
+/// Sends mail to single people, straight and through no table.
+pub trait Mailer: Send + Sync + 'static {
+    /// Sends a link for signing in.
+    fn send_link(&self, mail: SignInMail) -> BoxFuture<'_, Result<(), Undelivered>>;
+}

@@ -165,6 +165,14 @@ fn one_halt() -> Value {
     })
 }
 
+pub fn sign_in_link() -> Value {
+    json!({
+        "success": true, "name": "alice", "path": "/sign-in/link?code=pbl_00112233445566778899aabbccddeeff",
+        "url": "https://parkbrake.example.com/sign-in/link?code=pbl_00112233445566778899aabbccddeeff",
+        "expires_at": "2026-11-26T21:13:37.538432Z",
+    })
+}
+
 /// A server that is ready, or whose database does not answer.
 pub fn readiness(is_ready: bool) -> Readiness {
     let server_id = Uuid::from_u128(0x2f0c_8c6e_5a2b_4c8e_9d3f_0b7a_1e6d_9c41);

@@ -11,6 +11,7 @@ mod notices;
 mod operations;
 mod output;
 mod reviews;
+mod sign_in;
 mod task_body;
 mod tasks;
 mod views;
@@ -49,6 +50,7 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(decisions::resolve))
         .routes(routes!(notices::list))
         .routes(routes!(notices::resend))
+        .routes(routes!(sign_in::link))
         .routes(routes!(reviews::close))
         .routes(routes!(reviews::list))
         .routes(routes!(grants::give))

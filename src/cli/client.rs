@@ -108,6 +108,11 @@ impl Connection {
 }
 
 impl Client {
+    /// Where the server is, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// A call; its path begins with a slash.
     pub fn call(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).timeout(ANSWER)

@@ -3,7 +3,7 @@
 use crate::app::{App, Pace, Resources};
 use crate::cli::dev_home::{self, Identity, Kind};
 use crate::cli::terminal::Page;
-use crate::cli::{Error, launcher, serve, token, variable};
+use crate::cli::{Error, launcher, login, serve, token, variable};
 use crate::config;
 use crate::domain::policy::{Policy, PrincipalKind};
 use crate::postgres::{Cluster, Options, Programs};
@@ -88,8 +88,13 @@ async fn serve(
 
 async fn open_the_door(app: &App, home: &Path, keys: &SecretKeys, database_url: &str) -> Result<(), Error> {
     let policy = &app.configuration().policy;
-    let tokens = hand_out_tokens(home, keys, policy, database_url).await?;
-    welcome(app, policy, &tokens, database_url)
+    let (tokens, identities) = hand_out_tokens(home, keys, policy, database_url).await?;
+    let mut links = Vec::new();
+    for person in identities.iter().filter(|identity| identity.kind == Kind::Person) {
+        let path = app.sign_in_path(&person.token).await.map_err(other)?;
+        links.push((person.name.as_str(), login::below(&format!("http://{}", app.addr), &path)));
+    }
+    welcome(app, policy, &links, &tokens, database_url)
 }
 
 /// Whose configuration holds: the one that was named, the one that is here, or the shipped one.
@@ -117,7 +122,7 @@ fn unpack(path: &Path, contents: &str, mode: u32) -> Result<(), Error> {
 
 /// Gives everybody of the configuration a token. Those of earlier runs stay good.
 #[expect(clippy::disallowed_methods, reason = "no server runs yet whose clock could be asked, and nothing is listed by this id")]
-async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<PathBuf, Error> {
+async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<(PathBuf, Vec<Identity>), Error> {
     let earlier = dev_home::read(home).unwrap_or_default();
     let people = policy.people().keys().map(|name| (Kind::Person, PrincipalKind::Person, name));
     let agents = policy.agents().keys().map(|name| (Kind::Agent, PrincipalKind::Agent, name));
@@ -133,11 +138,11 @@ async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, databa
         identities.push(Identity { kind, name: name.clone(), token });
     }
     storage.close().await;
-    Ok(dev_home::write(home, &identities)?)
+    Ok((dev_home::write(home, &identities)?, identities))
 }
 
 /// Says where everything is and what to type next.
-fn welcome(app: &App, policy: &Policy, tokens: &Path, database_url: &str) -> Result<(), Error> {
+fn welcome(app: &App, policy: &Policy, links: &[(&str, String)], tokens: &Path, database_url: &str) -> Result<(), Error> {
     let url = format!("http://{}", app.addr);
     let people = policy
         .people()
@@ -149,7 +154,11 @@ fn welcome(app: &App, policy: &Policy, tokens: &Path, database_url: &str) -> Res
     });
     let elsewhere = if app.addr.port() == 8001 { String::new() } else { format!("export PARKBRAKE_URL={url}\n    ") };
     let mut page = Page::stdout();
-    page.line(format_args!("parkbrake is ready at {url}  (open it in a browser, and sign in with the token of one of the people)"));
+    page.line(format_args!("parkbrake is ready at {url}  (open one of these links in a browser; each signs in once, within 10 minutes)"));
+    let width = links.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, link) in links {
+        page.line(format_args!("    {name:<width$}  {link}"));
+    }
     page.fact("people", people.collect::<Vec<_>>().join(", "));
     page.fact("agents", agents.collect::<Vec<_>>().join(", "));
     page.fact("tokens", tokens.display());
@@ -161,6 +170,7 @@ fn welcome(app: &App, policy: &Policy, tokens: &Path, database_url: &str) -> Res
     parkbrake pending
     parkbrake approve WORKFLOW_ID          (as the first of the people; --as NAME for another)
     parkbrake watch WORKFLOW_ID
+    parkbrake login                        (another link to the inbox)
 
   From a checkout, `cargo run --quiet --` stands for `parkbrake`. Ctrl-C stops everything that was started."
     ));

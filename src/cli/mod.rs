@@ -22,6 +22,7 @@ mod halt;
 pub mod hook;
 pub mod key;
 mod live;
+pub mod login;
 pub mod mcp;
 pub mod migrate;
 pub mod pending;
@@ -81,7 +82,9 @@ pub enum Command {
     /// Make, list and revoke tokens; needs DATABASE_URL and the secret key
     #[command(subcommand)]
     Token(token::Command),
-    /// Suspend and restore people and agents, and list them; needs DATABASE_URL
+    /// Print a link that signs you in to the inbox, once
+    Login(login::Args),
+    /// Suspend and restore people and agents, end their sessions, and list them; needs DATABASE_URL
     #[command(subcommand)]
     Person(person::Command),
     /// Submit a task, from a file, from standard input or from flags
@@ -149,6 +152,7 @@ impl Cli {
             Command::Key(command) => key::run(&command),
             Command::Rekey(args) => rekey::run(args).await,
             Command::Token(command) => token::run(command).await,
+            Command::Login(args) => login::run(args).await,
             Command::Person(command) => person::run(command).await,
             Command::Submit(args) => submit::run(*args).await,
             Command::Pending(args) => pending::run(args).await,

@@ -1,4 +1,4 @@
-//! `parkbrake person suspend|restore|list`: who has rights now, whatever the configuration says.
+//! `parkbrake person suspend|restore|sign-out|list`: who has rights now, whatever the configuration says.
 
 use crate::cli::terminal::Page;
 use crate::cli::token::{failed, listed, policy, timestamp};
@@ -26,6 +26,11 @@ pub enum Command {
         /// The name
         name: String,
     },
+    /// End all sessions of a person in the inbox, and take back the links that would begin one; tokens stay good
+    SignOut {
+        /// The name
+        name: String,
+    },
     /// List the people and agents of the configuration, and who is suspended
     List {
         #[command(flatten)]
@@ -41,7 +46,7 @@ pub struct Folder {
     config: PathBuf,
 }
 
-/// Suspends, restores or lists.
+/// Suspends, restores, signs out or lists.
 ///
 /// # Errors
 /// No database, one that was not migrated, or a name that is not listed.
@@ -50,6 +55,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
     let done = match command {
         Command::Suspend { name, reason, folder } => suspend(&storage, &name, reason.as_deref(), &folder.config).await,
         Command::Restore { name } => restore(&storage, &name).await,
+        Command::SignOut { name } => sign_out(&storage, &name).await,
         Command::List { folder } => list(&storage, &folder.config).await,
     };
     storage.close().await;
@@ -64,7 +70,9 @@ async fn suspend(storage: &Storage, name: &str, reason: Option<&str>, config: &P
         true => format!("{name} is suspended; every server refuses them within a second"),
         false => format!("{name} has been suspended before, and still is"),
     });
-    page.print()
+    page.print()?;
+    // So that no session of before is good again once the name is restored.
+    storage.sign_out(name).await.map(drop).map_err(failed)
 }
 
 async fn restore(storage: &Storage, name: &str) -> Result<(), Error> {
@@ -73,6 +81,18 @@ async fn restore(storage: &Storage, name: &str) -> Result<(), Error> {
     }
     let mut page = Page::stdout();
     page.line(format_args!("{name} has rights again"));
+    page.print()
+}
+
+async fn sign_out(storage: &Storage, name: &str) -> Result<(), Error> {
+    let ended = storage.sign_out(name).await.map_err(failed)?;
+    let mut page = Page::stdout();
+    page.line(match ended {
+        0 => format!("{name} has no session"),
+        1 => format!("1 session of {name} has ended"),
+        many => format!("{many} sessions of {name} have ended"),
+    });
+    page.line(format_args!("{name} can sign in again; `parkbrake token revoke {name}` and `parkbrake person suspend {name}` do more"));
     page.print()
 }
 

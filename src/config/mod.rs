@@ -1,7 +1,7 @@
 //! YAML as written → the values of the core; one file for each YAML file.
 //!
 //! Two stages: each file is read as it was written, with what it leaves out filled in ([`risk_rules`],
-//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`playbooks`], [`notifications`]); then what they say together is resolved and checked
+//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`playbooks`], [`notifications`], [`sign_in`]); then what they say together is resolved and checked
 //! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once, each with file, line and
 //! key. A configuration with a single problem is not used at all.
 
@@ -28,6 +28,7 @@ mod retry;
 mod risk_rules;
 mod runbooks;
 mod shipped;
+mod sign_in;
 mod source;
 mod unread;
 mod value;
@@ -46,6 +47,7 @@ use crate::domain::hold::Freeze;
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::policy::quota::Quotas;
+use crate::domain::policy::sign_in::SignInSettings;
 use crate::domain::request::Actions;
 use crate::domain::request::playbook::Playbook;
 use crate::domain::request::runbook::Runbook;
@@ -75,6 +77,8 @@ pub struct Configuration {
     pub webhooks: BTreeMap<String, Webhook>,
     pub playbooks: BTreeMap<String, Playbook>,
     pub notifications: Notifications,
+    /// How people sign in to the inbox, besides with their tokens.
+    pub sign_in: SignInSettings,
     /// How tool calls of coding agents are read.
     pub tools: ToolRules,
     /// The digest of `document`: the same values, however they are written, have the same version.
@@ -142,6 +146,7 @@ struct Files {
     runbooks: Opened,
     playbooks: Opened,
     notifications: Opened,
+    sign_in: Opened,
 }
 
 /// A file, or that there is none.
@@ -162,12 +167,13 @@ impl Files {
             runbooks: open(shipped::RUNBOOKS),
             playbooks: open(shipped::PLAYBOOKS),
             notifications: open(shipped::NOTIFICATIONS),
+            sign_in: open(shipped::SIGN_IN),
         }
     }
 
     fn into_problems(self) -> Vec<Problem> {
         let of_people = [self.risk_rules, self.interrupt_triggers, self.approval_policies];
-        let files = of_people.into_iter().chain([self.agent_tools, self.runbooks, self.playbooks, self.notifications]);
+        let files = of_people.into_iter().chain([self.agent_tools, self.runbooks, self.playbooks, self.notifications, self.sign_in]);
         files.into_iter().flatten().flatten().flat_map(Source::into_problems).collect()
     }
 }
@@ -195,6 +201,8 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     let notifications =
         known(&files.notifications).map(|file| file.map_or_else(Notifications::default, |file| notifications::read(&file.root(), dir)));
 
+    let sign_in = known(&files.sign_in).map(|file| file.map_or_else(sign_in::SignIn::default, |file| sign_in::read(&file.root())));
+
     let approvals = approvals?;
     if known(&files.approval_policies)?.is_none() && rules.asks_somebody() {
         problems.push(nobody(dir.join(shipped::APPROVAL_POLICIES)));
@@ -204,6 +212,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     let freezes = approvals.freezes.as_ref().map(|at| freezes::read(at, &rules, &approvals)).unwrap_or_default();
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
     let (triggers, runbooks, playbooks, notifications, (tools, tools_file)) = (triggers?, runbooks?, playbooks?, notifications?, tools?);
+    let sign_in = sign_in::resolve(sign_in?, &notifications, &policy);
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 
@@ -223,6 +232,9 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     });
     if let Some(playbooks) = playbooks.document() {
         document["playbooks"] = playbooks;
+    }
+    if let Some(sign_in) = sign_in::document(&sign_in) {
+        document["sign_in"] = sign_in;
     }
     let document = digest::canonical(&document);
     let version = Digest::of(&document);
@@ -252,6 +264,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         webhooks,
         playbooks: playbooks.into_domain(),
         notifications,
+        sign_in,
         tools,
         version,
         document: String::from_utf8(document).ok()?,

@@ -11,9 +11,10 @@ pub const RUNBOOKS: &str = "runbooks.yaml";
 pub const AGENT_TOOLS: &str = "hitl/agent-tools.yaml";
 pub const PLAYBOOKS: &str = "playbooks.yaml";
 pub const NOTIFICATIONS: &str = "notifications.yaml";
+pub const SIGN_IN: &str = "sign-in.yaml";
 
 /// Every file that is read.
-pub const READ: [&str; 7] = [RISK_RULES, INTERRUPT_TRIGGERS, APPROVAL_POLICIES, AGENT_TOOLS, RUNBOOKS, PLAYBOOKS, NOTIFICATIONS];
+pub const READ: [&str; 8] = [RISK_RULES, INTERRUPT_TRIGGERS, APPROVAL_POLICIES, AGENT_TOOLS, RUNBOOKS, PLAYBOOKS, NOTIFICATIONS, SIGN_IN];
 
 const RISK_RULES_TEXT: &str = include_str!("../../config/hitl/risk-assessment-rules.yaml");
 const INTERRUPT_TRIGGERS_TEXT: &str = include_str!("../../config/hitl/interrupt-triggers.yaml");

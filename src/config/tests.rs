@@ -6,6 +6,7 @@ mod freezes;
 mod matrix;
 mod notifications;
 mod playbooks;
+mod sign_in;
 mod sound;
 mod unread;
 mod unsound;
@@ -24,6 +25,7 @@ const RUNBOOKS: &str = "runbooks.yaml";
 const PLAYBOOKS: &str = "playbooks.yaml";
 const TOOLS: &str = "hitl/agent-tools.yaml";
 const NOTIFICATIONS: &str = "notifications.yaml";
+const SIGN_IN: &str = "sign-in.yaml";
 
 /// People that satisfy the shipped levels, in one line.
 const PEOPLE: &str = "people: { alice: { roles: [team_lead] }, tom: { roles: [tech_lead] }, cora: { roles: [cto, admin] } }\n";

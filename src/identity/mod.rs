@@ -4,20 +4,23 @@
 //! send a token along with a stream. A change through the API always takes a token: a cookie comes with whatever makes a browser send a
 //! request.
 
+mod links;
 mod reauthentication;
 mod session;
 mod suspensions;
 mod tokens;
 
+pub use links::{NewLink, Offer};
 pub use reauthentication::Reauthentication;
 pub use session::{Session, begun, ended};
 pub use suspensions::Suspensions;
 
 use crate::config::Configuration;
 use crate::domain::policy::{Principal, PrincipalKind};
+use crate::domain::task::digest::hex;
 use crate::domain::via::Via;
 use crate::domain::workflow::today::{Barred, InSlack, Today};
-use crate::storage::{self, Presented, Storage, TokenHolder};
+use crate::storage::{self, Presented, Proof, SignIn, Storage, TokenHolder};
 use axum::http::{HeaderMap, Method, header};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -92,14 +95,7 @@ impl Identity {
         {
             return Ok(session.person);
         }
-        let written = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = written
-            .and_then(|written| written.split_once(' '))
-            .ok_or_else(|| unproved("send `Authorization: Bearer pbk_…`; a token is made with `parkbrake token create NAME`"))?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(unproved("only bearer tokens are taken"));
-        }
-        let holder = known(self.tokens.holder(&self.storage, token.trim()).await?)?;
+        let holder = known(self.tokens.holder(&self.storage, bearer(headers)?).await?)?;
         Ok(Caller::new(self.principal(&holder).await?, Via::Rest))
     }
 
@@ -127,14 +123,7 @@ impl Identity {
     /// The name has no rights today, or stands for something else than when the token was made.
     pub async fn principal(&self, holder: &TokenHolder) -> Result<Principal, Error> {
         let name = &holder.name;
-        let suspended = self.suspensions.current().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
-        let principal = today.principal(name).map_err(|barred| {
-            unproved(match barred {
-                Barred::Suspended => format!("{name} is suspended, so this token has no rights until an operator restores {name}"),
-                Barred::Unlisted => format!("{name} is neither a person nor an agent of the configuration, so this token has no rights"),
-            })
-        })?;
+        let principal = self.named(name, "token").await?;
         if principal.kind != holder.kind {
             let kind = |kind| if kind == PrincipalKind::Person { "a person" } else { "an agent" };
             let (was, is) = (kind(holder.kind), kind(principal.kind));
@@ -142,6 +131,60 @@ impl Identity {
         }
         Ok(principal)
     }
+
+    /// The person who signs in, or has signed in, if what proved it holds today as well. Whether a token is still good, the database has said.
+    ///
+    /// # Errors
+    /// The name has no rights today or is not a person's, or the proof holds no longer.
+    pub async fn person(&self, sign_in: &SignIn) -> Result<Principal, Error> {
+        let name = &sign_in.name;
+        let principal = self.named(name, "sign-in").await?;
+        if principal.kind != PrincipalKind::Person {
+            return Err(unproved(format!("{name} is an agent of the configuration, and only people sign in")));
+        }
+        match &sign_in.proof {
+            Proof::Token(_) => {}
+            Proof::Mail(address) => {
+                if self.configuration.policy.people().get(name).and_then(|person| person.email.as_ref()) != Some(address) {
+                    return Err(unproved(format!(
+                        "{name} has another mail address now, so what was sent to the earlier one has no rights"
+                    )));
+                }
+            }
+        }
+        Ok(principal)
+    }
+
+    /// What a name stands for today; `what` is what its holder has shown.
+    async fn named(&self, name: &str, what: &str) -> Result<Principal, Error> {
+        let suspended = self.suspensions.current().await?;
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        today.principal(name).map_err(|barred| {
+            unproved(match barred {
+                Barred::Suspended => format!("{name} is suspended, so this {what} has no rights until an operator restores {name}"),
+                Barred::Unlisted => format!("{name} is neither a person nor an agent of the configuration, so this {what} has no rights"),
+            })
+        })
+    }
+}
+
+/// The token that a request brings.
+///
+/// # Errors
+/// It brings none.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    let written = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = written
+        .and_then(|written| written.split_once(' '))
+        .ok_or_else(|| unproved("send `Authorization: Bearer pbk_…`; a token is made with `parkbrake token create NAME`"))?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(unproved("only bearer tokens are taken")) }
+}
+
+/// So many random bytes, as they are written.
+fn random_hex<const BYTES: usize>() -> Result<String, Error> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(Error::NoRandomNumbers)?;
+    Ok(hex(&bytes))
 }
 
 /// The holder of a token that is good.

@@ -4,11 +4,9 @@
 //! scripts; `SameSite=Lax` lets a link in a notice open the inbox, and keeps other sites' forms out. The id is 256 random bits; the
 //! database has its hash only.
 
-use crate::domain::policy::PrincipalKind;
-use crate::domain::task::digest::hex;
 use crate::domain::via::Via;
-use crate::identity::{Caller, Error, Identity};
-use crate::storage::TokenHolder;
+use crate::identity::{Caller, Error, Identity, random_hex};
+use crate::storage::{SignIn, TokenHolder};
 use axum::http::{HeaderMap, header};
 
 /// The cookie that holds a session's id.
@@ -36,27 +34,22 @@ impl Identity {
     /// No database.
     pub async fn session(&self, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Error> {
         let Some(id) = id_in(headers) else { return Ok(None) };
-        let Some(holder) = self.storage.session_holder(id, by_hand).await? else { return Ok(None) };
-        match self.principal(&holder).await {
-            Ok(person) if person.kind == PrincipalKind::Person => {
-                Ok(Some(Session { person: Caller::new(person, Via::Inbox), id: id.to_owned() }))
-            }
+        let Some(sign_in) = self.storage.session(id, by_hand).await? else { return Ok(None) };
+        match self.person(&sign_in).await {
+            Ok(person) => Ok(Some(Session { person: Caller::new(person, Via::Inbox), id: id.to_owned() })),
             // Signing in again says why.
-            Ok(_) | Err(Error::Unproved(_)) => Ok(None),
+            Err(Error::Unproved(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Begins a session of somebody whose name has been proved, and gives its id. Every way to sign in ends here. The session lasts no
-    /// longer than the token that it is begun with.
+    /// Begins a session of a person who has shown a token, and gives its id. It lasts no longer than the token.
     ///
     /// # Errors
     /// No database, or no random numbers.
     pub async fn begin_session(&self, holder: &TokenHolder) -> Result<String, Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(Error::NoRandomNumbers)?;
-        let id = hex(&bytes);
-        self.storage.begin_session(&id, holder).await?;
+        let id = random_hex::<32>()?;
+        self.storage.begin_session(&id, &SignIn::by_token(holder)).await?;
         Ok(id)
     }
 

@@ -15,6 +15,7 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 
 /// How long the server may take for one mail, from connecting to its last answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,7 +55,32 @@ impl Email {
     }
 
     async fn send(&self, notices: &[Notice]) -> Result<(), Undelivered> {
-        let Some(mail) = self.compose(notices)? else { return Ok(()) };
+        match self.compose(notices)? {
+            Some(mail) => self.transmit(mail).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a mail of a few words, in text and in HTML, to one address.
+    ///
+    /// # Errors
+    /// The mail server did not take it.
+    pub async fn send_words(&self, address: &str, subject: &str, text: String, html: String) -> Result<(), Undelivered> {
+        let to =
+            address.parse().map_err(|_| refused("the mail address is invalid: correct it in hitl/approval-policies.yaml".to_owned()))?;
+        let mail = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(subject)
+            .message_id(Some(self.id(&Uuid::new_v4().to_string())))
+            .raw_header(fixed("Auto-Submitted", "auto-generated"))
+            .raw_header(fixed("X-Auto-Response-Suppress", "All"))
+            .multipart(MultiPart::alternative_plain_html(text, html))
+            .map_err(|error| refused(format!("the mail could not be made: {error}")))?;
+        self.transmit(mail).await
+    }
+
+    async fn transmit(&self, mail: Message) -> Result<(), Undelivered> {
         match tokio::time::timeout(REQUEST_TIMEOUT, self.transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(undelivered(&error)),

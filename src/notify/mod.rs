@@ -6,12 +6,13 @@ pub mod linear;
 mod linear_api;
 pub mod message;
 pub mod pagerduty;
+mod sign_in_mail;
 pub mod slack;
 pub mod slack_answers;
 pub mod templates;
 pub mod webhook;
 
-use crate::actors::ports::Channel;
+use crate::actors::ports::{Channel, Mailer};
 use crate::clock::Clock;
 use crate::domain::notice::{ChannelSettings, Notifications, SecretName, Service};
 use crate::outbound::secret::Secret;
@@ -40,6 +41,24 @@ pub fn channels(
         }
     }
     if problems.is_empty() { Ok(channels) } else { Err(problems) }
+}
+
+/// What sends links for signing in, by the channel with this name; nothing where none is named.
+///
+/// # Errors
+/// Why the channel cannot be used. The text shows no secret.
+pub fn mailer(
+    notifications: &Notifications,
+    channel: Option<&str>,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Arc<dyn Mailer>>, Vec<String>> {
+    let Some((name, Service::Email { smtp_url, from })) = channel.and_then(|name| Some((name, &notifications.channels.get(name)?.service)))
+    else {
+        return Ok(None);
+    };
+    let made = secret(smtp_url, read).and_then(|url| Email::new(&url, from, None));
+    let email = made.map_err(|problem| vec![format!("the channel {name} cannot send links for signing in: {problem}")])?;
+    Ok(Some(Arc::new(email)))
 }
 
 /// Reads a secret from the environment.

@@ -20,6 +20,7 @@ mod results;
 pub mod review;
 pub mod reviews;
 mod show;
+mod sign_in;
 mod statistics;
 pub mod submit;
 pub mod tool_calls;
@@ -33,6 +34,7 @@ pub use show::{Earlier, Quarantine, Shown};
 pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 
 use crate::actors::engine::Engine;
+use crate::actors::ports::Mailer;
 use crate::identity::Identity;
 use crate::service::quotas::Quotas;
 use crate::telemetry;
@@ -40,7 +42,7 @@ use chrono::{DateTime, Datelike, Utc};
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 /// The use cases of one server; a handle that is copied for each request.
@@ -61,15 +63,20 @@ pub struct Shared {
     pub identity: Identity,
     pub admissions: Admissions,
     quotas: Quotas,
+    /// What sends links for signing in, where it is set up.
+    mailer: Option<Arc<dyn Mailer>>,
+    /// The places of the mails that are on their way.
+    mails: Arc<Semaphore>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
 
 impl Service {
     /// The use cases over an engine. Who is waiting when `closing` becomes true is answered at once.
-    pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>) -> Self {
+    pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, mailer: Option<Arc<dyn Mailer>>) -> Self {
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
-        Self(Arc::new(Shared { engine, identity, admissions: Admissions::new(limits), quotas: Quotas::default(), closing }))
+        let (admissions, mails) = (Admissions::new(limits), Arc::new(Semaphore::new(sign_in::MAILS)));
+        Self(Arc::new(Shared { engine, identity, admissions, quotas: Quotas::default(), mailer, mails, closing }))
     }
 
     /// The time, as the database has it.

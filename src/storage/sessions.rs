@@ -3,40 +3,141 @@
 use super::pool::{to_its_end, within};
 use super::tokens::sealed_holder;
 use super::{Error, Storage, TokenHolder};
-use crate::secret_key::Purpose;
+use crate::domain::policy::PrincipalKind;
+use crate::secret_key::{Purpose, Seal, SecretKeys};
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a session lasts without anything being done in it.
-const IDLE: Duration = Duration::from_secs(12 * 3_600);
+pub(super) const IDLE: Duration = Duration::from_secs(12 * 3_600);
 /// How long a session lasts, however busy it is.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// What the seal of a session's row is made of.
-fn sealed<'a>(hash: &'a [u8], token_id: &'a Uuid, principal: &'a str) -> [&'a [u8]; 3] {
-    [hash, token_id.as_bytes(), principal.as_bytes()]
+/// Somebody who signs in, or has signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    pub name: String,
+    pub proof: Proof,
+}
+
+/// What proved who somebody is. A session lives on it: when it no longer holds, the session has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A person's token, by its id.
+    Token(Uuid),
+    /// The mailbox with this address, to which a link was sent.
+    Mail(String),
+}
+
+const MAIL: &str = "mail:";
+
+impl Proof {
+    /// A proof from the two columns that hold it.
+    pub(super) fn stored(token_id: Option<Uuid>, text: Option<&str>) -> Option<Self> {
+        match (token_id, text) {
+            (Some(id), None) => Some(Self::Token(id)),
+            (None, Some(text)) => text.strip_prefix(MAIL).map(|address| Self::Mail(address.to_owned())),
+            _ => None,
+        }
+    }
+
+    pub(super) fn token_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Token(id) => Some(*id),
+            Self::Mail(_) => None,
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<String> {
+        match self {
+            Self::Token(_) => None,
+            Self::Mail(address) => Some(format!("{MAIL}{address}")),
+        }
+    }
+}
+
+impl SignIn {
+    /// The holder of a token, who signs in with it.
+    pub fn by_token(holder: &TokenHolder) -> Self {
+        Self { name: holder.name.clone(), proof: Proof::Token(holder.token_id) }
+    }
+
+    /// The seal of a row that says who signs in, since when, and what proves it.
+    pub(super) fn seal(&self, keys: &SecretKeys, purpose: Purpose, hash: &[u8], at: DateTime<Utc>) -> Seal {
+        self.with_parts(hash, at, |parts| keys.seal(purpose, parts))
+    }
+
+    fn with_parts<T>(&self, hash: &[u8], at: DateTime<Utc>, use_them: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let token_id = self.proof.token_id();
+        let token_id = token_id.as_ref().map_or(&[][..], |id| id.as_bytes());
+        let text = self.proof.text().unwrap_or_default();
+        use_them(&[hash, token_id, text.as_bytes(), self.name.as_bytes(), &at.timestamp_micros().to_be_bytes()])
+    }
+}
+
+/// A row that says who signs in, of a session or of a link, with the row of the token that it rests on.
+pub(super) struct StoredSignIn<'a> {
+    pub name: String,
+    pub token_id: Option<Uuid>,
+    pub proof: Option<&'a str>,
+    pub token: TokenFacts,
+    pub at: DateTime<Utc>,
+    pub seal: &'a [u8],
+}
+
+/// A token's row; nothing where there is none.
+pub(super) struct TokenFacts {
+    pub hash: Option<Vec<u8>>,
+    pub holder: Option<String>,
+    pub kind: Option<String>,
+    pub seal: Option<Vec<u8>>,
+}
+
+impl StoredSignIn<'_> {
+    /// Who signs in, if parkbrake itself wrote the row, and that of the token.
+    pub fn verified(self, keys: &SecretKeys, purpose: Purpose, hash: &[u8]) -> Option<SignIn> {
+        let Self { name, token_id, proof, token, at, seal } = self;
+        let sign_in = SignIn { name, proof: Proof::stored(token_id, proof)? };
+        if let Proof::Token(id) = sign_in.proof {
+            let TokenFacts { hash, holder, kind, seal } = token;
+            let holder = sealed_holder(keys, id, &hash?, holder?, kind.as_deref(), seal.as_deref())?;
+            if holder.name != sign_in.name || holder.kind != PrincipalKind::Person {
+                return None;
+            }
+        }
+        sign_in.with_parts(hash, at, |parts| keys.verifies(purpose, parts, seal)).then_some(sign_in)
+    }
 }
 
 impl Storage {
-    /// Begins a session of somebody who has shown this token, and forgets the sessions that are over.
+    /// The hash of a session's id, by which it is remembered.
+    pub(super) fn session_hash(&self, id: &str) -> Result<Seal, Error> {
+        Ok(self.keys()?.seal(Purpose::SessionHash, &[id.as_bytes()]))
+    }
+
+    /// Begins a session, and forgets the sessions that are over.
     ///
     /// # Errors
     /// No database, or no secret key.
-    pub async fn begin_session(&self, id: &str, by: &TokenHolder) -> Result<(), Error> {
-        let hash = self.keys()?.seal(Purpose::SessionHash, &[id.as_bytes()]);
-        let seal = self.keys()?.seal(Purpose::SessionSeal, &sealed(&hash, &by.token_id, &by.name));
+    pub async fn begin_session(&self, id: &str, sign_in: &SignIn) -> Result<(), Error> {
+        let hash = self.session_hash(id)?;
         let mut db = self.lease().await?;
+        let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
+        let seal = sign_in.seal(self.keys()?, Purpose::SessionSeal, &hash, now);
         let query = sqlx::query!(
             "with over as (
                  delete from session
-                 where expires_at <= clock_timestamp() or last_seen_at <= clock_timestamp() - make_interval(secs => $5)
+                 where expires_at <= clock_timestamp() or last_seen_at <= clock_timestamp() - make_interval(secs => $7)
              )
-             insert into session (session_hash, token_id, principal, seal, expires_at)
-             values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $6))",
+             insert into session (session_hash, token_id, proof, principal, seal, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $6::timestamptz + make_interval(secs => $8))",
             hash.as_slice(),
-            by.token_id,
-            by.name,
+            sign_in.proof.token_id(),
+            sign_in.proof.text(),
+            sign_in.name,
             seal.as_slice(),
+            now,
             IDLE.as_secs_f64(),
             LONGEST.as_secs_f64()
         );
@@ -49,46 +150,55 @@ impl Storage {
     ///
     /// # Errors
     /// No database, or no secret key.
-    pub async fn session_holder(&self, id: &str, by_hand: bool) -> Result<Option<TokenHolder>, Error> {
+    pub async fn session(&self, id: &str, by_hand: bool) -> Result<Option<SignIn>, Error> {
         let (storage, id) = (self.clone(), id.to_owned());
         to_its_end(async move { storage.look_up_session(&id, by_hand).await }).await
     }
 
-    async fn look_up_session(&self, id: &str, by_hand: bool) -> Result<Option<TokenHolder>, Error> {
+    async fn look_up_session(&self, id: &str, by_hand: bool) -> Result<Option<SignIn>, Error> {
         let keys = self.keys()?;
         let hashes: Vec<Vec<u8>> = keys.seals(Purpose::SessionHash, &[id.as_bytes()]).into_iter().map(Vec::from).collect();
         let mut db = self.lease().await?;
         let query = sqlx::query!(
             r#"with good as (
-                 select s.session_hash, s.token_id, s.principal, s.seal, s.last_seen_at, t.token_hash, t.kind, t.principal as holder, t.seal as token_seal
-                 from session s join token t using (token_id)
+                 select s.session_hash, s.token_id, s.proof, s.principal, s.seal, s.created_at, s.last_seen_at,
+                        t.token_hash, t.kind, t.principal as holder, t.seal as token_seal
+                 from session s left join token t on t.token_id = s.token_id
                  where s.session_hash = any ($1)
-                   and s.expires_at > clock_timestamp()
+                   and s.expires_at > clock_timestamp() and s.created_at > clock_timestamp() - make_interval(secs => $4)
                    and s.last_seen_at > clock_timestamp() - make_interval(secs => $2)
-                   and t.revoked_at is null and (t.expires_at is null or t.expires_at > clock_timestamp())
+                   and (s.token_id is null or (t.token_id is not null and t.revoked_at is null
+                                               and (t.expires_at is null or t.expires_at > clock_timestamp())))
              ),
              seen as (
                  update session s set last_seen_at = clock_timestamp()
                  from good
                  where $3 and s.session_hash = good.session_hash and good.last_seen_at < clock_timestamp() - interval '1 minute'
              )
-             select session_hash as "session_hash!", token_id as "token_id!", principal as "principal!", seal as "seal!",
-                    token_hash as "token_hash!", kind, holder as "holder!", token_seal
+             select session_hash as "session_hash!", token_id, proof, principal as "principal!", seal as "seal!", created_at as "created_at!",
+                    token_hash as "token_hash?", kind as "kind?", holder as "holder?", token_seal as "token_seal?"
              from good"#,
             &hashes,
             IDLE.as_secs_f64(),
-            by_hand
+            by_hand,
+            LONGEST.as_secs_f64()
         );
         let row = within(query.fetch_optional(&mut *db)).await?;
         db.release();
         let Some(row) = row else { return Ok(None) };
-        let is_ours = keys.verifies(Purpose::SessionSeal, &sealed(&row.session_hash, &row.token_id, &row.principal), &row.seal);
-        let holder = sealed_holder(keys, row.token_id, &row.token_hash, row.holder, row.kind.as_deref(), row.token_seal.as_deref());
-        if !is_ours || holder.as_ref().is_none_or(|holder| holder.name != row.principal) {
-            tracing::error!(token.id = %row.token_id, "a row of the table `session` was not written by parkbrake and is refused");
-            return Ok(None);
+        let stored = StoredSignIn {
+            name: row.principal,
+            token_id: row.token_id,
+            proof: row.proof.as_deref(),
+            token: TokenFacts { hash: row.token_hash, holder: row.holder, kind: row.kind, seal: row.token_seal },
+            at: row.created_at,
+            seal: &row.seal,
+        };
+        let found = stored.verified(keys, Purpose::SessionSeal, &row.session_hash);
+        if found.is_none() {
+            tracing::error!("a row of the table `session` was not written by parkbrake and is refused");
         }
-        Ok(holder)
+        Ok(found)
     }
 
     /// Ends a session, if there is one.
@@ -101,5 +211,18 @@ impl Storage {
         within(sqlx::query!("delete from session where session_hash = any ($1)", &hashes).execute(&mut *db)).await?;
         db.release();
         Ok(())
+    }
+
+    /// Ends every session of somebody, and takes back every link that would begin one; gives how many sessions that were.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn sign_out(&self, name: &str) -> Result<u64, Error> {
+        let mut db = self.lease().await?;
+        // The links first: a link that was spent before they are gone has begun its session by then, and that is found below.
+        within(sqlx::query!("delete from sign_in_link where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
+        let done = within(sqlx::query!("delete from session where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
+        db.release();
+        Ok(done.rows_affected())
     }
 }

@@ -1,7 +1,7 @@
 //! The inbox: what waits for people, as pages that a browser shows.
 //!
 //! Pages are made on the server and work without a script; the one script that there is (`static/inbox.js`) only keeps what is shown
-//! up to date. People sign in with a token (`sign_in`) and get a session (`session`); every form proves that it came from here
+//! up to date. People sign in with a token (`sign_in`) or a link (`sign_in_link`) and get a session (`session`); every form proves that it came from here
 //! (`csrf`). What a page shows of a request comes from its canonical bytes, and what a form decides goes the same way as a call of
 //! the API (`service/decide.rs`). A GET never decides.
 
@@ -28,6 +28,8 @@ mod relative_time;
 mod session;
 mod sign_in;
 mod sign_in_limiter;
+mod sign_in_link;
+mod sign_in_mail;
 mod statistics;
 
 pub use page::explained;
@@ -50,6 +52,8 @@ pub struct Web {
     pub service: Service,
     pages: Arc<Pages>,
     sign_in_limiter: Arc<SignInLimiter>,
+    /// For those who ask for mail, whom nobody knows yet.
+    mail_limiter: Arc<SignInLimiter>,
     /// What `/docs` shows.
     reference: Arc<Reference>,
 }
@@ -57,7 +61,13 @@ pub struct Web {
 impl Web {
     /// Pages over the use cases; `document` describes the API.
     pub fn new(service: Service, document: &Value) -> Self {
-        Self { service, pages: Arc::default(), sign_in_limiter: Arc::default(), reference: Arc::new(Reference::of(document)) }
+        Self {
+            service,
+            pages: Arc::default(),
+            sign_in_limiter: Arc::default(),
+            mail_limiter: Arc::default(),
+            reference: Arc::new(Reference::of(document)),
+        }
     }
 }
 
@@ -67,6 +77,8 @@ pub fn routes(web: &Web) -> Router {
         .route("/", get(list::waiting))
         .route("/docs", get(docs::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/mail", post(sign_in_mail::ask))
+        .route("/sign-in/link", get(sign_in_link::show).post(sign_in_link::take))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/inbox/workflows/{id}", get(detail::show))
         .route("/inbox/workflows/{id}/approve", post(decide::approve))

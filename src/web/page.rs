@@ -25,6 +25,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("layout.html", include_str!("templates/layout.html")),
     ("words.html", include_str!("templates/words.html")),
     ("sign_in.html", include_str!("templates/sign_in.html")),
+    ("sign_in_link.html", include_str!("templates/sign_in_link.html")),
+    ("sign_in_mail.html", include_str!("templates/sign_in_mail.html")),
     ("list.html", include_str!("templates/list.html")),
     ("list_fragment.html", include_str!("templates/list_fragment.html")),
     ("detail.html", include_str!("templates/detail.html")),

@@ -28,7 +28,7 @@ pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> 
 }
 
 /// The form of the page for signing in, of somebody who is not known yet.
-pub struct Credentials(Fields);
+pub struct Credentials(pub Fields);
 
 impl<S: Sync> FromRequest<S> for Credentials {
     type Rejection = Problem;
@@ -79,11 +79,15 @@ pub async fn sign_in(
         let detail = "This is the token of an agent. The inbox is for people; agents use the API, and never decide.";
         return Ok(form(&web, next, Some((Code::NotPermitted, detail))));
     }
-    // An id from before is never taken over into the new session.
-    identity.end_session(&headers).await.map_err(ServiceError::from)?;
-    let cookie = identity::begun(&identity.begin_session(&holder).await.map_err(ServiceError::from)?);
-    tracing::info!(person = %person.name, "somebody signed in to the inbox");
-    Ok(([(header::SET_COOKIE, cookie)], session::go_to(next)).into_response())
+    let id = identity.begin_session(&holder).await.map_err(ServiceError::from)?;
+    signed_in(&web, &headers, &person.name, &id, next).await
+}
+
+/// Gives a browser the session that has begun. An id from before is never taken over, and its session ends.
+pub async fn signed_in(web: &Web, headers: &HeaderMap, name: &str, id: &str, next: &str) -> Result<Response, Problem> {
+    web.service.identity.end_session(headers).await.map_err(ServiceError::from)?;
+    tracing::info!(person = %name, "somebody signed in to the inbox");
+    Ok(([(header::SET_COOKIE, identity::begun(id))], session::go_to(next)).into_response())
 }
 
 /// `POST /sign-out`
@@ -93,14 +97,23 @@ pub async fn sign_out(State(web): State<Web>, headers: HeaderMap, _: Posted) -> 
 }
 
 /// Words of a problem, as a sentence of its own.
-fn sentence(words: &str) -> String {
+pub fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
+/// The page for signing in, with the reason why nobody was signed in.
+pub fn refusal(web: &Web, next: &str, code: Code, why: &str) -> Response {
+    form(web, next, Some((code, why)))
+}
+
 fn form(web: &Web, next: &str, refused: Option<(Code, &str)>) -> Response {
-    let mut response =
-        page::render_for(web, None::<&Session>, "sign_in.html", json!({ "next": next, "error": refused.map(|(_, text)| text) }));
+    let mut response = page::render_for(
+        web,
+        None::<&Session>,
+        "sign_in.html",
+        json!({ "next": next, "mails_links": web.service.mails_links(), "error": refused.map(|(_, text)| text) }),
+    );
     if let Some((code, _)) = refused {
         *response.status_mut() = code.facts().0;
     }
@@ -108,7 +121,7 @@ fn form(web: &Web, next: &str, refused: Option<(Code, &str)>) -> Response {
 }
 
 /// Where somebody wanted to go: one of our pages, and never another site's.
-fn wanted(fields: &Fields) -> Result<&str, Problem> {
+pub fn wanted(fields: &Fields) -> Result<&str, Problem> {
     let next = fields.one("next")?.unwrap_or("/");
     let ours = next == "/" || next.starts_with("/?") || next.starts_with("/inbox/");
     Ok(if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" })

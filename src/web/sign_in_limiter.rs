@@ -49,7 +49,7 @@ impl SignInLimiter {
         tokio::time::timeout(LOOKUP_TIMEOUT, lane.acquire()).await.ok()?.ok()
     }
 
-    /// Notes that an address has sent a wrong token; says for how long it should send no other, if it has sent many.
+    /// Notes that an address has sent a wrong token, or has asked for a mail; says for how long it should send no other, if it has sent many.
     pub fn note_wrong(&self, peer: Peer, now: Instant) -> Option<Duration> {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= MOST {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { base, call, critical, open, signedIn, status, submit, test, token } from "./browser.js";
+import { assertAccessible, base, call, critical, open, signedIn, status, submit, test, token } from "./browser.js";
 
 test("whoever is not signed in is asked to, and comes to where they wanted to go", async (t) => {
   const id = await submit();
@@ -25,6 +25,21 @@ test("whoever is not signed in is asked to, and comes to where they wanted to go
   await page.waitForURL("**/sign-in");
   await page.goto(`${base}/`);
   assert.equal(new URL(page.url()).pathname, "/sign-in", "the session is over");
+});
+
+test("a link signs in by its button, once, and opening it does not", async (t) => {
+  const { path } = await call("alice", "POST", "/sign-in/links", {});
+  const page = await open(t);
+  await page.goto(base + path);
+  await page.goto(base + path);
+  await assertAccessible(page, "a link for signing in");
+  await page.getByRole("button", { name: "Sign in as alice" }).click();
+  await page.waitForURL(`${base}/`);
+  assert.match(await page.locator(".me").textContent(), /alice/);
+  const other = await open(t);
+  await other.goto(base + path);
+  assert.match(await other.getByRole("alert").textContent(), /has been used/);
+  await assertAccessible(other, "a link that was used");
 });
 
 test("what is shown is approved, and it is over", async (t) => {

@@ -5,7 +5,7 @@ use crate::support::server::{SECRET_KEY, keys};
 use crate::support::{Browser, Client, Config, Database, TestApp, eventually};
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::secret_key::{SecretKeys, generate};
-use parkbrake::storage::{NewToken, Presented, Storage};
+use parkbrake::storage::{NewToken, Presented, Proof, SignIn, Storage};
 use serde_json::json;
 use std::process::Output;
 use std::time::Duration;
@@ -223,9 +223,10 @@ async fn replacing_the_key_leaves_no_gap_for_who_is_seen_in_between() {
     }
     let Presented::Good(alice) = both.token_holder(&token("alice")).await.unwrap() else { panic!("she is known") };
     assert_eq!((alice.name.as_str(), alice.kind), ("alice", PrincipalKind::Person));
-    both.begin_session("an id", &alice).await.unwrap();
+    let sign_in = SignIn { name: "alice".to_owned(), proof: Proof::Token(alice.token_id) };
+    both.begin_session("an id", &sign_in).await.unwrap();
     assert_eq!(after.token_holder(&token("alice")).await.unwrap(), Presented::Good(alice.clone()));
-    assert_eq!(after.session_holder("an id", true).await.unwrap(), Some(alice));
+    assert_eq!(after.session("an id", true).await.unwrap(), Some(sign_in));
     // Who was not seen while both were there needs a new token.
     assert_eq!(after.token_holder(&token("deploy-bot")).await.unwrap(), Presented::Unknown);
 }

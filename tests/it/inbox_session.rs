@@ -13,7 +13,7 @@ async fn a_token_opens_the_inbox_and_the_cookie_is_tied_to_it() {
     let mut alice = Browser::new(app.addr);
     assert_eq!(alice.get("/").await.location(), "/sign-in");
     assert_eq!(alice.get("/inbox/history?level=high").await.location(), "/sign-in?next=%2Finbox%2Fhistory%3Flevel%3Dhigh");
-    alice.get("/sign-in").await.expect(200).has("autocomplete=\"off\"").has("type=\"password\"");
+    alice.get("/sign-in").await.expect(200).has("autocomplete=\"username\"").has("autocomplete=\"current-password\"");
 
     let page = alice.sign_in(&format!(" {}\n", token("alice")), "/inbox/history?level=high").await;
     assert_eq!(page.location(), "/inbox/history?level=high");

@@ -71,6 +71,8 @@ mod round_trips;
 mod runs;
 mod saturated;
 mod shown;
+mod sign_in_links;
+mod sign_in_mail;
 mod slack;
 mod start_gate;
 mod statistics;

@@ -31,6 +31,8 @@ fn a_file_that_nothing_reads_is_refused_with_the_name_that_was_probably_meant() 
         ("notifications.yml", "notifications.yaml"),
         ("hitl/notifications.yaml", "notifications.yaml"),
         ("notification.yaml", "notifications.yaml"),
+        ("sign_in.yaml", "sign-in.yaml"),
+        ("hitl/sign-in.yml", "sign-in.yaml"),
         ("runbooks.yml", "runbooks.yaml"),
         ("runbook.yaml", "runbooks.yaml"),
         ("hitl/approval-policy.yml", "move it out of the folder"),

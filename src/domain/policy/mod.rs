@@ -1,6 +1,7 @@
 //! Policy: who may decide at which level, how many of them, and who is asked when nobody answers.
 
 pub mod quota;
+pub mod sign_in;
 
 use crate::domain::duration;
 use crate::domain::risk::level::Level;

@@ -1,0 +1,70 @@
+//! `parkbrake login`: from the token of the command line to the inbox in a browser.
+
+use crate::cli::Error;
+use crate::cli::client::Connection;
+use crate::cli::dev_home::Kind;
+use crate::cli::facts::text;
+use crate::cli::terminal::{Page, print_json};
+use reqwest::{Method, Url};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Print a link that signs you in to the inbox: open it in a browser within 10 minutes, and press its button.
+///
+/// It works once, and is as good as your password until then: send it to nobody. The session ends with the token.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no link, and why.
+pub async fn run(args: Args) -> Result<ExitCode, Error> {
+    let client = args.connection.client(Kind::Person)?;
+    let answer = client.send(client.call(Method::POST, "/sign-in/links").json(&json!({}))).await?;
+    if args.connection.json {
+        print_json(&answer.body)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let strange = || Error::Strange { url: client.base().to_owned(), detail: "it holds no link".to_owned() };
+    let link = match text(&answer.value, "/url") {
+        Some(url) => url.to_owned(),
+        None => below(client.base(), text(&answer.value, "/path").ok_or_else(strange)?),
+    };
+    // What a server sends is shown only where it is a link.
+    let link = Url::parse(&link).map_err(|_| strange())?;
+    let mut page = Page::stdout();
+    page.line(link);
+    page.print()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An address for a browser below the address of a server. Browsers keep a session over TLS alone, but for `localhost`.
+pub(super) fn below(base: &str, path: &str) -> String {
+    let whole = format!("{}{path}", base.trim_end_matches('/'));
+    let Ok(mut url) = Url::parse(&whole) else { return whole };
+    if url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "[::1]")) && url.set_host(Some("localhost")).is_err() {
+        return whole;
+    }
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+
+    #[test]
+    fn a_link_on_this_machine_leads_where_browsers_keep_a_session() {
+        for (base, link) in [
+            ("http://127.0.0.1:8001", "http://localhost:8001/sign-in/link?code=x"),
+            ("http://[::1]:8001/", "http://localhost:8001/sign-in/link?code=x"),
+            ("https://127.0.0.1:8001", "https://127.0.0.1:8001/sign-in/link?code=x"),
+            ("https://parkbrake.example.com", "https://parkbrake.example.com/sign-in/link?code=x"),
+        ] {
+            assert_eq!(below(base, "/sign-in/link?code=x"), link);
+        }
+    }
+}
