@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Submits what the job is about to do, and waits until people have decided. Succeeds only if it may be done (or, of a runbook, has been done).
+# In every doubt it fails.
+# shellcheck source=lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+check
+
+[[ $ASK_TIMEOUT_MINUTES =~ ^[0-9]{1,6}$ && $ASK_PATIENCE_SECONDS =~ ^[0-9]{1,6}$ ]] ||
+  fail 'the inputs `timeout-minutes` and `patience-seconds` have to be whole numbers'
+for input in metadata args; do
+  given=ASK_${input^^}
+  jq -e 'type == "object"' >/dev/null 2>&1 <<<"${!given}" || fail "the input \`$input\` has to be a JSON object"
+done
+task=$(jq -n --arg run "${GITHUB_SERVER_URL:-}/${GITHUB_REPOSITORY:-}/actions/runs/${GITHUB_RUN_ID:-}" '
+  def given($name; $value): if $value == "" then {} else {($name): $value} end;
+  {description: env.ASK_DESCRIPTION, operation: env.ASK_OPERATION}
+  + given("environment"; env.ASK_ENVIRONMENT) + given("resource"; env.ASK_RESOURCE) + given("resource_type"; env.ASK_RESOURCE_TYPE)
+  + {metadata: ((env.ASK_METADATA | fromjson) + {github: {
+      repository: env.GITHUB_REPOSITORY, ref: env.GITHUB_REF, sha: env.GITHUB_SHA, actor: env.GITHUB_ACTOR, workflow: env.GITHUB_WORKFLOW, run: $run}})}
+  + if env.ASK_RUNBOOK == "" then {} else {action: {type: "runbook", name: env.ASK_RUNBOOK, args: (env.ASK_ARGS | fromjson)}} end
+')
+
+# The same step of the same attempt finds its request again; a run that is started anew asks anew.
+key=$(printf '%s\n' "${GITHUB_REPOSITORY:-}" "${GITHUB_RUN_ID:-}" "${GITHUB_RUN_ATTEMPT:-}" "${GITHUB_JOB:-}" "${GITHUB_ACTION:-}" | sha256sum | cut -d ' ' -f 1)
+id=
+# GitHub ends a step that is cancelled by SIGINT, and kills it some seconds later.
+take_back() {
+  trap '' INT TERM
+  if [[ -z $id ]]; then
+    # The answer with the id may be on its way: the same key finds it.
+    call POST /orchestrate "$task" --header "Idempotency-Key: $key" --max-time 3
+    id=$(answer .workflow_id)
+  fi
+  [[ -z $id ]] || call POST "/workflows/$id/cancel" '{"reason": "the job was cancelled, or waited no longer"}' --max-time 3
+}
+trap 'take_back; output message "the job was cancelled"; exit 130' INT TERM
+
+call_again "$ASK_PATIENCE_SECONDS" POST /orchestrate "$task" --header "Idempotency-Key: $key"
+[[ $status == 202 ]] || fail "$(refusal)"
+id=$(answer .workflow_id)
+[[ $id =~ ^[0-9a-f-]{36}$ ]] || fail 'parkbrake answered without a workflow, so nothing may be done'
+output workflow-id "$id"
+printf 'Parkbrake takes it as %s, of %s risk: %s/workflows/%s\n' "$id" "$(answer .risk_level | plain)" "$PARKBRAKE_URL" "$id"
+
+deadline=$((SECONDS + ASK_TIMEOUT_MINUTES * 60))
+since=0
+state=
+while true; do
+  left=$((deadline - SECONDS))
+  hold=$((left < 0 ? 0 : left < 50 ? left : 50))
+  call_again "$((left > ASK_PATIENCE_SECONDS ? left : ASK_PATIENCE_SECONDS))" GET "/workflows/$id/wait?since=$since&timeout=${hold}s"
+  [[ $status == 200 ]] || { output status "$state"; fail "$(refusal)"; }
+  state=$(answer .workflow.status) since=$(answer .workflow.version)
+  case $state in
+    pending_approval | queued) ;;
+    executing) [[ -n $ASK_RUNBOOK ]] || break ;;
+    *) break ;;
+  esac
+  if ((SECONDS >= deadline)); then
+    take_back
+    output status "$state"
+    fail "nobody decided within $ASK_TIMEOUT_MINUTES minutes; the request was taken back"
+  fi
+done
+
+# What people wrote is text, and nothing else.
+said=$(answer '.workflow | [.decisions[] | "\(.verdict) by \(.approver)" + (if .justification then ": \(.justification)" else "" end)] | join("; ")' | plain)
+case $state in
+  expired) message="expired: nobody decided in time; run the job again to ask again" ;;
+  rejected) message=${said:-rejected} ;;
+  failed | outcome_unknown) message="$state: $(answer '.workflow.execution.attempts[-1].error' | plain)" ;;
+  *) message="$state${said:+: $said}" ;;
+esac
+output status "$state"
+output message "$message"
+jq -r --arg message "$message" --arg url "$PARKBRAKE_URL" '
+  def cell: tostring | gsub("[[:cntrl:]]+"; " ") | @html | gsub("\\|"; "&#124;") | gsub("(?<c>[\\\\`*_\\[\\]])"; "&#\(.c | explode[0]);");
+  .workflow | "### Parkbrake: \(.status)\n\n| | |\n|---|---|\n"
+  + ([["Asked", .description], ["Risk", .risk_level], ["Environment", .target.environment], ["Resource", .target.resource],
+      ["Outcome", $message]] | map(select(.[1] != null) | "| \(.[0]) | \(.[1] | cell) |") | join("\n"))
+  + "\n| Workflow | <a href=\"\($url | @html)/workflows/\(.workflow_id)\">\(.workflow_id)</a> |\n"
+' "$folder/answer" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
+
+case $state in
+  executing | completed) printf 'Parkbrake: %s\n' "$message" ;;
+  *) fail "$message" ;;
+esac
