@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks every query against a database of this version, and writes down in .sqlx what was found, so that a build needs no
 # database. To be run when a query or a migration has changed. The database is made for this and removed afterwards.
+# With --check it changes nothing, and fails where .sqlx is not what it would write.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo
@@ -27,8 +28,18 @@ chmod o+x "$folder"
 for migration in migrations/*.sql; do
   psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 -h "$folder" -U postgres -f "$migration"
 done
-rm -f .sqlx/query-*.json
-mkdir -p .sqlx
+target=$root/.sqlx
+if [[ ${1:-} == --check ]]; then
+  target=$folder/sqlx
+else
+  rm -f .sqlx/query-*.json
+fi
+mkdir -p "$target"
 touch src/lib.rs
-SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$root/.sqlx DATABASE_URL="postgres://postgres@localhost/postgres?host=$folder" cargo check --quiet
-say "$(find .sqlx -name 'query-*.json' | wc -l) queries are written down in .sqlx; commit them"
+SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$target DATABASE_URL="postgres://postgres@localhost/postgres?host=$folder" cargo check --quiet
+if [[ ${1:-} == --check ]]; then
+  diff --recursive --brief .sqlx "$target" >&2 || fail 'the queries in .sqlx are not those of the source: run support/scripts/prepare-queries.sh, and commit .sqlx'
+  say '.sqlx has the queries of the source'
+else
+  say "$(find .sqlx -name 'query-*.json' | wc -l) queries are written down in .sqlx; commit them"
+fi
