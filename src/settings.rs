@@ -32,7 +32,7 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_TURNS", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub turns: u16,
 
-    /// How many actions of one requester run at once, of what people approved and of what needed nobody, each
+    /// How many actions of one requester run at once, of what people approved and of what needed no approval, each
     #[arg(long, env = "PARKBRAKE_TURNS_PER_REQUESTER", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub turns_per_requester: u16,
 

@@ -56,7 +56,7 @@ impl Server {
     }
 
     fn allows() -> Self {
-        Self::decides(&json!({"decision": "allow", "workflow_id": WORKFLOW, "reason": "low: needs nobody"}))
+        Self::decides(&json!({"decision": "allow", "workflow_id": WORKFLOW, "reason": "low: needs no approval"}))
     }
 
     fn heard(&self) -> Vec<String> {
@@ -146,7 +146,7 @@ fn is_no(client: &str, output: &Output) -> String {
 fn what_the_server_allows_runs_and_nothing_else_does() {
     let server = Server::allows();
     let claude = asked("claude-code", &server.url);
-    let reason = "parkbrake: low: needs nobody";
+    let reason = "parkbrake: low: needs no approval";
     let yes =
         json!({"hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": "allow", "permissionDecisionReason": reason}});
     assert_eq!(serde_json::from_slice::<Value>(&claude.stdout).unwrap(), yes);

@@ -165,7 +165,7 @@ fn what_follows_where_the_rules_of_today_are_stricter() {
         ("the caller is suspended", changed(&|now| now.suspended.push("alice")), one.clone(), approve("alice")),
         ("the requester acts for the caller", changed(&|now| now.agents = vec![("deploy-bot", "alice")]), one.clone(), approve("alice")),
         ("the requester is on no list any more", changed(&|now| now.agents.clear()), one.clone(), approve("alice")),
-        ("the level needs nobody any more", changed(&|now| now.auto_approve = true), one, approve("alice")),
+        ("the level needs no approval any more", changed(&|now| now.auto_approve = true), one, approve("alice")),
         ("two are needed, and tess has approved", both(&|_| ()), two.clone(), approve("alice")),
         (
             "two are needed, and tess, who has approved, is suspended",

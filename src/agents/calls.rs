@@ -18,7 +18,7 @@ refused_with!(
 
 /// May this tool call run?
 ///
-/// The call is read by `hitl/agent-tools.yaml` into a task. Where its level needs nobody it is recorded as begun, and allowed. Otherwise it is
+/// The call is read by `hitl/agent-tools.yaml` into a task. Where its level needs no approval it is recorded as begun, and allowed. Otherwise it is
 /// parked, and the same call (the same requester, tool, input without `description` and `timeout`, folder and repository), made again once people
 /// have approved, is allowed once. A call that was rejected is denied with the words of whoever did, for a day or for the level's
 /// `rejected_memory`. Any answer but a 200 with `allow` means that the tool does not run.
@@ -35,7 +35,7 @@ refused_with!(
         (status = 200, description = "What becomes of it.", body = Answer, examples(
             ("allow" = (summary = "It may run", value = json!({
                 "decision": "allow", "workflow_id": "01a219ab-c616-7118-93f0-ddb20c283aee",
-                "reason": "low: needs nobody (workflow 01a219ab-c616-7118-93f0-ddb20c283aee)"
+                "reason": "low: needs no approval (workflow 01a219ab-c616-7118-93f0-ddb20c283aee)"
             }))),
             ("parked" = (summary = "People are asked", value = json!({
                 "decision": "parked", "workflow_id": "01a219ab-c616-7118-93f0-ddb20c283aee",

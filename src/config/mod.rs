@@ -122,7 +122,7 @@ impl Configuration {
 /// Everything that is wrong with it, in the order of the files and their lines.
 pub fn load(dir: &Path, base: &Path) -> Result<Configuration, Vec<Problem>> {
     if !dir.is_dir() {
-        // Else a misspelt path would pass for a folder in which every file is left out.
+        // Else a misspelled path would pass for a folder in which every file is left out.
         let detail = "is no folder; name the one that holds the configuration with --config".to_owned();
         return Err(vec![Problem { file: dir.to_owned(), line: None, key: String::new(), detail }]);
     }

@@ -154,7 +154,7 @@ fn step_name<'s>(at: &At<'s>, taken: &mut BTreeSet<&'s str>) -> Option<&'s str> 
     let name = at.text()?;
     if !is_name(name) {
         at.problem(format!(
-            "`{}` cannot be used: a step is written in a-z, 0-9, _ and -, begins with a letter, and has at most 63 characters",
+            "`{}` cannot be used: the name of a step has only a-z, 0-9, _ and -, begins with a letter, and has at most 63 characters",
             shown(name)
         ));
         return None;

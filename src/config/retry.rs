@@ -12,7 +12,7 @@ const MOST_ATTEMPTS: u32 = 20;
 pub fn read(at: &At<'_>, is_idempotent: bool) -> Option<Retry> {
     let fields = at.fields(&["attempts", "backoff"])?;
     if !is_idempotent {
-        at.problem("tries again what is not idempotent: say `idempotent: true` if a second attempt with the same key does no harm, or take `retry` out");
+        at.problem("repeats an action that is not idempotent: say `idempotent: true` if a second attempt with the same key does no harm, or take `retry` out");
     }
     let attempts = fields.required("attempts", "say how many attempts there may be in all, such as 3").and_then(|at| {
         let attempts = at.count()?;

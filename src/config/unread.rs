@@ -1,4 +1,4 @@
-//! Files in the folder that look like configuration but that nothing reads: with another ending, misspelt, or in the wrong
+//! Files in the folder that look like configuration but that nothing reads: with another ending, misspelled, or in the wrong
 //! folder. An operator believes that their stricter rules hold, and they do not; so each is a problem.
 
 use crate::config::problem::Problem;

@@ -71,7 +71,7 @@ impl<'s> At<'s> {
     pub fn fields(&self, known: &[&str]) -> Option<Fields<'s>> {
         let Value::Mapping(entries) = &self.node.value else { return self.unfit(&format!("a mapping of {}", known.join(", "))) };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            self.inside(entry).problem(format!("is no key that is known here; known are: {}", known.join(", ")));
+            self.inside(entry).problem(format!("is not a known key; known are: {}", known.join(", ")));
         }
         Some(Fields { at: self.clone(), entries })
     }

@@ -1,6 +1,6 @@
 //! Tool calls of coding agents: whether one may run, asked right before it does.
 //!
-//! A call is read into a task. Where its level needs nobody, it is recorded as begun in one commit, and may run. Otherwise it is parked like every
+//! A call is read into a task. Where its level needs no approval, it is recorded as begun in one commit, and may run. Otherwise it is parked like every
 //! other task, and the agent is told to make the same call again later: then it finds the same workflow, and claims what was approved. So every call
 //! that runs has a start record of its own in the log, and one approval lets one call pass.
 
@@ -142,7 +142,7 @@ impl Service {
         Some(())
     }
 
-    /// A call of a level that needs nobody: recorded as begun, in one commit.
+    /// A call of a level that needs no approval: recorded as begun, in one commit.
     async fn begin(&self, asked: Asked) -> Result<ToolAnswer, ServiceError> {
         let key = use_key(&asked.used);
         match self.open(&asked, key).await? {

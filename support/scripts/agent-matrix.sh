@@ -148,7 +148,7 @@ for client in claude-code codex; do
   harmless="write $ran"
   # Codex has no tool of its own that writes a file.
   [[ $client != codex ]] || harmless="echo ran > ran-$client"
-  row "$client" 'a call that needs nobody' ran "$harmless" "$ran"
+  row "$client" 'a call that needs no approval' ran "$harmless" "$ran"
   asks="chmod -R 777 $outside; touch $outside/$client-ran"
   row "$client" 'a call that people have to approve' no "$asks" "$outside/$client-ran"
   of_parked approve '{}'

@@ -1,13 +1,18 @@
 //! What people and machines of a repository rely on: workflows, templates and scripts that are named somewhere.
 
-use crate::{files, read, root};
+use crate::source::{files, read, root};
 use regex::Regex;
 use serde_yaml::Value;
+use std::collections::BTreeSet;
+use std::fs;
+
+/// Scripts without a twin of the same name, and what takes the twin's place.
+const LONE_SCRIPTS: &[(&str, &str)] = &[("show.ps1", "lib.jq")];
 
 fn workflows() -> Vec<(String, String, Value)> {
     let found = files(&root().join(".github/workflows"), "yml").into_iter().map(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).expect("a workflow");
+        let text = fs::read_to_string(&path).expect("a workflow");
         let value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         (name, text, value)
     });
@@ -34,7 +39,8 @@ fn the_workflows_name_what_they_use_by_commit_and_may_write_nothing_by_default()
 
 /// A path of this repository that a text names, as far as such a path is told from other words.
 fn paths_in(text: &str) -> Vec<String> {
-    let path = Regex::new(r"(?:^|[\s`(])((?:\.ci|\.config|\.github|config|migrations|src|support|tests)/[A-Za-z0-9_./-]*[A-Za-z0-9_-])").expect("a pattern");
+    let path = Regex::new(r"(?:^|[\s`(])((?:\.ci|\.config|\.github|config|migrations|src|support|tests)/[A-Za-z0-9_./-]*[A-Za-z0-9_-])")
+        .expect("a pattern");
     path.captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
@@ -60,5 +66,31 @@ fn the_guide_for_contributors_names_tasks_that_there_are() {
         for found in named.captures_iter(&read(page)) {
             assert!(tasks["tasks"].get(&found[1]).is_some(), "{page} names `task {}`, which Taskfile.yml does not have", &found[1]);
         }
+    }
+}
+
+#[test]
+fn every_script_has_its_twin() {
+    let folder = root().join("support/scripts/workflow");
+    let names: BTreeSet<String> = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    assert!(
+        !names.is_empty() || !root().join("Taskfile.yml").exists(),
+        "the Taskfile calls the scripts of support/scripts/workflow, and there are none"
+    );
+    for name in &names {
+        let twin = match (name.strip_suffix(".sh"), name.strip_suffix(".ps1")) {
+            (Some(stem), _) => format!("{stem}.ps1"),
+            (_, Some(stem)) => format!("{stem}.sh"),
+            _ => continue,
+        };
+        let twin = LONE_SCRIPTS.iter().find(|(lone, _)| lone == name).map_or(twin, |(_, instead)| (*instead).to_owned());
+        assert!(
+            names.contains(&twin),
+            "support/scripts/workflow/{name} has no twin {twin}: Windows runs the .ps1 and everything else the .sh, so write both"
+        );
     }
 }

@@ -33,7 +33,7 @@ async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, (tool
     (word, text("permissionDecisionReason"))
 }
 
-/// A call that needs nobody, and one that people have to approve.
+/// A call that needs no approval, and one that people have to approve.
 fn harmless() -> (&'static str, Value) {
     ("Read", json!({"file_path": "/srv/api/src/main.rs"}))
 }

@@ -223,7 +223,7 @@ fn bad_bodies() -> Vec<Bad> {
         malformed("not UTF-8", b"{\"description\": \"\xff\xfe\", \"operation\": \"read\"}"),
         malformed("half a surrogate pair", br#"{"description": "\ud800", "operation": "read"}"#),
         malformed("a key twice", br#"{"description": "d", "operation": "read", "operation": "delete"}"#),
-        malformed("a key twice, spelt differently", br#"{"description": "d", "operation": "read", "\u006fperation": "delete"}"#),
+        malformed("a key twice, spelled differently", br#"{"description": "d", "operation": "read", "\u006fperation": "delete"}"#),
         inside("a key twice, further down", "metadata", r#"{"a": {"b": 1, "b": 2}}"#),
         inside("nested too deeply", "metadata", &format!(r#"{{"a": {}}}"#, nested(31))),
         inside("nested absurdly", "metadata", &format!(r#"{{"a": {}}}"#, nested(10_000))),

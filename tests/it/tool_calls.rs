@@ -1,4 +1,4 @@
-//! Tool calls of coding agents: what needs nobody runs and is recorded, what people approved runs once, and nothing else runs.
+//! Tool calls of coding agents: what needs no approval runs and is recorded, what people approved runs once, and nothing else runs.
 
 use crate::support::client::events;
 use crate::support::{Answer, Client, Config, TestApp};
@@ -14,7 +14,7 @@ fn call(tool_use_id: &str, tool_name: &str, tool_input: Value) -> Value {
     })
 }
 
-/// A call that needs nobody.
+/// A call that needs no approval.
 fn harmless(tool_use_id: &str) -> Value {
     call(tool_use_id, "Read", json!({"file_path": "/srv/api/src/main.rs"}))
 }
@@ -55,7 +55,7 @@ async fn a_call_that_needs_nobody_is_allowed_and_recorded_and_its_result_settles
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let answer = ask(&bot, harmless("one")).await;
-    is(&answer, "allow", "needs nobody");
+    is(&answer, "allow", "needs no approval");
     let workflow = bot.workflow(&id(&answer)).await;
     assert_eq!(workflow["status"], "executing");
     assert_eq!(workflow["task"]["action"]["args"], json!({"file_path": "/srv/api/src/main.rs"}));

@@ -324,27 +324,27 @@ proptest! {
     #[test]
     fn a_spelling_that_nobody_knows_is_never_lower(
         rules in rules(),
-        (task, misspelt) in task().prop_flat_map(|task| {
+        (task, misspelled) in task().prop_flat_map(|task| {
             let environment = unknown(task.environment.as_deref().unwrap_or("production"));
             let spelled = (unknown(&task.operation), environment, unknown(task.resource_type.as_deref().unwrap_or("code")), any::<[bool; 3]>());
             spelled.prop_map(move |(operation, environment, resource_type, which)| {
-                let mut misspelt = task.clone();
-                if which[0] { misspelt.operation = operation; }
-                if which[1] { misspelt.environment = Some(environment); }
-                if which[2] { misspelt.resource_type = Some(resource_type); }
-                (task.clone(), misspelt)
+                let mut misspelled = task.clone();
+                if which[0] { misspelled.operation = operation; }
+                if which[1] { misspelled.environment = Some(environment); }
+                if which[2] { misspelled.resource_type = Some(resource_type); }
+                (task.clone(), misspelled)
             })
         }),
         facts in prop::option::of(facts()),
     ) {
         // Another word that is known is another claim, not another spelling.
-        prop_assume!(misspelt.operation == task.operation || !is_known(&rules.operations, &misspelt.operation));
+        prop_assume!(misspelled.operation == task.operation || !is_known(&rules.operations, &misspelled.operation));
         let other = |now: &Option<String>, then: &Option<String>, known: &Vocabulary| now != then && now.as_deref().is_some_and(|word| is_known(known, word));
-        prop_assume!(!other(&misspelt.environment, &task.environment, &rules.environments));
-        prop_assume!(!other(&misspelt.resource_type, &task.resource_type, &rules.resource_types));
-        let (before, after) = (assess(&rules, &task, facts.as_ref()), assess(&rules, &misspelt, facts.as_ref()));
+        prop_assume!(!other(&misspelled.environment, &task.environment, &rules.environments));
+        prop_assume!(!other(&misspelled.resource_type, &task.resource_type, &rules.resource_types));
+        let (before, after) = (assess(&rules, &task, facts.as_ref()), assess(&rules, &misspelled, facts.as_ref()));
         prop_assert!(after.level >= before.level, "{before:?} fell: {after:?}");
-        if misspelt != task {
+        if misspelled != task {
             prop_assert!(after.level >= rules.unrecognized);
         }
     }

@@ -66,6 +66,7 @@ fn every_task_of_the_workflow_works_and_fails_as_its_script_does() {
         "check",
         "fix",
         "db:prepare",
+        "docs",
         "workflow:list-pending",
         "workflow:approve",
         "workflow:reject",

@@ -102,7 +102,7 @@ fn a_condition_that_looks_at_the_time_counts_with_its_highest_level() {
     assert_eq!(matrix.level("build", Some("staging"), Some("code")), Some(Level::Low));
 }
 
-/// The file of the mission alone: what no trigger matches is low, and `check` says so.
+/// A file with levels and triggers alone: what no trigger matches is low, and `check` says so.
 #[test]
 fn the_mission_s_file_alone_leaves_low_what_no_trigger_matches() {
     let matrix = sound(&[(RULES, super::sound::MISSION), (APPROVALS, PEOPLE)]).rules.matrix();

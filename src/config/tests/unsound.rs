@@ -70,7 +70,7 @@ fn levels_that_do_not_hold_together() {
             ),
             (
                 &levels("risk_levels:\n", "risk_levels:\n  sever: {}\n"),
-                ":2: risk_levels.sever: is no key that is known here",
+                ":2: risk_levels.sever: is not a known key",
                 "low, medium, high",
             ),
             (&levels("auto_approve: true", "auto_approve: yes"), ":2: risk_levels.low.auto_approve: is the text `yes`", "true or false"),
@@ -128,10 +128,10 @@ fn levels_that_do_not_hold_together() {
             ),
             (
                 &format!("{LEVELS}otherwise: high\nlow_risk: [ {{ operations: [read], types: [db] }} ]\n"),
-                ":7: low_risk[0].types: is no key that is known here",
+                ":7: low_risk[0].types: is not a known key",
                 "resource_types",
             ),
-            (&format!("{LEVELS}recources: []\n"), ":6: recources: is no key that is known here", "resources"),
+            (&format!("{LEVELS}recources: []\n"), ":6: recources: is not a known key", "resources"),
         ],
     );
 }

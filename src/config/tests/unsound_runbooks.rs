@@ -39,7 +39,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             (&only("    operation: fly\n    command: [go]\n"), ":3: runbooks.go.operation: `fly` is not one of the words", "deploy"),
             (
                 &with("    retry: { attempts: 3, backoff: 30s }\n"),
-                ":6: runbooks.go.retry: tries again what is not idempotent",
+                ":6: runbooks.go.retry: repeats an action that is not idempotent",
                 "idempotent: true",
             ),
             (
@@ -168,7 +168,7 @@ fn webhooks_that_could_not_be_called() {
             (&with("url: \"https://a.example\", secret: hush"), ":2: webhooks.ci.secret: is the text `hush`", "from_env"),
             (
                 &with("url: \"https://a.example\", retry: { attempts: 3, backoff: 30s }"),
-                ":2: webhooks.ci.retry: tries again what is not idempotent",
+                ":2: webhooks.ci.retry: repeats an action that is not idempotent",
                 "",
             ),
             (&with("url: \"https://a.example\", retries: 3"), ":2: webhooks.ci.retries: is no key", "idempotent"),

@@ -176,7 +176,7 @@ pub fn is_principal_name(name: &str) -> bool {
     is_principal_spelling(name) && !name.eq_ignore_ascii_case(SYSTEM)
 }
 
-/// Whether this is spelt as names of people and agents are: letters, digits and `. _ @ -`, the first a letter or a digit, at
+/// Whether this is spelled as names of people and agents are: letters, digits and `. _ @ -`, the first a letter or a digit, at
 /// most 64.
 pub fn is_principal_spelling(name: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');

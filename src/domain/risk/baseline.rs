@@ -49,7 +49,7 @@ impl Baseline {
         let uncovered = readings.iter().find(|reading| !self.low_risk.iter().any(|entry| entry.covers(reading)))?;
         let said = |before: &str, word: &str| if word.is_empty() { String::new() } else { format!(" {before} {}", shown(word)) };
         let detail = format!(
-            "{}{}{} is nowhere listed as low risk{}",
+            "{}{}{} is not listed as low risk{}",
             shown(&uncovered.operation.word),
             said("in", &uncovered.environment.word),
             said("on", &uncovered.resource_type.word),

@@ -197,13 +197,13 @@ fn a_word_that_nobody_knows_is_dangerous_and_shown_as_it_is() {
 #[test]
 fn where_unrecognized_words_count_for_little_they_still_hide_nothing() {
     let rules = Rules { unrecognized: Level::Medium, ..rules() };
-    for (misspelt, meant) in [
+    for (misspelled, meant) in [
         (task("delet", "production", "code"), Level::Critical),
         (task("delete", "productoin", "code"), Level::Critical),
         (task("modify", "staging", "1nfra"), Level::High),
         (task("read", "somewhere", "something"), Level::Medium),
     ] {
-        let assessment = assess(&rules, &misspelt, None);
+        let assessment = assess(&rules, &misspelled, None);
         assert_eq!(assessment.level, meant, "{assessment:?}");
     }
     let assessment = assess(&rules, &task("delet", "production", "code"), None);

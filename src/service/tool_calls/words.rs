@@ -18,7 +18,7 @@ const REASONS: usize = 3;
 pub fn allowed(workflow: &Workflow) -> String {
     match workflow.deciding() {
         Some(decision) => format!("approved by {} (workflow {}), for this one call", decision.approver, workflow.id),
-        None => format!("{}: needs nobody (workflow {})", workflow.submission.assessment.level, workflow.id),
+        None => format!("{}: needs no approval (workflow {})", workflow.submission.assessment.level, workflow.id),
     }
 }
 

@@ -34,7 +34,7 @@ fn only_what_is_listed_as_low_risk_is_low() {
         assert_eq!(detail(&assessment, "not_low_risk").is_empty(), listed, "{assessment:?}");
     }
     let detail = detail(&assess(&rules, &task("deploy", "staging", "-"), None), "not_low_risk");
-    assert_eq!(detail, "deploy in staging on database is nowhere listed as low risk, assuming resource_type database");
+    assert_eq!(detail, "deploy in staging on database is not listed as low risk, assuming resource_type database");
 }
 
 #[test]

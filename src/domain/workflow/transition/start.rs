@@ -26,7 +26,7 @@ fn is_claimed(plan: &Plan, step: u32) -> bool {
     plan.step(step).is_some_and(|step| step.is_claimed)
 }
 
-/// The first event of what needs nobody. A tool call has its claim with it, and begins at once.
+/// The first event of what needs no approval. A tool call has its claim with it, and begins at once.
 pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> Event {
     let first = AttemptId { step: FIRST, number: 1 };
     match claim {

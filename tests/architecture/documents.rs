@@ -1,0 +1,262 @@
+//! The documents say what is: every call, problem, setting, metric, room and test that they name is there, and the other way round.
+
+use crate::CONCEPTS;
+use crate::source::{files, read, root, sources};
+use axum::http::StatusCode;
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_problem_has_its_heading() {
+    let codes = codes();
+    let page = read("support/docs/API.md");
+    let (_, problems) = page.split_once("\n## Problems\n").expect("API.md has a heading `## Problems`");
+    let headings: BTreeMap<&str, &str> = problems
+        .split("\n### ")
+        .skip(1)
+        .map(|section| section.split_once('\n').unwrap_or((section, "")))
+        .map(|(code, text)| (code.trim(), text.trim()))
+        .collect();
+    for (code, status) in &codes {
+        let text = headings.get(code.as_str());
+        let text = text.unwrap_or_else(|| panic!("src/http/problem.rs has the code `{code}`: write `### {code}` into support/docs/API.md, with its status, when it comes and what to do"));
+        assert!(text.starts_with(&format!("{status}")), "`### {code}` of support/docs/API.md has to begin with its status, {status}");
+    }
+    for code in headings.keys() {
+        assert!(codes.contains_key(*code), "support/docs/API.md has `### {code}`, which src/http/problem.rs does not know: take it out");
+    }
+}
+
+#[test]
+fn the_guide_of_the_api_names_what_is_served() {
+    let page = read("support/docs/API.md");
+    let call = Regex::new("`(GET|POST|PUT|PATCH|DELETE) (/[^` ?]*)[^`]*`").expect("a pattern");
+    let named: BTreeSet<String> = call.captures_iter(&page).map(|found| format!("{} {}", &found[1], &found[2])).collect();
+    let route = Regex::new(r#"\.route\("([^"]+)",((?:\s*\.?(?:get|post|put|patch|delete)\([a-z_:]+\))+)"#).expect("a pattern");
+    let method = Regex::new(r"\b(get|post|put|patch|delete)\(").expect("a pattern");
+    let router = read("src/web/mod.rs");
+    let pages: BTreeSet<String> = route
+        .captures_iter(&router)
+        .flat_map(|found| {
+            let methods: Vec<String> = method.captures_iter(&found[2]).map(|found| found[1].to_uppercase()).collect();
+            methods.into_iter().map(move |method| format!("{method} {}", &found[1])).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(
+        router.matches(".route(").count(),
+        route.find_iter(&router).count(),
+        "a route of src/web is written in a way that this test does not read"
+    );
+    let document = parkbrake::app::description();
+    let paths = document.value()["paths"].as_object().expect("paths");
+    let calls: BTreeSet<String> = paths
+        .iter()
+        .flat_map(|(path, item)| item.as_object().expect("calls").keys().map(move |method| format!("{} {path}", method.to_uppercase())))
+        .collect();
+    let gone: Vec<_> = named.iter().filter(|call| !calls.contains(*call) && !pages.contains(*call)).collect();
+    assert!(gone.is_empty(), "support/docs/API.md names {gone:?}, which nobody serves: take it out");
+    let unnamed: Vec<_> = calls.union(&pages).filter(|call| !named.contains(*call)).collect();
+    assert!(unnamed.is_empty(), "the server serves {unnamed:?}: say in support/docs/API.md what it is for, as `METHOD /path`");
+}
+
+#[test]
+fn operators_are_told_every_setting_and_metric() {
+    let page = read("support/docs/OPERATIONS.md");
+    let settings = Regex::new(r#"env = "(PARKBRAKE_[A-Z_]+)""#).expect("a pattern");
+    for found in settings.captures_iter(&read("src/settings.rs")) {
+        assert!(
+            page.contains(&format!("`{}`", &found[1])),
+            "src/settings.rs has `{}`: add it to the settings of support/docs/OPERATIONS.md",
+            &found[1]
+        );
+    }
+    let metrics = Regex::new(r#"registry\.register\(\s*"([a-z_]+)"(?:[^;]*)?;"#).expect("a pattern");
+    let source = read("src/actors/metrics.rs");
+    let names: BTreeSet<String> = metrics.captures_iter(&source).map(|found| format!("parkbrake_{}", &found[1])).collect();
+    assert_eq!(names.len(), source.matches("registry.register(").count(), "a metric is registered in a way that this test does not read");
+    for name in &names {
+        let known = Regex::new(&format!(r"`{name}(_total|_bucket)?[`{{]")).expect("a pattern");
+        assert!(known.is_match(&page), "src/actors/metrics.rs counts `{name}`: add it to the metrics of support/docs/OPERATIONS.md");
+    }
+    for found in Regex::new(r"\bparkbrake_[a-z_]+").expect("a pattern").find_iter(&page) {
+        let base = found.as_str();
+        let known = names.iter().any(|name| ["", "_total", "_bucket", "_sum", "_count"].iter().any(|end| format!("{name}{end}") == base));
+        // Roles and databases of the page's examples are no metrics.
+        assert!(
+            known || base == "parkbrake_owner",
+            "support/docs/OPERATIONS.md names the metric `{base}`, which nothing counts: take it out"
+        );
+    }
+}
+
+#[test]
+fn the_code_map_has_every_room() {
+    let page = read("support/docs/ARCHITECTURE.md");
+    let (_, map) = page.split_once("\n## Code map\n").expect("ARCHITECTURE.md has a heading `## Code map`");
+    let map = map.split("\n## ").next().unwrap_or_default();
+    let rooms = map.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let listed: BTreeSet<String> = rooms.flat_map(|names| names.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect();
+    let mut rooms: BTreeSet<String> = BTreeSet::from(["lib.rs".to_owned()]);
+    for file in sources() {
+        let parts: Vec<&str> = file.name.split('/').collect();
+        match parts[..] {
+            [one] if !sources().iter().any(|file| file.name.starts_with(&format!("{}/", one.trim_end_matches(".rs")))) => {
+                rooms.insert(one.to_owned());
+            }
+            [_] => {}
+            ["domain", concept, _, ..] if CONCEPTS.contains(&concept) => {
+                rooms.insert(format!("domain/{concept}"));
+            }
+            [room, ..] => {
+                rooms.insert(room.to_owned());
+            }
+            [] => {}
+        }
+    }
+    let new: Vec<_> = rooms.difference(&listed).collect();
+    assert!(new.is_empty(), "{new:?} in src is new: add a line for it to the code map of support/docs/ARCHITECTURE.md");
+    let gone: Vec<_> = listed.difference(&rooms).collect();
+    assert!(gone.is_empty(), "the code map of support/docs/ARCHITECTURE.md has {gone:?}, which is not in src: take the line out");
+}
+
+/// The page is for whoever begins; what it would say beyond this stands in the files.
+#[test]
+fn the_page_about_the_house_is_short() {
+    let words = read("support/docs/ARCHITECTURE.md").split_whitespace().count();
+    assert!(words <= 5_300, "support/docs/ARCHITECTURE.md has {words} words: let the headers of the files say what is theirs");
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
+    let mut documents: Vec<PathBuf> = files(&root().join("support/docs"), "md");
+    documents.extend(
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md", "support/bench/README.md"]
+            .map(|name| root().join(name)),
+    );
+    for document in documents {
+        let text = without_code(&fs::read_to_string(&document).expect("a document"));
+        let name = document.strip_prefix(root()).expect("below the root").display().to_string();
+        for found in link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://")) {
+            let (file, anchor) = found.split_once('#').unwrap_or((&found, ""));
+            let target = if file.is_empty() { document.clone() } else { document.parent().expect("a folder").join(file) };
+            assert!(target.exists(), "{name} links to `{found}`, and there is no such file: correct the link");
+            if !anchor.is_empty() {
+                let headings = anchors(&fs::read_to_string(&target).expect("a document"));
+                assert!(headings.contains(anchor), "{name} links to `{found}`, and there is no such heading: correct the link");
+            }
+        }
+    }
+}
+
+/// The codes of the API with their statuses, as `Code::facts` writes them.
+fn codes() -> BTreeMap<String, u16> {
+    let fact = Regex::new(r#"StatusCode::([A-Z_]+), "([a-z-]+)","#).expect("a pattern");
+    let text = read("src/http/problem.rs");
+    let codes: BTreeMap<String, u16> = fact.captures_iter(&text).map(|found| (found[2].to_owned(), number(&found[1]))).collect();
+    let variants = text.split_once("pub enum Code {").and_then(|(_, rest)| rest.split_once('}')).expect("the codes").0;
+    assert_eq!(
+        codes.len(),
+        variants.matches(',').count(),
+        "a code of src/http/problem.rs is written in a way that this test does not read"
+    );
+    codes
+}
+
+/// The number of a status, by its name in the source.
+fn number(name: &str) -> u16 {
+    let named =
+        |status: &StatusCode| status.canonical_reason().is_some_and(|reason| reason.to_uppercase().replace([' ', '-'], "_") == name);
+    let all = (400..600).filter_map(|number| StatusCode::from_u16(number).ok());
+    all.into_iter().find(named).unwrap_or_else(|| panic!("{name} is no status")).as_u16()
+}
+
+/// The anchors of a document's headings, as they are made where it is read.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    headings
+        .map(|heading| {
+            let kept = heading.trim().to_lowercase();
+            kept.chars()
+                .filter(|letter| letter.is_alphanumeric() || "-_ ".contains(*letter))
+                .map(|letter| if letter == ' ' { '-' } else { letter })
+                .collect()
+        })
+        .collect()
+}
+
+/// A document without what stands in code, where brackets mean something else.
+fn without_code(text: &str) -> String {
+    let mut fenced = false;
+    let mut prose = String::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            let _ = writeln!(prose, "{line}");
+        }
+    }
+    prose
+}
+
+/// What is missing is listed once, in README.md, so that no list can contradict another.
+#[test]
+fn only_the_readme_says_what_is_missing() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/docs");
+    let pages =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "md"));
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        assert!(!text.contains("there yet"), "{} says that something is not there yet: say it in README.md alone", page.display());
+    }
+    assert!(read("README.md").contains("## What is not there yet"));
+}
+
+/// `tests/README.md` names each test with its module: the file or the folder that it stands in.
+#[test]
+fn every_test_that_the_table_of_faults_names_stands_in_its_module() {
+    let page = read("tests/README.md");
+    let names = Regex::new("`([a-z0-9_]+)::([a-z0-9_]+)`").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: Vec<(PathBuf, String)> = ["src", "tests"].iter().flat_map(|folder| rust_sources(&root.join(folder))).collect();
+    let stands = |module: &str, name: &str| {
+        sources.iter().any(|(path, text)| {
+            let place = path.strip_prefix(root).unwrap().with_extension("");
+            place.iter().any(|part| part == module) && text.contains(&format!("fn {name}("))
+        })
+    };
+    let named: Vec<_> = names.captures_iter(&page).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();
+    let missing: Vec<_> = named.iter().filter(|(module, name)| !stands(module, name)).collect();
+    assert!(named.len() > 50 && missing.is_empty(), "tests/README.md names tests that are not there: {missing:?}");
+}
+
+/// SECURITY.md names the tests that prove what it says.
+#[test]
+fn every_test_that_security_names_exists() {
+    let page = read("SECURITY.md");
+    let names = Regex::new("`([a-z0-9]+(?:_[a-z0-9]+){3,})`").unwrap();
+    let sources: String =
+        ["src", "tests"].iter().flat_map(|folder| rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))).collect();
+    let missing: Vec<_> =
+        names.captures_iter(&page).map(|found| found[1].to_owned()).filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "SECURITY.md names tests that do not exist: {missing:?}");
+}
+
+/// The text of every Rust file below a folder.
+fn rust_files(folder: &Path) -> Vec<String> {
+    rust_sources(folder).into_iter().map(|(_, text)| text).collect()
+}
+
+fn rust_sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.extension() {
+            _ if path.is_dir() => rust_sources(&path),
+            Some(end) if end == "rs" => vec![(path.clone(), fs::read_to_string(&path).unwrap())],
+            _ => Vec::new(),
+        })
+        .collect()
+}
