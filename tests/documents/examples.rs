@@ -26,7 +26,8 @@ fn every_script_can_be_read_by_its_shell() {
     let mut seen = 0;
     for name in documents() {
         for block in blocks(&read(&name)).iter().filter(|block| ["sh", "bash"].contains(&block.language.as_str())) {
-            let mut shell = Command::new("bash").args(["-n", "/dev/stdin"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash");
+            let mut shell =
+                Command::new("bash").args(["-n", "/dev/stdin"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash");
             std::io::Write::write_all(&mut shell.stdin.take().expect("its input"), block.text.as_bytes()).expect("it reads");
             let ended = shell.wait_with_output().expect("it ends");
             assert!(ended.status.success(), "{name}, line {}: {}", block.line, String::from_utf8_lossy(&ended.stderr));
@@ -54,7 +55,8 @@ fn every_example_of_notifications_loads() {
     let mut seen = 0;
     for block in blocks(&read("support/docs/NOTIFICATIONS.md")).iter().filter(|block| block.language == "yaml") {
         // The buttons are shown by themselves, as they stand below a channel.
-        let above = if block.text.starts_with(' ') { "channels:\n  ops:\n    type: slack\n    webhook_url: { from_env: HOOK }\n" } else { "" };
+        let above =
+            if block.text.starts_with(' ') { "channels:\n  ops:\n    type: slack\n    webhook_url: { from_env: HOOK }\n" } else { "" };
         let folder = tempfile::tempdir().expect("a folder");
         copy(&root().join("config"), folder.path());
         std::fs::write(folder.path().join("notifications.yaml"), format!("{above}{}", block.text)).expect("a file");
@@ -84,7 +86,9 @@ fn every_key_of_the_configuration_is_described() {
             continue;
         }
         let source = std::fs::read_to_string(&path).expect("a source");
-        for key in list.captures_iter(&source).flat_map(|found| word.captures_iter(&found[1]).map(|key| key[1].to_owned()).collect::<Vec<_>>()) {
+        for key in
+            list.captures_iter(&source).flat_map(|found| word.captures_iter(&found[1]).map(|key| key[1].to_owned()).collect::<Vec<_>>())
+        {
             let said = Regex::new(&format!(r"(?m)[`{{,. ]{key}[`:.,]|^#?\s*-? ?{key}(:|  )")).expect("a pattern");
             assert!(said.is_match(&pages), "{} reads the key `{key}`, which no document describes", path.display());
             seen += 1;

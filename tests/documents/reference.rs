@@ -3,6 +3,8 @@
 use crate::root;
 use clap::{Arg, Command, CommandFactory as _};
 use parkbrake::cli::Cli;
+use regex::Regex;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Holds a document to what the program says; with PARKBRAKE_WRITE_REFERENCE it is written.
@@ -29,39 +31,98 @@ fn name_of(argument: &Arg) -> String {
     if argument.is_positional() && !argument.is_required_set() { format!("[{words}]") } else { words }
 }
 
-fn meaning_of(argument: &Arg) -> String {
-    let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    let values: Vec<String> = if argument.get_action().takes_values() {
-        argument.get_possible_values().iter().filter(|value| !value.is_hide_set()).map(|value| format!("`{}`", value.get_name())).collect()
-    } else {
-        Vec::new()
-    };
-    if !values.is_empty() {
-        let _ = write!(meaning, ": {}", values.join(", "));
-    }
-    cell(&meaning)
+/// A row of a command's table.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    name: String,
+    variable: String,
+    default: String,
+    meaning: String,
 }
 
-fn describe(page: &mut String, path: &str, command: &mut Command) {
+impl Row {
+    fn of(argument: &Arg) -> Self {
+        let takes = argument.get_action().takes_values();
+        let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let mut variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let defaults: Vec<_> = argument.get_default_values().iter().filter(|_| takes).filter_map(|value| value.to_str()).collect();
+        let mut default = defaults.join(",");
+        // What clap does not read itself stands in the words.
+        for said in Regex::new(r"\s*\[(env|default): ([^\]]+)\]").expect("a pattern").captures_iter(&meaning.clone()) {
+            let column = if &said[1] == "env" { &mut variable } else { &mut default };
+            said[2].clone_into(column);
+            meaning = meaning.replace(&said[0], "");
+        }
+        if takes {
+            let values = argument.get_possible_values();
+            let values: Vec<_> =
+                values.iter().filter(|value| !value.is_hide_set()).map(|value| format!("`{}`", value.get_name())).collect();
+            if !values.is_empty() {
+                let _ = write!(meaning, ": {}", values.join(", "));
+            }
+        }
+        Self { name: cell(&name_of(argument)), variable, default, meaning: cell(&meaning) }
+    }
+
+    fn write(&self, page: &mut String) {
+        let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+        // A default of several words is a sentence.
+        let default = if self.default.contains(' ') { self.default.clone() } else { code(&self.default) };
+        let _ = writeln!(page, "| `{}` | {} | {default} | {} |", self.name, code(&self.variable), self.meaning);
+    }
+}
+
+/// The rows of a command, what it needs first.
+fn rows(command: &Command) -> Vec<Row> {
+    let of_clap = ["help", "version"];
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set() && !of_clap.contains(&argument.get_id().as_str()));
+    let (positional, flags): (Vec<&Arg>, Vec<&Arg>) = shown.partition(|argument| argument.is_positional());
+    positional.into_iter().chain(flags).map(Row::of).collect()
+}
+
+fn inner(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|inner| inner.get_name() != "help" && !inner.is_hide_set())
+}
+
+fn count(command: &Command, counts: &mut BTreeMap<Row, usize>) {
+    for row in rows(command) {
+        *counts.entry(row).or_default() += 1;
+    }
+    inner(command).for_each(|inner| count(inner, counts));
+}
+
+const TABLE: &str = "\n| | variable | default | |\n|---|---|---|---|\n";
+
+/// Rows that stand elsewhere on the page, and where.
+struct Said {
+    rows: Vec<Row>,
+    place: &'static str,
+}
+
+fn describe(page: &mut String, path: &str, command: &Command, said: &[Said]) {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
-    let usage = command.render_usage().to_string();
+    let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     let _ = write!(page, "\n## {path}\n\n{}\n\n```text\n{usage}\n```\n", about.trim());
-    let shown: Vec<&Arg> =
-        command.get_arguments().filter(|argument| !argument.is_hide_set() && !["help", "version"].contains(&argument.get_id().as_str())).collect();
-    if !shown.is_empty() {
-        page.push_str("\n| | variable | default | |\n|---|---|---|---|\n");
+    let mut own = rows(command);
+    let mut places = Vec::new();
+    for elsewhere in said.iter().filter(|elsewhere| !elsewhere.place.contains(&path.replace(' ', "-"))) {
+        let before = own.len();
+        own.retain(|row| !elsewhere.rows.contains(row));
+        if own.len() < before {
+            places.push(elsewhere.place);
+        }
     }
-    let (positional, flags): (Vec<&Arg>, Vec<&Arg>) = shown.into_iter().partition(|argument| argument.is_positional());
-    for argument in positional.into_iter().chain(flags) {
-        let variable = argument.get_env().and_then(|name| name.to_str()).map(|name| format!("`{name}`")).unwrap_or_default();
-        let default: Vec<_> = argument.get_default_values().iter().filter_map(|value| value.to_str()).collect();
-        let default = if default.is_empty() || !argument.get_action().takes_values() { String::new() } else { format!("`{}`", default.join(",")) };
-        let _ = writeln!(page, "| `{}` | {variable} | {default} | {} |", cell(&name_of(argument)), meaning_of(argument));
+    if !own.is_empty() {
+        page.push_str(TABLE);
+        own.iter().for_each(|row| row.write(page));
     }
-    for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help" && !inner.is_hide_set()) {
-        let path = format!("{path} {}", inner.get_name());
-        describe(page, &path, inner);
+    if !places.is_empty() {
+        let also = if own.is_empty() { "It takes" } else { "It also takes" };
+        let _ = writeln!(page, "\n{also} {}.", places.join(", and "));
+    }
+    for inner in inner(command) {
+        describe(page, &format!("{path} {}", inner.get_name()), inner, said);
     }
 }
 
@@ -74,9 +135,21 @@ fn the_reference_of_the_command_line_is_what_the_program_says() {
          default.\nExit statuses are in [HITL_INTEGRATION.md](HITL_INTEGRATION.md#with-the-command-line); what the settings of a server \
          are for is in\n[OPERATIONS.md](OPERATIONS.md#settings).\n",
     );
-    for command in program.get_subcommands_mut().filter(|command| command.get_name() != "help" && !command.is_hide_set()) {
-        let path = format!("parkbrake {}", command.get_name());
-        describe(&mut page, &path, command);
+    let mut counts = BTreeMap::new();
+    count(&program, &mut counts);
+    let shared: Vec<Row> = counts.into_iter().filter(|(_, count)| *count >= 10).map(|(row, _)| row).collect();
+    assert!(!shared.is_empty(), "client commands share flags");
+    let _ = write!(page, "\n## Flags of clients\n\nCommands that call a server share these flags.\n{TABLE}");
+    shared.iter().for_each(|row| row.write(&mut page));
+    let serve = program.find_subcommand("serve").expect("serve");
+    let said = [
+        Said { rows: shared, place: "[the flags of clients](#flags-of-clients)" },
+        Said { rows: rows(serve), place: "[the flags of `parkbrake serve`](#parkbrake-serve)" },
+    ];
+    for command in inner(&program) {
+        // Only the development server is a server as well.
+        let said = if command.get_name() == "dev" { &said[..] } else { &said[..1] };
+        describe(&mut page, &format!("parkbrake {}", command.get_name()), command, said);
     }
     hold("support/docs/CLI_REFERENCE.md", &page);
 }

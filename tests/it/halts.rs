@@ -1,9 +1,12 @@
 //! Halts: while one is in force nothing that it covers starts, whoever writes at the same moment and whatever crashes.
 
+mod drills;
+mod outages;
+
 use crate::support::client::{at, events, high, low, time};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::server::{hand_out_tokens, settings};
-use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually, keys};
+use crate::support::server::settings;
+use crate::support::{Client, Config, Database, Ledger, TestApp, eventually, keys};
 use futures_util::future::join_all;
 use parkbrake::domain::policy::SYSTEM;
 use parkbrake::domain::via::Via;
@@ -12,7 +15,6 @@ use parkbrake::domain::workflow::{AttemptId, Command, commit};
 use parkbrake::settings::Settings;
 use parkbrake::storage::{Advance, Begins, Halted, Lift, Lifted, NewHalt, Storage, Written};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -373,37 +375,6 @@ async fn a_halt_in_the_midst_of_many_starts_holds_the_rest_and_all_of_them_run_o
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_while_halted_and_started_again_is_halted_still() {
-    let ledger = Ledger::new();
-    let config = ledger.runbooks(Config::new());
-    let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
-    let server = Process::serve(&config, &database).await;
-    let (bot, cora) = (server.client("deploy-bot"), server.client("cora"));
-    cora.halt(None).await;
-    let ids = join_all((0..5).map(|_| bot.submit_id(look()))).await;
-    let external = bot.submit_id(low()).await;
-    server.kill().await;
-
-    let server = Process::serve(&config, &database).await;
-    let (bot, cora) = (server.client("deploy-bot"), server.client("cora"));
-    let later = bot.submit(low()).await;
-    assert_eq!(later["status"], "queued", "also right after its start");
-    eventually("the halt known", || async { (cora.get("/readyz").await.body["halts"][0]["environment"].is_null()).then_some(()) }).await;
-    for id in ids.iter().chain([&external]) {
-        assert_eq!(bot.workflow(id).await["status"], "queued");
-    }
-    assert_eq!(ledger.entries().len(), 0);
-    cora.resume(None).await;
-    for id in &ids {
-        bot.wait_for(id, "completed").await;
-        assert_eq!(ledger.starts(id), 1);
-    }
-    bot.wait_for(&external, "executing").await;
-    assert!(server.terminate().await);
-}
-
-#[tokio::test]
 async fn what_requesters_have_waiting_starts_in_turns_after_a_halt() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
@@ -425,75 +396,4 @@ async fn what_requesters_have_waiting_starts_in_turns_after_a_halt() {
     assert!(place(&theirs[1]) < place(&first[4]), "they waited for their turns alone, not for everything before them: {order:?}");
     let own: Vec<usize> = first.iter().map(place).collect();
     assert!(own.is_sorted(), "one requester's start in their order: {own:?}");
-}
-
-#[tokio::test]
-async fn a_halt_whose_answer_was_lost_is_told_and_on_record_once() {
-    let config = Config::new();
-    let database = Database::migrated().await;
-    let proxy = Proxy::before(&database).await;
-    let settings = settings(&config);
-    let app = TestApp::launch(config, &settings, proxy.database()).await;
-    let cora = app.client("cora");
-    proxy.next("halt_starts", Fault::LoseAnswer, 1);
-    let halted = cora.halt(None).await;
-    assert_eq!((&halted["changed"], proxy.applied()), (&json!(true), 1));
-    proxy.next("resume_starts", Fault::LoseAnswer, 1);
-    cora.resume(None).await;
-    assert_eq!(database.count("select count(*) from operations_log").await, 2);
-    assert_eq!(database.count("select count(*) from halt").await, 0);
-}
-
-#[tokio::test]
-async fn a_drill_measures_every_server_lifts_its_halt_and_is_on_record() {
-    let ledger = Ledger::new();
-    let app = app(&ledger).await;
-    let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
-    let answer = cora.post("/halt", json!({"reason": "drill of the week", "drill": true})).await.expect(200);
-    assert_eq!((&answer["halted"], &answer["halts"]), (&json!(false), &json!([])));
-    let servers = answer["drill"]["servers"].as_array().unwrap();
-    assert_eq!(servers.len(), 1);
-    let took = |value: &Value| value["took_ms"].as_u64().expect("it said so");
-    assert!(took(&servers[0]) <= took(&answer["drill"]));
-    let id = bot.submit_id(look()).await;
-    bot.wait_for(&id, "completed").await;
-    let page = cora.get("/halts").await.expect(200);
-    let told: Vec<_> = page["log"].as_array().unwrap().iter().map(|entry| entry["what"].as_str().unwrap()).collect();
-    assert_eq!(told, ["drill_ended", "drill_began"]);
-    assert_eq!(page["log"][0]["drill"]["servers"], answer["drill"]["servers"]);
-
-    let halted = cora.halt(Some("production")).await;
-    assert_eq!(halted["halted"], true);
-    let refused = cora.post("/halt", json!({"reason": "again", "drill": true})).await.problem(409, "halted");
-    assert!(refused["detail"].as_str().unwrap().contains("a drill would show nothing"), "{refused}");
-    let other = cora.post("/halt", json!({"reason": "again", "drill": true, "environment": "staging"})).await.expect(200);
-    assert!(other["drill"]["took_ms"].is_u64(), "a drill of what is not halted");
-    assert_eq!(cora.get("/halts").await.expect(200)["halts"].as_array().unwrap().len(), 1, "the halt stays");
-}
-
-#[tokio::test]
-async fn a_drill_whose_server_died_holds_nothing_for_longer_than_seconds_and_gives_way_to_a_halt() {
-    let ledger = Ledger::new();
-    let app = app(&ledger).await;
-    let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
-    let drill = |seconds: u32| {
-        format!(
-            "insert into halt (environment, halt_id, halted_by, via, reason, since, lapses_at)
-             values ('', gen_random_uuid(), 'cora', 'rest', 'drill', clock_timestamp(), clock_timestamp() + interval '{seconds} s')"
-        )
-    };
-    app.database.execute(&drill(1)).await;
-    let id = bot.submit_id(look()).await;
-    bot.wait_for(&id, "completed").await;
-    app.database.execute(&format!("delete from halt; {}", drill(3_600))).await;
-    let halted = cora.halt(None).await;
-    assert_eq!((&halted["changed"], &halted["halts"][0]["drill"]), (&json!(true), &json!(false)), "a real halt takes the drill's place");
-    cora.resume(None).await;
-    let names: BTreeSet<String> = app.client("alice").get("/halts").await.expect(200)["log"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| entry["what"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(names, BTreeSet::from(["halted".to_owned(), "resumed".to_owned()]));
 }

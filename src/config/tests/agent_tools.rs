@@ -48,7 +48,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ("tools: [ { tool: Bash, command: x, check: moon, is: { operation: read } } ]\n", "tools[0].check", "one of: sql"),
         ("tools: [ { tool: Bash, command: x, writes: some, is: { operation: read } } ]\n", "tools[0].writes", "all"),
         ("tools: [ { tool: X, is: { operation: fly } } ]\n", "tools[0].is.operation", "is not one of the words"),
-        ("tools: [ { tool: X, was: 1, is: { operation: read } } ]\n", "tools[0].was", "no key"),
+        ("tools: [ { tool: X, was: 1, is: { operation: read } } ]\n", "tools[0].was", "not a known key"),
         ("paths: [ { path: [\"x\"] } ]\n", "paths[0]", "read, write, or both"),
         ("environments: { \"*\": production }\n", "environments.*", "fits everything"),
         ("environments: { x: moon }\n", "environments.x", "is not one of the words"),

@@ -46,7 +46,7 @@ fn a_freeze_that_cannot_be_or_never_ends_is_refused() {
             ),
             (&with("weekdays: [sat]"), ":3: freezes.f.time_zone: is missing", "Europe/Berlin"),
             (&with("weekdays: [sat], time_zone: Europe/Bonn"), ":3: freezes.f.time_zone: `Europe/Bonn` is no time zone", "IANA"),
-            (&zone("weekdays: [sat], weekday: [sat]"), ":3: freezes.f.weekday: is no key", "weekdays"),
+            (&zone("weekdays: [sat], weekday: [sat]"), ":3: freezes.f.weekday: is not a known key", "weekdays"),
             (&zone("weekdays: [caturday]"), ":3: freezes.f.weekdays[0]: `caturday` is no day of the week", "mon, tue"),
             (&zone("weekdays: []"), ":3: freezes.f.weekdays: names no day", "every day"),
             (&zone("hours: \"10:00-10:00\""), ":3: freezes.f.hours: ends when it begins", "00:00-24:00"),

@@ -55,13 +55,13 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
     let step = |step: &str| with(&format!("{SAVE}      - {step}\n"));
     let many = with(&SAVE.replace("name: save, ", "").repeat(51));
     refuses(&[
-        ("playbook: {}\n", ":1: playbook: is no key", "playbooks"),
+        ("playbook: {}\n", ":1: playbook: is not a known key", "playbooks"),
         ("playbooks: { \"a b\": {} }\n", ":1: playbooks.a b: `a b` cannot be used", ""),
         ("playbooks:\n  go: { gate: each, steps: [{ runbook: look }] }\n", ":2: playbooks.go.gate: is `each`", "plan or step"),
         ("playbooks:\n  go: {}\n", ":2: playbooks.go.steps: is missing", "the runbook that does it"),
         ("playbooks:\n  go: { steps: [] }\n", ":2: playbooks.go.steps: is empty", "at least one step"),
         (&many, ":3: playbooks.go.steps: holds 51 steps", "at most 50"),
-        (&step("{ runbook: look, gait: step }"), ":5: playbooks.go.steps[1].gait: is no key", "runbook, webhook"),
+        (&step("{ runbook: look, gait: step }"), ":5: playbooks.go.steps[1].gait: is not a known key", "runbook, webhook"),
         (&step("{ runbook: lock }"), ":5: playbooks.go.steps[1].runbook: there is no runbook `lock` in runbooks.yaml", ""),
         (&step("{ webhook: look }"), ":5: playbooks.go.steps[1].webhook: there is no webhook `look` in runbooks.yaml", ""),
         (&step("{ runbook: look, webhook: any }"), ":5: playbooks.go.steps[1].webhook: stands beside `runbook`", ""),

@@ -186,7 +186,7 @@ fn triggers_that_could_never_be_what_they_seem() {
     refuses(
         TRIGGERS,
         &[
-            ("trigger: {}\n", ":1: trigger: is no key", "triggers"),
+            ("trigger: {}\n", ":1: trigger: is not a known key", "triggers"),
             ("triggers: {}\n", ":1: triggers: names no trigger", "run unseen"),
             ("triggers:\n  delete_prod: critical\n", ":2: triggers.delete_prod: is no trigger that parkbrake knows", "delete_production"),
             ("triggers:\n  data_export: severe\n", ":2: triggers.data_export: is `severe`", "critical"),
@@ -243,7 +243,7 @@ fn triggers_that_could_never_be_what_they_seem() {
             ),
             ("triggers:\n  Mine: { when: 'true', level: high }\n", ":2: triggers.Mine: `Mine` cannot be used", "a-z"),
             ("triggers:\n  unsaid_x: { when: 'true', level: high }\n", ":2: triggers.unsaid_x: has a name that parkbrake gives", ""),
-            ("triggers:\n  mine: { when: 'true', level: high, who: x }\n", ":2: triggers.mine.who: is no key", "when, level"),
+            ("triggers:\n  mine: { when: 'true', level: high, who: x }\n", ":2: triggers.mine.who: is not a known key", "when, level"),
         ],
     );
     refuses(RULES, &[("triggers: { mine: high }\n", ":1: triggers.mine: is no trigger", "")]);

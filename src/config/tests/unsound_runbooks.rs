@@ -14,7 +14,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
     refuses(
         RUNBOOKS,
         &[
-            ("runbook: {}\n", ":1: runbook: is no key", "runbooks, webhooks"),
+            ("runbook: {}\n", ":1: runbook: is not a known key", "runbooks, webhooks"),
             ("runbooks: { \"a b\": {} }\n", ":1: runbooks.a b: `a b` cannot be used", ""),
             (&only("    command: [go]\n"), ":2: runbooks.go.operation: is missing", "what it really does"),
             (&only("    operation: read\n"), ":2: runbooks.go.command: is missing", ""),
@@ -85,7 +85,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             (&with("    files: [\"{{ other }}\"]\n"), ":6: runbooks.go.files[0]: names `other`, which is not declared", ""),
             (&with("    user: \"a b\"\n"), ":6: runbooks.go.user: `a b` is no account", "USER:GROUP"),
             (&with("    user: \"1:\"\n"), ":6: runbooks.go.user: `1:` is no account", ""),
-            (&with("    limits: { ram: 1GiB }\n"), ":6: runbooks.go.limits.ram: is no key", "memory"),
+            (&with("    limits: { ram: 1GiB }\n"), ":6: runbooks.go.limits.ram: is not a known key", "memory"),
             (&with("    limits: { memory: 1GB }\n"), ":6: runbooks.go.limits.memory: `1GB` is not a size", "GiB"),
             (&with("    limits: { memory: 1MiB }\n"), ":6: runbooks.go.limits.memory: is too little", "16MiB"),
             (&with("    limits: { open_files: 2 }\n"), ":6: runbooks.go.limits.open_files: is too little", "16"),
@@ -98,7 +98,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
                 ":7: runbooks.go.new_privileges: is nothing that a sandbox can give",
                 "",
             ),
-            (&with("    shell: true\n"), ":6: runbooks.go.shell: is no key", "command"),
+            (&with("    shell: true\n"), ":6: runbooks.go.shell: is not a known key", "command"),
             (
                 &with("").replace("pattern: x }", "pattern: x }, other: { pattern: y }"),
                 ":5: runbooks.go.args.other: is an argument that nobody uses",
@@ -171,7 +171,7 @@ fn webhooks_that_could_not_be_called() {
                 ":2: webhooks.ci.retry: repeats an action that is not idempotent",
                 "",
             ),
-            (&with("url: \"https://a.example\", retries: 3"), ":2: webhooks.ci.retries: is no key", "idempotent"),
+            (&with("url: \"https://a.example\", retries: 3"), ":2: webhooks.ci.retries: is not a known key", "idempotent"),
         ],
     );
 }
