@@ -68,11 +68,7 @@ fn levels_that_do_not_hold_together() {
                 ":1: risk_levels.medium: is missing",
                 "all four levels",
             ),
-            (
-                &levels("risk_levels:\n", "risk_levels:\n  sever: {}\n"),
-                ":2: risk_levels.sever: is not a known key",
-                "low, medium, high",
-            ),
+            (&levels("risk_levels:\n", "risk_levels:\n  sever: {}\n"), ":2: risk_levels.sever: is not a known key", "low, medium, high"),
             (&levels("auto_approve: true", "auto_approve: yes"), ":2: risk_levels.low.auto_approve: is the text `yes`", "true or false"),
             (&levels("auto_approve: true", "notify: true"), ":2: risk_levels.low.auto_approve: is missing", "write true"),
             (

@@ -90,7 +90,11 @@ fn terms_that_have_no_effect_or_that_nobody_could_satisfy() {
                 ":2: escalation.high[0].to[0]: `ceo` is a role that nobody has",
                 "",
             ),
-            (&with("escalation: { high: [ { in: 1h, after: 1h, to: [cto] } ] }\n"), ":2: escalation.high[0].in: is not a known key", "after, to"),
+            (
+                &with("escalation: { high: [ { in: 1h, after: 1h, to: [cto] } ] }\n"),
+                ":2: escalation.high[0].in: is not a known key",
+                "after, to",
+            ),
             (
                 &with("escalation:\n  high:\n    - { after: 1h, to: [cto] }\n    - after: 60m\n      to: [admin]\n"),
                 ":5: escalation.high[1].after: is not later than the step before it (1h)",
