@@ -29,6 +29,15 @@ pub struct Cursor {
 impl Cursor {
     /// Before everything: no event is as new.
     pub const FIRST: Self = Self { at: DateTime::from_timestamp_nanos(i64::MAX), workflow_id: Uuid::max() };
+
+    /// The place of a workflow in a list that is in the order of ids. An id shows its time.
+    pub fn of(workflow_id: Uuid) -> Self {
+        let at = workflow_id.get_timestamp().and_then(|time| {
+            let (seconds, nanos) = time.to_unix();
+            DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+        });
+        Self { at: at.unwrap_or_default(), workflow_id }
+    }
 }
 
 /// As it is handed out: opaque to clients.

@@ -85,7 +85,7 @@ impl Code {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid token is needed"),
             Self::NotPermitted => (StatusCode::FORBIDDEN, "not-permitted", "You may not do this"),
             Self::NotAnApprover => (StatusCode::FORBIDDEN, "not-an-approver", "You may not decide this request"),
-            Self::SelfApproval => (StatusCode::FORBIDDEN, "self-approval", "Nobody approves their own request"),
+            Self::SelfApproval => (StatusCode::FORBIDDEN, "self-approval", "Somebody else has to decide this"),
             Self::IdentityMismatch => (StatusCode::FORBIDDEN, "identity-mismatch", "The name in the body is not yours"),
             Self::WorkflowNotFound => (StatusCode::NOT_FOUND, "workflow-not-found", "There is no such workflow"),
             Self::NoticeNotFound => (StatusCode::NOT_FOUND, "notice-not-found", "There is no such notice"),

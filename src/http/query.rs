@@ -2,6 +2,7 @@
 
 use crate::domain::page::Cursor;
 use crate::domain::request::Fault;
+use crate::domain::risk;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
@@ -119,6 +120,12 @@ pub trait Place: FromStr {
 impl Place for Cursor {
     fn is_possible(&self) -> bool {
         is_near(&self.at)
+    }
+}
+
+impl Place for risk::order::Place {
+    fn is_possible(&self) -> bool {
+        self.due.as_ref().is_none_or(is_near)
     }
 }
 

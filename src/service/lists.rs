@@ -3,10 +3,11 @@
 use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{Principal, PrincipalKind, Role};
 use crate::domain::risk::level::Level;
+use crate::domain::risk::order::{Order, Place};
 use crate::domain::workflow::Status;
 use crate::identity::Caller;
 use crate::service::{About, Decided, Finds, Found, Listed, Service, ServiceError, Waiting};
-use crate::storage::{Decider, ListFilter, PendingFilter, SearchFilter, Visible};
+use crate::storage::{Decider, ListFilter, MOST_COUNTED_OF_PLACE, PendingFilter, SearchFilter, Visible};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -19,8 +20,29 @@ pub struct PendingQuery {
     pub role: Option<Role>,
     /// Only those that the caller may decide.
     pub mine: bool,
-    pub after: Option<Cursor>,
+    /// For people; an agent's list has the newest first.
+    pub order: Order,
+    pub after: Option<Place>,
     pub limit: i64,
+}
+
+/// How many requests wait, by their level.
+#[derive(Debug, Default)]
+pub struct PendingCounts(BTreeMap<String, i64>);
+
+/// Beyond this many, what waits is said to be more.
+pub const MOST_COUNTED: i64 = MOST_COUNTED_OF_PLACE - 1;
+
+impl PendingCounts {
+    /// How many wait in all.
+    pub fn total(&self) -> i64 {
+        self.0.values().sum()
+    }
+
+    /// How many wait at this level.
+    pub fn of(&self, level: Level) -> i64 {
+        self.0.get(level.as_str()).copied().unwrap_or_default()
+    }
 }
 
 /// Which workflows are asked for.
@@ -54,14 +76,28 @@ impl Service {
     ///
     /// # Errors
     /// No database; nobody knows who is suspended.
-    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting>, ServiceError> {
-        // An agent has no roles, and so decides nothing.
-        let decider = || Decider { name: by.name.clone(), roles: by.roles.iter().cloned().collect() };
-        let PendingQuery { risk_level, role, mine, after, limit } = query;
-        let filter = PendingFilter { risk_level, role, decidable_by: mine.then(decider), visible_to: visible(by), after, limit };
-        let page = self.engine.storage.pending(&filter).await?;
+    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting, Place>, ServiceError> {
+        let page = self.engine.storage.pending(&pending_filter(by, query)).await?;
         let undecidable = self.engine.undecidable_among(&page.items).await?;
         Ok(page.map(|row| Waiting::of(row, &undecidable)))
+    }
+
+    /// The ids of what waits for people, in the order that is asked for.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn pending_ids(&self, by: &Caller, query: PendingQuery) -> Result<Vec<Uuid>, ServiceError> {
+        only_people(by, "what waits is gone through by people")?;
+        Ok(self.engine.storage.pending_ids(&pending_filter(by, query)).await?)
+    }
+
+    /// How much waits for people, whatever page is asked for.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn pending_counts(&self, by: &Caller, query: PendingQuery) -> Result<PendingCounts, ServiceError> {
+        only_people(by, "what waits is counted for people")?;
+        Ok(PendingCounts(self.engine.storage.pending_counts(&pending_filter(by, query)).await?))
     }
 
     /// Workflows, the newest first.
@@ -127,6 +163,13 @@ fn visible(by: &Caller) -> Option<Visible> {
 /// Agents learn of their own workflows only.
 ///
 /// # Errors
+fn pending_filter(by: &Caller, query: PendingQuery) -> PendingFilter {
+    let PendingQuery { risk_level, role, mine, order, after, limit } = query;
+    // An agent has no roles, and so decides nothing.
+    let decidable_by = mine.then(|| Decider { name: by.name.clone(), roles: by.roles.iter().cloned().collect() });
+    PendingFilter { risk_level, role, decidable_by, visible_to: visible(by), order, after, limit }
+}
+
 /// The caller is an agent.
 pub(super) fn only_people(by: &Caller, why: &str) -> Result<(), ServiceError> {
     match by.kind {

@@ -3,6 +3,8 @@
 use crate::domain::hold::Held;
 use crate::domain::page::Page;
 use crate::domain::policy::{EscalationStep, Role};
+use crate::domain::risk::level::Level;
+use crate::domain::risk::order::{Order, Place};
 use crate::domain::risk::target::Target;
 use crate::storage;
 use chrono::{DateTime, Utc};
@@ -30,6 +32,8 @@ pub struct Waiting {
     pub escalation_level: i32,
     pub timetable: Vec<EscalationStep>,
     pub expires_at: Option<DateTime<Utc>>,
+    /// When something falls due next.
+    pub due_at: Option<DateTime<Utc>>,
     pub digest: String,
     /// Whether nobody of the configuration could decide it.
     pub undecidable: bool,
@@ -53,8 +57,15 @@ impl Waiting {
             escalation_level: row.escalation_level,
             timetable: row.timetable,
             expires_at: row.expires_at,
+            due_at: row.due_at,
             digest: row.digest,
         }
+    }
+
+    /// Where it stands in a list of this order.
+    pub fn place(&self, order: Order) -> Place {
+        let level = Level::parse(&self.risk_level).unwrap_or(Level::Critical);
+        Place { order, level, due: self.due_at, workflow_id: self.workflow_id }
     }
 }
 

@@ -140,6 +140,19 @@ impl Service {
         })
     }
 
+    /// A request with what somebody may decide about it.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub async fn to_decide(&self, by: &Caller, id: Uuid) -> Result<(Shown, Option<Choice>), ServiceError> {
+        let shown = self.show(by, id).await?;
+        let suspended = self.engine.suspended().await?;
+        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended };
+        let sound = Document::read(&shown.document).is_ok_and(|document| is_sound(&shown.workflow, &shown.document, &document));
+        let choice = self.choice(today, &shown.workflow, by, sound);
+        Ok((shown, choice))
+    }
+
     /// What the configuration knows of what a task acts on.
     pub fn known(&self, task: &Task) -> Known {
         let configuration = &self.engine.configuration;

@@ -1,12 +1,13 @@
 //! What waits for people, and what falls due.
 
-use super::candidates::{Visible, WINDOW, cursor_at};
+use super::candidates::{Visible, WINDOW};
 use super::connections::Lease;
 use super::pool::within;
-use super::{Error, Storage, page_of, targets};
-use crate::domain::page::{Cursor, Page};
+use super::{Error, Storage, page_of, targets, waiting};
+use crate::domain::page::Page;
 use crate::domain::policy::{EscalationStep, Role};
 use crate::domain::risk::level::Level;
+use crate::domain::risk::order::{Order, Place};
 use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -31,7 +32,17 @@ pub struct PendingRow {
     pub escalation_level: i32,
     pub timetable: Vec<EscalationStep>,
     pub expires_at: Option<DateTime<Utc>>,
+    /// When something falls due next: an escalation or the expiry.
+    pub due_at: Option<DateTime<Utc>>,
     pub digest: String,
+}
+
+impl PendingRow {
+    /// Where it stands in a list of this order.
+    pub fn place(&self, order: Order) -> Place {
+        let level = Level::parse(&self.risk_level).unwrap_or(Level::Critical);
+        Place { order, level, due: self.due_at, workflow_id: self.workflow_id }
+    }
 }
 
 /// A step of the timetable of a request that waits, as it is stored.
@@ -58,7 +69,9 @@ pub struct PendingFilter {
     /// Only those that this person may decide.
     pub decidable_by: Option<Decider>,
     pub visible_to: Option<Visible>,
-    pub after: Option<Cursor>,
+    /// An agent's list has the newest first.
+    pub order: Order,
+    pub after: Option<Place>,
     pub limit: i64,
 }
 
@@ -81,19 +94,19 @@ pub struct Due {
 }
 
 impl Storage {
-    /// Requests that wait, in the order in which their tasks came in, newest first, and where the next page starts.
+    /// Requests that wait, in the order of the filter, and where the next page starts.
     ///
     /// # Errors
     /// No database.
-    pub async fn pending(&self, filter: &PendingFilter) -> Result<Page<PendingRow>, Error> {
+    pub async fn pending(&self, filter: &PendingFilter) -> Result<Page<PendingRow, Place>, Error> {
         let mut db = self.lease_list().await?;
         let (ids, end) = match &filter.visible_to {
-            None => (of_all(&mut db, filter).await?, None),
+            None => (waiting::of_all(&mut db, filter, filter.limit + 1).await?, None),
             Some(visible) => of_agent(&mut db, filter, visible).await?,
         };
         let rows = described(&mut db, &ids).await?;
         db.release();
-        Ok(page_of(rows, filter.limit, end, |row| Cursor { at: row.requested_at, workflow_id: row.workflow_id }))
+        Ok(page_of(rows, filter.limit, end.map(Place::of_newest), |row| row.place(filter.order)))
     }
 
     /// What is due, and when the next one will be. The application's clock is not asked.
@@ -160,39 +173,9 @@ impl Storage {
     }
 }
 
-/// Of each level and set of roles the newest, from its part of the index, and of these the newest; one more than a page holds.
-async fn of_all(db: &mut Lease, filter: &PendingFilter) -> Result<Vec<Uuid>, Error> {
-    let query = sqlx::query_scalar!(
-        "select r.workflow_id
-         from pending_place p
-         cross join lateral (
-             select w.workflow_id from workflow w
-             where (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) < (p.place, $5)
-               and place_of(w.status, w.risk_level, w.approvers) >= p.place
-               and ($3::text is null or (coalesce(w.open_roles, w.approvers) && $4 and (w.approved_by @> array[$3]) is not true
-                                         and (not w.separation_of_duties
-                                              or (w.requested_by <> $3 and w.on_behalf_of is distinct from $3))))
-             order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc
-             limit $6
-         ) r
-         where ($1::text is null or p.risk_level = $1)
-           and ($2::text is null or p.approvers @> array[$2])
-           and ($3::text is null or p.approvers && $4)
-         order by r.workflow_id desc
-         limit $6",
-        filter.risk_level.map(Level::as_str),
-        filter.role.as_deref(),
-        filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
-        filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-        before(filter),
-        filter.limit + 1
-    );
-    within(query.fetch_all(&mut **db)).await
-}
-
 /// What an agent may see of it: its own, and what agents of the same person submitted; the newest of each, from an index of
 /// its own. Where something else is asked for, it is looked for among so many.
-async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> Result<(Vec<Uuid>, Option<Cursor>), Error> {
+async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> Result<(Vec<Uuid>, Option<Uuid>), Error> {
     let is_window = filter.risk_level.is_some() || filter.role.is_some() || filter.decidable_by.is_some();
     let window = if is_window { WINDOW } else { filter.limit + 1 };
     let query = sqlx::query!(
@@ -225,14 +208,14 @@ async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> 
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
     let is_cut = is_window && i64::try_from(rows.len()).is_ok_and(|count| count >= window);
-    let end = rows.last().filter(|_| is_cut).map(|row| cursor_at(row.workflow_id));
+    let end = rows.last().filter(|_| is_cut).map(|row| row.workflow_id);
     let page = usize::try_from(filter.limit + 1).unwrap_or(usize::MAX);
     Ok((rows.into_iter().filter(|row| row.fits).map(|row| row.workflow_id).take(page).collect(), end))
 }
 
 /// Where a page starts: before this id; the first one before everything.
 fn before(filter: &PendingFilter) -> Uuid {
-    filter.after.map_or(Uuid::max(), |cursor| cursor.workflow_id)
+    filter.after.map_or(Uuid::max(), |place| place.workflow_id)
 }
 
 /// These requests, of those that still wait, in their order.
@@ -240,7 +223,7 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
     let query = sqlx::query!(
         r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
                 r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
-                r.timetable as "timetable!", r.expires_at, r.digest, d.document as "document!", target_of(r.target, d.document) as target
+                r.timetable as "timetable!", r.expires_at, r.timeout_at, r.digest, d.document as "document!", target_of(r.target, d.document) as target
          from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
          cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) r
          cross join lateral (select content as document from document d where d.workflow_id = c.workflow_id and d.round = 1 offset 0) d
@@ -265,6 +248,7 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
             escalation_level: row.escalation_level,
             timetable: timetable(&row.timetable),
             expires_at: row.expires_at,
+            due_at: row.timeout_at,
             digest: row.digest,
         }
     });

@@ -49,17 +49,8 @@ pub(super) struct Candidates {
 impl Candidates {
     /// Where to go on if what was found of these does not fill a page.
     pub fn end(&self) -> Option<Cursor> {
-        self.ids.last().filter(|_| self.is_cut).map(|id| cursor_at(*id))
+        self.ids.last().filter(|_| self.is_cut).map(|id| Cursor::of(*id))
     }
-}
-
-/// The place of a workflow in a list that is in the order of ids. An id shows its time.
-pub(super) fn cursor_at(workflow_id: Uuid) -> Cursor {
-    let at = workflow_id.get_timestamp().and_then(|time| {
-        let (seconds, nanos) = time.to_unix();
-        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
-    });
-    Cursor { at: at.unwrap_or_default(), workflow_id }
 }
 
 /// An id is made when a task comes in; its commit may be this much later, or, where the clock was heard anew, earlier.

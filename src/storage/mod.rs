@@ -43,6 +43,7 @@ mod terms;
 mod tokens;
 mod tool_calls;
 mod undecidable;
+mod waiting;
 mod workflows;
 
 pub use approvals::{Decider, Due, PendingFilter, PendingRow};
@@ -74,6 +75,7 @@ pub use targets::AboutRow;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
 pub use tool_calls::{LatestCall, call_key, use_key};
 pub use undecidable::PendingGroup;
+pub use waiting::MOST_COUNTED_OF_PLACE;
 pub use workflows::{ListFilter, ListedRow, QueuedRow};
 
 use crate::domain::page::Page;

@@ -7,10 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
+use serde_json::json;
 
 const STYLE: &str = concat!(include_str!("static/inbox.css"), include_str!("static/charts.css"), include_str!("static/docs.css"));
-const SCRIPT: &str = include_str!("static/inbox.js");
+const SCRIPT: &str = concat!(include_str!("static/inbox.js"), include_str!("static/keys.js"));
 const ICON: &str = include_str!("static/icon.svg");
+/// The icon while something critical waits.
+const ICON_CRITICAL: &str = include_str!("static/icon_critical.svg");
 
 /// The addresses of the assets.
 #[derive(Debug, Serialize)]
@@ -18,6 +21,10 @@ pub struct Assets {
     pub style: String,
     pub script: String,
     pub icon: String,
+    pub icon_critical: String,
+    pub manifest: String,
+    #[serde(skip)]
+    manifest_text: String,
 }
 
 impl Default for Assets {
@@ -27,8 +34,26 @@ impl Default for Assets {
             let hash: String = digest.as_str().chars().skip_while(|character| *character != ':').skip(1).take(16).collect();
             format!("/inbox/assets/{stem}-{hash}.{ending}")
         };
-        Self { style: address("inbox", "css", STYLE), script: address("inbox", "js", SCRIPT), icon: address("icon", "svg", ICON) }
+        let icon = address("icon", "svg", ICON);
+        let manifest_text = manifest(&icon);
+        Self {
+            style: address("inbox", "css", STYLE),
+            script: address("inbox", "js", SCRIPT),
+            icon_critical: address("icon-critical", "svg", ICON_CRITICAL),
+            manifest: address("inbox", "webmanifest", &manifest_text),
+            manifest_text,
+            icon,
+        }
     }
+}
+
+/// What a phone needs to keep the inbox beside its programs.
+fn manifest(icon: &str) -> String {
+    json!({
+        "name": "parkbrake", "short_name": "parkbrake", "description": "What waits for a decision", "id": "/", "start_url": "/", "scope": "/",
+        "display": "standalone", "icons": [{ "src": icon, "sizes": "any", "type": "image/svg+xml" }]
+    })
+    .to_string()
 }
 
 /// `GET /inbox/assets/{name}`
@@ -38,11 +63,14 @@ pub async fn serve(State(web): State<Web>, Path(name): Path<String>) -> Response
         (&assets.style, "text/css; charset=utf-8", STYLE),
         (&assets.script, "text/javascript; charset=utf-8", SCRIPT),
         (&assets.icon, "image/svg+xml", ICON),
+        (&assets.icon_critical, "image/svg+xml", ICON_CRITICAL),
+        (&assets.manifest, "application/manifest+json", &assets.manifest_text),
     ];
     let wanted = all.into_iter().find(|(address, _, _)| address.strip_prefix("/inbox/assets/") == Some(&name));
     match wanted {
         Some((_, kind, contents)) => {
-            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")], contents).into_response()
+            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")], contents.to_owned())
+                .into_response()
         }
         None => routing::not_found().await,
     }

@@ -17,7 +17,7 @@ pub async fn comment(
     let ask = fields.one("ask")?.is_some();
     let text = fields.one("text")?.unwrap_or_default();
     match web.service.comment(&session.person, id, text, ask, permit).await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "commented"))),
+        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "commented"))),
         Err(error) => decide::refused(&web, &session, id, &fields, error.into()).await,
     }
 }

@@ -8,10 +8,11 @@ use crate::http::problem::{Code, Problem};
 use crate::service::decide::{Saying, TakingBack};
 use crate::web::Web;
 use crate::web::csrf::Posted;
-use crate::web::detail::{self, Attempted};
+use crate::web::detail::{self, Around, Attempted};
 use crate::web::document_view::DocumentView;
 use crate::web::form::Fields;
 use crate::web::session::{self, Session};
+use crate::web::walk::Onward;
 use axum::extract::State;
 use axum::response::Response;
 use uuid::Uuid;
@@ -28,6 +29,7 @@ pub async fn approve(
     let exception = fields.one("exception")?.map(str::to_owned);
     let is_exception = exception.is_some();
     let break_glass = fields.one("break_glass")?.is_some();
+    let onward = Onward::of(&web, &session, id, &fields).await?;
     let decided = async {
         if digest.is_none() {
             return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
@@ -37,15 +39,12 @@ pub async fn approve(
         web.service.approve(&session.person, id, saying, permit).await.map_err(Problem::from)
     };
     match decided.await {
-        Ok((_, decision)) => {
-            let done = match decision.remaining {
-                0 if is_exception => "excepted",
-                0 if break_glass => "broken",
-                0 => "approved",
-                _ => "counted",
-            };
-            Ok(session::go_to(&detail::after(&session, id, done)))
-        }
+        Ok((_, decision)) => Ok(session::go_to(&match decision.remaining {
+            0 if is_exception => detail::after(&session, &fields, id, "excepted"),
+            0 if break_glass => detail::after(&session, &fields, id, "broken"),
+            0 => onward.after(&session, &fields, id, "approved"),
+            _ => onward.after(&session, &fields, id, "counted"),
+        })),
         Err(problem) => refused(&web, &session, id, &fields, problem).await,
     }
 }
@@ -59,8 +58,9 @@ pub async fn reject(
     let reason = fields.one("reason")?.map(str::to_owned);
     let digest = fields.one("digest")?.map(str::to_owned);
     let named = fields.one("rejected_by")?.map(str::to_owned);
+    let onward = Onward::of(&web, &session, id, &fields).await?;
     match web.service.reject(&session.person, id, Saying { note: reason, digest, named, ..Saying::default() }, permit).await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "rejected"))),
+        Ok(_) => Ok(session::go_to(&onward.after(&session, &fields, id, "rejected"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }
@@ -73,7 +73,7 @@ pub async fn withdraw(
 ) -> Result<Response, Problem> {
     let reason = fields.one("reason")?.map(str::to_owned);
     match web.service.withdraw(&session.person, id, reason, permit).await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "withdrawn"))),
+        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "withdrawn"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }
@@ -88,7 +88,7 @@ pub async fn cancel(
     match web.service.cancel(&session.person, id, TakingBack { reason, wait: None }, permit).await {
         Ok((workflow, _)) => {
             let done = if workflow.is_being_cancelled() { "cancelling" } else { "cancelled" };
-            Ok(session::go_to(&detail::after(&session, id, done)))
+            Ok(session::go_to(&detail::after(&session, &fields, id, done)))
         }
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
@@ -111,7 +111,7 @@ pub async fn resolve(
         web.service.resolve(&session.person, id, outcome, justification, permit).await.map_err(Problem::from)
     };
     match resolved.await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "resolved"))),
+        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "resolved"))),
         Err(problem) => refused(&web, &session, id, &fields, problem).await,
     }
 }
@@ -124,7 +124,7 @@ pub async fn review(
 ) -> Result<Response, Problem> {
     let finding = fields.one("finding")?.map(str::to_owned);
     match web.service.close_review(&session.person, id, finding, permit).await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, id, "reviewed"))),
+        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "reviewed"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }
@@ -157,7 +157,8 @@ pub async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, pr
         confirmation: written("confirmation")?,
         comment: written("text")?,
     };
-    let mut page = detail::page_of(web, session, id, Some(attempted), None).await?;
+    let carried = fields.one("in")?;
+    let mut page = detail::page_of(web, session, id, Around { attempted: Some(attempted), carried, ..Around::default() }).await?;
     *page.status_mut() = status;
     Ok(page)
 }

@@ -22,6 +22,7 @@ use crate::web::page;
 use crate::web::record::{self, Decided, Record};
 use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
+use crate::web::walk::{self, Last, Walk};
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -103,30 +104,37 @@ struct Instead {
 pub async fn show(State(web): State<Web>, session: Session, WorkflowId(id): WorkflowId, query: Fields) -> Result<Response, Problem> {
     let done = query.one("done")?.filter(|done| {
         let seal = query.one("seal").ok().flatten().unwrap_or_default();
-        csrf::is_seal(session.id(), &receipt(id, done), seal)
+        csrf::is_seal(session.id(), &walk::receipt(id, done), seal)
     });
-    page_of(&web, &session, id, None, done).await
+    let last = Last::of(&web, &session, &query).await?;
+    page_of(&web, &session, id, Around { attempted: None, done, last, carried: query.one("in")? }).await
+}
+
+/// What stands around a request: how its page was come to.
+#[derive(Default)]
+pub struct Around<'a> {
+    /// What was tried and refused.
+    pub attempted: Option<Attempted>,
+    /// What was done to it just now.
+    pub done: Option<&'a str>,
+    /// What was done to the request before it.
+    pub last: Option<Last>,
+    /// The list that it was opened from.
+    pub carried: Option<&'a str>,
 }
 
 /// Where a browser goes after a decision was taken, to see what became of it. Only this server can make such an address, for this
 /// session alone: nobody can send somebody a link that says that they approved something.
-pub fn after(session: &Session, id: Uuid, done: &str) -> String {
-    let seal = csrf::seal(session.id(), &receipt(id, done));
-    address(&format!("/inbox/workflows/{id}"), &[("done", Some(done)), ("seal", Some(&seal))])
+pub fn after(session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
+    let seal = csrf::seal(session.id(), &walk::receipt(id, done));
+    let carried = fields.one("in").ok().flatten();
+    address(&format!("/inbox/workflows/{id}"), &[("in", carried), ("done", Some(done)), ("seal", Some(&seal))])
 }
 
-fn receipt(id: Uuid, done: &str) -> String {
-    format!("{id} {done}")
-}
-
-/// The page of a request, with what was tried and refused, or done.
-pub async fn page_of(
-    web: &Web,
-    session: &Session,
-    id: Uuid,
-    attempted: Option<Attempted>,
-    done: Option<&str>,
-) -> Result<Response, Problem> {
+/// The page of a request.
+pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>) -> Result<Response, Problem> {
+    let Around { attempted, done, last, carried } = around;
+    let walk = Walk::of(web, session, id, carried).await?;
     let Review { shown, other_rules, choice, resolving, excepting, taking_back, glass, precedent } =
         web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
@@ -144,6 +152,11 @@ pub async fn page_of(
         ApprovalStatus::Approved | ApprovalStatus::Rejected => workflow.deciding().map(|decision| record::decided(decision, now)),
         _ => None,
     };
+    // How the page was come to, and what goes on around the request.
+    let around = json!({
+        "attempted": attempted, "done": done, "last": last, "walk": walk, "changed": changed,
+        "resting": workflow.resting().map(|(attempt, until)| json!({"attempt": attempt.number, "until": RelativeTime::of(until, now)})),
+        "held": shown.held.as_ref().map(ToString::to_string), "quarantine": shown.quarantine.as_ref().map(|left| &left.reason)});
     let mut page = json!({
         "section": if workflow.status() == Status::PendingApproval { "waiting" } else { "" },
         "id": id, "task_id": submission.task_id, "version": workflow.version,
@@ -167,10 +180,10 @@ pub async fn page_of(
         "record": Record::of(workflow, &shown.log, now), "since": since, "earlier": earlier, "superseded_by": workflow.superseded_by(),
         "question": workflow.discussion.question.as_ref().map(|question| json!({"by": question.by, "at": RelativeTime::of(question.at, now), "until": RelativeTime::of(question.rests_until(), now)})),
         "may_ask": !submission.is_of(&session.person.name), "looked_through": LOOKED_THROUGH,
-        "held": shown.held.as_ref().map(ToString::to_string),
-        "quarantine": shown.quarantine.as_ref().map(|left| &left.reason), "longest_note": LONGEST_NOTE,
-        "attempted": attempted, "done": done});
-    page["changed"] = json!(changed);
+        "longest_note": LONGEST_NOTE});
+    if let (Value::Object(page), Value::Object(around)) = (&mut page, around) {
+        page.extend(around);
+    }
     Ok(page::render(web, session, "detail.html", page))
 }
 

@@ -6,8 +6,8 @@ use crate::http::problem::{Code, Problem};
 use crate::http::query::invalid;
 use axum::body::{Body, Bytes};
 use axum::extract::{Form, FromRequest as _, FromRequestParts, Query};
-use axum::http::Request;
 use axum::http::request::Parts;
+use axum::http::{Request, Uri};
 use std::fmt::Write as _;
 
 /// The fields of a form, or the parameters of an address, in their order.
@@ -15,6 +15,17 @@ use std::fmt::Write as _;
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
+    /// What the part of an address after its question mark says.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of_query(query: &str) -> Result<Self, Problem> {
+        let unread = || invalid("query", "cannot be read");
+        let address: Uri = format!("/?{query}").parse().map_err(|_| unread())?;
+        let Query(fields) = Query::try_from_uri(&address).map_err(|_| unread())?;
+        Self::sound(fields)
+    }
+
     fn sound(fields: Vec<(String, String)>) -> Result<Self, Problem> {
         match fields.iter().find(|(_, value)| value.contains('\0')) {
             Some((name, _)) => Err(Problem::invalid(&[Fault::new(format!("/{name}"), "holds a NUL character")])),
@@ -53,8 +64,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(fields) = Query::try_from_uri(&parts.uri).map_err(|_| invalid("query", "cannot be read"))?;
-        Self::sound(fields)
+        Self::of_query(parts.uri.query().unwrap_or_default())
     }
 }
 

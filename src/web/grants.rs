@@ -27,7 +27,7 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
         let seal = query.one("seal").ok().flatten().unwrap_or_default();
         csrf::is_seal(session.id(), &receipt(done), seal)
     });
-    page_of(&web, &session, query.one("like")?, None, done).await
+    page_of(&web, &session, &query, None, done).await
 }
 
 /// `POST /inbox/grants`
@@ -38,7 +38,7 @@ pub async fn give(State(web): State<Web>, Posted { session, fields, permit }: Po
     };
     match given.await {
         Ok(_) => Ok(after(&session, "given")),
-        Err(problem) => refused(&web, &session, fields.one("like")?, &problem).await,
+        Err(problem) => refused(&web, &session, &fields, &problem).await,
     }
 }
 
@@ -52,7 +52,7 @@ pub async fn revoke(
     let reason = fields.one("reason")?.map(str::to_owned);
     match web.service.revoke_grant(&session.person, id, reason, permit).await {
         Ok(_) => Ok(after(&session, "revoked")),
-        Err(error) => refused(&web, &session, None, &error.into()).await,
+        Err(error) => refused(&web, &session, &Fields::default(), &error.into()).await,
     }
 }
 
@@ -87,14 +87,16 @@ fn after(session: &Session, done: &str) -> Response {
     session::go_to(&address(PLACE, &[("done", Some(done)), ("seal", Some(&seal))]))
 }
 
-async fn refused(web: &Web, session: &Session, like: Option<&str>, problem: &Problem) -> Result<Response, Problem> {
+/// The page again, with what was written, and why it was not taken.
+async fn refused(web: &Web, session: &Session, written: &Fields, problem: &Problem) -> Result<Response, Problem> {
     let (status, detail) = problem.said();
-    let mut page = page_of(web, session, like, Some(detail), None).await?;
+    let mut page = page_of(web, session, written, Some(detail), None).await?;
     *page.status_mut() = status;
     Ok(page)
 }
 
-async fn page_of(web: &Web, session: &Session, like: Option<&str>, refused: Option<&str>, done: Option<&str>) -> Result<Response, Problem> {
+async fn page_of(web: &Web, session: &Session, written: &Fields, refused: Option<&str>, done: Option<&str>) -> Result<Response, Problem> {
+    let text = |name: &str| Ok::<_, Problem>(written.one(name)?.unwrap_or_default().to_owned());
     let now = web.service.now();
     let may_revoke = web.service.may_revoke(&session.person);
     let grants = web.service.grants(&session.person).await?;
@@ -103,7 +105,10 @@ async fn page_of(web: &Web, session: &Session, like: Option<&str>, refused: Opti
     let proposals: Vec<Value> = found.proposals.iter().map(proposal).collect();
     let shown = json!({
         "section": "grants", "grants": grants, "proposals": proposals, "after": found.after, "days": DAYS,
-        "looked_through": found.looked_through, "is_cut": found.is_cut, "like": like, "refused": refused, "done": done,
+        "looked_through": found.looked_through, "is_cut": found.is_cut, "refused": refused, "done": done,
+        "written": json!({
+            "like": text("like")?, "resource": text("resource")?, "expires_in": text("expires_in")?, "uses": text("uses")?, "cost": text("cost")?,
+            "justification": text("justification")? }),
         // So that a form that is sent twice gives one grant.
         "grant_id": web.service.new_grant_id()});
     Ok(page::render(web, session, "grants.html", shown))

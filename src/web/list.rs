@@ -1,29 +1,34 @@
 //! What waits: for the person who looks, or for anybody.
 
-use crate::domain::page::{Cursor, Page};
+use crate::domain::page::Page;
 use crate::domain::risk::level::Level;
+use crate::domain::risk::order::{Order, Place};
 use crate::domain::risk::target::Target;
 use crate::domain::text;
 use crate::http::problem::Problem;
 use crate::http::query;
-use crate::http::query::level;
-use crate::service::lists::PendingQuery;
+use crate::service::lists::MOST_COUNTED;
 use crate::service::{self, About};
 use crate::web::Web;
-use crate::web::form::{Fields, address};
+use crate::web::form::{Fields, encoded};
+use crate::web::groups;
 use crate::web::page;
 use crate::web::relative_time::RelativeTime;
+use crate::web::selection::Selection;
 use crate::web::session::Session;
+use crate::web::walk::Last;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Requests of a page.
 const PAGE: usize = 25;
+/// Requests of a page that shows those of one kind together.
+const GROUPED_PAGE: usize = 50;
 /// How many requests are looked through for words at a time.
 const WINDOW: usize = 1_000;
 
@@ -32,6 +37,8 @@ const WINDOW: usize = 1_000;
 struct Waiting {
     id: Uuid,
     level: String,
+    /// What would be done, and where.
+    kind: String,
     headline: String,
     called: Option<String>,
     action: Option<String>,
@@ -56,32 +63,79 @@ struct Next {
 
 /// `GET /`
 pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
-    let everybodys = query.one("of")? == Some("all");
-    let (level_word, role, words) = (query.one("level")?, query.one("role")?, query.one("text")?.map(str::trim));
-    let after = query::cursor(query.one("cursor")?)?;
-    let filter = PendingQuery {
-        risk_level: level(level_word)?,
-        role: role.map(str::to_owned),
-        mine: !everybodys,
-        after,
-        limit: i64::try_from(if words.is_some() { WINDOW } else { PAGE }).unwrap_or(i64::MAX),
-    };
-    let looked_through = web.service.pending(&session.person, filter).await?;
-    let (rows, targets, next, is_cut) = page_of(&web, &session, looked_through, words).await?;
+    let selection = Selection::of(&query)?;
+    let after: Option<Place> = query::cursor(query.one("cursor")?)?;
+    if after.is_some_and(|place| place.order != selection.order()) {
+        return Err(query::invalid("cursor", "belongs to a list in another order; begin with its first page"));
+    }
+    let words = selection.words.as_deref();
+    let size = if selection.is_grouped { GROUPED_PAGE } else { PAGE };
+    let wanted = selection.query(after, if words.is_some() { WINDOW } else { size });
+    let looked_through = web.service.pending(&session.person, wanted).await?;
+    let (rows, targets, next, is_cut) = page_of(&web, &session, &selection, size, looked_through).await?;
     let now = web.service.now();
-    let items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
+    let tables = if selection.is_grouped { groups::of(&web, &session, &rows).await? } else { Vec::new() };
+    let mut items: Vec<Waiting> = rows.into_iter().map(|row| item(row, &targets, now)).collect();
+    let groups: Vec<Value> = tables
+        .into_iter()
+        .map(|table| {
+            let lines: Vec<Waiting> = items.extract_if(.., |item| table.holds(item.id)).collect();
+            json!({"lines": lines, "table": table})
+        })
+        .collect();
     let reviews = web.service.open_reviews(&session.person).await?;
     let reviews: Vec<_> = reviews.into_iter().map(|review| OpenReview::of(review, now)).collect();
-    let of = everybodys.then_some("all");
-    let with =
-        |cursor: Option<&str>| address("/", &[("of", of), ("level", level_word), ("role", role), ("text", words), ("cursor", cursor)]);
+    let sorted = |order| selection.sorted(order).address(None);
     let shown = json!({
-        "section": "waiting", "everybodys": everybodys, "items": items, "reviews": reviews, "levels": Level::ALL.map(Level::as_str), "roles": web.service.roles(),
-        "filter": json!({ "level": level_word.unwrap_or_default(), "role": role.unwrap_or_default(), "text": words.unwrap_or_default() }),
-        "is_filtered": level_word.is_some() || role.is_some() || words.is_some(), "is_first": after.is_none(),
-        "first": with(None), "next": next.map(|cursor| with(Some(&cursor.to_string()))), "is_cut": is_cut, "window": WINDOW});
+        "section": "waiting", "everybodys": selection.is_everybodys, "items": items, "reviews": reviews,
+        "levels": Level::ALL.map(Level::as_str), "roles": web.service.roles(), "counts": Counts::of(&web, &session, &selection).await?,
+        "filter": json!({
+            "level": selection.level.map(Level::as_str).unwrap_or_default(), "role": selection.role.as_deref().unwrap_or_default(),
+            "text": words.unwrap_or_default(), "sort": selection.order().as_str(), "group": if selection.is_grouped { "kind" } else { "" } }),
+        "sort": json!({
+            "level": sorted(Order::Level), "due": sorted(Order::Due), "oldest": sorted(Order::Oldest), "newest": sorted(Order::Newest) }),
+        "groups": groups, "carried_plain": selection.carried(), "carried": encoded(&selection.carried()), "last": Last::of(&web, &session, &query).await?,
+        "is_filtered": selection.is_filtered(), "is_first": after.is_none(),
+        "first": selection.address(None), "next": next.map(|place| selection.address(Some(place))), "is_cut": is_cut, "window": WINDOW});
     let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
     Ok(page::render(&web, &session, template, shown))
+}
+
+/// How much waits, as a page says it.
+#[derive(Serialize)]
+struct Counts {
+    mine: String,
+    all: String,
+    /// In what is selected; nothing where words are looked for.
+    selected: Option<String>,
+    /// Whether something critical waits for the reader.
+    is_critical: bool,
+    /// How many wait for others alone.
+    others: i64,
+}
+
+impl Counts {
+    async fn of(web: &Web, session: &Session, selection: &Selection) -> Result<Self, Problem> {
+        let count = |selection: Selection| web.service.pending_counts(&session.person, selection.query(None, 0));
+        let everybodys = Selection { is_everybodys: true, ..Selection::default() };
+        let (mine, all) = tokio::try_join!(count(Selection::default()), count(everybodys))?;
+        let selected = match selection {
+            Selection { words: Some(_), .. } => None,
+            Selection { level: None, role: None, is_everybodys, .. } => Some(if *is_everybodys { all.total() } else { mine.total() }),
+            _ => Some(count(selection.clone()).await?.total()),
+        };
+        Ok(Self {
+            mine: counted(mine.total()),
+            all: counted(all.total()),
+            selected: selected.map(counted),
+            is_critical: mine.of(Level::Critical) > 0,
+            others: all.total() - mine.total(),
+        })
+    }
+}
+
+fn counted(requests: i64) -> String {
+    if requests > MOST_COUNTED { format!("{MOST_COUNTED}+") } else { requests.to_string() }
 }
 
 /// A request that somebody released by breaking the glass, and that nobody has reviewed.
@@ -106,27 +160,39 @@ impl OpenReview {
 
 type Abouts = BTreeMap<Uuid, About>;
 
+/// The ids of what is selected, in its order: as many as this, or, where words are looked for, what was found of so many.
+///
+/// # Errors
+/// No database.
+pub async fn ids(web: &Web, session: &Session, selection: &Selection, most: usize) -> Result<Vec<Uuid>, Problem> {
+    let Some(words) = selection.words.as_deref() else {
+        return Ok(web.service.pending_ids(&session.person, selection.query(None, most)).await?);
+    };
+    let rows = web.service.pending(&session.person, selection.query(None, WINDOW)).await?.items;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
+    let targets = web.service.targets(&session.person, &ids).await?;
+    Ok(rows.iter().filter(|row| holds(row, targets.get(&row.workflow_id), words)).map(|row| row.workflow_id).collect())
+}
+
 /// The rows of a page with what they are about, where the next page starts, and whether it starts there only because so many were
 /// looked through.
 async fn page_of(
     web: &Web,
     session: &Session,
-    Page { items: mut rows, next: more }: Page<service::Waiting>,
-    words: Option<&str>,
-) -> Result<(Vec<service::Waiting>, Abouts, Option<Cursor>, bool), Problem> {
+    selection: &Selection,
+    size: usize,
+    Page { items: mut rows, next: more }: Page<service::Waiting, Place>,
+) -> Result<(Vec<service::Waiting>, Abouts, Option<Place>, bool), Problem> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
     let targets = web.service.targets(&session.person, &ids).await?;
+    let words = selection.words.as_deref();
     if let Some(words) = words {
         rows.retain(|row| holds(row, targets.get(&row.workflow_id), words));
     }
-    let is_full = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next = if is_full { rows.last().map(place) } else { more };
+    let is_full = rows.len() > size;
+    rows.truncate(size);
+    let next = if is_full { rows.last().map(|row| row.place(selection.order())) } else { more };
     Ok((rows, targets, next, words.is_some() && !is_full && more.is_some()))
-}
-
-fn place(row: &service::Waiting) -> Cursor {
-    Cursor { at: row.requested_at, workflow_id: row.workflow_id }
 }
 
 /// Whether the words stand in what a line is about, but for capitals.
@@ -141,6 +207,7 @@ fn holds(row: &service::Waiting, about: Option<&About>, words: &str) -> bool {
 fn item(row: service::Waiting, targets: &Abouts, now: DateTime<Utc>) -> Waiting {
     Waiting {
         id: row.workflow_id,
+        kind: kind(&row.target),
         headline: row.target.short(),
         called: row.target.called(),
         action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
@@ -154,6 +221,13 @@ fn item(row: service::Waiting, targets: &Abouts, now: DateTime<Utc>) -> Waiting 
         approvals: row.approvals,
         required: row.required,
         approvers: row.approvers.join(", "),
+    }
+}
+
+fn kind(target: &Target) -> String {
+    match &target.environment {
+        Some(environment) => format!("{} in {environment}", target.operation),
+        None => target.operation.clone(),
     }
 }
 

@@ -15,6 +15,7 @@ mod docs;
 mod document_view;
 mod form;
 mod grants;
+mod groups;
 mod halts;
 mod history;
 mod in_force;
@@ -25,12 +26,14 @@ mod prose;
 mod record;
 mod reject;
 mod relative_time;
+mod selection;
 mod session;
 mod sign_in;
 mod sign_in_limiter;
 mod sign_in_link;
 mod sign_in_mail;
 mod statistics;
+mod walk;
 
 pub use page::explained;
 

@@ -17,7 +17,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State as Rendering, Undef
 use serde_json::{Value as Json, json};
 
 /// What a page may do: show what this server sends, and talk to it. There is no script or style within pages.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// The templates, by their names.
@@ -27,7 +27,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("sign_in.html", include_str!("templates/sign_in.html")),
     ("sign_in_link.html", include_str!("templates/sign_in_link.html")),
     ("sign_in_mail.html", include_str!("templates/sign_in_mail.html")),
+    ("keys.html", include_str!("templates/keys.html")),
     ("list.html", include_str!("templates/list.html")),
+    ("list_groups.html", include_str!("templates/list_groups.html")),
     ("list_fragment.html", include_str!("templates/list_fragment.html")),
     ("detail.html", include_str!("templates/detail.html")),
     ("detail_resolve.html", include_str!("templates/detail_resolve.html")),
@@ -46,6 +48,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("detail_comments.html", include_str!("templates/detail_comments.html")),
     ("detail_output.html", include_str!("templates/detail_output.html")),
     ("detail_record.html", include_str!("templates/detail_record.html")),
+    ("reject.html", include_str!("templates/reject.html")),
     ("rejected.html", include_str!("templates/rejected.html")),
     ("history.html", include_str!("templates/history.html")),
     ("person.html", include_str!("templates/person.html")),

@@ -28,7 +28,7 @@ struct Outcome {
     refusal: Option<String>,
 }
 
-/// `POST /inbox/reject`
+/// `POST /inbox/reject`: asks once more, and then rejects them.
 pub async fn several(State(web): State<Web>, Posted { session, fields, permit }: Posted) -> Result<Response, Problem> {
     let mut ids = Vec::new();
     for text in fields.all("id") {
@@ -41,6 +41,14 @@ pub async fn several(State(web): State<Web>, Posted { session, fields, permit }:
     let reason = fields.one("reason")?;
     let targets = web.service.targets(&session.person, &ids).await?;
     let target = |id: &Uuid| targets.get(id).map(|about| &about.target);
+    if fields.one("sure")?.is_none() {
+        let chosen: Vec<_> = ids
+            .iter()
+            .map(|id| json!({"id": id, "headline": target(id).map(Target::short), "called": target(id).and_then(Target::called)}))
+            .collect();
+        let shown = json!({"section": "waiting", "chosen": chosen, "reason": reason.unwrap_or_default()});
+        return Ok(page::render(&web, &session, "reject.html", shown));
+    }
     let reject = |id: &Uuid| {
         let saying = Saying { note: reason.map(str::to_owned), ..Saying::default() };
         web.service.reject(&session.person, *id, saying, Arc::clone(&permit))

@@ -172,11 +172,15 @@ async fn several_are_rejected_at_once_each_by_itself_and_none_approved() {
         (bot.submit_id(high()).await, bot.submit_id(medium()).await, bot.submit_id(critical()).await, bot.submit_id(high()).await);
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/").await.expect(200);
-    page.has(&mine).has(&settled).has(&left).lacks(&others).has("Requests are approved one by one").lacks("Approve");
+    page.has(&mine).has(&settled).has(&left).lacks(&others).has("Requests are approved one by one").lacks(">Approve");
     app.client("alice").approve(&settled).await.expect(200);
     let gone = "0198f0a0-0000-7000-8000-000000000000";
     let fields = [("id", mine.as_str()), ("id", &settled), ("id", &others), ("id", gone), ("reason", "we <i>freeze</i>")];
-    let done = alice.submit(&page, "/inbox/reject", &fields).await.expect(200);
+    // The first press asks, and changes nothing.
+    let question = alice.submit(&page, "/inbox/reject", &fields).await.expect(200);
+    question.has("Reject 4 requests?").has("value=\"we &lt;i&gt;freeze&lt;&#x2f;i&gt;\"");
+    assert_eq!(bot.workflow(&mine).await["status"], "pending_approval");
+    let done = alice.submit(&question, "/inbox/reject", &[("reason", "we <i>freeze</i>")]).await.expect(200);
     done.has("1 of 4 rejected").has("approved by alice already").has("decided by people with one of the roles").has("there is no workflow");
     let status = async |id: &str| bot.workflow(id).await["approval_status"].clone();
     assert_eq!(bot.workflow(&mine).await["decisions"][0]["justification"], "we <i>freeze</i>");
@@ -189,5 +193,7 @@ async fn several_are_rejected_at_once_each_by_itself_and_none_approved() {
     alice.submit(&page, "/inbox/reject", &[]).await.expect(200).has("Nothing was selected");
     alice.submit(&page, "/inbox/reject", &[("id", "x")]).await.expect(422);
     let many = vec![("id", left.as_str()); 101];
-    alice.submit(&page, "/inbox/reject", &many).await.expect(200).has("1 of 1 rejected");
+    let question = alice.submit(&page, "/inbox/reject", &many).await.expect(200);
+    question.has("Reject 1 request?");
+    alice.submit(&question, "/inbox/reject", &[]).await.expect(200).has("1 of 1 rejected");
 }

@@ -100,7 +100,7 @@ async fn the_list_has_what_waits_and_can_be_filtered_and_paged() {
     assert_eq!(count("/?role=cto").await, 0);
     assert_eq!(count("/?of=all&role=cto&level=critical").await, 1);
     let page = alice.get("/?of=all&level=critical").await.expect(200);
-    page.has("<span class=\"level level-critical\">critical</span>").has("delete in production").lacks("type=\"checkbox\"");
+    page.has("<span class=\"level level-critical\">critical</span>").has("delete in production").lacks("name=\"id\"");
     alice.get("/?text=service&level=high").await.expect(200).has("value=\"service\"").has("<option value=\"high\" selected>");
     alice.get("/?level=odd").await.expect(422).has("has to be one of low, medium, high, critical");
 
@@ -109,6 +109,98 @@ async fn the_list_has_what_waits_and_can_be_filtered_and_paged() {
     fragment.lacks("<html").has("form_token");
     assert_eq!(fragment.ids(), alice.get("/").await.ids());
     assert!(Browser::new(app.addr).get("/?fragment=list").await.location().starts_with("/sign-in"));
+}
+
+#[tokio::test]
+async fn the_list_has_the_most_dangerous_first_and_of_one_level_what_falls_due_next() {
+    let policies =
+        "escalation: { high: [ { after: 30m, to: [cto] } ] }\npolicies: { medium: { expire_after: 5m }, critical: { expire_after: 3h } }\n";
+    let app = TestApp::with(Config::new().with_policies(policies)).await;
+    let bot = app.client("deploy-bot");
+    let first_high = bot.submit_id(high()).await;
+    let medium = bot.submit_id(medium()).await;
+    let idle = bot.submit_id(critical()).await;
+    let deep = bot.submit_id(critical()).await;
+    let second_high = bot.submit_id(high()).await;
+    // Nothing ever happens to this one by itself.
+    let never = format!("update workflow set timeout_at = null, expires_at = null, timetable = '[]' where workflow_id = '{idle}'");
+    app.database.execute(&never).await;
+    let orders = [
+        ("level", [&deep, &idle, &first_high, &second_high, &medium]),
+        ("due", [&medium, &first_high, &second_high, &deep, &idle]),
+        ("oldest", [&first_high, &medium, &idle, &deep, &second_high]),
+        ("newest", [&second_high, &deep, &idle, &medium, &first_high]),
+    ];
+    let tess = Browser::of(app.addr, "tess").await;
+    for (order, expected) in orders {
+        let all = tess.get(&format!("/?of=all&sort={order}")).await.expect(200).ids();
+        assert_eq!(all.iter().collect::<Vec<_>>(), expected, "{order}");
+        let mine = tess.get(&format!("/?sort={order}")).await.expect(200).ids();
+        assert_eq!(
+            mine.iter().collect::<Vec<_>>(),
+            expected.into_iter().filter(|id| **id != medium).collect::<Vec<_>>(),
+            "mine by {order}"
+        );
+    }
+    assert_eq!(
+        tess.get("/?of=all").await.ids(),
+        orders[0].1.map(String::clone),
+        "the most dangerous first, unless something else is asked for"
+    );
+    let page = tess.get("/?sort=due").await.expect(200);
+    page.has("aria-sort=\"ascending\"><a href=\"&#x2f;?sort=due\">Next</a>").has("no deadline").has("<option value=\"due\" selected>");
+    tess.get("/?sort=odd").await.expect(422).has("has to be one of level, due, oldest, newest");
+}
+
+#[tokio::test]
+async fn pages_in_every_order_lose_nothing_and_repeat_nothing_while_new_ones_arrive() {
+    let app = TestApp::with(Config::new().with_policies("policies: { medium: { expire_after: 2h } }")).await;
+    let bot = app.client("deploy-bot");
+    let task = |number: usize| if number.is_multiple_of(3) { medium() } else { high() };
+    let mut before = BTreeSet::new();
+    for number in 0..60 {
+        before.insert(bot.submit_id(task(number)).await);
+    }
+    let alice = Browser::of(app.addr, "alice").await;
+    for sort in ["level", "due", "oldest", "newest"] {
+        let (mut seen, mut place) = (Vec::new(), Some(format!("/?sort={sort}")));
+        while let Some(path) = place {
+            let page = alice.get(&path).await.expect(200);
+            seen.extend(page.ids());
+            place = page.next();
+            bot.submit_id(task(seen.len())).await;
+        }
+        let distinct: BTreeSet<String> = seen.iter().cloned().collect();
+        assert_eq!(distinct.len(), seen.len(), "{sort}: none came twice");
+        assert!(distinct.is_superset(&before), "{sort}: none was lost");
+    }
+    let cursor = alice.get("/?sort=due").await.expect(200).next().unwrap();
+    alice.get(&cursor.replace("sort=due", "sort=newest")).await.expect(422).has("belongs to a list in another order");
+}
+
+#[tokio::test]
+async fn how_much_waits_stands_in_the_heading_the_tabs_and_the_title() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    bot.submit_id(high()).await;
+    bot.submit_id(high()).await;
+    let medium = bot.submit_id(medium()).await;
+    bot.submit_id(critical()).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    let said = |page: &crate::support::browser::Page, selected: &str, mine: &str, all: &str| {
+        page.has(&format!("<title>({selected}) ")).has(&format!("data-count=\"selected\">{selected}<"));
+        page.has(&format!("data-count=\"mine\">{mine}<")).has(&format!("data-count=\"all\">{all}<"));
+    };
+    said(&alice.get("/").await.expect(200), "3", "3", "4");
+    said(&alice.get("/?of=all").await.expect(200), "4", "3", "4");
+    said(&alice.get("/?level=medium").await.expect(200), "1", "3", "4");
+    said(&alice.get("/?of=all&role=cto").await.expect(200), "1", "3", "4");
+    alice.get("/?text=deploy").await.expect(200).has("<title>Waiting for you").lacks("data-count=\"selected\"");
+    app.client("alice").approve(&medium).await.expect(200);
+    said(&alice.get("/").await.expect(200), "2", "2", "3");
+    alice.get("/").await.expect(200).has("data-critical=\"false\"");
+    Browser::of(app.addr, "cora").await.get("/").await.expect(200).has("data-critical=\"true\"");
+    Browser::of(app.addr, "nora").await.get("/").await.expect(200).has("All clear. 3 requests wait for others.");
 }
 
 #[tokio::test]
@@ -175,7 +267,7 @@ async fn a_search_for_words_goes_on_where_its_window_ended() {
         .await;
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/inbox/history?text=deploy").await.expect(200);
-    page.has("The newest 2000 workflows").has("Look further back");
+    page.has("The newest 2000 workflows").has("Search older requests");
     assert_eq!(page.ids().len(), 0);
     let page = alice.get(&page.next().expect("further back")).await.expect(200);
     assert_eq!((page.ids(), page.next()), (vec![id], None));
@@ -295,7 +387,10 @@ async fn assets_are_kept_by_browsers_and_named_by_their_contents() {
         assert_eq!(asset.headers["x-content-type-options"], "nosniff");
         kinds.insert(asset.headers["content-type"].to_str().unwrap().to_owned());
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8"]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["application/manifest+json", "image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8"]
+    );
     let reads: Value = serde_json::from_str(&nobody.get("/readyz").await.html).unwrap();
     assert_eq!(reads["status"], "ok");
 }

@@ -37,7 +37,7 @@ async fn resolve_says_what_became_of_an_action_and_is_refused_with_its_reason() 
     };
     let why = "its pods run the new version";
     let (code, _, said) = resolve("deploy-bot", &[&id, "--outcome", "succeeded", "--justification", why]).await;
-    assert!(code == Some(6) && said.contains("Nobody approves their own request"), "{code:?} {said}");
+    assert!(code == Some(6) && said.contains("Somebody else has to decide this"), "{code:?} {said}");
     let (code, _, said) = resolve("nora", &[&id, "--outcome", "succeeded", "--justification", why]).await;
     assert!(code == Some(6) && said.contains("You may not decide this request"), "{code:?} {said}");
     let (code, _, said) = resolve("alice", &[&id, "--outcome", "succeeded", "--justification", " "]).await;

@@ -32,7 +32,10 @@ const MAX: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'";
 const NIL: &str = "'00000000-0000-0000-0000-000000000000'";
 const SOME: &str = "(select array_agg(workflow_id) from (select workflow_id from workflow order by workflow_id desc limit 2000) picked)";
 const CHOOSE: &str = "and ($1::text is null or p.status = $1)";
-const PENDING: &str = "(w.approved_by @> array[$3]) is not true";
+const NEWEST: &str = "order by r.workflow_id desc\n         limit $6";
+const OLDEST: &str = "order by r.workflow_id\n         limit $6";
+const BY_DUE: &str = "order by p.rank desc, r.due, r.workflow_id";
+const COUNTS: &str = "group by p.risk_level";
 const OF_AGENT: &str = "(w.approved_by @> array[$6]) is not true";
 const NOTICES: &str = "select notice_id as \"notice_id!\" from candidate";
 const FEED: &str = "with page as materialized";
@@ -50,9 +53,17 @@ const CASES: &[Case] = &[
     case(CHOOSE, "a requester's of a status", "'failed', null, 'bot-1', null, null, MAX, NIL, 2000", 9_000.0),
     case("(select q.reason from quarantine q where q.workflow_id = w.workflow_id)", "none fits", "SOME, 'failed', null, null, 51", 9_000.0),
     case("as task offset 0", "words that nobody said", "SOME, null, null, null, null, null, 'xyzzy', 51", 9_000.0),
-    case(PENDING, "everybody's", "null, null, null, null, MAX, 51", 1_500.0),
-    case(PENDING, "mine", "null, null, 'tess', array['team_lead'], MAX, 51", 1_500.0),
-    case(PENDING, "a role's", "null, 'team_lead', null, null, MAX, 51", 1_500.0),
+    case(NEWEST, "everybody's", "null, null, null, null, MAX, 51", 1_500.0),
+    case(NEWEST, "mine", "null, null, 'tess', array['team_lead'], MAX, 51", 1_500.0),
+    case(NEWEST, "a role's", "null, 'team_lead', null, null, MAX, 51", 1_500.0),
+    case(OLDEST, "everybody's", "null, null, null, null, NIL, 51", 1_500.0),
+    case(OLDEST, "mine, far on", "null, null, 'tess', array['team_lead'], MIDDLE, 51", 1_500.0),
+    case(BY_DUE, "everybody's, by level", "null, null, null, null, NIL, 51, 5, '1970-01-01'", 1_500.0),
+    case(BY_DUE, "mine, within a level", "null, null, 'tess', array['team_lead'], NIL, 51, 3, now()", 1_500.0),
+    case(BY_DUE, "mine, whatever the level", "null, null, 'tess', array['team_lead'], NIL, 51, null, '1970-01-01'", 1_500.0),
+    case(BY_DUE, "what never falls due", "null, null, null, null, NIL, 51, null, null", 1_500.0),
+    case(COUNTS, "everybody's", "null, null, null, null, 1000", 4_500.0),
+    case(COUNTS, "mine", "null, null, 'tess', array['team_lead'], 1000", 4_500.0),
     case(OF_AGENT, "an agent without any", "'new-bot', 'nobody', MAX, null, null, null, null, 51", 500.0),
     case(OF_AGENT, "a busy agent", "'bot-1', 'person-1', MAX, null, null, null, null, 51", 800.0),
     case("w.requested_by = $1 and w.status = 'pending_approval'", "a quota", "'bot-1', 1000", 300.0),

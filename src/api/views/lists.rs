@@ -3,8 +3,9 @@
 use super::Success;
 use super::approval::{Step, timetable};
 use super::assessment::Target;
-use crate::domain::page::Page;
+use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
+use crate::domain::risk::order::Place;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::Status;
 use crate::http::time::Time;
@@ -57,12 +58,12 @@ struct Pending<'a> {
     undecidable: bool,
 }
 
-impl<'a> From<&'a Page<Waiting>> for PendingPage<'a> {
-    fn from(page: &'a Page<Waiting>) -> Self {
+impl<'a> From<&'a Page<Waiting, Place>> for PendingPage<'a> {
+    fn from(page: &'a Page<Waiting, Place>) -> Self {
         Self {
             success: Success,
             workflows: page.items.iter().map(Pending::from).collect(),
-            next_cursor: page.next.map(|next| next.to_string()),
+            next_cursor: page.next.map(|next| Cursor::of(next.workflow_id).to_string()),
         }
     }
 }

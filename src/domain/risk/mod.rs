@@ -13,6 +13,7 @@ mod conditions;
 pub mod expression;
 pub mod level;
 pub mod matrix;
+pub mod order;
 pub mod plan;
 pub mod readings;
 pub mod registry;

@@ -31,6 +31,13 @@ pub fn between(before: &Value, after: &Value) -> Vec<Difference> {
         .collect()
 }
 
+/// Every value of a document that holds no others, as JSON, by its place as a JSON pointer. Nothing of the document is left out.
+pub fn fields(document: &Value) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    leaves(document, String::new(), &mut found);
+    found
+}
+
 /// The values that hold no others, and empty lists and objects, by their places.
 fn leaves(value: &Value, place: String, found: &mut BTreeMap<String, String>) {
     match value {

@@ -34,8 +34,40 @@
 
   setInterval(tellTime, 10000);
 
+  // Absolute times as the reader's clock shows them, with UTC in the tooltip, and the other way round.
+  const zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName").value;
+  const local = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
+  const isUtc = new Date().getTimezoneOffset() === 0 && /^(UTC|GMT)$/.test(zone);
+
+  function tellZone() {
+    if (isUtc) return;
+    for (const time of document.querySelectorAll("time[data-absolute]:not([title])")) {
+      time.title = time.textContent;
+      time.textContent = `${local.format(new Date(time.dateTime))} ${zoneOf(time.dateTime)}`;
+    }
+    for (const time of document.querySelectorAll("time[data-relative][title$='UTC']:not([data-zoned])")) {
+      time.title = `${local.format(new Date(time.dateTime))} ${zoneOf(time.dateTime)}, ${time.title}`;
+      time.dataset.zoned = "";
+    }
+    document.getElementById("zone").textContent = `Times are this device’s (${zone}); UTC is in their tooltips, and days are days in UTC.`;
+  }
+
+  // In summer the zone has another name than in winter.
+  function zoneOf(moment) {
+    const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(new Date(moment));
+    return parts.find((part) => part.type === "timeZoneName").value;
+  }
+  tellZone();
+
   // A page that comes back from the browser's memory may show what is no longer so.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // What was done is told once: a page that is opened again says how things are now.
+  const place = new URL(location.href);
+  if (place.searchParams.has("seal")) {
+    for (const name of ["done", "seal", "last"]) place.searchParams.delete(name);
+    history.replaceState(history.state, "", place);
+  }
 
   // What was refused is where the reader goes on.
   document.getElementById("problem")?.focus();
@@ -77,29 +109,101 @@
   function put(text) {
     const fresh = new DOMParser().parseFromString(text, "text/html").body;
     const selected = [...list.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.id);
-    const reason = document.getElementById("bulk-reason")?.value ?? "";
+    const written = [...list.querySelectorAll("#bulk-reason, textarea[id]")].map((field) => [field.id, field.value]);
     const focused = list.contains(document.activeElement) ? document.activeElement.id : "";
     const caret = document.activeElement?.selectionStart;
     list.replaceChildren(...fresh.childNodes);
     for (const id of selected) { const box = document.getElementById(id); if (box) box.checked = true; }
-    const field = document.getElementById("bulk-reason");
-    if (field) field.value = reason;
+    for (const [id, text] of written) { const field = document.getElementById(id); if (field) field.value = text; }
     if (focused) {
       const again = document.getElementById(focused) ?? document.getElementById("main");
       again.focus({ preventScroll: true });
-      if (again === field && typeof caret === "number") field.setSelectionRange(caret, caret);
+      if (typeof caret === "number" && again.setSelectionRange && again.type !== "checkbox") again.setSelectionRange(caret, caret);
     }
     const before = shown;
     shown = keys();
+    tellZone();
+    tellCounts();
+    tellPicked();
     const arrived = [...shown].filter((key) => !before.has(key));
     const gone = [...before].filter((key) => !shown.has(key)).length;
     for (const key of arrived) list.querySelector(`[data-key="${CSS.escape(key)}"]`)?.classList.add("is-new");
     tellTime();
+    notify(arrived);
     if (arrived.length || gone) {
       const news = [arrived.length && `${arrived.length} new`, gone && `${gone} gone`].filter(Boolean).join(", ");
       announcements.textContent = `The list has changed: ${news}. It shows ${shown.size}.`;
     }
   }
+
+  // ---- How much waits: above the list, in the tabs and in the title.
+  function tellCounts() {
+    const counts = document.getElementById("counts")?.dataset;
+    if (!counts) return;
+    for (const told of document.querySelectorAll("[data-count]")) told.textContent = counts[told.dataset.count];
+    const icon = document.getElementById("icon");
+    const wanted = counts.critical === "true" ? icon.dataset.critical : icon.dataset.usual;
+    if (icon.getAttribute("href") !== wanted) icon.href = wanted;
+    document.title = document.title.replace(/^(\([^)]*\) )?/, counts.selected ? `(${counts.selected}) ` : "");
+  }
+
+  // ---- Notices of this browser, for whoever asked for them: of what newly waits for the reader, while nobody looks at the list.
+  const notifier = document.getElementById("notify");
+  const NOTIFY = "parkbrake.notify";
+  const isMine = list && !new URL(location.href).searchParams.has("of");
+
+  function notifies() {
+    try { return isMine && Notification.permission === "granted" && localStorage.getItem(NOTIFY) === "on"; } catch { return false; }
+  }
+
+  function tellNotifier() {
+    if (!notifier || !isMine || !("Notification" in window) || Notification.permission === "denied") return;
+    notifier.hidden = false;
+    notifier.setAttribute("aria-pressed", String(notifies()));
+    notifier.textContent = notifies() ? "Do not notify me in this browser" : "Notify me in this browser";
+  }
+
+  notifier?.addEventListener("click", async () => {
+    try {
+      if (notifies()) localStorage.setItem(NOTIFY, "off");
+      else if (await Notification.requestPermission() === "granted") localStorage.setItem(NOTIFY, "on");
+    } catch { /* This browser shows no notices, or keeps nothing. */ }
+    tellNotifier();
+  });
+  if (list) tellNotifier();
+
+  function notify(arrived) {
+    if (!arrived.length || !document.hidden || !notifies()) return;
+    const row = list.querySelector(`[data-key="${CSS.escape(arrived[0])}"]`);
+    const what = row?.querySelector("th a")?.textContent ?? "";
+    const level = row?.querySelector(".level")?.textContent ?? "";
+    const title = arrived.length === 1 ? `${level}: ${what}` : `${arrived.length} new requests wait for you`;
+    try {
+      const notice = new Notification(title, { body: "parkbrake: opening this decides nothing", tag: arrived[0] });
+      notice.onclick = () => { window.focus(); if (arrived.length === 1) row?.querySelector("th a")?.click(); };
+    } catch {
+      // Some phones show notices of installed programs only.
+    }
+  }
+
+  // ---- What is selected: all of the page at once, and how many.
+  const boxes = () => [...list.querySelectorAll(".pick input[name=id]")];
+
+  function tellPicked() {
+    const all = document.getElementById("pick-all"), told = document.getElementById("picked");
+    if (!all || !told) return;
+    all.parentElement.hidden = false;
+    const picked = boxes().filter((box) => box.checked).length;
+    told.textContent = picked ? ` (${picked})` : "";
+    all.checked = picked > 0 && picked === boxes().length;
+    all.indeterminate = picked > 0 && !all.checked;
+  }
+
+  list?.addEventListener("change", (event) => {
+    if (event.target.id === "pick-all") for (const box of boxes()) box.checked = event.target.checked;
+    tellPicked();
+  });
+  if (list) tellPicked();
 
   // ---- What a runbook writes: asked for once a second, as long as somebody looks and it runs.
   const output = document.querySelector("#output[data-after]");
@@ -201,13 +305,14 @@
   }
 
   document.addEventListener("visibilitychange", () => {
+    if (document.hidden && notifies()) return;
     if (document.hidden) {
       clearTimeout(retry);
       source?.close();
       say("none", "Resting");
-    } else {
+    } else if (source?.readyState !== EventSource.OPEN) {
       listen();
     }
   });
-  if (!document.hidden) listen();
+  if (!document.hidden || notifies()) listen();
 })();

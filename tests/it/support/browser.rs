@@ -71,7 +71,7 @@ impl Page {
 
     /// The ids of the requests that it lists.
     pub fn ids(&self) -> Vec<String> {
-        let row = Regex::new(r#"<th scope="row"><a href="/inbox/workflows/([0-9a-f-]{36})""#).unwrap();
+        let row = Regex::new(r#"<th scope="row"><a href="/inbox/workflows/([0-9a-f-]{36})["?]"#).unwrap();
         row.captures_iter(&self.html).map(|found| found[1].to_owned()).collect()
     }
 

@@ -1,0 +1,123 @@
+//! Which of the requests that wait somebody looks through, and in which order: as an address says it, and as a form carries it along.
+
+use crate::domain::risk::level::Level;
+use crate::domain::risk::order::{Order, Place};
+use crate::http::problem::Problem;
+use crate::http::query::{self, invalid};
+use crate::service::lists::PendingQuery;
+use crate::web::form::{Fields, address};
+
+/// A part of what waits, in an order.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Not only what the reader may decide.
+    pub is_everybodys: bool,
+    pub level: Option<Level>,
+    /// Only what this role may decide.
+    pub role: Option<String>,
+    /// Only what has these words in it.
+    pub words: Option<String>,
+    pub order: Option<Order>,
+    /// Whether requests of one kind stand together, in a table of what differs.
+    pub is_grouped: bool,
+}
+
+impl Selection {
+    /// What an address asks for.
+    ///
+    /// # Errors
+    /// A parameter stands twice or makes no sense.
+    pub fn of(fields: &Fields) -> Result<Self, Problem> {
+        let known = || Order::ALL.map(Order::as_str).join(", ");
+        let order = fields.one("sort")?;
+        let is_grouped = match fields.one("group")? {
+            None => false,
+            Some("kind") => true,
+            Some(_) => return Err(invalid("group", "has to be `kind`, or left out")),
+        };
+        Ok(Self {
+            is_grouped,
+            is_everybodys: fields.one("of")? == Some("all"),
+            level: query::level(fields.one("level")?)?,
+            role: fields.one("role")?.map(str::to_owned),
+            words: fields.one("text")?.map(|words| words.trim().to_owned()),
+            order: order
+                .map(|word| Order::parse(word).ok_or_else(|| invalid("sort", format!("has to be one of {}", known()))))
+                .transpose()?,
+        })
+    }
+
+    /// What a form or an address carries along of the list that it belongs to.
+    ///
+    /// # Errors
+    /// No list has carried it.
+    pub fn carried_by(text: &str) -> Result<Self, Problem> {
+        Self::of(&Fields::of_query(text)?)
+    }
+
+    /// The same as text, to be carried along.
+    pub fn carried(&self) -> String {
+        match self.address(None).split_once('?') {
+            Some((_, query)) => query.to_owned(),
+            None => "of=mine".to_owned(),
+        }
+    }
+
+    /// What comes first: the most dangerous, and of one level what falls due next, unless something else is asked for.
+    pub fn order(&self) -> Order {
+        self.order.unwrap_or(Order::Level)
+    }
+
+    /// The same in another order.
+    pub fn sorted(&self, order: Order) -> Self {
+        Self { order: (order != Order::Level).then_some(order), ..self.clone() }
+    }
+
+    /// Whether it leaves something out beside what the reader may not decide.
+    pub fn is_filtered(&self) -> bool {
+        self.level.is_some() || self.role.is_some() || self.words.is_some()
+    }
+
+    /// The same without the words, as the service is asked for it.
+    pub fn query(&self, after: Option<Place>, limit: usize) -> PendingQuery {
+        PendingQuery {
+            risk_level: self.level,
+            role: self.role.clone(),
+            mine: !self.is_everybodys,
+            order: self.order(),
+            after,
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The address of its list, from a place on.
+    pub fn address(&self, after: Option<Place>) -> String {
+        let cursor = after.map(|place| place.to_string());
+        address(
+            "/",
+            &[
+                ("of", self.is_everybodys.then_some("all")),
+                ("level", self.level.map(Level::as_str)),
+                ("role", self.role.as_deref()),
+                ("text", self.words.as_deref()),
+                ("sort", self.order.map(Order::as_str)),
+                ("group", self.is_grouped.then_some("kind")),
+                ("cursor", cursor.as_deref()),
+            ],
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_carried_along_leads_back_to_the_same_list() {
+        for place in ["/", "/?of=all", "/?level=high&role=cto&text=a%20%26%20b&sort=due", "/?of=all&sort=newest", "/?group=kind"] {
+            let selection = Selection::carried_by(place.trim_start_matches("/").trim_start_matches('?')).unwrap();
+            assert_eq!(Selection::carried_by(&selection.carried()).unwrap().address(None), place);
+        }
+        assert!(Selection::carried_by("sort=odd").is_err());
+    }
+}
