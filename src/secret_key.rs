@@ -43,10 +43,12 @@ pub enum Purpose {
     LinkHash,
     /// Ties that row to the person, to what proves who it is, and to when it was made.
     LinkSeal,
+    /// Keeps secrets from being guessed from the fingerprints of evidence.
+    Evidence,
 }
 
 impl Purpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::TokenHash,
         Self::TokenSeal,
         Self::SessionHash,
@@ -56,6 +58,7 @@ impl Purpose {
         Self::Grant,
         Self::LinkHash,
         Self::LinkSeal,
+        Self::Evidence,
     ];
 
     /// A label is part of every seal that was ever made with it: it must never change.
@@ -70,6 +73,7 @@ impl Purpose {
             Self::Grant => b"grant",
             Self::LinkHash => b"sign-in link hash",
             Self::LinkSeal => b"sign-in link seal",
+            Self::Evidence => b"evidence",
         }
     }
 }

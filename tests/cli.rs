@@ -4,6 +4,8 @@
 mod grants;
 #[path = "support/stub.rs"]
 mod stub;
+#[path = "cli/terraform.rs"]
+mod terraform;
 
 use serde_json::{Value, json};
 use std::io::Write;

@@ -16,6 +16,8 @@ mod principals;
 mod proposals;
 #[path = "properties/stricter.rs"]
 mod stricter;
+#[path = "properties/terraform.rs"]
+mod terraform;
 #[path = "properties/tools.rs"]
 mod tools;
 #[path = "properties/workflow.rs"]

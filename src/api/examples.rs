@@ -50,6 +50,13 @@ pub fn withdrawn() -> Value {
     })
 }
 
+pub fn plan_verification() -> Value {
+    json!({
+        "success": true, "workflow_id": WORKFLOW, "verified": false, "status": "executing", "digest": "sha256:d3e3528b56ce32761e89b19215ec111ec2529d83bb9aa614784bb5b2c64416fa",
+        "reasons": ["aws_db_instance.main: this plan is to delete it, which nobody approved"],
+    })
+}
+
 pub fn commented() -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "version": 3})
 }

@@ -4,6 +4,7 @@ mod cancel;
 mod comments;
 mod decisions;
 mod events;
+mod evidence;
 mod examples;
 mod grants;
 mod halts;
@@ -33,6 +34,7 @@ pub fn calls() -> OpenApiRouter<Service> {
     OpenApiRouter::with_openapi(OfStreams::openapi())
         .routes(routes!(tasks::orchestrate))
         .routes(routes!(tasks::assess))
+        .routes(routes!(evidence::verify_plan))
         .routes(routes!(workflows::pending))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::one))

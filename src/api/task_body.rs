@@ -4,10 +4,9 @@
 use crate::domain::request::Request;
 use crate::domain::request::UsualTask;
 use crate::domain::request::idempotency::IdempotencyKey;
-use crate::domain::task::digest::{Digest, canonical};
 use crate::http::json;
 use crate::http::problem::Problem;
-use crate::http::submitted;
+use crate::http::submitted::Submitted;
 use crate::service::ServiceError;
 use axum::http::HeaderMap;
 use serde_json::Value;
@@ -40,8 +39,9 @@ impl TaskBody {
     }
 
     fn careful(body: Value, key: Option<String>) -> Self {
-        let key = key.map(|key| IdempotencyKey { key, fingerprint: Digest::of(&canonical(&body)) });
-        Self { request: submitted::request(body), key }
+        let submitted = Submitted::new(body);
+        let key = key.map(|key| IdempotencyKey { key, fingerprint: submitted.fingerprint() });
+        Self { request: submitted.request(), key }
     }
 }
 

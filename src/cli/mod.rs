@@ -39,7 +39,9 @@ pub mod status;
 pub mod submit;
 mod task_flags;
 pub mod terminal;
+mod terraform;
 pub mod token;
+pub mod verify_plan;
 pub mod watch;
 pub mod withdraw;
 
@@ -124,6 +126,8 @@ pub enum Command {
     Mcp(mcp::Args),
     /// Hold the tool calls of coding agents: what their clients' hooks run, and how it comes into their settings
     Hook(hook::Args),
+    /// Say whether a Terraform plan is the one that was approved, before it is applied
+    VerifyPlan(verify_plan::Args),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
 }
@@ -173,6 +177,7 @@ impl Cli {
             Command::Mcp(args) => mcp::run(args).await,
             // `main` answers it before a runtime is started.
             Command::Hook(args) => Ok(hook::run(&args)),
+            Command::VerifyPlan(args) => verify_plan::run(args).await,
             Command::Digest(args) => digest::run(&args),
         };
         done.unwrap_or_else(|error| error.report())

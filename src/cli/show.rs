@@ -5,6 +5,7 @@
 
 mod changes;
 mod runs;
+mod terraform;
 
 use crate::cli::facts::{list, number, text, texts};
 use crate::cli::problem::decision;
@@ -26,6 +27,7 @@ pub fn request(page: &mut Page, workflow: &Value) {
         page.fact("playbook", format!("{} ({})", escaped(playbook), word(task, "/playbook/digest", "?")));
     }
     if steps.is_empty() {
+        terraform::plan(page, task);
         runs(page, &task["action"]);
     }
     for (step, planned) in steps.iter().zip(list(workflow, "/steps")) {
@@ -187,6 +189,7 @@ fn step_of_plan(page: &mut Page, step: &Value, planned: &Value) {
         page.paint(Style::of(level), &escaped(level))
     );
     page.fact("step", line);
+    terraform::plan(page, step);
     runs(page, &step["action"]);
     target(page, planned);
     cost(page, step);

@@ -1,6 +1,10 @@
 //! A task put together from flags.
 
+use crate::cli::client::env;
+use crate::cli::{Error, terraform};
+use crate::domain::request::evidence;
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// The flags that say what a task is. Values of `--arg` are text; what they have to look like is checked by the server against the runbook.
@@ -8,10 +12,10 @@ use uuid::Uuid;
 #[derive(Debug, clap::Args)]
 pub struct TaskFlags {
     /// What is to be done, such as deploy
-    #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"], required_unless_present_any = ["file", "playbook"])]
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"], required_unless_present_any = ["file", "playbook", "terraform_plan"])]
     operation: Option<String>,
     /// What the approver reads as your claim
-    #[arg(long, value_name = "TEXT", conflicts_with = "file", required_unless_present = "file")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "file", required_unless_present_any = ["file", "terraform_plan"])]
     description: Option<String>,
     /// Where: production, staging, development, …
     #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"])]
@@ -37,6 +41,13 @@ pub struct TaskFlags {
     /// Have parkbrake make the steps of this playbook, in place of one task
     #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
     playbook: Option<String>,
+    /// Show a plan: a file with what `terraform show -json` or `tofu show -json` prints, or -. It is read here; what is sent are counts, changes
+    /// without sensitive values, and a digest. Without --operation and --resource-type the task is to modify infrastructure
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "playbook"])]
+    terraform_plan: Option<PathBuf>,
+    /// The workspace that the plan is for; left out, TF_WORKSPACE, or the one that is selected in this folder
+    #[arg(long, value_name = "NAME", requires = "terraform_plan")]
+    terraform_workspace: Option<String>,
     /// An argument of the runbook or the playbook; may be repeated
     #[arg(long = "arg", value_name = "NAME=VALUE", requires = "configured", conflicts_with = "file", value_parser = pair)]
     args: Vec<(String, String)>,
@@ -48,8 +59,18 @@ pub struct TaskFlags {
 
 impl TaskFlags {
     /// The task as JSON.
-    pub fn task(mut self) -> Value {
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub fn task(mut self) -> Result<Value, Error> {
         let mut task = Map::new();
+        if let Some(file) = &self.terraform_plan {
+            let plan = terraform::read(file, self.terraform_workspace.take().or_else(|| env("TF_WORKSPACE")))?;
+            self.operation.get_or_insert_with(|| "modify".to_owned());
+            self.resource_type.get_or_insert_with(|| "infrastructure".to_owned());
+            self.description.get_or_insert_with(|| format!("Apply a Terraform plan: {}", plan.summary.counts));
+            task.insert(evidence::FIELD.to_owned(), Value::Object(evidence::of_plan(&plan)));
+        }
         let texts = [
             ("task_id", self.task_id),
             ("supersedes", self.supersedes.map(|id| id.to_string())),
@@ -77,7 +98,7 @@ impl TaskFlags {
         if !self.metadata.is_empty() {
             task.insert("metadata".to_owned(), self.metadata.into_iter().map(|(name, text)| (name, typed(text))).collect());
         }
-        Value::Object(task)
+        Ok(Value::Object(task))
     }
 }
 

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "risk_levels",
     "operations",
     "resource_types",
     "environments",
     "resources",
+    "workspaces",
     "unrecognized",
     "unregistered",
     "low_risk",
@@ -42,6 +43,7 @@ pub struct RiskRules<'s> {
     pub resource_types: Words<'s>,
     pub environments: Words<'s>,
     pub resources: Vec<Resource>,
+    pub workspaces: Vec<Resource>,
     pub unrecognized: Level,
     pub unregistered: Option<Level>,
     pub baseline: Baseline,
@@ -84,8 +86,10 @@ pub fn read<'s>(file: &At<'s>, shipped: &At<'s>) -> RiskRules<'s> {
     // These change what a file means that does not know them, so a file that leaves them out does without.
     let unregistered = written.as_ref().and_then(|fields| fields.get("unregistered")).and_then(|at| at.level());
     let baseline = written.as_ref().map_or(Baseline::LOW, |fields| baseline::read(fields, &operations, &environments, &resource_types));
+    let workspaces = written.as_ref().and_then(|fields| fields.get("workspaces"));
+    let workspaces = workspaces.map(|at| words::workspaces(&at, &environments)).unwrap_or_default();
     let triggers = written.and_then(|fields| fields.get("triggers"));
-    RiskRules { levels, operations, resource_types, environments, resources, unrecognized, unregistered, baseline, triggers }
+    RiskRules { levels, operations, resource_types, environments, resources, workspaces, unrecognized, unregistered, baseline, triggers }
 }
 
 fn levels<'s>(at: &At<'s>) -> [Option<LevelRules<'s>>; 4] {
@@ -196,6 +200,7 @@ impl RiskRules<'_> {
             resource_types: self.resource_types.vocabulary,
             environments: self.environments.vocabulary,
             resources: self.resources,
+            workspaces: self.workspaces,
             unrecognized: self.unrecognized,
             unregistered: self.unregistered,
             baseline: self.baseline,
@@ -217,7 +222,7 @@ impl RiskRules<'_> {
         };
         let levels: serde_json::Map<_, _> =
             Level::ALL.iter().zip(&self.levels).map(|(name, rules)| (name.to_string(), rules.as_ref().map(level).into())).collect();
-        json!({
+        let mut document = json!({
             "risk_levels": levels,
             "operations": self.operations.document(),
             "resource_types": self.resource_types.document(),
@@ -227,6 +232,11 @@ impl RiskRules<'_> {
             "unregistered": self.unregistered,
             "low_risk": baseline::document(&self.baseline),
             "otherwise": self.baseline.otherwise,
-        })
+        });
+        // A file without it is the same policy as before there was such a key.
+        if !self.workspaces.is_empty() {
+            document["workspaces"] = words::resources_document(&self.workspaces);
+        }
+        document
     }
 }

@@ -102,6 +102,21 @@ pub fn resources(at: &At<'_>, environments: &Words<'_>, resource_types: &Words<'
     resources
 }
 
+/// Reads `workspaces`: which environment each workspace of Terraform is.
+pub fn workspaces(at: &At<'_>, environments: &Words<'_>) -> Vec<Resource> {
+    let entries = at.entries("names of workspaces, with * for any text, each with its environment").unwrap_or_default();
+    let mut workspaces = Vec::with_capacity(entries.len());
+    for (name, at) in entries {
+        let pattern = normalized(name);
+        if pattern.is_empty() {
+            at.problem("matches no workspace; write its name, with * for any text");
+        }
+        let Some(environment) = environments.resolve(&at) else { continue };
+        workspaces.push(Resource { pattern, environment: Some(environment), resource_type: None });
+    }
+    workspaces
+}
+
 /// The registry as a document.
 pub fn resources_document(resources: &[Resource]) -> Value {
     let entry = |of: &Resource| json!({ "match": of.pattern, "environment": of.environment, "resource_type": of.resource_type });

@@ -3,8 +3,9 @@
 use crate::domain::request::Request;
 use crate::domain::request::plan::{PlanRequest, StepRequest};
 use crate::domain::request::playbook::PlaybookRequest;
-use crate::domain::request::{ActionRequest, Fault, TaskRequest};
+use crate::domain::request::{ActionRequest, Fault, TaskRequest, evidence};
 use crate::domain::task::ActionKind;
+use crate::domain::task::digest::{Digest, canonical};
 use crate::domain::task::plan::Gate;
 use crate::http::json;
 use crate::service::ServiceError;
@@ -62,10 +63,6 @@ pub struct PlaybookCall {
     pub args: Option<Map<String, Value>>,
 }
 
-/// Reads a value.
-///
-/// # Errors
-/// What does not fit, each with its place.
 /// What undoes a step.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = UndoingAction)]
@@ -84,7 +81,46 @@ pub struct Undo {
     pub args: Option<Map<String, Value>>,
 }
 
-pub fn request(value: Value) -> Result<Request, ServiceError> {
+/// What was sent, with each piece of evidence reduced to what is kept of it: whole plans of Terraform, and the secrets in them, are gone.
+pub struct Submitted {
+    value: Value,
+    faults: Vec<Fault>,
+}
+
+impl Submitted {
+    /// Takes what was sent.
+    pub fn new(mut value: Value) -> Self {
+        let mut faults = Vec::new();
+        evidence::reduce(&mut value, "", &mut faults);
+        let steps = value.get_mut(STEPS).and_then(Value::as_array_mut).into_iter().flatten();
+        steps.enumerate().for_each(|(place, step)| evidence::reduce(step, &format!("/{STEPS}/{place}"), &mut faults));
+        Self { value, faults }
+    }
+
+    /// The digest by which an idempotency key knows it again. No sensitive value of a plan counts, so none can be guessed from it.
+    pub fn fingerprint(&self) -> Digest {
+        let has_evidence = |task: &Value| task.get(evidence::FIELD).is_some();
+        let steps = self.value.get(STEPS).and_then(Value::as_array);
+        if !has_evidence(&self.value) && !steps.is_some_and(|steps| steps.iter().any(has_evidence)) {
+            return Digest::of(&canonical(&self.value));
+        }
+        let mut value = evidence::without_contents(self.value.clone());
+        for step in value.get_mut(STEPS).and_then(Value::as_array_mut).into_iter().flatten() {
+            *step = evidence::without_contents(step.take());
+        }
+        Digest::of(&canonical(&value))
+    }
+
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// What does not fit, each with its place.
+    pub fn request(self) -> Result<Request, ServiceError> {
+        if self.faults.is_empty() { request(self.value) } else { Err(ServiceError::InvalidTask(self.faults)) }
+    }
+}
+
+fn request(value: Value) -> Result<Request, ServiceError> {
     if value.get(STEPS).is_some() {
         plan(value).map(Request::Plan)
     } else if value.get(PLAYBOOK).is_some() {

@@ -1,7 +1,5 @@
 //! The arguments of tools, read strictly.
 
-use crate::domain::request::idempotency::IdempotencyKey;
-use crate::domain::task::digest::{Digest, canonical};
 use crate::domain::workflow::Status;
 use crate::http::json;
 use crate::service::ServiceError;
@@ -92,19 +90,17 @@ pub fn read<T: DeserializeOwned + ToSchema>(arguments: Option<JsonObject>) -> Re
     json::decode(Value::Object(arguments.unwrap_or_default()))
 }
 
-/// Takes the idempotency key out of the arguments of a submit. It stands for the rest of them.
+/// Takes the idempotency key out of the arguments of a submit.
 ///
 /// # Errors
 /// It is no key.
-pub fn take_key(arguments: &mut JsonObject) -> Result<Option<IdempotencyKey>, ServiceError> {
-    let key = match arguments.remove("idempotency_key") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(key)) if is_key(&key) => key,
+pub fn take_key(arguments: &mut JsonObject) -> Result<Option<String>, ServiceError> {
+    match arguments.remove("idempotency_key") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(key)) if is_key(&key) => Ok(Some(key)),
         Some(_) => {
             let detail = format!("has to be 1 to {LONGEST_KEY} visible ASCII characters");
-            return Err(ServiceError::invalid("/idempotency_key", detail));
+            Err(ServiceError::invalid("/idempotency_key", detail))
         }
-    };
-    let fingerprint = Digest::of(&canonical(&Value::Object(arguments.clone())));
-    Ok(Some(IdempotencyKey { key, fingerprint }))
+    }
 }

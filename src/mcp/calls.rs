@@ -1,8 +1,9 @@
 //! What each tool does: one use case, under the caller's name.
 
 use crate::domain::page::Cursor;
+use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::workflow::Status;
-use crate::http::submitted;
+use crate::http::submitted::Submitted;
 use crate::identity::Caller;
 use crate::mcp::admitted::Admitted;
 use crate::mcp::answers::{self, State};
@@ -94,7 +95,9 @@ async fn submit(
     }
     let mut sent: JsonObject = call.arguments.unwrap_or_default();
     let key = arguments::take_key(&mut sent)?;
-    let request = submitted::request(Value::Object(sent));
+    let submitted = Submitted::new(Value::Object(sent));
+    let key = key.map(|key| IdempotencyKey { key, fingerprint: submitted.fingerprint() });
+    let request = submitted.request();
     let submitted = backend.service.submit(&admitted.by, NewTask { request, key, wait: None }, admitted.take()?).await?;
     let shown = backend.service.show(&admitted.by, submitted.workflow.id).await?;
     match &backend.inbox {
@@ -122,7 +125,7 @@ fn can_show_addresses(context: &RequestContext<RoleServer>) -> bool {
 }
 
 async fn explain(backend: &Backend, admitted: &Admitted, arguments: Option<JsonObject>) -> Result<CallToolResult, ServiceError> {
-    let request = submitted::request(Value::Object(arguments.unwrap_or_default()))?;
+    let request = Submitted::new(Value::Object(arguments.unwrap_or_default())).request()?;
     let assessed = backend.service.assess(&admitted.by, request, admitted.take()?).await?;
     Ok(answers::explained(&assessed))
 }

@@ -146,6 +146,9 @@ fn task_schema(more: &[(&str, Value)]) -> Value {
             "severity": {"enum": ["low", "medium", "high", "critical"]}, "id": {"type": "string"}, "title": {"type": "string"}
         }, "required": ["severity"]}},
         "estimated_cost": {"type": "number", "minimum": 0, "description": "In US dollars."},
+        "evidence": {"type": "object", "description": "A Terraform plan: what `terraform show -json` writes. People are shown what it changes.", "properties": {
+            "type": {"enum": ["terraform_plan"]}, "plan": {"type": "object"}, "workspace": {"type": "string"}
+        }, "required": ["type"]},
         "action": {"type": "object", "description": "What parkbrake is to run or call once it may; left out, you do it yourself.", "properties": {
             "type": {"enum": ["runbook", "webhook", "external"]}, "name": {"type": "string"}, "args": {"type": "object"}
         }},

@@ -140,6 +140,9 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "link": notice.link,
         },
     });
+    if let Some(plan) = document.single().and_then(Task::terraform) {
+        event["data"]["terraform_plan"] = plan.counts.to_string().into();
+    }
     if submission.is_plan() {
         event["data"]["steps"] = steps(document, most).into();
         if let Some(step) = workflow.round().and_then(|round| round.step) {

@@ -7,6 +7,7 @@ pub mod admission;
 mod comment;
 pub mod decide;
 mod error;
+pub mod evidence;
 pub mod follow;
 pub mod grants;
 pub mod halts;

@@ -16,7 +16,7 @@ use crate::domain::workflow::{Status, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::quotas::Reservation;
-use crate::service::{Service, ServiceError, about};
+use crate::service::{Service, ServiceError, about, evidence};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +188,7 @@ impl Service {
                 }
             }
         }
+        evidence::seal(&self.engine.storage, &mut work)?;
         Ok(work)
     }
 

@@ -12,6 +12,7 @@ mod checkpoint;
 mod connections;
 mod decisions;
 mod encoding;
+mod evidence;
 mod feed;
 mod grants;
 mod halts;

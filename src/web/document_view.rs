@@ -11,6 +11,7 @@ use crate::domain::task::plan::{Document, PlaybookUse, step_digest};
 use crate::domain::workflow::Workflow;
 use crate::service::review::is_sound;
 use crate::web::Web;
+use crate::web::terraform_view::TerraformView;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -56,6 +57,8 @@ struct StepView {
     undoes: Option<u32>,
     /// How dangerous the step of a plan is by itself.
     level_word: Option<Level>,
+    /// The Terraform plan that is shown with it.
+    terraform: Option<TerraformView>,
     runs: Runs,
     target: Vec<Aspect>,
     claim: Claim,
@@ -157,6 +160,7 @@ impl DocumentView {
                 name: name.map(str::to_owned),
                 level_word: planned.map(|step| step.level),
                 undoes: planned.and_then(|step| step.compensates),
+                terraform: task.terraform().map(TerraformView::of),
                 runs: runs(task),
                 target: target(web, task, planned.map_or(&about, |step| &step.target)),
                 claim: claim(task),

@@ -33,6 +33,7 @@ mod sign_in_limiter;
 mod sign_in_link;
 mod sign_in_mail;
 mod statistics;
+mod terraform_view;
 mod walk;
 
 pub use page::explained;

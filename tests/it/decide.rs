@@ -2,7 +2,7 @@
 
 mod at_once;
 
-use crate::support::client::{at, critical, events, high, low, time};
+use crate::support::client::{critical, events, high, low, time};
 use crate::support::{Answer, Client, Config, TestApp};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

@@ -186,6 +186,7 @@ async fn every_example_of_a_body_is_taken() {
                     alice.approve(&id).await.expect(200);
                     (&alice, json!(id))
                 }
+                "verify_plan" => (&bot, json!(bot.submit_id(high()).await)),
                 "comment" => (&alice, json!(bot.submit_id(high()).await)),
                 "cancel" => (&bot, json!(bot.submit_id(high()).await)),
                 "report_result" => (&bot, json!(bot.submit_id(low()).await)),

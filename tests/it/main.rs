@@ -85,6 +85,7 @@ mod submit;
 mod supersede;
 mod supervise;
 mod tampering;
+mod terraform;
 mod tokens;
 mod tool_calls;
 mod upgrade;

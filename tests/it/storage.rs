@@ -35,6 +35,7 @@ fn opening(description: &str) -> Opening {
         resource_type: None,
         security_findings: Vec::new(),
         estimated_cost: None,
+        evidence: None,
         action: Action::external(),
         metadata: Metadata::default(),
     };

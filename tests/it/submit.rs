@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use std::time::{Duration, Instant};
+use unsound::high_text;
 use uuid::Uuid;
 
 const RUNBOOKS: &str = "

@@ -8,7 +8,9 @@ use parkbrake::domain::risk::readings::{Facts, Resource, Source};
 use parkbrake::domain::risk::triggers::{BuiltIn, Condition, Trigger};
 use parkbrake::domain::risk::{Assessment, Rules};
 use parkbrake::domain::task::digest::Digest;
+use parkbrake::domain::task::evidence::{Evidence, Fingerprint, TerraformPlan};
 use parkbrake::domain::task::metadata::Metadata;
+use parkbrake::domain::task::terraform::{Counts, Summary};
 use parkbrake::domain::task::vocabulary::{Vocabulary, Word};
 use parkbrake::domain::task::{Action, SecurityFinding, Task};
 use proptest::prelude::*;
@@ -27,7 +29,7 @@ const REGISTERED: [(&str, Option<&str>, Option<&str>); 4] = [
 ];
 
 /// Conditions of an operator's own, some of them odd on purpose; none looks at the resource.
-const CONDITIONS: [&str; 12] = [
+const CONDITIONS: [&str; 15] = [
     r#"environment == "staging""#,
     r#"environment != "production" && operation == "data_export""#,
     r#"environment == "" || resource_type == """#,
@@ -40,6 +42,9 @@ const CONDITIONS: [&str; 12] = [
     "metadata.hours < 2 || estimated_cost == 0.0",
     r#"size(security_findings) == 0 && environment == "production""#,
     r#"environment != "production" && metadata.ticket != "OPS-1""#,
+    r#"plan.deletes == 0 && operation == "deploy""#,
+    r#"!("aws_vpc" in plan.types) && plan.workspace == """#,
+    "plan.replaces > 1 || plan.outputs == 2",
 ];
 
 fn vocabulary(words: &[&str]) -> Vocabulary {
@@ -69,6 +74,7 @@ fn rules_of(triggers: Vec<Trigger>, unrecognized: Level) -> Rules {
         resource_types: vocabulary(&RESOURCE_TYPES),
         environments: vocabulary(&ENVIRONMENTS),
         resources: REGISTERED.iter().map(registered).collect(),
+        workspaces: vec![Resource { pattern: "live-*".to_owned(), environment: Some("production".to_owned()), resource_type: None }],
         unrecognized,
         unregistered: None,
         baseline: Baseline::LOW,
@@ -102,6 +108,20 @@ fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     select(words).prop_map(str::to_owned)
 }
 
+/// A plan as somebody shows it.
+fn evidence() -> impl Strategy<Value = Box<Evidence>> {
+    let counts = prop::array::uniform5(0..3_u64);
+    let workspace = prop::option::of(select(&["live-1", "staging", "production", "else"][..]).prop_map(str::to_owned));
+    (counts, workspace).prop_map(|([creates, updates, deletes, replaces, outputs], workspace)| {
+        let counts = Counts { creates, updates, deletes, replaces, outputs, ..Counts::default() };
+        let types = if creates + updates + deletes + replaces > 0 { vec!["aws_vpc".to_owned()] } else { Vec::new() };
+        let destroyed_types = if deletes + replaces > 0 { types.clone() } else { Vec::new() };
+        let unlisted = creates + updates + deletes + replaces;
+        let summary = Summary { workspace, counts, types, destroyed_types, unlisted, unlisted_outputs: outputs, ..Summary::default() };
+        Box::new(Evidence::TerraformPlan(TerraformPlan { fingerprint: Fingerprint::Sealed("hmac-sha256:0".to_owned()), summary }))
+    })
+}
+
 /// A task whose words are all known.
 fn task() -> impl Strategy<Value = Task> {
     let severities = select(&["critical", "high", "medium", "low", "strange"][..]);
@@ -126,6 +146,7 @@ fn task() -> impl Strategy<Value = Task> {
                 .map(|severity| SecurityFinding { severity: severity.to_owned(), id: None, title: None })
                 .collect(),
             estimated_cost,
+            evidence: None,
             action: Action::external(),
             metadata: Metadata::default(),
         })
@@ -288,6 +309,13 @@ proptest! {
     }
 
     #[test]
+    fn a_terraform_plan_never_lowers(rules in rules(), task in task(), evidence in evidence(), facts in prop::option::of(facts())) {
+        let before = assess(&rules, &task, facts.as_ref()).level;
+        let after = assess(&rules, &Task { evidence: Some(evidence), ..task }, facts.as_ref());
+        prop_assert!(after.level >= before, "{before} fell: {after:?}");
+    }
+
+    #[test]
     fn another_trigger_never_lowers(rules in rules(), added in trigger(), task in task(), facts in prop::option::of(facts())) {
         let before = assess(&rules, &task, facts.as_ref());
         let mut more = rules.clone();
@@ -298,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn a_runbook_never_calms_what_the_built_in_triggers_say_of_a_claim(levels in prop::collection::vec(level(), 13), task in lies(), facts in facts()) {
+    fn a_runbook_never_calms_what_the_built_in_triggers_say_of_a_claim(levels in prop::collection::vec(level(), 15), task in lies(), facts in facts()) {
         let triggers = BuiltIn::ALL.into_iter().zip(levels);
         let trigger = |(known, level): (BuiltIn, Level)| Trigger { name: known.name().to_owned(), level, condition: Condition::BuiltIn(known) };
         let rules = rules_of(triggers.map(trigger).collect(), Level::Low);

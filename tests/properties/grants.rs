@@ -76,6 +76,7 @@ pub fn request() -> impl Strategy<Value = Request> {
                 resource_type,
                 security_findings: Vec::new(),
                 estimated_cost: cost.map(f64::from),
+                evidence: None,
                 action: Action { kind, name, args, runs: None, calls: None },
                 metadata: Metadata::default(),
             };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::Actions;
+use crate::domain::task::digest::canonical;
 use axum::http::header;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,5 +1,6 @@
 //! A plan as a requester sends it, as the schema describes it. It is read in `http/submitted.rs`; a test holds the two to each other.
 
+use super::evidence::SentEvidence;
 use super::task_request::{Finding, TaskAction};
 use crate::domain::request::TaskRequest;
 use crate::http::submitted::{PlaybookCall, Undo};
@@ -67,6 +68,8 @@ struct PlanStep {
     /// In US dollars. Where several steps name costs, each of them is assessed by their sum.
     #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
     estimated_cost: Option<f64>,
+    #[schema(value_type = Option<SentEvidence>)]
+    evidence: Option<SentEvidence>,
     /// Left out: `{"type": "external"}`.
     action: Option<TaskAction>,
     /// What undoes the step if it has succeeded and a later one fails.

@@ -2,6 +2,7 @@
 //! compute its digest; nothing here is ever made.
 #![expect(dead_code, reason = "these structs only describe the bytes that are sent")]
 
+use super::evidence::DocumentEvidence;
 use super::plan_request::GateWord;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
@@ -24,6 +25,8 @@ pub struct Document {
     security_findings: Vec<DocumentFinding>,
     /// In US dollars.
     estimated_cost: Option<f64>,
+    /// What the requester has shown beside its words.
+    evidence: Option<DocumentEvidence>,
     action: DocumentAction,
     #[schema(required = false, value_type = Object)]
     metadata: Map<String, Value>,
@@ -79,6 +82,7 @@ struct StepDocument {
     security_findings: Vec<DocumentFinding>,
     /// In US dollars.
     estimated_cost: Option<f64>,
+    evidence: Option<DocumentEvidence>,
     action: DocumentAction,
     #[schema(required = false, value_type = Object)]
     metadata: Map<String, Value>,

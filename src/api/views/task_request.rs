@@ -1,6 +1,7 @@
 //! The task as a requester sends it, as the schema describes it. It is read in `domain/request/mod.rs`; a test holds the two to each other.
 #![expect(dead_code, reason = "these structs only describe what is read elsewhere")]
 
+use super::evidence::SentEvidence;
 use crate::domain::request::TaskRequest;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -36,6 +37,9 @@ struct Task {
     /// In US dollars.
     #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
     estimated_cost: Option<f64>,
+    /// What the requester shows beside its words. It raises the risk, and never lowers it.
+    #[schema(value_type = Option<SentEvidence>)]
+    evidence: Option<SentEvidence>,
     /// Left out: `{"type": "external"}`.
     action: Option<TaskAction>,
     /// Kept with the task, and visible to conditions of triggers.

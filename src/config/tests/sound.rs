@@ -189,7 +189,7 @@ fn the_examples_of_the_contract_load_as_they_are() {
 fn a_folder_with_people_alone_has_the_shipped_rules() {
     let loaded = sound(&[(APPROVALS, PEOPLE)]);
     assert!(loaded.runbooks.is_empty());
-    assert_eq!(loaded.rules.triggers.len(), 13);
+    assert_eq!(loaded.rules.triggers.len(), 15);
     assert_eq!(loaded.rules.unregistered, Some(Level::Medium));
     assert_eq!((loaded.rules.baseline.low_risk.len(), loaded.rules.baseline.otherwise), (2, Level::Medium));
     assert_eq!(loaded.policy.level(Level::Low).terms.approvers, Vec::<String>::new());

@@ -177,6 +177,8 @@ impl GrantTerms {
             // A new finding, and a claim that is not true, are for people to see.
             && task.security_findings.is_empty()
             && target.differs.is_empty()
+            // No pattern says what a plan may do.
+            && task.evidence.is_none()
             && self.pattern.matches(requester, target, &task.action);
         fits.then_some(cost)
     }

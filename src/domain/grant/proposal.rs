@@ -51,7 +51,11 @@ pub struct Proposal {
 impl Past {
     /// Whether a grant could let it pass at all, whatever its pattern.
     fn is_grantable(&self) -> bool {
-        !self.supersedes && self.level != Level::Critical && self.task.security_findings.is_empty() && self.target.differs.is_empty()
+        !self.supersedes
+            && self.level != Level::Critical
+            && self.task.security_findings.is_empty()
+            && self.task.evidence.is_none()
+            && self.target.differs.is_empty()
     }
 
     fn is_equal(&self, other: &Self) -> bool {

@@ -6,7 +6,9 @@
 pub mod arguments;
 mod asked;
 mod bound;
+pub mod evidence;
 pub mod idempotency;
+mod named;
 pub mod plan;
 pub mod playbook;
 pub mod runbook;
@@ -14,10 +16,12 @@ mod usual;
 pub mod webhook;
 
 pub use asked::Request;
+pub use named::Named;
 pub use usual::UsualTask;
 
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::Misfit;
+use crate::domain::request::evidence::EvidenceRequest;
 use crate::domain::request::playbook::Playbook;
 use crate::domain::request::runbook::Runbook;
 use crate::domain::request::webhook::Webhook;
@@ -25,13 +29,9 @@ use crate::domain::risk::readings::Facts;
 use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::{says, shown};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 use uuid::Uuid;
 
 /// Characters in the requester's own id.
@@ -63,31 +63,6 @@ impl Fault {
     }
 }
 
-/// An object whose fields are named. A derived `Deserialize` would also take a list of the values, in the order in which
-/// the fields happen to stand in the source.
-#[derive(Debug, Clone)]
-pub struct Named<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-            type Value = Named<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
-            }
-        }
-
-        deserializer.deserialize_map(Fields(PhantomData))
-    }
-}
-
 /// A task as it is sent.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +81,8 @@ pub struct TaskRequest {
     security_findings: Option<Vec<Named<SecurityFinding>>>,
     #[serde(default)]
     estimated_cost: Option<f64>,
+    #[serde(default)]
+    evidence: Option<Named<EvidenceRequest>>,
     #[serde(default)]
     action: Option<Named<ActionRequest>>,
     #[serde(default)]
@@ -147,6 +124,10 @@ impl TaskRequest {
             faults.extend(of_action);
             None
         });
+        let evidence = self.evidence.map(|Named(evidence)| evidence.admit()).transpose().unwrap_or_else(|of_evidence| {
+            faults.push(of_evidence);
+            None
+        });
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -159,6 +140,7 @@ impl TaskRequest {
             resource_type: self.resource_type,
             security_findings: self.security_findings.into_iter().flatten().map(|Named(finding)| finding).collect(),
             estimated_cost: self.estimated_cost,
+            evidence: evidence.map(Box::new),
             action,
             metadata: self.metadata.unwrap_or_default(),
         };

@@ -1,13 +1,15 @@
 //! The operator's own conditions, held against every reading of a task, within one budget for all of them.
 //!
 //! Of what parkbrake runs, the requester's findings, costs and metadata are claims like any other: a condition is held against
-//! the task with each of them and without it, so that no claim calms.
+//! the task with each of them and without it, so that no claim calms. A Terraform plan never calms, whoever acts.
 
 use crate::domain::risk::expression::Expression;
 use crate::domain::risk::expression::cost::{self, Size};
 use crate::domain::risk::expression::scope::{Base, Common};
 use crate::domain::risk::readings::Reading;
+use crate::domain::risk::terraform;
 use crate::domain::task::metadata::Metadata;
+use crate::domain::task::terraform::Summary;
 use crate::domain::task::{SecurityFinding, Task};
 use crate::domain::text::shown;
 use chrono::{DateTime, Utc};
@@ -15,10 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// The claims that no runbook states, by the names under which conditions see them.
-const CLAIMS: [&str; 3] = ["metadata", "security_findings", "estimated_cost"];
+const CLAIMS: [&str; 4] = ["metadata", "security_findings", "estimated_cost", terraform::VARIABLE];
+/// The place of the Terraform plan among them.
+const PLAN: usize = 3;
 
 /// Which of [`CLAIMS`] count.
-type Believed = [bool; 3];
+type Believed = [bool; 4];
 
 /// The conditions of one assessment.
 pub struct Conditions<'a> {
@@ -30,10 +34,18 @@ pub struct Conditions<'a> {
     believes: bool,
     /// What the conditions look at, all of them together.
     variables: Vec<&'static str>,
-    sizes: (Size, Size),
+    sizes: Sizes,
     bases: BTreeMap<Believed, Base>,
     /// The steps that are left.
     budget: u64,
+}
+
+/// How large the claims are.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    metadata: Size,
+    findings: Size,
+    plan: Size,
 }
 
 /// The claims of a task that count.
@@ -41,6 +53,7 @@ struct Counted<'a> {
     metadata: &'a Metadata,
     findings: &'a [SecurityFinding],
     cost: f64,
+    plan: Option<&'a Summary>,
 }
 
 impl<'a> Conditions<'a> {
@@ -55,10 +68,11 @@ impl<'a> Conditions<'a> {
     ) -> Self {
         let variables: BTreeSet<_> = conditions.flat_map(Expression::variables).copied().collect();
         let size = |name: &str, size: &dyn Fn() -> Size| if variables.contains(name) { size() } else { Size::default() };
-        let sizes = (
-            size("metadata", &|| Size::of_object(&task.metadata)),
-            size("security_findings", &|| Size::of_texts(task.security_findings.iter().map(lengths))),
-        );
+        let sizes = Sizes {
+            metadata: size("metadata", &|| Size::of_object(&task.metadata)),
+            findings: size("security_findings", &|| Size::of_texts(task.security_findings.iter().map(lengths))),
+            plan: size(terraform::VARIABLE, &|| Size::of_object(&terraform::variable(task.terraform()))),
+        };
         Self {
             task,
             requested_by,
@@ -82,11 +96,13 @@ impl<'a> Conditions<'a> {
 
     /// The claims that the condition is to be held against: those that it looks at, and where they are not believed, without each.
     fn believed(&self, condition: &Expression) -> Vec<Believed> {
-        let claimed = [!self.task.metadata.is_empty(), !self.task.security_findings.is_empty(), self.task.estimated_cost.is_some()];
+        let task = self.task;
+        let claimed =
+            [!task.metadata.is_empty(), !task.security_findings.is_empty(), task.estimated_cost.is_some(), task.terraform().is_some()];
         let looked_at = CLAIMS.map(|name| condition.variables().contains(&name));
         let mut all = vec![looked_at];
         for place in 0..CLAIMS.len() {
-            if !self.believes && claimed[place] && looked_at[place] {
+            if (!self.believes || place == PLAN) && claimed[place] && looked_at[place] {
                 let without: Vec<_> = all.iter().map(|believed| without(*believed, place)).collect();
                 all.extend(without);
             }
@@ -100,16 +116,17 @@ impl<'a> Conditions<'a> {
             Some(format!("`{}` {text}", condition.source()))
         };
         if !self.bases.contains_key(&believed) {
-            let (metadata, findings) = self.sizes_of(believed);
-            if !self.spend(metadata.weight.saturating_add(findings.weight).saturating_add(cost::SCOPE)) {
+            let Sizes { metadata, findings, plan } = self.sizes_of(believed);
+            let weights = [metadata.weight, findings.weight, plan.weight];
+            if !self.spend(weights.into_iter().fold(cost::SCOPE, u64::saturating_add)) {
                 return too_dear();
             }
             let base = self.base(believed);
             self.bases.insert(believed, base);
         }
-        let (metadata_size, findings) = self.sizes_of(believed);
+        let Sizes { metadata: metadata_size, findings, plan } = self.sizes_of(believed);
         let metadata = self.counted(believed).metadata;
-        let steps = condition.steps(&cost::Claims { metadata, metadata_size, findings }).saturating_add(cost::SCOPE);
+        let steps = condition.steps(&cost::Claims { metadata, metadata_size, findings, plan }).saturating_add(cost::SCOPE);
         for reading in told_apart {
             if !self.spend(steps) {
                 return too_dear();
@@ -136,18 +153,21 @@ impl<'a> Conditions<'a> {
         left.is_some()
     }
 
-    fn counted(&self, [metadata, findings, cost]: Believed) -> Counted<'a> {
+    fn counted(&self, [metadata, findings, cost, plan]: Believed) -> Counted<'a> {
         static NOTHING: LazyLock<Metadata> = LazyLock::new(Metadata::default);
         let task = self.task;
         Counted {
             metadata: if metadata { &task.metadata } else { &NOTHING },
             findings: if findings { &task.security_findings } else { &[] },
             cost: task.estimated_cost.filter(|_| cost).unwrap_or_default(),
+            plan: task.terraform().filter(|_| plan),
         }
     }
 
-    fn sizes_of(&self, [metadata, findings, _]: Believed) -> (Size, Size) {
-        (if metadata { self.sizes.0 } else { Size::default() }, if findings { self.sizes.1 } else { Size::default() })
+    fn sizes_of(&self, [metadata, findings, _, plan]: Believed) -> Sizes {
+        let Sizes { metadata: of_metadata, findings: of_findings, plan: of_plan } = self.sizes;
+        let counted = |is_believed: bool, size: Size| if is_believed { size } else { Size::default() };
+        Sizes { metadata: counted(metadata, of_metadata), findings: counted(findings, of_findings), plan: counted(plan, of_plan) }
     }
 
     fn base(&self, believed: Believed) -> Base {
@@ -156,6 +176,7 @@ impl<'a> Conditions<'a> {
             estimated_cost: counted.cost,
             security_findings: counted.findings,
             metadata: counted.metadata,
+            plan: counted.plan,
             requested_by: self.requested_by,
             now: self.now,
         };

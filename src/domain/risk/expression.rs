@@ -1,6 +1,6 @@
 //! Conditions of the operator's own, in the Common Expression Language (<https://cel.dev>).
 //!
-//! A condition sees `operation environment resource resource_type estimated_cost security_findings metadata requested_by
+//! A condition sees `operation environment resource resource_type estimated_cost security_findings metadata plan requested_by
 //! now`; what a task leaves out is empty. It answers yes or no; anything else, an error among them, counts as yes.
 //!
 //! A condition is refused beforehand where it could never be evaluated ([`samples`]), where it compares with a word that it never
@@ -12,6 +12,7 @@ mod samples;
 pub mod scope;
 pub mod words;
 
+use crate::domain::risk::terraform;
 use cel::{Context, ExecutionError, Program, Value};
 use chrono::DateTime;
 use regex::Regex;
@@ -20,8 +21,18 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 /// The names that a condition may use.
-const VARIABLES: [&str; 9] =
-    ["operation", "environment", "resource", "resource_type", "estimated_cost", "security_findings", "metadata", "requested_by", "now"];
+const VARIABLES: [&str; 10] = [
+    "operation",
+    "environment",
+    "resource",
+    "resource_type",
+    "estimated_cost",
+    "security_findings",
+    "metadata",
+    terraform::VARIABLE,
+    "requested_by",
+    "now",
+];
 
 /// A compiled condition.
 #[derive(Clone)]
@@ -62,6 +73,8 @@ pub enum InvalidExpression {
     Pattern(String),
     #[error("can never be evaluated, so that it would match every task: {0}")]
     AlwaysFails(String),
+    #[error("looks at plan.{field}, which is not one of: {known}")]
+    UnknownPlanField { field: String, known: String },
     #[error("compares {0} with something that is no text, which is never the same")]
     NoWord(&'static str),
     #[error("compares {field} with `{written}`, which it never is, because conditions see the word that it stands for: write `{meant}`")]
@@ -115,8 +128,14 @@ impl Expression {
     /// Evaluates the condition over an empty task, to find one that can never answer true or false.
     fn check_answer(&self) -> Result<(), InvalidExpression> {
         let metadata = crate::domain::task::metadata::Metadata::default();
-        let common =
-            Common { estimated_cost: 0.0, security_findings: &[], metadata: &metadata, requested_by: "", now: DateTime::UNIX_EPOCH };
+        let common = Common {
+            estimated_cost: 0.0,
+            security_findings: &[],
+            metadata: &metadata,
+            plan: None,
+            requested_by: "",
+            now: DateTime::UNIX_EPOCH,
+        };
         let base = Base::new(&common, &VARIABLES);
         let nothing = Words { operation: "", environment: "", resource_type: "", resource: Some("") };
         match self.program.execute(base.scope(&nothing).context()) {

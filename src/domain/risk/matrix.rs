@@ -54,6 +54,7 @@ impl Rules {
                 resource_type: resource_type.clone(),
                 security_findings: Vec::new(),
                 estimated_cost: None,
+                evidence: None,
                 action: Action::external(),
                 metadata: Metadata::default(),
             };

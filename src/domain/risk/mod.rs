@@ -19,6 +19,7 @@ pub mod readings;
 pub mod registry;
 pub mod severity;
 pub mod target;
+pub mod terraform;
 pub mod triggers;
 
 use crate::domain::risk::baseline::Baseline;
@@ -74,6 +75,8 @@ pub struct Rules {
     /// The most dangerous first.
     pub environments: Vocabulary,
     pub resources: Vec<Resource>,
+    /// Which environment each workspace of Terraform is: what matches a name, and the environment.
+    pub workspaces: Vec<Resource>,
     /// The level of a word that is on none of the lists.
     pub unrecognized: Level,
     /// At least the level of a resource that is named and that no entry of `resources` matches; `None`: the claim is believed.

@@ -3,6 +3,7 @@
 mod conditions;
 mod runbooks;
 mod target;
+mod terraform;
 mod unlisted;
 
 use super::*;
@@ -60,6 +61,7 @@ fn rules() -> Rules {
             resource("*-sandbox", Some("development"), None),
             resource("vpc", None, Some("infrastructure")),
         ],
+        workspaces: vec![resource("live-*", Some("production"), None)],
         unrecognized: Level::Critical,
         unregistered: None,
         baseline: Baseline::LOW,
@@ -80,6 +82,7 @@ fn task(operation: &str, environment: &str, resource_type: &str) -> Task {
         resource_type: said(resource_type),
         security_findings: Vec::new(),
         estimated_cost: None,
+        evidence: None,
         action: Action::external(),
         metadata: crate::domain::task::metadata::Metadata::default(),
     }

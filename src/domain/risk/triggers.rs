@@ -3,7 +3,9 @@
 use crate::domain::risk::expression::Expression;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::Reading;
+use crate::domain::risk::terraform::destroyed;
 use crate::domain::task::Task;
+use crate::domain::task::terraform::Act;
 use crate::domain::text::shown;
 
 /// One rule: when its condition holds, the task is at least of this level.
@@ -37,6 +39,8 @@ pub enum BuiltIn {
     DeleteDatabase,
     DeleteInfrastructure,
     ReadProductionDatabase,
+    TerraformDelete,
+    TerraformReplace,
 }
 
 /// The operations that change nothing.
@@ -49,7 +53,7 @@ pub const COST_FAR_THRESHOLD: f64 = 1_000.0;
 
 impl BuiltIn {
     /// Every built-in trigger.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::DeleteProduction,
         Self::DeployProduction,
         Self::ModifyInfrastructure,
@@ -63,6 +67,8 @@ impl BuiltIn {
         Self::DeleteDatabase,
         Self::DeleteInfrastructure,
         Self::ReadProductionDatabase,
+        Self::TerraformDelete,
+        Self::TerraformReplace,
     ];
 
     /// Its name in `triggers`.
@@ -81,6 +87,8 @@ impl BuiltIn {
             Self::DeleteDatabase => "delete_database",
             Self::DeleteInfrastructure => "delete_infrastructure",
             Self::ReadProductionDatabase => "read_production_database",
+            Self::TerraformDelete => "terraform_delete",
+            Self::TerraformReplace => "terraform_replace",
         }
     }
 
@@ -173,6 +181,8 @@ impl BuiltIn {
             Self::SecurityFindingHigh => finding(Level::High),
             Self::CostAboveThreshold => cost_above(COST_THRESHOLD),
             Self::CostFarAboveThreshold => cost_above(COST_FAR_THRESHOLD),
+            Self::TerraformDelete => destroyed(task.terraform()?, Act::Delete),
+            Self::TerraformReplace => destroyed(task.terraform()?, Act::Replace),
         }
     }
 }

@@ -23,6 +23,13 @@ impl Digest {
         Self(format!("sha256:{}", hex(&Sha256::digest(bytes))).into())
     }
 
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("sha256:")?;
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (digits.len() == 64 && digits.bytes().all(is_digit)).then(|| Self(text.into()))
+    }
+
     /// The text form.
     pub fn as_str(&self) -> &str {
         &self.0

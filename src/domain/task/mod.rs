@@ -5,18 +5,22 @@ pub mod canonical;
 pub mod confinement;
 pub mod difference;
 pub mod digest;
+pub mod evidence;
 pub mod invocation;
 pub mod metadata;
 pub mod plan;
 pub mod precondition;
 pub mod retry;
+pub mod terraform;
 pub mod vocabulary;
 
 use crate::domain::task::call::Call;
 use crate::domain::task::digest::Digest;
+use crate::domain::task::evidence::Evidence;
 use crate::domain::task::invocation::Invocation;
 use crate::domain::task::metadata::Metadata;
 use crate::domain::task::retry::Retry;
+use crate::domain::task::terraform::Summary;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,6 +48,9 @@ pub struct Task {
     /// In US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_cost: Option<f64>,
+    /// What the requester shows beside its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
     pub action: Action,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
@@ -62,6 +69,7 @@ impl Task {
             resource_type,
             security_findings,
             estimated_cost,
+            evidence,
             action,
             metadata,
         } = self;
@@ -70,6 +78,7 @@ impl Task {
             members.add("description", description)?;
             members.add_some("environment", environment.as_ref())?;
             members.add_some("estimated_cost", estimated_cost.as_ref())?;
+            members.add_some("evidence", evidence.as_ref())?;
             if !metadata.is_empty() {
                 members.add_canonical("metadata", metadata.as_canonical())?;
             }
@@ -84,6 +93,11 @@ impl Task {
     /// The digest of the canonical bytes.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.canonical())
+    }
+
+    /// What the requester shows of a plan of Terraform.
+    pub fn terraform(&self) -> Option<&Summary> {
+        Some(&self.evidence.as_ref()?.terraform_plan()?.summary)
     }
 }
 

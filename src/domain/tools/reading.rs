@@ -109,6 +109,7 @@ impl ToolFacts {
             resource_type: self.resource_type.clone(),
             security_findings: Vec::new(),
             estimated_cost: None,
+            evidence: None,
             action: Action::external(),
             metadata: Metadata::default(),
         }

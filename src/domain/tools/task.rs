@@ -55,6 +55,7 @@ impl ToolCall {
             resource_type: facts.resource_type.clone(),
             security_findings: Vec::new(),
             estimated_cost: None,
+            evidence: None,
             action: Action { name: Some(self.tool_name.clone()), args, ..Action::external() },
             metadata: Metadata::from(Map::from_iter([("tool_call".to_owned(), Value::Object(call))])),
         }

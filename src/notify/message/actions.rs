@@ -19,8 +19,14 @@ pub fn actions(notice: &Notice) -> String {
     cut(&steps.join("; "), LONGEST_STEPS)
 }
 
-/// What would run: the argument vector, or who acts.
+/// What would run, and what the plan changes that is shown with it.
 fn action(task: &Task) -> String {
+    let done = doing(task);
+    task.terraform().map_or(done.clone(), |plan| format!("{done} (Terraform plan: {})", plan.counts))
+}
+
+/// What would run: the argument vector, or who acts.
+fn doing(task: &Task) -> String {
     match (&task.action.runs, task.action.kind) {
         (Some(invocation), _) => value(&serde_json::json!(invocation.command).to_string()),
         _ if task.action.calls.is_some() => {

@@ -87,6 +87,7 @@ fn hostile(filler: &str) -> Notice {
             resource_type: Some(long(128)),
             security_findings: Vec::new(),
             estimated_cost: None,
+            evidence: None,
             action: Action { name: Some(long(128)), ..Action::external() },
             metadata: crate::domain::task::metadata::Metadata::default(),
         }

@@ -6,7 +6,6 @@ use crate::support::{Answer, Client, Config, TestApp, eventually};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sqlx::Row as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_sixty_four_approvals_at_once_one_decides_and_the_action_starts_once() {

@@ -119,7 +119,7 @@ fn bad_bodies() -> Vec<Bad> {
 }
 
 /// A sound task with a field whose value is this text, whatever it is.
-fn high_text(field: &str, value: &str) -> String {
+pub(super) fn high_text(field: &str, value: &str) -> String {
     let text = high().to_string();
     format!("{}, \"{field}\": {value}}}", text.strip_suffix('}').unwrap())
 }

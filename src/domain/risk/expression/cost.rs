@@ -86,6 +86,7 @@ pub struct Claims<'t> {
     pub metadata: &'t Metadata,
     pub metadata_size: Size,
     pub findings: Size,
+    pub plan: Size,
 }
 
 /// What is known of a condition before it is evaluated.
@@ -202,6 +203,7 @@ fn variable(name: &str, claims: &Claims<'_>) -> Size {
     match name {
         "metadata" => claims.metadata_size,
         "security_findings" => claims.findings,
+        "plan" => claims.plan,
         // A word, a name or a moment. The resource is the longest of them.
         _ => Size::text(1_024),
     }

@@ -83,6 +83,7 @@ impl<'e> Trial<'e> {
                     estimated_cost: 12.5,
                     security_findings: &findings,
                     metadata: &metadata,
+                    plan: None,
                     requested_by: "deploy-bot",
                     now: DateTime::UNIX_EPOCH + Duration::days(20_000),
                 };

@@ -1,8 +1,9 @@
 //! What conditions are evaluated over: the claims of a task once, and each reading of it in a scope of its own.
 
-use crate::domain::risk::severity;
+use crate::domain::risk::{severity, terraform};
 use crate::domain::task::SecurityFinding;
 use crate::domain::task::metadata::Metadata;
+use crate::domain::task::terraform::Summary;
 use cel::objects::{Key, Map as CelMap};
 use cel::{Context, Env, Value};
 use chrono::{DateTime, Utc};
@@ -19,6 +20,7 @@ pub struct Common<'a> {
     pub estimated_cost: f64,
     pub security_findings: &'a [SecurityFinding],
     pub metadata: &'a Metadata,
+    pub plan: Option<&'a Summary>,
     pub requested_by: &'a str,
     pub now: DateTime<Utc>,
 }
@@ -53,6 +55,7 @@ impl Base {
         add("now", &|| Value::Timestamp(common.now.fixed_offset()));
         add("security_findings", &|| Value::List(Arc::new(common.security_findings.iter().map(finding).collect())));
         add("metadata", &|| object(common.metadata));
+        add(terraform::VARIABLE, &|| object(&terraform::variable(common.plan)));
         Self(context)
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::task::SecurityFinding;
+use crate::domain::task::vocabulary::Vocabulary;
 use chrono::{TimeZone as _, Utc};
 use serde_json::{Value as Json, json};
 
@@ -12,6 +13,7 @@ fn holds_over(source: &str, severity: &str, metadata: &Json) -> Result<bool, Str
     let common = Common {
         estimated_cost: 12.5,
         security_findings: &findings,
+        plan: None,
         metadata: &metadata.as_object().unwrap().clone().into(),
         requested_by: "deploy-bot",
         now: Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap(),
@@ -19,6 +21,28 @@ fn holds_over(source: &str, severity: &str, metadata: &Json) -> Result<bool, Str
     let words = Words { operation: "deploy", environment: "production", resource: Some("api"), resource_type: "code" };
     let expression = Expression::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
     expression.holds(&Base::new(&common, expression.variables()).scope(&words))
+}
+
+#[test]
+fn a_plan_has_its_fields_and_no_others() {
+    assert_eq!(
+        holds(r#"plan.deletes == 0 && plan.types == [] && plan.workspace == "" && !plan.partial"#),
+        Ok(true),
+        "no plan is an empty one"
+    );
+    assert_eq!(holds(r#"plan.destroyed_types.exists(t, t.startsWith("aws_db"))"#), Ok(false));
+    let lists = |source: &str| {
+        let vocabulary = Vocabulary::default();
+        let lists = words::Lists { operations: &vocabulary, environments: &vocabulary, resource_types: &vocabulary };
+        Expression::compile(source).and_then(|condition| condition.check_words(&lists)).unwrap_err().to_string()
+    };
+    assert!(
+        lists("plan.deleted > 0").contains("plan.deleted, which is not one of: creates, updates, deletes"),
+        "{}",
+        lists("plan.deleted > 0")
+    );
+    assert!(lists(r#"has(plan.deleted)"#).contains("plan.deleted"));
+    refused(r#"plan.deletes > "0""#, "can never be evaluated");
 }
 
 fn holds(source: &str) -> Result<bool, String> {

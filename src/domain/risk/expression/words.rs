@@ -2,7 +2,7 @@
 
 use crate::domain::risk::expression::InvalidExpression;
 use crate::domain::risk::expression::parse::parts;
-use crate::domain::risk::severity;
+use crate::domain::risk::{severity, terraform};
 use crate::domain::task::vocabulary::Vocabulary;
 use crate::domain::text::shown;
 use cel::IdedExpr;
@@ -25,6 +25,8 @@ pub enum Kind {
     Severity,
     Finding,
     Findings,
+    /// A Terraform plan.
+    Plan,
     /// A list of words of this kind, as `map` makes one.
     Severities,
     Other,
@@ -71,6 +73,7 @@ pub fn kind(expression: &IdedExpr, bindings: &Bindings<'_>) -> Kind {
                 "environment" => Kind::Environment,
                 "resource_type" => Kind::ResourceType,
                 "security_findings" => Kind::Findings,
+                terraform::VARIABLE => Kind::Plan,
                 _ => Kind::Other,
             },
         },
@@ -125,6 +128,7 @@ pub fn check<'e>(expression: &'e IdedExpr, lists: &Lists<'_>, bindings: &mut Bin
     if let Expr::Call(call) = &expression.expr {
         compared(call, bindings).into_iter().try_for_each(|(kind, literal)| known(kind, literal, lists))?;
     }
+    known_field(expression, bindings)?;
     if let Expr::Comprehension(all) = &expression.expr {
         check(&all.iter_range, lists, bindings)?;
         bindings.push((&all.iter_var, kind(&all.iter_range, bindings).element()));
@@ -133,6 +137,25 @@ pub fn check<'e>(expression: &'e IdedExpr, lists: &Lists<'_>, bindings: &mut Bin
         return body;
     }
     parts(expression).into_iter().try_for_each(|part| check(part, lists, bindings))
+}
+
+/// Whether a field that is looked for in a plan is one that plans have: `has(plan.deleted)` would never fail, and never hold.
+fn known_field(expression: &IdedExpr, bindings: &Bindings<'_>) -> Result<(), InvalidExpression> {
+    let (operand, field) = match &expression.expr {
+        Expr::Select(select) => (&*select.operand, Some(select.field.as_str())),
+        Expr::Call(call) if [operators::INDEX, operators::OPT_INDEX, operators::OPT_SELECT].contains(&call.func_name.as_str()) => {
+            let [operand, index] = call.args.as_slice() else { return Ok(()) };
+            (operand, text(index))
+        }
+        _ => return Ok(()),
+    };
+    let Some(field) = field.filter(|_| kind(operand, bindings) == Kind::Plan) else { return Ok(()) };
+    let fields = terraform::variable(None);
+    if fields.contains_key(field) {
+        return Ok(());
+    }
+    let known = fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Err(InvalidExpression::UnknownPlanField { field: shown(field), known })
 }
 
 /// The literals that a call compares with something of a kind.

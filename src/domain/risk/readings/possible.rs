@@ -7,6 +7,7 @@
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::{Facts, Reading, Resource, Value};
 use crate::domain::risk::registry::spellings;
+use crate::domain::risk::terraform;
 use crate::domain::risk::{Reason, Rules};
 use crate::domain::task::Task;
 use crate::domain::task::vocabulary::{Vocabulary, normalized};
@@ -104,6 +105,13 @@ impl Rules {
                 unsaid("operation", Some(&facts.source), &mut values, reasons);
             }
         }
+        if let Some(plan) = task.terraform() {
+            let evident = terraform::operations(plan, &self.operations);
+            if let Some(word) = evident.first().filter(|_| !evident.contains(&claimed.word.as_str())) {
+                disagreement("operation", PLAN, word, &claimed.word, reasons);
+            }
+            values.extend(evident.into_iter().map(Value::said));
+        }
         values.extend(everything_if_unrecognized(claimed, &self.operations));
         values.0
     }
@@ -119,6 +127,10 @@ impl Rules {
         // What the claimed resource really is wins over a claim that is less dangerous; the claim counts beside what a runbook states.
         let limit = of_claimed.filter(|_| facts.is_none()).map_or(usize::MAX, |word| words.rank(word));
         let possible = |name: &&str| words.rank(name) <= limit;
+        let of_workspace = task.terraform().and_then(|plan| self.environment_of_workspace(plan));
+        if let (Some(word), Some(claimed)) = (of_workspace, &claimed) {
+            disagreement("environment", WORKSPACE, word, &claimed.word, reasons);
+        }
         let field = Field { name: "environment", words, claimed, known };
         let claimed = self.stated(&field, facts, |facts| facts.environment.as_deref(), possible, &mut values, reasons);
         values.extend(
@@ -127,6 +139,7 @@ impl Rules {
                 .into_iter()
                 .flat_map(|value| everything_if_unrecognized(value, words)),
         );
+        values.extend(of_workspace.map(Value::said));
         values.0
     }
 
@@ -139,6 +152,11 @@ impl Rules {
         let known = types(&entries).into_iter().map(|word| (REGISTRY, word.to_owned())).collect();
         let field = Field { name: "resource_type", words, claimed, known };
         let claimed = self.stated(&field, facts, |facts| facts.resource_type.as_deref(), |_| true, &mut values, reasons);
+        let evident = task.terraform().and_then(|plan| terraform::resource_type(plan, words));
+        if let (Some(word), Some(claimed)) = (evident, &claimed) {
+            disagreement("resource_type", PLAN, word, &claimed.word, reasons);
+        }
+        values.extend(evident.map(Value::said));
         values.extend(claimed.into_iter().flat_map(|value| everything_if_unrecognized(value, words)));
         values.0
     }
@@ -191,6 +209,8 @@ impl Rules {
 
 /// Where knowledge comes from that no runbook gives.
 const REGISTRY: &str = "the resource registry";
+const PLAN: &str = "the Terraform plan";
+const WORKSPACE: &str = "the workspace of the Terraform plan";
 
 /// An unrecognized word says nothing, so beside its own level it is assessed like a field that was left out.
 fn everything_if_unrecognized(value: Value, vocabulary: &Vocabulary) -> Vec<Value> {

@@ -119,7 +119,7 @@ def test_every_call_of_this_client_is_held_to_the_description() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("Task", models.Task), ("TaskAction", models.TaskAction), ("Finding", models.Finding), ("PlaybookCall", models.PlaybookCall)]
+    ("name", "kind"), [("Task", models.Task), ("TaskAction", models.TaskAction), ("Finding", models.Finding), ("Evidence", models.Evidence), ("PlaybookCall", models.PlaybookCall)]
 )
 def test_a_body_has_the_fields_that_the_server_takes(description: Description, name: str, kind: Any) -> None:
     schema = description.document["components"]["schemas"][name]

@@ -3,7 +3,7 @@
 from .aio import AsyncParkbrake
 from .calls import key_of
 from .client import Parkbrake
-from .models import Approval, Assessed, Decision, Finding, PlaybookCall, Submitted, Task, TaskAction, Workflow
+from .models import Approval, Assessed, Decision, Evidence, Finding, PlaybookCall, Submitted, Task, TaskAction, Workflow
 from .problems import (
     AlreadyRejected,
     Decided,
@@ -30,6 +30,7 @@ __all__ = [
     "AsyncToolGate",
     "Decided",
     "Decision",
+    "Evidence",
     "Expired",
     "Facts",
     "Finding",

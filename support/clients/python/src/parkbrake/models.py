@@ -50,6 +50,19 @@ class TaskAction(TypedDict, total=False):
     args: dict[str, Any] | None
 
 
+class _EvidenceRequired(TypedDict):
+    type: Literal["terraform_plan"]
+
+
+class Evidence(_EvidenceRequired, total=False):
+    """What `terraform show -json` prints of a plan, and its workspace. `summary` and `contents` are what `parkbrake submit` sends in its place."""
+
+    plan: dict[str, Any] | None
+    workspace: str | None
+    summary: dict[str, Any] | None
+    contents: str | None
+
+
 class _TaskRequired(TypedDict):
     description: str
     operation: str
@@ -64,6 +77,7 @@ class Task(_TaskRequired, total=False):
     resource_type: str | None
     security_findings: list[Finding] | None
     estimated_cost: float | None
+    evidence: Evidence | None
     action: TaskAction | None
     metadata: dict[str, Any] | None
     supersedes: str | None
