@@ -1,6 +1,7 @@
 //! The composition root: settings and a database become a running server, which is a value; there are no globals, and
 //! several can run in one process.
 
+mod github;
 mod router;
 mod secrets;
 mod start_up;
@@ -201,6 +202,7 @@ impl App {
             Caller::new(configuration.webhooks.values(), &*resources.environment, Arc::clone(&clock)).map_err(StartError::Webhooks)?;
         let slack = buttons(&configuration.notifications, &*resources.environment, answers).map_err(StartError::Channels)?;
         let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
+        let github = github::apps(&configuration.notifications, &*resources.environment).map_err(StartError::Channels)?;
         let executor = Arc::new(Local::new(masked, caller, resources.launcher).with_grace(settings.cancel_grace));
         let mail = configuration.sign_in.mail.as_deref();
         let mailer = notify::mailer(&configuration.notifications, mail, &*resources.environment).map_err(StartError::Channels)?;
@@ -213,7 +215,7 @@ impl App {
         let public_url = engine.configuration.notifications.public_url.clone();
         let hosts = Hosts::new(public_url.as_deref(), &settings.allow_hosts);
         let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed, mailer);
-        let routes = router::router(&service, slack, hosts, public_url);
+        let routes = router::router(&service, slack, github, hosts, public_url);
         let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };
         let (server, server_task) = Actor::spawn_linked(None, HttpServer, arguments, root.get_cell()).await?;

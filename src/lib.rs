@@ -26,6 +26,7 @@ pub mod config;
 pub mod domain;
 pub mod execution;
 pub mod fence;
+pub mod github;
 pub mod hardening;
 pub mod http;
 pub mod identity;

@@ -3,6 +3,7 @@
 use crate::agents;
 use crate::api;
 use crate::domain::hosts::Hosts;
+use crate::github::{self, GithubApp};
 use crate::http::openapi::Document;
 use crate::http::problem;
 use crate::http::{head, routing};
@@ -19,14 +20,16 @@ use axum::{Extension, Router};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// The routes; `slack` is none where no channel has buttons, and `public_url` is where people reach the server.
-pub fn router(service: &Service, slack: Option<Slack>, hosts: Hosts, public_url: Option<String>) -> Router {
+/// The routes; `slack` is none where no channel has buttons, `github` has the Apps whose rules ask, and `public_url` is where people reach the
+/// server.
+pub fn router(service: &Service, slack: Option<Slack>, github: Vec<GithubApp>, hosts: Hosts, public_url: Option<String>) -> Router {
     let document = description();
     let web = Web::new(service.clone(), document.value());
     Router::new()
         .merge(Router::from(api::calls()).with_state(service.clone()))
         .merge(Router::from(agents::calls()).with_state(service.clone()))
         .merge(slack::routes(service.clone(), slack))
+        .merge(github::routes(service.clone(), github))
         .merge(mcp::routes(service.clone(), public_url))
         .layer(Extension(document))
         .merge(web::routes(&web))
@@ -41,6 +44,7 @@ pub fn description() -> Document {
     let mut handlers = api::calls().into_openapi();
     handlers.merge(agents::calls().into_openapi());
     handlers.merge(slack::calls().into_openapi());
+    handlers.merge(github::calls().into_openapi());
     handlers.merge(mcp::calls().into_openapi());
     Document::of(handlers)
 }

@@ -4,7 +4,7 @@ use crate::config::address;
 use crate::config::mail_address;
 use crate::config::value::{At, Fields, from_env};
 use crate::domain::duration;
-use crate::domain::notice::{Buttons, ChannelSettings, Medium, SecretName, Service};
+use crate::domain::notice::{Buttons, ChannelSettings, GithubApp, Medium, SecretName, Service};
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use minijinja::Environment;
@@ -24,6 +24,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST_TEMPLATE: usize = 64 * 1024;
 
 const LINEAR: &str = "https://api.linear.app/graphql";
+const GITHUB: &str = "https://api.github.com";
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
 /// Reads what a type of channel has of its own.
@@ -34,7 +35,7 @@ pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
     // The type says what else may stand there, so it is looked for before anything is called unknown.
     let kind = at.entries("a channel's settings")?.into_iter().find(|(name, _)| *name == "type");
     let Some((_, kind)) = kind else {
-        at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty");
+        at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty, github");
         return None;
     };
     let (keys, service): (&[&str], ReadService) = match kind.text()? {
@@ -43,8 +44,9 @@ pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
         "linear" => (&["type", "api_key", "team_id", "api_url", "done_state", "cancelled_state", "template"], linear),
         "webhook" => (&["type", "url", "secret", "timeout", "allow_private"], webhook),
         "pagerduty" => (&["type", "routing_key", "api_url", "template"], pagerduty),
+        "github" => (&["type", "app_id", "private_key", "webhook_secret", "agent", "api_url"], github),
         other => {
-            kind.problem(format!("is `{}`, but has to be slack, email, linear, webhook or pagerduty", shown(other)));
+            kind.problem(format!("is `{}`, but has to be slack, email, linear, webhook, pagerduty or github", shown(other)));
             return None;
         }
     };
@@ -133,6 +135,22 @@ fn pagerduty(fields: &Fields<'_>) -> Option<Service> {
     let routing_key = secret(fields, "routing_key", "the integration key of a service, for the Events API v2");
     let api_url = api_url(fields, PAGERDUTY);
     Some(Service::PagerDuty { routing_key: routing_key?, api_url: api_url? })
+}
+
+fn github(fields: &Fields<'_>) -> Option<Service> {
+    let app_id = fields.required("app_id", "write the App's id, or its client id");
+    let app_id = app_id.and_then(|at| if at.is_text() { identifier(&at) } else { at.count().map(|id| id.to_string()) });
+    let private_key = secret(fields, "private_key", "the private key of the App, the whole PEM file");
+    let webhook_secret = secret(fields, "webhook_secret", "what GitHub signs its calls with");
+    let agent = fields.required("agent", "name the agent in whose name deployments are requested").and_then(|at| identifier(&at));
+    let api_url = fields.get("api_url").map_or_else(|| Some(GITHUB.to_owned()), |at| at.parsed(address::base));
+    Some(Service::Github(GithubApp {
+        app_id: app_id?,
+        private_key: private_key?,
+        webhook_secret: webhook_secret?,
+        agent: agent?,
+        api_url: api_url?,
+    }))
 }
 
 fn api_url(fields: &Fields<'_>, usual: &str) -> Option<String> {
@@ -227,6 +245,14 @@ pub fn document(channel: &ChannelSettings) -> Value {
             "timeout": show(*timeout),
             "allow_private": allow_private,
         }),
+        Service::Github(app) => json!({
+            "type": "github",
+            "app_id": app.app_id,
+            "private_key": from_env(&app.private_key),
+            "webhook_secret": from_env(&app.webhook_secret),
+            "agent": app.agent,
+            "api_url": app.api_url,
+        }),
         Service::PagerDuty { routing_key, api_url } => {
             json!({ "type": "pagerduty", "routing_key": from_env(routing_key), "api_url": api_url })
         }
@@ -235,7 +261,7 @@ pub fn document(channel: &ChannelSettings) -> Value {
     if medium.groups() {
         document["group"] = json!(show(channel.group_within));
     }
-    if medium != Medium::Webhook {
+    if !matches!(medium, Medium::Webhook | Medium::Github) {
         document["template"] = json!(channel.template);
     }
     document

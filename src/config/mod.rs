@@ -198,8 +198,10 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         let file = file.map(Source::root);
         (agent_tools::read(file.as_ref(), &shipped.agent_tools.root(), &rules), file)
     });
-    let notifications =
-        known(&files.notifications).map(|file| file.map_or_else(Notifications::default, |file| notifications::read(&file.root(), dir)));
+    let notifications = known(&files.notifications).map(|file| {
+        let file = file.map(Source::root);
+        (file.as_ref().map_or_else(Notifications::default, |file| notifications::read(file, dir)), file)
+    });
 
     let sign_in = known(&files.sign_in).map(|file| file.map_or_else(sign_in::SignIn::default, |file| sign_in::read(&file.root())));
 
@@ -211,7 +213,11 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     let separation_of_duties = approvals.separation_of_duties;
     let freezes = approvals.freezes.as_ref().map(|at| freezes::read(at, &rules, &approvals)).unwrap_or_default();
     let policy = policy::resolve(&rules, &approvals, &mut notes)?;
-    let (triggers, runbooks, playbooks, notifications, (tools, tools_file)) = (triggers?, runbooks?, playbooks?, notifications?, tools?);
+    let (triggers, runbooks, playbooks, (tools, tools_file)) = (triggers?, runbooks?, playbooks?, tools?);
+    let (notifications, notifications_file) = notifications?;
+    if let Some(file) = notifications_file {
+        notifications::check_agents(&file, &notifications, &policy);
+    }
     let sign_in = sign_in::resolve(sign_in?, &notifications, &policy);
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));

@@ -61,6 +61,28 @@ fn unknown(name: &str, known: &BTreeSet<&str>) -> String {
     format!("`{}` is no channel; under `channels` there is: {known}", shown(name))
 }
 
+/// Checks what the file says of agents. Each App asks in the name of an agent of its own, so that it is answered for its own deployments.
+pub fn check_agents(file: &At<'_>, notifications: &Notifications, policy: &Policy) {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, app) in notifications.github_apps() {
+        let agent = app.agent.as_str();
+        let problem = if !policy.agents().contains_key(agent) {
+            Some(format!("`{}` is no agent: list it under `agents` in hitl/approval-policies.yaml", shown(agent)))
+        } else {
+            taken
+                .insert(agent, name)
+                .map(|other| format!("the channel {other} asks in the name of {agent} already; give each App an agent of its own"))
+        };
+        let Some(problem) = problem else { continue };
+        let place = under(file, "channels").and_then(|at| under(&at, name)).and_then(|at| under(&at, "agent"));
+        place.unwrap_or_else(|| file.clone()).problem(problem);
+    }
+}
+
+fn under<'s>(at: &At<'s>, key: &str) -> Option<At<'s>> {
+    at.entries("keys").unwrap_or_default().into_iter().find(|(found, _)| *found == key).map(|(_, at)| at)
+}
+
 /// The values as a document, with the defaults filled in.
 pub fn document(notifications: &Notifications) -> Value {
     let channels: Map<_, _> = notifications.channels.iter().map(|(name, channel)| (name.clone(), channels::document(channel))).collect();
@@ -73,8 +95,8 @@ pub fn document(notifications: &Notifications) -> Value {
 /// What is sound, but probably not what was meant.
 pub fn notes(notifications: &Notifications, policy: &Policy) -> Vec<String> {
     let mut notes = Vec::new();
-    for name in notifications.channels.keys() {
-        if !notifications.routes.iter().any(|route| route.channels.contains(name)) {
+    for (name, channel) in &notifications.channels {
+        if !matches!(channel.service, Service::Github(_)) && !notifications.routes.iter().any(|route| route.channels.contains(name)) {
             notes.push(format!("the channel {name} is named by no route, so nothing is sent there"));
         }
     }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 /// Bytes of all headers together.
 const LARGEST: usize = 64 * 1024;
 /// Headers that are read here; with two of them, two readers could take different ones.
-static SINGLE: [HeaderName; 11] = [
+static SINGLE: [HeaderName; 13] = [
     header::AUTHORIZATION,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -23,6 +23,8 @@ static SINGLE: [HeaderName; 11] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("x-github-event"),
+    HeaderName::from_static("x-hub-signature-256"),
     HeaderName::from_static("x-slack-request-timestamp"),
     HeaderName::from_static("x-slack-signature"),
 ];

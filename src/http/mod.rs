@@ -17,6 +17,7 @@ pub mod query;
 pub mod routing;
 pub mod sent;
 pub mod server;
+pub mod signature;
 pub mod submitted;
 pub mod time;
 mod words;

@@ -109,6 +109,16 @@ impl Identity {
         Ok(today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)))
     }
 
+    /// The agent with this name, for which a service has signed that the configuration trusts with it.
+    ///
+    /// # Errors
+    /// No database. Within the answer: why it has no rights today.
+    pub async fn for_service(&self, name: &str, via: Via) -> Result<Result<Caller, Barred>, Error> {
+        let suspended = self.suspensions.current().await?;
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        Ok(today.principal(name).map(|agent| Caller::new(agent, via)))
+    }
+
     /// Whose token this is, asked of the database.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The channels by which notices leave, one file for each kind. They implement the actors' port `Channel`.
 
 pub mod email;
+pub mod github;
 pub mod http;
 pub mod linear;
 mod linear_api;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::domain::notice::{ChannelSettings, Notifications, SecretName, Service};
 use crate::outbound::secret::Secret;
 use email::Email;
+use github::Github;
 use linear::Linear;
 use pagerduty::PagerDuty;
 use slack::Slack;
@@ -97,6 +99,10 @@ fn channel(
         Service::Webhook { url, secret: name, timeout, allow_private } => {
             let settings = webhook::Settings { url: url.clone(), timeout: *timeout, allow_private: *allow_private };
             Arc::new(Webhook::new(&settings, name, &secret(name, read)?, Arc::clone(clock))?)
+        }
+        Service::Github(app) => {
+            let key = secret(&app.private_key, read)?;
+            Arc::new(Github::new(&app.api_url, &app.app_id, key.expose(), Arc::clone(clock))?)
         }
         Service::PagerDuty { routing_key, api_url } => Arc::new(PagerDuty::new(secret(routing_key, read)?, api_url, template)?),
     })

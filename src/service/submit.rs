@@ -20,6 +20,7 @@ use crate::service::{Service, ServiceError, about, evidence};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Characters of an idempotency key.
 pub const LONGEST_KEY: usize = 255;
@@ -228,6 +229,14 @@ impl Service {
             !self.engine.configuration.policy.level(level).auto_approve
         };
         self.quotas.admit(&self.engine, &by.name, would_wait).await
+    }
+
+    /// The workflow that a key of this principal was first used for.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn first_used_for(&self, by: &Caller, key: &str) -> Result<Option<Uuid>, ServiceError> {
+        Ok(self.engine.storage.first_use(&by.name, key).await?.map(|first| first.workflow_id))
     }
 
     /// What the first request with this key was answered with: the workflow as its first commit left it.

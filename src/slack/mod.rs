@@ -14,6 +14,7 @@ use crate::http::body::{self, Raw};
 use crate::http::openapi::{self, refused_with};
 use crate::http::peer::Peer;
 use crate::http::problem::{self, Code, Problem};
+use crate::http::signature;
 use crate::identity::Caller;
 use crate::service::admission::Permit;
 use crate::service::decide::Saying;
@@ -24,10 +25,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Router};
 use futures_util::future::BoxFuture;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -203,24 +202,13 @@ impl FromRequest<Buttons> for Signed {
     }
 }
 
-/// Whether Slack has signed these bytes, and lately: HMAC-SHA256 over version, time and body, compared in constant time.
+/// Whether Slack has signed these bytes, and lately: the signature is over version, time and body.
 fn is_signed(app: &SlackApp, headers: &HeaderMap, body: &Bytes, now: i64) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(signature), Some(timestamp)) = (header("x-slack-signature"), header("x-slack-request-timestamp")) else { return false };
     let is_recent = timestamp.parse::<i64>().is_ok_and(|at| now.saturating_sub(at) <= OLDEST && at.saturating_sub(now) <= AHEAD);
-    let (Some(signature), true) = (signature.strip_prefix("v0=").and_then(unhex), is_recent) else { return false };
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(app.signing_secret.as_bytes()) else { return false };
-    mac.update(b"v0:");
-    mac.update(timestamp.as_bytes());
-    mac.update(b":");
-    mac.update(body);
-    mac.verify_slice(&signature).is_ok()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks_exact(2);
-    pairs.remainder().is_empty().then(|| pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect())?
+    let digits = signature.strip_prefix("v0=").filter(|_| is_recent);
+    digits.is_some_and(|digits| signature::fits(&app.signing_secret, &[b"v0:", timestamp.as_bytes(), b":", body], digits))
 }
 
 /// Decides, and tells the person in Slack what came of it.

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 /// Runs the program to its end, as an operator beside the server.
-async fn parkbrake(app: &TestApp, arguments: &[&str]) -> Output {
+pub async fn parkbrake(app: &TestApp, arguments: &[&str]) -> Output {
     run(&app.database, &app.config, arguments).await
 }
 

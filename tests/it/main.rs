@@ -29,6 +29,7 @@ mod execute;
 mod feed;
 mod flows;
 mod freezes;
+mod github;
 mod glass;
 mod grant_proposals;
 mod grants;

@@ -9,6 +9,7 @@ use crate::domain::notice::{Kind, Medium};
 use crate::domain::policy::{Person, SYSTEM};
 use crate::domain::task::difference::{self, Difference};
 use crate::domain::task::plan::Document;
+use crate::domain::via::Via;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Event, Recorded, Workflow};
@@ -60,6 +61,10 @@ impl NoticeRenderer {
     async fn try_render(&self, row: &DueNotice) -> Result<Rendered, Error> {
         let log = self.storage.log(row.workflow_id).await?;
         let now = replayed(row, &log)?;
+        // A task that only names a run of GitHub, and came from elsewhere, must answer for no deployment.
+        if self.medium == Medium::Github && log.first().is_none_or(|first| first.via != Via::Github) {
+            return Ok(Rendered::Cancel("GitHub did not ask about it"));
+        }
         if row.kind.asks() && now.approval_status() != ApprovalStatus::Pending {
             return Ok(Rendered::Cancel(SETTLED));
         }
@@ -140,7 +145,7 @@ impl NoticeRenderer {
     /// Whether a notice only follows up on a question: people who were never asked do not hear of it, while programs hear of
     /// everything.
     fn follows_up(&self, kind: Kind) -> bool {
-        self.medium != Medium::Webhook && kind.ends()
+        !matches!(self.medium, Medium::Webhook | Medium::Github) && kind.ends()
     }
 
     fn link(&self, row: &DueNotice) -> Option<String> {

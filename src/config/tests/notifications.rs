@@ -108,6 +108,45 @@ fn a_secret_that_stands_in_the_file_is_not_repeated() {
     assert!(problems(text).iter().all(|problem| !problem.contains("dGhp")));
 }
 
+const APP: &str = "type: github, private_key: { from_env: KEY }, webhook_secret: { from_env: HOOK }";
+const WITH_AGENTS: &str = "people: { ann: { roles: [team_lead, tech_lead, cto, admin] }, ben: { roles: [team_lead, tech_lead, cto, admin] } }\n\
+                           agents: { deployments: {}, others: {} }\n";
+
+#[test]
+fn a_github_app_is_read_and_takes_no_route() {
+    let text = format!(
+        "channels:\n  a: {{ {APP}, app_id: 1234, agent: deployments }}\n  b: {{ {APP}, app_id: Iv23, agent: others, api_url: \"https://github.example.com/api/v3/\" }}\n"
+    );
+    let read = sound(&[(APPROVALS, WITH_AGENTS), (NOTIFICATIONS, &text)]);
+    let apps: Vec<_> = read.notifications.github_apps().map(|(name, app)| (name, app.app_id.as_str(), app.api_url.as_str())).collect();
+    assert_eq!(apps, [("a", "1234", "https://api.github.com"), ("b", "Iv23", "https://github.example.com/api/v3")]);
+    assert!(read.notes.iter().all(|note| !note.contains("named by no route")), "{:?}", read.notes);
+    assert!(read.variables().is_superset(&["KEY".to_owned(), "HOOK".to_owned()].into()), "both are masked");
+}
+
+#[test]
+fn a_github_app_asks_in_the_name_of_an_agent_of_its_own() {
+    for (text, expected) in [
+        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: nobody }}\n"), "2: channels.a.agent: `nobody` is no agent"),
+        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: ann }}\n"), "2: channels.a.agent: `ann` is no agent"),
+        (
+            format!("channels:\n  a: {{ {APP}, app_id: 1, agent: others }}\n  b: {{ {APP}, app_id: 2, agent: others }}\n"),
+            "3: channels.b.agent: the channel a asks in the name of others already",
+        ),
+        (format!("channels:\n  a: {{ {APP}, app_id: 1 }}\n"), "2: channels.a.agent: is missing"),
+        (format!("channels:\n  a: {{ {APP}, agent: others }}\n"), "2: channels.a.app_id: is missing"),
+        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: others, template: x }}\n"), "2: channels.a.template: is no key"),
+        (
+            "channels:\n  a: { type: github, app_id: 1, agent: others, private_key: MIIE, webhook_secret: { from_env: HOOK } }\n"
+                .to_owned(),
+            "2: channels.a.private_key: is a secret",
+        ),
+    ] {
+        let found = unsound(&[(APPROVALS, WITH_AGENTS), (NOTIFICATIONS, &text)]);
+        assert!(found.iter().any(|problem| problem.replace("notifications.yaml:", "").starts_with(expected)), "{expected}: {found:?}");
+    }
+}
+
 #[test]
 fn a_route_is_not_blamed_for_a_channel_that_cannot_be_read() {
     let found = problems("channels:\n  a: { type: teams }\nroutes: [ { levels: [high], channels: [a] } ]\n");

@@ -109,12 +109,15 @@ pub enum Medium {
     Linear,
     Webhook,
     PagerDuty,
+    Github,
 }
 
 impl Medium {
     /// Whether a channel of this kind says such things at all.
     pub fn says(self, kind: Kind) -> bool {
         match self {
+            // A deployment that waits there hears when it may begin, and when it never will.
+            Self::Github => kind.ends() || matches!(kind, Kind::Executing | Kind::Failed),
             // In an emergency everybody hears that there is one.
             _ if kind == Kind::GlassBroken => true,
             // Programs hear everything.
@@ -199,6 +202,21 @@ pub enum Service {
         routing_key: SecretName,
         api_url: String,
     },
+    Github(GithubApp),
+}
+
+/// A GitHub App whose deployment protection rule asks here. It hears of what it asked about, and of nothing else, whatever the routes say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GithubApp {
+    /// The App's id, or its client id.
+    pub app_id: String,
+    pub private_key: SecretName,
+    /// What GitHub signs its calls with.
+    pub webhook_secret: SecretName,
+    /// In whose name its deployments are requested.
+    pub agent: String,
+    /// Without a slash at the end.
+    pub api_url: String,
 }
 
 /// Approve and reject as buttons in Slack.
@@ -225,6 +243,7 @@ impl Service {
             Self::Linear { .. } => Medium::Linear,
             Self::Webhook { .. } => Medium::Webhook,
             Self::PagerDuty { .. } => Medium::PagerDuty,
+            Self::Github(_) => Medium::Github,
         }
     }
 }
@@ -240,11 +259,20 @@ impl Service {
             | Self::Linear { api_key: secret, .. }
             | Self::Webhook { secret, .. }
             | Self::PagerDuty { routing_key: secret, .. } => vec![secret],
+            Self::Github(app) => vec![&app.private_key, &app.webhook_secret],
         }
     }
 }
 
 impl Notifications {
+    /// The GitHub Apps, with the names of their channels.
+    pub fn github_apps(&self) -> impl Iterator<Item = (&str, &GithubApp)> {
+        self.channels.iter().filter_map(|(name, channel)| match &channel.service {
+            Service::Github(app) => Some((name.as_str(), app)),
+            _ => None,
+        })
+    }
+
     /// The channels that hear of a level, each once, by name.
     pub fn heard_at(&self, level: Level) -> impl Iterator<Item = (&str, &ChannelSettings)> {
         self.channels

@@ -2,14 +2,14 @@
 //!
 //! Four rules say who hears what:
 //! 1. A level's `notify` decides whether anything is said at all; the routes decide which channels hear of a level; the kind of a
-//!    channel decides what it says ([`Medium::says`]).
+//!    channel decides what it says ([`Medium::says`]). GitHub asks, and is answered, whatever these say.
 //! 2. On a personal channel each person gets a notice of their own: whoever is asked ([`asked`]) when somebody is to decide, and
 //!    whoever answers for it when something went wrong. Who cannot be reached there gets none.
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
 //! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written with the request, and the
 //!    next one once that has been delivered. It is no event, because nobody decides differently by it.
 
-use crate::domain::notice::{Kind, Medium, Notifications};
+use crate::domain::notice::{Kind, Medium, Notifications, Service};
 use crate::domain::policy::Person;
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::approval;
@@ -50,13 +50,17 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     let said = said(commit);
     // That the glass was broken is told on every channel, whatever the level's routes.
     let is_emergency = said.iter().any(|(_, kind)| *kind == Kind::GlassBroken);
-    if (!rules.notify && !is_emergency) || notifications.channels.is_empty() {
+    if notifications.channels.is_empty() {
         return Vec::new();
     }
     let warning = warning(commit, &said, rules.warn_before);
     let mut planned = Vec::new();
     for (channel, settings) in &notifications.channels {
-        let hears = rules.notify && notifications.heard_at(level).any(|(name, _)| name == channel);
+        let hears = match &settings.service {
+            // Whoever asked is answered, at every level.
+            Service::Github(app) => commit.after.submission.requested_by == app.agent,
+            _ => rules.notify && notifications.heard_at(level).any(|(name, _)| name == channel),
+        };
         if !hears && !is_emergency {
             continue;
         }
@@ -239,7 +243,7 @@ pub fn is_reached(person: &Person, medium: Medium) -> bool {
         Medium::Email => person.email.is_some(),
         Medium::Slack => person.slack.is_some(),
         Medium::Linear => person.linear.is_some(),
-        Medium::Webhook | Medium::PagerDuty => false,
+        Medium::Webhook | Medium::PagerDuty | Medium::Github => false,
     }
 }
 
@@ -256,7 +260,7 @@ pub fn pause(medium: Medium, attempts: u32, id: Uuid) -> Duration {
     let failures = attempts.max(1) - 1;
     let seconds = match medium {
         Medium::Webhook => WEBHOOK_PAUSES[(failures as usize).min(WEBHOOK_PAUSES.len() - 1)],
-        Medium::Slack | Medium::Email | Medium::Linear | Medium::PagerDuty => {
+        Medium::Slack | Medium::Email | Medium::Linear | Medium::PagerDuty | Medium::Github => {
             1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX).min(LONGEST_PAUSE)
         }
     };

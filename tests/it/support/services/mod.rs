@@ -1,6 +1,7 @@
 //! Stand-ins for the services that notices go to. Each takes what the real one takes and nothing else, answers as it does, and
 //! can be told to be down, slow or strange.
 
+pub mod github;
 pub mod http;
 pub mod linear;
 mod linear_schema;
@@ -9,6 +10,7 @@ pub mod pagerduty;
 pub mod slack;
 pub mod smtp;
 
+pub use github::Github;
 pub use linear::Linear;
 pub use pagerduty::PagerDuty;
 pub use slack::Slack;

@@ -1,0 +1,78 @@
+//! JSON Web Tokens that are signed with RS256 (RFC 7515, RFC 7518), for services that know the public key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+
+/// A private key. It cannot be shown.
+pub struct Rs256(RsaKeyPair);
+
+impl Rs256 {
+    /// The key in a PEM file (`RSA PRIVATE KEY` or `PRIVATE KEY`). Where its lines were joined by `\n`, as variables of the environment often
+    /// are, they are taken apart again.
+    ///
+    /// # Errors
+    /// It is no such key. The reason shows nothing of it.
+    pub fn of_pem(pem: &str) -> Result<Self, String> {
+        let pem = pem.replace("\\n", "\n");
+        let unfit = || "is no RSA private key in PEM format: give the whole file, with its first and last line".to_owned();
+        let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unfit())? {
+            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
+            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
+            _ => return Err(unfit()),
+        };
+        key.map(Self).map_err(|_| unfit())
+    }
+
+    /// A token with these claims.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn token(&self, claims: &Value) -> Result<String, String> {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(&json!({"alg": "RS256", "typ": "JWT"})), encode(claims));
+        let mut signature = vec![0; self.0.public().modulus_len()];
+        let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature);
+        signed.map_err(|_| "the system gives no random numbers, so nothing can be signed".to_owned())?;
+        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+
+    /// A key that was made for the tests.
+    const KEY: &str = include_str!("../../tests/fixtures/github/app-key.pem");
+
+    #[test]
+    fn a_token_is_three_parts_of_which_the_last_signs_the_others() {
+        let claims = json!({"iss": "1234", "iat": 1, "exp": 2});
+        for pem in [KEY.to_owned(), KEY.trim().replace('\n', "\\n")] {
+            let key = Rs256::of_pem(&pem).unwrap();
+            let token = key.token(&claims).unwrap();
+            let (message, signature) = token.rsplit_once('.').unwrap();
+            let (header, body) = message.split_once('.').unwrap();
+            let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&decode(header)).unwrap(), json!({"alg": "RS256", "typ": "JWT"}));
+            assert_eq!(serde_json::from_slice::<Value>(&decode(body)).unwrap(), claims);
+            let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.0.public_key().as_ref());
+            assert!(public.verify(message.as_bytes(), &decode(signature)).is_ok());
+            assert!(public.verify(b"another message", &decode(signature)).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_being_shown() {
+        let cut = KEY.lines().take(5).collect::<Vec<_>>().join("\n");
+        for pem in ["", "hunter2", cut.as_str(), "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----"] {
+            let error = Rs256::of_pem(pem).err().unwrap();
+            assert!(error.contains("PEM format") && !error.contains("hunter2"), "{error}");
+        }
+    }
+}
