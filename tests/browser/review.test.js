@@ -112,7 +112,7 @@ test("nothing is wider than 320 pixels, and everything is decided without a scri
     await page.goto(base + path);
     await assertFits(page, path);
   }
-  await page.getByRole("link", { name: "Approve" }).click();
+  await page.getByRole("link", { name: "Approve", exact: true }).click();
   await page.getByRole("button", { name: "Approve exactly this" }).click();
   await page.locator("#last").waitFor();
   assert.equal((await status(ids[0])).status, "executing");

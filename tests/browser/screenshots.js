@@ -43,6 +43,7 @@ test("pictures", { timeout: 120_000 }, async (t) => {
   await submit(build);
   await submit({ ...deployment("billing", "2.0.0"), description: "Deploy billing 2.0.0, so that invoices have the new address" });
   const deep = await submit({ ...critical, description: "The orders of 2019 are in the archive; the table is not needed any more", resource: "orders-2019" });
+  await submit(deployment("search", "3.1.0"));
   const high = await submit(deployment("api", "1.4.2"));
 
   const picture = async (page, name, path, options = {}) => {
@@ -53,7 +54,8 @@ test("pictures", { timeout: 120_000 }, async (t) => {
   };
   const alice = await signedIn(t, "alice", desktop);
   await picture(alice, "list", "/?of=all");
-  await picture(alice, "detail", `/inbox/workflows/${high}`);
+  await picture(alice, "groups", "/?group=kind", { fullPage: true });
+  await picture(alice, "detail", `/inbox/workflows/${high}?in=of%3Dmine`);
   await picture(alice, "statistics", "/inbox/statistics?days=7", { fullPage: true, isStill: true });
   const cora = await signedIn(t, "cora", desktop);
   const confirm = async (page) => {
@@ -65,5 +67,5 @@ test("pictures", { timeout: 120_000 }, async (t) => {
   const dark = await signedIn(t, "alice", { ...desktop, colorScheme: "dark" });
   await picture(dark, "dark", "/?of=all");
   const small = await signedIn(t, "alice", phone);
-  await picture(small, "phone", `/inbox/workflows/${high}`);
+  await picture(small, "phone", `/inbox/workflows/${high}?in=of%3Dmine`);
 });
