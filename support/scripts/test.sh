@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs everything that a change has to pass: format, spelling, lints, and all tests, including those of the API against its description, of
-# the Model Context Protocol, with the clients of agents, of the Python client, and in a browser. Installs what is missing for that, and says so before. Arguments
-# are handed to `cargo test`, for a part of the tests; everything else is then left out.
+# the Model Context Protocol, with the clients of agents, of the Python client, and in a browser. Installs what is missing for that, and says
+# so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo
