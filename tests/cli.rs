@@ -2,15 +2,24 @@
 
 #[path = "cli/grants.rs"]
 mod grants;
+#[path = "cli/ids.rs"]
+mod ids;
+#[path = "cli/pending.rs"]
+mod pending_table;
+#[path = "cli/review.rs"]
+mod review;
 #[path = "support/stub.rs"]
 mod stub;
+#[path = "cli/on_a_terminal.rs"]
+mod terminal;
 #[path = "cli/terraform.rs"]
 mod terraform;
 
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use stub::{HOSTILE, ID, Ran, Stub, already_decided, nowhere, pending, problem, run, task, workflow};
+use stub::{HOSTILE, ID, Ran, Stub, already_decided, nowhere, problem, run, task, workflow};
+use terminal::on_a_terminal;
 
 fn parkbrake(stub: &Stub, args: &[&str]) -> Command {
     let mut command = stub.command(env!("CARGO_BIN_EXE_parkbrake"));
@@ -96,34 +105,6 @@ fn json_is_the_answer_unchanged_in_one_line() {
 }
 
 #[test]
-fn pending_follows_the_cursor_to_the_end() {
-    let stub = Stub::start();
-    let page = |n: u8, next: Value| {
-        json!({"success": true, "next_cursor": next, "workflows": [pending(&format!("0198c0de-0000-7000-8000-00000000000{n}"), HOSTILE)]})
-            .to_string()
-    };
-    stub.on_raw("GET /workflows/pending", &[(200, &page(1, "a/b+c&d".into())), (200, &page(2, Value::Null))]);
-    let shown = ran(&stub, &["pending", "--mine", "--risk-level", "high", "--role", "team lead"]);
-    shown.said(&[
-        "HIGH     0198c0de-0000-7000-8000-000000000001",
-        "000000000002",
-        "$(touch pwned)",
-        "<U+202E><U+001B>[2J\n",
-        "2 requests wait",
-    ]);
-    assert!(shown.out.contains("               | second line<U+0009>tab"), "{}", shown.out);
-    let queries: Vec<String> = stub.calls().into_iter().map(|call| call.query).collect();
-    assert_eq!(queries[0], "limit=500&mine=true&risk_level=high&role=team+lead");
-    assert_eq!(queries[1], format!("{}&cursor=a%2Fb%2Bc%26d", queries[0]));
-    assert_eq!(stub.last("GET").token(), "pbk_alice");
-
-    stub.on_raw("GET /workflows/pending", &[(200, &page(1, "more".into()))]);
-    ran(&stub, &["pending", "--limit", "1"]).said(&["1 request waits"]);
-    assert_eq!(stub.last("GET").query, "limit=1");
-    ran(&stub, &["pending"]).failed(1, &["the same page again and again"]);
-}
-
-#[test]
 fn approve_shows_what_would_run_and_approves_exactly_that() {
     let stub = Stub::start();
     let shown = ran(&stub, &["approve", ID, "--yes", "--justification", HOSTILE]);
@@ -190,25 +171,6 @@ fn on_a_terminal_it_asks() {
         assert!(typed == Some(code) && shown.contains("Type its target to approve exactly this: db-prod"), "{answer:?}: {shown}");
     }
     assert_eq!(posts(), before + 1);
-}
-
-/// Runs a command whose input and output are a terminal on which this is typed: its exit status, and what stands on the terminal.
-fn on_a_terminal(stub: &Stub, args: &[&str], typed: &str) -> (Option<i32>, String) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let open = || std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
-    let mut command = parkbrake(stub, args);
-    let mut child = command.env("TERM", "dumb").stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
-    // What the command holds of the terminal is all that is left of it once it has ended.
-    drop(command);
-    let mut ours = std::fs::File::from(ours);
-    ours.write_all(typed.as_bytes()).unwrap();
-    let mut shown = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut ours, &mut shown);
-    (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
 }
 
 #[test]
@@ -373,6 +335,11 @@ fn wrong_usage_is_status_2() {
     for args in [
         &["approve"][..],
         &["approve", "../../halt"],
+        &["approve", "00001"],
+        &["review", "--finding", "fine"],
+        &["review", ID],
+        &["review"],
+        &["pending", "--sort", "size"],
         &["reject", ID],
         &["submit"],
         &["submit", "--operation", "deploy"],

@@ -57,6 +57,10 @@ pub fn plan_verification() -> Value {
     })
 }
 
+pub fn whoami() -> Value {
+    json!({"success": true, "name": "alice", "kind": "person", "roles": ["team_lead"], "on_behalf_of": null})
+}
+
 pub fn commented() -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "version": 3})
 }

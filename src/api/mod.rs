@@ -16,6 +16,7 @@ mod sign_in;
 mod task_body;
 mod tasks;
 mod views;
+mod whoami;
 mod workflows;
 
 use crate::http::sent;
@@ -35,6 +36,7 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(tasks::orchestrate))
         .routes(routes!(tasks::assess))
         .routes(routes!(evidence::verify_plan))
+        .routes(routes!(whoami::whoami))
         .routes(routes!(workflows::pending))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::one))

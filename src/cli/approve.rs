@@ -7,6 +7,7 @@ use crate::cli::client::Connection;
 use crate::cli::consent::{Asked, Consent, is_somebody_there};
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{number, text};
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, Style, print_json};
 use crate::cli::{Error, show, status};
 use crate::domain::task::digest::{self, Digest};
@@ -16,14 +17,13 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use std::io;
 use std::process::ExitCode;
-use uuid::Uuid;
 
 /// Shows the level of a request, what exactly would run, why it waits and what the requester says of it, asks, and approves it. A critical
 /// request is approved by typing its target. Without a terminal say --yes, and for a critical request also --confirm or --digest.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     /// Why it may be done; some levels require it
     #[arg(long, value_name = "TEXT")]
     justification: Option<String>,
@@ -48,11 +48,12 @@ pub struct Args {
 /// Why it was not approved.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
+    let id = client.find(&args.id).await?;
     let digest = match args.digest {
         // The server compares it with what is stored.
         Some(digest) if args.consent.suffices() => digest,
         given => {
-            let answer = status::read(&client, args.id).await?;
+            let answer = status::read(&client, id).await?;
             let digest = digest_of(answer.workflow())?;
             if let Some(given) = given.as_deref().filter(|given| *given != digest) {
                 let given = escaped(given);
@@ -75,7 +76,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         body.insert("break_glass".to_owned(), Value::Bool(true));
     }
     body.extend(args.justification.map(|text| ("justification".to_owned(), Value::String(text))));
-    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/approve", args.id)).json(&body)).await?;
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{id}/approve")).json(&body)).await?;
     if args.connection.json {
         print_json(&answer.body)?;
         return Ok(ExitCode::SUCCESS);
@@ -97,7 +98,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
 
 /// The digest of the task that an answer shows, or of the step of it that people are asked about; the one that it names beside the task has to be
 /// the same.
-fn digest_of(workflow: &Value) -> Result<String, Error> {
+pub(super) fn digest_of(workflow: &Value) -> Result<String, Error> {
     let Some(task) = workflow.get("task").filter(|task| task.is_object()) else {
         return Err(Error::Other("the server does not show what would run, so nothing was approved".to_owned()));
     };

@@ -3,6 +3,7 @@
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{list, text, version};
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, Style, complain, print_json};
 use crate::cli::{Error, watch};
 use crate::domain::text::escaped;
@@ -10,13 +11,12 @@ use crate::domain::workflow::Status;
 use reqwest::Method;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
-use uuid::Uuid;
 
 /// Takes a task back. What runs is ended, and waited for; the exit status is 1 if it had completed or failed first, or if nobody knows how it ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -33,8 +33,9 @@ pub struct Args {
 /// Why it was not cancelled.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Agent)?;
+    let id = client.find(&args.id).await?;
     let body: Map<String, Value> = args.reason.map(|reason| ("reason".to_owned(), Value::String(reason))).into_iter().collect();
-    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/cancel", args.id)).json(&body)).await?;
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{id}/cancel")).json(&body)).await?;
     let is_running = answer.value["cancel_requested"] == true;
     if !is_running || args.no_wait {
         let words =
@@ -47,7 +48,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     }
     let mut seen = 0;
     let ended = loop {
-        let answer = watch::wait(&client, args.id, seen).await?;
+        let answer = watch::wait(&client, id, seen).await?;
         seen = seen.max(version(answer.workflow()));
         if answer.workflow()["cancel_requested"] != true {
             break answer;

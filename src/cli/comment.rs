@@ -3,17 +3,17 @@
 use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, print_json};
 use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
-use uuid::Uuid;
 
 /// Says something about a workflow, to everybody who may see it. Nothing is decided by it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     /// What you say
     text: String,
     /// It is a question to the requester: reminders rest until it answers, for an hour at most
@@ -29,8 +29,9 @@ pub struct Args {
 /// Why it was not taken.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
+    let id = client.find(&args.id).await?;
     let body = json!({"text": args.text, "ask": args.ask});
-    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/comments", args.id)).json(&body)).await?;
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{id}/comments")).json(&body)).await?;
     if args.connection.json {
         print_json(&answer.body)?;
     } else {

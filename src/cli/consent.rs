@@ -59,10 +59,7 @@ impl Consent {
     /// # Errors
     /// Nobody said yes, or nobody can be asked.
     pub fn obtain(&self, workflow: &Value, bound: bool, asked: Option<Asked<'_>>) -> Result<(), Error> {
-        let level = text(workflow, "/approval/step/risk_level").or_else(|| text(workflow, "/risk_level"));
-        // A level that is not known here may be a worse one.
-        let is_critical = !matches!(level.and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High));
-        if is_critical { self.confirmed(&target(workflow), bound, asked) } else { self.agreed(asked) }
+        if is_critical(workflow) { self.confirmed(&target(workflow), bound, asked) } else { self.agreed(asked) }
     }
 
     fn agreed(&self, asked: Option<Asked<'_>>) -> Result<(), Error> {
@@ -101,8 +98,15 @@ impl Consent {
     }
 }
 
+/// Whether it is approved only by typing its target.
+pub fn is_critical(workflow: &Value) -> bool {
+    let level = text(workflow, "/approval/step/risk_level").or_else(|| text(workflow, "/risk_level"));
+    // A level that is not known here may be a worse one.
+    !matches!(level.and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High))
+}
+
 /// What has to be typed, as it is shown so that it can be: the rule of `Target::confirmation`, for an answer of any version.
-fn target(workflow: &Value) -> String {
+pub fn target(workflow: &Value) -> String {
     let asked = &workflow["approval"]["step"];
     let known = if asked.is_object() { asked } else { workflow };
     let about = if known["target"].is_object() { &known["target"] } else { &workflow["task"] };

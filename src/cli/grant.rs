@@ -1,9 +1,10 @@
 //! `parkbrake grant create`, `grant list`, `grant proposals` and `grant revoke`: a yes that is given in advance.
 
 use crate::cli::Error;
-use crate::cli::client::Connection;
+use crate::cli::client::{Client, Connection};
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{list, number, text};
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, Style, print_json};
 use crate::domain::text::escaped;
 use reqwest::Method;
@@ -29,7 +30,7 @@ pub enum Command {
 pub struct CreateArgs {
     /// A workflow whose like may pass, to the letter; what follows says otherwise
     #[arg(long, value_name = "WORKFLOW")]
-    like: Option<Uuid>,
+    like: Option<GivenId>,
     /// Whose requests may pass
     #[arg(long, value_name = "NAME")]
     requester: Option<String>,
@@ -89,8 +90,8 @@ pub struct ListArgs {
 /// Revokes a grant.
 #[derive(Debug, clap::Args)]
 pub struct RevokeArgs {
-    /// The grant's id
-    id: Uuid,
+    /// The grant's id, or the last characters of it: at least 6
+    id: GivenId,
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -104,8 +105,19 @@ pub struct RevokeArgs {
 /// Why it was not done.
 pub async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Create(args) => tell(&args.connection, "/grants", &body(&args)).await,
-        Command::Revoke(args) => tell(&args.connection, &format!("/grants/{}/revoke", args.id), &reason(args.reason.as_deref())).await,
+        Command::Create(args) => {
+            let client = args.connection.client(Kind::Person)?;
+            let like = match &args.like {
+                Some(given) => Some(client.find(given).await?),
+                None => None,
+            };
+            tell(&client, args.connection.json, "/grants", &body(&args, like)).await
+        }
+        Command::Revoke(args) => {
+            let client = args.connection.client(Kind::Person)?;
+            let id = client.find_grant(&args.id).await?;
+            tell(&client, args.connection.json, &format!("/grants/{id}/revoke"), &reason(args.reason.as_deref())).await
+        }
         Command::List(args) => show(&args.connection, "/grants", print_grants).await,
         Command::Proposals(args) => show(&args.connection, "/grants/proposals", print_proposals).await,
     }
@@ -121,10 +133,10 @@ fn reason(reason: Option<&str>) -> Value {
 }
 
 /// The call's body: what was given, and nothing else.
-fn body(args: &CreateArgs) -> Value {
+fn body(args: &CreateArgs, like: Option<Uuid>) -> Value {
     // Made here, so that a call that is sent twice gives one grant.
     let mut body = json!({"grant_id": Uuid::new_v4(), "expires_in": args.expires_in, "justification": args.justification});
-    let like = args.like.map(|id| id.to_string());
+    let like = like.map(|id| id.to_string());
     for (field, given) in [
         ("like", &like),
         ("requester", &args.requester),
@@ -164,10 +176,9 @@ fn action(args: &CreateArgs) -> Option<Value> {
     }
 }
 
-async fn tell(connection: &Connection, path: &str, body: &Value) -> Result<ExitCode, Error> {
-    let client = connection.client(Kind::Person)?;
+async fn tell(client: &Client, json: bool, path: &str, body: &Value) -> Result<ExitCode, Error> {
     let answer = client.send(client.call(Method::POST, path).json(body)).await?;
-    if connection.json {
+    if json {
         print_json(&answer.body)?;
         return Ok(ExitCode::SUCCESS);
     }

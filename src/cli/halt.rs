@@ -5,6 +5,7 @@ use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{list, number, text};
 use crate::cli::terminal::{Page, Style, print_json};
+use crate::cli::times;
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -88,7 +89,8 @@ pub async fn show(args: ListArgs) -> Result<ExitCode, Error> {
     for entry in list(&answer.value, "/log") {
         let reason = text(entry, "/reason").map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
         let took = number(entry, "/drill/took_ms").map(|took| format!(" (every server knew after {took} ms)")).unwrap_or_default();
-        let [at, what, by] = ["/at", "/what", "/by"].map(|fact| escaped(text(entry, fact).unwrap_or("?")));
+        let [what, by] = ["/what", "/by"].map(|fact| escaped(text(entry, fact).unwrap_or("?")));
+        let at = text(entry, "/at").map_or_else(|| "?".to_owned(), times::local);
         page.line(format_args!("  {at}  {what} {} by {by}{took}{reason}", scope(entry)));
     }
     page.print()?;

@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod check;
 pub mod client;
 pub mod comment;
+mod completions;
 mod consent;
 pub mod dev;
 pub mod dev_home;
@@ -20,6 +21,7 @@ mod facts;
 pub mod grant;
 mod halt;
 pub mod hook;
+mod id;
 pub mod key;
 mod live;
 pub mod login;
@@ -37,12 +39,15 @@ pub mod serve;
 mod show;
 pub mod status;
 pub mod submit;
+mod table;
 mod task_flags;
 pub mod terminal;
 mod terraform;
+mod times;
 pub mod token;
 pub mod verify_plan;
 pub mod watch;
+mod whoami;
 pub mod withdraw;
 
 pub use crate::execution::launched;
@@ -91,7 +96,7 @@ pub enum Command {
     Person(person::Command),
     /// Submit a task, from a file, from standard input or from flags
     Submit(Box<submit::Args>),
-    /// List the requests that wait for a human, the newest first
+    /// List the requests that wait for a human, the most dangerous first
     Pending(pending::Args),
     /// Show what a request would run, and approve exactly that
     Approve(approve::Args),
@@ -105,7 +110,7 @@ pub enum Command {
     Status(status::Args),
     /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4 if it expired, else 1
     Watch(watch::Args),
-    /// Close the review of a workflow for which somebody broke the glass
+    /// Decide on what waits on a full screen; with an id, close the review of a workflow for which somebody broke the glass
     Review(review::Args),
     /// List the reviews of broken glass that are open
     Reviews(review::ListArgs),
@@ -130,6 +135,12 @@ pub enum Command {
     VerifyPlan(verify_plan::Args),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
+    /// Say whose token this is, and which roles that person has
+    Whoami(whoami::Args),
+    /// Print what a shell needs to complete these commands
+    Completions(completions::Args),
+    /// Print the manual page, or write one for each command
+    Man(completions::ManArgs),
 }
 
 impl Cli {
@@ -179,6 +190,9 @@ impl Cli {
             Command::Hook(args) => Ok(hook::run(&args)),
             Command::VerifyPlan(args) => verify_plan::run(args).await,
             Command::Digest(args) => digest::run(&args),
+            Command::Whoami(args) => whoami::run(args).await,
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => completions::man(&args),
         };
         done.unwrap_or_else(|error| error.report())
     }

@@ -1,34 +1,74 @@
-//! `parkbrake pending`: the requests that wait for a human.
+//! `parkbrake pending`: the requests that wait for a human, as a table.
 
-use crate::cli::client::Connection;
+use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
-use crate::cli::facts::{list, text};
-use crate::cli::terminal::{Page, print_json};
-use crate::cli::{Error, show};
+use crate::cli::facts::{list, number, text, texts};
+use crate::cli::table::{Cell, table};
+use crate::cli::terminal::{BOLD, CLEAR, FAINT, PLAIN, Page, Style, is_terminal, print_json, width};
+use crate::cli::{Error, id, show, times};
 use crate::domain::risk::level::Level;
+use crate::domain::risk::target::DIFFERS;
+use crate::domain::text::escaped;
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
 use reqwest::Method;
+use serde_json::Value;
+use std::cmp::Reverse;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The most that a server gives at once.
 const PAGE: usize = 500;
+/// How often `--watch` looks again.
+const PAUSE: Duration = Duration::from_secs(2);
 
-/// Lists the requests that wait for a human, the newest first. With --json, each page of the list is one line.
+/// Lists the requests that wait for a human, the most dangerous first, and of these the one that escalates or expires next. With --json, each
+/// page of the server's list is one line.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    filter: Filter,
+    /// The order of the table
+    #[arg(long, value_enum, default_value_t = Sort::Level)]
+    sort: Sort,
+    /// Show whole ids, and what the requesters say
+    #[arg(long)]
+    wide: bool,
+    /// Show the table again whenever it changes, until you press Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Which requests are listed.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Filter {
     /// Only those that I may decide
     #[arg(long)]
-    mine: bool,
+    pub mine: bool,
     /// Only those of this level: low, medium, high or critical
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     risk_level: Option<Level>,
     /// Only those that this role is asked about
     #[arg(long)]
     role: Option<String>,
-    /// At most so many; without it, all of them
+    /// At most so many, the newest; without it, all of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    #[command(flatten)]
-    connection: Connection,
+}
+
+/// Which request comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// The most dangerous, then what escalates or expires next
+    Level,
+    /// What escalates or expires next
+    Due,
+    /// The one that waits longest
+    Oldest,
+    /// The one that came last
+    Newest,
 }
 
 fn level(text: &str) -> Result<Level, String> {
@@ -41,43 +81,186 @@ fn level(text: &str) -> Result<Level, String> {
 /// Why the server did not say.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
-    let mut left = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut cursor: Option<String> = None;
-    let mut shown = 0;
+    if args.connection.json {
+        read(&client, &args.filter, |answer| print_json(&answer.body)).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut before = String::new();
+    loop {
+        let mut items = read(&client, &args.filter, |_| Ok(())).await?;
+        let now = Utc::now();
+        args.sort.sort(&mut items, now);
+        let mut page = Page::stdout();
+        print(&mut page, &items, args.wide, now);
+        // The ages alone are no news for somebody who reads them from a file.
+        let news = if is_terminal() { page.text().to_owned() } else { items.iter().map(Value::to_string).collect() };
+        if news != before {
+            if args.watch && is_terminal() {
+                page.put_before(CLEAR);
+            }
+            page.print()?;
+            before = news;
+        }
+        if !args.watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads what waits, the newest first, and hands on each page.
+///
+/// # Errors
+/// Why the server did not say.
+pub(super) async fn read(
+    client: &Client,
+    filter: &Filter,
+    mut each: impl FnMut(&Answer) -> Result<(), Error>,
+) -> Result<Vec<Value>, Error> {
+    let mut left = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let (mut cursor, mut items): (Option<String>, Vec<Value>) = (None, Vec::new());
     loop {
         let mut query = vec![("limit", left.min(PAGE).to_string())];
-        query.extend(args.mine.then(|| ("mine", "true".to_owned())));
-        query.extend(args.risk_level.map(|level| ("risk_level", level.to_string())));
-        query.extend(args.role.clone().map(|role| ("role", role)));
+        query.extend(filter.mine.then(|| ("mine", "true".to_owned())));
+        query.extend(filter.risk_level.map(|level| ("risk_level", level.to_string())));
+        query.extend(filter.role.clone().map(|role| ("role", role)));
         query.extend(cursor.clone().map(|cursor| ("cursor", cursor)));
         let answer = client.send(client.call(Method::GET, "/workflows/pending").query(&query)).await?;
-        let items = list(&answer.value, "/workflows");
-        if args.connection.json {
-            print_json(&answer.body)?;
-        } else {
-            let mut page = Page::stdout();
-            items.iter().take(left).for_each(|item| show::pending(&mut page, item));
-            page.print()?;
-        }
-        shown += items.len().min(left);
-        left = left.saturating_sub(items.len());
+        each(&answer)?;
+        let page = list(&answer.value, "/workflows");
+        items.extend(page.iter().take(left).cloned());
+        left = left.saturating_sub(page.len());
         let next = text(&answer.value, "/next_cursor").map(str::to_owned);
         if left == 0 || next.is_none() {
-            break;
+            return Ok(items);
         }
         if next == cursor {
             return Err(Error::Other("the server gives the same page again and again: ask for fewer with --limit".to_owned()));
         }
         cursor = next;
     }
-    if !args.connection.json {
-        let mut page = Page::stdout();
-        page.line(match shown {
-            0 => "nothing waits for a human".to_owned(),
-            1 => "1 request waits: `parkbrake approve ID` shows what it would run, and approves that".to_owned(),
-            n => format!("{n} requests wait: `parkbrake approve ID` shows what one would run, and approves that"),
-        });
-        page.print()?;
+}
+
+impl Sort {
+    /// Puts requests into this order.
+    pub fn sort(self, items: &mut [Value], now: DateTime<Utc>) {
+        // A level that is not known here may be a worse one.
+        let level = |item: &Value| {
+            let level = text(item, "/risk_level").and_then(Level::parse);
+            Reverse((level.is_none(), level))
+        };
+        // What has no deadline comes last.
+        let due = |item: &Value| due(item, now).map_or(DateTime::<Utc>::MAX_UTC, |(at, _)| at);
+        let asked = |item: &Value| text(item, "/requested_at").and_then(times::read);
+        match self {
+            Self::Level => items.sort_by_cached_key(|item| (level(item), due(item), asked(item))),
+            Self::Due => items.sort_by_cached_key(|item| (due(item), level(item), asked(item))),
+            Self::Oldest => items.sort_by_cached_key(asked),
+            Self::Newest => items.sort_by_cached_key(|item| Reverse(asked(item))),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// What happens next if nobody decides, and when.
+fn due(item: &Value, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &str)> {
+    let steps = list(item, "/timetable").iter();
+    let steps = steps.filter_map(|step| Some((times::read(text(step, "/at")?)?, text(step, "/what").unwrap_or("?"))));
+    steps.filter(|(at, _)| *at > now).min()
+}
+
+fn print(page: &mut Page, items: &[Value], wide: bool, now: DateTime<Utc>) {
+    if items.is_empty() {
+        page.line("nothing waits for a human");
+        return;
+    }
+    let rows: Vec<Vec<Cell>> = items.iter().map(|item| row(item, wide, now)).collect();
+    let mut headings = vec!["LEVEL", "AGE", "DUE", "BY", "WHAT", "NEEDS", "ID"];
+    headings.extend(wide.then_some("CLAIMS"));
+    table(page, &headings, &rows, if wide { 7 } else { 4 }, width());
+    page.line("");
+    page.line(match items.len() {
+        1 => "1 request waits: `parkbrake approve ID` shows what it would run, and approves that".to_owned(),
+        n => format!("{n} requests wait: `parkbrake approve ID` shows what one would run, and approves that"),
+    });
+}
+
+fn row(item: &Value, wide: bool, now: DateTime<Utc>) -> Vec<Cell> {
+    let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
+    let level = text(item, "/risk_level").unwrap_or("?");
+    let asked = text(item, "/requested_at").and_then(times::read);
+    let due = due(item, now).map(|(at, what)| format!("{} {}", escaped(what), times::size(at - now)));
+    let id = word("/workflow_id");
+    let mut row = vec![
+        (escaped(level).to_uppercase(), Style::of(level)),
+        (asked.map_or_else(|| "?".to_owned(), |at| times::size(now - at)), PLAIN),
+        due.map_or_else(|| ("no deadline".to_owned(), FAINT), |due| (due, PLAIN)),
+        (word("/requested_by"), PLAIN),
+        what(item),
+        needs(item),
+        (if wide { id } else { id::short(&id).to_owned() }, BOLD),
+    ];
+    row.extend(wide.then(|| (word("/description"), FAINT)));
+    row
+}
+
+/// What would be done to what, as far as parkbrake knows.
+fn what(item: &Value) -> Cell {
+    let named = item.get("target").filter(|target| target.is_object()).map_or_else(|| "?".to_owned(), show::named);
+    if list(item, "/target/differs").is_empty() { (named, PLAIN) } else { (format!("{DIFFERS} {named}"), Style::of(show::WARNING)) }
+}
+
+/// Whose word it waits for.
+fn needs(item: &Value) -> Cell {
+    if item["undecidable"] == true {
+        return ("nobody can decide".to_owned(), Style::of("critical"));
+    }
+    let (given, required) = (number(item, "/approvals").unwrap_or(0), number(item, "/required").unwrap_or(1));
+    let count = if required > 1 || given > 0 { format!(" {given}/{required}") } else { String::new() };
+    (format!("{}{count}", escaped(&texts(item, "/approvers").join(", "))), PLAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn item(id: &str, level: &str, asked: &str, due: &[&str]) -> Value {
+        let timetable: Vec<Value> = due.iter().map(|at| json!({"at": at, "what": "escalate", "to": ["cto"]})).collect();
+        json!({"workflow_id": id, "risk_level": level, "requested_at": asked, "requested_by": "bot", "approvers": ["team_lead", "cto"],
+            "required": 2, "approvals": 1, "timetable": timetable, "target": {"operation": "deploy", "environment": "production", "differs": []}})
+    }
+
+    fn items() -> Vec<Value> {
+        vec![
+            item("a", "medium", "2026-11-27T06:00:00Z", &["2026-11-27T07:01:00Z"]),
+            item("b", "critical", "2026-11-27T05:00:00Z", &[]),
+            item("c", "critical", "2026-11-27T06:30:00Z", &["2026-11-27T06:59:00Z", "2026-11-27T09:00:00Z"]),
+            item("d", "of tomorrow", "2026-11-27T04:00:00Z", &[]),
+        ]
+    }
+
+    #[test]
+    fn the_most_dangerous_comes_first_and_then_what_is_due_next() {
+        let now = times::read("2026-11-27T07:00:00Z").unwrap();
+        let order = |sort: Sort| {
+            let mut items = items();
+            sort.sort(&mut items, now);
+            items.iter().map(|item| text(item, "/workflow_id").unwrap().to_owned()).collect::<String>()
+        };
+        assert_eq!(order(Sort::Level), "dcba");
+        assert_eq!(order(Sort::Due), "acdb");
+        assert_eq!(order(Sort::Oldest), "dbac");
+        assert_eq!(order(Sort::Newest), "cabd");
+    }
+
+    #[test]
+    fn a_row_says_how_old_it_is_what_is_due_and_what_it_needs() {
+        let now = times::read("2026-11-27T07:00:00Z").unwrap();
+        let cells = |item: &Value| row(item, false, now).into_iter().map(|(text, _)| text).collect::<Vec<_>>().join("|");
+        assert_eq!(cells(&items()[0]), "MEDIUM|1h|escalate 1m|bot|deploy in production|team_lead, cto 1/2|a");
+        let mut item = items()[1].clone();
+        item["undecidable"] = true.into();
+        item["target"]["differs"] = json!([{"field": "operation", "claimed": "read", "known": "deploy", "from": "runbook"}]);
+        assert_eq!(cells(&item), "CRITICAL|2h|no deadline|bot|DIFFERS deploy in production|nobody can decide|b");
+    }
 }

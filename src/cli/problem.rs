@@ -2,6 +2,7 @@
 
 use crate::cli::exit;
 use crate::cli::facts::{list, text};
+use crate::cli::times;
 use crate::domain::text::escaped;
 use serde_json::Value;
 use std::fmt;
@@ -80,7 +81,7 @@ pub fn decision(decision: &Value) -> String {
         line.push_str(&format!(", by grant {}", escaped(grant)));
     }
     if let Some(at) = text(decision, "/at") {
-        line.push_str(&format!(" at {}", escaped(at)));
+        line.push_str(&format!(" at {}", times::local(at)));
     }
     if let Some(why) = text(decision, "/justification").filter(|why| !why.is_empty()) {
         line.push_str(&format!(", saying: {}", escaped(why)));

@@ -4,18 +4,18 @@ use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::text;
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, Style, print_json};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
-use uuid::Uuid;
 
 /// Rejects a request; it will not run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     /// Why not; the requester reads it
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -29,7 +29,8 @@ pub struct Args {
 /// Why it was not rejected.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
-    let call = client.call(Method::POST, &format!("/workflows/{}/reject", args.id)).json(&json!({"reason": args.reason}));
+    let id = client.find(&args.id).await?;
+    let call = client.call(Method::POST, &format!("/workflows/{id}/reject")).json(&json!({"reason": args.reason}));
     let answer = client.send(call).await?;
     if args.connection.json {
         print_json(&answer.body)?;

@@ -4,18 +4,18 @@ use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::text;
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, Style, print_json};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
-use uuid::Uuid;
 
 /// Says what became of an action whose outcome is unknown.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     /// What became of it; `retry` runs it once more
     #[arg(long, value_enum)]
     outcome: Outcome,
@@ -49,8 +49,9 @@ impl Outcome {
 /// Why it was not resolved.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
+    let id = client.find(&args.id).await?;
     let body = json!({"outcome": args.outcome.as_str(), "justification": args.justification});
-    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/resolve", args.id)).json(&body)).await?;
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{id}/resolve")).json(&body)).await?;
     if args.connection.json {
         print_json(&answer.body)?;
     } else {

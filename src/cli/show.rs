@@ -10,13 +10,15 @@ mod terraform;
 use crate::cli::facts::{list, number, text, texts};
 use crate::cli::problem::decision;
 use crate::cli::terminal::{BOLD, FAINT, PLAIN, Page, Style};
+use crate::cli::times;
 use crate::domain::risk::target::{DIFFERS, is_warning};
 use crate::domain::text::escaped;
+use chrono::Utc;
 use runs::runs;
 use serde_json::Value;
 
 /// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
-const WARNING: &str = "warning";
+pub const WARNING: &str = "warning";
 
 /// What an approver has to see before deciding: level, what exactly would run, on what, why it waits, and the claim.
 pub fn request(page: &mut Page, workflow: &Value) {
@@ -44,7 +46,7 @@ pub fn request(page: &mut Page, workflow: &Value) {
     changes::renewed(page, workflow);
     for comment in list(workflow, "/comments") {
         let asks = if comment["ask"] == true { " asks the requester" } else { "" };
-        page.fact("comment", format!("by {}{asks} at {}", word(comment, "/author", "?"), word(comment, "/at", "?")));
+        page.fact("comment", format!("by {}{asks} at {}", word(comment, "/author", "?"), moment(comment, "/at")));
         quoted(page, "", text(comment, "/text").unwrap_or_default());
     }
     approval(page, workflow);
@@ -61,7 +63,7 @@ pub fn workflow(page: &mut Page, workflow: &Value) {
         execution(page, attempt);
     }
     if let Some(quarantine) = workflow.get("quarantine").filter(|quarantine| quarantine.is_object()) {
-        page.fact("quarantine", format!("since {}: {}", word(quarantine, "/since", "?"), word(quarantine, "/reason", "?")));
+        page.fact("quarantine", format!("since {}: {}", moment(quarantine, "/since"), word(quarantine, "/reason", "?")));
     }
     if let Some(held) = text(workflow, "/held/detail") {
         let line = page.paint(Style::of(WARNING), &escaped(held));
@@ -73,30 +75,10 @@ pub fn workflow(page: &mut Page, workflow: &Value) {
     }
 }
 
-/// One of the requests that wait.
-pub fn pending(page: &mut Page, item: &Value) {
-    let level = text(item, "/risk_level").unwrap_or("?");
-    let level = page.paint(Style::of(level), &format!("{:<8}", escaped(level).to_uppercase()));
-    let id = page.paint(BOLD, &word(item, "/workflow_id", "?"));
-    page.line(format_args!("{level} {id}"));
-    target(page, item);
-    page.fact("asked", format!("by {} at {}", word(item, "/requested_by", "?"), word(item, "/requested_at", "?")));
-    quoted(page, "claims", text(item, "/description").unwrap_or_default());
-    page.fact("decides", who_decides(item, number(item, "/approvals")));
-    if item["undecidable"] == true {
-        page.fact(
-            "",
-            page.paint(Style::of("critical"), "nobody can: too few people have these roles; change people or roles, or cancel it"),
-        );
-    }
-    timetable(page, item);
-    page.line("");
-}
-
 /// One event of a history in a line.
 pub fn event(page: &Page, event: &Value) -> String {
     let version = number(event, "/version").unwrap_or(0);
-    let at = page.paint(FAINT, &word(event, "/at", "?"));
+    let at = page.paint(FAINT, &moment(event, "/at"));
     let mut line = format!("{version:>3}  {at}  {} by {}", word(event, "/event", "?"), word(event, "/actor", "?"));
     if let Some(via) = text(event, "/via").filter(|via| *via != "system") {
         line.push_str(&format!(" via {}", escaped(via)));
@@ -168,10 +150,12 @@ fn who_decides(approval: &Value, given: Option<u64>) -> String {
 }
 
 fn timetable(page: &mut Page, approval: &Value) {
+    let now = Utc::now();
     let steps = list(approval, "/timetable").iter().map(|step| {
         let to = texts(step, "/to").join(", ");
         let to = if to.is_empty() { String::new() } else { format!(" to {}", escaped(&to)) };
-        format!("{} {}{to}", word(step, "/at", "?"), word(step, "/what", "?"))
+        let at = text(step, "/at").map_or_else(|| "?".to_owned(), |at| times::local_and_distance(at, now));
+        format!("{}{to} ({at})", word(step, "/what", "?"))
     });
     for (place, step) in steps.enumerate() {
         page.fact(if place == 0 { "then" } else { "" }, step);
@@ -241,7 +225,7 @@ fn cost(page: &mut Page, task: &Value) {
     }
 }
 
-fn named(target: &Value) -> String {
+pub fn named(target: &Value) -> String {
     let mut named = word(target, "/operation", "?");
     for (between, place) in [(" ", "/resource"), (" in ", "/environment"), (", ", "/resource_type")] {
         if let Some(name) = text(target, place) {
@@ -291,10 +275,10 @@ fn superseding(page: &mut Page, workflow: &Value) {
 
 fn execution(page: &mut Page, attempt: &Value) {
     let outcome = text(attempt, "/outcome").unwrap_or("running");
-    let ended = text(attempt, "/finished_at").map(|at| format!(", ended {}", escaped(at))).unwrap_or_default();
+    let ended = text(attempt, "/finished_at").map(|at| format!(", ended {}", times::local(at))).unwrap_or_default();
     let outcome = page.paint(if outcome == "succeeded" { Style::of("completed") } else { PLAIN }, &escaped(outcome));
     let step = number(attempt, "/step").map(|step| format!("step {step}, ")).unwrap_or_default();
-    let line = format!("{step}{} {outcome}, begun {}{ended}", number(attempt, "/n").unwrap_or(1), word(attempt, "/started_at", "?"));
+    let line = format!("{step}{} {outcome}, begun {}{ended}", number(attempt, "/n").unwrap_or(1), moment(attempt, "/started_at"));
     page.fact("attempt", line);
     if let Some(error) = text(attempt, "/error").filter(|error| !error.is_empty()) {
         quoted(page, "error", error);
@@ -322,6 +306,11 @@ fn quoted(page: &mut Page, label: &str, words: &str) {
     for (place, line) in words.split('\n').enumerate() {
         page.fact(if place == 0 { label } else { "" }, format_args!("| {}", escaped(line.strip_suffix('\r').unwrap_or(line))));
     }
+}
+
+/// A moment in the time zone of this machine.
+fn moment(value: &Value, pointer: &str) -> String {
+    text(value, pointer).map_or_else(|| "?".to_owned(), times::local)
 }
 
 fn word(value: &Value, pointer: &str, otherwise: &str) -> String {
@@ -364,7 +353,7 @@ mod tests {
     fn an_answer_with_nothing_in_it_is_still_shown() {
         let mut page = Page::with_colors(false);
         workflow(&mut page, &json!({}));
-        pending(&mut page, &json!({"approvals": [{}, {}], "required": 3}));
+        approval(&mut page, &json!({"approval": {"approvals": [{}, {}], "required": 3}}));
         assert!(page.text().contains("(2 of 3 given)"));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, print_json};
 use crate::cli::{Error, show};
 use reqwest::Method;
@@ -11,8 +12,8 @@ use uuid::Uuid;
 /// Shows what a workflow is about, who decided, how it ran, and its history.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     #[command(flatten)]
     connection: Connection,
 }
@@ -23,7 +24,8 @@ pub struct Args {
 /// Why the server did not say.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
-    let answer = read(&client, args.id).await?;
+    let id = client.find(&args.id).await?;
+    let answer = read(&client, id).await?;
     if args.connection.json {
         print_json(&answer.body)?;
     } else {

@@ -50,7 +50,13 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let body = match &args.file {
         // Sent as it is, so that what the server says of it (a duplicate key, say) holds for the file.
         Some(file) => digest::read(file)?,
-        None => args.flags.task()?.to_string().into_bytes(),
+        None => {
+            let supersedes = match &args.flags.supersedes {
+                Some(given) => Some(client.find(given).await?),
+                None => None,
+            };
+            args.flags.task(supersedes)?.to_string().into_bytes()
+        }
     };
     let held = Duration::from_secs(args.wait.unwrap_or(0).into());
     let mut call = client.patient_call(Method::POST, "/orchestrate", held).header(CONTENT_TYPE, "application/json").body(body);

@@ -1,6 +1,7 @@
 //! A task put together from flags.
 
 use crate::cli::client::env;
+use crate::cli::id::GivenId;
 use crate::cli::{Error, terraform};
 use crate::domain::request::evidence;
 use serde_json::{Map, Value};
@@ -34,7 +35,7 @@ pub struct TaskFlags {
     task_id: Option<String>,
     /// The workflow of your earlier request, still waiting, whose place this task takes
     #[arg(long, value_name = "ID", conflicts_with = "file")]
-    supersedes: Option<Uuid>,
+    pub supersedes: Option<GivenId>,
     /// Have parkbrake run this runbook; without it, you act yourself once you may, and report
     #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
     runbook: Option<String>,
@@ -58,11 +59,11 @@ pub struct TaskFlags {
 }
 
 impl TaskFlags {
-    /// The task as JSON.
+    /// The task as JSON, with the workflow that [`Self::supersedes`] stands for.
     ///
     /// # Errors
     /// A plan that cannot be read.
-    pub fn task(mut self) -> Result<Value, Error> {
+    pub fn task(mut self, supersedes: Option<Uuid>) -> Result<Value, Error> {
         let mut task = Map::new();
         if let Some(file) = &self.terraform_plan {
             let plan = terraform::read(file, self.terraform_workspace.take().or_else(|| env("TF_WORKSPACE")))?;
@@ -73,7 +74,7 @@ impl TaskFlags {
         }
         let texts = [
             ("task_id", self.task_id),
-            ("supersedes", self.supersedes.map(|id| id.to_string())),
+            ("supersedes", supersedes.map(|id| id.to_string())),
             ("description", self.description),
             ("operation", self.operation),
             ("environment", self.environment),

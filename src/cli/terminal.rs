@@ -26,6 +26,22 @@ impl Style {
     }
 }
 
+/// What empties a terminal and goes back to its first line.
+pub const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+
+/// Whether somebody looks at what is written.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How many columns the terminal has; nothing where there is no terminal.
+pub fn width() -> Option<usize> {
+    if !is_terminal() {
+        return None;
+    }
+    ratatui::crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
 /// A page that is put together and then written at once.
 #[derive(Debug)]
 pub struct Page {
@@ -40,8 +56,18 @@ impl Page {
         Self::with_colors(io::stdout().is_terminal() && wanted(|name| std::env::var(name).ok()))
     }
 
+<<<<<<< HEAD
     pub(super) fn with_colors(colors: bool) -> Self {
         Self { text: String::new(), colors }
+=======
+    /// An empty page without colours.
+    pub fn plain() -> Self {
+        Self::with_colors(false)
+    }
+
+    pub(super) fn with_colors(colours: bool) -> Self {
+        Self { text: String::new(), colours }
+>>>>>>> c25224f (Review on a full screen, list what waits as a table, and take the ends of ids)
     }
 
     /// The text in this style; plain where there are no colors.
@@ -68,8 +94,13 @@ impl Page {
         write_out(&std::mem::take(&mut self.text))
     }
 
-    #[cfg(test)]
-    pub(super) fn text(&self) -> &str {
+    /// Puts something before everything else on the page.
+    pub fn put_before(&mut self, text: &str) {
+        self.text.insert_str(0, text);
+    }
+
+    /// What stands on the page so far.
+    pub fn text(&self) -> &str {
         &self.text
     }
 }

@@ -7,6 +7,7 @@ use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
 use crate::cli::exit;
 use crate::cli::facts::{list, number, text, version};
+use crate::cli::id::GivenId;
 use crate::cli::live::Live;
 use crate::cli::terminal::{Page, Style, complain, print_json};
 use crate::cli::{Error, show, status};
@@ -33,8 +34,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Prints each event of a workflow as it happens, and what its runbook writes, until it has ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     #[command(flatten)]
     connection: Connection,
 }
@@ -45,8 +46,9 @@ pub struct Args {
 /// Why the server did not say.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
+    let id = client.find(&args.id).await?;
     let (mut seen, mut live) = (0, Live::default());
-    let mut answer = status::read(&client, args.id).await?;
+    let mut answer = status::read(&client, id).await?;
     loop {
         let workflow = answer.workflow();
         let newest = version(workflow);
@@ -55,7 +57,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
                 print_json(&answer.body)?;
             } else {
                 // What was written before stands before what became of it.
-                live.print_news(&client, args.id).await?;
+                live.print_news(&client, id).await?;
                 live.finish()?;
                 print_news(workflow, seen)?;
             }
@@ -67,7 +69,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         let stale = newest <= seen;
         seen = seen.max(newest);
         let is_followed = !args.connection.json && text(answer.workflow(), "/status").and_then(Status::parse) == Some(Status::Executing);
-        answer = if is_followed { wait_and_follow(&client, args.id, seen, &mut live).await? } else { wait(&client, args.id, seen).await? };
+        answer = if is_followed { wait_and_follow(&client, id, seen, &mut live).await? } else { wait(&client, id, seen).await? };
         if stale && version(answer.workflow()) <= seen && asked.elapsed() < PAUSE {
             tokio::time::sleep(PAUSE).await;
         }

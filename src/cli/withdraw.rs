@@ -4,18 +4,18 @@ use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{number, text};
+use crate::cli::id::GivenId;
 use crate::cli::terminal::{Page, print_json};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
-use uuid::Uuid;
 
 /// Takes back your approval, as long as others are missing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// The workflow's id, or the last characters of it: at least 6
+    id: GivenId,
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -29,8 +29,9 @@ pub struct Args {
 /// Why the approval was not taken back.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
+    let id = client.find(&args.id).await?;
     let body: Map<String, Value> = args.reason.map(|reason| ("reason".to_owned(), Value::String(reason))).into_iter().collect();
-    let answer = client.send(client.call(Method::POST, &format!("/workflows/{}/withdraw", args.id)).json(&body)).await?;
+    let answer = client.send(client.call(Method::POST, &format!("/workflows/{id}/withdraw")).json(&body)).await?;
     if args.connection.json {
         print_json(&answer.body)?;
     } else {

@@ -24,6 +24,7 @@ mod submission;
 mod success;
 mod task;
 mod task_request;
+mod whoami;
 mod workflow;
 
 pub use approval::Approval;
@@ -44,4 +45,5 @@ pub use sign_in::SignInLink;
 pub use steps::AssessedStep;
 pub use submission::{Assessed, Submitted};
 pub use success::Success;
+pub use whoami::WhoAmI;
 pub use workflow::{WorkflowAnswer, target_of};

@@ -1,24 +1,34 @@
-//! `parkbrake review` and `parkbrake reviews`: what somebody else finds where the glass was broken.
+//! `parkbrake review`: a full screen to decide on, one request after the other. With an id, and as `parkbrake reviews`, what somebody else finds
+//! where the glass was broken.
+
+mod desk;
+mod draw;
+mod screen;
 
 use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{list, text};
+use crate::cli::id::GivenId;
+use crate::cli::pending::Filter;
 use crate::cli::terminal::{Page, print_json};
 use crate::domain::text::escaped;
 use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
-use uuid::Uuid;
 
-/// Close the review of a workflow for which somebody broke the glass.
+/// Decide on what waits, one request after the other, on a full screen. With an id and --finding: close the review of a workflow for which
+/// somebody broke the glass.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The workflow's id
-    id: Uuid,
+    /// A workflow for which somebody broke the glass: its id, or the last characters of it, at least 6
+    #[arg(requires = "finding")]
+    id: Option<GivenId>,
     /// What you found
-    #[arg(long, value_name = "TEXT")]
-    finding: String,
+    #[arg(long, value_name = "TEXT", requires = "id")]
+    finding: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     connection: Connection,
 }
@@ -30,13 +40,17 @@ pub struct ListArgs {
     connection: Connection,
 }
 
-/// Closes a review.
+/// Opens the screen, or closes a review.
 ///
 /// # Errors
-/// Why it was not closed.
+/// There is no terminal, or no server; why the review was not closed.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
-    let call = client.call(Method::POST, &format!("/workflows/{}/review", args.id)).json(&json!({"finding": args.finding}));
+    let (Some(id), Some(_)) = (&args.id, &args.finding) else {
+        return screen::run(client, args.filter).await;
+    };
+    let id = client.find(id).await?;
+    let call = client.call(Method::POST, &format!("/workflows/{id}/review")).json(&json!({"finding": args.finding}));
     let answer = client.send(call).await?;
     if args.connection.json {
         print_json(&answer.body)?;

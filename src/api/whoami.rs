@@ -1,0 +1,25 @@
+//! Who the caller is, as the configuration has it today.
+
+use crate::api::examples;
+use crate::api::views::WhoAmI;
+use crate::http::openapi::{self, CALLER, refused_with};
+use crate::http::problem::Problem;
+use crate::identity::Caller;
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+
+refused_with!(WhoAmIProblems = CALLER);
+
+/// Read who you are
+///
+/// Whose token this is, and what the configuration says of that name today.
+#[utoipa::path(
+    get,
+    path = "/whoami",
+    operation_id = "whoami",
+    tag = openapi::READING,
+    responses((status = 200, description = "The caller.", body = WhoAmI, example = json!(examples::whoami())), WhoAmIProblems),
+)]
+pub async fn whoami(by: Caller) -> Result<Response, Problem> {
+    Ok(Json(WhoAmI::from(&*by)).into_response())
+}

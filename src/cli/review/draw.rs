@@ -1,0 +1,132 @@
+//! How the full-screen review looks: what waits above, what would run in the middle, the form or the keys below.
+
+use super::desk::{Desk, Form, Kind, counts, roles};
+use crate::cli::facts::{list, text};
+use crate::cli::{id, show, times};
+use crate::domain::risk::target::DIFFERS;
+use crate::domain::text::escaped;
+use chrono::{DateTime, Utc};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Borders, Clear, List, ListItem, ListState, Paragraph, Wrap};
+use serde_json::Value;
+
+/// The most that the list takes of the screen.
+const LIST: u16 = 10;
+
+const KEYS: &str = "j k next, previous · space scroll · a approve · r reject · / search · ? help · q quit";
+
+const HELP: &str = "j, Down, e      the next request
+k, Up           the one before
+Home, End       the first, the last
+Space, PageDown scroll down; PageUp scrolls up
+a               approve: opens a form, Enter sends it
+r               reject: opens a form, Enter sends it
+Tab             the next field of a form; Esc leaves it
+/               search in what waits
+q, Esc          quit
+
+No single key decides. What is approved is what stands on
+the screen, by its digest.
+
+Press any key.";
+
+/// Draws the whole screen.
+pub fn draw(frame: &mut Frame<'_>, desk: &Desk, now: DateTime<Utc>) {
+    let listed = desk.listed();
+    let form_lines = desk.form.as_ref().map_or(1, |form| u16::try_from(form.fields.len()).unwrap_or(1) + 2);
+    let list_lines = u16::try_from(listed.len()).unwrap_or(LIST).clamp(1, LIST);
+    let rows =
+        [Constraint::Length(1), Constraint::Length(list_lines), Constraint::Min(3), Constraint::Length(1), Constraint::Length(form_lines)];
+    let [head, above, middle, said, below] = Layout::vertical(rows).areas(frame.area());
+
+    frame.render_widget(heading(desk, &listed), head);
+    draw_list(frame, above, desk, &listed, now);
+    let shown = desk.shown().map_or("", |open| open.text.as_str());
+    let detail = Paragraph::new(Text::from(shown)).wrap(Wrap { trim: false }).scroll((desk.scroll, 0));
+    frame.render_widget(detail.block(Block::new().borders(Borders::TOP | Borders::BOTTOM)), middle);
+    frame.render_widget(Line::from(desk.said.as_str()).style(Style::new().add_modifier(Modifier::BOLD)), said);
+    match &desk.form {
+        Some(form) => draw_form(frame, below, form),
+        None => frame.render_widget(Line::from(KEYS).style(Style::new().add_modifier(Modifier::DIM)), below),
+    }
+    if desk.helps {
+        draw_help(frame);
+    }
+}
+
+fn heading(desk: &Desk, listed: &[&Value]) -> Line<'static> {
+    let place = desk.place().map_or_else(|| "Nothing waits".to_owned(), |place| format!("{} of {}", place + 1, listed.len()));
+    let mut spans = vec![Span::styled(format!("parkbrake review   {place}"), Style::new().add_modifier(Modifier::BOLD))];
+    for (level, count) in counts(listed) {
+        spans.push(Span::styled(format!("   {count} {level}"), of_level(level)));
+    }
+    if !desk.search.is_empty() {
+        spans.push(Span::from(format!("   search: {}", escaped(&desk.search))));
+    }
+    Line::from(spans)
+}
+
+fn draw_list(frame: &mut Frame<'_>, area: Rect, desk: &Desk, listed: &[&Value], now: DateTime<Utc>) {
+    let rows = listed.iter().map(|item| ListItem::new(row(item, now)));
+    let chosen = Style::new().add_modifier(Modifier::REVERSED);
+    let mut state = ListState::default().with_selected(desk.place());
+    frame.render_stateful_widget(List::new(rows).highlight_style(chosen), area, &mut state);
+}
+
+fn row(item: &Value, now: DateTime<Utc>) -> Line<'static> {
+    let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
+    let level = text(item, "/risk_level").unwrap_or("?");
+    let age = text(item, "/requested_at").and_then(times::read).map_or_else(|| "?".to_owned(), |at| times::size(now - at));
+    let differs = if list(item, "/target/differs").is_empty() { String::new() } else { format!("{DIFFERS} ") };
+    Line::from(vec![
+        Span::styled(format!("{:<8}", escaped(level).to_uppercase()), of_level(level)),
+        Span::styled(format!(" {age:>4}  {differs}"), if differs.is_empty() { Style::new() } else { of_level("high") }),
+        Span::from(format!(
+            "{}  by {}  asks {}  {}",
+            show::named(&item["target"]),
+            word("/requested_by"),
+            roles(item),
+            id::short(&word("/workflow_id"))
+        )),
+    ])
+}
+
+fn draw_form(frame: &mut Frame<'_>, area: Rect, form: &Form) {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for (place, field) in form.fields.iter().enumerate() {
+        let is_here = place == form.at;
+        let label = format!("{}{}: ", if is_here { "> " } else { "  " }, field.label);
+        let typed = format!("{}{}", escaped(&field.text), if is_here { "▏" } else { "" });
+        let style = if is_here { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
+        lines.push(Line::from(vec![Span::styled(label, style), Span::from(typed)]));
+    }
+    lines.push(Line::styled(escaped(&form.refused), of_level("high")));
+    let does = match form.kind {
+        Kind::Approve => "Enter approves exactly what stands above · Esc goes back",
+        Kind::Reject => "Enter rejects it · Esc goes back",
+        Kind::Search => "Enter searches · Esc goes back",
+    };
+    lines.push(Line::styled(does, Style::new().add_modifier(Modifier::DIM)));
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn draw_help(frame: &mut Frame<'_>) {
+    let lines = u16::try_from(HELP.lines().count()).unwrap_or(u16::MAX);
+    let area = frame.area();
+    let area = area.centered(Constraint::Length(62.min(area.width)), Constraint::Length((lines + 2).min(area.height)));
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), area);
+}
+
+fn of_level(level: &str) -> Style {
+    match level {
+        "low" => Style::new().fg(Color::Green),
+        "medium" => Style::new().fg(Color::Yellow),
+        "high" => Style::new().fg(Color::Red),
+        // A level that is not known here may be a worse one.
+        _ => Style::new().fg(Color::Magenta).add_modifier(Modifier::BOLD),
+    }
+}

@@ -1,0 +1,133 @@
+//! The full-screen review on a real terminal: reads keys and the server, and does what the screen asks for.
+
+use super::desk::{Desk, Open, Wish, outcome};
+use super::draw::draw;
+use crate::cli::client::{Answer, Client};
+use crate::cli::pending::{self, Filter};
+use crate::cli::terminal::{Page, is_terminal};
+use crate::cli::{Error, approve, show, status};
+use chrono::Utc;
+use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind};
+use ratatui::crossterm::execute;
+use reqwest::Method;
+use serde_json::{Map, Value};
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// How often what waits is read again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Shows the screen until the person leaves it.
+///
+/// # Errors
+/// There is no terminal, or the server does not answer at the start.
+pub async fn run(client: Client, filter: Filter) -> Result<ExitCode, Error> {
+    if !is_terminal() || !io::stdin().is_terminal() {
+        return Err(Error::Usage(
+            "the full-screen review needs a terminal: use `parkbrake pending` and `parkbrake approve ID` here".to_owned(),
+        ));
+    }
+    let mut desk = Desk::default();
+    // A server that does not answer is said before the screen is taken.
+    desk.refresh(pending::read(&client, &filter, |_| Ok(())).await?, Utc::now());
+    let mut terminal = ratatui::try_init().map_err(Error::Output)?;
+    let pasting = execute!(io::stdout(), EnableBracketedPaste);
+    let left = follow(&mut terminal, &client, &filter, &mut desk).await;
+    if pasting.is_ok() {
+        let _ = execute!(io::stdout(), DisableBracketedPaste);
+    }
+    ratatui::restore();
+    left?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow(terminal: &mut ratatui::DefaultTerminal, client: &Client, filter: &Filter, desk: &mut Desk) -> Result<(), Error> {
+    let mut events = read_events();
+    let mut tick = tokio::time::interval(PAUSE);
+    loop {
+        open_chosen(client, desk).await;
+        terminal.draw(|frame| draw(frame, desk, Utc::now())).map_err(Error::Output)?;
+        let wish = tokio::select! {
+            event = events.recv() => match event {
+                // Nobody sits at the terminal any more.
+                None => return Ok(()),
+                Some(Event::Key(key)) if key.kind != KeyEventKind::Release => desk.key(key),
+                Some(Event::Paste(text)) => {
+                    desk.paste(&text);
+                    Wish::Nothing
+                }
+                Some(_) => Wish::Nothing,
+            },
+            _ = tick.tick() => Wish::Refresh,
+        };
+        match wish {
+            Wish::Nothing => {}
+            Wish::Quit => return Ok(()),
+            Wish::Refresh => refresh(client, filter, desk).await,
+            Wish::Approve { id, digest, justification } => {
+                let body = [("digest", Some(digest)), ("justification", justification)];
+                decide(client, filter, desk, &format!("/workflows/{id}/approve"), body).await;
+            }
+            Wish::Reject { id, reason } => {
+                decide(client, filter, desk, &format!("/workflows/{id}/reject"), [("reason", reason), ("", None)]).await;
+            }
+        }
+    }
+}
+
+/// Keys as they are pressed. The thread that reads them ends with the process.
+fn read_events() -> mpsc::UnboundedReceiver<Event> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if sender.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Reads what is looked at, where it was not read yet or may have changed.
+async fn open_chosen(client: &Client, desk: &mut Desk) {
+    if desk.shown().is_some() {
+        return;
+    }
+    let Some(id) = desk.chosen().and_then(|id| id.parse().ok()) else { return };
+    match read(client, id).await {
+        Ok(open) => desk.read(open),
+        Err(error) => desk.said = error.to_string(),
+    }
+}
+
+async fn read(client: &Client, id: Uuid) -> Result<Open, Error> {
+    let answer = status::read(client, id).await?;
+    let workflow = answer.workflow();
+    let mut page = Page::plain();
+    show::request(&mut page, workflow);
+    Ok(Open::of(workflow, page.text().to_owned(), approve::digest_of(workflow).map_err(|error| error.to_string())))
+}
+
+async fn refresh(client: &Client, filter: &Filter, desk: &mut Desk) {
+    match pending::read(client, filter, |_| Ok(())).await {
+        Ok(items) => desk.refresh(items, Utc::now()),
+        Err(error) => desk.said = error.to_string(),
+    }
+    if let Some(id) = desk.chosen().and_then(|id| id.parse().ok())
+        && let Ok(open) = read(client, id).await
+    {
+        desk.read(open);
+    }
+}
+
+/// Sends a decision, says what became of it, and goes on to what waits next.
+async fn decide(client: &Client, filter: &Filter, desk: &mut Desk, path: &str, facts: [(&str, Option<String>); 2]) {
+    let body: Map<String, Value> = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect();
+    let sent: Result<Answer, Error> = client.send(client.call(Method::POST, path).json(&body)).await;
+    let said = sent.map_or_else(|error| error.to_string(), |answer| outcome(&answer.value));
+    refresh(client, filter, desk).await;
+    desk.said = said;
+}

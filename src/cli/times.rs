@@ -1,0 +1,57 @@
+//! Moments as people read them on a terminal: their own time to the second, and how far away that is.
+//!
+//! A text that is no moment is shown as it is: an answer of another version is of more use than none.
+
+use crate::domain::text::escaped;
+use chrono::{DateTime, Local, SecondsFormat, TimeDelta, Utc};
+
+/// Reads a moment of an answer.
+pub fn read(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
+}
+
+/// A moment in the time zone of this machine, to the second.
+pub fn local(text: &str) -> String {
+    let local = |at: DateTime<Utc>| at.with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, true);
+    read(text).map_or_else(|| escaped(text), local)
+}
+
+/// A moment, and how far away it is: `2026-11-27T07:00:00Z, 3m ago`.
+pub fn local_and_distance(text: &str, now: DateTime<Utc>) -> String {
+    let distance = read(text).map(|at| if at > now { format!(", in {}", size(at - now)) } else { format!(", {} ago", size(now - at)) });
+    format!("{}{}", local(text), distance.unwrap_or_default())
+}
+
+/// A distance in its largest unit, rounded down: `45s 3m 2h 5d`.
+pub fn size(distance: TimeDelta) -> String {
+    let seconds = distance.num_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_said_in_their_largest_unit() {
+        for (seconds, said) in
+            [(0, "0s"), (-5, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_799, "47h"), (172_800, "2d")]
+        {
+            assert_eq!(size(TimeDelta::seconds(seconds)), said);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_shown_with_its_distance_and_anything_else_as_it_is() {
+        let now = read("2026-11-27T07:00:00Z").unwrap();
+        assert!(local_and_distance("2026-11-27T06:57:00.123456Z", now).ends_with(", 2m ago"));
+        assert!(local_and_distance("2026-11-27T08:30:00Z", now).ends_with(", in 1h"));
+        assert_eq!(read(&local("2026-11-27T06:57:00.9Z")), read("2026-11-27T06:57:00Z"));
+        assert_eq!(local_and_distance("soon\u{1b}", now), "soon<U+001B>");
+    }
+}
