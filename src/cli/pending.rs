@@ -88,7 +88,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let mut before = String::new();
     loop {
         let mut items = read(&client, &args.filter, |_| Ok(())).await?;
-        let now = Utc::now();
+        let now = times::now();
         args.sort.sort(&mut items, now);
         let mut page = Page::stdout();
         print(&mut page, &items, args.wide, now);

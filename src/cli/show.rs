@@ -13,7 +13,6 @@ use crate::cli::terminal::{BOLD, FAINT, PLAIN, Page, Style};
 use crate::cli::times;
 use crate::domain::risk::target::{DIFFERS, is_warning};
 use crate::domain::text::escaped;
-use chrono::Utc;
 use runs::runs;
 use serde_json::Value;
 
@@ -150,7 +149,7 @@ fn who_decides(approval: &Value, given: Option<u64>) -> String {
 }
 
 fn timetable(page: &mut Page, approval: &Value) {
-    let now = Utc::now();
+    let now = times::now();
     let steps = list(approval, "/timetable").iter().map(|step| {
         let to = texts(step, "/to").join(", ");
         let to = if to.is_empty() { String::new() } else { format!(" to {}", escaped(&to)) };

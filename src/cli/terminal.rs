@@ -56,18 +56,13 @@ impl Page {
         Self::with_colors(io::stdout().is_terminal() && wanted(|name| std::env::var(name).ok()))
     }
 
-<<<<<<< HEAD
-    pub(super) fn with_colors(colors: bool) -> Self {
-        Self { text: String::new(), colors }
-=======
-    /// An empty page without colours.
+    /// An empty page without colors.
     pub fn plain() -> Self {
         Self::with_colors(false)
     }
 
-    pub(super) fn with_colors(colours: bool) -> Self {
-        Self { text: String::new(), colours }
->>>>>>> c25224f (Review on a full screen, list what waits as a table, and take the ends of ids)
+    pub(super) fn with_colors(colors: bool) -> Self {
+        Self { text: String::new(), colors }
     }
 
     /// The text in this style; plain where there are no colors.

@@ -3,7 +3,13 @@
 //! A text that is no moment is shown as it is: an answer of another version is of more use than none.
 
 use crate::domain::text::escaped;
-use chrono::{DateTime, Local, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+/// The time of this machine. It orders and describes what the server says, and decides nothing.
+#[expect(clippy::disallowed_methods, reason = "a client is no server: how long ago something was is shown by its own clock")]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}
 
 /// Reads a moment of an answer.
 pub fn read(text: &str) -> Option<DateTime<Utc>> {
@@ -12,7 +18,7 @@ pub fn read(text: &str) -> Option<DateTime<Utc>> {
 
 /// A moment in the time zone of this machine, to the second.
 pub fn local(text: &str) -> String {
-    let local = |at: DateTime<Utc>| at.with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let local = |at: DateTime<Utc>| at.with_timezone(&chrono::Local).to_rfc3339_opts(SecondsFormat::Secs, true);
     read(text).map_or_else(|| escaped(text), local)
 }
 

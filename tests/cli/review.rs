@@ -16,7 +16,7 @@ struct Screen {
 
 impl Screen {
     fn of(terminal: File) -> Self {
-        Self { terminal, parser: vt100::Parser::new(24, 100, 0) }
+        Self { terminal, parser: vt100::Parser::new(24.try_into().unwrap(), 100.try_into().unwrap(), 0) }
     }
 
     fn press(&mut self, keys: &[u8]) {

@@ -5,8 +5,7 @@ use super::draw::draw;
 use crate::cli::client::{Answer, Client};
 use crate::cli::pending::{self, Filter};
 use crate::cli::terminal::{Page, is_terminal};
-use crate::cli::{Error, approve, show, status};
-use chrono::Utc;
+use crate::cli::{Error, approve, show, status, times};
 use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind};
 use ratatui::crossterm::execute;
 use reqwest::Method;
@@ -20,6 +19,12 @@ use uuid::Uuid;
 /// How often what waits is read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How often whoever reads keys looks whether they are still asked for.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// Keys that wait while the server is asked; the terminal keeps what is typed beyond that.
+const EVENTS: usize = 64;
+
 /// Shows the screen until the person leaves it.
 ///
 /// # Errors
@@ -32,7 +37,7 @@ pub async fn run(client: Client, filter: Filter) -> Result<ExitCode, Error> {
     }
     let mut desk = Desk::default();
     // A server that does not answer is said before the screen is taken.
-    desk.refresh(pending::read(&client, &filter, |_| Ok(())).await?, Utc::now());
+    desk.refresh(pending::read(&client, &filter, |_| Ok(())).await?, times::now());
     let mut terminal = ratatui::try_init().map_err(Error::Output)?;
     let pasting = execute!(io::stdout(), EnableBracketedPaste);
     let left = follow(&mut terminal, &client, &filter, &mut desk).await;
@@ -49,7 +54,7 @@ async fn follow(terminal: &mut ratatui::DefaultTerminal, client: &Client, filter
     let mut tick = tokio::time::interval(PAUSE);
     loop {
         open_chosen(client, desk).await;
-        terminal.draw(|frame| draw(frame, desk, Utc::now())).map_err(Error::Output)?;
+        terminal.draw(|frame| draw(frame, desk, times::now())).map_err(Error::Output)?;
         let wish = tokio::select! {
             event = events.recv() => match event {
                 // Nobody sits at the terminal any more.
@@ -78,13 +83,15 @@ async fn follow(terminal: &mut ratatui::DefaultTerminal, client: &Client, filter
     }
 }
 
-/// Keys as they are pressed. The thread that reads them ends with the process.
-fn read_events() -> mpsc::UnboundedReceiver<Event> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        while let Ok(event) = event::read() {
-            if sender.send(event).is_err() {
-                return;
+/// Keys as they are pressed, until nobody asks for them any more.
+fn read_events() -> mpsc::Receiver<Event> {
+    let (sender, receiver) = mpsc::channel(EVENTS);
+    tokio::task::spawn_blocking(move || {
+        while !sender.is_closed() {
+            match event::poll(LOOK_UP) {
+                Ok(false) => {}
+                Ok(true) if event::read().is_ok_and(|event| sender.blocking_send(event).is_ok()) => {}
+                _ => return,
             }
         }
     });
@@ -113,7 +120,7 @@ async fn read(client: &Client, id: Uuid) -> Result<Open, Error> {
 
 async fn refresh(client: &Client, filter: &Filter, desk: &mut Desk) {
     match pending::read(client, filter, |_| Ok(())).await {
-        Ok(items) => desk.refresh(items, Utc::now()),
+        Ok(items) => desk.refresh(items, times::now()),
         Err(error) => desk.said = error.to_string(),
     }
     if let Some(id) = desk.chosen().and_then(|id| id.parse().ok())
