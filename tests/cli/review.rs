@@ -44,8 +44,9 @@ fn a_request_is_read_and_approved_by_the_digest_of_what_stood_there() {
     screen.until("support/runbooks/deploy.sh");
     screen.press(b"a");
     screen.until("Enter approves exactly what stands above");
-    stub.on("GET /workflows/pending", 200, &json!({"success": true, "workflows": [], "next_cursor": null}));
     screen.press(b"green\r");
+    screen.until("000000000001: executing");
+    stub.on("GET /workflows/pending", 200, &json!({"success": true, "workflows": [], "next_cursor": null}));
     screen.until("Nothing waits");
     assert_eq!(stub.last("POST").json(), json!({"digest": task().digest(), "justification": "green"}));
     assert!(stub.calls().iter().any(|call| call.query.contains("mine=true")));
