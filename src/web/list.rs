@@ -28,7 +28,7 @@ use uuid::Uuid;
 /// Requests of a page.
 const PAGE: usize = 25;
 /// Requests of a page that shows those of one kind together.
-const GROUPED_PAGE: usize = 50;
+const GROUPED_PAGE: usize = 30;
 /// How many requests are looked through for words at a time.
 const WINDOW: usize = 1_000;
 

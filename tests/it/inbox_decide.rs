@@ -197,3 +197,15 @@ async fn several_are_rejected_at_once_each_by_itself_and_none_approved() {
     question.has("Reject 1 request?");
     alice.submit(&question, "/inbox/reject", &[]).await.expect(200).has("1 of 1 rejected");
 }
+
+#[tokio::test]
+async fn the_form_of_a_grant_that_is_refused_keeps_what_was_written() {
+    let app = TestApp::start().await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    let page = alice.get("/inbox/grants").await.expect(200);
+    let fields = [("like", id.as_str()), ("expires_in", "soon"), ("uses", "3"), ("justification", "the same <b>release</b> train")];
+    let refused = alice.submit(&page, "/inbox/grants", &fields).await.expect(422);
+    refused.has("Nothing was done").has(&format!("value=\"{id}\"")).has("value=\"soon\"").has("value=\"3\"");
+    refused.has("the same &lt;b&gt;release&lt;&#x2f;b&gt; train");
+}
