@@ -11,6 +11,10 @@ const WORKFLOW: &str = "01a219ab-c616-7118-93f0-ddb20c283aee";
 /// The beginning of an event stream.
 pub const STREAM: &str = include_str!("examples/stream.txt");
 
+/// The line of an export in JSON, and the same export as a table.
+pub const EXPORT_LINE: &str = include_str!("examples/export.jsonl");
+pub const EXPORT_TABLE: &str = include_str!("examples/export.csv");
+
 pub fn submitted() -> Value {
     read(include_str!("examples/submitted.json"))
 }

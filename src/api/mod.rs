@@ -6,6 +6,7 @@ mod decisions;
 mod events;
 mod evidence;
 mod examples;
+mod export;
 mod grants;
 mod halts;
 mod notices;
@@ -25,9 +26,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What streams tell, which no answer refers to.
+/// What streams tell, and lines of exports, which no answer refers to.
 #[derive(OpenApi)]
-#[openapi(components(schemas(views::Happened, views::Reset)))]
+#[openapi(components(schemas(views::Happened, views::Reset, views::ExportedWorkflow)))]
 struct OfStreams;
 
 /// Every call of the API, each with its description.
@@ -39,6 +40,7 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(whoami::whoami))
         .routes(routes!(workflows::pending))
         .routes(routes!(workflows::list))
+        .routes(routes!(export::export))
         .routes(routes!(workflows::one))
         .routes(routes!(workflows::status_of))
         .routes(routes!(workflows::wait))

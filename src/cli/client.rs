@@ -123,25 +123,56 @@ impl Client {
         self.call(method, path).timeout(ANSWER + held)
     }
 
+    /// A call whose answer may take as long as it is long.
+    pub fn long_call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a call and gives the body of the answer piece by piece, as it comes.
+    ///
+    /// # Errors
+    /// That the server said no, or broke off before the end; what `take` says.
+    pub async fn receive(&self, call: RequestBuilder, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let silent = || Error::Other(format!("{} has sent nothing for {} s: what came is not whole; try again", self.base, ANSWER.as_secs()));
+        let response = tokio::time::timeout(ANSWER, call.send()).await.map_err(|_| silent())?;
+        let mut response = response.map_err(|error| self.failure(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await?);
+        }
+        let broken = |error: reqwest::Error| {
+            Error::Other(format!("the server broke off ({}): what came is not whole; try again, or for a shorter stretch of time", cause(&error)))
+        };
+        while let Some(piece) = tokio::time::timeout(ANSWER, response.chunk()).await.map_err(|_| silent())?.map_err(broken)? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// What an answer says that is no success.
+    async fn refusal(&self, response: reqwest::Response) -> Result<Error, Error> {
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if !status.is_client_error() && !status.is_server_error() {
+            return Ok(Error::Strange { url: self.base.clone(), detail: format!("status {}", status.as_u16()) });
+        }
+        let body = response.bytes().await.map_err(|error| self.failure(&error))?;
+        if self.json && serde_json::from_slice::<Value>(&body).is_ok_and(|problem| problem.is_object()) {
+            terminal::print_json(&String::from_utf8_lossy(&body))?;
+        }
+        Ok(Error::Refused(Box::new(Problem::new(status.as_u16(), &body, retry_after.as_deref()))))
+    }
+
     /// Sends a call and reads the answer.
     ///
     /// # Errors
     /// That the server said no, did not answer, or is not parkbrake.
     pub async fn send(&self, call: RequestBuilder) -> Result<Answer, Error> {
         let response = call.send().await.map_err(|error| self.failure(&error))?;
-        let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await?);
+        }
         let body = response.bytes().await.map_err(|error| self.failure(&error))?;
-        if status.is_client_error() || status.is_server_error() {
-            if self.json && serde_json::from_slice::<Value>(&body).is_ok_and(|problem| problem.is_object()) {
-                terminal::print_json(&String::from_utf8_lossy(&body))?;
-            }
-            return Err(Error::Refused(Box::new(Problem::new(status.as_u16(), &body, retry_after.as_deref()))));
-        }
         let strange = |detail: String| Error::Strange { url: self.base.clone(), detail };
-        if !status.is_success() {
-            return Err(strange(format!("status {}", status.as_u16())));
-        }
         let body = String::from_utf8(body.into()).map_err(|_| strange("it is not UTF-8".to_owned()))?;
         let value: Value = serde_json::from_str(&body).map_err(|_| strange("it is not JSON".to_owned()))?;
         if !value.is_object() {

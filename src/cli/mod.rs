@@ -17,6 +17,7 @@ pub mod digest;
 pub mod error;
 mod exit;
 pub mod explain;
+mod export;
 mod facts;
 pub mod grant;
 mod halt;
@@ -98,6 +99,8 @@ pub enum Command {
     Submit(Box<submit::Args>),
     /// List the requests that wait for a human, the most dangerous first
     Pending(pending::Args),
+    /// Write every workflow of a stretch of time into a file, for audits
+    Export(export::Args),
     /// Show what a request would run, and approve exactly that
     Approve(approve::Args),
     /// Reject a request
@@ -171,6 +174,7 @@ impl Cli {
             Command::Person(command) => person::run(command).await,
             Command::Submit(args) => submit::run(*args).await,
             Command::Pending(args) => pending::run(args).await,
+            Command::Export(args) => export::run(args).await,
             Command::Approve(args) => approve::run(args).await,
             Command::Reject(args) => reject::run(args).await,
             Command::Withdraw(args) => withdraw::run(args).await,

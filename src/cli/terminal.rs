@@ -143,9 +143,22 @@ pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Whether standard output is shown to somebody.
+pub fn is_shown() -> bool {
+    io::stdout().is_terminal()
+}
+
 pub fn write_out(text: &str) -> Result<(), Error> {
+    write_bytes(text.as_bytes())
+}
+
+/// Writes bytes as they are, for a file or another program.
+///
+/// # Errors
+/// [`Error::Closed`] where nobody reads any more.
+pub fn write_bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Error::Closed,
         _ => Error::Output(error),
     })

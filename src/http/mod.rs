@@ -5,6 +5,7 @@
 
 pub mod body;
 mod caller;
+pub mod csv;
 pub mod decision;
 pub mod head;
 pub mod json;

@@ -11,6 +11,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -136,6 +137,37 @@ impl Place for Uuid {
     }
 }
 
+/// A stretch of time, each end of which may be open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Period {
+    pub from: Option<DateTime<Utc>>,
+    /// The first moment after it.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Period {
+    /// The stretch that `from` and `until` name: a moment, or a day of UTC; a day is in it whole.
+    ///
+    /// # Errors
+    /// Text that is neither, or an end that does not come after the beginning.
+    pub fn read(from: Option<&str>, until: Option<&str>) -> Result<Self, Problem> {
+        let from = from.map(|text| moment("from", text, Days::new(0))).transpose()?;
+        let until = until.map(|text| moment("until", text, Days::new(1))).transpose()?;
+        match from.zip(until) {
+            Some((from, until)) if until <= from => Err(invalid("until", "has to come after `from`")),
+            _ => Ok(Self { from, until }),
+        }
+    }
+}
+
+/// A moment, or the beginning of a day so many days after the one that is named.
+fn moment(name: &str, text: &str, later: Days) -> Result<DateTime<Utc>, Problem> {
+    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.checked_add_days(later).map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let moment = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+    let at = day().or_else(moment).filter(is_near);
+    at.ok_or_else(|| invalid(name, "write a day, such as 2026-10-31, or a moment, such as 2026-10-31T14:00:00Z (a `+` in an address is `%2B`)"))
+}
+
 /// The level that a parameter names.
 ///
 /// # Errors
@@ -152,4 +184,24 @@ pub fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
 pub fn status(text: &str) -> Result<Status, Problem> {
     let known = || Status::ALL.map(Status::as_str).join(", ");
     Status::parse(text).ok_or_else(|| invalid("status", format!("has to be one of {}", known())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_of_time_has_its_days_whole_and_its_moments_exactly() {
+        let read = |from, until| Period::read(from, until).unwrap();
+        let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+        let october = read(Some("2026-10-01"), Some("2026-10-31"));
+        assert_eq!((october.from, october.until), (at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z")));
+        let moments = read(Some("2026-10-01T02:00:00+02:00"), Some("2026-10-01T12:00:00.5Z"));
+        assert_eq!((moments.from, moments.until), (at("2026-10-01T00:00:00Z"), at("2026-10-01T12:00:00.5Z")));
+        assert_eq!(read(None, None), Period::default());
+        assert_eq!(read(Some("2026-10-01"), Some("2026-10-01")).until, at("2026-10-02T00:00:00Z"), "one day");
+        for (from, until) in [("2026-13-01", None), ("yesterday", None), ("", None), ("0000-01-01", None), ("2026-10-02", Some("2026-10-01"))] {
+            assert!(Period::read(Some(from), until).is_err(), "{from} {until:?}");
+        }
+    }
 }

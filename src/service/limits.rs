@@ -7,6 +7,8 @@ use std::sync::Arc;
 const WAITS: usize = 2_048;
 /// Event streams of one principal that are open at once, and of all.
 const STREAMS: (usize, usize) = (64, 1_024);
+/// Exports of one person that are written at once, and of all: each holds a page of whole workflows in memory.
+const EXPORTS: (usize, usize) = (2, 4);
 /// What may be sent at once by callers who prove who they are by what they send: those of one address, and all.
 const STRANGERS: (Share, Share) = (Share { requests: 256, bytes: 4 << 20 }, Share { requests: 1_024, bytes: 16 << 20 });
 
@@ -32,6 +34,7 @@ pub struct Admissions {
     pub changes: Arc<Admission>,
     pub waits: Arc<Admission>,
     pub streams: Arc<Admission>,
+    pub exports: Arc<Admission>,
     /// By the address that they come from.
     pub strangers: Arc<Admission>,
 }
@@ -55,6 +58,11 @@ impl Admissions {
                 bodiless(STREAMS.0),
                 bodiless(STREAMS.1),
                 "too many event streams are open for you; close some of them, or follow all workflows with one",
+            ),
+            exports: Admission::new(
+                bodiless(EXPORTS.0),
+                bodiless(EXPORTS.1),
+                "two exports of yours are still being written; wait until one of them has ended",
             ),
             strangers: Admission::new(STRANGERS.0, STRANGERS.1, "too much is under way from your address; try again in a moment"),
         }

@@ -8,6 +8,7 @@ mod comment;
 pub mod decide;
 mod error;
 pub mod evidence;
+pub mod export;
 pub mod follow;
 pub mod grants;
 pub mod halts;

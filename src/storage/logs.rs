@@ -1,5 +1,6 @@
 //! Reading the logs of workflows, and their documents.
 
+use super::connections::Lease;
 use super::pool::within;
 use super::seal::{self, EventRow, Head};
 use super::terms::Terms;
@@ -61,8 +62,12 @@ impl Storage {
     /// # Errors
     /// No database, or no secret key: nothing is known of any of them.
     pub async fn proven_logs(&self, workflow_ids: &[Uuid]) -> Result<Logs, Error> {
+        self.proven_logs_by(self.lease().await?, workflow_ids).await
+    }
+
+    /// The same, read by this connection.
+    pub(super) async fn proven_logs_by(&self, mut db: Lease, workflow_ids: &[Uuid]) -> Result<Logs, Error> {
         let keys = self.keys()?;
-        let mut db = self.lease().await?;
         // Each is looked up by its id: joined in any other way, all workflows might be read.
         let query = sqlx::query_as!(
             ProvenRow,

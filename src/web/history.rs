@@ -4,10 +4,9 @@ use crate::domain::risk::level::Level;
 use crate::domain::text;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
-use crate::http::query::{self, invalid};
-use crate::http::query::{level, status};
+use crate::http::query::{self, Period, level, status};
 use crate::service::lists::Search;
-use crate::service::{Found, WINDOW, is_near};
+use crate::service::{Found, WINDOW};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::list::action;
@@ -17,7 +16,7 @@ use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -46,14 +45,14 @@ pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> 
     let (status_word, level_word) = (query.one("status")?, query.one("level")?);
     let (requester, words) = (query.one("requested_by")?.map(str::trim), query.one("text")?.map(str::trim));
     let (from, until) = (query.one("from")?, query.one("until")?);
+    let period = Period::read(from, until)?;
     let after = query::cursor(query.one("cursor")?)?;
     let search = Search {
         status: status_word.map(status).transpose()?,
         risk_level: level(level_word)?,
         requested_by: requester.map(str::to_owned),
-        from: from.map(|text| day("from", text)).transpose()?,
-        // The last day is looked through whole.
-        until: until.map(|text| day("until", text)).transpose()?.and_then(|day| day.checked_add_days(Days::new(1))),
+        from: period.from,
+        until: period.until,
         text: words.map(str::to_owned),
         after,
         limit: PAGE,
@@ -89,11 +88,4 @@ fn line(found: Found, now: DateTime<Utc>) -> Line {
         requested_by: found.requested_by,
         created: RelativeTime::of(found.created_at, now),
     }
-}
-
-/// The beginning of a day, in UTC.
-fn day(name: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(is_near);
-    let day = day.ok_or_else(|| invalid(name, "has to be a day, such as 2026-03-01"))?;
-    Ok(day.and_time(NaiveTime::MIN).and_utc())
 }

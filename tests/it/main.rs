@@ -26,6 +26,7 @@ mod drift;
 mod escalate;
 mod events;
 mod execute;
+mod export;
 mod feed;
 mod flows;
 mod freezes;

@@ -68,6 +68,24 @@ struct Differs<'a> {
     from: &'a str,
 }
 
+impl<'a> Target<'a> {
+    pub(super) fn operation(&self) -> &'a str {
+        self.operation
+    }
+
+    pub(super) fn environment(&self) -> Option<&'a str> {
+        self.environment
+    }
+
+    pub(super) fn resource(&self) -> Option<&'a str> {
+        self.resource
+    }
+
+    pub(super) fn resource_type(&self) -> Option<&'a str> {
+        self.resource_type
+    }
+}
+
 impl<'a> From<&'a target::Target> for Target<'a> {
     fn from(target: &'a target::Target) -> Self {
         let differs = target.differs.iter().map(|one| Differs {

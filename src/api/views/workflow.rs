@@ -159,7 +159,7 @@ pub fn target_of<'a>(workflow: &'a workflow::Workflow, document: &[u8]) -> Cow<'
 }
 
 /// The decisions, each with the role that it counts for: approvals share the roles out among themselves.
-fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
+pub(super) fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
     let given: Vec<&[Role]> =
         workflow.round().into_iter().flat_map(|round| &round.approvals).map(|approval| approval.roles.as_slice()).collect();
     let assigned = approval::assign_roles(&given);

@@ -18,6 +18,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 /// What happens to a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// Nothing: a later one with this text meets the next fault.
+    None,
     /// PostgreSQL carries it out; then the connection is cut in place of the answer.
     LoseAnswer,
     /// PostgreSQL carries it out; the answer waits for [`Proxy::thaw`].
@@ -280,7 +282,7 @@ async fn requests(
                     gates.requests.send_replace(false);
                 }
                 Some(Fault::CutBefore) => return Ok(()),
-                None => {}
+                Some(Fault::None) | None => {}
             }
             let mut statements = lock(statements);
             if !statements.contains(&text) {

@@ -1,0 +1,128 @@
+//! Everything of a stretch of time in one file, for whoever has to account for it.
+
+use crate::api::examples;
+use crate::api::views::ExportedWorkflow;
+use crate::http::csv;
+use crate::http::openapi::{self, CALLER, WAIT, refused_with};
+use crate::http::problem::{Code, Problem};
+use crate::http::query::{Parameters, Period, invalid};
+use crate::identity::{Caller, Reauthentication};
+use crate::service::Service;
+use crate::service::export::{Broken, Exported};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use futures_util::stream;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ExportQuery {
+    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment (`2026-10-01T08:00:00Z`). Left out: from the beginning.
+    #[param(example = "2026-10-01")]
+    from: Option<String>,
+    /// Only what was submitted before this moment, or until the end of this day. Left out, or in the future: until now.
+    #[param(example = "2026-10-31")]
+    until: Option<String>,
+    /// `jsonl` if left out: each line is an ExportedWorkflow. `csv`: a table with a line of names.
+    #[param(value_type = Option<Format>)]
+    format: Option<String>,
+}
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(as = ExportFormat, rename_all = "lowercase")]
+enum Format {
+    Jsonl,
+    Csv,
+}
+
+impl Format {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        match text {
+            "jsonl" => Ok(Self::Jsonl),
+            "csv" => Ok(Self::Csv),
+            _ => Err(invalid("format", "has to be jsonl or csv")),
+        }
+    }
+
+    /// The media type, and how the name of a file ends.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Jsonl => ("application/jsonl", "attachment; filename=\"parkbrake-export.jsonl\""),
+            Self::Csv => ("text/csv; charset=utf-8; header=present", "attachment; filename=\"parkbrake-export.csv\""),
+        }
+    }
+
+    /// What stands before the first workflow.
+    fn head(self) -> String {
+        let mut head = String::new();
+        if self == Self::Csv {
+            csv::row(&mut head, ExportedWorkflow::COLUMNS);
+        }
+        head
+    }
+
+    fn lines(self, page: &[Exported]) -> String {
+        let mut text = String::new();
+        for exported in page {
+            let exported = ExportedWorkflow::from(exported);
+            match self {
+                Self::Jsonl => exported.add_line(&mut text),
+                Self::Csv => exported.add_row(&mut text),
+            }
+        }
+        text
+    }
+}
+
+refused_with!(ExportProblems = CALLER, [Code::NotPermitted], WAIT);
+
+/// Export workflows
+///
+/// Everything that was submitted in a stretch of time, the oldest first, with every decision and every attempt: for audits, and for people. It is
+/// streamed, and read page by page while it is written, so each workflow is as it was when its page was read; what is submitted after the export
+/// began is not in it. Nothing is in it that `GET /workflows/{id}` does not show, and no output.
+///
+/// An export that cannot be written to its end (the server stops, the database stays away, the token is revoked) breaks the connection off: only
+/// one whose last chunk came is whole. Two exports of one person are written at once, and four in all. In a table a cell that would begin a
+/// formula is led by an apostrophe, and `argv`, `decisions` and `attempts` are JSON.
+#[utoipa::path(
+    get,
+    path = "/workflows/export",
+    operation_id = "export_workflows",
+    tag = openapi::READING,
+    params(ExportQuery),
+    responses(
+        (status = 200, description = "The export, as a file.", content(
+            (String = "application/jsonl", example = json!(examples::EXPORT_LINE)),
+            (String = "text/csv", example = json!(examples::EXPORT_TABLE)),
+        )),
+        ExportProblems,
+    ),
+)]
+pub async fn export(
+    State(service): State<Service>,
+    by: Caller,
+    reauthentication: Reauthentication,
+    Parameters(query): Parameters<ExportQuery>,
+) -> Result<Response, Problem> {
+    let format = query.format.as_deref().map_or(Ok(Format::Jsonl), Format::parse)?;
+    let Period { from, until } = Period::read(query.from.as_deref(), query.until.as_deref())?;
+    let export = service.export(&by, reauthentication, from, until).await?;
+    let start = (Some(format.head()), export);
+    let pages = stream::try_unfold(start, move |(head, mut export)| async move {
+        let page = export.next().await.inspect_err(|error| tracing::warn!(%error, "an export ended before it was whole"))?;
+        let text = page.map(|page| head.unwrap_or_default() + &format.lines(&page));
+        Ok::<_, Broken>(text.map(|text| (Bytes::from(text), (None, export))))
+    });
+    let mut response = Response::new(Body::from_stream(pages));
+    let (media_type, disposition) = format.names();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
+    Ok(response)
+}

@@ -1,0 +1,153 @@
+//! Everything that was submitted in a stretch of time, for whoever has to account for it: the oldest first, page by page, as long as somebody reads.
+
+use crate::domain::risk::target::Target;
+use crate::domain::task::digest::Digest;
+use crate::domain::task::plan::Document;
+use crate::domain::workflow::{Recorded, Workflow, transition};
+use crate::identity::{Caller, Reauthentication};
+use crate::service::admission::Permit;
+use crate::service::lists::only_people;
+use crate::service::{Service, ServiceError};
+use crate::storage::{self, ExportPlace, ExportRow};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Workflows of a page, each of which is in memory whole.
+const PAGE: i64 = 20;
+/// How often the caller is asked for proof again.
+const PROOF: Duration = Duration::from_secs(15);
+/// How often a page is asked for again where the database does not answer, and the pause before that.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One workflow of an export.
+#[derive(Debug)]
+pub struct Exported {
+    pub workflow_id: Uuid,
+    pub status: String,
+    pub risk_level: String,
+    pub requested_by: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// What is stored of it, or why that cannot be told.
+    pub story: Result<Story, String>,
+}
+
+/// What is stored of a workflow, read and proved.
+#[derive(Debug)]
+pub struct Story {
+    pub workflow: Workflow,
+    pub log: Vec<Recorded>,
+    pub target: Target,
+    /// The last document that people were asked about, or that ran without asking.
+    pub document: Document,
+    pub digest: Digest,
+}
+
+/// An export that is being written. What is dropped before its end ends the work.
+pub struct Export {
+    service: Service,
+    reauthentication: Reauthentication,
+    proved: Instant,
+    /// What is left; `None` at the end.
+    place: Option<ExportPlace>,
+    /// The page that is given next.
+    next: Option<Vec<Exported>>,
+    _permit: Arc<Permit>,
+}
+
+/// Why an export ends before it is whole. Whoever reads it has to be able to tell.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error("the server stops")]
+    Stopping,
+    #[error("whoever asked for it has no right to it any more")]
+    Unproved,
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+impl Service {
+    /// Begins to export what was submitted at `from` or later, and before `until`, or else before now. The first page is read before this returns.
+    ///
+    /// # Errors
+    /// An agent asks; too many exports are being written; no database.
+    pub async fn export(
+        &self,
+        by: &Caller,
+        reauthentication: Reauthentication,
+        from: Option<DateTime<Utc>>,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<Export, ServiceError> {
+        only_people(by, "exports are for people: they tell of everybody's workflows")?;
+        let permit = self.admissions.exports.admit(&by.name, 0)?;
+        // What is submitted meanwhile is no part of it, so that it has an end.
+        let now = self.engine.storage.now().await?;
+        let place = ExportPlace::beginning(from, until.map_or(now, |until| until.min(now)));
+        let (rows, place) = self.engine.storage.export_page(place, PAGE).await?;
+        let next = Some(rows.into_iter().map(Exported::from).collect());
+        Ok(Export { service: self.clone(), reauthentication, proved: Instant::now(), place, next, _permit: permit })
+    }
+}
+
+impl Export {
+    /// The next workflows; `None` once all have been given. A page may be empty.
+    ///
+    /// # Errors
+    /// It cannot be written to its end.
+    pub async fn next(&mut self) -> Result<Option<Vec<Exported>>, Broken> {
+        if let Some(page) = self.next.take() {
+            return Ok(Some(page));
+        }
+        let Some(place) = self.place.take() else { return Ok(None) };
+        if self.proved.elapsed() >= PROOF {
+            if !self.reauthentication.holds(&self.service.identity).await {
+                return Err(Broken::Unproved);
+            }
+            self.proved = Instant::now();
+        }
+        let (rows, place) = self.service.until_closing(page(&self.service, place)).await.ok_or(Broken::Stopping)??;
+        self.place = place;
+        Ok(Some(rows.into_iter().map(Exported::from).collect()))
+    }
+}
+
+/// Reads a page. A database that is away for a moment does not end an export that has run for minutes.
+async fn page(service: &Service, place: ExportPlace) -> Result<(Vec<ExportRow>, Option<ExportPlace>), storage::Error> {
+    let mut tries = 1;
+    loop {
+        match service.engine.storage.export_page(place.clone(), PAGE).await {
+            Err(storage::Error::Unavailable(reason)) if tries < TRIES => {
+                tracing::debug!(reason, "an export waits for the database");
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+impl From<ExportRow> for Exported {
+    fn from(row: ExportRow) -> Self {
+        let ExportRow { workflow_id, status, risk_level, requested_by, created_at, updated_at, log, documents } = row;
+        let story = log.and_then(|log| Story::of(workflow_id, log, &documents));
+        Self { workflow_id, status, risk_level, requested_by, created_at, updated_at, story }
+    }
+}
+
+impl Story {
+    fn of(workflow_id: Uuid, log: Vec<Recorded>, documents: &[Vec<u8>]) -> Result<Self, String> {
+        let workflow = transition::replay(workflow_id, &log).map_err(|error| format!("its log cannot be read: {error}"))?;
+        let workflow = workflow.ok_or("it was removed while the export was written")?;
+        let (first, last) = documents.first().zip(documents.last()).ok_or("its document is missing")?;
+        if Digest::of(first) != workflow.submission.digest {
+            return Err("its document is not the one that was submitted: the digests differ".to_owned());
+        }
+        let document = Document::read(last).map_err(|error| format!("its document cannot be read: {error}"))?;
+        let claimed = || document.single().map(Target::claimed).unwrap_or_default();
+        let target = workflow.submission.target.clone().unwrap_or_else(claimed);
+        Ok(Self { target, digest: Digest::of(last), document, workflow, log })
+    }
+}
