@@ -222,6 +222,7 @@ impl App {
         let rehydrated = Arc::clone(&engine);
         tokio::spawn(async move { rehydrated.rehydrate().await });
         tokio::spawn(Engine::watch_for_undecidable(Arc::downgrade(&engine)));
+        tokio::spawn(Engine::watch_for_trouble(Arc::downgrade(&engine)));
         tokio::spawn(Engine::watch_holds(Arc::downgrade(&engine)));
         Ok(Serving { engine, root, root_task, server, server_task, closing, service })
     }

@@ -102,6 +102,7 @@ impl Now {
             remind_every: FIRST,
             report_within: REPORT,
             rejected_memory: Duration::ZERO,
+            goal: None,
             warn_before: None,
         };
         let person =

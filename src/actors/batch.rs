@@ -1,7 +1,9 @@
 //! Batches of commits: which commits go together, and how a batch is written when something goes wrong.
 
-use crate::domain::workflow::Event;
+use crate::domain::risk::level::Level;
+use crate::domain::workflow::{Event, RoundOutcome};
 use crate::storage::{Advance, Error, Opening, Replacement, Storage, Written};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use ractor::RpcReplyPort;
 use std::collections::{HashSet, VecDeque};
@@ -44,6 +46,10 @@ pub trait Row: Send + Sync + Sized + 'static {
     fn actor(&self) -> &str;
     /// Whether notices are written with it.
     fn has_notices(&self) -> bool;
+    /// The level, and when people were asked, where a person has the last word with it.
+    fn decides(&self) -> Option<(Level, DateTime<Utc>)> {
+        None
+    }
 }
 
 impl Row for Opening {
@@ -87,6 +93,13 @@ impl Row for Advance {
 
     fn has_notices(&self) -> bool {
         !self.notices.is_empty()
+    }
+
+    fn decides(&self) -> Option<(Level, DateTime<Utc>)> {
+        let is_decision = |event: &Event| matches!(event, Event::Approved(_) | Event::Rejected { .. } | Event::GlassBroken(_));
+        let round = self.workflow.round().filter(|_| self.events.iter().any(is_decision))?;
+        let is_settled = matches!(round.outcome, Some(RoundOutcome::Approved | RoundOutcome::Rejected));
+        is_settled.then_some((self.workflow.submission.assessment.level, round.opened_at))
     }
 }
 

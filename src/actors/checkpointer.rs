@@ -11,7 +11,7 @@
 
 use crate::actors::batch::{self, CommitError, Queue, Reply, Row, UnderWay, Waiting};
 use crate::actors::feed::Feed;
-use crate::actors::metrics::{EventLabel, Metrics};
+use crate::actors::metrics::{EventLabel, LevelLabel, Metrics};
 use crate::actors::versions::Versions;
 use crate::actors::wakeup::Wakeup;
 use crate::domain::workflow::Event;
@@ -196,9 +196,13 @@ impl Checkpointer {
             let mut again = Vec::new();
             for (mut waiting, answer) in batch.into_iter().zip(answers) {
                 match &answer {
-                    Ok(Written::Committed { .. }) => {
+                    Ok(Written::Committed { at }) => {
                         for event in waiting.row.events() {
                             metrics.events.get_or_create(&EventLabel { event: event.name() }).inc();
+                        }
+                        if let Some((level, since)) = waiting.row.decides() {
+                            let seconds = (*at - since).as_seconds_f64().max(0.0);
+                            metrics.decision_seconds.get_or_create(&LevelLabel { risk_level: level.as_str() }).observe(seconds);
                         }
                         let (workflow_id, version) = waiting.row.fence();
                         tracing::debug!(workflow.id = %workflow_id, version, events = ?names(&*waiting.row), by = waiting.row.actor(), "committed");

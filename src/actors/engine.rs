@@ -16,6 +16,7 @@ use crate::actors::ports::{Channel, Executor};
 use crate::actors::precondition;
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::actors::runner::{self, Runner};
+use crate::actors::troubles::TroubleWatch;
 use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
 use crate::actors::wakeup::Wakeup;
@@ -61,6 +62,7 @@ pub struct Engine {
     pub owner: Uuid,
     /// Whether this server may still act.
     pub fence: Arc<Fence>,
+    pub(super) troubles: TroubleWatch,
     dispatcher: Arc<Dispatcher>,
 }
 
@@ -137,6 +139,7 @@ impl Engine {
             max_resident: parts.max_resident,
             owner,
             fence: parts.fence,
+            troubles: TroubleWatch::default(),
             dispatcher,
         })
     }

@@ -8,6 +8,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+/// The ends of the buckets into which decisions are sorted: minutes, hours, a day.
+const DECISION_SECONDS: [f64; 10] = [30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
+
 /// The level of a submitted task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct LevelLabel {
@@ -32,6 +35,7 @@ pub struct Metrics {
     registry: Registry,
     pub submitted: Family<LevelLabel, Counter>,
     pub events: Family<EventLabel, Counter>,
+    pub decision_seconds: Family<LevelLabel, Histogram>,
     pub batch_rows: Histogram,
     pub batch_seconds: Histogram,
     pub log_batch_logs: Histogram,
@@ -54,12 +58,14 @@ pub struct Metrics {
     pub notices_waiting: Family<ChannelLabel, Gauge>,
     pub weaknesses: Gauge,
     pub undecidable: Gauge,
+    pub glass_reviews_open: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let submitted = Family::<LevelLabel, Counter>::default();
         let events = Family::<EventLabel, Counter>::default();
+        let decision_seconds = Family::<LevelLabel, Histogram>::new_with_constructor(|| Histogram::new(DECISION_SECONDS));
         let batch_rows = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let batch_seconds = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 5.0]);
         let log_batch_logs = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
@@ -74,10 +80,11 @@ impl Default for Metrics {
         let notice_failures = Family::<ChannelLabel, Counter>::default();
         let notices_dead = Family::<ChannelLabel, Counter>::default();
         let notices_waiting = Family::<ChannelLabel, Gauge>::default();
-        let (weaknesses, undecidable) = (Gauge::default(), Gauge::default());
+        let (weaknesses, undecidable, glass_reviews_open) = (Gauge::default(), Gauge::default(), Gauge::default());
         let mut registry = Registry::with_prefix("parkbrake");
         registry.register("tasks_submitted", "Tasks that were accepted, by risk level", submitted.clone());
         registry.register("events", "Events that were committed, by name", events.clone());
+        registry.register("decision_seconds", "Time from a request to its decision by a person, by risk level", decision_seconds.clone());
         registry.register("commit_batch_rows", "Commits that went to the database together", batch_rows.clone());
         registry.register("commit_batch_seconds", "Time from sending a batch to its answer", batch_seconds.clone());
         registry.register("log_batch_logs", "Logs of workflows that were read together", log_batch_logs.clone());
@@ -114,9 +121,11 @@ impl Default for Metrics {
             "Requests that wait and that nobody of the configuration can decide",
             undecidable.clone(),
         );
+        registry.register("glass_reviews_open", "Reviews of broken glass that nobody has closed", glass_reviews_open.clone());
         Self {
             weaknesses,
             undecidable,
+            glass_reviews_open,
             notices_delivered,
             notice_failures,
             notices_dead,
@@ -124,6 +133,7 @@ impl Default for Metrics {
             registry,
             submitted,
             events,
+            decision_seconds,
             batch_rows,
             batch_seconds,
             log_batch_logs,

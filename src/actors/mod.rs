@@ -44,6 +44,7 @@ pub mod restart;
 pub mod root;
 pub mod runner;
 pub mod timer;
+mod troubles;
 pub mod turns;
 pub mod unchanged;
 mod undecidable;

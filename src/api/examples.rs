@@ -15,6 +15,37 @@ pub const STREAM: &str = include_str!("examples/stream.txt");
 pub const EXPORT_LINE: &str = include_str!("examples/export.jsonl");
 pub const EXPORT_TABLE: &str = include_str!("examples/export.csv");
 
+/// A part of the figures as a table.
+pub const STATISTICS_TABLE: &str = "week,decided,mean_s,median_s,p90_s,within_goal\r\n2026-11-23,42,516.2,198.4,1304.9,0.5952\r\n";
+
+pub fn statistics() -> Value {
+    read(include_str!("examples/statistics.json"))
+}
+
+pub fn system() -> Value {
+    json!({
+        "success": true, "now": "2026-11-27T21:03:37.538432Z", "version": "0.1.0", "server_id": "2f0c8c6e-5a2b-4c8e-9d3f-0b7a1e6d9c41",
+        "policy_version": "sha256:fbeac11b932b4fca4f54c17657d1b3e57187196c813cf5c7dae6ad60b6de97d1", "configuration_weaknesses": 0,
+        "troubles": ["1 notice was given up in the last 7 days: somebody was not told."],
+        "servers": [{
+            "server_id": "2f0c8c6e-5a2b-4c8e-9d3f-0b7a1e6d9c41", "address": "127.0.0.1:8001", "host": "ops-1", "version": "0.1.0",
+            "started_at": "2026-11-26T20:00:00.000000Z", "lease_until": "2026-11-27T21:03:46.120000Z", "acts": true, "ended_at": null,
+        }],
+        "channels": [{
+            "channel": "ops", "waiting": 0, "oldest_waiting": null, "delivered": 412, "dead": 1,
+            "last_delivered_at": "2026-11-27T21:02:11.384000Z", "last_error": "the other side answered 503",
+        }],
+        "dead_notices": [one_notice("dead")],
+        "quarantined": [],
+        "outcome_unknown": {"count": 1, "workflows": [{
+            "workflow_id": WORKFLOW, "headline": "deploy api-gateway in production", "risk_level": "high", "requested_by": "deploy-bot",
+            "since": "2026-11-27T20:51:09.000000Z",
+        }]},
+        "executing": {"count": 0, "workflows": []},
+        "halts": [one_halt()], "reviews": [],
+    })
+}
+
 pub fn submitted() -> Value {
     read(include_str!("examples/submitted.json"))
 }

@@ -14,6 +14,8 @@ mod operations;
 mod output;
 mod reviews;
 mod sign_in;
+mod statistics;
+mod system;
 mod task_body;
 mod tasks;
 mod views;
@@ -67,6 +69,8 @@ pub fn calls() -> OpenApiRouter<Service> {
         .routes(routes!(halts::halt))
         .routes(routes!(halts::resume))
         .routes(routes!(halts::list))
+        .routes(routes!(statistics::statistics))
+        .routes(routes!(system::system))
         .routes(routes!(operations::metrics))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

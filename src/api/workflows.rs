@@ -10,7 +10,7 @@ use crate::domain::workflow::Status;
 use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
-use crate::http::query::{LONGEST_WAIT, Listing, PageQuery, Parameters, invalid, level, status};
+use crate::http::query::{LONGEST_WAIT, Listing, PageQuery, Parameters, Period, invalid, level, status};
 use crate::identity::Caller;
 use crate::service::{Service, Shown, lists};
 use axum::Json;
@@ -18,7 +18,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use std::time::Duration;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
+
+/// Characters that are looked for at once.
+const MOST_WORDS: usize = 200;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -72,11 +75,49 @@ pub struct ListQuery {
     risk_level: Option<String>,
     /// Only of this requester.
     requested_by: Option<String>,
+    /// Only what this person has approved or rejected, released by breaking the glass, or withdrawn a yes from.
+    approver: Option<String>,
+    /// Only what runs this runbook, in a plan in any step.
+    runbook: Option<String>,
+    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment (`2026-10-01T08:00:00Z`).
+    #[param(example = "2026-10-01")]
+    from: Option<String>,
+    /// Only what was submitted before this moment, or until the end of this day.
+    #[param(example = "2026-10-31")]
+    until: Option<String>,
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name; or the
+    /// workflow's id, or at least the last six characters of it.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// `newest` if left out.
+    #[param(value_type = Option<Sort>)]
+    sort: Option<String>,
+}
+
+/// In which order workflows are listed.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes a parameter")]
+enum Sort {
+    Newest,
+    Oldest,
+}
+
+/// The words of a search.
+fn words(text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.chars().count() > MOST_WORDS => Err(invalid("q", format!("has more than {MOST_WORDS} characters"))),
+        Some(text) if text.contains('\0') => Err(invalid("q", "holds a NUL character")),
+        text => Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())),
+    }
 }
 
 /// List workflows
 ///
-/// All that the caller may see, the newest first.
+/// All that the caller may see, the newest first, or those of them that fit all that is asked for.
+///
+/// What `runbook` and `q` ask for, and what several parameters ask for together, is looked for among 2,000 workflows for a page, so a page may be empty
+/// and still have a next one.
 #[utoipa::path(
     get,
     path = "/workflows",
@@ -92,9 +133,18 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let status = filter.status.as_deref().map(status).transpose()?;
     let risk_level = level(filter.risk_level.as_deref())?;
-    let query = lists::ListQuery { status, risk_level, requested_by: filter.requested_by, after, limit };
-    let page = service.list(&by, query).await?;
-    Ok(Json(WorkflowPage::from(&page)).into_response())
+    let Period { from, until } = Period::read(filter.from.as_deref(), filter.until.as_deref())?;
+    let oldest_first = match filter.sort.as_deref() {
+        None | Some("newest") => false,
+        Some("oldest") => true,
+        Some(_) => return Err(invalid("sort", "has to be newest or oldest")),
+    };
+    let ListQuery { requested_by, approver, runbook, .. } = filter;
+    let text = words(filter.q)?;
+    let query =
+        lists::Search { status, risk_level, requested_by, approver, runbook, from, until, text, oldest_first, counts: false, after, limit };
+    let finds = service.list(&by, query).await?;
+    Ok(Json(WorkflowPage::from(&finds.page)).into_response())
 }
 
 refused_with!(ReadProblems = CALLER, [Code::WorkflowNotFound]);

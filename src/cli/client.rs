@@ -133,14 +133,18 @@ impl Client {
     /// # Errors
     /// That the server said no, or broke off before the end; what `take` says.
     pub async fn receive(&self, call: RequestBuilder, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        let silent = || Error::Other(format!("{} has sent nothing for {} s: what came is not whole; try again", self.base, ANSWER.as_secs()));
+        let silent =
+            || Error::Other(format!("{} has sent nothing for {} s: what came is not whole; try again", self.base, ANSWER.as_secs()));
         let response = tokio::time::timeout(ANSWER, call.send()).await.map_err(|_| silent())?;
         let mut response = response.map_err(|error| self.failure(&error))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await?);
         }
         let broken = |error: reqwest::Error| {
-            Error::Other(format!("the server broke off ({}): what came is not whole; try again, or for a shorter stretch of time", cause(&error)))
+            Error::Other(format!(
+                "the server broke off ({}): what came is not whole; try again, or for a shorter stretch of time",
+                cause(&error)
+            ))
         };
         while let Some(piece) = tokio::time::timeout(ANSWER, response.chunk()).await.map_err(|_| silent())?.map_err(broken)? {
             take(&piece)?;

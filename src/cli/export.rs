@@ -43,7 +43,9 @@ enum Format {
 /// Why there is no whole export.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     if args.output.is_none() && terminal::is_shown() {
-        return Err(Error::Usage("an export is for a file: name one with --output, or send standard output somewhere with `>` or `|`".to_owned()));
+        return Err(Error::Usage(
+            "an export is for a file: name one with --output, or send standard output somewhere with `>` or `|`".to_owned(),
+        ));
     }
     let client = args.connection.client(Kind::Person)?;
     let format = match args.format {

@@ -19,8 +19,8 @@ mod document;
 
 const KEYS: [&str; 9] =
     ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
-const PERSON_KEYS: [&str; 4] = ["roles", "email", "slack", "linear"];
-const POLICY_KEYS: [&str; 9] = [
+const PERSON_KEYS: [&str; 5] = ["roles", "email", "slack", "linear", "team"];
+const POLICY_KEYS: [&str; 10] = [
     "required",
     "distinct_roles",
     "expire_after",
@@ -30,6 +30,7 @@ const POLICY_KEYS: [&str; 9] = [
     "rejected_memory",
     REPORT_WITHIN,
     "break_glass",
+    "goal",
 ];
 /// The one that also holds where nobody is asked.
 const REPORT_WITHIN: &str = "report_within";
@@ -85,6 +86,8 @@ pub struct Terms {
     pub warn_before: Option<Duration>,
     /// For how long a rejection of the very same task is remembered; zero is not at all.
     pub rejected_memory: Duration,
+    /// Within what time requests should be decided, for the statistics.
+    pub goal: Option<Duration>,
 }
 
 impl Default for Terms {
@@ -98,6 +101,7 @@ impl Default for Terms {
             report_within: transition::REPORT_WITHIN,
             warn_before: None,
             rejected_memory: Duration::ZERO,
+            goal: None,
         }
     }
 }
@@ -197,10 +201,11 @@ fn person(at: &At<'_>) -> Option<Person> {
     let text = |key: &str| fields.get(key).and_then(|at| contact(&at));
     let email = fields.get("email").and_then(|at| at.parsed(mail_address::parse));
     let (slack, linear) = (text("slack"), text("linear"));
+    let team = fields.get("team").and_then(|at| at.parsed(names::team));
     let roles = fields.get("roles").map_or(Some(Vec::new()), |at| at.items("roles"))?;
     let roles: Vec<_> = roles.iter().map(|at| at.parsed(names::role)).collect();
     let roles: BTreeSet<_> = roles.into_iter().collect::<Option<_>>()?;
-    Some(Person { roles, email, slack, linear })
+    Some(Person { roles, email, slack, linear, team })
 }
 
 /// How a person is reached: some text in one line.
@@ -288,6 +293,7 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         warn_before,
         require_digest: boolean("require_digest"),
         rejected_memory: fields.get("rejected_memory").and_then(|at| at.duration()).unwrap_or_default(),
+        goal: fields.get("goal").and_then(|at| at.duration()),
         report_within: fields.get(REPORT_WITHIN).and_then(|at| at.duration()).unwrap_or(transition::REPORT_WITHIN),
     };
     let is_of_decisions = POLICY_KEYS.iter().any(|key| *key != REPORT_WITHIN && fields.get(key).is_some());

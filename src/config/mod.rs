@@ -20,6 +20,7 @@ mod mail_address;
 mod names;
 mod notifications;
 mod placeholders;
+mod places;
 mod playbooks;
 mod policy;
 mod problem;
@@ -87,6 +88,8 @@ pub struct Configuration {
     pub document: String,
     /// What an operator should know, though nothing is wrong.
     pub notes: Vec<String>,
+    /// Where each rule stands, by the path of its keys: its file, as it is named in the folder of the configuration, and its line.
+    pub places: BTreeMap<String, String>,
     /// What opens the gate wider than the shipped configuration does, or lets a requester do more than it seems.
     pub weaknesses: Vec<String>,
 }
@@ -169,6 +172,12 @@ impl Files {
             notifications: open(shipped::NOTIFICATIONS),
             sign_in: open(shipped::SIGN_IN),
         }
+    }
+
+    /// The files that say who decides what, and what runs.
+    fn of_rules(&self) -> impl Iterator<Item = &Source> {
+        let files = [&self.interrupt_triggers, &self.risk_rules, &self.approval_policies, &self.runbooks];
+        files.into_iter().filter_map(|file| known(file).flatten())
     }
 
     fn into_problems(self) -> Vec<Problem> {
@@ -275,6 +284,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         version,
         document: String::from_utf8(document).ok()?,
         notes,
+        places: places::of(files.of_rules().chain([&shipped.risk_rules, &shipped.interrupt_triggers]), dir),
         weaknesses,
     })
 }

@@ -15,6 +15,14 @@ pub fn role(text: &str) -> Result<String, String> {
     spelled(text, fits, "a role is written in a-z, 0-9, _ and -, and begins with a letter")
 }
 
+/// The name of a team, spelled as a role is.
+///
+/// # Errors
+/// Any other spelling.
+pub fn team(text: &str) -> Result<String, String> {
+    role(text).map_err(|_| "a team is written in a-z, 0-9, _ and -, and begins with a letter".to_owned())
+}
+
 /// The name of a person or an agent: `[A-Za-z0-9][A-Za-z0-9._@-]{0,63}`.
 ///
 /// # Errors

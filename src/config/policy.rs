@@ -67,6 +67,7 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
         report_within: written.report_within,
         warn_before: written.warn_before,
         rejected_memory: written.rejected_memory,
+        goal: written.goal,
     })
 }
 

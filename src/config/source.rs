@@ -85,6 +85,11 @@ impl Source {
         &self.file
     }
 
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether it is compiled in.
     pub fn is_shipped(&self) -> bool {
         self.file.to_str().is_some_and(|name| name.starts_with(SHIPPED))

@@ -38,6 +38,11 @@ impl<'s> At<'s> {
         self.source.note(self.place, &self.key, detail.to_string());
     }
 
+    /// The line on which it stands, which is looked up by another pass over the text.
+    pub fn line(&self) -> Option<usize> {
+        self.source.line(self.place)
+    }
+
     /// Where it stands, for a message about another place: `file:line`.
     pub fn location(&self) -> String {
         let file = self.source.file().display();

@@ -11,6 +11,7 @@
 //! What is beside the folders is used by all of them.
 
 pub mod duration;
+pub mod figures;
 pub mod grant;
 pub mod hold;
 pub mod hosts;
@@ -24,5 +25,6 @@ pub mod size;
 pub mod task;
 pub mod text;
 pub mod tools;
+pub mod trouble;
 pub mod via;
 pub mod workflow;

@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn no_cell_begins_as_a_formula_does() {
-        for formula in ["=1+1", "+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", " =1", "\u{feff}=1", "\u{200b}@x", "=HYPERLINK(\"x\",\"y\")"] {
+        for formula in
+            ["=1+1", "+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", " =1", "\u{feff}=1", "\u{200b}@x", "=HYPERLINK(\"x\",\"y\")"]
+        {
             let written = one(&[formula]);
             assert!(written.trim_start_matches('"').starts_with('\''), "{formula:?} became {written:?}");
         }

@@ -162,10 +162,13 @@ impl Period {
 
 /// A moment, or the beginning of a day so many days after the one that is named.
 fn moment(name: &str, text: &str, later: Days) -> Result<DateTime<Utc>, Problem> {
-    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.checked_add_days(later).map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let day =
+        || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.checked_add_days(later).map(|day| day.and_time(NaiveTime::MIN).and_utc());
     let moment = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
     let at = day().or_else(moment).filter(is_near);
-    at.ok_or_else(|| invalid(name, "write a day, such as 2026-10-31, or a moment, such as 2026-10-31T14:00:00Z (a `+` in an address is `%2B`)"))
+    at.ok_or_else(|| {
+        invalid(name, "write a day, such as 2026-10-31, or a moment, such as 2026-10-31T14:00:00Z (a `+` in an address is `%2B`)")
+    })
 }
 
 /// The level that a parameter names.
@@ -200,7 +203,9 @@ mod tests {
         assert_eq!((moments.from, moments.until), (at("2026-10-01T00:00:00Z"), at("2026-10-01T12:00:00.5Z")));
         assert_eq!(read(None, None), Period::default());
         assert_eq!(read(Some("2026-10-01"), Some("2026-10-01")).until, at("2026-10-02T00:00:00Z"), "one day");
-        for (from, until) in [("2026-13-01", None), ("yesterday", None), ("", None), ("0000-01-01", None), ("2026-10-02", Some("2026-10-01"))] {
+        for (from, until) in
+            [("2026-13-01", None), ("yesterday", None), ("", None), ("0000-01-01", None), ("2026-10-02", Some("2026-10-01"))]
+        {
             assert!(Period::read(Some(from), until).is_err(), "{from} {until:?}");
         }
     }

@@ -10,7 +10,7 @@ use crate::mcp::answers::{self, State};
 use crate::mcp::arguments::{self, Cancel, LARGEST_PAGE, LONGEST_WAIT, List, Until, Wait, Which};
 use crate::mcp::tools::Name;
 use crate::service::decide::TakingBack;
-use crate::service::lists::ListQuery;
+use crate::service::lists::Search;
 use crate::service::submit::NewTask;
 use crate::service::{Service, ServiceError, Shown};
 use rmcp::RoleServer;
@@ -162,7 +162,7 @@ async fn listed(backend: &Backend, by: &Caller, List { status, limit, cursor }: 
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(ServiceError::invalid("/limit", format!("has to be from 1 to {LARGEST_PAGE}")));
     }
-    let query = ListQuery { status, risk_level: None, requested_by: Some(by.name.clone()), after, limit };
-    let page = backend.service.list(by, query).await?;
+    let query = Search { status, requested_by: Some(by.name.clone()), after, limit, ..Search::default() };
+    let page = backend.service.list(by, query).await?.page;
     Ok(answers::page(&page.items, page.next.map(|next| next.to_string())))
 }

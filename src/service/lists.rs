@@ -1,4 +1,4 @@
-//! Lists of workflows and of decisions, and figures over them. An agent sees its own; figures and searches are for people.
+//! Lists of workflows and of decisions. An agent sees its own; the decisions of people are for people.
 
 use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{Principal, PrincipalKind, Role};
@@ -6,8 +6,8 @@ use crate::domain::risk::level::Level;
 use crate::domain::risk::order::{Order, Place};
 use crate::domain::workflow::Status;
 use crate::identity::Caller;
-use crate::service::{About, Decided, Finds, Found, Listed, Service, ServiceError, Waiting};
-use crate::storage::{Decider, ListFilter, MOST_COUNTED_OF_PLACE, PendingFilter, SearchFilter, Visible};
+use crate::service::{About, Count, Decided, Finds, Listed, Service, ServiceError, Waiting};
+use crate::storage::{Decider, MOST_COUNTED_OF_PLACE, PendingFilter, SearchFilter, Visible};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -47,26 +47,25 @@ impl PendingCounts {
 
 /// Which workflows are asked for.
 #[derive(Debug, Default)]
-pub struct ListQuery {
-    pub status: Option<Status>,
-    pub risk_level: Option<Level>,
-    pub requested_by: Option<String>,
-    pub after: Option<Cursor>,
-    pub limit: i64,
-}
-
-/// What a person looks for among all workflows.
-#[derive(Debug, Default)]
 pub struct Search {
     pub status: Option<Status>,
     pub risk_level: Option<Level>,
     pub requested_by: Option<String>,
+    /// This person has approved or rejected it, broken the glass, or taken a yes back.
+    pub approver: Option<String>,
+    /// The name of the runbook, of a plan that of any step.
+    pub runbook: Option<String>,
     /// Submitted at this moment or later.
     pub from: Option<DateTime<Utc>>,
     /// Submitted before this moment.
     pub until: Option<DateTime<Utc>>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name.
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name; or the
+    /// workflow's id, or at least the last six characters of it.
     pub text: Option<String>,
+    /// The oldest first, and not the newest.
+    pub oldest_first: bool,
+    /// Whether to count what there is.
+    pub counts: bool,
     pub after: Option<Cursor>,
     pub limit: i64,
 }
@@ -100,27 +99,19 @@ impl Service {
         Ok(PendingCounts(self.engine.storage.pending_counts(&pending_filter(by, query)).await?))
     }
 
-    /// Workflows, the newest first.
+    /// Workflows: all that the caller may see, or those of them that are looked for.
     ///
     /// # Errors
     /// No database.
-    pub async fn list(&self, by: &Caller, query: ListQuery) -> Result<Page<Listed>, ServiceError> {
-        let ListQuery { status, risk_level, requested_by, after, limit } = query;
-        let filter = ListFilter { status, risk_level, requested_by, visible_to: visible(by), after, limit };
-        let page = self.engine.storage.list(&filter).await?.map(Listed::from);
-        Ok(page.map(|line| Listed { held: self.held_in_list(&line), ..line }))
-    }
-
-    /// Workflows that a person looks for.
-    ///
-    /// # Errors
-    /// An agent asks; no database.
-    pub async fn search(&self, by: &Caller, search: Search) -> Result<Finds, ServiceError> {
-        only_people(by, "searches are for people")?;
-        let Search { status, risk_level, requested_by, from, until, text, after, limit } = search;
-        let filter = SearchFilter { status, risk_level, requested_by, from, until, text, after, limit };
+    pub async fn list(&self, by: &Caller, search: Search) -> Result<Finds, ServiceError> {
+        let Search { status, risk_level, requested_by, approver, runbook, from, until, text, oldest_first, counts, after, limit } = search;
+        let visible_to = visible(by);
+        let filter =
+            SearchFilter { status, risk_level, requested_by, approver, runbook, from, until, text, visible_to, oldest_first, after, limit };
         let finds = self.engine.storage.search(&filter).await?;
-        Ok(Finds { page: finds.page.map(Found::from), is_cut: finds.is_cut })
+        let count = if counts { Some(self.engine.storage.count(&filter).await?) } else { None };
+        let page = finds.page.map(Listed::from).map(|line| Listed { held: self.held_in_list(&line), ..line });
+        Ok(Finds { page, is_cut: finds.is_cut, count: count.map(|(found, is_cut)| Count { found, is_cut }) })
     }
 
     /// What one person decided, the latest first.

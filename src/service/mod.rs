@@ -16,6 +16,7 @@ mod limits;
 pub mod lists;
 mod notices;
 mod operations;
+pub mod policy;
 pub mod proposals;
 mod quotas;
 mod results;
@@ -23,20 +24,21 @@ pub mod review;
 pub mod reviews;
 mod show;
 mod sign_in;
-mod statistics;
+pub mod statistics;
 pub mod submit;
+pub mod system;
 pub mod tool_calls;
 
 pub use error::ServiceError;
 pub use limits::{Admissions, Limits};
 pub use notices::{Notice, NoticeQuery};
 pub use operations::Readiness;
-pub use results::{About, Decided, Finds, Found, Listed, WINDOW, Waiting};
+pub use results::{About, Count, Decided, Finds, Listed, WINDOW, Waiting};
 pub use show::{Earlier, Quarantine, Shown};
-pub use statistics::{DayFigures, LevelFigures, MOST_REQUESTS, MOST_WAITING, RoleFigures, Statistics, WaitingFigures};
 
 use crate::actors::engine::Engine;
 use crate::actors::ports::Mailer;
+use crate::domain::risk::matrix::Matrix;
 use crate::identity::Identity;
 use crate::service::quotas::Quotas;
 use crate::telemetry;
@@ -44,7 +46,7 @@ use chrono::{DateTime, Datelike, Utc};
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use uuid::Uuid;
 
 /// The use cases of one server; a handle that is copied for each request.
@@ -69,6 +71,8 @@ pub struct Shared {
     mailer: Option<Arc<dyn Mailer>>,
     /// The places of the mails that are on their way.
     mails: Arc<Semaphore>,
+    /// The matrix of the rules, once somebody has asked for it.
+    matrix: OnceCell<Arc<Matrix>>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
@@ -78,7 +82,8 @@ impl Service {
     pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, mailer: Option<Arc<dyn Mailer>>) -> Self {
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
         let (admissions, mails) = (Admissions::new(limits), Arc::new(Semaphore::new(sign_in::MAILS)));
-        Self(Arc::new(Shared { engine, identity, admissions, quotas: Quotas::default(), mailer, mails, closing }))
+        let (quotas, matrix) = (Quotas::default(), OnceCell::new());
+        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, mails, matrix, closing }))
     }
 
     /// The time, as the database has it.

@@ -69,7 +69,7 @@ impl Waiting {
     }
 }
 
-/// A line of the list of all workflows.
+/// A line of a list of workflows.
 #[derive(Debug)]
 pub struct Listed {
     pub workflow_id: Uuid,
@@ -85,12 +85,31 @@ pub struct Listed {
     pub quarantine: Option<String>,
     /// What keeps it from starting, if it is released and something does.
     pub held: Option<Held>,
+    pub description: Option<String>,
     pub target: Target,
-    pub document: Vec<u8>,
+    pub action: Option<String>,
+    pub action_name: Option<String>,
+    /// Steps of a plan; none of a single task.
+    pub steps: Option<i32>,
+    /// The argument vector of a runbook.
+    pub command: Option<Vec<String>>,
+    /// How its approval stands; none where nobody was asked.
+    pub approval_status: Option<String>,
+    /// Who decided it: all who approved, or who rejected.
+    pub decided_by: Vec<String>,
+    /// When its approval was settled.
+    pub decided_at: Option<DateTime<Utc>>,
+    /// Of the attempt that ended last.
+    pub exit_status: Option<i64>,
 }
 
-impl From<storage::ListedRow> for Listed {
-    fn from(row: storage::ListedRow) -> Self {
+impl From<storage::FoundRow> for Listed {
+    fn from(row: storage::FoundRow) -> Self {
+        let decided_by = match row.approval_status.as_deref() {
+            Some("rejected") => row.resolved_by.into_iter().collect(),
+            Some("approved") if row.approved_by.is_empty() => row.resolved_by.into_iter().collect(),
+            _ => row.approved_by,
+        };
         Self {
             workflow_id: row.workflow_id,
             status: row.status,
@@ -103,49 +122,36 @@ impl From<storage::ListedRow> for Listed {
             updated_at: row.updated_at,
             quarantine: row.quarantine,
             held: None,
-            target: row.target,
-            document: row.document,
-        }
-    }
-}
-
-/// A workflow that was looked for.
-#[derive(Debug)]
-pub struct Found {
-    pub workflow_id: Uuid,
-    pub status: String,
-    pub risk_level: String,
-    pub requested_by: String,
-    pub created_at: DateTime<Utc>,
-    pub task_id: Option<String>,
-    pub description: Option<String>,
-    pub target: Target,
-    pub action: Option<String>,
-    pub action_name: Option<String>,
-}
-
-impl From<storage::FoundRow> for Found {
-    fn from(row: storage::FoundRow) -> Self {
-        Self {
-            workflow_id: row.workflow_id,
-            status: row.status,
-            risk_level: row.risk_level,
-            requested_by: row.requested_by,
-            created_at: row.created_at,
-            task_id: row.task_id,
             description: row.description,
             target: row.target,
             action: row.action,
             action_name: row.action_name,
+            steps: row.steps,
+            command: row.command,
+            approval_status: row.approval_status,
+            decided_by,
+            decided_at: row.resolved_at,
+            exit_status: row.exit_status,
         }
     }
 }
 
-/// What was found, newest first.
+/// What was found, in the order of the list.
 #[derive(Debug)]
 pub struct Finds {
-    pub page: Page<Found>,
+    pub page: Page<Listed>,
     /// Whether there is a next page because so many were looked through, not because this one is full.
+    pub is_cut: bool,
+    /// How many there are, where it was asked for.
+    pub count: Option<Count>,
+}
+
+/// How many workflows fit a search.
+#[derive(Debug, Clone, Copy)]
+pub struct Count {
+    /// Among the first [`WINDOW`] that its main filter leaves.
+    pub found: i64,
+    /// Whether there may be more behind them.
     pub is_cut: bool,
 }
 
@@ -153,7 +159,7 @@ pub struct Finds {
 #[derive(Debug)]
 pub struct Decided {
     pub workflow_id: Uuid,
-    /// `approved` or `rejected`.
+    /// `approved`, `rejected`, `withdrawn`, or `glass_broken`.
     pub verdict: String,
     pub at: DateTime<Utc>,
     /// The person's words.

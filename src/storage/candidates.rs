@@ -1,4 +1,4 @@
-//! Which workflows a list looks at: the newest of those that its main filter leaves, each from an index in the order of the list.
+//! Which workflows a list looks at: the newest (or the oldest) of those that its main filter leaves, each from an index in the order of the list.
 //!
 //! A list is asked for with any number of filters, and there cannot be an index for each combination. So one of them chooses, and
 //! the others are applied to a window of what it chose: each page costs the same, however many workflows there are and however few fit.
@@ -29,6 +29,7 @@ pub(super) struct Choice<'a> {
     pub status: Option<Status>,
     pub risk_level: Option<Level>,
     pub requested_by: Option<&'a str>,
+    pub approver: Option<&'a str>,
     pub visible_to: Option<&'a Visible>,
     /// Ids from this one on.
     pub from: Option<Uuid>,
@@ -36,9 +37,11 @@ pub(super) struct Choice<'a> {
     pub before: Option<Uuid>,
     /// Whether something else is asked for as well, such as words.
     pub has_more: bool,
+    /// The oldest first. Then only the ids choose, and all other filters are applied to a window.
+    pub oldest_first: bool,
 }
 
-/// What was chosen, newest first.
+/// What was chosen, in the order of the list.
 #[derive(Debug)]
 pub(super) struct Candidates {
     pub ids: Vec<Uuid>,
@@ -63,16 +66,39 @@ pub(super) fn id_at(at: DateTime<Utc>) -> Uuid {
 
 /// Chooses for a page of this size.
 pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Result<Candidates, Error> {
-    let filters = [choice.status.is_some(), choice.risk_level.is_some(), choice.requested_by.is_some(), choice.visible_to.is_some()];
-    let is_window = choice.has_more || filters.into_iter().filter(|is_set| *is_set).count() > 1;
+    let filters = [
+        choice.status.is_some(),
+        choice.risk_level.is_some(),
+        choice.requested_by.is_some(),
+        choice.approver.is_some(),
+        choice.visible_to.is_some(),
+    ];
+    let choosing = if choice.oldest_first { 0 } else { 1 };
+    let is_window = choice.has_more || filters.into_iter().filter(|is_set| *is_set).count() > choosing;
     let window = if is_window { WINDOW.max(page + 1) } else { page + 1 };
+    let ids = if choice.oldest_first { oldest(db, choice, window).await? } else { newest(db, choice, window).await? };
+    let is_cut = is_window && i64::try_from(ids.len()).is_ok_and(|count| count >= window);
+    Ok(Candidates { ids, is_cut })
+}
+
+async fn oldest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<Uuid>, Error> {
+    let query = sqlx::query_scalar!(
+        "select workflow_id from workflow where workflow_id >= $1 and workflow_id < $2 order by workflow_id limit $3",
+        choice.from.unwrap_or(Uuid::nil()),
+        choice.before.unwrap_or(Uuid::max()),
+        window
+    );
+    within(query.fetch_all(&mut **db)).await
+}
+
+async fn newest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<Uuid>, Error> {
     // One branch is carried out, of the agent two; the others end at their first condition. A level or a status is at several places, and what waits
     // of a requester stands apart from the rest: of each the newest are taken, and of these the newest. Rows are compared whole, and never for
     // equality alone: then only one index has their order, and the plan is the same whatever is known of the tables when it is made.
     let query = sqlx::query_scalar!(
         r#"with candidate as (
                (select w.workflow_id from workflow w
-                where $1::text is null and $2::text is null and $3::text is null and $4::text is null
+                where $1::text is null and $2::text is null and $3::text is null and $4::text is null and $9::text is null
                   and w.workflow_id < $6 and w.workflow_id >= $7
                 order by w.workflow_id desc limit $8)
                union all
@@ -82,8 +108,13 @@ pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Re
                       and (place_of(w.status, w.risk_level, w.approvers), w.workflow_id) >= (p.place, $7)
                     order by place_of(w.status, w.risk_level, w.approvers) desc, w.workflow_id desc limit $8
                 ) found
-                where ($1::text is not null or $2::text is not null) and $3::text is null and $4::text is null
+                where ($1::text is not null or $2::text is not null) and $3::text is null and $4::text is null and $9::text is null
                   and ($1::text is null or p.status = $1) and ($2::text is null or p.risk_level = $2))
+               union all
+               (select distinct on (e.actor, e.workflow_id) e.workflow_id from workflow_event e
+                where e.kind in ('approved', 'rejected', 'withdrawn', 'glass_broken') and $3::text is null and $4::text is null
+                  and (e.actor, e.workflow_id) < ($9, $6) and (e.actor, e.workflow_id) >= ($9, $7)
+                order by e.actor desc, e.workflow_id desc limit $8)
                union all
                (select found.workflow_id from unnest(array[false, true]) as waits cross join lateral (
                     select w.workflow_id from workflow w
@@ -116,9 +147,8 @@ pub(super) async fn choose(db: &mut Lease, choice: &Choice<'_>, page: i64) -> Re
         choice.visible_to.and_then(|visible| visible.on_behalf_of.as_deref()),
         choice.before.unwrap_or(Uuid::max()),
         choice.from.unwrap_or(Uuid::nil()),
-        window
+        window,
+        choice.approver
     );
-    let ids = within(query.fetch_all(&mut **db)).await?;
-    let is_cut = is_window && i64::try_from(ids.len()).is_ok_and(|count| count >= window);
-    Ok(Candidates { ids, is_cut })
+    within(query.fetch_all(&mut **db)).await
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct DecisionRow {
     pub workflow_id: Uuid,
-    /// `approved` or `rejected`.
+    /// `approved`, `rejected`, `withdrawn`, or `glass_broken`.
     pub verdict: String,
     pub at: DateTime<Utc>,
     /// The person's words.
@@ -40,7 +40,7 @@ impl Storage {
                from workflow_event e
                cross join lateral (select * from workflow w where w.workflow_id = e.workflow_id offset 0) w
                cross join lateral (select content as document from document d where d.workflow_id = e.workflow_id and d.round = 1 offset 0) d
-               where e.kind in ('approved', 'rejected') and e.actor = $1
+               where e.kind in ('approved', 'rejected', 'withdrawn', 'glass_broken') and e.actor = $1
                  and (e.at, e.workflow_id) < ($2, $3)
                order by e.at desc, e.workflow_id desc
                limit $4"#,

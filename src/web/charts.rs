@@ -25,6 +25,8 @@ pub struct Chart<'a> {
     pub series: &'a [&'a str],
     pub categories: Vec<Category>,
     pub unit: Unit,
+    /// What is aimed at, as lines across the columns.
+    pub goals: Vec<f64>,
 }
 
 impl Chart<'_> {
@@ -122,7 +124,8 @@ pub fn bar_chart(chart: &Chart<'_>) -> String {
 /// Columns that stand: one for each category, the series stacked upon each other.
 pub fn column_chart(chart: &Chart<'_>) -> String {
     let (height, left) = (240.0, 48.0);
-    let marks = chart.unit.marks(largest(chart.categories.iter().map(|category| category.values.iter().sum())));
+    let columns = chart.categories.iter().map(|category| category.values.iter().sum());
+    let marks = chart.unit.marks(largest(columns.chain(chart.goals.iter().copied())));
     let scale = (height - chart.top() - BOTTOM) / marks.last().copied().unwrap_or(1.0);
     let column = (WIDTH - left - RIGHT) / count(chart.categories.len().max(1));
     let width = (column * 0.8).min(48.0);
@@ -144,6 +147,15 @@ pub fn column_chart(chart: &Chart<'_>) -> String {
             y -= value * scale;
             rectangle(&mut svg, chart, category, series, [middle - width / 2.0, y, width, value * scale]);
         }
+    }
+    for goal in &chart.goals {
+        let (y, words) = (height - BOTTOM - goal * scale, format!("goal: {}", chart.unit.show(*goal)));
+        let _ = write!(
+            svg,
+            r#"<line class="goal" x1="{left}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}"><title>{words}</title></line>"#,
+            WIDTH - RIGHT
+        );
+        text(&mut svg, WIDTH - RIGHT, y - 5.0, "end", &words);
     }
     svg.push_str("</svg>");
     svg
@@ -210,7 +222,7 @@ mod tests {
     fn chart<'a>(series: &'a [&'a str], categories: &[(&str, &[f64])], unit: Unit) -> Chart<'a> {
         let categories =
             categories.iter().map(|(label, values)| Category { label: (*label).to_owned(), values: values.to_vec() }).collect();
-        Chart { id: "test", title: "A title", description: "A description", series, categories, unit }
+        Chart { id: "test", title: "A title", description: "A description", series, categories, unit, goals: Vec::new() }
     }
 
     /// The attributes of the bars, in their order.
@@ -218,6 +230,16 @@ mod tests {
         let bars = svg.split("<rect ").skip(1).filter(|rest| rest.split('>').next().is_some_and(|tag| !tag.ends_with('/')));
         let value = |bar: &str| bar.split(&format!(" {attribute}=\"")).nth(1)?.split('"').next()?.parse().ok();
         bars.filter_map(value).collect()
+    }
+
+    #[test]
+    fn a_goal_is_a_line_that_fits_into_the_chart() {
+        let chart = Chart { goals: vec![300.0], ..chart(&["median"], &[("1 Nov", &[20.0])], Unit::Seconds) };
+        let svg = column_chart(&chart);
+        assert!(svg.contains("<line class=\"goal\"") && svg.contains("goal: 5 min"), "{svg}");
+        let y: f64 =
+            svg.split("class=\"goal\"").nth(1).and_then(|line| line.split("y1=\"").nth(1)?.split('"').next()?.parse().ok()).unwrap();
+        assert!((0.0..240.0 - BOTTOM).contains(&y), "{y}");
     }
 
     #[test]

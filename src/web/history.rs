@@ -4,9 +4,9 @@ use crate::domain::risk::level::Level;
 use crate::domain::text;
 use crate::domain::workflow::Status;
 use crate::http::problem::Problem;
-use crate::http::query::{self, Period, level, status};
+use crate::http::query::{self, Period, invalid, level, status};
 use crate::service::lists::Search;
-use crate::service::{Found, WINDOW};
+use crate::service::{Count, Listed, WINDOW};
 use crate::web::Web;
 use crate::web::form::{Fields, address};
 use crate::web::list::action;
@@ -19,10 +19,15 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Workflows of a page.
 const PAGE: i64 = 25;
+/// Characters of a command that a line shows; the request's own page has all of it.
+const SHOWN: usize = 120;
+/// What a search can be narrowed by, as the address names it.
+const FILTERS: [&str; 9] = ["status", "level", "requested_by", "approver", "runbook", "from", "until", "text", "sort"];
 
 /// One workflow.
 #[derive(Debug, Serialize)]
@@ -33,53 +38,92 @@ struct Line {
     status_words: &'static str,
     headline: String,
     called: Option<String>,
-    action: Option<String>,
     description: String,
     task_id: Option<String>,
     requested_by: String,
     created: RelativeTime,
+    decided_by: Vec<String>,
+    /// In a word, where nobody decided.
+    settled: Option<&'static str>,
+    decided: Option<RelativeTime>,
+    /// By what it is done, if that has a name.
+    action: Option<String>,
+    command: Option<String>,
+    exit_status: Option<i64>,
 }
 
 /// `GET /inbox/history`
 pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
-    let (status_word, level_word) = (query.one("status")?, query.one("level")?);
-    let (requester, words) = (query.one("requested_by")?.map(str::trim), query.one("text")?.map(str::trim));
-    let (from, until) = (query.one("from")?, query.one("until")?);
-    let period = Period::read(from, until)?;
+    let mut filter = BTreeMap::new();
+    for name in FILTERS {
+        filter.insert(name, query.one(name)?.map(str::trim));
+    }
+    let said = |name: &str| filter.get(name).copied().flatten();
     let after = query::cursor(query.one("cursor")?)?;
+    let Period { from, until } = Period::read(said("from"), said("until"))?;
+    let oldest_first = match said("sort") {
+        None | Some("newest") => false,
+        Some("oldest") => true,
+        Some(_) => return Err(invalid("sort", "has to be newest or oldest")),
+    };
     let search = Search {
-        status: status_word.map(status).transpose()?,
-        risk_level: level(level_word)?,
-        requested_by: requester.map(str::to_owned),
-        from: period.from,
-        until: period.until,
-        text: words.map(str::to_owned),
+        status: said("status").map(status).transpose()?,
+        risk_level: level(said("level"))?,
+        requested_by: said("requested_by").map(str::to_owned),
+        approver: said("approver").map(str::to_owned),
+        runbook: said("runbook").map(str::to_owned),
+        from,
+        until,
+        text: said("text").map(str::to_owned),
+        oldest_first,
+        counts: after.is_none(),
         after,
         limit: PAGE,
     };
-    let finds = web.service.search(&session.person, search).await?;
+    let finds = web.service.list(&session.person, search).await?;
     let now = web.service.now();
     let with = |cursor: Option<&str>| {
-        let filters = [("status", status_word), ("level", level_word), ("requested_by", requester), ("text", words)];
-        address("/inbox/history", &[&filters[..], &[("from", from), ("until", until), ("cursor", cursor)]].concat())
+        let filters: Vec<_> = FILTERS.iter().map(|name| (*name, said(name))).chain([("cursor", cursor)]).collect();
+        address("/inbox/history", &filters)
     };
-    let filter = json!({
-        "status": status_word.unwrap_or_default(), "level": level_word.unwrap_or_default(), "requested_by": requester.unwrap_or_default(),
-        "text": words.unwrap_or_default(), "from": from.unwrap_or_default(), "until": until.unwrap_or_default()});
+    let export = |format| address("/workflows/export", &[("from", said("from")), ("until", said("until")), ("format", Some(format))]);
     let shown = json!({
         "section": "history", "filter": filter, "items": finds.page.items.into_iter().map(|found| line(found, now)).collect::<Vec<_>>(),
         "statuses": Status::ALL.map(|status| (status.as_str(), status_words(status.as_str()))), "levels": Level::ALL.map(Level::as_str),
         "is_first": after.is_none(), "first": with(None), "next": finds.page.next.map(|cursor| with(Some(&cursor.to_string()))),
-        "is_cut": finds.is_cut, "window": WINDOW});
+        "is_cut": finds.is_cut, "window": WINDOW, "oldest_first": oldest_first, "count": finds.count.map(counted),
+        "exports": {"csv": export("csv"), "jsonl": export("jsonl")}});
     Ok(page::render(&web, &session, "history.html", shown))
 }
 
-fn line(found: Found, now: DateTime<Utc>) -> Line {
+/// How many there are, in words.
+fn counted(count: Count) -> String {
+    let Count { found, is_cut } = count;
+    match (found, is_cut) {
+        (1, false) => "1 workflow".to_owned(),
+        (found, false) => format!("{found} workflows"),
+        (found, true) if found >= WINDOW => format!("{WINDOW} workflows or more"),
+        (found, true) => format!("{found} among the first {WINDOW} that were looked through"),
+    }
+}
+
+fn line(found: Listed, now: DateTime<Utc>) -> Line {
+    let settled = match found.approval_status.as_deref() {
+        None => Some("nobody had to"),
+        Some("expired") => Some("nobody in time"),
+        Some("cancelled") => Some("taken back"),
+        Some("approved") if found.decided_by.is_empty() => Some("a standing grant"),
+        _ => None,
+    };
+    let action = match found.steps {
+        Some(steps) => Some(format!("plan of {steps} steps")),
+        None => action(found.action.as_deref(), found.action_name.as_deref()),
+    };
     Line {
         id: found.workflow_id,
         headline: found.target.short(),
         called: found.target.called(),
-        action: action(found.action.as_deref(), found.action_name.as_deref()),
+        action,
         status_words: status_words(&found.status),
         level: found.risk_level,
         status: found.status,
@@ -87,5 +131,19 @@ fn line(found: Found, now: DateTime<Utc>) -> Line {
         task_id: found.task_id,
         requested_by: found.requested_by,
         created: RelativeTime::of(found.created_at, now),
+        decided_by: found.decided_by,
+        settled,
+        decided: found.decided_at.map(|at| RelativeTime::of(at, now)),
+        command: found.command.map(|command| shortened(&command)),
+        exit_status: found.exit_status,
+    }
+}
+
+/// An argument vector in a line.
+fn shortened(command: &[String]) -> String {
+    let whole = text::in_a_line(&serde_json::to_string(command).unwrap_or_default());
+    match whole.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
     }
 }

@@ -22,6 +22,7 @@ mod in_force;
 mod list;
 mod page;
 mod person;
+mod policy;
 mod prose;
 mod record;
 mod reject;
@@ -33,6 +34,7 @@ mod sign_in_limiter;
 mod sign_in_link;
 mod sign_in_mail;
 mod statistics;
+mod system;
 mod terraform_view;
 mod walk;
 
@@ -100,7 +102,10 @@ pub fn routes(web: &Web) -> Router {
         .route("/inbox/halts", get(halts::show))
         .route("/inbox/halts/halt", post(halts::halt))
         .route("/inbox/halts/resume", post(halts::resume))
+        .route("/inbox/policy", get(policy::show))
         .route("/inbox/statistics", get(statistics::show))
+        .route("/inbox/system", get(system::show))
+        .route("/inbox/system/notices/{id}/resend", post(system::resend))
         .route("/inbox/assets/{name}", get(assets::serve))
         .nest("/inbox", Router::new().fallback(routing::not_found))
         .method_not_allowed_fallback(routing::method_not_allowed)

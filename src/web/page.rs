@@ -52,10 +52,12 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("reject.html", include_str!("templates/reject.html")),
     ("rejected.html", include_str!("templates/rejected.html")),
     ("history.html", include_str!("templates/history.html")),
+    ("policy.html", include_str!("templates/policy.html")),
     ("person.html", include_str!("templates/person.html")),
     ("halts.html", include_str!("templates/halts.html")),
     ("grants.html", include_str!("templates/grants.html")),
     ("statistics.html", include_str!("templates/statistics.html")),
+    ("system.html", include_str!("templates/system.html")),
     ("docs.html", include_str!("templates/docs.html")),
     ("error.html", include_str!("templates/error.html")),
 ];
@@ -103,6 +105,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
     // Who is not signed in is told nothing of the house.
     let halts = session.map(|_| web.service.halts()).unwrap_or_default();
     let mut all = json!({
+        "alarms": session.map(|session| web.service.known_troubles(&session.person)).unwrap_or_default(),
         "halts": halts.into_iter().map(|halt| InForce::of(halt, now)).collect::<Vec<_>>(),
         "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
         "now": RelativeTime::of(now, now).iso,

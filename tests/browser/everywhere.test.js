@@ -109,7 +109,7 @@ test("the statistics show what was decided", async (t) => {
   await page.getByRole("link", { name: "Statistics" }).click();
   await page.waitForURL("**/inbox/statistics");
   const charts = page.getByRole("img");
-  assert.equal(await charts.count(), 6);
+  assert.ok(await charts.count() >= 6);
   for (const chart of await charts.all()) {
     const { width, height } = await chart.boundingBox();
     assert.ok(width > 300 && height > 80, `${width} × ${height}`);

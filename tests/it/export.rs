@@ -100,7 +100,8 @@ async fn an_export_says_who_decided_what_and_what_ran() {
         }
         assert_eq!(line["policy_version"], failed["assessment"]["policy_version"]);
         assert_eq!(line["actions"][0]["argv"], json!(["/bin/sh", "-c", "echo $TOKEN; exit 3", "api"]));
-        assert_eq!((&line["attempts"][0]["exit_status"], &line["attempts"][0]["outcome"]), (&json!(3), &json!("failed")));
+        let attempt = &line["attempts"][0];
+        assert_eq!((&attempt["exit_status"], &attempt["outcome"]), (&json!(3), &json!("failed")), "{attempt}");
         let said: Vec<_> = line["decisions"].as_array().unwrap().iter().map(|one| (one["approver"].clone(), one["role"].clone())).collect();
         assert_eq!(said, [(json!("alice"), json!("team_lead")), (json!("tess"), json!("tech_lead"))]);
         assert_eq!(line["decisions"][0]["justification"], "looked at it");
@@ -113,7 +114,8 @@ async fn an_export_says_who_decided_what_and_what_ran() {
     let rows = table(&answer.text);
     assert_eq!(rows.len(), 2);
     let row = &rows[0];
-    for (column, expected) in [("workflow_id", id), ("operation", "deploy"), ("resource", "api"), ("exit_status", "3"), ("action", "runbook deploy-api")]
+    for (column, expected) in
+        [("workflow_id", id), ("operation", "deploy"), ("resource", "api"), ("exit_status", "3"), ("action", "runbook deploy-api")]
     {
         assert_eq!(row[column], expected, "{column}");
     }
@@ -175,9 +177,7 @@ async fn what_cannot_be_proved_is_in_the_export_and_says_so() {
     let bot = app.client("deploy-bot");
     let (sound, touched) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
     app.database.execute("alter table workflow_event disable trigger all").await;
-    app.database
-        .execute(&format!("update workflow_event set actor = 'nobody' where workflow_id = '{touched}' and version = 1"))
-        .await;
+    app.database.execute(&format!("update workflow_event set actor = 'nobody' where workflow_id = '{touched}' and version = 1")).await;
     let lines = exported(&app.client("nora"), "").await;
     assert_eq!(ids(&lines), [&sound, &touched]);
     assert_eq!((&lines[0]["problem"], &lines[1]["actions"]), (&json!(null), &json!([])));

@@ -267,7 +267,7 @@ async fn a_search_for_words_goes_on_where_its_window_ended() {
         .await;
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/inbox/history?text=deploy").await.expect(200);
-    page.has("The newest 2000 workflows").has("Search older requests");
+    page.has("The newest 2000 workflows").has("Search older requests").has("0 among the first 2000");
     assert_eq!(page.ids().len(), 0);
     let page = alice.get(&page.next().expect("further back")).await.expect(200);
     assert_eq!((page.ids(), page.next()), (vec![id], None));
@@ -295,7 +295,7 @@ async fn one_persons_decisions_are_listed() {
     tess.get("/inbox/people/tess").await.expect(200).has("My decisions").has("There is no decision here");
     tess.get("/inbox/people/somebody").await.expect(200).has("is not one of the people");
 
-    let plan = "explain select 1 from workflow_event e where e.kind in ('approved', 'rejected') and e.actor = 'x' order by e.at desc, e.workflow_id desc limit 9";
+    let plan = "explain select 1 from workflow_event e where e.kind in ('approved', 'rejected', 'withdrawn', 'glass_broken') and e.actor = 'x' order by e.at desc, e.workflow_id desc limit 9";
     let mut db = app.database.connect().await;
     sqlx::raw_sql("set enable_seqscan = off").execute(&mut db).await.unwrap();
     let plan: Vec<String> = sqlx::query_scalar(plan).fetch_all(&mut db).await.unwrap();

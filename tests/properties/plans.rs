@@ -101,6 +101,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
         remind_every: Duration::from_secs(60),
         report_within: Duration::from_secs(60),
         rejected_memory: Duration::ZERO,
+        goal: None,
         warn_before: None,
     };
     let person = |role: &str| Person { roles: [role.to_owned()].into(), ..Person::default() };

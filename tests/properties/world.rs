@@ -109,6 +109,7 @@ impl World {
             remind_every: Duration::from_secs(60),
             report_within: Duration::from_secs(60),
             rejected_memory: Duration::ZERO,
+            goal: None,
             warn_before: None,
         };
         Policy::new(

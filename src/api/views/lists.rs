@@ -6,11 +6,12 @@ use super::assessment::Target;
 use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::order::Place;
+use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
-use crate::domain::workflow::Status;
+use crate::domain::workflow::{ApprovalStatus, Status};
 use crate::http::time::Time;
 use crate::service::{Listed, Waiting};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -114,7 +115,7 @@ struct Line<'a> {
     risk_level: &'a str,
     /// The requester's words: a claim. Null where the stored document cannot be read.
     #[schema(required)]
-    description: Option<String>,
+    description: Option<&'a str>,
     /// Of the target.
     operation: &'a str,
     /// Of the target.
@@ -136,14 +137,33 @@ struct Line<'a> {
     /// What keeps it from starting, in a sentence: of one that is `queued`, where a halt or a freeze holds it. Null otherwise.
     #[schema(required)]
     held: Option<String>,
+    action: ListedAction<'a>,
+    /// How its approval stands; null where nobody was asked.
+    #[schema(required, value_type = Option<ApprovalStatus>)]
+    approval_status: Option<&'a str>,
+    /// Who decided it: those who approved, or the one who rejected. Empty where nobody has, or a standing grant did.
+    decided_by: &'a [String],
+    /// When its approval was settled, in whatever way.
+    #[schema(required)]
+    decided_at: Option<Time>,
+    /// Of the attempt of a runbook that ended last.
+    #[schema(required)]
+    exit_status: Option<i64>,
     created_at: Time,
     updated_at: Time,
 }
 
-/// The one field of a document that lists show.
-#[derive(Deserialize)]
-struct Described {
-    description: String,
+/// What is done, in a line.
+#[derive(Debug, Serialize, ToSchema)]
+struct ListedAction<'a> {
+    /// Null of a plan.
+    #[schema(required, value_type = Option<ActionKind>)]
+    r#type: Option<&'a str>,
+    #[schema(required)]
+    name: Option<&'a str>,
+    /// How many steps a plan has; null of a single task.
+    #[schema(required)]
+    steps: Option<i32>,
 }
 
 impl<'a> From<&'a Page<Listed>> for WorkflowPage<'a> {
@@ -158,13 +178,12 @@ impl<'a> From<&'a Page<Listed>> for WorkflowPage<'a> {
 
 impl<'a> From<&'a Listed> for Line<'a> {
     fn from(row: &'a Listed) -> Self {
-        let described = serde_json::from_slice::<Described>(&row.document);
         Self {
             workflow_id: row.workflow_id,
             task_id: row.task_id.as_deref(),
             status: &row.status,
             risk_level: &row.risk_level,
-            description: described.ok().map(|document| document.description),
+            description: row.description.as_deref(),
             operation: &row.target.operation,
             environment: row.target.environment.as_deref(),
             resource: row.target.resource.as_deref(),
@@ -174,6 +193,11 @@ impl<'a> From<&'a Listed> for Line<'a> {
             digest: &row.digest,
             quarantine: row.quarantine.as_deref(),
             held: row.held.as_ref().map(ToString::to_string),
+            action: ListedAction { r#type: row.action.as_deref(), name: row.action_name.as_deref(), steps: row.steps },
+            approval_status: row.approval_status.as_deref(),
+            decided_by: &row.decided_by,
+            decided_at: row.decided_at.map(Time),
+            exit_status: row.exit_status,
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
         }

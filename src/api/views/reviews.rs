@@ -64,7 +64,7 @@ pub struct ReviewPage<'a> {
 /// A review that nobody has closed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OpenReview)]
-struct Open<'a> {
+pub struct Open<'a> {
     workflow_id: Uuid,
     /// What it is about, in a line; null where that cannot be read.
     #[schema(required)]
@@ -74,15 +74,20 @@ struct Open<'a> {
     since: Time,
 }
 
-impl<'a> ReviewPage<'a> {
-    /// These reviews.
-    pub fn of(reviews: &'a [OpenReview]) -> Self {
-        let open = |review: &'a OpenReview| Open {
+impl<'a> From<&'a OpenReview> for Open<'a> {
+    fn from(review: &'a OpenReview) -> Self {
+        Self {
             workflow_id: review.workflow_id,
             headline: review.headline.as_deref(),
             broken_by: &review.broken_by,
             since: Time(review.since),
-        };
-        Self { success: Success, reviews: reviews.iter().map(open).collect() }
+        }
+    }
+}
+
+impl<'a> ReviewPage<'a> {
+    /// These reviews.
+    pub fn of(reviews: &'a [OpenReview]) -> Self {
+        Self { success: Success, reviews: reviews.iter().map(Open::from).collect() }
     }
 }

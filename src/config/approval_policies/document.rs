@@ -39,7 +39,11 @@ impl ApprovalPolicies<'_> {
 }
 
 fn person_document(person: &Person) -> Value {
-    json!({ "roles": person.roles, "email": person.email, "slack": person.slack, "linear": person.linear })
+    let mut document = json!({ "roles": person.roles, "email": person.email, "slack": person.slack, "linear": person.linear });
+    if let Some(team) = &person.team {
+        document["team"] = json!(team);
+    }
+    document
 }
 
 impl Terms {
@@ -54,6 +58,9 @@ impl Terms {
         });
         if let Some(before) = self.warn_before {
             document["warn_before"] = json!(duration::show(before).to_string());
+        }
+        if let Some(goal) = self.goal {
+            document["goal"] = json!(duration::show(goal).to_string());
         }
         // Left out where it is not used, so that a configuration from before this key has the version that it had.
         if !self.rejected_memory.is_zero() {

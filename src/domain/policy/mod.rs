@@ -90,6 +90,8 @@ pub struct LevelPolicy {
     pub warn_before: Option<Duration>,
     /// For how long the very same task of the same requester is not asked about again once it was rejected; zero is not at all.
     pub rejected_memory: Duration,
+    /// Within what time people should decide, for the statistics.
+    pub goal: Option<Duration>,
 }
 
 /// Under what terms a request is decided. A parked workflow keeps the terms that it was parked under.
@@ -129,6 +131,8 @@ pub struct Person {
     pub email: Option<String>,
     pub slack: Option<String>,
     pub linear: Option<String>,
+    /// For the statistics.
+    pub team: Option<String>,
 }
 
 /// An agent, and the person it acts for.

@@ -46,6 +46,7 @@ fn with_warning(warn_before: Option<Duration>) -> Policy {
         remind_every: REMIND,
         report_within: REMIND,
         rejected_memory: Duration::ZERO,
+        goal: None,
         warn_before,
     };
     let person = |name: &str, roles: &[&str], reached: bool| {

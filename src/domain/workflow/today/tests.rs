@@ -61,6 +61,7 @@ impl Setting {
             remind_every: Duration::from_secs(60),
             report_within: Duration::from_secs(60),
             rejected_memory: Duration::ZERO,
+            goal: None,
             warn_before: None,
         };
         let levels = [level(true), level(true), level(self.auto_approve), level(false)];

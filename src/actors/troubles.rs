@@ -1,0 +1,77 @@
+//! Looks now and then for what is wrong, so that every page can say it without asking the database.
+
+use crate::actors::engine::Engine;
+use crate::domain::trouble::{StuckChannel, Troubles};
+use crate::domain::workflow::Status;
+use crate::storage::{ChannelRow, Error, SearchFilter};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// The time between two looks.
+const PAUSE: Duration = Duration::from_secs(15);
+/// A channel on which a notice waits for longer than this does not deliver.
+const STUCK: TimeDelta = TimeDelta::minutes(5);
+/// How long it matters that a notice was given up.
+const DEAD_FOR: TimeDelta = TimeDelta::days(7);
+
+/// What was wrong when it was looked for last.
+#[derive(Debug, Default)]
+pub struct TroubleWatch(Mutex<Arc<Troubles>>);
+
+impl TroubleWatch {
+    fn set(&self, troubles: Troubles) -> Arc<Troubles> {
+        let troubles = Arc::new(troubles);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&troubles);
+        troubles
+    }
+
+    fn known(&self) -> Arc<Troubles> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Engine {
+    /// Looks now and then, for as long as the engine lives.
+    pub async fn watch_for_trouble(engine: Weak<Self>) {
+        while let Some(engine) = engine.upgrade() {
+            if let Err(error) = engine.look_for_trouble().await {
+                tracing::debug!(%error, "cannot look for what is wrong");
+            }
+            drop(engine);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// What was wrong when it was looked for last.
+    pub fn known_troubles(&self) -> Arc<Troubles> {
+        self.troubles.known()
+    }
+
+    /// What is wrong now.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn look_for_trouble(&self) -> Result<Arc<Troubles>, Error> {
+        let names: Vec<String> = self.channels.keys().cloned().collect();
+        let channels = self.storage.channels(&names).await?;
+        let now = self.clock.now();
+        let unknown = SearchFilter { status: Some(Status::OutcomeUnknown), ..SearchFilter::default() };
+        let open_reviews = i64::try_from(self.storage.open_reviews().await?.len()).unwrap_or(i64::MAX);
+        self.metrics.glass_reviews_open.set(open_reviews);
+        Ok(self.troubles.set(Troubles {
+            dead_notices: self.storage.dead_notices(DEAD_FOR).await?,
+            stuck: channels.iter().filter_map(|channel| stuck(channel, now)).collect(),
+            quarantined: self.storage.left_alone().await?.1,
+            unknown_outcomes: self.storage.count(&unknown).await?.0,
+            open_reviews,
+            undecidable: self.metrics.undecidable.get(),
+        }))
+    }
+}
+
+/// A channel on which something waits for too long.
+fn stuck(row: &ChannelRow, now: DateTime<Utc>) -> Option<StuckChannel> {
+    let since = row.oldest.filter(|oldest| now - *oldest > STUCK)?;
+    Some(StuckChannel { channel: row.channel.clone(), waiting: row.waiting, since })
+}

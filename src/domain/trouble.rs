@@ -1,0 +1,83 @@
+//! What is wrong with a running system, as far as somebody can do something about it.
+
+use chrono::{DateTime, Utc};
+
+/// What is wrong; nothing, where all is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Troubles {
+    /// Notices of the last days that were given up.
+    pub dead_notices: i64,
+    /// Channels on which notices wait that should have left.
+    pub stuck: Vec<StuckChannel>,
+    /// Workflows that are left alone after repeated failures.
+    pub quarantined: i64,
+    /// Actions of which nobody knows how they ended.
+    pub unknown_outcomes: i64,
+    /// Reviews of broken glass that nobody has closed.
+    pub open_reviews: i64,
+    /// Requests that wait and that nobody of the configuration could decide.
+    pub undecidable: i64,
+}
+
+/// A channel that delivers nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckChannel {
+    pub channel: String,
+    pub waiting: i64,
+    /// When the oldest of them should have left.
+    pub since: DateTime<Utc>,
+}
+
+impl Troubles {
+    /// Each of them in a sentence.
+    pub fn lines(&self) -> Vec<String> {
+        let some = |count: i64, one: &str, many: &str| {
+            (count > 0).then(|| if count == 1 { format!("1 {one}") } else { format!("{count} {many}") })
+        };
+        let stuck = self.stuck.iter().map(|stuck| {
+            let notices = if stuck.waiting == 1 { "1 notice waits".to_owned() } else { format!("{} notices wait", stuck.waiting) };
+            format!(
+                "The channel {} does not deliver: {notices}, the oldest since {}.",
+                stuck.channel,
+                stuck.since.format("%Y-%m-%d %H:%M UTC")
+            )
+        });
+        let others = [
+            some(
+                self.dead_notices,
+                "notice was given up in the last 7 days: somebody was not told.",
+                "notices were given up in the last 7 days: somebody was not told.",
+            ),
+            some(self.quarantined, "workflow is left alone after repeated failures.", "workflows are left alone after repeated failures."),
+            some(self.unknown_outcomes, "action has an outcome that nobody knows.", "actions have outcomes that nobody knows."),
+            some(self.open_reviews, "review of broken glass is open.", "reviews of broken glass are open."),
+            some(self.undecidable, "request waits that nobody can decide.", "requests wait that nobody can decide."),
+        ];
+        stuck.chain(others.into_iter().flatten()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_is_a_sentence_and_none_is_silence() {
+        assert!(Troubles::default().lines().is_empty());
+        let since = "2026-11-27T08:05:00Z".parse().unwrap();
+        let troubles = Troubles {
+            dead_notices: 1,
+            stuck: vec![StuckChannel { channel: "ops".to_owned(), waiting: 123, since }],
+            unknown_outcomes: 2,
+            ..Troubles::default()
+        };
+        assert_eq!(
+            troubles.lines(),
+            [
+                "The channel ops does not deliver: 123 notices wait, the oldest since 2026-11-27 08:05 UTC.",
+                "1 notice was given up in the last 7 days: somebody was not told.",
+                "2 actions have outcomes that nobody knows.",
+            ]
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! The rules in effect, and what they make of a task: for people who look before they ask, or want to know why.
+
+use crate::domain::duration;
+use crate::domain::policy::EscalationStep;
+use crate::domain::risk::level::Level;
+use crate::domain::risk::matrix::Matrix;
+use crate::domain::risk::triggers::{Condition, Trigger};
+use crate::identity::Caller;
+use crate::service::lists::only_people;
+use crate::service::{Service, ServiceError};
+use std::sync::Arc;
+
+/// The rules in effect.
+#[derive(Debug)]
+pub struct PolicyView {
+    pub version: String,
+    pub people: Vec<PersonView>,
+    pub agents: Vec<AgentView>,
+    pub levels: Vec<LevelView>,
+    pub triggers: Vec<TriggerView>,
+    pub separation_of_duties: bool,
+    /// The level of a word that is on no list.
+    pub unrecognized: Level,
+    /// The least level of a resource that is named and not registered, if there is one.
+    pub unregistered: Option<Level>,
+    pub operations: Vec<String>,
+    pub environments: Vec<String>,
+    pub resource_types: Vec<String>,
+    pub runbooks: Vec<String>,
+    /// What is weaker than in the shipped configuration.
+    pub weaknesses: Vec<String>,
+    pub matrix: Arc<Matrix>,
+}
+
+/// One person.
+#[derive(Debug)]
+pub struct PersonView {
+    pub name: String,
+    pub roles: Vec<String>,
+    pub team: Option<String>,
+    pub is_suspended: bool,
+    /// File and line.
+    pub place: Option<String>,
+}
+
+/// One agent.
+#[derive(Debug)]
+pub struct AgentView {
+    pub name: String,
+    pub on_behalf_of: Option<String>,
+    pub is_suspended: bool,
+    pub place: Option<String>,
+}
+
+/// Under what terms a level is decided.
+#[derive(Debug)]
+pub struct LevelView {
+    pub level: Level,
+    pub auto_approve: bool,
+    pub approvers: Vec<String>,
+    pub required: u32,
+    /// What else holds, each in a few words.
+    pub terms: Vec<String>,
+    pub place: Option<String>,
+}
+
+/// One trigger.
+#[derive(Debug)]
+pub struct TriggerView {
+    pub name: String,
+    pub level: Level,
+    /// The condition in CEL; none of a built-in one.
+    pub condition: Option<String>,
+    pub place: Option<String>,
+}
+
+impl Service {
+    /// The rules in effect on this server.
+    ///
+    /// # Errors
+    /// An agent asks; nobody knows who is suspended.
+    pub async fn policy(&self, by: &Caller) -> Result<PolicyView, ServiceError> {
+        only_people(by, "the policy is for people; an agent asks how a task would be assessed")?;
+        let matrix = self.matrix().await?;
+        let suspended = self.engine.suspended().await?;
+        let configuration = &self.engine.configuration;
+        let place = |section: &str, name: &str| configuration.places.get(&format!("{section}.{name}")).cloned();
+        let person = |(name, person): (&String, &crate::domain::policy::Person)| PersonView {
+            roles: person.roles.iter().cloned().collect(),
+            team: person.team.clone(),
+            is_suspended: suspended.contains(name),
+            place: place("people", name),
+            name: name.clone(),
+        };
+        let agent = |(name, agent): (&String, &crate::domain::policy::Agent)| AgentView {
+            on_behalf_of: agent.on_behalf_of.clone(),
+            is_suspended: suspended.contains(name),
+            place: place("agents", name),
+            name: name.clone(),
+        };
+        let trigger = |trigger: &Trigger| TriggerView {
+            name: trigger.name.clone(),
+            level: trigger.level,
+            condition: match &trigger.condition {
+                Condition::Expression(condition) => Some(condition.source().to_owned()),
+                Condition::BuiltIn(_) => None,
+            },
+            place: place("triggers", &trigger.name),
+        };
+        let level = |level: Level| LevelView {
+            place: place("policies", level.as_str()).or_else(|| place("risk_levels", level.as_str())),
+            ..self.level_view(level)
+        };
+        let words = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
+        let rules = &configuration.rules;
+        Ok(PolicyView {
+            version: configuration.version.to_string(),
+            people: configuration.policy.people().iter().map(person).collect(),
+            agents: configuration.policy.agents().iter().map(agent).collect(),
+            levels: Level::ALL.map(level).into(),
+            triggers: rules.triggers.iter().map(trigger).collect(),
+            separation_of_duties: configuration.policy.level(Level::Critical).terms.separation_of_duties,
+            unrecognized: rules.unrecognized,
+            unregistered: rules.unregistered,
+            operations: words(&mut rules.operations.names()),
+            environments: words(&mut rules.environments.names()),
+            resource_types: words(&mut rules.resource_types.names()),
+            runbooks: configuration.runbooks.keys().cloned().collect(),
+            weaknesses: configuration.weaknesses.iter().map(ToString::to_string).collect(),
+            matrix,
+        })
+    }
+
+    fn level_view(&self, level: Level) -> LevelView {
+        let policy = self.engine.configuration.policy.level(level);
+        let terms = &policy.terms;
+        let mut said = Vec::new();
+        let mut say = |holds: bool, words: &str| said.extend(holds.then(|| words.to_owned()));
+        say(terms.distinct_roles, "each approval by another role");
+        say(terms.require_justification, "with a justification");
+        say(terms.require_digest, "with the digest");
+        let step = |step: &EscalationStep| format!("asks {} as well after {}", step.to.join(", "), duration::show(step.after));
+        said.extend(terms.escalation.iter().map(step));
+        said.extend(terms.expire_after.map(|after| format!("expires after {}", duration::show(after))));
+        said.extend(policy.goal.map(|goal| format!("should be decided within {}", duration::show(goal))));
+        if !policy.break_glass.is_empty() {
+            said.push(format!("{} may break the glass", policy.break_glass.join(", ")));
+        }
+        LevelView {
+            level,
+            auto_approve: policy.auto_approve,
+            approvers: terms.approvers.clone(),
+            required: terms.required,
+            terms: if policy.auto_approve { Vec::new() } else { said },
+            place: None,
+        }
+    }
+
+    /// The matrix of the rules, which is found once: where conditions look at the time it is one of every hour of a week.
+    async fn matrix(&self) -> Result<Arc<Matrix>, ServiceError> {
+        let find = || async {
+            let engine = Arc::clone(&self.engine);
+            tokio::task::spawn_blocking(move || Arc::new(engine.configuration.rules.matrix())).await.map_err(|_| ServiceError::internal())
+        };
+        self.matrix.get_or_try_init(find).await.cloned()
+    }
+}

@@ -1,0 +1,142 @@
+//! The state of the system: servers, channels, what could not be said or is not known, what runs, and what is halted. For people.
+
+use crate::domain::hold::Halt;
+use crate::domain::page::Page;
+use crate::domain::task::digest::Digest;
+use crate::domain::trouble::Troubles;
+use crate::domain::workflow::Status;
+use crate::identity::Caller;
+use crate::service::lists::{Search, only_people};
+use crate::service::notices::NoticeQuery;
+use crate::service::reviews::OpenReview;
+use crate::service::{About, Finds, Notice, Service, ServiceError};
+use crate::storage;
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Entries of each list.
+const LISTED: i64 = 50;
+/// Notices of a channel that are looked at for what became of the latest.
+pub const LATEST_NOTICES: i64 = storage::LATEST_NOTICES;
+
+/// The state of the system.
+#[derive(Debug)]
+pub struct System {
+    pub now: DateTime<Utc>,
+    /// The server that answers.
+    pub server_id: Uuid,
+    /// The digest of its configuration.
+    pub policy_version: Digest,
+    /// What in the configuration is weaker than in the shipped one.
+    pub weaknesses: usize,
+    pub troubles: Arc<Troubles>,
+    pub servers: Vec<Server>,
+    pub channels: Vec<ChannelState>,
+    pub dead: Page<Notice, Uuid>,
+    pub left_alone: Vec<LeftAlone>,
+    pub unknown: Finds,
+    pub running: Finds,
+    pub halts: Vec<Halt>,
+    pub reviews: Vec<OpenReview>,
+}
+
+/// A server that acts on the database, or did.
+#[derive(Debug)]
+pub struct Server {
+    pub server_id: Uuid,
+    pub address: String,
+    pub host: String,
+    pub version: String,
+    pub started_at: DateTime<Utc>,
+    pub lease_until: DateTime<Utc>,
+    /// Whether it acts, and its lease holds.
+    pub acts: bool,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// How a channel does.
+#[derive(Debug)]
+pub struct ChannelState {
+    pub channel: String,
+    /// Notices that are due and not delivered; the count ends at 10,000.
+    pub waiting: i64,
+    pub oldest: Option<DateTime<Utc>>,
+    /// Of the latest [`LATEST_NOTICES`].
+    pub delivered: i64,
+    pub dead: i64,
+    pub last_delivered_at: Option<DateTime<Utc>>,
+    /// What the latest notice met that could not be delivered at once.
+    pub last_error: Option<String>,
+}
+
+/// A workflow that is left alone.
+#[derive(Debug)]
+pub struct LeftAlone {
+    pub workflow_id: Uuid,
+    /// What it is about, in a line; none where it cannot be read.
+    pub headline: Option<String>,
+    pub reason: String,
+    pub failures: i32,
+    pub since: DateTime<Utc>,
+}
+
+impl Service {
+    /// The state of the system, as it is now.
+    ///
+    /// # Errors
+    /// An agent asks; no database.
+    pub async fn system(&self, by: &Caller) -> Result<System, ServiceError> {
+        only_people(by, "the state of the system is for people")?;
+        let (engine, storage) = (&self.engine, &self.engine.storage);
+        let names: Vec<String> = engine.channels.keys().cloned().collect();
+        let channels = storage.channels(&names).await?;
+        let (left_alone, _) = storage.left_alone().await?;
+        let ids: Vec<Uuid> = left_alone.iter().map(|row| row.workflow_id).collect();
+        let targets = self.targets(by, &ids).await?;
+        let headline = |id: &Uuid| targets.get(id).map(|about: &About| about.target.headline());
+        let dead = NoticeQuery { status: Some("dead".to_owned()), limit: LISTED, ..NoticeQuery::default() };
+        let of = |status| Search { status: Some(status), counts: true, limit: LISTED, ..Search::default() };
+        Ok(System {
+            now: self.now(),
+            server_id: engine.owner,
+            policy_version: engine.configuration.rules.version.clone(),
+            weaknesses: engine.configuration.weaknesses.len(),
+            troubles: engine.look_for_trouble().await?,
+            servers: storage.servers().await?.into_iter().map(Server::from).collect(),
+            channels: channels.into_iter().map(ChannelState::from).collect(),
+            dead: self.notices(by, dead).await?,
+            left_alone: left_alone.into_iter().map(|row| LeftAlone { headline: headline(&row.workflow_id), ..row.into() }).collect(),
+            unknown: self.list(by, of(Status::OutcomeUnknown)).await?,
+            running: self.list(by, of(Status::Executing)).await?,
+            halts: self.halts(),
+            reviews: self.open_reviews(by).await?,
+        })
+    }
+
+    /// What was wrong when it was looked for last, for those who can do something about it.
+    pub fn known_troubles(&self, by: &Caller) -> Vec<String> {
+        if self.may_halt(by) { self.engine.known_troubles().lines() } else { Vec::new() }
+    }
+}
+
+impl From<storage::ServerRow> for Server {
+    fn from(row: storage::ServerRow) -> Self {
+        let storage::ServerRow { server_id, address, host, version, started_at, lease_until, acts, ended_at } = row;
+        Self { server_id, address, host, version, started_at, lease_until, acts, ended_at }
+    }
+}
+
+impl From<storage::ChannelRow> for ChannelState {
+    fn from(row: storage::ChannelRow) -> Self {
+        let storage::ChannelRow { channel, waiting, oldest, delivered, dead, last_delivered_at, last_error } = row;
+        Self { channel, waiting, oldest, delivered, dead, last_delivered_at, last_error }
+    }
+}
+
+impl From<storage::LeftAloneRow> for LeftAlone {
+    fn from(row: storage::LeftAloneRow) -> Self {
+        let storage::LeftAloneRow { workflow_id, reason, failures, since } = row;
+        Self { workflow_id, headline: None, reason, failures, since }
+    }
+}

@@ -1,0 +1,137 @@
+//! The state of the system, for those who run it: servers, channels, and what is left alone.
+
+use super::candidates::id_at;
+use super::pool::within;
+use super::{Error, Storage};
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+/// Notices of a channel that are looked at for what became of the latest.
+pub const LATEST_NOTICES: i64 = 2_000;
+/// Entries of each list.
+const LISTED: i64 = 50;
+
+/// A server that acts on the database, or did.
+#[derive(Debug)]
+pub struct ServerRow {
+    pub server_id: Uuid,
+    pub address: String,
+    pub host: String,
+    pub version: String,
+    pub started_at: DateTime<Utc>,
+    pub lease_until: DateTime<Utc>,
+    /// Whether it acts, and its lease holds.
+    pub acts: bool,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// How a channel does.
+#[derive(Debug)]
+pub struct ChannelRow {
+    pub channel: String,
+    /// Notices that are due and not delivered; the count ends at 10,000.
+    pub waiting: i64,
+    /// When the oldest of them fell due.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Of the latest [`LATEST_NOTICES`].
+    pub delivered: i64,
+    pub dead: i64,
+    pub last_delivered_at: Option<DateTime<Utc>>,
+    /// What the latest notice met that could not be delivered at once.
+    pub last_error: Option<String>,
+}
+
+/// A workflow that is left alone.
+#[derive(Debug)]
+pub struct LeftAloneRow {
+    pub workflow_id: Uuid,
+    pub reason: String,
+    pub failures: i32,
+    pub since: DateTime<Utc>,
+}
+
+impl Storage {
+    /// The servers: the one that acts first, then those of before, the latest first.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn servers(&self) -> Result<Vec<ServerRow>, Error> {
+        let mut db = self.lease_list().await?;
+        let query = sqlx::query_as!(
+            ServerRow,
+            r#"select server_id, address, host, version, started_at, lease_until, acts and lease_until > clock_timestamp() as "acts!", ended_at
+               from server order by acts desc, started_at desc limit 10"#
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows)
+    }
+
+    /// How these channels do, in their order.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn channels(&self, channels: &[String]) -> Result<Vec<ChannelRow>, Error> {
+        let mut db = self.lease_list().await?;
+        let query = sqlx::query_as!(
+            ChannelRow,
+            r#"select c.channel as "channel!", due.waiting as "waiting!", due.oldest, latest.delivered as "delivered!", latest.dead as "dead!",
+                      latest.last_delivered_at, latest.last_error
+               from unnest($1::text[]) with ordinality as c (channel, place)
+               cross join lateral (
+                   select count(*) as waiting, min(n.first_due_at) as oldest from (
+                       select first_due_at from notice
+                       where status = 'pending' and channel = c.channel and first_due_at <= statement_timestamp()
+                       order by first_due_at limit 10000) n
+               ) due
+               cross join lateral (
+                   select count(*) filter (where n.status = 'delivered') as delivered, count(*) filter (where n.status = 'dead') as dead,
+                          max(n.delivered_at) as last_delivered_at,
+                          (array_agg(n.error order by n.notice_id desc) filter (where n.error is not null and n.status <> 'cancelled'))[1] as last_error
+                   from (select notice_id, status, delivered_at, error from notice
+                         where channel >= c.channel and (channel, notice_id) <= (c.channel, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+                         order by channel desc, notice_id desc limit $2) n
+               ) latest
+               order by c.place"#,
+            channels,
+            LATEST_NOTICES
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        db.release();
+        Ok(rows)
+    }
+
+    /// How many notices that were made within this time were given up; the count ends at 1,000.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn dead_notices(&self, within_time: TimeDelta) -> Result<i64, Error> {
+        let mut db = self.lease_list().await?;
+        let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
+        let query = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from (
+                   select from notice where status = 'dead' and notice_id >= $1 order by notice_id desc limit 1000) dead"#,
+            id_at(now - within_time)
+        );
+        let count = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(count)
+    }
+
+    /// The workflows that are left alone, the latest first, and how many there are in all.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn left_alone(&self) -> Result<(Vec<LeftAloneRow>, i64), Error> {
+        let mut db = self.lease_list().await?;
+        let query = sqlx::query_as!(
+            LeftAloneRow,
+            "select workflow_id, reason, failures, since from quarantine order by since desc, workflow_id limit $1",
+            LISTED
+        );
+        let rows = within(query.fetch_all(&mut *db)).await?;
+        let count = within(sqlx::query_scalar!(r#"select count(*) as "count!" from quarantine"#).fetch_one(&mut *db)).await?;
+        db.release();
+        Ok((rows, count))
+    }
+}
