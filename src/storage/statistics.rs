@@ -86,7 +86,7 @@ async fn settled(db: &mut Lease, from: DateTime<Utc>, until: DateTime<Utc>) -> R
                from request r left join lateral (
                    select actor, data from workflow_event e
                    where e.workflow_id = r.workflow_id and e.at = r.resolved_at and e.kind in ('approved', 'rejected', 'glass_broken')
-                   offset 0
+                   order by e.workflow_id desc, e.version desc limit 1     -- by the primary key, whatever the plan was made for
                ) e on r.approval_status in ('approved', 'rejected')"#,
         from,
         until,

@@ -239,7 +239,7 @@ fn stretches(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
         within += count;
         let name = match end {
             Some(end) if from == 0.0 => format!("up to {}", length(end)),
-            Some(end) => format!("{} to {}", length(from), length(end)),
+            Some(end) => span(from, end),
             None => format!("over {}", length(from)),
         };
         found.push((name, *count, within));
@@ -257,6 +257,15 @@ fn stretches(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     let percent = |count: usize| format!("{} %", (count * 100 + total / 2) / total.max(1));
     let row = |(name, count, within): &(String, usize, usize)| vec![name.clone(), count.to_string(), within.to_string(), percent(*within)];
     figure(&chart, bar_chart, vec!["Time", "Decisions", "In all up to here", "Share"], found.iter().map(row).collect(), csv("stretches"))
+}
+
+/// From one length of time to another, with the unit said once where it is the same.
+fn span(from: f64, to: f64) -> String {
+    let (from, to) = (length(from), length(to));
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((count, one)), Some((_, other))) if one == other => format!("{count} to {to}"),
+        _ => format!("{from} to {to}"),
+    }
 }
 
 /// A length of time that is whole in its unit.

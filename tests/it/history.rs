@@ -128,10 +128,10 @@ async fn a_line_says_who_decided_when_and_what_ran() {
         .has("plan of 2 steps")
         .has("nobody had to")
         .has("/inbox/people/tess");
-    page.has("/workflows/export?format=csv").has("exit 3");
+    page.has("&#x2f;workflows&#x2f;export?format=csv").has("exit 3");
     let page = alice.get("/inbox/history?approver=alice&sort=oldest&from=2020-01-01").await.expect(200);
     assert_eq!(page.ids(), past[..2]);
-    page.has("2 workflows").has("/workflows/export?from=2020-01-01&amp;format=csv").has("value=\"alice\"");
+    page.has("2 workflows").has("&#x2f;workflows&#x2f;export?from=2020-01-01&amp;format=csv").has("value=\"alice\"");
     alice.get("/inbox/history?runbook=look").await.expect(200).has("2 workflows");
     alice.get(&format!("/inbox/history?text={}", &past[0][28..])).await.expect(200).has("1 workflow<");
     alice.get("/inbox/history?sort=up").await.expect(422);

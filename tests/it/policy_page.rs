@@ -76,7 +76,7 @@ async fn a_task_that_is_tried_is_assessed_like_any_other_and_leaves_nothing_behi
     tried("operation=read&environment=development&resource_type=code").await.has("It would run at once");
     tried("operation=deploi").await.has("level-critical").has("unrecognized");
     let page = tried("operation=read&environment=development&runbook=deploy-api&args=version%3D1.4.2").await;
-    page.has("deploy_production").has("called it").lacks("This is no task");
+    page.has("deploy_production").has("The requester called this").lacks("This is no task");
     tried("operation=deploy&runbook=deploy-api&args=version").await.has("This is no task").has("name=value");
     tried("operation=deploy&runbook=deploy-api").await.has("This is no task").has("version");
     tried("operation=deploy&estimated_cost=much").await.has("has to be a number");

@@ -39,13 +39,31 @@ async fn a_role_with_the_documented_rights_does_all_that_a_server_does() {
     alice.approve(&id).await.expect(200);
     bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
     cora.post(&format!("/workflows/{rejected}/cancel"), json!({"reason": "no"})).await.expect(200);
-    for path in ["/workflows", "/workflows?status=completed", "/workflows/pending?mine=true", "/notices", "/metrics", "/readyz"] {
+    for path in [
+        "/workflows",
+        "/workflows?status=completed",
+        "/workflows/pending?mine=true",
+        "/notices",
+        "/metrics",
+        "/readyz",
+        "/workflows/export",
+        "/statistics",
+        "/system",
+    ] {
         assert_eq!(alice.get(path).await.status, 200, "{path}");
     }
     bot.get("/workflows/pending").await.expect(200);
     let mut browser = Browser::new(server.addr);
     browser.sign_in(&token("alice"), "/").await;
-    for path in ["/", "/inbox/history", "/inbox/statistics", "/inbox/decisions", &format!("/inbox/workflows/{id}")] {
+    for path in [
+        "/",
+        "/inbox/history",
+        "/inbox/statistics",
+        "/inbox/system",
+        "/inbox/policy",
+        "/inbox/decisions",
+        &format!("/inbox/workflows/{id}"),
+    ] {
         let page = browser.get(path).await;
         assert!(page.status == 200 || page.status == 404, "{path}: {}", page.html);
     }

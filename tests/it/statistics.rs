@@ -143,7 +143,7 @@ async fn the_page_shows_mean_median_and_goal_and_a_scraper_gets_a_histogram() {
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/inbox/statistics").await.expect(200);
     page.has("75 %").has("90th percentile").has("5 min for high").has("1 to 5 min").has("goal: 5 min").has("including today");
-    page.has("by team").has("/statistics?from=").has("table=by_person").lacks("nine of ten").lacks("No goal is set");
+    page.has("by team").has("&#x2f;statistics?from=").has("table=by_person").lacks("nine of ten").lacks("No goal is set");
     alice.get("/inbox/statistics?from=2026-01-01&until=2026-01-31&team=platform").await.expect(200).has("from 2026-01-01 to 2026-01-31");
     alice.get("/inbox/statistics?days=8").await.expect(422);
     alice.get("/inbox/statistics?from=2026-02-01&until=2026-01-31").await.expect(422);

@@ -71,8 +71,12 @@ struct OfLevel {
     goal_s: Option<f64>,
     requests: usize,
     escalated: usize,
-    #[serde(flatten)]
-    times: Comparison,
+    /// Null where nothing was decided.
+    #[schema(required)]
+    now: Option<DecisionTimes>,
+    /// Of the stretch of time before.
+    #[schema(required)]
+    before: Option<DecisionTimes>,
 }
 
 /// What has a name in common.
@@ -80,8 +84,12 @@ struct OfLevel {
 #[schema(as = StatisticsOfName)]
 struct Named<'a> {
     name: &'a str,
-    #[serde(flatten)]
-    times: Comparison,
+    /// Null where nothing was decided.
+    #[schema(required)]
+    now: Option<DecisionTimes>,
+    /// Of the stretch of time before.
+    #[schema(required)]
+    before: Option<DecisionTimes>,
 }
 
 /// One week.
@@ -214,18 +222,16 @@ impl From<Compared> for Comparison {
 
 impl<'a> From<&'a Group> for Named<'a> {
     fn from(group: &'a Group) -> Self {
-        Self { name: &group.name, times: group.times.into() }
+        let Comparison { now, before } = group.times.into();
+        Self { name: &group.name, now, before }
     }
 }
 
 impl<'a> From<&'a Statistics> for StatisticsAnswer<'a> {
     fn from(found: &'a Statistics) -> Self {
-        let level = |level: &LevelFigures| OfLevel {
-            risk_level: level.level,
-            goal_s: level.goal,
-            requests: level.requests,
-            escalated: level.escalated,
-            times: level.times.into(),
+        let level = |level: &LevelFigures| {
+            let Comparison { now, before } = level.times.into();
+            OfLevel { risk_level: level.level, goal_s: level.goal, requests: level.requests, escalated: level.escalated, now, before }
         };
         let week = |week: &Week| OfWeek { week: week.monday.to_string(), times: week.times.map(DecisionTimes::from) };
         let day = |of: &DayFigures| OfDay {
@@ -278,8 +284,8 @@ fn times(times: Option<DecisionTimes>) -> Vec<String> {
     vec![decided.to_string(), mean_s.to_string(), median_s.to_string(), p90_s.to_string(), shown(within_goal)]
 }
 
-fn compared(comparison: &Comparison) -> Vec<String> {
-    [times(comparison.now), times(comparison.before)].concat()
+fn compared(now: Option<DecisionTimes>, before: Option<DecisionTimes>) -> Vec<String> {
+    [times(now), times(before)].concat()
 }
 
 fn shown<T: ToString>(value: Option<T>) -> String {
@@ -296,14 +302,14 @@ impl StatisticsAnswer<'_> {
     pub fn table(&self, table: Table) -> String {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let named = |groups: &[Named<'_>]| {
-            let rows = groups.iter().map(|group| [vec![group.name.to_owned()], compared(&group.times)].concat());
+            let rows = groups.iter().map(|group| [vec![group.name.to_owned()], compared(group.now, group.before)].concat());
             (comparison_head(&["name"]), rows.collect())
         };
         let (head, rows): (Vec<String>, Vec<Vec<String>>) = match table {
             Table::ByLevel => {
                 let row = |of: &OfLevel| {
                     let first = vec![of.risk_level.to_string(), shown(of.goal_s), of.requests.to_string(), of.escalated.to_string()];
-                    [first, compared(&of.times)].concat()
+                    [first, compared(of.now, of.before)].concat()
                 };
                 (comparison_head(&["risk_level", "goal_s", "requests", "escalated"]), self.by_level.iter().map(row).collect())
             }
