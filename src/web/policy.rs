@@ -2,7 +2,7 @@
 
 use crate::domain::risk::matrix::Matrix;
 use crate::http::problem::Problem;
-use crate::http::submitted;
+use crate::http::submitted::Submitted;
 use crate::service::ServiceError;
 use crate::service::policy::{AgentView, LevelView, PersonView, PolicyView, TriggerView};
 use crate::service::submit::Assessed;
@@ -44,7 +44,7 @@ async fn tried(web: &Web, session: &Session, query: &Fields) -> Result<Value, Pr
     let assessed = match task(query)? {
         Ok(task) => {
             let permit = web.service.admissions.changes.admit(&session.person.name, 0)?;
-            let request = submitted::request(task);
+            let request = Submitted::new(task).request();
             match request {
                 Ok(request) => web.service.assess(&session.person, request, permit).await,
                 Err(error) => Err(error),
