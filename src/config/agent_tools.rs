@@ -11,13 +11,13 @@ use crate::domain::text::shown;
 use crate::domain::tools::check::Check;
 use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
 use crate::domain::tools::places::PathPattern;
-use crate::domain::tools::rules::Writes;
+use crate::domain::tools::rules::{Takes, Variable, Writes};
 use crate::domain::tools::{Entry, PathRule, ToolFacts, ToolRules};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const KEYS: [&str; 8] = ["tools", "paths", "secret", "writes", "environments", "variables", "options", "unmatched"];
-const ENTRY_KEYS: [&str; 8] = ["tool", "command", "flags", "unless", "needs", "check", "writes", "is"];
+const ENTRY_KEYS: [&str; 9] = ["tool", "command", "flags", "unless", "needs", "check", "takes", "writes", "is"];
 const PATH_KEYS: [&str; 4] = ["path", "except", "read", "write"];
 const FACT_KEYS: [&str; 4] = ["operation", "environment", "resource", "resource_type"];
 /// The tool whose entries are about commands.
@@ -43,7 +43,7 @@ pub fn read(file: Option<&At<'_>>, shipped: &At<'_>, rules: &RiskRules<'_>) -> T
         outside: side("outside").and_then(|at| reader.facts(&at)).unwrap_or_default(),
         environments: both("environments").flat_map(|at| reader.environments(&at)).collect(),
         by_danger: rules.environments.vocabulary.names().map(str::to_owned).collect(),
-        variables: either("variables").map(|at| texts(&at, "names of variables")).unwrap_or_default(),
+        variables: either("variables").map(|at| variables(&at)).unwrap_or_default(),
         options: either("options").map(|at| options(&at)).unwrap_or_default(),
         unmatched: either("unmatched").and_then(|at| reader.facts(&at)).unwrap_or_default(),
     }
@@ -90,7 +90,9 @@ impl Reader<'_, '_> {
             }
             _ => {}
         }
-        for at in ["flags", "unless", "needs", "check"].into_iter().filter_map(|name| fields.get(name)).filter(|_| command.is_none()) {
+        for at in
+            ["flags", "unless", "needs", "check", "takes"].into_iter().filter_map(|name| fields.get(name)).filter(|_| command.is_none())
+        {
             at.problem("is only for entries with a command; leave it out");
         }
         let pattern = command.as_ref().and_then(|(_, at)| at.text()).or(name).map(shown).unwrap_or_default();
@@ -110,6 +112,7 @@ impl Reader<'_, '_> {
             command,
             flags,
             check,
+            takes: fields.get("takes").and_then(|at| at.parsed(takes)).unwrap_or(Takes::Names),
             writes: writes(&fields),
             is: is?,
             named: format!("`{pattern}` ({})", at.in_words()),
@@ -128,8 +131,7 @@ impl Reader<'_, '_> {
             }
             let except = fields.get("except").map(|at| texts(&at, "patterns of paths")).unwrap_or_default();
             let paths = paths?;
-            let named = format!("`{}` ({})", paths.first().map(|path| shown(path)).unwrap_or_default(), at.in_words());
-            Some(PathRule { paths: patterns(paths), except: patterns(except), read, write, named })
+            Some(PathRule { paths: patterns(paths), except: patterns(except), read, write, place: at.in_words() })
         };
         at.items("entries, such as { path: [\"~/.ssh/*\"], read: { operation: data_export } }")
             .unwrap_or_default()
@@ -180,9 +182,41 @@ fn writes(fields: &Fields<'_>) -> Writes {
     let read = |text: &str| match text {
         "all" => Ok(Writes::All),
         "last" => Ok(Writes::Last),
-        other => Err(format!("is `{}`, but has to be all (it writes to every argument) or last (to the last one)", shown(other))),
+        "into" => Ok(Writes::Into),
+        "moved" => Ok(Writes::Moved),
+        flag if flag.starts_with('-') && flag.len() > 1 => Ok(Writes::Flag(flag.to_owned())),
+        other => Err(format!(
+            "is `{}`, but has to be all (it writes to every argument), last (to the last one), into (to the last one, or into it as a folder), \
+             moved (the same, and the others are gone), or a flag (to what stands behind it)",
+            shown(other)
+        )),
     };
     fields.get("writes").and_then(|at| at.parsed(read)).unwrap_or(Writes::Nothing)
+}
+
+fn takes(text: &str) -> Result<Takes, String> {
+    match text {
+        "anything" => Ok(Takes::Anything),
+        "text" => Ok(Takes::Text),
+        "pattern" => Ok(Takes::Pattern),
+        other => Err(format!(
+            "is `{}`, but has to be anything (all of its arguments are text), text (those with a blank are) or pattern (one of them is)",
+            shown(other)
+        )),
+    }
+}
+
+/// Names, of which those with `=` and a check are for values of that kind alone.
+fn variables(at: &At<'_>) -> Vec<Variable> {
+    let variable = |text: &str| match text.split_once('=') {
+        None => Ok(Variable { name: text.to_owned(), check: None }),
+        Some((name, kind)) => check(kind).map(|check| Variable { name: name.to_owned(), check: Some(check) }),
+    };
+    let items = at.items("names of variables").unwrap_or_default();
+    if items.is_empty() {
+        at.problem("is empty; name some variables, or leave the key out");
+    }
+    items.iter().filter_map(|at| at.parsed(variable)).collect()
 }
 
 fn patterns(written: Vec<String>) -> Vec<PathPattern> {
@@ -220,18 +254,28 @@ pub fn document(rules: &ToolRules) -> Value {
     let facts = |is: &ToolFacts| json!({ "operation": is.operation, "environment": is.environment, "resource": is.resource, "resource_type": is.resource_type });
     let entries = |entries: &[Entry]| -> Value {
         let one = |entry: &Entry| {
-            let writes = match entry.writes {
+            let writes = match &entry.writes {
                 Writes::Nothing => None,
                 Writes::Last => Some("last"),
                 Writes::All => Some("all"),
+                Writes::Into => Some("into"),
+                Writes::Moved => Some("moved"),
+                Writes::Flag(flag) => Some(flag.as_str()),
+            };
+            let takes = match entry.takes {
+                Takes::Names => None,
+                Takes::Pattern => Some("pattern"),
+                Takes::Text => Some("text"),
+                Takes::Anything => Some("anything"),
             };
             json!({ "tool": entry.tool.written(), "command": entry.command.as_ref().map(CommandPattern::written), "flags": entry.flags.only,
-                    "unless": entry.flags.unless, "needs": entry.flags.needs, "check": entry.check.map(Check::name), "writes": writes, "is": facts(&entry.is) })
+                    "unless": entry.flags.unless, "needs": entry.flags.needs, "check": entry.check.map(Check::name), "takes": takes, "writes": writes, "is": facts(&entry.is) })
         };
         entries.iter().map(one).collect()
     };
     let written = |patterns: &[PathPattern]| patterns.iter().map(PathPattern::written).collect::<Value>();
     let path = |of: &PathRule| json!({ "path": written(&of.paths), "except": written(&of.except), "read": of.read.as_ref().map(facts), "write": of.write.as_ref().map(facts) });
+    let variable = |of: &Variable| of.check.map_or_else(|| of.name.clone(), |check| format!("{}={}", of.name, check.name()));
     json!({
         "tools": entries(&rules.own),
         "shipped_tools": entries(&rules.shipped),
@@ -239,7 +283,7 @@ pub fn document(rules: &ToolRules) -> Value {
         "secret": facts(&rules.secret),
         "writes": { "inside": facts(&rules.inside), "outside": facts(&rules.outside) },
         "environments": rules.environments,
-        "variables": rules.variables,
+        "variables": rules.variables.iter().map(variable).collect::<Value>(),
         "options": rules.options,
         "unmatched": facts(&rules.unmatched),
     })

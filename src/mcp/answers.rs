@@ -15,7 +15,7 @@ use crate::service::submit::Assessed;
 use crate::service::{Listed, ServiceError};
 use chrono::TimeDelta;
 use rmcp::model::{CallToolResult, ContentBlock};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Seconds after which a look at what waits for people is worth another one.
@@ -167,17 +167,46 @@ struct Line<'a> {
     task_id: Option<&'a str>,
     status: &'a str,
     risk_level: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// What it is about, as far as the server knows.
+    target: About<'a>,
     created_at: Time,
     updated_at: Time,
 }
 
+#[derive(Debug, Serialize)]
+struct About<'a> {
+    operation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_type: Option<&'a str>,
+}
+
+/// The one field of a document that lists show.
+#[derive(Deserialize)]
+struct Described {
+    description: String,
+}
+
 impl<'a> From<&'a Listed> for Line<'a> {
     fn from(line: &'a Listed) -> Self {
+        let target = &line.target;
         Self {
             workflow_id: line.workflow_id,
             task_id: line.task_id.as_deref(),
             status: &line.status,
             risk_level: &line.risk_level,
+            description: serde_json::from_slice::<Described>(&line.document).ok().map(|document| document.description),
+            target: About {
+                operation: &target.operation,
+                environment: target.environment.as_deref(),
+                resource: target.resource.as_deref(),
+                resource_type: target.resource_type.as_deref(),
+            },
             created_at: Time(line.created_at),
             updated_at: Time(line.updated_at),
         }

@@ -46,8 +46,21 @@ impl Quotas {
     /// # Errors
     /// `rate-limited`, or no database to count by.
     pub async fn admit(&self, engine: &Engine, agent: &str, would_wait: impl FnOnce() -> bool + Send) -> Result<Reservation, ServiceError> {
-        let quota = engine.configuration.quotas.of(agent);
         let account = self.take(engine, agent)?;
+        Self::room(engine, agent, account, would_wait).await
+    }
+
+    /// The same for an agent that has taken its turn already.
+    ///
+    /// # Errors
+    /// `rate-limited`, or no database to count by.
+    pub async fn room(
+        engine: &Engine,
+        agent: &str,
+        account: Arc<Account>,
+        would_wait: impl FnOnce() -> bool + Send,
+    ) -> Result<Reservation, ServiceError> {
+        let quota = engine.configuration.quotas.of(agent);
         if account.with(|books| books.ledger.admit(quota.pending)) {
             return Ok(Reservation(Some(account)));
         }

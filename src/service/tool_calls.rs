@@ -18,6 +18,7 @@ use crate::domain::via::Via;
 use crate::domain::workflow::{Command, Outcome, Refusal, Status, StepState, Workflow};
 use crate::identity::Caller;
 use crate::service::admission::Permit;
+use crate::service::quotas::{Account, Quotas};
 use crate::service::{Service, ServiceError, about};
 use crate::storage::{call_key, use_key};
 use chrono::TimeDelta;
@@ -64,6 +65,8 @@ struct Asked {
     work: Admitted,
     level: Level,
     permit: Arc<Permit>,
+    /// The turn that it has taken of what its requester may ask for in a minute.
+    turn: Option<Arc<Account>>,
 }
 
 /// The door of a client.
@@ -127,7 +130,7 @@ impl Service {
         let used = ToolUse::of(&by.name, &call.session_id, &call.tool_use_id);
         let level = assessment.level;
         let work = Admitted { call: Some(AssessedCall { token: used.token(), assessment }), ..(task, None).into() };
-        Some(Asked { identity: call.identity(&by.name), by, used, work, level, permit })
+        Some(Asked { identity: call.identity(&by.name), by, used, work, level, permit, turn: None })
     }
 
     /// What nobody could read is never let through unread: it has at least the lowest level at which people are asked.
@@ -157,9 +160,9 @@ impl Service {
     }
 
     /// A call that people have to be asked about.
-    async fn ask(&self, asked: Asked) -> Result<ToolAnswer, ServiceError> {
+    async fn ask(&self, mut asked: Asked) -> Result<ToolAnswer, ServiceError> {
         if asked.by.kind == PrincipalKind::Agent {
-            self.quotas.take(&self.engine, &asked.by.name)?;
+            asked.turn = Some(self.quotas.take(&self.engine, &asked.by.name)?);
         }
         if let Some(answer) = self.known_use(&asked).await? {
             return Ok(answer);
@@ -274,7 +277,11 @@ impl Service {
 
     /// Opens a workflow under a key; `None` where the key has been used.
     async fn open(&self, asked: &Asked, key: String) -> Result<Option<Arc<Workflow>>, ServiceError> {
-        let reservation = self.reserve(&asked.by, &asked.work).await?;
+        let reservation = match &asked.turn {
+            // Whoever has taken a turn is asking people.
+            Some(turn) => Quotas::room(&self.engine, &asked.by.name, Arc::clone(turn), || true).await?,
+            None => self.reserve(&asked.by, &asked.work).await?,
+        };
         let key = Some(IdempotencyKey { key, fingerprint: asked.identity.clone() });
         let admitted = AdmittedTask { by: asked.by.principal(), work: asked.work.clone(), supersedes: None, key };
         let permit = Arc::clone(&asked.permit);

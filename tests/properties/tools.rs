@@ -46,7 +46,7 @@ fn level(command: &str) -> Level {
 #[test]
 fn an_ordinary_day_is_quiet() {
     let commands = commands(EVERYDAY);
-    assert!(commands.len() >= 300, "{} commands", commands.len());
+    assert!(commands.len() >= 1_000, "{} commands", commands.len());
     let asked: Vec<String> = commands
         .iter()
         .map(|command| (command, judged("Bash", json!({ "command": command }))))
@@ -60,7 +60,7 @@ fn an_ordinary_day_is_quiet() {
 #[test]
 fn nothing_that_hurts_is_low() {
     let commands = commands(DANGEROUS);
-    assert!(commands.len() >= 200, "{} commands", commands.len());
+    assert!(commands.len() >= 1_300, "{} commands", commands.len());
     let low: Vec<String> = commands
         .iter()
         .map(|command| (command, judged("Bash", json!({ "command": command }))))

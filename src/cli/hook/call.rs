@@ -1,7 +1,8 @@
 //! What a client tells its hook, and what of it the server is told.
 
-use crate::cli::hook::Client;
+use crate::cli::hook::{Client, repository};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// An event that the hook is run for.
 #[derive(Debug, PartialEq)]
@@ -32,6 +33,9 @@ pub fn read(client: Client, input: &[u8]) -> Result<Event, String> {
             });
             if let Ok(mode) = text("permission_mode") {
                 asked["permission_mode"] = json!(mode);
+            }
+            if let Some(repository) = text("cwd").ok().and_then(|folder| repository::of(Path::new(folder))) {
+                asked["repo"] = json!(repository);
             }
             Ok(Event::Before(asked))
         }

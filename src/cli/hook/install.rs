@@ -1,5 +1,7 @@
 //! `parkbrake hook install`: writes the hook into a client's settings, and keeps everything else that is there.
 
+mod requirements;
+
 use crate::cli::client::{DEFAULT_URL, env};
 use crate::cli::consent::is_somebody_there;
 use crate::cli::hook::{Client, ShimArgs};
@@ -11,9 +13,6 @@ use serde_json::{Map, Value, json};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// What the settings of the machine have to say beside the hook, which are in a file that other things are in, too.
-const KEEP_HOOKS_ON: &str = "parkbrake: a user of Codex can still turn all hooks off; write `hooks = true` under `[features]` into /etc/codex/requirements.toml, and nobody can";
 
 /// How a hook is known that an earlier install wrote.
 const MARK: &str = " hook ";
@@ -53,23 +52,41 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut page = Page::stdout();
     page.line(format_args!("{}:", escaped(&path.display().to_string())));
     page.line(escaped(&pretty(&after)));
+    // A user of Codex can turn all hooks off, unless the machine says otherwise.
+    let requirements = if args.client == Client::Codex && args.managed { Some(kept_on()?) } else { None };
+    if let Some((_, after)) = &requirements {
+        page.line(format_args!("{}:", requirements::PATH));
+        page.line(escaped(after));
+    }
     page.print()?;
-    if before == after {
+    if before == after && requirements.as_ref().is_none_or(|(before, after)| before == after) {
         terminal::complain("parkbrake: it is all there; nothing was written");
         return Ok(ExitCode::SUCCESS);
     }
     agree(args)?;
     write(&path, pretty(&after).as_bytes()).map_err(|error| Error::Other(format!("cannot write {}: {error}", path.display())))?;
-    terminal::complain(&format!("parkbrake: written; now prove that it fires and blocks: parkbrake hook doctor {}", args.client.name()));
-    if args.client == Client::Codex && args.managed {
-        terminal::complain(KEEP_HOOKS_ON);
+    if let Some((_, after)) = requirements {
+        let path = Path::new(requirements::PATH);
+        write(path, after.as_bytes()).map_err(|error| Error::Other(format!("cannot write {}: {error}", path.display())))?;
     }
+    terminal::complain(&format!("parkbrake: written; now prove that it fires and blocks: parkbrake hook doctor {}", args.client.name()));
     if args.client == Client::Codex && !args.managed {
         terminal::complain(
             "parkbrake: Codex skips a hook that its user has not trusted, without a word in `codex exec`: trust it with /hooks, or install it with --managed",
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The requirements of the machine, before and after.
+fn kept_on() -> Result<(String, String), Error> {
+    let before = match std::fs::read_to_string(requirements::PATH) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::Other(format!("cannot read {}: {error}", requirements::PATH))),
+    };
+    let after = requirements::with_hooks_on(&before)?;
+    Ok((before, after))
 }
 
 fn agree(args: &Args) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod ask;
 mod call;
 mod doctor;
 mod install;
+mod repository;
 mod shim;
 
 use clap::ValueEnum;

@@ -2,8 +2,8 @@
 //! and names that say where something goes.
 
 use crate::domain::tools::address::is_public;
-use crate::domain::tools::sql;
 use crate::domain::tools::word::{Known, Word};
+use crate::domain::tools::{one_liners, places, queries};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -34,11 +34,21 @@ pub enum Check {
     Module,
     /// Packages of Go in the folder.
     GoPackages,
+    /// A line of Python that prints a version, a place or a number.
+    Python,
+    /// The same in JavaScript.
+    Node,
+    /// A line of Perl that substitutes text.
+    Perl,
+    /// Addresses of databases and servers of this machine.
+    Here,
+    /// Folders for temporary files.
+    Unpacks,
 }
 
 impl Check {
     /// Every check, by its name.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("sql", Self::Sql),
         ("sql-remote", Self::SqlRemote),
         ("sed", Self::Sed),
@@ -51,6 +61,11 @@ impl Check {
         ("kube", Self::Kube),
         ("module", Self::Module),
         ("go-packages", Self::GoPackages),
+        ("python", Self::Python),
+        ("node", Self::Node),
+        ("perl", Self::Perl),
+        ("here", Self::Here),
+        ("unpacks", Self::Unpacks),
     ];
 
     /// The name that it has in the configuration.
@@ -61,7 +76,7 @@ impl Check {
     /// Whether it holds: of all arguments, and of those that are no flags and no values of flags.
     pub fn holds(self, arguments: &[Word], plain: &[&Word]) -> bool {
         match self {
-            Self::Sql | Self::SqlRemote => queries(arguments, self == Self::SqlRemote),
+            Self::Sql | Self::SqlRemote => queries::read(arguments, self == Self::SqlRemote),
             Self::Sed => {
                 scripts(arguments, plain).is_some_and(|scripts| !scripts.is_empty() && scripts.iter().all(|script| SED.is_match(script)))
             }
@@ -76,18 +91,29 @@ impl Check {
                 arguments.iter().filter(|word| !word.is_flag()).all(|word| word.as_literal().is_some_and(|name| NAME.is_match(name)))
             }
             Self::Relative => arguments.iter().all(stays),
-            Self::Local => {
-                arguments.iter().all(|word| stays(word) && (word.is_flag() || (word.known != Known::Begins && is_local(&word.text))))
-            }
+            Self::Local => arguments.iter().all(|word| {
+                let named = if word.is_flag() { word.text.split_once('=').map_or("", |(_, value)| value) } else { &word.text };
+                stays(word) && (named.is_empty() || (word.known != Known::Begins && is_local(named)))
+            }),
             Self::Kube => arguments.iter().all(|word| !word.text.to_ascii_lowercase().contains("secret")),
             Self::Module => module(arguments),
             Self::GoPackages => go_packages(arguments),
+            Self::Python => one_liners::are(&one_liners::PYTHON, arguments),
+            Self::Node => one_liners::are(&one_liners::NODE, arguments),
+            Self::Perl => one_liners::are(&one_liners::PERL, arguments),
+            Self::Unpacks => unpacks(arguments),
+            Self::Here => arguments.iter().all(|word| word.as_literal().is_some_and(|text| HERE.is_match(text))),
         }
+    }
+
+    /// Whether it holds only where the command works in the agent's folder.
+    pub fn is_about_folder(self) -> bool {
+        matches!(self, Self::Relative | Self::Local | Self::Module | Self::GoPackages)
     }
 
     /// Whether the first plain argument is a script, and no file.
     pub fn takes_script(self) -> bool {
-        matches!(self, Self::Sed | Self::Awk)
+        matches!(self, Self::Sed | Self::Awk | Self::Jq)
     }
 }
 
@@ -108,6 +134,10 @@ static SED: LazyLock<Regex> = LazyLock::new(|| {
 static AWK_DOES: LazyLock<Regex> = LazyLock::new(|| pattern(r"system|getline|\||@|ENVIRON|print[^;}\n]*>|close|fflush|PROCINFO|ARGV"));
 static JQ_READS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\benv\b|\$ENV|\bstrenv\b|\bimport\b|\binclude\b|\bload|\$__loc__|\beval\b"));
 static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z0-9_./~][A-Za-z0-9._/@~^=?&-]*$"));
+static HERE: LazyLock<Regex> = LazyLock::new(|| {
+    let address = r"[a-z][a-z0-9+]*://(?:[A-Za-z0-9_:-]*@)?(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?(?:/[A-Za-z0-9_./?=&-]*)?";
+    pattern(&format!(r"^(?:{address}|sqlite:(?:///?)?[A-Za-z0-9_][A-Za-z0-9_./-]*)$"))
+});
 static LOCAL_HOST: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::[0-9]*)?(?:[/?].*)?$"));
 
@@ -130,41 +160,6 @@ fn filter_is_known(plain: &[&Word]) -> bool {
     plain.first().is_none_or(|filter| filter.known != Known::Begins)
 }
 
-fn queries(arguments: &[Word], is_remote: bool) -> bool {
-    let mut statements = 0;
-    let mut host: Option<&str> = None;
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        let Some(text) = word.as_literal() else { return false };
-        let value = match text.split_once('=') {
-            Some(("--host", value)) => {
-                host = Some(value);
-                continue;
-            }
-            Some(("--command" | "--execute", value)) => value,
-            _ if text == "-h" || text == "--host" => {
-                host = words.next().and_then(Word::as_literal);
-                if host.is_none() {
-                    return false;
-                }
-                continue;
-            }
-            _ => text,
-        };
-        if sql::looks_like(value) {
-            if !sql::reads(value) {
-                return false;
-            }
-            statements += 1;
-        } else if text.contains("://") || text.contains('=') {
-            // A connection that is spelled out, which may lead anywhere.
-            return false;
-        }
-    }
-    let is_local = host.is_none_or(|host| matches!(host, "localhost" | "127.0.0.1" | "::1") || host.starts_with('/'));
-    statements == 1 && is_local != is_remote
-}
-
 fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
     let mut words = arguments.iter().peekable();
     while let Some(word) = words.next() {
@@ -172,11 +167,11 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
         let short = text.starts_with('-') && !text.starts_with("--");
         let next = words.peek().and_then(|word| word.as_literal());
         let sound = match text.split_once('=') {
-            Some(("--output", value)) => value == "/dev/null",
+            Some(("--output", value)) => is_thrown_away(value),
             Some(("--request", value)) => is_question(value),
             Some(("--write-out", value)) => prints(value),
             Some(("--header", value)) => !value.starts_with('@'),
-            _ if text == "--output" || (short && text.ends_with('o')) => next == Some("/dev/null"),
+            _ if text == "--output" || (short && text.ends_with('o')) => next.is_some_and(is_thrown_away),
             _ if text == "--request" || (short && text.ends_with('X')) => next.is_some_and(is_question),
             _ if text == "--write-out" || (short && text.ends_with('w')) => next.is_some_and(prints),
             _ if text == "--header" || (short && text.ends_with('H')) => next.is_some_and(|value| !value.starts_with('@')),
@@ -198,6 +193,11 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
         is_here || (is_plain && is_public(&word.text))
     };
     !plain.is_empty() && plain.iter().all(sound)
+}
+
+/// Whether what is downloaded there is nothing that the agent's folder holds.
+fn is_thrown_away(file: &str) -> bool {
+    file == "/dev/null" || file == "-" || places::is_temporary(&places::resolved(file, ""))
 }
 
 /// The longest address that is asked: a longer one may carry something away.
@@ -222,6 +222,16 @@ fn stays(word: &Word) -> bool {
         (!piece.starts_with('/') || piece == "/dev/null") && !piece.starts_with('~') && piece.split('/').all(|part| part != "..")
     };
     pieces.into_iter().all(sound) && !word.text.contains("://") && !word.text.contains("git@")
+}
+
+/// Whether an archive is unpacked only among temporary files: the folder stands behind `-C` or `-d`.
+fn unpacks(arguments: &[Word]) -> bool {
+    let folders: Vec<Option<&str>> =
+        arguments.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-C" | "-d")).map(|pair| pair[1].as_literal()).collect();
+    let flags = arguments.iter().filter(|word| word.is_flag() && word.text.contains(['C', 'd']) && !word.text.starts_with("--")).count();
+    let is_temporary = |folder: &Option<&str>| folder.is_some_and(|folder| places::is_temporary(&places::resolved(folder, "")));
+    // Each flag with such a letter is followed by its folder as a word of its own.
+    !folders.is_empty() && folders.len() == flags && folders.iter().all(is_temporary)
 }
 
 fn is_local(name: &str) -> bool {
@@ -307,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_this_machine_is_here() {
+        for here in ["postgres://localhost/app_test", "redis://dev:dev@127.0.0.1:6379/0", "http://localhost:8080", "sqlite:///dev.db"] {
+            assert!(holds(Check::Here, &[here]), "{here}");
+        }
+        for elsewhere in ["postgres://db-1/app", "http://localhost@evil.example", "http://localhost.evil.example/", "sqlite:////etc/x", "x"]
+        {
+            assert!(!holds(Check::Here, &[elsewhere]), "{elsewhere}");
+        }
+    }
+
+    #[test]
     fn an_address_is_only_asked_for_something() {
         for harmless in [
             &["-s", "http://localhost:3000/x"][..],
@@ -315,8 +336,10 @@ mod tests {
         ] {
             assert!(holds(Check::Url, harmless), "{harmless:?}");
         }
+        assert!(holds(Check::Url, &["-so", "/tmp/x.json", "https://example.com/a"]));
         for other in [
             &["-o", "x", "https://example.com"][..],
+            &["-o", "/tmp/../home/dev/x", "https://example.com"],
             &["-ox", "https://example.com"],
             &["-X", "DELETE", "http://localhost/x"],
             &["-XPOST", "http://localhost/x"],

@@ -32,7 +32,8 @@ impl Globs {
 
     fn fits(&self, word: &Word) -> bool {
         match word.known {
-            Known::Literal => self.fit(&word.text),
+            // A folder may be named with a slash at its end.
+            Known::Literal => self.fit(&word.text) || word.text.strip_suffix('/').is_some_and(|text| !text.is_empty() && self.fit(text)),
             Known::Glob | Known::Begins => self.0.iter().any(|pattern| pattern == "*"),
             Known::Crafted => false,
         }
@@ -205,10 +206,44 @@ impl Flags {
         let stands = |flag: &String, word: &Word| {
             let name = word.text.split('=').next().unwrap_or_default();
             let is_cluster = word.text.starts_with('-') && !word.text.starts_with("--") && flag.chars().count() == 2;
-            name == flag || (is_cluster && flag.chars().nth(1).is_some_and(|letter| name.contains(letter)))
+            name == flag || word.text == *flag || (is_cluster && flag.chars().nth(1).is_some_and(|letter| name.contains(letter)))
         };
         let mut before = words.iter().take_while(|word| word.text != "--");
         self.needs.is_empty() || before.any(|word| word.is_flag() && self.needs.iter().any(|flag| stands(flag, word)))
+    }
+
+    /// What stands behind a flag that has a value, in the same word or as the next one.
+    pub fn values_of(&self, flag: &str, words: &[Word]) -> Vec<Word> {
+        let mut found = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if word.text == "--" {
+                break;
+            }
+            let is_short = flag.chars().count() == 2 && !word.text.starts_with("--");
+            let behind = if is_short {
+                self.behind_letter(flag, &word.text)
+            } else if word.text == flag {
+                Some("")
+            } else {
+                word.text.strip_prefix(flag).and_then(|rest| rest.strip_prefix('='))
+            };
+            match (word.is_flag(), behind) {
+                (true, Some("")) => found.extend(words.next().cloned()),
+                (true, Some(text)) => found.push(Word { text: text.to_owned(), known: word.known }),
+                (true, None) if matches!(self.allows(&word.text), Allowed::WithNext) => drop(words.next()),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// What stands behind a letter of a cluster of short flags, the first that has a value.
+    fn behind_letter<'w>(&self, flag: &str, word: &'w str) -> Option<&'w str> {
+        let listed = |letter: char| self.only.as_ref().is_some_and(|only| only.iter().any(|known| *known == format!("-{letter}=")));
+        let mut letters = word.strip_prefix('-')?.chars();
+        let first = letters.find(|letter| listed(*letter))?;
+        flag.ends_with(first).then(|| letters.as_str().strip_prefix('=').unwrap_or(letters.as_str()))
     }
 
     fn refuses(&self, word: &str) -> bool {
@@ -262,6 +297,18 @@ mod tests {
         assert_eq!(plain("x **", None, &["-o"], "-ao y"), None);
         assert_eq!(plain("x **", None, &["-delete"], ". -delete"), None);
         assert_eq!(plain("x **", None, &["-delete"], ". -depth"), some("."));
+    }
+
+    #[test]
+    fn the_value_of_a_flag_stands_in_its_word_or_in_the_next() {
+        let only = ["-c", "-z", "-f=", "--file=", "-C="].map(str::to_owned).to_vec();
+        let flags = Flags { only: Some(only), ..Flags::default() };
+        let value = |flag: &str, text: &str| flags.values_of(flag, &words(text)).into_iter().map(|word| word.text).collect::<Vec<_>>();
+        for (text, found) in [("-czf a.tgz src", "a.tgz"), ("-fa.tgz", "a.tgz"), ("-C sub -f a", "a"), ("-C -f -f a", "a")] {
+            assert_eq!(value("-f", text), [found], "{text}");
+        }
+        assert_eq!(value("--file", "--file=a --file b"), ["a", "b"]);
+        assert!(value("-f", "-Cf src").is_empty() && value("-f", "-- -f a").is_empty());
     }
 
     #[test]

@@ -95,12 +95,30 @@ impl Place {
     }
 }
 
+/// Whether a path with wildcards of a shell names files of one kind, or by a part of their names, in a folder that is known. A wildcard does not
+/// stand for `..`, nor for a dot at the beginning, unless that is written there.
+pub fn names_files(written: &str) -> bool {
+    let is_wild = |part: &str| part.contains(['*', '?', '[', '{']);
+    let Some(expanded) = expanded(written) else { return false };
+    expanded.iter().all(|written| {
+        let says = written.rsplit('/').next().is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphanumeric()));
+        says && !written.split('/').any(|part| part == ".." || (part.starts_with('.') && is_wild(part)))
+    })
+}
+
+/// The folders that a path with wildcards of a shell may be; `None` where that cannot be said.
+pub fn folders(written: &str) -> Option<Vec<String>> {
+    let sound = |part: &str| part != ".." && !(part.starts_with('.') && part.contains(['*', '?', '[']));
+    expanded(written).filter(|all| all.iter().all(|written| !written.is_empty() && written.split('/').all(sound)))
+}
+
 /// Whether a path with wildcards of a shell could be one that fits a pattern. A part that is a wildcard alone stands for what is
 /// there, and names nothing; a shell does not let it begin with a dot.
 pub fn could_fit(pattern: &str, written: &str) -> bool {
     let pattern = pattern.to_ascii_lowercase();
     let wanted: Vec<&str> = pattern.split('/').collect();
     let Some(expanded) = expanded(&written.to_ascii_lowercase()) else { return true };
+    let is_anchored = pattern.starts_with('/');
     let meets = |wanted: &str, part: &str| {
         let says = part.bytes().any(|byte| !b"*?[].".contains(&byte)) || part.starts_with('.');
         // `*.json` is every file of a kind, and names none of them.
@@ -109,6 +127,12 @@ pub fn could_fit(pattern: &str, written: &str) -> bool {
     };
     expanded.iter().any(|written| {
         let parts: Vec<&str> = written.split('/').collect();
+        if is_anchored && written.starts_with('/') && !parts.contains(&"..") {
+            // Both begin at the root.
+            let same = |(wanted, part): (&&str, &&str)| intersect(&items(wanted, false), &items(part, true));
+            let last = wanted.last().zip(parts.last()).is_some_and(|(wanted, part)| meets(wanted, part));
+            return wanted.len() == parts.len() && last && wanted.iter().zip(&parts).all(same);
+        }
         let end = wanted.last().is_some_and(|last| parts.last().is_some_and(|part| meets(last, part)));
         end || parts.windows(2).any(|pair| wanted.windows(2).any(|two| meets(two[0], pair[0]) && !two[0].is_empty()))
     })
@@ -227,6 +251,28 @@ mod tests {
             assert!(!is_inside(outside, "/home/ann/app"), "{outside}");
         }
         assert!(!is_inside("/x", "/") && !is_inside("~/x", "/home/ann") && !is_inside("/x", ""));
+    }
+
+    #[test]
+    fn wildcards_name_files_of_a_kind_in_a_folder() {
+        for known in ["*.ts", "src/*.spec.ts", "packages/*/README.md", "{a,b}.txt", "log.?"] {
+            assert!(names_files(known), "{known}");
+        }
+        for other in ["*", "src/*", "src/", "../*.ts", "*/../x", ".*", ".g*/hooks", "{..,a}/x", "{.e,x}*v"] {
+            assert!(!names_files(other), "{other}");
+        }
+        assert_eq!(folders("{packages/*/,apps}").map(|all| all.len()), Some(2));
+        assert!(folders("{..,x}").is_none() && folders(".*").is_none());
+    }
+
+    #[test]
+    fn two_paths_from_the_root_are_compared_from_there() {
+        for written in ["/proc/*/envir*", "/proc/1/e*n", "/e*/shadow", "/etc/sh*", "sh*", "/x/../etc/sh*"] {
+            assert!(["/proc/*/environ", "/etc/shadow*"].iter().any(|pattern| could_fit(pattern, written)), "{written}");
+        }
+        for written in ["/var/log/*", "/usr/lib/python3*", "/etc/nginx/*.conf"] {
+            assert!(!["/proc/*/environ", "/etc/shadow*", "/run/secrets*"].iter().any(|pattern| could_fit(pattern, written)), "{written}");
+        }
     }
 
     #[test]

@@ -34,11 +34,20 @@ pub struct ToolRules {
     pub environments: Vec<(String, String)>,
     /// The environments, the most dangerous first.
     pub by_danger: Vec<String>,
-    /// Variables that may be set for a command: names, with `*` for any text.
-    pub variables: Vec<String>,
+    /// Variables that may be set for a command.
+    pub variables: Vec<Variable>,
     /// The options that may stand between a program and its subcommand; those that end with `=` have a value.
     pub options: BTreeMap<String, Vec<String>>,
     pub unmatched: ToolFacts,
+}
+
+/// A variable that may be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name, with `*` for any text.
+    pub name: String,
+    /// What has to hold of its value.
+    pub check: Option<Check>,
 }
 
 /// One entry of `tools`.
@@ -48,18 +57,38 @@ pub struct Entry {
     pub command: Option<CommandPattern>,
     pub flags: Flags,
     pub check: Option<Check>,
+    pub takes: Takes,
     pub writes: Writes,
     pub is: ToolFacts,
     /// As it is named in words: its pattern, and where it stands.
     pub named: String,
 }
 
-/// Which of its arguments a command writes to.
+/// What the arguments of a command are to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Names of what it acts on.
+    Names,
+    /// A pattern that is looked for, and names.
+    Pattern,
+    /// Names and flags, and text: what holds a blank is text.
+    Text,
+    /// Text, and nothing that it acts on: it may be anything, even what the command itself puts together.
+    Anything,
+}
+
+/// Which of its arguments a command writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writes {
     Nothing,
     Last,
     All,
+    /// The last one, which is a file, or the folder into which the others go.
+    Into,
+    /// The same, and the others are gone afterwards.
+    Moved,
+    /// What stands behind this flag.
+    Flag(String),
 }
 
 /// Files that are more than files.
@@ -73,10 +102,21 @@ pub struct PathRule {
     /// What writing one is.
     pub write: Option<ToolFacts>,
     /// Where it stands.
-    pub named: String,
+    pub place: String,
 }
 
 impl ToolRules {
+    /// Whether a variable may be set to these values.
+    pub(super) fn may_set(&self, name: &str, values: &[Word]) -> bool {
+        let fits = |known: &&Variable| glob(known.name.as_bytes(), name.as_bytes());
+        let sound = |known: &Variable| {
+            known.check.is_none_or(|check| {
+                values.iter().all(|value| value.as_literal().is_some() && check.holds(std::slice::from_ref(value), &[value]))
+            })
+        };
+        self.variables.iter().filter(fits).any(sound)
+    }
+
     /// A part that nothing reads.
     pub(super) fn unmatched(&self, what: &str, why: &str) -> Part {
         let because = vec![format!("`{}` is unmatched: {why}", in_a_line(what))];
@@ -130,9 +170,9 @@ impl ToolRules {
         let pieces = word.text.split(['=', ',', '@', ':', ' ', '\n', '"', '\'']).filter(|piece| !piece.is_empty());
         for piece in std::iter::once(word.text.as_str()).chain(pieces) {
             let place = Place::of(piece, folder);
-            let rule = self.paths.iter().find(|rule| rule.read.is_some() && rule.covers(piece, word.known, &place));
-            if let Some((rule, facts)) = rule.and_then(|rule| Some((rule, rule.read.as_ref()?))) {
-                return Some(self.part(piece, facts, &rule.named));
+            let found = self.paths.iter().find_map(|rule| Some((rule.read.as_ref()?, rule.covers(piece, word.known, &place)?)));
+            if let Some((facts, by)) = found {
+                return Some(self.part(piece, facts, &by));
             }
         }
         None
@@ -140,18 +180,18 @@ impl ToolRules {
 
     /// What writing to a path is, from each of the folders that the command may be in.
     pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Part {
-        if matches!(path.known, Known::Crafted | Known::Glob) {
+        if path.known == Known::Crafted || (path.known == Known::Glob && !places::names_files(&path.text)) {
             return self.unmatched(&path.text, "it is written to, and which file that is cannot be known");
         }
         let mut inside = true;
         for folder in folders {
             let place = places::resolved(&path.text, folder);
             let compared = Place::of(&path.text, folder);
-            let rule = self.paths.iter().find(|rule| rule.write.is_some() && rule.covers(&path.text, path.known, &compared));
-            if let Some((rule, facts)) = rule.and_then(|rule| Some((rule, rule.write.as_ref()?))) {
-                return self.part(&format!("write {}", path.text), facts, &rule.named);
+            let found = self.paths.iter().find_map(|rule| Some((rule.write.as_ref()?, rule.covers(&path.text, path.known, &compared)?)));
+            if let Some((facts, by)) = found {
+                return self.part(&format!("write {}", path.text), facts, &by);
             }
-            let begins_inside = path.known == Known::Literal || path.text.contains('/');
+            let begins_inside = path.known != Known::Begins || path.text.contains('/');
             inside &= begins_inside && (places::is_inside(&place, root) || places::is_temporary(&place));
         }
         let (facts, by) = if inside && !folders.is_empty() {
@@ -168,9 +208,12 @@ impl ToolRules {
 }
 
 impl PathRule {
-    fn covers(&self, path: &str, known: Known, place: &Place) -> bool {
-        let fits = |pattern: &PathPattern| pattern.fits(place) || (known == Known::Glob && places::could_fit(pattern.written(), path));
-        let is_excepted = known == Known::Literal && self.except.iter().any(|pattern| pattern.fits(place));
-        !is_excepted && self.paths.iter().any(fits)
+    /// The pattern that a path fits, in words.
+    fn covers(&self, path: &str, known: Known, place: &Place) -> Option<String> {
+        let fits = |pattern: &&PathPattern| pattern.fits(place) || (known == Known::Glob && places::could_fit(pattern.written(), path));
+        if known == Known::Literal && self.except.iter().any(|pattern| pattern.fits(place)) {
+            return None;
+        }
+        self.paths.iter().find(fits).map(|pattern| format!("`{}` ({})", pattern.written(), self.place))
     }
 }

@@ -69,9 +69,20 @@ static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[a-z_]+").expect("a
 static META: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"^\\(?:d[a-zA-Z]*\+?|l\+?|conninfo|z)(?: [A-Za-z0-9_.*"]+)?$"#).expect("a sound pattern"));
 
+/// Commands of sqlite3 that say what there is, and its pragmas that do.
+static SQLITE: LazyLock<Regex> = LazyLock::new(|| {
+    let name = r#"[A-Za-z0-9_%.'"]+"#;
+    let pragma = r"table_info|table_xinfo|table_list|index_list|index_info|foreign_key_list|database_list|user_version|integrity_check|compile_options";
+    Regex::new(&format!(
+        r"^(?:\.(?:tables|schema|indexes|indices|databases|fullschema|dbinfo)(?: {name})?|pragma (?:{pragma})(?:\({name}\))?)$"
+    ))
+    .expect("a sound pattern")
+});
+
 /// Whether an argument is a statement, and no name.
 pub fn looks_like(text: &str) -> bool {
-    text.starts_with('\\') || text.trim().contains(char::is_whitespace)
+    let is_command = text.strip_prefix('.').is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    text.starts_with('\\') || is_command || text.contains("/*") || text.trim().contains(char::is_whitespace)
 }
 
 /// Whether it is one statement that only reads.
@@ -79,6 +90,9 @@ pub fn reads(text: &str) -> bool {
     let text = text.trim().trim_end_matches(';').trim_end().to_ascii_lowercase();
     if text.starts_with('\\') {
         return META.is_match(text.as_str());
+    }
+    if SQLITE.is_match(&text) {
+        return true;
     }
     if text.contains([';', '\\']) || text.contains("/*") || text.contains("--") {
         return false;
@@ -108,6 +122,9 @@ mod tests {
             "EXPLAIN SELECT * FROM t",
             "with x as (select 1) select * from x",
             "select id, name from t where id in (1, 2)",
+            ".tables",
+            ".schema users",
+            "PRAGMA table_info(users);",
         ] {
             assert!(reads(query), "{query}");
         }
@@ -130,6 +147,11 @@ mod tests {
             "select 1 /*! ; drop table t */",
             "select * from t for update",
             "update t set x = 1",
+            ".shell ls",
+            ".output x",
+            ".tables; drop table t",
+            "pragma writable_schema = 1",
+            "pragma user_version = 7",
         ] {
             assert!(!reads(other), "{other}");
         }

@@ -2,8 +2,8 @@
 
 use crate::domain::tools::check::Check;
 use crate::domain::tools::places::{is_inside, resolved};
-use crate::domain::tools::rules::{Entry, Writes};
-use crate::domain::tools::shell::{Reader, Stdin};
+use crate::domain::tools::rules::{Entry, Takes, Writes};
+use crate::domain::tools::shell::{Reader, Stdin, archives};
 use crate::domain::tools::word::{Known, Word};
 
 /// Where the programs of a system are. A program in any other folder is known by its whole path alone.
@@ -18,6 +18,18 @@ const SYSTEM: [&str; 8] = [
     "/run/current-system/sw/bin/",
 ];
 
+/// Where a project keeps the programs that its own lists name. They run its code, as its tests do.
+const OF_PROJECT: [&str; 8] = [
+    "./node_modules/.bin/",
+    "node_modules/.bin/",
+    ".venv/bin/",
+    "./.venv/bin/",
+    "venv/bin/",
+    "./venv/bin/",
+    "vendor/bin/",
+    "./vendor/bin/",
+];
+
 impl Reader<'_> {
     /// Reads a command of these words.
     pub(super) fn run(&mut self, words: &[Word], what: &str) {
@@ -29,18 +41,24 @@ impl Reader<'_> {
         let Some(program) = program.as_literal() else {
             return self.unmatched(what, "which program it runs is known only when it runs");
         };
-        let in_system = SYSTEM.iter().find_map(|folder| program.strip_prefix(folder)).filter(|name| !name.contains('/'));
-        let name = in_system.unwrap_or(program);
+        let in_system = SYSTEM.iter().find_map(|folder| program.strip_prefix(folder));
+        let of_project = || OF_PROJECT.iter().find_map(|folder| program.strip_prefix(folder)).filter(|_| self.stays_inside(&[]));
+        let name = in_system.or_else(of_project).filter(|name| !name.contains('/')).unwrap_or(program);
         if self.functions.contains(name) {
             // Its body was read where it is defined.
             return;
         }
-        if matches!(name, "read" | "mapfile" | "readarray") {
-            return self.read_into(arguments);
-        }
-        if matches!(name, "cd" | "pushd") {
-            let to = arguments.iter().find(|word| !word.is_flag()).cloned().unwrap_or_else(|| Word::literal("~"));
-            return self.go_to(&to);
+        match name {
+            "read" | "mapfile" | "readarray" => return self.read_into(arguments, what),
+            "cd" | "pushd" | "popd" => {
+                let to = arguments.iter().find(|word| !word.is_flag()).cloned();
+                self.go_to(&to.unwrap_or_else(|| Word::literal(if name == "cd" { "~" } else { "-" })));
+                self.prepares = true;
+                return;
+            }
+            // It prints the variables of these names, as `echo` does.
+            "printenv" => arguments.iter().filter(|word| !word.is_flag()).for_each(|word| drop(self.variable(&word.text, true))),
+            _ => {}
         }
         if self.wrapped(name, arguments, what) {
             if arguments.iter().any(|word| word.known == Known::Crafted) {
@@ -52,7 +70,11 @@ impl Reader<'_> {
     }
 
     /// `read` sets variables to what comes by standard input.
-    fn read_into(&mut self, arguments: &[Word]) {
+    fn read_into(&mut self, arguments: &[Word], what: &str) {
+        // `mapfile -C` runs something for each line.
+        if arguments.iter().any(|word| word.is_flag() && !["-r", "-p", "-s", "-t"].contains(&word.text.as_str())) {
+            self.unmatched(what, "one of its flags may run something");
+        }
         let begins = Word { text: String::new(), known: Known::Begins };
         for name in arguments.iter().filter(|word| !word.is_flag()) {
             self.assigned.insert(name.text.clone());
@@ -63,12 +85,13 @@ impl Reader<'_> {
 
     /// Asks the entries.
     pub(super) fn look_up(&mut self, name: &str, arguments: &[Word], what: &str) {
-        // What is put together is unmatched, and what else the command is counts beside that.
         let is_crafted = arguments.iter().any(|word| word.known == Known::Crafted);
-        if is_crafted {
-            self.unmatched(what, "one of its arguments is put together by the command itself");
-        }
-        let Some(after_options) = self.after_options(name, arguments) else {
+        let crafted = "one of its arguments is put together by the command itself";
+        let arguments = &archives::spelled_out(name, arguments);
+        let Some((options, after_options)) = self.after_options(name, arguments) else {
+            if is_crafted {
+                self.unmatched(what, crafted);
+            }
             return self.unmatched(what, &format!("an option of {name} has no value"));
         };
         let rules = self.rules;
@@ -77,8 +100,8 @@ impl Reader<'_> {
                 .iter()
                 .filter_map(|entry| {
                     let command = entry.command.as_ref().filter(|command| command.is_of(name))?;
-                    let left = command.arguments(after_options, &entry.flags)?;
-                    let sound = entry.check.is_none_or(|check| check.holds(after_options, &left));
+                    let left = command.arguments(&after_options, &entry.flags)?;
+                    let sound = entry.check.is_none_or(|check| check.holds(&after_options, &left));
                     sound.then_some(())?;
                     Some((entry, left.into_iter().cloned().collect()))
                 })
@@ -86,22 +109,31 @@ impl Reader<'_> {
             if found.is_empty() {
                 continue;
             }
-            for (entry, left) in found {
-                let options = &arguments[..arguments.len() - after_options.len()];
-                self.matched(entry, (options, arguments), &left, what);
+            let takes = found.first().map_or(Takes::Names, |(entry, _)| entry.takes);
+            let takes = if found.iter().all(|(entry, _)| entry.takes == takes) { takes } else { Takes::Names };
+            // What is put together is unmatched, and what else the command is counts beside that.
+            if is_crafted && takes != Takes::Anything {
+                self.unmatched(what, crafted);
             }
+            for (entry, left) in found {
+                self.matched(entry, (&options, arguments), &left, what);
+                if let Writes::Flag(flag) = &entry.writes {
+                    entry.flags.values_of(flag, &after_options).iter().for_each(|target| self.write(target));
+                }
+            }
+            self.takes = takes;
             return;
         }
-        if !is_crafted {
-            self.unmatched(what, "no entry reads it");
-        }
+        self.unmatched(what, if is_crafted { crafted } else { "no entry reads it" });
     }
 
     /// Adds what an entry says of a command, and what the command writes.
     fn matched(&mut self, entry: &Entry, (options, arguments): (&[Word], &[Word]), left: &[Word], what: &str) {
         let local = &self.rules.inside;
         let is_build = entry.is.environment == local.environment && entry.is.resource_type == local.resource_type;
-        let mut part = if is_build && !self.stays_inside(options) {
+        // What a folder holds may tell a program what to run: settings of git, plugins of Terraform.
+        let obeys = entry.check.is_some_and(Check::is_about_folder) || entry.command.as_ref().is_some_and(|command| command.is_of("git"));
+        let mut part = if (is_build || obeys) && !self.stays_inside(options) {
             let why = "`writes.outside`, because it works in another folder than the agent's";
             self.rules.part(what, &self.rules.outside, why)
         } else {
@@ -118,13 +150,36 @@ impl Reader<'_> {
         self.add(part);
         let scripts = usize::from(entry.check.is_some_and(Check::takes_script) && !arguments.iter().any(|word| word.text == "-e"));
         let left = &left[scripts.min(left.len())..];
-        let written = match entry.writes {
-            Writes::Nothing => &[],
-            Writes::All => left,
-            Writes::Last => &left[left.len().saturating_sub(1)..],
-        };
-        for target in written {
-            self.write(target);
+        let before_last = left.len().saturating_sub(1);
+        match &entry.writes {
+            Writes::Nothing | Writes::Flag(_) => {}
+            Writes::All => left.iter().for_each(|target| self.write(target)),
+            Writes::Last => left[before_last..].iter().for_each(|target| self.write(target)),
+            Writes::Into | Writes::Moved => {
+                if entry.writes == Writes::Moved {
+                    left[..before_last].iter().for_each(|target| self.write(target));
+                }
+                if let Some(last) = left.last() {
+                    self.write_into(&left[..before_last], last);
+                }
+            }
+        }
+    }
+
+    /// Writes to a file, or into a folder, each of these under its own name: which of the two it is, is not known.
+    fn write_into(&mut self, sources: &[Word], last: &Word) {
+        let root = resolved(&self.root, "/");
+        let is_root = |folder: &String| last.as_literal().is_some_and(|text| resolved(text, folder) == root);
+        // The agent's folder itself is no file.
+        if sources.is_empty() || !self.folders.iter().any(is_root) {
+            self.write(last);
+        }
+        for source in sources {
+            let name = source.text.rsplit('/').next().unwrap_or_default();
+            let known = if last.known == Known::Literal { source.known } else { last.known };
+            // Of a path that is not known, nor is its last part.
+            let known = if source.known == Known::Begins && last.known == Known::Literal { Known::Begins } else { known };
+            self.write(&Word { text: format!("{}/{name}", last.text.trim_end_matches('/')), known });
         }
     }
 
@@ -139,8 +194,23 @@ impl Reader<'_> {
         !self.folders.is_empty() && self.folders.iter().all(|folder| here(&resolved(folder, "/"))) && options.iter().all(of_option)
     }
 
-    /// The words after the options that stand before a subcommand; `None` where one of them is not listed.
-    fn after_options<'w>(&self, name: &str, arguments: &'w [Word]) -> Option<&'w [Word]> {
+    /// The options that stand before a subcommand, and the words after them; `None` where one of them has no value. A subcommand that has
+    /// subcommands of its own may have options too, as that of `docker compose`.
+    fn after_options(&self, name: &str, arguments: &[Word]) -> Option<(Vec<Word>, Vec<Word>)> {
+        let rest = self.after_options_of(name, arguments)?;
+        let mut options = arguments[..arguments.len() - rest.len()].to_vec();
+        let mut after = rest.to_vec();
+        if let Some((first, rest)) = rest.split_first()
+            && let Some(word) = first.as_literal()
+        {
+            let inner = self.after_options_of(&format!("{name} {word}"), rest)?;
+            options.extend_from_slice(&rest[..rest.len() - inner.len()]);
+            after = std::iter::once(first).chain(inner).cloned().collect();
+        }
+        Some((options, after))
+    }
+
+    fn after_options_of<'w>(&self, name: &str, arguments: &'w [Word]) -> Option<&'w [Word]> {
         let mut rest = arguments;
         // Cargo and its like take a toolchain first.
         if let (true, Some((first, after))) = (["cargo", "rustc", "rustfmt"].contains(&name), rest.split_first())
@@ -154,7 +224,9 @@ impl Reader<'_> {
                 break;
             }
             let (option, has_value) = first.text.split_once('=').map_or((first.text.as_str(), false), |(option, _)| (option, true));
-            if options.iter().any(|known| known.strip_suffix('=') == Some(option)) {
+            let is_flag_too =
+                options.contains(&first.text) && !after.first().is_some_and(|word| word.text.bytes().all(|byte| byte.is_ascii_digit()));
+            if options.iter().any(|known| known.strip_suffix('=') == Some(option)) && !is_flag_too {
                 rest = if has_value { after } else { after.get(1..)? };
             } else if options.contains(&first.text) {
                 rest = after;

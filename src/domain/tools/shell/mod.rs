@@ -3,19 +3,24 @@
 //! `walk.rs` goes through the statements, `words.rs` finds out how much of each word is known, `redirects.rs` what is read and written
 //! beside the arguments, `wrappers.rs` looks into programs that run others, and `commands.rs` asks the entries.
 
+mod archives;
 mod commands;
+mod inert;
 mod plain;
 mod redirects;
+mod tree;
 mod variables;
 mod walk;
 mod words;
 mod wrappers;
 
 use crate::domain::tools::reading::Part;
-use crate::domain::tools::word::Word;
+use crate::domain::tools::rules::Takes;
+use crate::domain::tools::word::{Known, Word};
 use crate::domain::tools::{ToolCall, ToolRules};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use tree_sitter::Parser;
 
 /// The longest command that is read, in bytes. A file that is written by a here-document fits.
@@ -47,6 +52,9 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
         }
         _ => reader.unmatched(&call.tool_name, "its input has no command"),
     }
+    if reader.parts.is_empty() && reader.prepares {
+        reader.look_up("cd", &[], "cd");
+    }
     reader.parts
 }
 
@@ -57,9 +65,19 @@ struct Reader<'r> {
     root: String,
     /// The folders that the command may be in by now; none: nobody knows.
     folders: Vec<String>,
+    /// The folders that it may be in where the statement that was read last has succeeded.
+    on_success: Vec<String>,
+    /// Those to which the command that is read has gone.
+    reached: Option<Vec<String>>,
     parts: Vec<Part>,
     /// What variables were set to in the command itself; `None`: to something that cannot be known.
     variables: BTreeMap<String, Option<Vec<Word>>>,
+    /// Whether it goes to another folder, or sets a variable: what does nothing else is read as going to a folder.
+    prepares: bool,
+    /// What the arguments of the command that was read last are to it.
+    takes: Takes,
+    /// Where text stands in the script that is read, of which nothing is run, and which names nothing.
+    prose: Vec<Range<usize>>,
     /// All variables that are set anywhere in the command.
     assigned: BTreeSet<String>,
     functions: BTreeSet<String>,
@@ -85,8 +103,13 @@ impl<'r> Reader<'r> {
             rules,
             root: call.cwd.clone(),
             folders: vec![call.cwd.clone()],
+            on_success: vec![call.cwd.clone()],
+            reached: None,
             parts: Vec::new(),
             variables: BTreeMap::new(),
+            prepares: false,
+            takes: Takes::Names,
+            prose: Vec::new(),
             assigned: BTreeSet::new(),
             functions: BTreeSet::new(),
             contexts: Vec::new(),
@@ -110,9 +133,12 @@ impl<'r> Reader<'r> {
             self.unmatched(text, "it cannot be parsed as a whole");
         }
         self.find_assigned(tree.root_node(), text);
+        let outer = std::mem::take(&mut self.prose);
         self.visit(tree.root_node(), text);
+        let prose = std::mem::replace(&mut self.prose, outer);
         // Last, because a part of it may be known to be worse than what nobody can read, or say where it acts.
-        if let Some(why) = plain::odd(text) {
+        let documents = inert::documents(tree.root_node(), text);
+        if let Some(why) = plain::odd(&inert::blanked(text, &documents), &inert::blanked(text, &[documents.as_slice(), &prose].concat())) {
             self.unmatched(text, why);
         }
     }
@@ -146,23 +172,51 @@ impl<'r> Reader<'r> {
 
     /// Notes a word that names a secret.
     fn mention(&mut self, word: &Word) {
-        let folder = self.folders.last().unwrap_or(&self.root).clone();
-        if let Some(part) = self.rules.named(word, &folder) {
+        let folders = if self.folders.is_empty() { std::slice::from_ref(&self.root) } else { self.folders.as_slice() };
+        let found = folders.iter().find_map(|folder| self.rules.named(word, folder));
+        if let Some(part) = found {
             self.add(part);
         }
     }
 
-    /// Goes to another folder. Whether that succeeds is not known, so the command may be in each of those before as well.
+    /// Goes to another folder. Whether that succeeds is not known, nor from which of the folders before: so the command may be in each of these,
+    /// and in each to which that leads.
     fn go_to(&mut self, word: &Word) {
-        use crate::domain::tools::places::resolved;
-        match (word.as_literal(), self.folders.last()) {
-            (Some(path), Some(from)) if self.folders.len() < MOST_FOLDERS && path != "-" && !path.is_empty() => {
-                let to = resolved(path, from);
-                if !self.folders.contains(&to) {
-                    self.folders.push(to);
-                }
+        use crate::domain::tools::places::{folders, resolved};
+        let paths = match word.known {
+            Known::Literal => Some(vec![word.text.clone()]),
+            Known::Glob => folders(&word.text),
+            Known::Begins | Known::Crafted => None,
+        };
+        let Some(paths) = paths.filter(|paths| paths.iter().all(|path| path != "-" && !path.is_empty())) else {
+            self.reached = Some(Vec::new());
+            return self.folders.clear();
+        };
+        let reached: Vec<String> = self
+            .folders
+            .iter()
+            .flat_map(|from| paths.iter().map(move |path| resolved(path, from)))
+            .take(MOST_FOLDERS * MOST_FOLDERS)
+            .collect();
+        self.reached = Some(reached.clone());
+        self.or_in(reached);
+    }
+
+    /// The command may be in these folders as well.
+    fn or_in(&mut self, folders: Vec<String>) {
+        if folders.is_empty() {
+            return self.folders.clear();
+        }
+        if self.folders.is_empty() {
+            return;
+        }
+        for folder in folders {
+            if !self.folders.contains(&folder) {
+                self.folders.push(folder);
             }
-            _ => self.folders.clear(),
+        }
+        if self.folders.len() > MOST_FOLDERS {
+            self.folders.clear();
         }
     }
 }

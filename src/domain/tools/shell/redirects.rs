@@ -1,7 +1,7 @@
 //! Redirections: what is written is a part of its own, and here-documents are looked into.
 
 use crate::domain::tools::places;
-use crate::domain::tools::shell::walk::{children, text};
+use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::shell::{Reader, Stdin};
 use crate::domain::tools::word::Word;
 use tree_sitter::Node;

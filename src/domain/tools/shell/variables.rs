@@ -2,7 +2,7 @@
 
 use crate::domain::risk::registry::glob;
 use crate::domain::tools::shell::Reader;
-use crate::domain::tools::shell::walk::{children, text};
+use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::word::{Known, Word};
 use tree_sitter::Node;
 
@@ -122,7 +122,11 @@ impl Reader<'_> {
         let entry = self.variables.entry(name.to_owned()).or_insert_with(|| Some(Vec::new()));
         *entry = match (entry.take(), known) {
             (Some(mut before), Some(values)) => {
-                before.extend(values);
+                for value in values {
+                    if !before.contains(&value) {
+                        before.push(value);
+                    }
+                }
                 Some(before)
             }
             _ => None,
@@ -144,11 +148,12 @@ impl Reader<'_> {
             }
             Some(value) => vec![self.word(value, source)],
         };
-        self.check_name(&name, is_exported, text(node, source));
+        self.check_name(&name, Some(&values).filter(|_| !adds), is_exported, text(node, source));
         if is_exported && fits(DECIDING, &name) {
             self.contexts.extend(values.iter().filter_map(Word::as_literal).map(str::to_owned));
         }
         self.set(&name, Some(values).filter(|_| !adds));
+        self.prepares = true;
     }
 
     /// `export`, `local`, `declare` and their like.
@@ -159,7 +164,7 @@ impl Reader<'_> {
         for child in children {
             match child.kind() {
                 "variable_assignment" => self.assign(child, source, is_exported),
-                "variable_name" => self.check_name(text(child, source), is_exported, text(node, source)),
+                "variable_name" => self.check_name(text(child, source), None, is_exported, text(node, source)),
                 "word" if ["-a", "-A", "-i", "-r"].contains(&text(child, source)) => {}
                 _ => return self.unmatched(text(node, source), "what it declares is not known"),
             }
@@ -169,10 +174,14 @@ impl Reader<'_> {
         }
     }
 
-    fn check_name(&mut self, name: &str, is_exported: bool, what: &str) {
-        let allowed = self.rules.variables.iter().any(|pattern| glob(pattern.as_bytes(), name.as_bytes()));
+    /// `values` is what it is set to, where that is known to be all of it.
+    fn check_name(&mut self, name: &str, values: Option<&Vec<Word>>, is_exported: bool, what: &str) {
+        let allowed = values.map_or_else(
+            || self.rules.may_set(name, &[Word { text: String::new(), known: Known::Begins }]),
+            |values| self.rules.may_set(name, values),
+        );
         if !allowed && (is_exported || fits(TELLING, name)) {
-            self.unmatched(what, &format!("setting {name} may change what programs do; it is not listed under `variables`"));
+            self.unmatched(what, &format!("setting {name} so may change what programs do; `variables` does not list it"));
         }
     }
 }

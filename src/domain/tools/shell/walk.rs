@@ -1,6 +1,8 @@
 //! The statements of a script. What is no kind of statement that is known here is unmatched.
 
-use crate::domain::tools::shell::{Reader, Stdin};
+use crate::domain::tools::rules::Takes;
+use crate::domain::tools::shell::tree::{children, text};
+use crate::domain::tools::shell::{MOST_PARTS, Reader, Stdin, inert};
 use crate::domain::tools::word::{Known, Word};
 use tree_sitter::Node;
 
@@ -8,15 +10,6 @@ use tree_sitter::Node;
 const LISTERS: [&str; 10] = ["find", "fd", "hostname", "id", "ls", "nproc", "pwd", "uname", "which", "whoami"];
 /// Programs that pass on some of what they read, and nothing else.
 const FILTERS: [&str; 5] = ["grep", "head", "sort", "tail", "uniq"];
-
-pub(super) fn text<'s>(node: Node<'_>, source: &'s str) -> &'s str {
-    source.get(node.byte_range()).unwrap_or_default()
-}
-
-pub(super) fn children<'t>(node: Node<'t>) -> Vec<Node<'t>> {
-    let mut cursor = node.walk();
-    node.children(&mut cursor).collect()
-}
 
 impl Reader<'_> {
     /// Notes every variable that is set anywhere: where it is used may be read before where it is set.
@@ -64,6 +57,16 @@ impl Reader<'_> {
             "variable_assignment" => self.assign(node, source, false),
             "declaration_command" => self.declare(node, source),
             "for_statement" => self.for_each(node, source),
+            "list" => self.list(node, source),
+            "while_statement" | "c_style_for_statement" => self.again_and_again(|reader| {
+                children(node).into_iter().for_each(|child| reader.visit(child, source));
+            }),
+            "subshell" => {
+                // Where it goes ends with it.
+                let folders = self.folders.clone();
+                children(node).into_iter().for_each(|child| self.visit(child, source));
+                self.folders = folders;
+            }
             "function_definition" => {
                 if let Some(name) = node.child_by_field_name("name") {
                     self.functions.insert(text(name, source).to_owned());
@@ -73,15 +76,11 @@ impl Reader<'_> {
             }
             "ERROR"
             | "program"
-            | "list"
-            | "subshell"
             | "compound_statement"
             | "do_group"
             | "if_statement"
             | "elif_clause"
             | "else_clause"
-            | "while_statement"
-            | "c_style_for_statement"
             | "case_statement"
             | "case_item"
             | "negated_command"
@@ -113,6 +112,42 @@ impl Reader<'_> {
             | "string_content"
             | "subscript" => drop(self.word(node, source)),
             kind => self.unmatched(text(node, source), &format!("a shell's {} is not read", kind.replace('_', " "))),
+        }
+        if !matches!(node.kind(), "command" | "redirected_statement" | "list") {
+            self.on_success.clone_from(&self.folders);
+        }
+    }
+
+    /// `left && right` or `left || right`: of the two, the right one is where the left one has succeeded, if it is asked for that.
+    fn list(&mut self, node: Node<'_>, source: &str) {
+        let mut all = self.folders.clone();
+        let mut succeeded = self.folders.clone();
+        for child in children(node) {
+            match child.kind() {
+                "&&" => self.folders.clone_from(&succeeded),
+                _ if child.is_named() => {
+                    let before = std::mem::take(&mut all);
+                    self.visit(child, source);
+                    succeeded.clone_from(&self.on_success);
+                    all.clone_from(&self.folders);
+                    self.or_in(before);
+                    std::mem::swap(&mut all, &mut self.folders);
+                }
+                _ => self.folders.clone_from(&all),
+            }
+        }
+        self.folders = all;
+        self.on_success = succeeded;
+    }
+
+    /// Reads what runs more than once: what one pass sets, and where it goes, holds for the next one.
+    fn again_and_again(&mut self, mut read: impl FnMut(&mut Self)) {
+        loop {
+            let before = (self.folders.clone(), self.variables.clone());
+            read(self);
+            if before == (self.folders.clone(), self.variables.clone()) || self.parts.len() > MOST_PARTS {
+                return;
+            }
         }
     }
 
@@ -170,7 +205,7 @@ impl Reader<'_> {
             if child.kind() == "do_group" || child.kind() == "compound_statement" {
                 let all = Some(std::mem::take(&mut values)).filter(|values| !values.is_empty());
                 self.set(&name, all);
-                self.visit(child, source);
+                self.again_and_again(|reader| reader.visit(child, source));
             } else {
                 values.push(self.word(child, source));
             }
@@ -180,6 +215,9 @@ impl Reader<'_> {
     /// One command: what is set for it, where it reads and writes, and its words.
     fn command(&mut self, node: Node<'_>, more: Vec<Word>, source: &str) {
         let contexts = self.contexts.len();
+        self.reached = None;
+        self.takes = Takes::Names;
+        let mut quoted: Vec<Word> = Vec::new();
         let mut words: Vec<Word> = Vec::new();
         let mut end = node.start_byte();
         for child in children(node) {
@@ -201,6 +239,12 @@ impl Reader<'_> {
                         _ => words.push(Word { text: String::new(), known: Known::Crafted }),
                     }
                 }
+                "raw_string" | "string" => {
+                    // Whether it names something depends on the program.
+                    let word = self.unnoted(child, source);
+                    quoted.push(word.clone());
+                    words.push(word);
+                }
                 _ if child.is_named() => words.push(self.word(child, source)),
                 _ => words.push(Word::literal(text(child, source))),
             }
@@ -209,18 +253,32 @@ impl Reader<'_> {
         if !words.is_empty() {
             self.run(&words, text(node, source));
         }
+        match self.takes {
+            Takes::Names => {}
+            Takes::Pattern => self.prose.extend(inert::texts(node).into_iter().find(|range| inert::is_no_path(&source[range.clone()]))),
+            Takes::Text | Takes::Anything => self.prose.extend(inert::texts(node)),
+        }
+        let names = |word: &&Word| match self.takes {
+            Takes::Names | Takes::Pattern => true,
+            Takes::Text => !word.text.contains([' ', '\n']),
+            Takes::Anything => false,
+        };
+        let named: Vec<&Word> = quoted.iter().filter(names).collect();
+        named.into_iter().for_each(|word| self.mention(word));
+        self.on_success = self.reached.take().unwrap_or_else(|| self.folders.clone());
         self.contexts.truncate(contexts);
     }
 
     /// What a command substitution prints, as a word: names of what is there, or something that could be anything.
     pub(super) fn substituted(&mut self, node: Node<'_>, source: &str) -> Word {
-        let before = self.stdin;
+        let before = (self.stdin, self.folders.clone(), self.takes);
         self.stdin = Stdin::Made;
         let statements: Vec<Node<'_>> = children(node).into_iter().filter(Node::is_named).collect();
         for statement in &statements {
             self.visit(*statement, source);
         }
-        self.stdin = before;
+        // Where it goes ends with it.
+        (self.stdin, self.folders, self.takes) = before;
         if let [one] = statements.as_slice()
             && let Some(written) = here_text(*one, source)
         {

@@ -1,7 +1,7 @@
 //! Words of a shell: without quotes and backslashes, and how much of each is known.
 
 use crate::domain::tools::shell::Reader;
-use crate::domain::tools::shell::walk::{children, text};
+use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::word::{Known, Word};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -21,6 +21,13 @@ fn begins() -> Word {
 impl Reader<'_> {
     /// Reads a word, and what runs inside of it; a word that names a secret is noted.
     pub(super) fn word(&mut self, node: Node<'_>, source: &str) -> Word {
+        let word = self.unnoted(node, source);
+        self.mention(&word);
+        word
+    }
+
+    /// Reads a word, and what runs inside of it.
+    pub(super) fn unnoted(&mut self, node: Node<'_>, source: &str) -> Word {
         let mut word = crafted();
         if self.words_left == 0 {
             return word;
@@ -32,7 +39,6 @@ impl Reader<'_> {
         }
         self.deeper(text(node, source), |reader| {
             word = reader.piece(node, source, false);
-            reader.mention(&word);
             if word.known == Known::Literal && INDEX.is_match(&word.text) {
                 reader.unmatched(&word.text, "a shell would run what is in the index, where it takes this for arithmetic");
             }

@@ -71,8 +71,8 @@ impl Reader<'_> {
         let contexts = self.contexts.len();
         if matches!(name, "env" | "sudo" | "doas") {
             while let Some((name, value)) = rest.first().and_then(|word| assignment(&word.text)) {
-                if !self.rules.variables.iter().any(|pattern| crate::domain::risk::registry::glob(pattern.as_bytes(), name.as_bytes())) {
-                    self.unmatched(what, &format!("setting {name} may change what programs do; it is not listed under `variables`"));
+                if !self.rules.may_set(name, &[Word { text: value.to_owned(), known: rest[0].known }]) {
+                    self.unmatched(what, &format!("setting {name} so may change what programs do; `variables` does not list it"));
                 }
                 self.contexts.push(value.to_owned());
                 rest = &rest[1..];

@@ -1,0 +1,85 @@
+//! What psql, mysql and sqlite3 are asked: every statement that they are given, wherever it stands among their arguments.
+
+use crate::domain::tools::sql;
+use crate::domain::tools::word::Word;
+
+/// The letters of psql and mysql that have a value, other than a statement or a host.
+const WITH_VALUE: [char; 4] = ['d', 'U', 'p', 'u'];
+/// Flags of sqlite3, which are words behind one dash.
+const OF_SQLITE: [&str; 5] = ["-header", "-column", "-json", "-csv", "-readonly"];
+
+/// Whether a client of a database is given one statement that reads, in a database of this machine or of another one.
+pub fn read(arguments: &[Word], is_remote: bool) -> bool {
+    let mut statements: Vec<&str> = Vec::new();
+    let mut hosts: Vec<&str> = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let Some(text) = word.as_literal() else { return false };
+        let mut value = |behind: &'_ str| if behind.is_empty() { words.next().and_then(Word::as_literal) } else { None };
+        if let Some(long) = text.strip_prefix("--") {
+            let (name, behind) = long.split_once('=').unwrap_or((long, ""));
+            let list = match name {
+                "host" => &mut hosts,
+                "command" | "execute" => &mut statements,
+                _ => continue,
+            };
+            let Some(found) = value(behind).or(Some(behind).filter(|text| !text.is_empty())) else { return false };
+            list.push(found);
+        } else if word.is_flag() {
+            let letters = if OF_SQLITE.contains(&text) { "" } else { &text[1..] };
+            let Some((place, letter)) = letters.char_indices().find(|(_, letter)| "ceh".contains(*letter) || WITH_VALUE.contains(letter))
+            else {
+                continue;
+            };
+            let behind = &letters[place + 1..];
+            let Some(found) = value(behind).or(Some(behind).filter(|text| !text.is_empty())) else { return false };
+            match letter {
+                'c' | 'e' => statements.push(found),
+                'h' => hosts.push(found),
+                _ => {}
+            }
+        } else if sql::looks_like(text) {
+            statements.push(text);
+        } else if text.contains("://") || text.contains('=') {
+            // A connection that is spelled out, which may lead anywhere.
+            return false;
+        }
+    }
+    let is_local = hosts.iter().all(|host| matches!(*host, "localhost" | "127.0.0.1" | "::1") || host.starts_with('/'));
+    statements.len() == 1 && statements.iter().all(|statement| sql::reads(statement)) && is_local != is_remote
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(arguments: &[&str]) -> bool {
+        read(&arguments.iter().map(|word| Word::literal(*word)).collect::<Vec<_>>(), false)
+    }
+
+    #[test]
+    fn each_statement_of_a_query_is_looked_at() {
+        for harmless in [
+            &["-c", "select 1"][..],
+            &["-Atc", "select 1", "-d", "app"],
+            &["-h", "localhost", "--command=select 1"],
+            &["-e", "show tables"],
+            &["-header", "dev.db", ".tables"],
+            &["./dev.sqlite3", ".schema users"],
+        ] {
+            assert!(holds(harmless), "{harmless:?}");
+        }
+        for other in [
+            &["-c", "select 1", "-c", "drop/**/table/**/users"][..],
+            &["-c", "select 1", "-cdrop/**/table/**/users"],
+            &["-c", "select 1", "--command", "truncate\"users\""],
+            &["-c", "vacuum"],
+            &["-h", "db-1", "-c", "select 1"],
+            &["-hdb-1", "-c", "select 1"],
+            &["app.db", ".shell"],
+            &["postgres://db-1/app", "-c", "select 1"],
+        ] {
+            assert!(!holds(other), "{other:?}");
+        }
+    }
+}
