@@ -12,7 +12,7 @@ use crate::web::detail::{self, Around, Attempted};
 use crate::web::document_view::DocumentView;
 use crate::web::form::Fields;
 use crate::web::session::{self, Session};
-use crate::web::walk::Onward;
+use crate::web::walk::{self, Onward};
 use axum::extract::State;
 use axum::response::Response;
 use uuid::Uuid;
@@ -40,8 +40,8 @@ pub async fn approve(
     };
     match decided.await {
         Ok((_, decision)) => Ok(session::go_to(&match decision.remaining {
-            0 if is_exception => detail::after(&session, &fields, id, "excepted"),
-            0 if break_glass => detail::after(&session, &fields, id, "broken"),
+            0 if is_exception => walk::after(&session, &fields, id, "excepted"),
+            0 if break_glass => walk::after(&session, &fields, id, "broken"),
             0 => onward.after(&session, &fields, id, "approved"),
             _ => onward.after(&session, &fields, id, "counted"),
         })),
@@ -73,7 +73,7 @@ pub async fn withdraw(
 ) -> Result<Response, Problem> {
     let reason = fields.one("reason")?.map(str::to_owned);
     match web.service.withdraw(&session.person, id, reason, permit).await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "withdrawn"))),
+        Ok(_) => Ok(session::go_to(&walk::after(&session, &fields, id, "withdrawn"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }
@@ -88,7 +88,7 @@ pub async fn cancel(
     match web.service.cancel(&session.person, id, TakingBack { reason, wait: None }, permit).await {
         Ok((workflow, _)) => {
             let done = if workflow.is_being_cancelled() { "cancelling" } else { "cancelled" };
-            Ok(session::go_to(&detail::after(&session, &fields, id, done)))
+            Ok(session::go_to(&walk::after(&session, &fields, id, done)))
         }
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
@@ -111,7 +111,7 @@ pub async fn resolve(
         web.service.resolve(&session.person, id, outcome, justification, permit).await.map_err(Problem::from)
     };
     match resolved.await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "resolved"))),
+        Ok(_) => Ok(session::go_to(&walk::after(&session, &fields, id, "resolved"))),
         Err(problem) => refused(&web, &session, id, &fields, problem).await,
     }
 }
@@ -124,7 +124,7 @@ pub async fn review(
 ) -> Result<Response, Problem> {
     let finding = fields.one("finding")?.map(str::to_owned);
     match web.service.close_review(&session.person, id, finding, permit).await {
-        Ok(_) => Ok(session::go_to(&detail::after(&session, &fields, id, "reviewed"))),
+        Ok(_) => Ok(session::go_to(&walk::after(&session, &fields, id, "reviewed"))),
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }

@@ -17,7 +17,7 @@ use crate::service::review::{LOOKED_THROUGH, Precedent};
 use crate::web::Web;
 use crate::web::csrf;
 use crate::web::document_view::DocumentView;
-use crate::web::form::{Fields, address};
+use crate::web::form::Fields;
 use crate::web::page;
 use crate::web::record::{self, Decided, Record};
 use crate::web::relative_time::RelativeTime;
@@ -121,14 +121,6 @@ pub struct Around<'a> {
     pub last: Option<Last>,
     /// The list that it was opened from.
     pub carried: Option<&'a str>,
-}
-
-/// Where a browser goes after a decision was taken, to see what became of it. Only this server can make such an address, for this
-/// session alone: nobody can send somebody a link that says that they approved something.
-pub fn after(session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
-    let seal = csrf::seal(session.id(), &walk::receipt(id, done));
-    let carried = fields.one("in").ok().flatten();
-    address(&format!("/inbox/workflows/{id}"), &[("in", carried), ("done", Some(done)), ("seal", Some(&seal))])
 }
 
 /// The page of a request.

@@ -14,7 +14,7 @@ use crate::web::form::{Fields, encoded};
 use crate::web::groups;
 use crate::web::page;
 use crate::web::relative_time::RelativeTime;
-use crate::web::selection::Selection;
+use crate::web::selection::{self, Selection, WINDOW};
 use crate::web::session::Session;
 use crate::web::walk::Last;
 use axum::extract::State;
@@ -29,8 +29,6 @@ use uuid::Uuid;
 const PAGE: usize = 25;
 /// Requests of a page that shows those of one kind together.
 const GROUPED_PAGE: usize = 30;
-/// How many requests are looked through for words at a time.
-const WINDOW: usize = 1_000;
 
 /// One request that waits.
 #[derive(Debug, Serialize)]
@@ -160,20 +158,6 @@ impl OpenReview {
 
 type Abouts = BTreeMap<Uuid, About>;
 
-/// The ids of what is selected, in its order: as many as this, or, where words are looked for, what was found of so many.
-///
-/// # Errors
-/// No database.
-pub async fn ids(web: &Web, session: &Session, selection: &Selection, most: usize) -> Result<Vec<Uuid>, Problem> {
-    let Some(words) = selection.words.as_deref() else {
-        return Ok(web.service.pending_ids(&session.person, selection.query(None, most)).await?);
-    };
-    let rows = web.service.pending(&session.person, selection.query(None, WINDOW)).await?.items;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
-    let targets = web.service.targets(&session.person, &ids).await?;
-    Ok(rows.iter().filter(|row| holds(row, targets.get(&row.workflow_id), words)).map(|row| row.workflow_id).collect())
-}
-
 /// The rows of a page with what they are about, where the next page starts, and whether it starts there only because so many were
 /// looked through.
 async fn page_of(
@@ -187,21 +171,12 @@ async fn page_of(
     let targets = web.service.targets(&session.person, &ids).await?;
     let words = selection.words.as_deref();
     if let Some(words) = words {
-        rows.retain(|row| holds(row, targets.get(&row.workflow_id), words));
+        rows.retain(|row| selection::holds(row, targets.get(&row.workflow_id), words));
     }
     let is_full = rows.len() > size;
     rows.truncate(size);
     let next = if is_full { rows.last().map(|row| row.place(selection.order())) } else { more };
     Ok((rows, targets, next, words.is_some() && !is_full && more.is_some()))
-}
-
-/// Whether the words stand in what a line is about, but for capitals.
-fn holds(row: &service::Waiting, about: Option<&About>, words: &str) -> bool {
-    let Target { operation, resource, environment, .. } = &row.target;
-    let named = [resource, environment, &row.task_id].into_iter().flatten().chain(about.and_then(|about| about.action_name.as_ref()));
-    let texts = named.chain([operation, &row.description, &row.requested_by]);
-    let words = words.to_lowercase();
-    texts.into_iter().any(|text| text.to_lowercase().contains(&words))
 }
 
 fn item(row: service::Waiting, targets: &Abouts, now: DateTime<Utc>) -> Waiting {

@@ -2,10 +2,18 @@
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
 use crate::http::query::{self, invalid};
 use crate::service::lists::PendingQuery;
+use crate::service::{self, About};
+use crate::web::Web;
 use crate::web::form::{Fields, address};
+use crate::web::session::Session;
+use uuid::Uuid;
+
+/// How many requests are looked through for words at a time.
+pub const WINDOW: usize = 1_000;
 
 /// A part of what waits, in an order.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +98,20 @@ impl Selection {
         }
     }
 
+    /// The ids of what it selects, in its order: as many as this, or, where words are looked for, what was found of so many.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn ids(&self, web: &Web, session: &Session, most: usize) -> Result<Vec<Uuid>, Problem> {
+        let Some(words) = self.words.as_deref() else {
+            return Ok(web.service.pending_ids(&session.person, self.query(None, most)).await?);
+        };
+        let rows = web.service.pending(&session.person, self.query(None, WINDOW)).await?.items;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
+        let targets = web.service.targets(&session.person, &ids).await?;
+        Ok(rows.iter().filter(|row| holds(row, targets.get(&row.workflow_id), words)).map(|row| row.workflow_id).collect())
+    }
+
     /// The address of its list, from a place on.
     pub fn address(&self, after: Option<Place>) -> String {
         let cursor = after.map(|place| place.to_string());
@@ -106,6 +128,15 @@ impl Selection {
             ],
         )
     }
+}
+
+/// Whether the words stand in what a line is about, but for capitals.
+pub fn holds(row: &service::Waiting, about: Option<&About>, words: &str) -> bool {
+    let Target { operation, resource, environment, .. } = &row.target;
+    let named = [resource, environment, &row.task_id].into_iter().flatten().chain(about.and_then(|about| about.action_name.as_ref()));
+    let texts = named.chain([operation, &row.description, &row.requested_by]);
+    let words = words.to_lowercase();
+    texts.into_iter().any(|text| text.to_lowercase().contains(&words))
 }
 
 #[cfg(test)]

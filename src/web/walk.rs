@@ -5,9 +5,7 @@ use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
 use crate::web::Web;
 use crate::web::csrf;
-use crate::web::detail;
 use crate::web::form::{Fields, address};
-use crate::web::list;
 use crate::web::record;
 use crate::web::selection::Selection;
 use crate::web::session::Session;
@@ -50,7 +48,7 @@ impl Walk {
     /// The list makes no sense; no database.
     pub async fn of(web: &Web, session: &Session, id: Uuid, carried: Option<&str>) -> Result<Option<Self>, Problem> {
         let Some(selection) = carried.map(Selection::carried_by).transpose()? else { return Ok(None) };
-        let ids = list::ids(web, session, &selection, MOST + 1).await?;
+        let ids = selection.ids(web, session, MOST + 1).await?;
         let place = |id: &Uuid| place(*id, Some(&selection), &[]);
         let position = ids.iter().position(|one| *one == id);
         let (previous, next) = match position {
@@ -89,7 +87,7 @@ impl Onward {
     pub async fn of(web: &Web, session: &Session, id: Uuid, fields: &Fields) -> Result<Self, Problem> {
         let Some(selection) = fields.one("in")?.map(Selection::carried_by).transpose()? else { return Ok(Self(None)) };
         // A decision is not refused because nobody knows what comes after it.
-        let ids = list::ids(web, session, &selection, MOST + 1).await.unwrap_or_default();
+        let ids = selection.ids(web, session, MOST + 1).await.unwrap_or_default();
         let after = ids.iter().position(|one| *one == id).and_then(|position| ids.get(position + 1));
         let next = after.or_else(|| ids.first().filter(|first| **first != id)).copied();
         Ok(Self(Some((selection, next))))
@@ -98,7 +96,7 @@ impl Onward {
     /// The page that follows the decision: the next request, or the list where nothing is left, with a proof of what was done; or the page of
     /// the request itself, if it was opened from no list.
     pub fn after(&self, session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
-        let Some((selection, next)) = &self.0 else { return detail::after(session, fields, id, done) };
+        let Some((selection, next)) = &self.0 else { return after(session, fields, id, done) };
         // Who decided in a table of the list goes on there.
         let next = next.filter(|_| !matches!(fields.one("back"), Ok(Some("list"))));
         let (id, seal) = (id.to_string(), csrf::seal(session.id(), &receipt(id, done)));
@@ -111,6 +109,14 @@ impl Onward {
             }
         }
     }
+}
+
+/// Where a browser goes after a decision was taken, to see what became of it. Only this server can make such an address, for this
+/// session alone: nobody can send somebody a link that says that they approved something.
+pub fn after(session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
+    let seal = csrf::seal(session.id(), &receipt(id, done));
+    let carried = fields.one("in").ok().flatten();
+    address(&format!("/inbox/workflows/{id}"), &[("in", carried), ("done", Some(done)), ("seal", Some(&seal))])
 }
 
 /// What is sealed of something that was done to a request.
