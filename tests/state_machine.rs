@@ -847,6 +847,8 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("refuse", "it has started meanwhile", begun.clone(), refuse()),
         ("ask again", "the attempt waits", queued(false), ask_again()),
         ("ask again", "what would start is another document", queued(false), ask_about_another()),
+        ("renew", "the attempt waits", queued(false), renew()),
+        ("renew", "it has started meanwhile", begun.clone(), renew()),
         ("ask again", "nobody was asked before", alone, ask_again()),
         ("ask again", "it was cancelled meanwhile", answered(&queued(false), &cancel("deploy-bot")), ask_again()),
         ("disown", "the attempt is the one that runs, idempotent", begun.clone(), disown(TOKEN)),
@@ -943,6 +945,7 @@ fn name(command: &Command) -> &'static str {
         Command::Start { .. } => "start",
         Command::RefuseStart { .. } => "refuse",
         Command::AskAgain { .. } => "ask again",
+        Command::Renew { .. } => "renew",
         Command::Finish { .. } => "finish",
         Command::Probed { .. } => "probed",
         Command::Recover { .. } => "recover",
@@ -1147,6 +1150,10 @@ fn another() -> Renewed {
 fn ask_about_another() -> Command {
     let renewed = Some(another().into());
     Command::AskAgain { attempt: of(1), reason: "it drifted".to_owned(), terms: terms().into(), renewed }
+}
+
+fn renew() -> Command {
+    Command::Renew { attempt: of(1), renewed: another().into() }
 }
 
 fn start_by_another() -> Command {

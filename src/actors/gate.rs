@@ -37,6 +37,8 @@ pub enum Verdict {
     Wait(String),
     /// A halt or a freeze holds the action. It stays in the queue.
     Held(Held),
+    /// The action gets what earlier steps have handed out; then the gate is asked again.
+    Renew { attempt: AttemptId, renewed: Arc<Renewed> },
     /// The action may never start. Nothing has run.
     Refuse { attempt: AttemptId, reason: String },
     /// The action may not start before people have been asked again; where the document that holds is not true any more, about the one that takes its
@@ -176,7 +178,7 @@ impl Gate {
 
     /// The terms under which people are asked about another document: the stricter of the earlier ones and today's, and the roles and the timetable from
     /// the start.
-    fn terms_of_today(&self, workflow: &Workflow, round: &Round) -> Option<Arc<ApprovalTerms>> {
+    pub(super) fn terms_of_today(&self, workflow: &Workflow, round: &Round) -> Option<Arc<ApprovalTerms>> {
         let today = Today { policy: &self.configuration.policy, suspended: &Suspended::default() };
         let terms = today.review(&workflow.submission, round).terms;
         let policy = self.configuration.policy.level(workflow.submission.level_of(round.step));
@@ -202,6 +204,9 @@ impl Gate {
         let candidate = Candidate { workflow: &workflow, document: &document, attempt, revoked };
         // Read from the database again: what is in memory may be a second old.
         let suspended = self.suspensions.refresh().await?;
+        if let Some(verdict) = self.fill_in(&candidate, &log, &suspended).await {
+            return Ok(Err(verdict));
+        }
         match self.work(&candidate, &suspended).await {
             Err(objection) => Ok(Err(self.verdict(&candidate, attempt, objection))),
             Ok(None) => Ok(Err(Verdict::Begin(attempt))),
@@ -237,12 +242,12 @@ impl Gate {
     }
 
     /// The guard of halts and freezes, as this server knows them; the commit of the start asks the database.
-    fn nothing_holds_it(&self, candidate: &Candidate<'_>) -> Option<Objection> {
+    pub(super) fn nothing_holds_it(&self, candidate: &Candidate<'_>) -> Option<Objection> {
         self.holds.held(candidate.workflow).map(Objection::Held)
     }
 
     /// The guard of the document: it has the digest that was approved, and its runbook or webhook still does what it says.
-    async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Option<Work>, Objection> {
+    pub(super) async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Option<Work>, Objection> {
         if candidate.document.is_empty() {
             return Err(Objection::Refuse("its document is missing".to_owned()));
         }
@@ -284,7 +289,7 @@ impl Gate {
         Ok(found.map(|probe| Job { workflow_id, attempt, digest, work: Work::Run(probe), cancelled }))
     }
 
-    fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {
+    pub(super) fn verdict(&self, candidate: &Candidate<'_>, attempt: AttemptId, objection: Objection) -> Verdict {
         match objection {
             Objection::Wait(reason) => Verdict::Wait(reason),
             Objection::Held(held) => Verdict::Held(held),
@@ -317,7 +322,7 @@ impl Gate {
 }
 
 /// Whether any role would be asked.
-fn can_be_asked(terms: &ApprovalTerms) -> bool {
+pub(super) fn can_be_asked(terms: &ApprovalTerms) -> bool {
     !terms.approvers.is_empty() || terms.escalation.iter().any(|step| !step.to.is_empty())
 }
 
@@ -337,6 +342,6 @@ fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Op
 }
 
 /// The guard of the lease: this server may act, and will not have to end at once what it starts.
-fn the_lease_holds(fence: &Fence) -> Option<Objection> {
+pub(super) fn the_lease_holds(fence: &Fence) -> Option<Objection> {
     (!fence.holds()).then(|| Objection::Wait("this server's lease on the database is not renewed".to_owned()))
 }

@@ -29,7 +29,7 @@ pub async fn unchanged(
     }
     let document = Document::read(document).map_err(|error| format!("its document cannot be read: {error}"))?;
     let task = document.task(step).ok_or("its document has no such step")?;
-    let Action { kind, name, args, runs, calls } = task.action.clone();
+    let Action { kind, name, args, awaits, runs, calls } = task.action.clone();
     if planned == ActionKind::External {
         return if kind == planned { Ok(None) } else { Err("its document names another kind of action than was planned".to_owned()) };
     }
@@ -47,12 +47,12 @@ pub async fn unchanged(
     };
     let (difference, work) = if kind == ActionKind::Runbook {
         let approved = runs.ok_or("its document names no command")?;
-        let (now, _) = actions.runbooks.get(&name).ok_or_else(gone)?.resolve(&args).map_err(misfit)?;
+        let (now, _) = actions.runbooks.get(&name).ok_or_else(gone)?.resolve_awaiting(&args, &awaits).map_err(misfit)?;
         let now = executor.identify(now).await.map_err(|reason| changed(&reason))?;
         (approved.difference(&now), Work::Run(approved))
     } else {
         let approved = calls.ok_or("its document names no call")?;
-        let (now, _) = actions.webhooks.get(&name).ok_or_else(gone)?.resolve(&args).map_err(misfit)?;
+        let (now, _) = actions.webhooks.get(&name).ok_or_else(gone)?.resolve_awaiting(&args, &awaits).map_err(misfit)?;
         (approved.difference(&now), Work::Call { name: name.clone(), call: approved, args })
     };
     match difference {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn argument(pattern: &str) -> Argument {
-        Argument { pattern: Pattern::new(pattern).unwrap(), dash: false }
+        Argument { pattern: Pattern::new(pattern).unwrap(), dash: false, output_without_approval: false }
     }
 
     fn runbook() -> Runbook {

@@ -85,17 +85,26 @@ impl<'s> Placeholders<'s> {
     /// The same where each is used by being sent.
     pub fn sent_args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
         let mut args = Vec::new();
-        for (name, at) in at.entries("arguments: a name and { pattern: ..., dash: ... }").unwrap_or_default() {
+        for (name, at) in at.entries("arguments: a name and { pattern: ..., dash: ..., output_without_approval: ... }").unwrap_or_default()
+        {
             self.args.insert(name.to_owned());
             if let Err(error) = names::argument(name) {
                 at.problem(error);
             }
-            let argument = at.fields(&["pattern", "dash"]).and_then(|fields| {
+            let argument = at.fields(&["pattern", "dash", "output_without_approval"]).and_then(|fields| {
                 let dash = fields.get("dash").map_or(Some(false), |at| at.boolean());
+                let without = fields.get("output_without_approval");
+                let output_without_approval = without.as_ref().map_or(Some(false), At::boolean);
                 let at = fields.required("pattern", "write the regular expression that the whole value has to match")?;
                 let unsound = |error: String| format!("is no sound regular expression: {}", last_line(&error));
                 let pattern = at.parsed(|text| Pattern::new(text).map_err(unsound));
-                Some((at.text()?, Argument { pattern: pattern?, dash: dash? }))
+                let argument = Argument { pattern: pattern?, dash: dash?, output_without_approval: output_without_approval? };
+                if let (Some(at), Some(taken)) = (without, argument.output_without_approval.then(|| too_wide(&argument)).flatten()) {
+                    at.problem(format!(
+                        "lets outputs pass that nobody has read, and the pattern takes `{taken}`: write a narrow pattern, or leave this out"
+                    ));
+                }
+                Some((at.text()?, argument))
             });
             args.extend(argument.map(|(text, argument)| (name, text, argument)));
         }
@@ -110,6 +119,14 @@ impl<'s> Placeholders<'s> {
     }
 }
 
+/// Outputs that no narrow pattern takes.
+const WIDE: [&str; 7] = ["", "a b", "$(id)", "a;b", "/etc/passwd", "../../etc/passwd", "https://example.com/x"];
+
+/// One of them that this argument takes.
+fn too_wide(argument: &Argument) -> Option<&'static str> {
+    WIDE.into_iter().find(|output| argument.refuses(output).is_none())
+}
+
 /// The sentence of an error that draws the pattern first.
 fn last_line(error: &str) -> &str {
     error.lines().last().map_or(error, |line| line.trim_start_matches("error: "))
@@ -117,5 +134,13 @@ fn last_line(error: &str) -> &str {
 
 /// The arguments as a document.
 pub fn arguments_document(args: &[(&str, &str, Argument)]) -> Map<String, Value> {
-    args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), json!({ "pattern": pattern, "dash": argument.dash }))).collect()
+    let document = |(pattern, argument): (&str, &Argument)| {
+        let mut document = json!({ "pattern": pattern, "dash": argument.dash });
+        // Only where it is said, so that the documents of all others are what they were.
+        if argument.output_without_approval {
+            document["output_without_approval"] = json!(true);
+        }
+        document
+    };
+    args.iter().map(|(name, pattern, argument)| ((*name).to_owned(), document((pattern, argument)))).collect()
 }

@@ -7,17 +7,19 @@ use crate::config::runbooks::Runbooks;
 use crate::config::value::{At, Fields};
 use crate::config::words::Words;
 use crate::domain::request::arguments::{Argument, Template};
-use crate::domain::request::plan::is_name;
-use crate::domain::request::playbook::{Playbook, PlaybookStep};
+use crate::domain::request::playbook::{Playbook, PlaybookStep, PlaybookUndo};
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::{Digest, canonical};
-use crate::domain::task::plan::{Gate, MOST_STEPS};
+use crate::domain::task::outputs::{self, Reference};
+use crate::domain::task::plan::{Gate, MOST_STEPS, is_name};
 use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const KEYS: [&str; 3] = ["args", "gate", "steps"];
-const STEP_KEYS: [&str; 9] = ["name", "description", "operation", "environment", "resource", "resource_type", "runbook", "webhook", "args"];
+const STEP_KEYS: [&str; 10] =
+    ["name", "description", "operation", "environment", "resource", "resource_type", "runbook", "webhook", "args", "compensate"];
+const UNDO_KEYS: [&str; 3] = ["runbook", "webhook", "args"];
 
 /// The file: what plans can be made, and everything in it as a document.
 #[derive(Debug, Default)]
@@ -90,6 +92,7 @@ fn read_step<'s>(
     taken: &mut BTreeSet<&'s str>,
 ) -> Option<(PlaybookStep, Value)> {
     let fields = at.fields(&STEP_KEYS)?;
+    let earlier = taken.clone();
     let name = fields.get("name").map(|at| step_name(&at, taken));
     let description = fields.get("description").map(|at| placeholders.text(&at));
     let mut fact = |key: &str, words: Option<&Words<'_>>| fields.get(key).map(|at| placeholders.fact(&at, words));
@@ -98,10 +101,11 @@ fn read_step<'s>(
     let resource = fact("resource", None);
     let resource_type = fact("resource_type", Some(&rules.resource_types));
     let (kind, action) = action(&fields, runbooks)?;
-    let args = fields.get("args").map(|at| arguments(&at, placeholders)).unwrap_or_default();
-    fit(at, &fields, kind, action, &args, runbooks)?;
-    // What was wrong with one has been told.
-    let args: Vec<_> = args.into_iter().map(|(name, (_, value))| Some((name, value?))).collect::<Option<_>>()?;
+    let args = read_args(at, &fields, (kind, action), runbooks, placeholders, &earlier)?;
+    let undo = match fields.get("compensate") {
+        Some(at) => Some(read_undo(&at, runbooks, placeholders, taken)?),
+        None => None,
+    };
     if operation.is_none() && !states_operation(kind, action, runbooks) {
         fields
             .required("operation", "say what the step does, such as deploy; only a runbook or a webhook that states it may leave it out")?;
@@ -117,7 +121,10 @@ fn read_step<'s>(
         (kind.as_str(), action),
     ];
     document.extend(written.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Value::from(text?)))));
-    document.insert("args".to_owned(), args.iter().map(|(name, (text, _))| ((*name).to_owned(), Value::from(*text))).collect());
+    document.insert("args".to_owned(), args_document(&args));
+    if let Some((_, undo)) = &undo {
+        document.insert("compensate".to_owned(), undo.clone());
+    }
     let step = PlaybookStep {
         name: match name {
             None => None,
@@ -130,9 +137,55 @@ fn read_step<'s>(
         resource_type: template(resource_type)?,
         kind,
         action: action.map(str::to_owned),
-        args: args.into_iter().map(|(name, (_, template))| (name.to_owned(), template)).collect(),
+        args: templates(args),
+        compensate: undo.map(|(undo, _)| undo),
     };
     Some((step, Value::Object(document)))
+}
+
+/// The arguments of an action, each with its text.
+type Read<'s> = Vec<(&'s str, (&'s str, Template))>;
+
+fn templates(args: Read<'_>) -> BTreeMap<String, Template> {
+    args.into_iter().map(|(name, (_, template))| (name.to_owned(), template)).collect()
+}
+
+fn args_document(args: &Read<'_>) -> Value {
+    args.iter().map(|(name, (text, _))| ((*name).to_owned(), Value::from(*text))).collect()
+}
+
+/// The arguments of an action that fit it. They may name outputs of the steps with these names.
+fn read_args<'s>(
+    at: &At<'s>,
+    fields: &Fields<'s>,
+    (kind, action): (ActionKind, Option<&str>),
+    runbooks: &Runbooks,
+    placeholders: &mut Placeholders<'s>,
+    earlier: &BTreeSet<&str>,
+) -> Option<Read<'s>> {
+    let args = fields.get("args").map(|at| arguments(&at, placeholders, earlier)).unwrap_or_default();
+    fit(at, fields, kind, action, &args, runbooks)?;
+    // What was wrong with one has been told.
+    args.into_iter().map(|(name, (_, value))| Some((name, value?))).collect()
+}
+
+/// What undoes a step, and its document.
+fn read_undo<'s>(
+    at: &At<'s>,
+    runbooks: &Runbooks,
+    placeholders: &mut Placeholders<'s>,
+    earlier: &BTreeSet<&str>,
+) -> Option<(PlaybookUndo, Value)> {
+    let fields = at.fields(&UNDO_KEYS)?;
+    let (kind, Some(action)) = action(&fields, runbooks)? else {
+        at.problem("names nothing that undoes the step; write the runbook or the webhook that does");
+        return None;
+    };
+    let args = read_args(at, &fields, (kind, Some(action)), runbooks, placeholders, earlier)?;
+    let mut document = Map::new();
+    document.insert(kind.as_str().to_owned(), Value::from(action));
+    document.insert("args".to_owned(), args_document(&args));
+    Some((PlaybookUndo { kind, action: action.to_owned(), args: templates(args) }, Value::Object(document)))
 }
 
 /// A text of a step: `None` where the key is left out, `Some(None)` where something was wrong with it, which has been told.
@@ -189,9 +242,23 @@ fn action<'s>(fields: &Fields<'s>, runbooks: &Runbooks) -> Option<(ActionKind, O
 /// Arguments by their names, each with where it stands, and its text, if it has one.
 type Arguments<'s> = BTreeMap<&'s str, (At<'s>, Option<(&'s str, Template)>)>;
 
-fn arguments<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>) -> Arguments<'s> {
+fn arguments<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>, earlier: &BTreeSet<&str>) -> Arguments<'s> {
     let entries = at.entries("arguments and their values").unwrap_or_default().into_iter();
-    entries.map(|(name, at)| (name, (at.clone(), placeholders.text(&at)))).collect()
+    let mut text = |at: &At<'s>| match at.text()? {
+        text if outputs::means_one(text) => output(at, text, earlier),
+        _ => placeholders.text(at),
+    };
+    entries.map(|(name, at)| (name, (at.clone(), text(&at)))).collect()
+}
+
+/// An argument that names an output of an earlier step, and stays as it is written until that step has handed it out.
+fn output<'s>(at: &At<'_>, text: &'s str, earlier: &BTreeSet<&str>) -> Option<(&'s str, Template)> {
+    match Reference::read(text) {
+        Some(reference) if earlier.contains(reference.step.as_str()) => return Some((text, Template::plain(text))),
+        Some(reference) => at.problem(format!("names an output of `{}`, and no earlier step has this name", reference.step)),
+        None => at.problem("has to be one output and nothing else, such as \"{{ steps.backup.output.path }}\""),
+    }
+    None
 }
 
 /// Holds the arguments of a step against those that its runbook or webhook declares; `None` if they differ.
@@ -202,7 +269,10 @@ fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>,
     for (name, (at, value)) in args {
         let refused = match declared.get(*name) {
             None => Some(format!("is no argument of the {} `{}`", kind.as_str(), shown(action))),
-            Some(argument) => value.as_ref().and_then(|(text, template)| template.literal().and_then(|_| argument.refuses(text))),
+            Some(argument) => {
+                let literal = value.as_ref().filter(|(text, template)| template.literal().is_some() && !outputs::means_one(text));
+                literal.and_then(|(text, _)| argument.refuses(text))
+            }
         };
         if let Some(detail) = refused {
             at.problem(detail);

@@ -8,6 +8,7 @@
 mod account;
 mod artifacts;
 mod environment;
+mod handed_out;
 mod launcher;
 mod live;
 mod output;

@@ -37,6 +37,11 @@ impl Secrets {
         Self { all, own: Redactions::new(long), short }
     }
 
+    /// Whether one of them stands in this.
+    pub fn are_in(&self, bytes: &[u8]) -> bool {
+        self.found_in(bytes, false).contains(&true)
+    }
+
     /// How many bytes before a cut may belong to a secret that continues after it.
     fn reach(&self) -> usize {
         let short = self.short.iter().map(|secret| secret.len() - 1).max().unwrap_or(0);

@@ -7,10 +7,12 @@
 
 use crate::domain::duration;
 use crate::domain::task::invocation::Invocation;
+use crate::domain::task::outputs;
 use crate::domain::workflow::Outcome;
 use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
+use crate::execution::handed_out::HandedOut;
 use crate::execution::launcher::order::{Confined, Order, Program, Tie};
 use crate::execution::launcher::{self, Launcher, Line, Progress};
 use crate::execution::live::{Board, Live, Stream};
@@ -22,10 +24,11 @@ use crate::hardening;
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join};
 use rustix::process::{Pid, Signal};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -61,6 +64,7 @@ pub async fn run(
         };
         let posted = board.post(run.workflow_id, run.attempt, &environment.secrets);
         let (ending, out, err, left_open) = follow(&mut started, &posted.live, run.invocation.timeout, cancelling).await;
+        let handed_out = started.handed_out.read(&environment.secrets);
         let refused = match started.line.heard() {
             Progress::Refused(error) if shortage::is_shortage(&error) && !cancelling.signal.is_given() => {
                 pauses.sit_out(&error).await;
@@ -69,7 +73,9 @@ pub async fn run(
             Progress::Refused(error) => format!("{error}; check the runbook's `command`"),
             Progress::Silent if matches!(ending, Ending::Exited(_)) => format!("its launcher ended first: {}", err.text.trim()),
             // Silent: its time ran out, or it was cancelled, before it became the command.
-            Progress::Begun | Progress::Silent => return Some(ending.outcome(run.invocation, out, err, left_open)),
+            Progress::Begun | Progress::Silent => {
+                return Some(with_outputs(ending.outcome(run.invocation, out, err, left_open), handed_out));
+            }
         };
         return Some(not_started(run.invocation, &refused));
     }
@@ -90,6 +96,18 @@ struct Started {
     /// `None` once it is being waited for.
     tree: Option<Tree>,
     line: Line,
+    handed_out: HandedOut,
+}
+
+/// The outcome with what was handed out, of an attempt that succeeded.
+fn with_outputs(outcome: Outcome, handed_out: Result<Option<Map<String, Value>>, String>) -> Outcome {
+    let Outcome::Succeeded { output: Some(Value::Object(mut output)) } = outcome else { return outcome };
+    match handed_out {
+        Ok(None) => {}
+        Ok(Some(handed_out)) => drop(output.insert(outputs::HANDED_OUT.to_owned(), Value::Object(handed_out))),
+        Err(why) => drop(output.insert(outputs::REFUSED.to_owned(), Value::String(why))),
+    }
+    Outcome::Succeeded { output: Some(Value::Object(output)) }
 }
 
 /// Follows a command to its end: how it ended, what it wrote, and whether somebody else still writes.
@@ -216,10 +234,12 @@ async fn start(
         let path = path.clone();
         move || {
             let account = wanted.user.as_deref().map(Account::find).transpose()?;
-            Ok::<_, String>((account, artifacts::find(wanted, &path)?))
+            let handed_out = shortage::retry_blocking(|| shortage::beside_reserve(|| HandedOut::open(account.as_ref())));
+            let handed_out = handed_out.map_err(|error| format!("the file for its outputs could not be made: {error}"))?;
+            Ok::<_, String>((account, artifacts::find(wanted, &path)?, handed_out))
         }
     };
-    let (account, mut found) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
+    let (account, mut found, handed_out) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
     if let Some(difference) = invocation.difference(&found.invocation) {
         return Err(difference);
     }
@@ -230,7 +250,7 @@ async fn start(
         environment.at_home(account);
     }
     let program = found.executable();
-    let orders = orders(&found.invocation, program, &path)?;
+    let orders = orders(&found.invocation, program, handed_out.path(), &path)?;
     let account = account.as_ref();
     let variables = &environment.variables;
     // What a start takes is given back before it is tried again: many that wait must not keep one another from it.
@@ -240,6 +260,7 @@ async fn start(
             .current_dir(&found.invocation.working_dir)
             .env_clear()
             .envs(variables.iter().map(|(name, value)| (name, value)))
+            .env(outputs::VARIABLE, handed_out.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
@@ -261,13 +282,13 @@ async fn start(
     let tree = Some(tree_of(&child, run));
     // If it has gone, it has said why.
     let _ = line.give(&orders, &found.program);
-    Ok(Some(Started { child, tree, line }))
+    Ok(Some(Started { child, tree, line, handed_out }))
 }
 
 /// What the launchers of a command are told.
-fn orders(invocation: &Invocation, program: Program, path: &OsStr) -> Result<Vec<Order>, String> {
+fn orders(invocation: &Invocation, program: Program, written: &Path, path: &OsStr) -> Result<Vec<Order>, String> {
     let tie = Tie { parent: rustix::process::getpid().as_raw_pid() };
-    let enclose = invocation.sandbox.as_ref().map(|sandbox| launcher::enclose(sandbox, invocation, tie, path)).transpose()?;
+    let enclose = invocation.sandbox.as_ref().map(|sandbox| launcher::enclose(sandbox, invocation, written, tie, path)).transpose()?;
     // In a sandbox the launcher has another parent.
     let tie = enclose.is_none().then_some(tie);
     let confined = Confined { tie, limits: invocation.limits.clone(), new_privileges: invocation.new_privileges, program };

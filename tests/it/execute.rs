@@ -112,7 +112,8 @@ async fn a_runbook_is_given_its_workflow_and_nothing_of_the_servers_secrets() {
     }
     let others: BTreeSet<_> = variables.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("PARKBRAKE_")).collect();
     assert!(others.is_subset(&BTreeSet::from(["PATH", "HOME", "LANG"])), "{others:?}");
-    assert_eq!(variables.len() - others.len(), 4);
+    assert!(variables.iter().any(|(name, _)| *name == "PARKBRAKE_OUTPUT"));
+    assert_eq!(variables.len() - others.len(), 5);
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ mod migrating;
 mod notices;
 mod operator;
 mod outage;
+mod outputs;
 mod parked;
 mod people;
 mod plans;

@@ -37,6 +37,31 @@ async fn an_intent_becomes_the_plan_that_is_shown_approved_and_run() {
 }
 
 #[tokio::test]
+async fn what_a_playbook_says_undoes_its_steps_where_a_later_one_fails() {
+    let ledger = Ledger::new();
+    let playbook = r#"playbooks:
+  release:
+    steps:
+      - { name: save, runbook: look, compensate: { runbook: again } }
+      - { name: check, operation: read, environment: development, resource_type: code }
+"#;
+    let app = TestApp::with(ledger.runbooks(Config::new()).write("playbooks.yaml", playbook)).await;
+    let bot = app.client("deploy-bot");
+    let accepted = bot.submit(json!({"description": "Release api", "playbook": "release"})).await;
+    let id = accepted["workflow_id"].as_str().unwrap();
+    assert_eq!(accepted["steps"][2]["compensates"], 1, "part of the plan that is shown: {accepted:#}");
+    bot.wait_for(id, "executing").await;
+    crate::support::eventually("the turn of the step that is reported", || async {
+        (bot.workflow(id).await["steps"][1]["status"] == "executing").then_some(())
+    })
+    .await;
+    bot.post(&format!("/workflows/{id}/result"), json!({"step": "check", "outcome": "failed"})).await.expect(200);
+    let failed = bot.wait_for(id, "failed").await;
+    let statuses: Vec<_> = failed["steps"].as_array().unwrap().iter().map(|step| step["status"].as_str().unwrap()).collect();
+    assert_eq!((statuses, ledger.starts(id)), (vec!["succeeded", "failed", "succeeded"], 2));
+}
+
+#[tokio::test]
 async fn an_intent_that_does_not_fit_is_refused_with_its_place_and_stores_nothing() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new()).write("playbooks.yaml", PLAYBOOKS)).await;

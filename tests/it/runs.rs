@@ -203,7 +203,7 @@ async fn the_environment_is_what_was_named() {
     let output = bench.succeeded().await;
     let mut names: Vec<_> = output["stdout"].as_str().unwrap().lines().map(|line| line.split('=').next().unwrap()).collect();
     names.sort_unstable();
-    let own = ["PARKBRAKE_ATTEMPT", "PARKBRAKE_DIGEST", "PARKBRAKE_IDEMPOTENCY_KEY", "PARKBRAKE_WORKFLOW_ID"];
+    let own = ["PARKBRAKE_ATTEMPT", "PARKBRAKE_DIGEST", "PARKBRAKE_IDEMPOTENCY_KEY", "PARKBRAKE_OUTPUT", "PARKBRAKE_WORKFLOW_ID"];
     assert_eq!(names, [["HOME"].as_slice(), &own, &["PATH", "TOKEN"]].concat());
 }
 

@@ -77,7 +77,7 @@ pub fn request() -> impl Strategy<Value = Request> {
                 security_findings: Vec::new(),
                 estimated_cost: cost.map(f64::from),
                 evidence: None,
-                action: Action { kind, name, args, runs: None, calls: None },
+                action: Action { kind, name, args, awaits: Vec::new(), runs: None, calls: None },
                 metadata: Metadata::default(),
             };
             Request { requester, level, task, target, binding: is_bound.then(|| Digest::of(b"the program")) }

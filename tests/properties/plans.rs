@@ -69,6 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
         level,
         target: Target::default(),
         compensates: None,
+        awaits: false,
     };
     prop::collection::vec((kind, level).prop_map(step), 1..6)
 }

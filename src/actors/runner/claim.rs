@@ -24,7 +24,9 @@ impl Runner {
             Verdict::Refuse { attempt, reason } => Command::RefuseStart { attempt, reason },
             Verdict::AskAgain { attempt, reason, terms, renewed } => Command::AskAgain { attempt, reason, terms, renewed },
             // Where nothing is queued, the log may say that this very call has claimed it.
-            Verdict::Begin(_) | Verdict::NotQueued | Verdict::Start { .. } => Command::Claim { by, owner: self.owner, token },
+            Verdict::Begin(_) | Verdict::NotQueued | Verdict::Start { .. } | Verdict::Renew { .. } => {
+                Command::Claim { by, owner: self.owner, token }
+            }
         };
         let dispatcher = self.dispatcher.upgrade().ok_or_else(unanswered)?;
         Ok(dispatcher.command(workflow_id, command, Some(ANSWER_TIMEOUT)).await?.workflow)

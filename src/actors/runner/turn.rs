@@ -61,6 +61,13 @@ impl Turn {
                 drop(self);
                 runner.enqueue(waiting);
             }
+            Some(Verdict::Renew { attempt, renewed }) => {
+                tracing::info!(step = attempt.step, attempt = attempt.number, reason = renewed.reason, "the action gets its arguments");
+                self.runner.insist(id, &Command::Renew { attempt, renewed }).await;
+                let (runner, waiting) = (Arc::clone(&self.runner), self.waiting.clone());
+                drop(self);
+                runner.enqueue(waiting);
+            }
             Some(Verdict::Begin(attempt)) => {
                 let begin = Command::Start { attempt, owner: self.runner.owner, token: Uuid::new_v4(), renewed: None };
                 self.runner.insist(id, &begin).await;

@@ -178,6 +178,7 @@ impl WorkflowActor {
             level: assessed.level,
             target: assessed.target,
             compensates,
+            awaits: !task.action.awaits.is_empty(),
         };
         let tasks = plan.steps.iter().map(|step| (step.name.as_ref(), &step.task, None));
         let tasks = tasks.chain(plan.compensations().map(|(of, task)| (None, task, Some(of))));

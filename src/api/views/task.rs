@@ -104,6 +104,9 @@ struct DocumentAction {
     name: Option<String>,
     #[schema(required = false, value_type = Object)]
     args: Map<String, Value>,
+    /// Of a step of a plan: the arguments that each name an output of an earlier step, and get their value when the turn of this one has come.
+    #[schema(required = false)]
+    awaits: Vec<String>,
     /// Filled in by parkbrake, for a runbook.
     runs: Option<Invocation>,
     /// Filled in by parkbrake, for a webhook.

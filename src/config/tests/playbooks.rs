@@ -51,6 +51,20 @@ fn a_playbook_names_runbooks_webhooks_and_what_its_requester_does() {
 }
 
 #[test]
+fn a_step_is_undone_by_what_the_playbook_says_and_takes_what_earlier_steps_hand_out() {
+    let undo = "      - { name: keep, runbook: save, args: { service: \"{{ steps.save.output.id }}\" }, compensate: { runbook: save, args: { service: \"{{ steps.keep.output.id }}\" } } }\n";
+    let loaded = sound(&[(PLAYBOOKS, &with(&format!("{SAVE}{undo}"))), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+    let step = &loaded.playbooks["go"].steps[1];
+    let compensate = step.compensate.as_ref().unwrap();
+    assert_eq!((compensate.kind.as_str(), compensate.action.as_str()), ("runbook", "save"));
+    assert_eq!(step.args["service"].literal(), Some("{{ steps.save.output.id }}"), "it stays as it is written");
+    assert_eq!(compensate.args["service"].literal(), Some("{{ steps.keep.output.id }}"), "what undoes a step may name what it handed out");
+    let document: serde_json::Value = serde_json::from_str(&loaded.document).unwrap();
+    let written = json!({"runbook": "save", "args": {"service": "{{ steps.keep.output.id }}"}});
+    assert_eq!(document["playbooks"]["go"]["steps"][1]["compensate"], written);
+}
+
+#[test]
 fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
     let step = |step: &str| with(&format!("{SAVE}      - {step}\n"));
     let many = with(&SAVE.replace("name: save, ", "").repeat(51));
@@ -76,6 +90,28 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
             &step("{ runbook: save, args: { service: \"{{ who }}\" } }"),
             ":5: playbooks.go.steps[1].args.service: names `who`, which is not declared",
             "args",
+        ),
+        (&step("{ runbook: look, compensate: {} }"), ":5: playbooks.go.steps[1].compensate: names nothing that undoes the step", ""),
+        (&step("{ runbook: look, compensate: { runbook: save } }"), ":5: playbooks.go.steps[1].compensate: leaves out service", ""),
+        (
+            &step("{ runbook: look, compensate: { runbook: look, name: x } }"),
+            ":5: playbooks.go.steps[1].compensate.name: is not a known key",
+            "",
+        ),
+        (
+            &step("{ runbook: save, args: { service: \"{{ steps.other.output.x }}\" } }"),
+            ":5: playbooks.go.steps[1].args.service: names an output of `other`",
+            "no earlier step",
+        ),
+        (
+            &step("{ name: own, runbook: save, args: { service: \"{{ steps.own.output.x }}\" } }"),
+            ":5: playbooks.go.steps[1].args.service: names an output of `own`",
+            "no earlier step",
+        ),
+        (
+            &step("{ runbook: save, args: { service: \"x{{ steps.save.output.x }}\" } }"),
+            ":5: playbooks.go.steps[1].args.service: has to be one output and nothing else",
+            "",
         ),
         (&step("{ webhook: any }"), ":5: playbooks.go.steps[1].operation: is missing", "may leave it out"),
         (&step("{ resource: x }"), ":5: playbooks.go.steps[1].operation: is missing", ""),

@@ -14,6 +14,13 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
     refuses(
         RUNBOOKS,
         &[
+            (
+                &only(
+                    "    operation: read\n    command: [go, \"{{ what }}\"]\n    args: { what: { pattern: \"[^ ]+\", output_without_approval: true } }\n",
+                ),
+                ":5: runbooks.go.args.what.output_without_approval: lets outputs pass that nobody has read",
+                "narrow",
+            ),
             ("runbook: {}\n", ":1: runbook: is not a known key", "runbooks, webhooks"),
             ("runbooks: { \"a b\": {} }\n", ":1: runbooks.a b: `a b` cannot be used", ""),
             (&only("    command: [go]\n"), ":2: runbooks.go.operation: is missing", "what it really does"),

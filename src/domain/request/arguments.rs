@@ -3,7 +3,7 @@
 use crate::domain::text::shown;
 use regex::Regex;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an argument may be.
 #[derive(Debug, Clone)]
@@ -11,6 +11,8 @@ pub struct Argument {
     pub pattern: Pattern,
     /// Whether a value may begin with `-`, which programs take for an option.
     pub dash: bool,
+    /// Whether an output of an earlier step that matches the pattern needs no approval of its own.
+    pub output_without_approval: bool,
 }
 
 impl Argument {
@@ -89,6 +91,11 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// Text without placeholders, whatever stands in it.
+    pub fn plain(text: &str) -> Self {
+        Self(vec![Piece::Text(text.to_owned())])
+    }
+
     /// The arguments that it names.
     pub fn arguments(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
@@ -129,13 +136,24 @@ pub struct Misfit {
     pub detail: String,
 }
 
-/// The arguments of a request as text, where they are those that `source` declares.
+/// What cannot wait for an output, because it has to be known when the plan is submitted: the arguments that say what an action acts on, or what is
+/// looked at before it starts.
+pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awaits: &[String]) -> Vec<Misfit> {
+    let named: BTreeSet<&str> = known.into_iter().flat_map(Template::arguments).collect();
+    let detail = "says what it acts on or is looked at before it starts, so it has to be known when the plan is submitted: no output of a step can stand here";
+    let misfit = |name: &String| Misfit { argument: name.clone(), detail: detail.to_owned() };
+    awaits.iter().filter(|name| named.contains(name.as_str())).map(misfit).collect()
+}
+
+/// The arguments of a request as text, where they are those that `source` declares. Those that are awaited have no value yet, and stay as they are
+/// written.
 ///
 /// # Errors
 /// Every argument that is missing, unknown, or does not match its pattern.
 pub fn checked(
     declared: &BTreeMap<String, Argument>,
     given: &Map<String, Value>,
+    awaits: &[String],
     source: &str,
 ) -> Result<BTreeMap<String, String>, Vec<Misfit>> {
     let mut misfits: Vec<Misfit> = given
@@ -148,7 +166,7 @@ pub fn checked(
         match given.get(name).map(as_text) {
             None => misfits.push(Misfit { argument: name.clone(), detail: format!("is required by the {source}") }),
             Some(None) => misfits.push(Misfit { argument: name.clone(), detail: "has to be text, a number or a boolean".to_owned() }),
-            Some(Some(text)) => match argument.refuses(&text) {
+            Some(Some(text)) => match argument.refuses(&text).filter(|_| !awaits.contains(name)) {
                 Some(detail) => misfits.push(Misfit { argument: name.clone(), detail }),
                 None => {
                     args.insert(name.clone(), text);

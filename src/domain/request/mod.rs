@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod asked;
+mod awaited;
 mod bound;
 pub mod evidence;
 pub mod idempotency;
@@ -21,6 +22,7 @@ pub use usual::UsualTask;
 
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::Misfit;
+use crate::domain::request::awaited::awaited;
 use crate::domain::request::evidence::EvidenceRequest;
 use crate::domain::request::playbook::Playbook;
 use crate::domain::request::runbook::Runbook;
@@ -31,7 +33,7 @@ use crate::domain::task::{Action, ActionKind, SecurityFinding, Task};
 use crate::domain::text::{says, shown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Characters in the requester's own id.
@@ -115,11 +117,36 @@ impl TaskRequest {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
+        self.admitted(None, actions, by)
+    }
+
+    /// The same of a step of a plan, whose arguments may name outputs of these earlier steps.
+    fn admit_after(self, earlier: &BTreeSet<String>, actions: Actions<'_>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
+        self.admitted(Some(earlier), actions, by)
+    }
+
+    fn admitted(
+        self,
+        earlier: Option<&BTreeSet<String>>,
+        actions: Actions<'_>,
+        by: PrincipalKind,
+    ) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         let mut faults = self.faults();
         let requested = self.action.map_or(ActionRequest { kind: None, name: None, args: None }, |Named(action)| action);
         let args = requested.args.unwrap_or_default();
-        let mut action =
-            Action { kind: requested.kind.unwrap_or(ActionKind::External), name: requested.name, args, runs: None, calls: None };
+        let mut action = Action {
+            kind: requested.kind.unwrap_or(ActionKind::External),
+            name: requested.name,
+            args,
+            awaits: Vec::new(),
+            runs: None,
+            calls: None,
+        };
+        match earlier.filter(|_| action.kind != ActionKind::External).map(|earlier| awaited(&action.args, earlier)) {
+            None => {}
+            Some(Ok(awaits)) => action.awaits = awaits,
+            Some(Err(of_args)) => faults.extend(of_args),
+        }
         let facts = resolve(&mut action, actions, by).unwrap_or_else(|of_action| {
             faults.extend(of_action);
             None
@@ -145,27 +172,6 @@ impl TaskRequest {
             metadata: self.metadata.unwrap_or_default(),
         };
         Ok((task, facts))
-    }
-
-    /// The task that undoes a step of a plan by this action. It claims to act where the step does; what it does, its runbook or webhook says.
-    fn undoing(&self, step: u32, action: ActionRequest, actions: Actions<'_>) -> Self {
-        let resolved = Action {
-            kind: action.kind.unwrap_or(ActionKind::External),
-            name: action.name.clone(),
-            args: action.args.clone().unwrap_or_default(),
-            runs: None,
-            calls: None,
-        };
-        let known = actions.facts(&resolved).and_then(|facts| facts.operation);
-        Self {
-            description: format!("Undo step {step}"),
-            operation: known.unwrap_or_else(|| self.operation.clone()),
-            environment: self.environment.clone(),
-            resource: self.resource.clone(),
-            resource_type: self.resource_type.clone(),
-            action: Some(Named(action)),
-            ..Self::default()
-        }
     }
 
     /// What is wrong with what stands around the steps of a plan.
@@ -250,8 +256,8 @@ impl Actions<'_> {
         let name = action.name.as_deref()?;
         match action.kind {
             ActionKind::External => None,
-            ActionKind::Runbook => Some(self.runbooks.get(name)?.resolve(&action.args).ok()?.1),
-            ActionKind::Webhook => Some(self.webhooks.get(name)?.resolve(&action.args).ok()?.1),
+            ActionKind::Runbook => Some(self.runbooks.get(name)?.resolve_awaiting(&action.args, &action.awaits).ok()?.1),
+            ActionKind::Webhook => Some(self.webhooks.get(name)?.resolve_awaiting(&action.args, &action.awaits).ok()?.1),
         }
     }
 }
@@ -268,12 +274,14 @@ fn resolve(action: &mut Action, actions: Actions<'_>, by: PrincipalKind) -> Resu
             };
         }
         ActionKind::Runbook => {
-            let (runs, facts) = named(action, "runbook", actions.runbooks, by)?.resolve(&action.args).map_err(faults_of)?;
+            let (runs, facts) =
+                named(action, "runbook", actions.runbooks, by)?.resolve_awaiting(&action.args, &action.awaits).map_err(faults_of)?;
             action.runs = Some(runs);
             facts
         }
         ActionKind::Webhook => {
-            let (calls, facts) = named(action, "webhook", actions.webhooks, by)?.resolve(&action.args).map_err(faults_of)?;
+            let (calls, facts) =
+                named(action, "webhook", actions.webhooks, by)?.resolve_awaiting(&action.args, &action.awaits).map_err(faults_of)?;
             action.calls = Some(calls);
             facts
         }

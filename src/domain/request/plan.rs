@@ -1,17 +1,14 @@
 //! A plan as a requester sends it: steps in place of one task's fields, and around them what holds for all.
 
-use super::{ActionRequest, Actions, Fault, TaskRequest};
+use super::{ActionRequest, Actions, Fault, Named, TaskRequest};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::risk::Assessment;
 use crate::domain::risk::readings::Facts;
-use crate::domain::task::Task;
-use crate::domain::task::plan::{Document, Gate, MOST_STEPS, PlanDocument, PlaybookUse, StepDocument};
+use crate::domain::task::plan::{Document, Gate, LONGEST_NAME, MOST_STEPS, PlanDocument, PlaybookUse, StepDocument, is_name};
+use crate::domain::task::{Action, ActionKind, Task, outputs};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use uuid::Uuid;
-
-/// Characters of a step's name.
-const LONGEST_NAME: usize = 63;
 
 /// A plan as it is sent.
 #[derive(Debug, Clone)]
@@ -76,6 +73,7 @@ impl PlanRequest {
         let (mut documents, mut facts) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
         for (place, StepRequest { name, task, compensate }) in steps.into_iter().enumerate() {
             let at = format!("/steps/{place}");
+            let earlier = names.clone();
             if let Some(name) = &name {
                 if !is_name(name) {
                     let detail = format!(
@@ -87,7 +85,8 @@ impl PlanRequest {
                 }
             }
             let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
-            let undo = compensate.map(|action| task.undoing(number, action, actions).admit(actions, by)).transpose();
+            // What undoes a step may also name what that step hands out.
+            let undo = compensate.map(|action| task.undoing(number, action, actions).admit_after(&names, actions, by)).transpose();
             let undo = undo.unwrap_or_else(|of_action| {
                 let placed = |fault: Fault| {
                     let inside = fault.pointer.strip_prefix("/action").unwrap_or_default();
@@ -96,7 +95,7 @@ impl PlanRequest {
                 faults.extend(of_action.into_iter().map(placed));
                 None
             });
-            match task.admit(actions, by) {
+            match task.admit_after(&earlier, actions, by) {
                 Ok((task, known)) => {
                     let (compensate, of_undo) = undo.unzip();
                     undo_facts.extend(of_undo);
@@ -120,11 +119,28 @@ impl PlanRequest {
     }
 }
 
-/// Whether a step can be called this.
-pub fn is_name(text: &str) -> bool {
-    text.len() <= LONGEST_NAME
-        && text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
+impl TaskRequest {
+    /// The task that undoes a step of a plan by this action. It claims to act where the step does; what it does, its runbook or webhook says.
+    fn undoing(&self, step: u32, action: ActionRequest, actions: Actions<'_>) -> Self {
+        let resolved = Action {
+            kind: action.kind.unwrap_or(ActionKind::External),
+            name: action.name.clone(),
+            args: action.args.clone().unwrap_or_default(),
+            awaits: outputs::named_in(action.args.as_ref().unwrap_or(&Map::new())),
+            runs: None,
+            calls: None,
+        };
+        let known = actions.facts(&resolved).and_then(|facts| facts.operation);
+        Self {
+            description: format!("Undo step {step}"),
+            operation: known.unwrap_or_else(|| self.operation.clone()),
+            environment: self.environment.clone(),
+            resource: self.resource.clone(),
+            resource_type: self.resource_type.clone(),
+            action: Some(Named(action)),
+            ..Self::default()
+        }
+    }
 }
 
 #[cfg(test)]

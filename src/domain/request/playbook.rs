@@ -6,7 +6,7 @@ use crate::domain::policy::PrincipalKind;
 use crate::domain::request::arguments::{Argument, Template, checked};
 use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::{Gate, PlaybookUse};
-use crate::domain::task::{Action, ActionKind};
+use crate::domain::task::{Action, ActionKind, outputs};
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -40,6 +40,16 @@ pub struct PlaybookStep {
     /// The runbook or the webhook; none of a step that its requester carries out.
     pub action: Option<String>,
     pub args: BTreeMap<String, Template>,
+    /// What undoes it, if a later step fails.
+    pub compensate: Option<PlaybookUndo>,
+}
+
+/// What undoes a step: a runbook or a webhook.
+#[derive(Debug, Clone)]
+pub struct PlaybookUndo {
+    pub kind: ActionKind,
+    pub action: String,
+    pub args: BTreeMap<String, Template>,
 }
 
 /// An intent as it is sent: a playbook and its arguments, in place of steps.
@@ -64,7 +74,7 @@ impl PlaybookRequest {
             let known = known(actions.playbooks.keys().map(String::as_str).collect(), by);
             return Err(vec![Fault::new("/playbook", format!("there is no playbook `{}`; {known}", shown(&self.playbook)))]);
         };
-        let values = checked(&playbook.args, &self.args, &format!("playbook `{}`", playbook.name)).map_err(|misfits| {
+        let values = checked(&playbook.args, &self.args, &[], &format!("playbook `{}`", playbook.name)).map_err(|misfits| {
             let fault = |misfit: super::Misfit| Fault::new(format!("/args/{}", escaped(&misfit.argument)), misfit.detail);
             misfits.into_iter().map(fault).collect::<Vec<_>>()
         })?;
@@ -99,8 +109,9 @@ impl PlaybookStep {
     /// The step with these arguments. It claims what parkbrake knows of its runbook or webhook, and beyond that what the playbook says.
     fn request(&self, description: &str, values: &BTreeMap<String, String>, actions: Actions<'_>) -> StepRequest {
         let fill = |template: &Option<Template>| template.as_ref().map(|template| template.fill(values));
-        let args: Map<String, Value> = self.args.iter().map(|(name, text)| (name.clone(), Value::String(text.fill(values)))).collect();
-        let action = Action { kind: self.kind, name: self.action.clone(), args: args.clone(), runs: None, calls: None };
+        let args = filled(&self.args, values);
+        let awaits = outputs::named_in(&args);
+        let action = Action { kind: self.kind, name: self.action.clone(), args: args.clone(), awaits, runs: None, calls: None };
         let operation = fill(&self.operation).or_else(|| actions.facts(&action)?.operation);
         let task = TaskRequest {
             description: fill(&self.description).unwrap_or_else(|| description.to_owned()),
@@ -112,8 +123,17 @@ impl PlaybookStep {
             action: Some(Named(ActionRequest { kind: Some(self.kind), name: self.action.clone(), args: Some(args) })),
             ..TaskRequest::default()
         };
-        StepRequest { name: self.name.clone(), task, compensate: None }
+        let compensate = self.compensate.as_ref().map(|undo| ActionRequest {
+            kind: Some(undo.kind),
+            name: Some(undo.action.clone()),
+            args: Some(filled(&undo.args, values)),
+        });
+        StepRequest { name: self.name.clone(), task, compensate }
     }
+}
+
+fn filled(args: &BTreeMap<String, Template>, values: &BTreeMap<String, String>) -> Map<String, Value> {
+    args.iter().map(|(name, text)| (name.clone(), Value::String(text.fill(values)))).collect()
 }
 
 #[cfg(test)]
@@ -130,7 +150,7 @@ mod tests {
     }
 
     fn argument(pattern: &str) -> Argument {
-        Argument { pattern: Pattern::new(pattern).unwrap(), dash: false }
+        Argument { pattern: Pattern::new(pattern).unwrap(), dash: false, output_without_approval: false }
     }
 
     fn runbook(name: &str, operation: &str, pattern: &str) -> (String, Runbook) {
@@ -170,6 +190,7 @@ mod tests {
             kind: ActionKind::Runbook,
             action: Some(name.to_owned()),
             args: [("service".to_owned(), template("{{ service }}"))].into(),
+            compensate: None,
         }
     }
 

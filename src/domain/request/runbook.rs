@@ -1,7 +1,7 @@
 //! Runbooks: the commands that parkbrake itself can run, and what they really do.
 
 use crate::domain::grant::binding::Unfilled;
-use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
+use crate::domain::request::arguments::{Argument, Misfit, Template, awaited_too_early, checked};
 use crate::domain::risk::readings::{Facts, Source};
 use crate::domain::task::confinement::{Limits, Sandbox};
 use crate::domain::task::invocation::{Artifact, Concurrency, Invocation};
@@ -55,9 +55,20 @@ impl Runbook {
     /// # Errors
     /// Every argument that is missing, unknown, or does not match its pattern.
     pub fn resolve(&self, given: &Map<String, Value>) -> Result<(Invocation, Facts), Vec<Misfit>> {
+        self.resolve_awaiting(given, &[])
+    }
+
+    /// The same where some arguments name outputs of earlier steps, and have no value yet: these stand in the command as they are written.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`]; an argument that cannot wait.
+    pub fn resolve_awaiting(&self, given: &Map<String, Value>, awaits: &[String]) -> Result<(Invocation, Facts), Vec<Misfit>> {
         let source = format!("runbook `{}`", self.name);
-        let args = checked(&self.args, given, &source)?;
-        let misfits: Vec<_> = self.files.iter().filter_map(|file| climbing(file, &args)).collect();
+        let args = checked(&self.args, given, awaits, &source)?;
+        let facts = [&self.environment, &self.resource, &self.resource_type].into_iter().flatten();
+        let known = facts.chain([&self.operation]).chain(&self.files).chain(&self.precondition);
+        let mut misfits = awaited_too_early(known.chain(self.concurrency.as_ref().map(|(key, _)| key)), awaits);
+        misfits.extend(self.files.iter().filter_map(|file| climbing(file, &args)));
         if !misfits.is_empty() {
             return Err(misfits);
         }
@@ -141,7 +152,9 @@ mod tests {
             resource_type: None,
             command: ["deploy.sh", "{{ service }}", "--version={{version}}"].map(template).to_vec(),
             args: [("service", "[a-z][a-z0-9-]{0,62}"), ("version", "[0-9A-Za-z.+-]{1,64}|latest")]
-                .map(|(name, pattern)| (name.to_owned(), Argument { pattern: Pattern::new(pattern).unwrap(), dash: false }))
+                .map(|(name, pattern)| {
+                    (name.to_owned(), Argument { pattern: Pattern::new(pattern).unwrap(), dash: false, output_without_approval: false })
+                })
                 .into(),
             timeout: Duration::from_secs(600),
             idempotent: false,
@@ -176,7 +189,10 @@ mod tests {
     fn the_files_of_a_runbook_follow_its_arguments_and_stay_in_their_folder() {
         let files = |version: &str| {
             let mut runbook = runbook();
-            runbook.args.insert("version".to_owned(), Argument { pattern: Pattern::new(".*").unwrap(), dash: true });
+            runbook.args.insert(
+                "version".to_owned(),
+                Argument { pattern: Pattern::new(".*").unwrap(), dash: true, output_without_approval: false },
+            );
             runbook.resolve(&args(json!({"service": "api", "version": version}))).map(|(invocation, _)| invocation.files)
         };
         assert_eq!(files("1").unwrap(), [Artifact::named("deploy/api.yaml"), Artifact::named("1/notes")]);

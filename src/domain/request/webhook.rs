@@ -1,6 +1,6 @@
 //! Webhooks: the destinations that parkbrake itself can call, and what a call of each really does.
 
-use crate::domain::request::arguments::{Argument, Misfit, Template, checked};
+use crate::domain::request::arguments::{Argument, Misfit, Template, awaited_too_early, checked};
 use crate::domain::risk::readings::{Facts, Source};
 use crate::domain::task::call::Call;
 use serde_json::{Map, Value};
@@ -26,11 +26,24 @@ impl Webhook {
     /// # Errors
     /// Every argument that is missing, unknown, or does not match its pattern.
     pub fn resolve(&self, given: &Map<String, Value>) -> Result<(Call, Facts), Vec<Misfit>> {
+        self.resolve_awaiting(given, &[])
+    }
+
+    /// The same where some arguments name outputs of earlier steps, and have no value yet.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`]; an argument that cannot wait.
+    pub fn resolve_awaiting(&self, given: &Map<String, Value>, awaits: &[String]) -> Result<(Call, Facts), Vec<Misfit>> {
         let source = format!("webhook `{}`", self.name);
         let args = match &self.args {
-            Some(declared) => checked(declared, given, &source)?,
+            Some(declared) => checked(declared, given, awaits, &source)?,
             None => BTreeMap::new(),
         };
+        let known = [&self.operation, &self.environment, &self.resource, &self.resource_type].into_iter().flatten();
+        let misfits = awaited_too_early(known, awaits);
+        if !misfits.is_empty() {
+            return Err(misfits);
+        }
         let fill = |template: &Option<Template>| template.as_ref().map(|template| template.fill(&args));
         let facts = Facts {
             source,
@@ -52,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     fn webhook(args: Option<&[(&str, &str)]>) -> Webhook {
-        let argument = |pattern: &str| Argument { pattern: Pattern::new(pattern).unwrap(), dash: false };
+        let argument = |pattern: &str| Argument { pattern: Pattern::new(pattern).unwrap(), dash: false, output_without_approval: false };
         Webhook {
             name: "ci".to_owned(),
             operation: Some(Template::parse("deploy").unwrap()),

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod evidence;
 pub mod invocation;
 pub mod metadata;
+pub mod outputs;
 pub mod plan;
 pub mod precondition;
 pub mod retry;
@@ -122,6 +123,9 @@ pub struct Action {
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
+    /// The arguments that each name an output of an earlier step, and get their value when the turn of this one has come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaits: Vec<String>,
     /// What parkbrake would run, for a runbook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Invocation>,
@@ -133,7 +137,7 @@ pub struct Action {
 impl Action {
     /// The action of a task that names none: the requester acts once it may, and reports.
     pub fn external() -> Self {
-        Self { kind: ActionKind::External, name: None, args: Map::new(), runs: None, calls: None }
+        Self { kind: ActionKind::External, name: None, args: Map::new(), awaits: Vec::new(), runs: None, calls: None }
     }
 
     /// What is done about an attempt that fails.

@@ -9,6 +9,16 @@ use serde_json::{Map, Value};
 /// Steps of one plan.
 pub const MOST_STEPS: usize = 50;
 
+/// Characters of a step's name.
+pub const LONGEST_NAME: usize = 63;
+
+/// Whether a step, or one of its outputs, can be called this.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
+}
+
 /// A plan as it is stored. Its canonical bytes hold every step in order, so a decision about its digest is about all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanDocument {

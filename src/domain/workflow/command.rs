@@ -114,6 +114,11 @@ pub enum Command {
         /// The document that they are asked about, where that is not the one that holds.
         renewed: Option<Arc<Renewed>>,
     },
+    /// A queued attempt gets what earlier steps have handed out. Nobody has to be asked about that.
+    Renew {
+        attempt: AttemptId,
+        renewed: Arc<Renewed>,
+    },
     /// The executor says how an attempt went.
     Finish {
         attempt: AttemptId,
@@ -163,6 +168,7 @@ impl Command {
             Self::Start { .. }
             | Self::RefuseStart { .. }
             | Self::AskAgain { .. }
+            | Self::Renew { .. }
             | Self::Finish { .. }
             | Self::Probed { .. }
             | Self::Recover { .. }
@@ -175,6 +181,7 @@ impl Command {
     pub fn renewed(&self) -> Option<&Arc<Renewed>> {
         match self {
             Self::Start { renewed, .. } | Self::AskAgain { renewed, .. } => renewed.as_ref(),
+            Self::Renew { renewed, .. } => Some(renewed),
             _ => None,
         }
     }

@@ -110,8 +110,7 @@ pub enum Event {
     },
     /// It may start although a freeze holds it.
     FreezeExcepted(FreezeException),
-    /// What is about to start is not what the document says: from here on another one holds. Either people are asked about it, or the action
-    /// starts by it; that event is in the same commit.
+    /// What is about to start is not what the document says: from here on another one holds. Where people are asked about it, that is in the same commit.
     DocumentRenewed {
         step: u32,
         attempt: u32,

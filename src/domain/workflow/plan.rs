@@ -57,6 +57,9 @@ pub struct PlannedStep {
     /// The step that it undoes, once a later one has failed. What undoes steps stands after all of them, in the order in which it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<u32>,
+    /// Whether it uses outputs of earlier steps, which are known when its turn has come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits: bool,
 }
 
 /// How somebody names a step of a plan.

@@ -147,7 +147,9 @@ impl<'a> Today<'a> {
         let Answer::Commit { mut events, guard } = answer else { return answer };
         for event in &mut events {
             let Event::Released { step, attempt: 1 } = *event else { continue };
-            let asked = workflow.submission.asked_about(step).filter(|_| workflow.round_of(step).is_none());
+            // What uses outputs is asked about once these stand in it, by the start gate.
+            let awaits = workflow.submission.planned(step).is_some_and(|planned| planned.awaits);
+            let asked = workflow.submission.asked_about(step).filter(|_| !awaits && workflow.round_of(step).is_none());
             let policy = self.policy.level(workflow.submission.level_of(asked));
             if asked.is_some() && !policy.auto_approve {
                 let terms = Arc::clone(&policy.terms);

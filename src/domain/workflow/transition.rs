@@ -102,6 +102,7 @@ pub fn decide(workflow: &Workflow, command: &Command) -> Result<Answer, Refusal>
         Command::AskAgain { attempt, reason, terms, renewed } => {
             Ok(start::ask_again(workflow, *attempt, reason, terms, renewed.as_deref()))
         }
+        Command::Renew { attempt, renewed } => Ok(start::renew(workflow, *attempt, renewed)),
         Command::Finish { attempt, outcome } => Ok(start::finish(workflow, *attempt, outcome)),
         Command::Probed { attempt, answer, output, reason } => {
             Ok(probe::probed(workflow, *attempt, *answer, output.as_ref(), reason.as_deref()))

@@ -26,11 +26,15 @@ const EMPTY: [(&str, bool); 3] = [("/tmp", true), ("/var/tmp", true), ("/run", f
 ///
 /// # Errors
 /// There is no bubblewrap, or a path cannot be said to it.
-pub fn enclose(sandbox: &Sandbox, invocation: &Invocation, tie: Tie, path: &OsStr) -> Result<Order, String> {
+pub fn enclose(sandbox: &Sandbox, invocation: &Invocation, written: &Path, tie: Tie, path: &OsStr) -> Result<Order, String> {
     let program = invocation.program.iter().map(|program| &program.path);
     let files = invocation.files.iter().map(|file| &file.path);
     let needed: Vec<&Path> = files.chain(program).chain([&invocation.working_dir]).map(PathBuf::as_path).collect();
-    Ok(Order::Enclose { tie, bubblewrap: bubblewrap(path)?, arguments: arguments(sandbox, &needed, &invocation.working_dir)? })
+    Ok(Order::Enclose {
+        tie,
+        bubblewrap: bubblewrap(path)?,
+        arguments: arguments(sandbox, &needed, Some(written), &invocation.working_dir)?,
+    })
 }
 
 fn bubblewrap(path: &OsStr) -> Result<PathBuf, String> {
@@ -38,7 +42,7 @@ fn bubblewrap(path: &OsStr) -> Result<PathBuf, String> {
         .ok_or_else(|| "a sandbox needs bubblewrap, and there is no `bwrap` in the folders of the server's PATH; install it".to_owned())
 }
 
-fn arguments(sandbox: &Sandbox, needed: &[&Path], folder: &Path) -> Result<Vec<String>, String> {
+fn arguments(sandbox: &Sandbox, needed: &[&Path], written: Option<&Path>, folder: &Path) -> Result<Vec<String>, String> {
     let mut arguments: Vec<String> =
         ["--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
             .map(str::to_owned)
@@ -69,6 +73,10 @@ fn arguments(sandbox: &Sandbox, needed: &[&Path], folder: &Path) -> Result<Vec<S
     }
     for path in sandbox.write.iter().filter(|path| *path != root) {
         say("--bind", &[path, path])?;
+    }
+    // Last, so that nothing above hides it.
+    if let Some(written) = written {
+        say("--bind", &[written, written])?;
     }
     say("--chdir", &[folder])?;
     Ok(arguments)
@@ -112,7 +120,7 @@ fn tried(sandbox: &Sandbox, account: Option<&Account>, launcher: &Launcher, path
     }
     let mut child = command.spawn().map_err(|error| failed(&error))?;
     drop(command);
-    let arguments = arguments(&Sandbox { write: Vec::new(), ..sandbox.clone() }, &[], Path::new("/"))?;
+    let arguments = arguments(&Sandbox { write: Vec::new(), ..sandbox.clone() }, &[], None, Path::new("/"))?;
     let tie = Tie { parent: getpid().as_raw_pid() };
     let nothing = Confined { tie: None, limits: Limits::default(), new_privileges: false, program: Program::Nothing };
     let orders = [Order::Enclose { tie, bubblewrap, arguments }, Order::Run(Box::new(nothing))];
@@ -136,19 +144,21 @@ mod tests {
     #[test]
     fn what_is_written_is_bound_last_and_what_is_needed_of_an_empty_folder_can_be_read() {
         let sandbox = Sandbox { network: false, write: vec!["/srv/out".into()] };
-        let said = arguments(&sandbox, &[Path::new("/tmp/work"), Path::new("/srv/tool")], Path::new("/tmp/work")).unwrap().join(" ");
+        let (needed, written) = ([Path::new("/tmp/work"), Path::new("/srv/tool")], Path::new("/tmp/handed-out"));
+        let said = arguments(&sandbox, &needed, Some(written), Path::new("/tmp/work")).unwrap().join(" ");
         let order = [
             "--unshare-net",
             "--ro-bind / /",
             "--tmpfs /tmp",
             "--ro-bind /tmp/work /tmp/work",
             "--bind /srv/out /srv/out",
+            "--bind /tmp/handed-out /tmp/handed-out",
             "--chdir /tmp/work",
         ];
         let places: Vec<_> = order.iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part} in {said}"))).collect();
         assert!(places.is_sorted(), "{said}");
         assert!(!said.contains("/srv/tool"), "the rest can be read anyway");
-        let open = arguments(&Sandbox { network: true, write: Vec::new() }, &[], Path::new("/")).unwrap().join(" ");
+        let open = arguments(&Sandbox { network: true, write: Vec::new() }, &[], None, Path::new("/")).unwrap().join(" ");
         assert!(!open.contains("--unshare-net") && !open.contains("--tmpfs /run"), "{open}");
     }
 }

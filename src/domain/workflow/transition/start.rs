@@ -151,6 +151,10 @@ pub(super) fn ask_again(workflow: &Workflow, id: AttemptId, reason: &str, terms:
     from_queue(workflow, id, || renewed.map(|renewed| renewed.event(id.step, id.number)).into_iter().chain([asked]).collect())
 }
 
+pub(super) fn renew(workflow: &Workflow, id: AttemptId, renewed: &Renewed) -> Answer {
+    from_queue(workflow, id, || vec![renewed.event(id.step, id.number)])
+}
+
 /// What follows where this very attempt still waits in the queue.
 fn from_queue(workflow: &Workflow, id: AttemptId, events: impl FnOnce() -> Vec<Event>) -> Answer {
     if workflow.queued() == Some(id) { commit(events()) } else { Answer::Nothing }

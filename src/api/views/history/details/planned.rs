@@ -35,6 +35,10 @@ pub struct PlannedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub compensates: Option<u32>,
+    /// Whether it uses outputs of earlier steps; left out where it does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub awaits: bool,
 }
 
 impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
@@ -49,6 +53,7 @@ impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
             level: step.level,
             target: (&step.target).into(),
             compensates: step.compensates,
+            awaits: step.awaits,
         }
     }
 }
