@@ -158,7 +158,7 @@ async fn agent(service: &Service, name: &str) -> Result<Caller, ServiceError> {
 async fn submit(service: &Service, by: &Caller, waiting: &Waiting, permit: Arc<Permit>) -> Result<(Uuid, Status), ServiceError> {
     let under = |key: String| {
         let key = Some(IdempotencyKey { fingerprint: Digest::of(key.as_bytes()), key });
-        NewTask { request: submitted::request(waiting.task()), key, wait: None }
+        NewTask { request: submitted::Submitted::new(waiting.task()).request(), key, wait: None }
     };
     let Submitted { workflow, .. } = service.submit(by, under(waiting.key()), Arc::clone(&permit)).await?;
     // What was asked before is answered as it was then; what counts is how it stands now.

@@ -120,11 +120,7 @@ impl Submitted {
     }
 }
 
-/// What is asked for by a task without evidence, such as one that parkbrake itself has put together.
-///
-/// # Errors
-/// What does not fit, each with its place.
-pub fn request(value: Value) -> Result<Request, ServiceError> {
+fn request(value: Value) -> Result<Request, ServiceError> {
     if value.get(STEPS).is_some() {
         plan(value).map(Request::Plan)
     } else if value.get(PLAYBOOK).is_some() {

@@ -11,6 +11,7 @@ use crate::domain::task::plan::{Document, PlaybookUse, step_digest};
 use crate::domain::workflow::Workflow;
 use crate::service::review::is_sound;
 use crate::web::Web;
+use crate::web::payload::{self, Field};
 use crate::web::terraform_view::TerraformView;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,7 +37,7 @@ pub struct DocumentView {
     /// The requester's words.
     description: String,
     /// What the requester says of a plan as a whole.
-    metadata: Vec<(String, String)>,
+    metadata: Vec<Field>,
     is_plan: bool,
     /// How many steps the plan has, without what would undo them.
     count: usize,
@@ -86,7 +87,7 @@ struct Runs {
     /// What else the document says of the command or the call.
     others: Vec<(String, String)>,
     /// The arguments of the request, as JSON.
-    arguments: Vec<(String, String)>,
+    arguments: Vec<Field>,
 }
 
 /// A file of the server's machine that belongs to the command.
@@ -121,7 +122,7 @@ struct Claim {
     description: String,
     findings: Vec<Finding>,
     cost: Option<String>,
-    metadata: Vec<(String, String)>,
+    metadata: Vec<Field>,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,7 +149,7 @@ impl DocumentView {
         let asked = workflow.round().and_then(|round| round.step);
         let about = submission.target.clone().or_else(|| stored.single().map(Target::claimed)).unwrap_or_default();
         let is_plan = stored.single().is_none();
-        let metadata = if let Document::Plan(plan) = &stored { fields(&plan.metadata) } else { Vec::new() };
+        let metadata = if let Document::Plan(plan) = &stored { payload::fields(&plan.metadata) } else { Vec::new() };
         let playbook = match &stored {
             Document::Plan(plan) => plan.playbook.as_deref().map(PlaybookView::of),
             Document::Task(_) => None,
@@ -211,7 +212,7 @@ fn runs(task: &Task) -> Runs {
         url: call.map(|call| one_way(&call.url)),
         secret: call.and_then(|call| call.secret.clone()),
         others: invocation.map(others).or(call.map(others)).unwrap_or_default(),
-        arguments: fields(&action.args),
+        arguments: payload::fields(&action.args),
     }
 }
 
@@ -288,7 +289,7 @@ fn claim(task: &Task) -> Claim {
         title: finding.title.clone().unwrap_or_default(),
     };
     Claim {
-        metadata: fields(&task.metadata),
+        metadata: payload::fields(&task.metadata),
         description: task.description.clone(),
         findings: task.security_findings.iter().map(finding).collect(),
         cost: task.estimated_cost.map(|cost| format!("${cost}")),

@@ -21,6 +21,7 @@ mod history;
 mod in_force;
 mod list;
 mod page;
+mod payload;
 mod person;
 mod policy;
 mod prose;

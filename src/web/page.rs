@@ -44,6 +44,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("detail_changed.html", include_str!("templates/detail_changed.html")),
     ("detail_since.html", include_str!("templates/detail_since.html")),
     ("detail_outcome.html", include_str!("templates/detail_outcome.html")),
+    ("payload.html", include_str!("templates/payload.html")),
     ("detail_terraform.html", include_str!("templates/detail_terraform.html")),
     ("detail_decide.html", include_str!("templates/detail_decide.html")),
     ("detail_comments.html", include_str!("templates/detail_comments.html")),

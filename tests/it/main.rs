@@ -70,6 +70,7 @@ mod proxy;
 mod prune;
 mod queries;
 mod quotas;
+mod readable;
 mod requests;
 mod resolve;
 mod retry;

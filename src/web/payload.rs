@@ -1,0 +1,217 @@
+//! What a requester sends beside the words, as people read it: JSON with its keys, text with its lines, and what is long folded.
+//!
+//! Nothing is left out: what is folded is on the page, and opens without a script.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Lines of one value that are in sight; what has more is folded.
+const MOST_LINES: usize = 40;
+/// Characters of a list or an object that stands in one line.
+const LONGEST_INLINE: usize = 60;
+/// Images of a manifest that its heading names.
+const MOST_IMAGES: usize = 3;
+
+/// A value and its name.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Field {
+    name: String,
+    #[serde(flatten)]
+    shown: Shown,
+    /// Whether it is in sight.
+    is_open: bool,
+}
+
+/// How a value is shown.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Shown {
+    /// In one line, as JSON writes it: so that `2` is not `"2"`.
+    Plain { text: String },
+    /// Text of several lines.
+    Lines { note: String, lines: Vec<Line> },
+    /// A list or an object.
+    Group { note: String, fields: Vec<Field> },
+}
+
+/// One line of a text; in a unified diff with what becomes of it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Line {
+    text: String,
+    change: &'static str,
+}
+
+/// The fields of an object.
+pub fn fields(object: &Map<String, Value>) -> Vec<Field> {
+    object.iter().map(|(name, value)| Field::of(name, value)).collect()
+}
+
+impl Field {
+    fn of(name: &str, value: &Value) -> Self {
+        let shown = Shown::of(value);
+        Self { name: name.to_owned(), is_open: shown.lines() <= MOST_LINES, shown }
+    }
+}
+
+impl Shown {
+    fn of(value: &Value) -> Self {
+        let plain = || Self::Plain { text: value.to_string() };
+        match value {
+            Value::String(text) if text.trim_end_matches('\n').contains('\n') => lines(text),
+            Value::Object(fields) if !is_short(value) => {
+                let note = manifest(fields).unwrap_or_else(|| counted(fields.len(), "field"));
+                Self::Group { note, fields: fields.iter().map(|(name, field)| Field::of(name, field)).collect() }
+            }
+            Value::Array(items) if !is_short(value) => {
+                let fields = items.iter().enumerate().map(|(place, item)| Field::of(&place.to_string(), item));
+                Self::Group { note: counted(items.len(), "item"), fields: fields.collect() }
+            }
+            _ => plain(),
+        }
+    }
+
+    /// How many lines it takes, everything in it open.
+    fn lines(&self) -> usize {
+        match self {
+            // A long line is broken by the page.
+            Self::Plain { text } => 1 + text.len() / 160,
+            Self::Lines { lines, .. } => 1 + lines.iter().map(|line| 1 + line.text.len() / 160).sum::<usize>(),
+            Self::Group { fields, .. } => 1 + fields.iter().map(|field| field.shown.lines()).sum::<usize>(),
+        }
+    }
+}
+
+/// Whether a list or an object is short enough to stand in one line.
+fn is_short(value: &Value) -> bool {
+    let text = value.to_string();
+    text.len() <= LONGEST_INLINE && !text.contains("\\n")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Text of several lines, each as it is.
+fn lines(text: &str) -> Shown {
+    let is_diff = is_unified_diff(text);
+    let change = |line: &str| match line.as_bytes() {
+        _ if !is_diff => "",
+        [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => "file",
+        [b'+', ..] => "added",
+        [b'-', ..] => "removed",
+        [b'@', b'@', ..] => "hunk",
+        _ => "",
+    };
+    let split = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let lines: Vec<Line> = split.map(|line| Line { text: line.to_owned(), change: change(line) }).collect();
+    let what = if is_diff { "line of a diff" } else { "line" };
+    let note = if is_diff && lines.len() != 1 { format!("{} lines of a diff", lines.len()) } else { counted(lines.len(), what) };
+    Shown::Lines { note, lines }
+}
+
+/// Whether a text is a unified diff: two lines that name files, and then a hunk.
+fn is_unified_diff(text: &str) -> bool {
+    let all: Vec<&str> = text.lines().collect();
+    all.windows(3).any(|three| three[0].starts_with("--- ") && three[1].starts_with("+++ ") && three[2].starts_with("@@ "))
+}
+
+/// What a manifest of Kubernetes is about: kind, namespace, name, replicas and images.
+fn manifest(fields: &Map<String, Value>) -> Option<String> {
+    fields.get("apiVersion")?.as_str()?;
+    let kind = fields.get("kind")?.as_str()?;
+    let text = |pointer: &str| at(fields, pointer).and_then(Value::as_str);
+    let name = [text("metadata/namespace"), text("metadata/name")].into_iter().flatten().collect::<Vec<_>>().join("/");
+    let replicas = at(fields, "spec/replicas").and_then(Value::as_u64).map(counted_replicas);
+    let mut images = Vec::new();
+    fields.values().for_each(|field| gather_images(field, &mut images));
+    let more = images.len().saturating_sub(MOST_IMAGES);
+    images.truncate(MOST_IMAGES);
+    let images = (!images.is_empty())
+        .then(|| format!("{}{}", images.join(", "), if more > 0 { format!(" and {more} more") } else { String::new() }));
+    let said = [Some(name).filter(|name| !name.is_empty()), replicas, images].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    Some(format!("Kubernetes {kind} {said}").trim_end().to_owned())
+}
+
+fn counted_replicas(count: u64) -> String {
+    format!("{count} replica{}", if count == 1 { "" } else { "s" })
+}
+
+fn at<'v>(fields: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
+    let (first, rest) = path.split_once('/')?;
+    fields.get(first)?.get(rest)
+}
+
+/// Every image of a container, once each.
+fn gather_images(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(image) if name == "image" => {
+                        if !found.contains(image) {
+                            found.push(image.clone());
+                        }
+                    }
+                    _ => gather_images(field, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| gather_images(item, found)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shown(value: Value) -> Value {
+        serde_json::to_value(Field::of("x", &value)).unwrap()
+    }
+
+    #[test]
+    fn what_is_short_stands_in_one_line_as_json_writes_it() {
+        for value in [json!(2), json!("2"), json!(null), json!([]), json!({"a": [1]}), json!("one line\n")] {
+            let field = shown(value.clone());
+            assert_eq!((&field["kind"], &field["text"]), (&json!("plain"), &json!(value.to_string())));
+        }
+        assert_eq!(shown(json!({"a": "x\ny"}))["kind"], "group", "lines are lines wherever they stand");
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines_and_a_diff_says_what_becomes_of_each() {
+        let text = shown(json!("a\r\n\n- b"));
+        assert_eq!((&text["note"], &text["is_open"]), (&json!("3 lines"), &json!(true)));
+        assert_eq!(text["lines"], json!([{"text": "a", "change": ""}, {"text": "", "change": ""}, {"text": "- b", "change": ""}]));
+        let diff = shown(json!("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new\n same"));
+        let changes: Vec<_> = diff["lines"].as_array().unwrap().iter().map(|line| line["change"].as_str().unwrap()).collect();
+        assert_eq!(changes, ["file", "file", "hunk", "removed", "added", ""]);
+        assert_eq!(diff["note"], "6 lines of a diff");
+    }
+
+    #[test]
+    fn what_takes_more_than_forty_lines_is_folded_and_nothing_of_it_is_lost() {
+        let text = (0..60).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
+        let folded = shown(json!({"plan": text, "n": 1}));
+        assert_eq!(folded["is_open"], false);
+        assert_eq!(folded["fields"][0]["is_open"], false);
+        assert_eq!(folded["fields"][0]["lines"].as_array().unwrap().len(), 60);
+        assert_eq!(folded["fields"][1]["is_open"], true);
+        assert_eq!(shown(json!("x".repeat(40_000)))["is_open"], false, "a line that the page breaks is long too");
+    }
+
+    #[test]
+    fn a_manifest_of_kubernetes_says_what_it_is() {
+        let container = |image: &str| json!({"name": "c", "image": image});
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api", "namespace": "shop"},
+            "spec": {"replicas": 3, "template": {"spec": {"containers": [container("api:1.4.2"), container("proxy:2")], "initContainers": [container("api:1.4.2")]}}}});
+        assert_eq!(shown(deployment)["note"], "Kubernetes Deployment shop/api, 3 replicas, api:1.4.2, proxy:2");
+        let plain = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"a": "b"}}});
+        assert_eq!(shown(plain)["note"], "Kubernetes Namespace shop");
+        assert_eq!(
+            shown(json!({"kind": "Deployment", "some": "thing that is longer than sixty characters, so it is a group"}))["note"],
+            "2 fields"
+        );
+    }
+}
