@@ -6,6 +6,7 @@ mod router;
 mod secrets;
 mod start_up;
 mod tenure;
+mod ways_in;
 
 pub use crate::actors::notifier::delivery_worker::Pace;
 pub use router::description;
@@ -77,6 +78,8 @@ pub enum StartError {
     Folder(std::io::Error),
     #[error("notices could not be sent:\n{}", indented(.0))]
     Channels(Vec<String>),
+    #[error("people could not sign in as sign-in.yaml says:\n{}", indented(.0))]
+    SignIn(Vec<String>),
     #[error("webhooks could not be called:\n{}", indented(.0))]
     Webhooks(Vec<String>),
     #[error("the actors could not be started: {0}")]
@@ -204,8 +207,7 @@ impl App {
         let masked = secrets::gather(&configuration, &resources.database_url, &resources.keys, &*resources.environment);
         let github = github::apps(&configuration.notifications, &*resources.environment).map_err(StartError::Channels)?;
         let executor = Arc::new(Local::new(masked, caller, resources.launcher).with_grace(settings.cancel_grace));
-        let mail = configuration.sign_in.mail.as_deref();
-        let mailer = notify::mailer(&configuration.notifications, mail, &*resources.environment).map_err(StartError::Channels)?;
+        let ways_in = ways_in::ways_in(&configuration, &clock, &*resources.environment).map_err(StartError::SignIn)?;
         let pace = resources.pace;
         let turns = TurnLimits { at_once: settings.turns.into(), per_requester: settings.turns_per_requester.into() };
         let parts = Parts { storage, configuration, clock, executor, channels, pace, max_resident: settings.max_resident, turns, fence };
@@ -214,7 +216,7 @@ impl App {
         let (closing, closed) = watch::channel(false);
         let public_url = engine.configuration.notifications.public_url.clone();
         let hosts = Hosts::new(public_url.as_deref(), &settings.allow_hosts);
-        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed, mailer);
+        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed, ways_in);
         let routes = router::router(&service, slack, github, hosts, public_url);
         let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };

@@ -33,6 +33,7 @@ pub mod identity;
 pub mod machine;
 pub mod mcp;
 pub mod notify;
+pub mod openid;
 pub mod outbound;
 pub mod postgres;
 #[cfg(target_os = "linux")]

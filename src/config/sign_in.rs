@@ -1,22 +1,78 @@
 //! `sign-in.yaml`: how people sign in to the inbox, besides with their tokens.
 
-use crate::config::value::At;
+use crate::config::address;
+use crate::config::value::{At, from_env};
 use crate::domain::notice::{Medium, Notifications};
 use crate::domain::policy::Policy;
-use crate::domain::policy::sign_in::SignInSettings;
+use crate::domain::policy::sign_in::{OpenIdSettings, SignInSettings};
 use crate::domain::text::shown;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the file says, with where it says so.
 #[derive(Default)]
 pub struct SignIn<'s> {
     mail: Option<(String, At<'s>)>,
+    openid: Option<OpenId<'s>>,
+}
+
+/// What it says of a provider.
+struct OpenId<'s> {
+    at: At<'s>,
+    issuer: String,
+    client_id: String,
+    client_secret: Option<String>,
+    /// The subject of each person, by name.
+    people: Vec<(&'s str, String, At<'s>)>,
+    match_email: bool,
 }
 
 /// Reads the file.
 pub fn read<'s>(file: &At<'s>) -> SignIn<'s> {
-    let Some(fields) = file.fields(&["mail"]) else { return SignIn::default() };
-    SignIn { mail: fields.get("mail").and_then(|at| Some((at.text()?.to_owned(), at))) }
+    let Some(fields) = file.fields(&["mail", "openid_connect"]) else { return SignIn::default() };
+    SignIn {
+        mail: fields.get("mail").and_then(|at| Some((at.text()?.to_owned(), at))),
+        openid: fields.get("openid_connect").and_then(provider),
+    }
+}
+
+fn provider(at: At<'_>) -> Option<OpenId<'_>> {
+    let fields = at.fields(&["issuer", "client_id", "client_secret", "people", "match_email"])?;
+    let issuer = fields.required("issuer", "write the address of the provider, spelled as it does itself").and_then(|at| at.parsed(issuer));
+    let client_id = fields.required("client_id", "write the id under which parkbrake is registered there");
+    let client_id = client_id.and_then(|at| at.text().map(str::to_owned));
+    let client_secret = fields.get("client_secret").map(|at| {
+        if at.is_text() {
+            at.problem("is a secret, and secrets come from the environment: write { from_env: NAME }, and change what stood here");
+            return None;
+        }
+        from_env(&at)
+    });
+    let people = fields.get("people").map(|at| at.entries("people: a name and the subject of that person")).map(Option::unwrap_or_default);
+    let people = people.unwrap_or_default().into_iter().filter_map(|(name, at)| Some((name, at.parsed(subject)?, at)));
+    let people: Vec<_> = people.collect();
+    let match_email = fields.get("match_email").and_then(|at| at.boolean()).unwrap_or(false);
+    let (issuer, client_id) = (issuer?, client_id?);
+    if client_secret == Some(None) {
+        return None;
+    }
+    Some(OpenId { at, issuer, client_id, client_secret: client_secret.flatten(), people, match_email })
+}
+
+/// The address of a provider: over TLS, unless it is this very machine.
+fn issuer(text: &str) -> Result<String, &'static str> {
+    let sound = address::url(text)?;
+    let host = sound.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+    if host.is_some_and(|host| host != "localhost" && host != "127.0.0.1") {
+        return Err("has to begin with https://: whoever can change what the provider says can sign in as anybody");
+    }
+    if sound.contains(['?', '#']) { Err("is the address of a provider, which has no `?` and no `#`") } else { Ok(sound) }
+}
+
+/// A subject: up to 255 characters of ASCII, as the specification has it.
+fn subject(text: &str) -> Result<String, &'static str> {
+    let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && text.trim() == text;
+    if sound { Ok(text.to_owned()) } else { Err("is no subject: write it as the provider has it, at most 255 characters of ASCII") }
 }
 
 /// What it says together with the channels and the people.
@@ -37,10 +93,47 @@ pub fn resolve(written: SignIn<'_>, notifications: &Notifications, policy: &Poli
         }
         Some(name)
     });
-    SignInSettings { mail }
+    SignInSettings { mail, openid: written.openid.map(|openid| of_provider(openid, notifications, policy)) }
+}
+
+fn of_provider(written: OpenId<'_>, notifications: &Notifications, policy: &Policy) -> OpenIdSettings {
+    let OpenId { at, issuer, client_id, client_secret, people, match_email } = written;
+    if notifications.public_url.is_none() {
+        at.problem("needs the address that the provider sends people back to; write public_url into notifications.yaml");
+    }
+    if people.is_empty() && !match_email {
+        at.problem("signs nobody in; write the subjects of people under `people`, or match_email: true");
+    }
+    let mut subjects = BTreeMap::new();
+    for (name, subject, at) in people {
+        if !policy.people().contains_key(name) {
+            at.problem(format!("`{}` is none of the people of approval-policies.yaml, in this spelling", shown(name)));
+        }
+        if let Some(other) = subjects.insert(subject, name.to_owned()) {
+            at.problem(format!("is the subject of {other}, too; each person has one of their own"));
+        }
+    }
+    if match_email {
+        let mut seen = BTreeSet::new();
+        let addresses = policy.people().values().filter_map(|person| person.email.as_ref());
+        if let Some(twice) = addresses.map(|address| address.to_ascii_lowercase()).find(|address| !seen.insert(address.clone())) {
+            at.problem(format!("matches people by mail address, and more than one of them has {}", shown(&twice)));
+        }
+    }
+    OpenIdSettings { issuer, client_id, client_secret, subjects, match_email }
 }
 
 /// The values as a document; nothing where there are none, so that a configuration without the file is what it was.
 pub fn document(settings: &SignInSettings) -> Option<Value> {
-    (*settings != SignInSettings::default()).then(|| json!({ "mail": settings.mail }))
+    let of_provider = |openid: &OpenIdSettings| {
+        json!({
+            "issuer": openid.issuer,
+            "client_id": openid.client_id,
+            "client_secret": openid.client_secret.as_ref().map(|name| json!({ "from_env": name })),
+            "subjects": openid.subjects,
+            "match_email": openid.match_email,
+        })
+    };
+    let document = || json!({ "mail": settings.mail, "openid_connect": settings.openid.as_ref().map(of_provider) });
+    (*settings != SignInSettings::default()).then(document)
 }

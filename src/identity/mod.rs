@@ -5,6 +5,7 @@
 //! request.
 
 mod links;
+mod openid;
 mod reauthentication;
 mod session;
 mod suspensions;
@@ -12,7 +13,7 @@ mod tokens;
 
 pub use links::{NewLink, Offer};
 pub use reauthentication::Reauthentication;
-pub use session::{Session, begun, ended};
+pub use session::{Session, begun, cookie, ended};
 pub use suspensions::Suspensions;
 
 use crate::config::Configuration;
@@ -159,6 +160,11 @@ impl Identity {
                     return Err(unproved(format!(
                         "{name} has another mail address now, so what was sent to the earlier one has no rights"
                     )));
+                }
+            }
+            Proof::OpenId { .. } | Proof::OpenIdMail { .. } => {
+                if !self.is_proved_by_openid(sign_in) {
+                    return Err(unproved(format!("{name} is no longer known by what the OpenID Connect provider has proved")));
                 }
             }
         }

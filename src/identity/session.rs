@@ -75,12 +75,17 @@ pub fn ended() -> String {
     format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0")
 }
 
-/// The id in the cookie. A second cookie of this name can only be somebody's trick, and neither is believed.
+/// The id in the cookie.
 fn id_in(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE)
+}
+
+/// What a cookie of ours holds. A second cookie of this name can only be somebody's trick, and neither is believed.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    let mut ids = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(name, _)| *name == COOKIE).map(|(_, id)| id);
-    match (ids.next(), ids.next()) {
-        (Some(id), None) if !id.is_empty() => Some(id),
+    let mut found = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(known, _)| *known == name).map(|(_, held)| held);
+    match (found.next(), found.next()) {
+        (Some(held), None) if !held.is_empty() => Some(held),
         _ => None,
     }
 }

@@ -15,6 +15,7 @@ pub mod halts;
 mod limits;
 pub mod lists;
 mod notices;
+mod openid;
 mod operations;
 pub mod policy;
 pub mod proposals;
@@ -40,6 +41,7 @@ use crate::actors::engine::Engine;
 use crate::actors::ports::Mailer;
 use crate::domain::risk::matrix::Matrix;
 use crate::identity::Identity;
+use crate::openid::Provider;
 use crate::service::quotas::Quotas;
 use crate::telemetry;
 use chrono::{DateTime, Datelike, Utc};
@@ -69,6 +71,8 @@ pub struct Shared {
     quotas: Quotas,
     /// What sends links for signing in, where it is set up.
     mailer: Option<Arc<dyn Mailer>>,
+    /// The provider through which people sign in, where there is one.
+    openid: Option<Provider>,
     /// The places of the mails that are on their way.
     mails: Arc<Semaphore>,
     /// The matrix of the rules, once somebody has asked for it.
@@ -77,13 +81,21 @@ pub struct Shared {
     closing: watch::Receiver<bool>,
 }
 
+/// How people sign in, besides with their tokens.
+#[derive(Default)]
+pub struct WaysIn {
+    pub mailer: Option<Arc<dyn Mailer>>,
+    pub openid: Option<Provider>,
+}
+
 impl Service {
     /// The use cases over an engine. Who is waiting when `closing` becomes true is answered at once.
-    pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, mailer: Option<Arc<dyn Mailer>>) -> Self {
+    pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, ways_in: WaysIn) -> Self {
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
+        let WaysIn { mailer, openid } = ways_in;
         let (admissions, mails) = (Admissions::new(limits), Arc::new(Semaphore::new(sign_in::MAILS)));
         let (quotas, matrix) = (Quotas::default(), OnceCell::new());
-        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, mails, matrix, closing }))
+        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, matrix, closing }))
     }
 
     /// The time, as the database has it.

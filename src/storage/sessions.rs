@@ -28,24 +28,42 @@ pub enum Proof {
     Token(Uuid),
     /// The mailbox with this address, to which a link was sent.
     Mail(String),
+    /// An OpenID Connect provider, which knows the person by this subject.
+    OpenId { issuer: String, subject: String },
+    /// An OpenID Connect provider, which has verified that this mail address is the person's.
+    OpenIdMail { issuer: String, address: String },
 }
 
 const MAIL: &str = "mail:";
+const OPENID: &str = "openid:";
+const OPENID_MAIL: &str = "openid-mail:";
 
 impl Proof {
     /// A proof from the two columns that hold it.
     pub(super) fn stored(token_id: Option<Uuid>, text: Option<&str>) -> Option<Self> {
         match (token_id, text) {
             (Some(id), None) => Some(Self::Token(id)),
-            (None, Some(text)) => text.strip_prefix(MAIL).map(|address| Self::Mail(address.to_owned())),
+            (None, Some(text)) => Self::read(text),
             _ => None,
         }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        // An issuer is an address, which has no blank.
+        let two = |rest: &str| rest.split_once(' ').map(|(issuer, known_by)| (issuer.to_owned(), known_by.to_owned()));
+        if let Some(address) = text.strip_prefix(MAIL) {
+            return Some(Self::Mail(address.to_owned()));
+        }
+        if let Some(rest) = text.strip_prefix(OPENID_MAIL) {
+            return two(rest).map(|(issuer, address)| Self::OpenIdMail { issuer, address });
+        }
+        text.strip_prefix(OPENID).and_then(two).map(|(issuer, subject)| Self::OpenId { issuer, subject })
     }
 
     pub(super) fn token_id(&self) -> Option<Uuid> {
         match self {
             Self::Token(id) => Some(*id),
-            Self::Mail(_) => None,
+            Self::Mail(_) | Self::OpenId { .. } | Self::OpenIdMail { .. } => None,
         }
     }
 
@@ -53,6 +71,8 @@ impl Proof {
         match self {
             Self::Token(_) => None,
             Self::Mail(address) => Some(format!("{MAIL}{address}")),
+            Self::OpenId { issuer, subject } => Some(format!("{OPENID}{issuer} {subject}")),
+            Self::OpenIdMail { issuer, address } => Some(format!("{OPENID_MAIL}{issuer} {address}")),
         }
     }
 }
@@ -224,5 +244,26 @@ impl Storage {
         let done = within(sqlx::query!("delete from session where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
         db.release();
         Ok(done.rows_affected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_read_back_as_it_was_stored() {
+        let issuer = || "https://login.example.com/realms/ops".to_owned();
+        for proof in [
+            Proof::Token(Uuid::from_u128(7)),
+            Proof::Mail("a@example.com".to_owned()),
+            Proof::OpenId { issuer: issuer(), subject: "a b c".to_owned() },
+            Proof::OpenIdMail { issuer: issuer(), address: "a@example.com".to_owned() },
+        ] {
+            assert_eq!(Proof::stored(proof.token_id(), proof.text().as_deref()), Some(proof));
+        }
+        for (token_id, text) in [(None, None), (Some(Uuid::from_u128(7)), Some("mail:a")), (None, Some("a")), (None, Some("openid:a"))] {
+            assert_eq!(Proof::stored(token_id, text), None);
+        }
     }
 }

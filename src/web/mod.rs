@@ -34,6 +34,7 @@ mod sign_in;
 mod sign_in_limiter;
 mod sign_in_link;
 mod sign_in_mail;
+mod sign_in_openid;
 mod statistics;
 mod system;
 mod terraform_view;
@@ -84,6 +85,8 @@ pub fn routes(web: &Web) -> Router {
         .route("/", get(list::waiting))
         .route("/docs", get(docs::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/openid", get(sign_in_openid::go))
+        .route("/sign-in/openid/callback", get(sign_in_openid::back))
         .route("/sign-in/mail", post(sign_in_mail::ask))
         .route("/sign-in/link", get(sign_in_link::show).post(sign_in_link::take))
         .route("/sign-out", post(sign_in::sign_out))

@@ -7,7 +7,7 @@ use crate::http::problem::{Code, Problem};
 use crate::identity::{self, Error};
 use crate::service::ServiceError;
 use crate::web::Web;
-use crate::web::form::Fields;
+use crate::web::form::{Fields, address};
 use crate::web::page;
 use crate::web::session::{self, Session};
 use crate::web::{csrf, csrf::Posted};
@@ -112,7 +112,13 @@ fn form(web: &Web, next: &str, refused: Option<(Code, &str)>) -> Response {
         web,
         None::<&Session>,
         "sign_in.html",
-        json!({ "next": next, "mails_links": web.service.mails_links(), "error": refused.map(|(_, text)| text) }),
+        json!({
+            "next": next,
+            "mails_links": web.service.mails_links(),
+            "provider": web.service.openid_host(),
+            "by_provider": address("/sign-in/openid", &[("next", (next != "/").then_some(next))]),
+            "error": refused.map(|(_, text)| text),
+        }),
     );
     if let Some((code, _)) = refused {
         *response.status_mut() = code.facts().0;
@@ -122,7 +128,11 @@ fn form(web: &Web, next: &str, refused: Option<(Code, &str)>) -> Response {
 
 /// Where somebody wanted to go: one of our pages, and never another site's.
 pub fn wanted(fields: &Fields) -> Result<&str, Problem> {
-    let next = fields.one("next")?.unwrap_or("/");
+    Ok(inside(fields.one("next")?.unwrap_or("/")))
+}
+
+/// The same place, if it is one of our pages; else the first of them.
+pub fn inside(next: &str) -> &str {
     let ours = next == "/" || next.starts_with("/?") || next.starts_with("/inbox/");
-    Ok(if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" })
+    if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" }
 }

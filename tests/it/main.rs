@@ -56,6 +56,7 @@ mod logs;
 mod mcp;
 mod migrating;
 mod notices;
+mod openid;
 mod operator;
 mod outage;
 mod outputs;

@@ -46,3 +46,53 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
         assert!(problems.len() == 1 && problems[0].starts_with(expected), "{text}: {problems:?}");
     }
 }
+
+#[test]
+fn a_provider_is_read_with_whom_it_proves() {
+    let text = "openid_connect:\n  issuer: https://login.example.com/realms/ops\n  client_id: parkbrake\n  client_secret: { from_env: OIDC_SECRET }\n  people: { alice: \"00u1\" }\n  match_email: true\n";
+    let read = sound(&[(APPROVALS, WITH_ADDRESSES), (NOTIFICATIONS, MAIL), (SIGN_IN, text)]);
+    let openid = read.sign_in.openid.as_ref().expect("a provider");
+    assert_eq!(
+        (openid.issuer.as_str(), openid.host(), openid.client_id.as_str()),
+        ("https://login.example.com/realms/ops", "login.example.com", "parkbrake")
+    );
+    assert!(openid.match_email && openid.has_subject("alice") && !openid.has_subject("tom") && openid.subjects["00u1"] == "alice");
+    assert!(read.variables().contains("OIDC_SECRET"), "it is masked in what runbooks print");
+}
+
+#[test]
+fn a_provider_that_could_not_be_meant_is_told() {
+    let with = |more: &str| format!("openid_connect: {{ client_id: parkbrake, {more} }}");
+    let issuer = "issuer: \"https://login.example.com\"";
+    let twice = WITH_ADDRESSES.replace("tom: { roles: [tech_lead]", "tom: { roles: [tech_lead], email: ALICE@example.com");
+    for (people, notifications, more, expected) in [
+        (WITH_ADDRESSES, MAIL, "match_email: true".to_owned(), "openid_connect.issuer: is missing"),
+        (
+            WITH_ADDRESSES,
+            MAIL,
+            "issuer: \"http://login.example.com\", match_email: true".to_owned(),
+            "openid_connect.issuer: has to begin with https://",
+        ),
+        (WITH_ADDRESSES, MAIL, issuer.to_owned(), "openid_connect: signs nobody in"),
+        (WITH_ADDRESSES, MAIL, format!("{issuer}, client_secret: hunter2, match_email: true"), "openid_connect.client_secret: is a secret"),
+        (WITH_ADDRESSES, MAIL, format!("{issuer}, people: {{ eve: x }}"), "openid_connect.people.eve: `eve` is none of the people"),
+        (
+            WITH_ADDRESSES,
+            MAIL,
+            format!("{issuer}, people: {{ alice: x, tom: x }}"),
+            "openid_connect.people.tom: is the subject of alice, too",
+        ),
+        (WITH_ADDRESSES, MAIL, format!("{issuer}, people: {{ alice: \"é\" }}"), "openid_connect.people.alice: is no subject"),
+        (
+            WITH_ADDRESSES,
+            "{}",
+            format!("{issuer}, match_email: true"),
+            "openid_connect: needs the address that the provider sends people back to",
+        ),
+        (twice.as_str(), MAIL, format!("{issuer}, match_email: true"), "openid_connect: matches people by mail address, and more than one"),
+    ] {
+        let problems = unsound(&[(APPROVALS, people), (NOTIFICATIONS, notifications), (SIGN_IN, &with(&more))]);
+        assert!(problems.iter().any(|problem| problem.starts_with(&format!("sign-in.yaml:1: {expected}"))), "{more}: {problems:?}");
+        assert!(!problems.iter().any(|problem| problem.contains("hunter2")), "{problems:?}");
+    }
+}

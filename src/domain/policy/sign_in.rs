@@ -1,8 +1,39 @@
 //! How people sign in to the inbox, besides with their tokens.
 
+use std::collections::BTreeMap;
+
 /// The whole of `sign-in.yaml`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignInSettings {
     /// The channel of mail by which links are sent to people who have an address; none where nobody signs in by mail.
     pub mail: Option<String>,
+    /// The provider through which people sign in; none where there is none.
+    pub openid: Option<OpenIdSettings>,
+}
+
+/// An OpenID Connect provider, and whom it proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIdSettings {
+    /// Exactly as the provider spells it.
+    pub issuer: String,
+    pub client_id: String,
+    /// The variable of the environment that holds the secret; none of a public client.
+    pub client_secret: Option<String>,
+    /// The name of each person, by the subject under which the provider knows them.
+    pub subjects: BTreeMap<String, String>,
+    /// Whether a mail address that the provider has verified proves the person who has it, where that person has no subject.
+    pub match_email: bool,
+}
+
+impl OpenIdSettings {
+    /// Whether this person is known by a subject, so that no mail address proves them.
+    pub fn has_subject(&self, name: &str) -> bool {
+        self.subjects.values().any(|known| known == name)
+    }
+
+    /// The host of the provider, as people know it.
+    pub fn host(&self) -> &str {
+        let rest = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
 }

@@ -6,6 +6,7 @@ pub mod http;
 pub mod linear;
 mod linear_schema;
 pub mod mail;
+pub mod openid;
 pub mod pagerduty;
 pub mod slack;
 pub mod smtp;

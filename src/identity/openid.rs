@@ -1,0 +1,55 @@
+//! Whom an OpenID Connect provider has proved: who of ours that is, by the configuration.
+
+use crate::identity::{Error, Identity, random_hex, unproved};
+use crate::storage::{Proof, SignIn};
+
+impl Identity {
+    /// Begins the session of the person whom a provider knows by this subject, or, where the configuration says so, by a mail address that it
+    /// has verified; gives the person's name and the session's id.
+    ///
+    /// # Errors
+    /// It is nobody of ours, or somebody without rights today; no database, or no random numbers.
+    pub async fn begin_session_by_openid(&self, issuer: &str, subject: &str, email: Option<&str>) -> Result<(String, String), Error> {
+        let sign_in = self.known_by_openid(issuer, subject, email).ok_or_else(|| {
+            unproved(format!(
+                "the provider knows you by the subject {subject}, and nobody here is known by that: an operator writes it under \
+                 `openid_connect.people` in sign-in.yaml"
+            ))
+        })?;
+        let person = self.person(&sign_in).await?;
+        let id = random_hex::<32>()?;
+        self.storage.begin_session(&id, &sign_in).await?;
+        Ok((person.name, id))
+    }
+
+    fn known_by_openid(&self, issuer: &str, subject: &str, email: Option<&str>) -> Option<SignIn> {
+        let settings = self.configuration.sign_in.openid.as_ref().filter(|settings| settings.issuer == issuer)?;
+        if let Some(name) = settings.subjects.get(subject) {
+            let proof = Proof::OpenId { issuer: issuer.to_owned(), subject: subject.to_owned() };
+            return Some(SignIn { name: name.clone(), proof });
+        }
+        let address = email?;
+        let has_it = |name: &str| self.has_address(name, address);
+        let name = self.configuration.policy.people().keys().find(|name| has_it(name))?;
+        let sign_in = SignIn { name: name.clone(), proof: Proof::OpenIdMail { issuer: issuer.to_owned(), address: address.to_owned() } };
+        self.is_proved_by_openid(&sign_in).then_some(sign_in)
+    }
+
+    /// Whether the configuration of today still says that what a provider has proved is this person.
+    pub(super) fn is_proved_by_openid(&self, SignIn { name, proof }: &SignIn) -> bool {
+        let Some(settings) = &self.configuration.sign_in.openid else { return false };
+        match proof {
+            Proof::OpenId { issuer, subject } => *issuer == settings.issuer && settings.subjects.get(subject) == Some(name),
+            // Whose subject is known is proved by nothing else: mail addresses are given to others.
+            Proof::OpenIdMail { issuer, address } => {
+                *issuer == settings.issuer && settings.match_email && !settings.has_subject(name) && self.has_address(name, address)
+            }
+            Proof::Token(_) | Proof::Mail(_) => false,
+        }
+    }
+
+    fn has_address(&self, name: &str, address: &str) -> bool {
+        let own = self.configuration.policy.people().get(name).and_then(|person| person.email.as_deref());
+        own.is_some_and(|own| own.eq_ignore_ascii_case(address))
+    }
+}

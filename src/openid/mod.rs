@@ -1,0 +1,233 @@
+//! Signing in through an OpenID Connect provider: the authorization code flow with PKCE.
+//!
+//! A browser is sent to the provider and comes back with a code, which is exchanged for an ID token. What ties both halves together is a secret
+//! that only this browser has, in a cookie: the state, the nonce and the verifier of the code are made from it. So nothing is stored, and a
+//! code that was given to another browser is worth nothing here.
+
+mod http;
+
+use crate::clock::Clock;
+use crate::domain::policy::sign_in::OpenIdSettings;
+use crate::domain::task::digest::{Digest, hex};
+use crate::outbound::secret::Secret;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::Http;
+use openidconnect::core::{
+    CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreIdTokenClaims, CoreJwsSigningAlgorithm, CoreProviderMetadata,
+};
+use openidconnect::{
+    AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet,
+    IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Where the provider sends browsers back to, below the address of the server.
+pub const CALLBACK: &str = "/sign-in/openid/callback";
+/// How long what the provider says of itself is believed.
+const BELIEVED: Duration = Duration::from_secs(300);
+/// How far the provider's clock may be from the database's.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+/// The ways of signing that are accepted: each with a key of which the provider shows one half. A shared secret signs nothing here.
+const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
+
+type Client = CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
+
+/// Why nobody was signed in. The texts name no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the OpenID Connect provider cannot be used: {0}")]
+    Provider(String),
+    #[error("the OpenID Connect provider did not take the code: {0}")]
+    Code(String),
+    #[error("what the OpenID Connect provider says proves nobody: {0}")]
+    Token(String),
+}
+
+/// One way to the provider and back, of one browser.
+#[derive(Clone)]
+pub struct Attempt(Secret);
+
+impl Attempt {
+    /// An attempt of a browser that has this secret, which nobody can guess.
+    pub fn new(secret: &str) -> Self {
+        Self(Secret::new(secret))
+    }
+
+    fn state(&self) -> String {
+        self.made("state")
+    }
+
+    /// Whether a browser comes back from this attempt.
+    pub fn has_state(&self, state: &str) -> bool {
+        self.state() == state
+    }
+
+    fn nonce(&self) -> String {
+        self.made("nonce")
+    }
+
+    fn verifier(&self) -> String {
+        self.made("code verifier")
+    }
+
+    /// Three texts of 64 digits, of which none tells another.
+    fn made(&self, purpose: &str) -> String {
+        let digest = Digest::of(format!("parkbrake sign-in {purpose}: {}", self.0.expose()).as_bytes());
+        digest.as_str().trim_start_matches("sha256:").to_owned()
+    }
+}
+
+/// Whom the provider has proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    pub issuer: String,
+    pub subject: String,
+    /// The mail address, where the provider says that it has verified it.
+    pub email: Option<String>,
+}
+
+/// A provider, and what parkbrake is there.
+pub struct Provider {
+    settings: OpenIdSettings,
+    secret: Option<Secret>,
+    redirect: RedirectUrl,
+    http: Http,
+    clock: Arc<Clock>,
+    known: Mutex<Option<(Instant, CoreProviderMetadata)>>,
+}
+
+impl Provider {
+    /// A provider that sends browsers back to the server at `public_url`.
+    ///
+    /// # Errors
+    /// An address is not sound, or TLS could not be set up.
+    pub fn new(settings: OpenIdSettings, secret: Option<Secret>, public_url: &str, clock: Arc<Clock>) -> Result<Self, String> {
+        let redirect = RedirectUrl::new(format!("{public_url}{CALLBACK}")).map_err(|error| error.to_string())?;
+        Ok(Self { settings, secret, redirect, http: Http::new()?, clock, known: Mutex::default() })
+    }
+
+    /// Where a browser is sent to.
+    ///
+    /// # Errors
+    /// The provider cannot be used.
+    pub async fn address(&self, attempt: &Attempt) -> Result<String, Error> {
+        let client = self.client(self.metadata(false).await?);
+        let (state, nonce) = (attempt.state(), attempt.nonce());
+        let request =
+            client.authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || CsrfToken::new(state), move || Nonce::new(nonce));
+        let request = if self.settings.match_email { request.add_scope(Scope::new("email".to_owned())) } else { request };
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(attempt.verifier()));
+        let (url, _, _) = request.set_pkce_challenge(challenge).url();
+        Ok(url.into())
+    }
+
+    /// Whom a code proves that the provider has given to the browser of this attempt.
+    ///
+    /// # Errors
+    /// It proves nobody, or the provider cannot be used.
+    pub async fn prove(&self, code: &str, attempt: &Attempt) -> Result<Proven, Error> {
+        let client = self.client(self.metadata(false).await?);
+        let answer = client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .map_err(|error| Error::Provider(error.to_string()))?
+            .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier()))
+            .request_async(&self.http)
+            .await
+            .map_err(|error| Error::Code(said(&error)))?;
+        let token = answer.id_token().ok_or_else(|| Error::Token("there is no ID token".to_owned()))?;
+        match self.claims(&client, token, attempt) {
+            // The provider may have taken up another key since.
+            Err(ClaimsVerificationError::SignatureVerification(_)) => {
+                let client = self.client(self.metadata(true).await?);
+                self.claims(&client, token, attempt).map(|claims| self.proven(claims))
+            }
+            other => other.map(|claims| self.proven(claims)),
+        }
+        .map_err(|error| Error::Token(error.to_string()))
+    }
+
+    fn claims<'t>(
+        &self,
+        client: &Client,
+        token: &'t CoreIdToken,
+        attempt: &Attempt,
+    ) -> Result<&'t CoreIdTokenClaims, ClaimsVerificationError> {
+        let (now, clock) = (self.clock.now(), Arc::clone(&self.clock));
+        let verifier = client
+            .id_token_verifier()
+            .set_allowed_algs(ALGORITHMS)
+            .set_time_fn(move || clock.now())
+            .set_issue_time_verifier_fn(move |issued| is_recent(issued, now));
+        token.claims(&verifier, &Nonce::new(attempt.nonce()))
+    }
+
+    fn proven(&self, claims: &CoreIdTokenClaims) -> Proven {
+        let verified = claims.email_verified() == Some(true);
+        Proven {
+            issuer: self.settings.issuer.clone(),
+            subject: claims.subject().as_str().to_owned(),
+            email: claims.email().filter(|_| verified).map(|email| email.as_str().to_owned()),
+        }
+    }
+
+    fn client(&self, metadata: CoreProviderMetadata) -> Client {
+        // Basic, unless the provider says that it takes the secret in the body alone.
+        let methods = metadata.token_endpoint_auth_methods_supported();
+        let basic = methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
+        let secret = self.secret.as_ref().map(|secret| ClientSecret::new(secret.expose().to_owned()));
+        CoreClient::from_provider_metadata(metadata, ClientId::new(self.settings.client_id.clone()), secret)
+            .set_redirect_uri(self.redirect.clone())
+            .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
+    }
+
+    /// What the provider says of itself, and its keys; asked anew where `anew` says so, or where the last answer is too old.
+    async fn metadata(&self, anew: bool) -> Result<CoreProviderMetadata, Error> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, metadata)) = known.filter(|(asked, _)| !anew && asked.elapsed() < BELIEVED) {
+            return Ok(metadata);
+        }
+        let asked = Instant::now();
+        let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|error| Error::Provider(error.to_string()))?;
+        let metadata = CoreProviderMetadata::discover_async(issuer, &self.http).await.map_err(|error| Error::Provider(said(&error)))?;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, metadata.clone()));
+        Ok(metadata)
+    }
+}
+
+/// A token that was made long ago, or is to be made, is none of this attempt.
+fn is_recent(issued: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), String> {
+    let age = now - issued;
+    if age.abs() <= SKEW { Ok(()) } else { Err("it was not issued just now; are both clocks right?".to_owned()) }
+}
+
+/// An error with what caused it. The answer of the provider, which may hold tokens, is not in it.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut deeper = error.source();
+    while let Some(source) = deeper {
+        text = format!("{text}: {source}");
+        deeper = source.source();
+    }
+    text
+}
+
+/// A secret for an attempt.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn new_secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(hex(&bytes))
+}

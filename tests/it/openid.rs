@@ -1,0 +1,225 @@
+//! Signing in through an OpenID Connect provider, and what of its words proves nobody.
+
+use crate::support::browser::Page;
+use crate::support::client::token;
+use crate::support::server::Services;
+use crate::support::services::http::Reply;
+use crate::support::services::openid::{CLIENT, CLIENT_SECRET, OpenId, Signing, Subject};
+use crate::support::{Browser, Config, TestApp};
+use serde_json::{Value, json};
+
+const PEOPLE: &str = "
+people:
+  alice: { roles: [team_lead], email: alice@example.com }
+  tom:   { roles: [tech_lead], email: tom@example.com }
+  cora:  { roles: [cto, admin] }
+agents: { deploy-bot: {} }
+";
+const ALICE: Subject = Subject { subject: "248289761001", email: Some(("alice@example.com", true)) };
+const TOM: Subject = Subject { subject: "tom at the provider", email: Some(("Tom@example.com", true)) };
+
+async fn start(provider: &OpenId) -> TestApp {
+    let config = Config::new()
+        .write("hitl/approval-policies.yaml", PEOPLE)
+        .write("notifications.yaml", "public_url: https://parkbrake.example.com\n")
+        .write("sign-in.yaml", &settings(provider, "people: { alice: \"248289761001\" }, match_email: true"));
+    TestApp::with_services(config, Services { secrets: vec![("OIDC", CLIENT_SECRET.to_owned())], ..Services::default() }).await
+}
+
+fn settings(provider: &OpenId, whom: &str) -> String {
+    let (issuer, secret) = (provider.issuer(), "client_secret: { from_env: OIDC }");
+    format!("openid_connect: {{ issuer: \"{issuer}\", client_id: {CLIENT}, {secret}, {whom} }}\n")
+}
+
+/// Takes over the cookies that a page gives.
+fn keep(browser: &mut Browser, page: &Page) {
+    for cookie in page.headers.get_all("set-cookie") {
+        let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+        let others = browser.cookie.take().unwrap_or_default();
+        let mut kept: Vec<String> =
+            others.split("; ").filter(|other| !other.is_empty() && !other.starts_with(&format!("{name}="))).map(str::to_owned).collect();
+        if !value.is_empty() {
+            kept.push(format!("{name}={value}"));
+        }
+        browser.cookie = Some(kept.join("; ")).filter(|kept| !kept.is_empty());
+    }
+}
+
+/// Presses the link to the provider; gives where the browser is sent.
+async fn go(browser: &mut Browser, next: &str) -> String {
+    let page = browser.get(&format!("/sign-in/openid?next={}", next.replace('/', "%2F"))).await;
+    keep(browser, &page);
+    page.location().to_owned()
+}
+
+async fn back(browser: &mut Browser, path: &str) -> Page {
+    let page = browser.get(path).await;
+    keep(browser, &page);
+    page
+}
+
+/// There and back again.
+async fn sign_in(app: &TestApp, provider: &OpenId, subject: Subject) -> (Browser, Page) {
+    let mut browser = Browser::new(app.addr);
+    let address = go(&mut browser, "/").await;
+    let path = provider.sign_in(&address, subject);
+    let page = back(&mut browser, &path).await;
+    (browser, page)
+}
+
+async fn sessions(app: &TestApp) -> i64 {
+    app.database.count("select count(*) from session").await
+}
+
+#[tokio::test]
+async fn a_person_is_proved_by_a_subject_or_by_a_verified_address_and_comes_to_where_they_wanted_to_go() {
+    let provider = OpenId::start().await;
+    let app = start(&provider).await;
+    let mut browser = Browser::new(app.addr);
+    browser.get("/sign-in?next=%2Finbox%2Fhistory").await.expect(200).has("Sign in with 127.0.0.1");
+    let address = go(&mut browser, "/inbox/history").await;
+    let attempt = browser.cookie.clone().unwrap();
+    assert!(attempt.starts_with("__Host-parkbrake-openid="), "{attempt}");
+    let path = provider.sign_in(&address, ALICE);
+    let page = back(&mut browser, &path).await;
+    assert_eq!(page.location(), "/inbox/history");
+    let session = browser.cookie.clone().unwrap();
+    assert!(session.starts_with("__Host-parkbrake=") && !session.contains("openid"), "the attempt is over: {session}");
+    browser.get("/").await.expect(200).has("Signed in as </span>alice");
+    // The other way of signing, and the other proof.
+    provider.sign_with(Signing::Rs256);
+    let (tom, page) = sign_in(&app, &provider, TOM).await;
+    assert_eq!(page.location(), "/");
+    tom.get("/").await.expect(200).has("Signed in as </span>tom");
+    assert_eq!(provider.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn words_of_the_provider_that_prove_nobody_sign_nobody_in() {
+    let provider = OpenId::start().await;
+    let app = start(&provider).await;
+    let now = || chrono::Utc::now().timestamp();
+    let twists: Vec<(&str, Box<dyn Fn(&mut Value) + Send>)> = vec![
+        ("another nonce", Box::new(|claims| claims["nonce"] = json!("0".repeat(64)))),
+        ("no nonce", Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("nonce")))),
+        ("another audience", Box::new(|claims| claims["aud"] = json!("somebody-else"))),
+        ("an audience beside us", Box::new(|claims| claims["aud"] = json!([CLIENT, "somebody-else"]))),
+        ("another issuer", Box::new(|claims| claims["iss"] = json!("https://login.example.com"))),
+        ("expired", Box::new(move |claims| claims["exp"] = json!(now() - 1))),
+        ("issued an hour ago", Box::new(move |claims| claims["iat"] = json!(now() - 3_600))),
+        ("issued in an hour", Box::new(move |claims| claims["iat"] = json!(now() + 3_600))),
+        ("a subject that nobody has", Box::new(|claims| (claims["sub"], claims["email"]) = (json!("eve"), json!("eve@example.com")))),
+        ("an address that is not verified", Box::new(|claims| (claims["sub"], claims["email_verified"]) = (json!("eve"), json!(false)))),
+        // Whose subject is known is not proved by an address.
+        ("an address of somebody with a subject", Box::new(|claims| claims["sub"] = json!("eve"))),
+    ];
+    for (what, twist) in twists {
+        provider.twist(twist);
+        let (browser, page) = sign_in(&app, &provider, ALICE).await;
+        page.expect(401);
+        assert_eq!((browser.cookie, sessions(&app).await), (None, 0), "{what}");
+    }
+    provider.twist(|_| {});
+    for signing in [Signing::Foreign, Signing::Hs256, Signing::None] {
+        provider.sign_with(signing);
+        let (browser, page) = sign_in(&app, &provider, ALICE).await;
+        page.expect(401);
+        assert_eq!((browser.cookie, sessions(&app).await), (None, 0), "{signing:?}");
+    }
+    assert_eq!(provider.complaints(), Vec::<String>::new(), "what is wrong is seen here, and not there");
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_has_taken_up_since_is_known() {
+    let provider = OpenId::start().await;
+    let app = start(&provider).await;
+    for _ in 0..3 {
+        let (_, page) = sign_in(&app, &provider, ALICE).await;
+        assert_eq!(page.location(), "/");
+        provider.rotate();
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_has_to_be_the_browser_that_went() {
+    let provider = OpenId::start().await;
+    let app = start(&provider).await;
+    let (mut one, mut other) = (Browser::new(app.addr), Browser::new(app.addr));
+    let address = go(&mut one, "/").await;
+    let elsewhere = go(&mut other, "/").await;
+    let path = provider.sign_in(&address, ALICE);
+    // Without the cookie, with another's, and with another state.
+    back(&mut Browser::new(app.addr), &path).await.expect(401).has("begun in another browser");
+    let with = |cookie: &Browser| Browser::with_cookie(app.addr, cookie.cookie.as_deref());
+    back(&mut with(&other), &path).await.expect(401).has("begun in another browser");
+    // The code of one with the state of the other: the provider does not take it.
+    let value = |path: &str, name: &str| path.split(['?', '&']).find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap().to_owned();
+    let of_other = provider.sign_in(&elsewhere, TOM);
+    let mixed = path.replace(&value(&path, "state"), &value(&of_other, "state"));
+    back(&mut with(&other), &mixed).await.expect(401);
+    assert_eq!(provider.complaints(), ["the verifier is not the challenge's"]);
+    // From another issuer.
+    back(&mut with(&other), &of_other.replace("iss=http", "iss=https")).await.expect(401).has("begun in another browser");
+    assert_eq!(sessions(&app).await, 0);
+
+    let of_other_again = provider.sign_in(&elsewhere, TOM);
+    let before = with(&other);
+    assert_eq!(back(&mut other, &of_other_again).await.location(), "/");
+    // Once more: the browser has no attempt any more, and the provider takes no code twice.
+    let mut again = with(&other);
+    back(&mut again, &of_other_again).await.expect(401).has("begun in another browser");
+    back(&mut with(&before), &of_other_again).await.expect(401);
+    assert_eq!(sessions(&app).await, 1);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_configuration_no_longer_says_whose_the_proof_is() {
+    let provider = OpenId::start().await;
+    let mut app = start(&provider).await;
+    let (alice, _) = sign_in(&app, &provider, ALICE).await;
+    let (tom, _) = sign_in(&app, &provider, TOM).await;
+    let on = |app: &TestApp, browser: &Browser| Browser::with_cookie(app.addr, browser.cookie.as_deref());
+    for (whom, alice_is_in, tom_is_in) in [
+        ("people: { alice: \"248289761001\" }, match_email: true", true, true),
+        ("people: { alice: \"248289761001\" }", true, false),
+        ("people: { alice: \"another\" }, match_email: true", false, true),
+        ("people: { alice: \"another\", tom: \"a third\" }, match_email: true", false, false),
+    ] {
+        std::fs::write(app.config.path().join("sign-in.yaml"), settings(&provider, whom)).unwrap();
+        app.restart().await;
+        for (browser, is_in) in [(&alice, alice_is_in), (&tom, tom_is_in)] {
+            let page = on(&app, browser).get("/").await;
+            assert_eq!(page.status == 200, is_in, "{whom}: {}", page.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_or_says_no_keeps_nobody_from_signing_in_with_a_token() {
+    let provider = OpenId::start().await;
+    let app = start(&provider).await;
+    provider.service.down(Some(Reply::new(503, "down")));
+    let browser = Browser::new(app.addr);
+    browser.get("/sign-in/openid").await.expect(503).has("does not answer as it should").has("Your token");
+    provider.service.down(None);
+    let mut browser = Browser::new(app.addr);
+    let address = go(&mut browser, "/").await;
+    let path = provider.sign_in(&address, ALICE);
+    let state = path.split('&').find(|pair| pair.starts_with("state=")).unwrap().to_owned();
+    let denied = format!("/sign-in/openid/callback?error=access_denied&error_description=%3Cb%3Enot%20today&{state}");
+    back(&mut browser, &denied).await.expect(401).has("&lt;b&gt;not today").lacks("<b>not");
+    assert_eq!(browser.sign_in(&token("alice"), "/").await.location(), "/");
+    // Another site does not send anybody through the provider.
+    let browser = Browser::new(app.addr);
+    let request = browser.request(reqwest::Method::GET, "/sign-in/openid").header("sec-fetch-site", "cross-site");
+    browser.send(request).await.expect(403).has("Another site has sent you here");
+}
+
+#[tokio::test]
+async fn without_a_provider_there_is_no_way_to_one() {
+    let app = TestApp::start().await;
+    let browser = Browser::new(app.addr);
+    browser.get("/sign-in").await.expect(200).lacks("Sign in with");
+    browser.get("/sign-in/openid").await.expect(403).has("sign-in.yaml");
+    browser.get("/sign-in/openid/callback?code=x&state=y").await.expect(401);
+}
