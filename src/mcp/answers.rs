@@ -15,7 +15,7 @@ use crate::service::submit::Assessed;
 use crate::service::{Listed, ServiceError};
 use chrono::TimeDelta;
 use rmcp::model::{CallToolResult, ContentBlock};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 /// Seconds after which a look at what waits for people is worth another one.
@@ -168,7 +168,7 @@ struct Line<'a> {
     status: &'a str,
     risk_level: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
+    description: Option<&'a str>,
     /// What it is about, as far as the server knows.
     target: About<'a>,
     created_at: Time,
@@ -186,12 +186,6 @@ struct About<'a> {
     resource_type: Option<&'a str>,
 }
 
-/// The one field of a document that lists show.
-#[derive(Deserialize)]
-struct Described {
-    description: String,
-}
-
 impl<'a> From<&'a Listed> for Line<'a> {
     fn from(line: &'a Listed) -> Self {
         let target = &line.target;
@@ -200,7 +194,7 @@ impl<'a> From<&'a Listed> for Line<'a> {
             task_id: line.task_id.as_deref(),
             status: &line.status,
             risk_level: &line.risk_level,
-            description: serde_json::from_slice::<Described>(&line.document).ok().map(|document| document.description),
+            description: line.description.as_deref(),
             target: About {
                 operation: &target.operation,
                 environment: target.environment.as_deref(),
