@@ -16,7 +16,7 @@ use crate::actors::ports::{Channel, Executor};
 use crate::actors::precondition;
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::actors::runner::{self, Runner};
-use crate::actors::troubles::TroubleWatch;
+use crate::actors::trouble_watch::TroubleWatch;
 use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
 use crate::actors::wakeup::Wakeup;

@@ -45,6 +45,7 @@ pub mod restart;
 pub mod root;
 pub mod runner;
 pub mod timer;
+mod trouble_watch;
 mod troubles;
 pub mod turns;
 pub mod unchanged;

@@ -5,7 +5,7 @@ use crate::domain::trouble::{StuckChannel, Troubles};
 use crate::domain::workflow::Status;
 use crate::storage::{ChannelRow, Error, SearchFilter};
 use chrono::{DateTime, TimeDelta, Utc};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The time between two looks.
@@ -14,22 +14,6 @@ const PAUSE: Duration = Duration::from_secs(15);
 const STUCK: TimeDelta = TimeDelta::minutes(5);
 /// How long it matters that a notice was given up.
 const DEAD_FOR: TimeDelta = TimeDelta::days(7);
-
-/// What was wrong when it was looked for last.
-#[derive(Debug, Default)]
-pub struct TroubleWatch(Mutex<Arc<Troubles>>);
-
-impl TroubleWatch {
-    fn set(&self, troubles: Troubles) -> Arc<Troubles> {
-        let troubles = Arc::new(troubles);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&troubles);
-        troubles
-    }
-
-    fn known(&self) -> Arc<Troubles> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 impl Engine {
     /// Looks now and then, for as long as the engine lives.

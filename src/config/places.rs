@@ -16,10 +16,9 @@ pub fn of<'s>(files: impl Iterator<Item = &'s Source>, dir: &Path) -> BTreeMap<S
     let mut places = BTreeMap::new();
     for file in files {
         let name = file.file().strip_prefix(dir).unwrap_or_else(|_| file.file()).display().to_string();
-        let sections = file.root().entries("sections").unwrap_or_default();
-        let sections = sections.into_iter().filter(|(section, _)| SECTIONS.contains(section));
+        let sections = file.root().entries_if_any().into_iter().filter(|(section, _)| SECTIONS.contains(section));
         let entries = sections.flat_map(|(section, at)| {
-            let entries = at.entries("entries").unwrap_or_default();
+            let entries = at.entries_if_any();
             entries.into_iter().map(move |(name, at)| (format!("{section}.{name}"), at)).collect::<Vec<_>>()
         });
         for (place, (key, at)) in entries.enumerate() {

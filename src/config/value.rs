@@ -88,6 +88,11 @@ impl<'s> At<'s> {
         Some(entries.iter().filter(|entry| seen.insert(&entry.key)).map(|entry| (entry.key.as_str(), self.inside(entry))).collect())
     }
 
+    /// The entries of a mapping, and none of anything else: for whoever looks where things stand, and does not judge them.
+    pub fn entries_if_any(&self) -> Vec<(&'s str, Self)> {
+        if matches!(self.node.value, Value::Mapping(_)) { self.entries("entries").unwrap_or_default() } else { Vec::new() }
+    }
+
     /// The parts of a list.
     pub fn items(&self, of: &str) -> Option<Vec<Self>> {
         let Value::List(nodes) = &self.node.value else { return self.unfit(&format!("a list of {of}")) };

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn figures_are_those_of_a_spreadsheet() {
         let found = of(&[40.0, 10.0, 20.0, 30.0, 900.0], Some(30.0));
-        assert_eq!((found.decided, found.mean, found.median, found.p90), (5, 200.0, 30.0, 556.0));
+        assert_eq!((found.decided, found.mean, found.median), (5, 200.0, 30.0));
+        assert!((found.p90 - 556.0).abs() < 1e-9, "{found:?}");
         assert_eq!(found.within_goal, Some(0.6));
         let two = of(&[10.0, 20.0], None);
         assert_eq!((two.median, two.p90, two.within_goal), (15.0, 19.0, None));

@@ -204,6 +204,7 @@ async fn every_example_of_a_body_is_taken() {
                     (&cora, json!(notice.await))
                 }
                 "halt" | "resume" => (&cora, json!("")),
+                "make_sign_in_link" => (&alice, json!("")),
                 "give_grant" => (&alice, json!("")),
                 "revoke_grant" => (&alice, alice.post("/grants", grant()).await.expect(201)["grant"]["grant_id"].clone()),
                 "close_review" => {

@@ -135,7 +135,7 @@ fn a_github_app_asks_in_the_name_of_an_agent_of_its_own() {
         ),
         (format!("channels:\n  a: {{ {APP}, app_id: 1 }}\n"), "2: channels.a.agent: is missing"),
         (format!("channels:\n  a: {{ {APP}, agent: others }}\n"), "2: channels.a.app_id: is missing"),
-        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: others, template: x }}\n"), "2: channels.a.template: is no key"),
+        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: others, template: x }}\n"), "2: channels.a.template: is not a known key"),
         (
             "channels:\n  a: { type: github, app_id: 1, agent: others, private_key: MIIE, webhook_secret: { from_env: HOOK } }\n"
                 .to_owned(),

@@ -39,7 +39,7 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
         ),
         (PEOPLE, MAIL, "mail: mail", "sign-in.yaml:1: mail: reaches nobody"),
         (WITH_ADDRESSES, &MAIL.replace("public_url", "# public_url"), "mail: mail", "sign-in.yaml:1: mail: needs the address"),
-        (WITH_ADDRESSES, MAIL, "mial: mail", "sign-in.yaml:1: mial: is no key that is known here"),
+        (WITH_ADDRESSES, MAIL, "mial: mail", "sign-in.yaml:1: mial: is not a known key"),
         (WITH_ADDRESSES, MAIL, "mail: [mail]", "sign-in.yaml:1: mail: is a list, but has to be text"),
     ] {
         let problems = unsound(&[(APPROVALS, people), (NOTIFICATIONS, notifications), (SIGN_IN, text)]);
