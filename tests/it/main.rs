@@ -3,6 +3,7 @@
 mod support;
 
 mod admission;
+mod agent_doors;
 mod agent_hooks;
 mod agents;
 mod assess;

@@ -110,7 +110,11 @@ async fn a_task_that_is_submitted_by_a_tool_parks_and_goes_on_once_people_have_d
     let via: Vec<_> = workflow["history"].as_array().unwrap().iter().map(|entry| entry["via"].as_str().unwrap()).collect();
     assert_eq!((via[0], via.contains(&"rest")), ("mcp", true), "{workflow}");
     let listed = bot.told("list_my_workflows", json!({"status": "executing"})).await;
-    assert_eq!(listed["workflows"][0]["workflow_id"], id, "{listed}");
+    let line = &listed["workflows"][0];
+    assert_eq!(line["workflow_id"], id, "{listed}");
+    let told = (&line["description"], &line["target"]["operation"], &line["target"]["environment"]);
+    let submitted = high();
+    assert_eq!(told, (&submitted["description"], &submitted["operation"], &submitted["environment"]), "{listed}");
 
     let harmless = bot.told("submit_task", low()).await;
     assert_eq!(harmless["requires_approval"], false, "{harmless}");

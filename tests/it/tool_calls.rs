@@ -219,6 +219,18 @@ async fn a_call_of_which_nobody_tells_how_it_went_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
+async fn a_call_that_parks_takes_one_turn() {
+    let app = TestApp::with(Config::new().with_policies("quotas: { submits_per_minute: 1, burst: 2 }")).await;
+    let bot = app.client("deploy-bot");
+    let other = |id: &str| call(id, "Bash", json!({"command": format!("terraform apply -target={id}")}));
+    for id in ["one", "two"] {
+        is(&ask(&bot, other(id)).await, "parked", "parked");
+    }
+    let refused = bot.post("/agents/tool-calls", other("three")).await.problem(429, "rate-limited");
+    assert!(refused["detail"].as_str().unwrap().contains("2 at once"), "{refused}");
+}
+
+#[tokio::test]
 async fn an_id_stands_for_one_call() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
