@@ -163,6 +163,10 @@ async fn every_example_of_a_body_is_taken() {
     let mut taken = 0;
     for (method, path, call) in calls() {
         let Some(content) = call["requestBody"]["content"].get("application/json") else { continue };
+        // GitHub writes and signs this one; the stories of `github` send it.
+        if path == "/github/deployment-protection-rule" {
+            continue;
+        }
         assert!(!examples(content).is_empty(), "{method} {path} has no example of its body");
         for example in examples(content) {
             let name = format!("the example of the body of {method} {path}");

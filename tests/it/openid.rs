@@ -71,6 +71,9 @@ async fn sessions(app: &TestApp) -> i64 {
     app.database.count("select count(*) from session").await
 }
 
+/// What is changed of a token before it is signed.
+type Twist = Box<dyn Fn(&mut Value) + Send>;
+
 #[tokio::test]
 async fn a_person_is_proved_by_a_subject_or_by_a_verified_address_and_comes_to_where_they_wanted_to_go() {
     let provider = OpenId::start().await;
@@ -99,7 +102,7 @@ async fn words_of_the_provider_that_prove_nobody_sign_nobody_in() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;
     let now = || chrono::Utc::now().timestamp();
-    let twists: Vec<(&str, Box<dyn Fn(&mut Value) + Send>)> = vec![
+    let twists: Vec<(&str, Twist)> = vec![
         ("another nonce", Box::new(|claims| claims["nonce"] = json!("0".repeat(64)))),
         ("no nonce", Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("nonce")))),
         ("another audience", Box::new(|claims| claims["aud"] = json!("somebody-else"))),

@@ -155,7 +155,7 @@ async fn the_page_with_the_form_shows_every_part_of_the_document_whole() {
     let id = app.client("deploy-bot").submit_id(task).await;
     let page = Browser::of(app.addr, "cora").await.get(&format!("/inbox/workflows/{id}")).await.expect(200);
     page.has("Approve exactly this").has(&long.replace('/', "&#x2f;")).has(&"r".repeat(1_000)).has(&"p".repeat(20_000));
-    page.has("finding number 199 of many").has("Argument <code>note</code>");
+    page.has("finding number 199 of many").has("<dt>Arguments</dt>").has("<code class=\"key\">note</code>");
 }
 
 #[tokio::test]
