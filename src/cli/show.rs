@@ -149,12 +149,10 @@ fn who_decides(approval: &Value, given: Option<u64>) -> String {
 }
 
 fn timetable(page: &mut Page, approval: &Value) {
-    let now = times::now();
     let steps = list(approval, "/timetable").iter().map(|step| {
         let to = texts(step, "/to").join(", ");
         let to = if to.is_empty() { String::new() } else { format!(" to {}", escaped(&to)) };
-        let at = text(step, "/at").map_or_else(|| "?".to_owned(), |at| times::local_and_distance(at, now));
-        format!("{}{to} ({at})", word(step, "/what", "?"))
+        format!("{} {}{to}", moment(step, "/at"), word(step, "/what", "?"))
     });
     for (place, step) in steps.enumerate() {
         page.fact(if place == 0 { "then" } else { "" }, step);

@@ -1,4 +1,4 @@
-//! Moments as people read them on a terminal: their own time to the second, and how far away that is.
+//! Moments as people read them on a terminal: their own time to the second, and distances.
 //!
 //! A text that is no moment is shown as it is: an answer of another version is of more use than none.
 
@@ -20,12 +20,6 @@ pub fn read(text: &str) -> Option<DateTime<Utc>> {
 pub fn local(text: &str) -> String {
     let local = |at: DateTime<Utc>| at.with_timezone(&chrono::Local).to_rfc3339_opts(SecondsFormat::Secs, true);
     read(text).map_or_else(|| escaped(text), local)
-}
-
-/// A moment, and how far away it is: `2026-11-27T07:00:00Z, 3m ago`.
-pub fn local_and_distance(text: &str, now: DateTime<Utc>) -> String {
-    let distance = read(text).map(|at| if at > now { format!(", in {}", size(at - now)) } else { format!(", {} ago", size(now - at)) });
-    format!("{}{}", local(text), distance.unwrap_or_default())
 }
 
 /// A distance in its largest unit, rounded down: `45s 3m 2h 5d`.
@@ -53,11 +47,8 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_shown_with_its_distance_and_anything_else_as_it_is() {
-        let now = read("2026-11-27T07:00:00Z").unwrap();
-        assert!(local_and_distance("2026-11-27T06:57:00.123456Z", now).ends_with(", 2m ago"));
-        assert!(local_and_distance("2026-11-27T08:30:00Z", now).ends_with(", in 1h"));
+    fn a_moment_is_shown_to_the_second_and_anything_else_as_it_is() {
         assert_eq!(read(&local("2026-11-27T06:57:00.9Z")), read("2026-11-27T06:57:00Z"));
-        assert_eq!(local_and_distance("soon\u{1b}", now), "soon<U+001B>");
+        assert_eq!(local("soon\u{1b}"), "soon<U+001B>");
     }
 }

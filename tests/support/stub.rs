@@ -137,7 +137,7 @@ impl Stub {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home()).env("PARKBRAKE_DEV_HOME", self.home()).env("PARKBRAKE_URL", &self.url);
-        command.stdin(Stdio::null());
+        command.env("TZ", "UTC").stdin(Stdio::null());
         command
     }
 }
