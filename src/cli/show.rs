@@ -251,16 +251,7 @@ fn besides(page: &mut Page, task: &Value) {
         page.fact("finding", words.trim_end());
     }
     if let Some(metadata) = task.get("metadata").filter(|metadata| metadata.as_object().is_some_and(|all| !all.is_empty())) {
-        for (place, (name, value)) in metadata.as_object().into_iter().flatten().enumerate() {
-            let label = if place == 0 { "metadata" } else { "" };
-            match value.as_str().filter(|text| text.trim_end_matches('\n').contains('\n')) {
-                Some(text) => {
-                    page.fact(label, format!("{}:", escaped(name)));
-                    quoted(page, "", text);
-                }
-                None => page.fact(label, format!("{}: {}", escaped(name), compact(value))),
-            }
-        }
+        page.fact("metadata", compact(metadata));
     }
 }
 
