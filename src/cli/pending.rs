@@ -4,7 +4,7 @@ use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::{list, number, text, texts};
 use crate::cli::table::{Cell, table};
-use crate::cli::terminal::{BOLD, CLEAR, FAINT, PLAIN, Page, Style, is_terminal, print_json, width};
+use crate::cli::terminal::{BOLD, CLEAR, FAINT, PLAIN, Page, Style, complain, is_terminal, print_json, width};
 use crate::cli::{Error, id, show, times};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::DIFFERS;
@@ -87,7 +87,16 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     }
     let mut before = String::new();
     loop {
-        let mut items = read(&client, &args.filter, |_| Ok(())).await?;
+        let mut items = match read(&client, &args.filter, |_| Ok(())).await {
+            Ok(items) => items,
+            // What was shown before stays on the terminal; the server may only be starting anew.
+            Err(error) if args.watch && !before.is_empty() && error.is_passing() => {
+                complain(&format!("parkbrake: {error}\nparkbrake: trying again"));
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let now = times::now();
         args.sort.sort(&mut items, now);
         let mut page = Page::stdout();
@@ -189,13 +198,13 @@ fn row(item: &Value, wide: bool, now: DateTime<Utc>) -> Vec<Cell> {
     let level = text(item, "/risk_level").unwrap_or("?");
     let asked = text(item, "/requested_at").and_then(times::read);
     let due = due(item, now).map(|(at, what)| format!("{} {}", escaped(what), times::size(at - now)));
-    let id = word("/workflow_id");
+    let (id, what) = (word("/workflow_id"), what(item));
     let mut row = vec![
         (escaped(level).to_uppercase(), Style::of(level)),
         (asked.map_or_else(|| "?".to_owned(), |at| times::size(now - at)), PLAIN),
         due.map_or_else(|| ("no deadline".to_owned(), FAINT), |due| (due, PLAIN)),
         (word("/requested_by"), PLAIN),
-        what(item),
+        (what.text, if what.differs { Style::of(show::WARNING) } else { PLAIN }),
         needs(item),
         (if wide { id } else { id::short(&id).to_owned() }, BOLD),
     ];
@@ -203,14 +212,22 @@ fn row(item: &Value, wide: bool, now: DateTime<Utc>) -> Vec<Cell> {
     row
 }
 
+/// What would be done to what.
+pub(super) struct What {
+    pub text: String,
+    /// Whether the requester called it something else.
+    pub differs: bool,
+}
+
 /// What would be done to what, as far as parkbrake knows.
-fn what(item: &Value) -> Cell {
+pub(super) fn what(item: &Value) -> What {
     let named = item.get("target").filter(|target| target.is_object()).map_or_else(|| "?".to_owned(), show::named);
-    if list(item, "/target/differs").is_empty() { (named, PLAIN) } else { (format!("{DIFFERS} {named}"), Style::of(show::WARNING)) }
+    let differs = !list(item, "/target/differs").is_empty();
+    What { text: if differs { format!("{DIFFERS} {named}") } else { named }, differs }
 }
 
 /// Whose word it waits for.
-fn needs(item: &Value) -> Cell {
+pub(super) fn needs(item: &Value) -> Cell {
     if item["undecidable"] == true {
         return ("nobody can decide".to_owned(), Style::of("critical"));
     }

@@ -1,6 +1,6 @@
 //! Rows under headings, in columns as wide as what stands in them.
 
-use crate::cli::terminal::{Page, Style};
+use crate::cli::terminal::{FAINT, Page, Style};
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -25,7 +25,7 @@ pub fn table(page: &mut Page, headings: &[&str], rows: &[Vec<Cell>], flexible: u
         let over = whole.saturating_sub(width);
         widths[flexible] = widths[flexible].saturating_sub(over).max(NARROWEST.min(widths[flexible]));
     }
-    let headings: Vec<Cell> = headings.iter().map(|heading| ((*heading).to_owned(), crate::cli::terminal::FAINT)).collect();
+    let headings: Vec<Cell> = headings.iter().map(|heading| ((*heading).to_owned(), FAINT)).collect();
     for row in std::iter::once(&headings).chain(rows) {
         let mut line = String::new();
         for (place, ((text, style), width)) in row.iter().zip(&widths).enumerate() {

@@ -1,5 +1,6 @@
 //! Tool calls of coding agents: what needs no approval runs and is recorded, what people approved runs once, and nothing else runs.
 
+use crate::quotas::with_quotas;
 use crate::support::client::events;
 use crate::support::{Answer, Client, Config, TestApp};
 use futures_util::future::join_all;
@@ -220,7 +221,7 @@ async fn a_call_of_which_nobody_tells_how_it_went_has_an_unknown_outcome() {
 
 #[tokio::test]
 async fn a_call_that_parks_takes_one_turn() {
-    let app = TestApp::with(Config::new().with_policies("quotas: { submits_per_minute: 1, burst: 2 }")).await;
+    let app = with_quotas("{ submits_per_minute: 1, burst: 2 }").await;
     let bot = app.client("deploy-bot");
     let other = |id: &str| call(id, "Bash", json!({"command": format!("terraform apply -target={id}")}));
     for id in ["one", "two"] {

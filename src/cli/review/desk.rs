@@ -2,7 +2,7 @@
 //!
 //! No single key decides: `a` and `r` open a form, and Enter in it sends the decision. What is approved is the document on the screen.
 
-use crate::cli::facts::{list, text};
+use crate::cli::facts::text;
 use crate::cli::pending::Sort;
 use crate::cli::{consent, show};
 use crate::domain::text::escaped;
@@ -111,8 +111,7 @@ impl Desk {
         if self.place().is_none() {
             let left = self.listed();
             let next = left.get(place.min(left.len().saturating_sub(1))).and_then(|item| id_of(item)).map(str::to_owned);
-            if self.form.as_ref().is_some_and(|form| form.kind != Kind::Search) {
-                self.form = None;
+            if self.form.take_if(|form| form.kind != Kind::Search).is_some() {
                 "The request that you were deciding does not wait any more: nothing was sent.".clone_into(&mut self.said);
             }
             self.choose(next);
@@ -142,10 +141,14 @@ impl Desk {
 
     /// Takes in a request that was read. Where it is not what somebody was deciding on any more, that decision is not sent.
     pub fn read(&mut self, open: Open) {
-        let changed = self.open.as_ref().is_some_and(|before| before.id == open.id && before.digest != open.digest);
-        if changed && self.form.as_ref().is_some_and(|form| form.kind != Kind::Search) {
-            self.form = None;
-            "The request changed while you were deciding: nothing was sent; read it again.".clone_into(&mut self.said);
+        if self.open.as_ref().is_some_and(|before| before.id == open.id && before.digest != open.digest) {
+            let decides = self.form.take_if(|form| form.kind != Kind::Search).is_some();
+            let said = if decides {
+                "The request changed while you were deciding: nothing was sent; read it again."
+            } else {
+                "The request changed: read it again."
+            };
+            said.clone_into(&mut self.said);
         }
         self.open = Some(open);
     }
@@ -307,13 +310,13 @@ fn id_of(item: &Value) -> Option<&str> {
     text(item, "/workflow_id")
 }
 
-/// How many people have to approve besides, in words.
+/// What became of a decision, in a line.
 pub fn outcome(answer: &Value) -> String {
-    let target = escaped(text(answer, "/workflow_id").unwrap_or("?"));
+    let id = escaped(text(answer, "/workflow_id").unwrap_or("?"));
     match answer.get("approvals_remaining").and_then(Value::as_u64) {
-        Some(more) if more > 0 => format!("Your approval of {target} counts; approvals still needed: {more}"),
+        Some(more) if more > 0 => format!("Your approval of {id} counts; approvals still needed: {more}"),
         _ => format!(
-            "{target}: {}",
+            "{id}: {}",
             escaped(text(answer, "/workflow_status").or_else(|| text(answer, "/status")).unwrap_or("decided")).replace('_', " ")
         ),
     }
@@ -323,11 +326,6 @@ pub fn outcome(answer: &Value) -> String {
 pub fn counts(items: &[&Value]) -> Vec<(&'static str, usize)> {
     let count = |level: &str| items.iter().filter(|item| text(item, "/risk_level") == Some(level)).count();
     ["critical", "high", "medium", "low"].into_iter().map(|level| (level, count(level))).filter(|(_, count)| *count > 0).collect()
-}
-
-/// The roles that a request asks, for its line in the list.
-pub fn roles(item: &Value) -> String {
-    escaped(&list(item, "/approvers").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! How the full-screen review looks: what waits above, what would run in the middle, the form or the keys below.
 
-use super::desk::{Desk, Form, Kind, counts, roles};
-use crate::cli::facts::{list, text};
-use crate::cli::{id, show, times};
-use crate::domain::risk::target::DIFFERS;
+use super::desk::{Desk, Form, Kind, counts};
+use crate::cli::facts::text;
+use crate::cli::{id, pending, times};
 use crate::domain::text::escaped;
 use chrono::{DateTime, Utc};
 use ratatui::Frame;
@@ -80,17 +79,12 @@ fn row(item: &Value, now: DateTime<Utc>) -> Line<'static> {
     let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
     let level = text(item, "/risk_level").unwrap_or("?");
     let age = text(item, "/requested_at").and_then(times::read).map_or_else(|| "?".to_owned(), |at| times::size(now - at));
-    let differs = if list(item, "/target/differs").is_empty() { String::new() } else { format!("{DIFFERS} ") };
+    let what = pending::what(item);
     Line::from(vec![
         Span::styled(format!("{:<8}", escaped(level).to_uppercase()), of_level(level)),
-        Span::styled(format!(" {age:>4}  {differs}"), if differs.is_empty() { Style::new() } else { of_level("high") }),
-        Span::from(format!(
-            "{}  by {}  asks {}  {}",
-            show::named(&item["target"]),
-            word("/requested_by"),
-            roles(item),
-            id::short(&word("/workflow_id"))
-        )),
+        Span::from(format!(" {age:>4}  ")),
+        Span::styled(what.text, if what.differs { of_level("high") } else { Style::new() }),
+        Span::from(format!("  by {}  asks {}  {}", word("/requested_by"), pending::needs(item).0, id::short(&word("/workflow_id")))),
     ])
 }
 

@@ -2,14 +2,14 @@
 
 use super::desk::{Desk, Open, Wish, outcome};
 use super::draw::draw;
-use crate::cli::client::{Answer, Client};
+use crate::cli::client::Client;
 use crate::cli::pending::{self, Filter};
 use crate::cli::terminal::{Page, is_terminal};
 use crate::cli::{Error, approve, show, status, times};
 use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind};
 use ratatui::crossterm::execute;
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -73,11 +73,17 @@ async fn follow(terminal: &mut ratatui::DefaultTerminal, client: &Client, filter
             Wish::Quit => return Ok(()),
             Wish::Refresh => refresh(client, filter, desk).await,
             Wish::Approve { id, digest, justification } => {
-                let body = [("digest", Some(digest)), ("justification", justification)];
-                decide(client, filter, desk, &format!("/workflows/{id}/approve"), body).await;
+                let mut body = json!({"digest": digest});
+                if let Some(justification) = justification {
+                    body["justification"] = justification.into();
+                }
+                decide(client, filter, desk, &format!("/workflows/{id}/approve"), &body).await;
+                forget(&mut events);
             }
             Wish::Reject { id, reason } => {
-                decide(client, filter, desk, &format!("/workflows/{id}/reject"), [("reason", reason), ("", None)]).await;
+                let body = reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}));
+                decide(client, filter, desk, &format!("/workflows/{id}/reject"), &body).await;
+                forget(&mut events);
             }
         }
     }
@@ -131,10 +137,14 @@ async fn refresh(client: &Client, filter: &Filter, desk: &mut Desk) {
 }
 
 /// Sends a decision, says what became of it, and goes on to what waits next.
-async fn decide(client: &Client, filter: &Filter, desk: &mut Desk, path: &str, facts: [(&str, Option<String>); 2]) {
-    let body: Map<String, Value> = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect();
-    let sent: Result<Answer, Error> = client.send(client.call(Method::POST, path).json(&body)).await;
+async fn decide(client: &Client, filter: &Filter, desk: &mut Desk, path: &str, body: &Value) {
+    let sent = client.send(client.call(Method::POST, path).json(body)).await;
     let said = sent.map_or_else(|error| error.to_string(), |answer| outcome(&answer.value));
     refresh(client, filter, desk).await;
     desk.said = said;
+}
+
+/// Drops the keys that were pressed while a decision was under way: they were not meant for the request that is shown next.
+fn forget(events: &mut mpsc::Receiver<Event>) {
+    while events.try_recv().is_ok() {}
 }
