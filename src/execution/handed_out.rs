@@ -9,7 +9,7 @@ use crate::execution::output::Secrets;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::{OpenOptionsExt as _, chown};
+use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ impl HandedOut {
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         let made = Self { file, path };
         if let Some(account) = account {
-            chown(&made.path, Some(account.user), Some(account.group))?;
+            fchown(&made.file, Some(account.user), Some(account.group))?;
         }
         Ok(made)
     }

@@ -41,7 +41,7 @@ pub struct Story {
     pub workflow: Workflow,
     pub log: Vec<Recorded>,
     pub target: Target,
-    /// The last document that people were asked about, or that ran without asking.
+    /// The document that holds.
     pub document: Document,
     pub digest: Digest,
 }
@@ -141,13 +141,17 @@ impl Story {
     fn of(workflow_id: Uuid, log: Vec<Recorded>, documents: &[Vec<u8>]) -> Result<Self, String> {
         let workflow = transition::replay(workflow_id, &log).map_err(|error| format!("its log cannot be read: {error}"))?;
         let workflow = workflow.ok_or("it was removed while the export was written")?;
-        let (first, last) = documents.first().zip(documents.last()).ok_or("its document is missing")?;
+        let number = usize::try_from(workflow.document_number()).unwrap_or(usize::MAX);
+        let (first, holding) = documents.first().zip(documents.get(number - 1)).ok_or("its document is missing")?;
         if Digest::of(first) != workflow.submission.digest {
             return Err("its document is not the one that was submitted: the digests differ".to_owned());
         }
-        let document = Document::read(last).map_err(|error| format!("its document cannot be read: {error}"))?;
+        if Digest::of(holding) != *workflow.document() {
+            return Err("its document is not the one that its log names: the digests differ".to_owned());
+        }
+        let document = Document::read(holding).map_err(|error| format!("its document cannot be read: {error}"))?;
         let claimed = || document.single().map(Target::claimed).unwrap_or_default();
         let target = workflow.submission.target.clone().unwrap_or_else(claimed);
-        Ok(Self { target, digest: Digest::of(last), document, workflow, log })
+        Ok(Self { target, digest: Digest::of(holding), document, workflow, log })
     }
 }

@@ -75,6 +75,8 @@ pub struct Shared {
     openid: Option<Provider>,
     /// The places of the mails that are on their way.
     mails: Arc<Semaphore>,
+    /// Held while a link for a mail is made: links of one person are counted first, and two at once would not count each other.
+    mail_turn: tokio::sync::Mutex<()>,
     /// The matrix of the rules, once somebody has asked for it.
     matrix: OnceCell<Arc<Matrix>>,
     /// True once the server is stopping.
@@ -95,7 +97,8 @@ impl Service {
         let WaysIn { mailer, openid } = ways_in;
         let (admissions, mails) = (Admissions::new(limits), Arc::new(Semaphore::new(sign_in::MAILS)));
         let (quotas, matrix) = (Quotas::default(), OnceCell::new());
-        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, matrix, closing }))
+        let mail_turn = tokio::sync::Mutex::default();
+        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, mail_turn, matrix, closing }))
     }
 
     /// The time, as the database has it.

@@ -41,7 +41,10 @@ impl Service {
         let Ok(place) = Arc::clone(&self.mails).try_acquire_owned() else { return false };
         let (service, name, next) = (self.clone(), name.to_owned(), next.to_owned());
         tokio::spawn(async move {
-            if let Some(mail) = service.link_to_mail(&name, &next).await {
+            let turn = service.mail_turn.lock().await;
+            let mail = service.link_to_mail(&name, &next).await;
+            drop(turn);
+            if let Some(mail) = mail {
                 send(&*mailer, mail).await;
             }
             drop(place);

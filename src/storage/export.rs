@@ -69,6 +69,9 @@ impl Storage {
         let last = found.last().map(|row| row.workflow_id);
         let found: Vec<_> = found.into_iter().filter(|row| place.holds(row.created_at)).collect();
         let ids: Vec<Uuid> = found.iter().map(|row| row.workflow_id).collect();
+        // The logs first: whatever document a log names is there by the time that documents are read.
+        let mut logs = self.proven_logs_by(db, &ids).await?;
+        let mut db = self.lease_list().await?;
         let query = sqlx::query!(
             "select d.workflow_id, d.content from unnest($1::uuid[]) asked (workflow_id)
              cross join lateral (select d.workflow_id, d.round, d.content from document d where d.workflow_id = asked.workflow_id offset 0) d
@@ -79,7 +82,7 @@ impl Storage {
         for row in within(query.fetch_all(&mut *db)).await? {
             documents.entry(row.workflow_id).or_default().push(row.content);
         }
-        let mut logs = self.proven_logs_by(db, &ids).await?;
+        db.release();
         let rows = found.into_iter().map(|row| ExportRow {
             log: logs.remove(&row.workflow_id).unwrap_or_else(|| Ok(Vec::new())).map_err(|error| error.to_string()),
             documents: documents.remove(&row.workflow_id).unwrap_or_default(),

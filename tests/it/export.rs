@@ -177,8 +177,12 @@ async fn what_cannot_be_proved_is_in_the_export_and_says_so() {
     let (sound, touched) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
     app.database.execute("alter table workflow_event disable trigger all").await;
     app.database.execute(&format!("update workflow_event set actor = 'nobody' where workflow_id = '{touched}' and version = 1")).await;
+    let changed = bot.submit_id(high()).await;
+    app.database.execute("alter table document disable trigger all").await;
+    app.database.execute(&format!("update document set content = '{{}}' where workflow_id = '{changed}'")).await;
     let lines = exported(&app.client("nora"), "").await;
-    assert_eq!(ids(&lines), [&sound, &touched]);
+    assert_eq!(ids(&lines), [&sound, &touched, &changed]);
+    assert!(lines[2]["problem"].as_str().unwrap().contains("the digests differ"), "{}", lines[2]);
     assert_eq!((&lines[0]["problem"], &lines[1]["actions"]), (&json!(null), &json!([])));
     assert!(lines[1]["problem"].as_str().unwrap().contains("not written by this server"), "{}", lines[1]);
 }
