@@ -139,7 +139,7 @@ impl Service {
         say(terms.distinct_roles, "each approval by another role");
         say(terms.require_justification, "with a justification");
         say(terms.require_digest, "with the digest");
-        let step = |step: &EscalationStep| format!("asks {} as well after {}", step.to.join(", "), duration::show(step.after));
+        let step = |step: &EscalationStep| format!("escalates to {} after {}", step.to.join(", "), duration::show(step.after));
         said.extend(terms.escalation.iter().map(step));
         said.extend(terms.expire_after.map(|after| format!("expires after {}", duration::show(after))));
         said.extend(policy.goal.map(|goal| format!("should be decided within {}", duration::show(goal))));
