@@ -1,5 +1,5 @@
-//! The composition root: settings and a database become a running server, which is a value; there are no globals, and
-//! several can run in one process.
+//! The composition root: settings and a database become a running server, which is a value; there
+//! are no globals, and several can run in one process.
 
 mod github;
 mod router;
@@ -114,7 +114,8 @@ pub struct Resources {
     pub migrate: bool,
     /// What relative folders of runbooks are relative to; the current folder if not given.
     pub base: Option<PathBuf>,
-    /// Where secrets are read from, once: those of channels, to use them, and all that are configured, to mask them.
+    /// Where secrets are read from, once: those of channels, to use them, and all that are
+    /// configured, to mask them.
     pub environment: Environment,
     /// What starts runbooks.
     pub launcher: Launcher,
@@ -192,7 +193,8 @@ impl App {
             return Err(StartError::Sealing(sealing));
         }
         patiently(|| storage.keep_policy(&configuration.version, &configuration.document)).await?;
-        // Before the first event of this server: after a restore it must not stand where an event stood that is lost.
+        // Before the first event of this server: after a restore it must not stand where an event
+        // stood that is lost.
         patiently(|| storage.feed_restart()).await?;
         let released = patiently(|| storage.clear_quarantine()).await?;
         if released > 0 {
@@ -261,7 +263,8 @@ impl App {
         Err(stopped)
     }
 
-    /// Stops: takes no more requests, answers those on their way, gives running actions time to end, and lets go.
+    /// Stops: takes no more requests, answers those on their way, gives running actions time to
+    /// end, and lets go.
     pub async fn stop(self) {
         tracing::info!("parkbrake is stopping");
         self.closing.send_replace(true);
@@ -275,7 +278,8 @@ impl App {
         self.tenure.end().await;
     }
 
-    /// Ends at once: without actors, or without the right to act, nobody can be served and no outcome be recorded.
+    /// Ends at once: without actors, or without the right to act, nobody can be served and no
+    /// outcome be recorded.
     async fn halt(self) {
         self.closing.send_replace(true);
         self.end_actions().await;

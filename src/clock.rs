@@ -1,8 +1,9 @@
 //! The time: the database's, carried forward by a monotonic clock.
 //!
-//! Nothing in parkbrake asks the machine what time it is. Deadlines are checked by the database in the statement that acts
-//! on them; what needs the time for anything else (the conditions of triggers, ids that sort by time) gets it from here. A
-//! machine whose clock is wrong, or jumps, changes nothing.
+//! Nothing in parkbrake asks the machine what time it is. Deadlines are checked by the database in
+//! the statement that acts on them; what needs the time for anything else (the conditions of
+//! triggers, ids that sort by time) gets it from here. A machine whose clock is wrong, or jumps,
+//! changes nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Mutex;
@@ -34,7 +35,8 @@ impl Clock {
         heard + TimeDelta::from_std(at.elapsed()).unwrap_or_default()
     }
 
-    /// A new id (UUIDv7). Ids are made in the order of time, so that a list in the order of ids is one in the order of time.
+    /// A new id (UUIDv7). Ids are made in the order of time, so that a list in the order of ids is
+    /// one in the order of time.
     pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();

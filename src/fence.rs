@@ -1,8 +1,9 @@
 //! The fence: how long this server may still act, by a clock that only it can read.
 //!
-//! A server acts under a lease that the database measures. It must stop before the database would let another server act, also
-//! when it can no longer ask: because the line is down, or because the whole process was frozen and has just woken up. So it
-//! counts on its own, from the moment *before* it sent the last renewal that succeeded. The database started to count later than that,
+//! A server acts under a lease that the database measures. It must stop before the database would
+//! let another server act, also when it can no longer ask: because the line is down, or because the
+//! whole process was frozen and has just woken up. So it counts on its own, from the moment
+//! *before* it sent the last renewal that succeeded. The database started to count later than that,
 //! so the fence falls first.
 //!
 //! The clock goes on while the machine is suspended. It is never set.
@@ -13,12 +14,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// So long before the lease ends nothing more is started, and what runs is ended: its processes are asked to end, killed two
-/// seconds later, and gone when the lease lapses.
+/// So long before the lease ends nothing more is started, and what runs is ended: its processes are
+/// asked to end, killed two seconds later, and gone when the lease lapses.
 pub const ENDING: Duration = Duration::from_secs(3);
 
-/// Between two looks at the clock while something waits for the fence to fall: a sleep does not count the time during which the
-/// machine was suspended.
+/// Between two looks at the clock while something waits for the fence to fall: a sleep does not
+/// count the time during which the machine was suspended.
 const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(target_os = "linux")]
@@ -39,7 +40,8 @@ impl FenceTime {
 
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// When the last renewal that succeeded was asked for; `None` before the first, and after the lease was lost for good.
+    /// When the last renewal that succeeded was asked for; `None` before the first, and after the
+    /// lease was lost for good.
     asked: Option<FenceTime>,
     lost: bool,
 }
@@ -89,11 +91,12 @@ impl Fence {
         !self.left().is_zero()
     }
 
-    /// Begins a piece of work that ends before the lease does: whoever does it watches [`Self::fallen`]. `None` if nothing may
-    /// be begun.
+    /// Begins a piece of work that ends before the lease does: whoever does it watches
+    /// [`Self::fallen`]. `None` if nothing may be begun.
     pub fn enter(self: &Arc<Self>) -> Option<Work> {
         self.work.send_modify(|count| *count += 1);
-        // Counted first, so that whoever waits for the end of all work after the fence has fallen sees this one.
+        // Counted first, so that whoever waits for the end of all work after the fence has fallen
+        // sees this one.
         let work = Work(Arc::clone(self));
         self.holds().then_some(work)
     }

@@ -1,10 +1,13 @@
-//! What a server does at its start so that what it runs cannot read its secrets, and so that it does not run out of files.
+//! What a server does at its start so that what it runs cannot read its secrets, and so that it
+//! does not run out of files.
 //!
-//! The environment that a process was started with can be read in `/proc/PID/environ` by everybody who may trace it: every
-//! process of the same user, and so every runbook. It holds the database's password and the secrets of all channels and
-//! runbooks. So the server starts itself anew, with the same process id, with an environment that holds nothing but what is known
-//! to be no secret; the rest is handed over in a file without a name, read once, and kept in memory. And that memory is
-//! closed to all but root: the process cannot be traced or dumped. Starting anew is also when the allocator is told what the server needs.
+//! The environment that a process was started with can be read in `/proc/PID/environ` by everybody
+//! who may trace it: every process of the same user, and so every runbook. It holds the database's
+//! password and the secrets of all channels and runbooks. So the server starts itself anew, with
+//! the same process id, with an environment that holds nothing but what is known to be no secret;
+//! the rest is handed over in a file without a name, read once, and kept in memory. And that memory
+//! is closed to all but root: the process cannot be traced or dumped. Starting anew is also when
+//! the allocator is told what the server needs.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +16,8 @@ use std::sync::OnceLock;
 /// The variables that were taken out of the environment.
 static SEALED: OnceLock<BTreeMap<OsString, OsString>> = OnceLock::new();
 
-/// A variable of the environment that this process was first started with. What is secret is found here alone.
+/// A variable of the environment that this process was first started with. What is secret is found
+/// here alone.
 #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
 pub fn variable(name: &str) -> Option<OsString> {
     let sealed = SEALED.get().and_then(|sealed| sealed.get(OsStr::new(name)));
@@ -28,8 +32,9 @@ pub struct Error {
     error: std::io::Error,
 }
 
-/// Hardens this process. It has to be the first thing that a server does: this process may be replaced by a fresh one. `plain` names
-/// the variables that are no secrets and stay where they are, besides those that every system has.
+/// Hardens this process. It has to be the first thing that a server does: this process may be
+/// replaced by a fresh one. `plain` names the variables that are no secrets and stay where they
+/// are, besides those that every system has.
 ///
 /// # Errors
 /// The system refuses.
@@ -41,7 +46,8 @@ pub fn harden(plain: &[String]) -> Result<(), Error> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| Error { step: "closing the memory", error: error.into() })
 }
 
-/// Hardens this process as far as the system allows: elsewhere than on Linux the environment stays as it is.
+/// Hardens this process as far as the system allows: elsewhere than on Linux the environment stays
+/// as it is.
 ///
 /// # Errors
 /// Never.
@@ -54,7 +60,8 @@ pub fn harden(_: &[String]) -> Result<(), Error> {
 /// So many open files are enough for every purpose.
 const MOST_FILES: u64 = 1 << 20;
 
-/// Every connection, and every stream of a runbook, is a file: so this process may open as many as the system lets it.
+/// Every connection, and every stream of a runbook, is a file: so this process may open as many as
+/// the system lets it.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -124,12 +131,12 @@ mod environment {
     /// Says to the fresh process that standard input holds the variables that were taken out.
     const MARK: &str = "PARKBRAKE_ENVIRONMENT";
     const ON_STANDARD_INPUT: &str = "standard-input";
-    /// Has the allocator ask for pages of 4 KiB, unless the environment says otherwise: with pages of 2 MiB a server at rest takes 15 MB
-    /// more, and is no faster.
+    /// Has the allocator ask for pages of 4 KiB, unless the environment says otherwise: with pages
+    /// of 2 MiB a server at rest takes 15 MB more, and is no faster.
     const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
 
-    /// Takes secrets out of the environment, and has the allocator ask for small pages: returns in the process that has no secret in its
-    /// environment any more.
+    /// Takes secrets out of the environment, and has the allocator ask for small pages: returns in
+    /// the process that has no secret in its environment any more.
     #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
     pub fn seal(plain: &[String]) -> Result<(), Error> {
         if std::env::var_os(MARK).is_some_and(|mark| mark == ON_STANDARD_INPUT) {

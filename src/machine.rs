@@ -1,7 +1,9 @@
-//! Which machine and which process this is, so that a server can tell whether another one, which ran here, is gone.
+//! Which machine and which process this is, so that a server can tell whether another one, which
+//! ran here, is gone.
 //!
-//! Process numbers are used again, and mean something only within one running system and one process namespace. So a process is
-//! named by all of these and by the time of its start. Only Linux tells them.
+//! Process numbers are used again, and mean something only within one running system and one
+//! process namespace. So a process is named by all of these and by the time of its start. Only
+//! Linux tells them.
 
 use std::fs;
 
@@ -29,10 +31,12 @@ impl ProcessName {
         None
     }
 
-    /// Whether this process has certainly ended: it ran on this machine, in this process namespace, and is no longer there.
+    /// Whether this process has certainly ended: it ran on this machine, in this process namespace,
+    /// and is no longer there.
     #[cfg(target_os = "linux")]
     pub fn is_gone(&self) -> bool {
-        // A namespace's number is used again only when none of its processes is left, and then this one is gone as well.
+        // A namespace's number is used again only when none of its processes is left, and then this
+        // one is gone as well.
         machine().is_some_and(|here| here == self.machine)
             && !crate::procfs::all().iter().any(|process| process.pid == self.pid && process.started == self.started)
     }

@@ -5,7 +5,8 @@ use mimalloc::MiMalloc;
 use parkbrake::cli::{Cli, Command, hook};
 use std::process::ExitCode;
 
-/// The system's allocator takes a third of the server's time under load, and keeps what it was once given.
+/// The system's allocator takes a third of the server's time under load, and keeps what it was once
+/// given.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -4,8 +4,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::fs;
 
-/// A process that is alive. Its number alone does not name it, because numbers are used again; with the time of its
-/// start it does.
+/// A process that is alive. Its number alone does not name it, because numbers are used again; with
+/// the time of its start it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     pub pid: i32,
@@ -32,7 +32,8 @@ impl Process {
         Self::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Reads `pid (name) state parent group …`, where the name may hold anything, parentheses as well.
+    /// Reads `pid (name) state parent group …`, where the name may hold anything, parentheses as
+    /// well.
     fn parse(pid: i32, stat: &str) -> Option<Self> {
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let alive = !matches!(*fields.first()?, "Z" | "X");
@@ -41,7 +42,8 @@ impl Process {
         alive.then_some(process)
     }
 
-    /// The environment that it was started with, `NAME=value` with a NUL after each; empty where it may not be read.
+    /// The environment that it was started with, `NAME=value` with a NUL after each; empty where it
+    /// may not be read.
     pub fn environment(&self) -> Vec<u8> {
         fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default()
     }

@@ -1,9 +1,10 @@
-//! The server's secret key, which is kept outside the database: what is sealed with it cannot be forged by whoever can write to the
-//! database.
+//! The server's secret key, which is kept outside the database: what is sealed with it cannot be
+//! forged by whoever can write to the database.
 //!
-//! Each purpose has a key of its own, derived from the secret key with HMAC-SHA256 and a label, so that a seal of one purpose is
-//! worthless for every other one. Several keys can be given at once: the first one seals, and what one of the others sealed is still
-//! accepted. That is how a key is replaced.
+//! Each purpose has a key of its own, derived from the secret key with HMAC-SHA256 and a label, so
+//! that a seal of one purpose is worthless for every other one. Several keys can be given at once:
+//! the first one seals, and what one of the others sealed is still accepted. That is how a key is
+//! replaced.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -84,7 +85,8 @@ pub type Seal = [u8; 32];
 /// The keys of a server, ready to use. A copy is cheap.
 #[derive(Clone)]
 pub struct SecretKeys {
-    /// The current key first. Each is the list of its purposes' keys, in the order of [`Purpose::ALL`].
+    /// The current key first. Each is the list of its purposes' keys, in the order of
+    /// [`Purpose::ALL`].
     keys: Arc<[[Hmac<Sha256>; Purpose::ALL.len()]]>,
     /// What they were made from: as it was written, and as bytes.
     written: Arc<[Vec<u8>]>,
@@ -118,7 +120,8 @@ pub enum Error {
 }
 
 impl SecretKeys {
-    /// The key from the environment or from a file; several are separated by white space, the current one first.
+    /// The key from the environment or from a file; several are separated by white space, the
+    /// current one first.
     ///
     /// # Errors
     /// No key, two sources, a file that cannot be read, or text that is no key.
@@ -178,12 +181,14 @@ impl SecretKeys {
         self.written.iter().map(Vec::as_slice)
     }
 
-    /// Seals parts with the current key. Where one part ends and the next begins is part of what is sealed.
+    /// Seals parts with the current key. Where one part ends and the next begins is part of what is
+    /// sealed.
     pub fn seal(&self, purpose: Purpose, parts: &[&[u8]]) -> Seal {
         mac(&self.keys[0], purpose, parts).finalize().into_bytes().into()
     }
 
-    /// The seals of all keys, the current one's first: by what a row may be found that was written with an earlier key.
+    /// The seals of all keys, the current one's first: by what a row may be found that was written
+    /// with an earlier key.
     pub fn seals(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<Seal> {
         self.keys.iter().map(|key| mac(key, purpose, parts).finalize().into_bytes().into()).collect()
     }

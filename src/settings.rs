@@ -1,4 +1,5 @@
-//! The settings of a server process: flags first, then `PARKBRAKE_*` of the environment, then these defaults.
+//! The settings of a server process: flags first, then `PARKBRAKE_*` of the environment, then these
+//! defaults.
 
 use clap::Args;
 use std::net::SocketAddr;
@@ -12,7 +13,8 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8001")]
     pub listen: SocketAddr,
 
-    /// A name that this server goes by, besides addresses, localhost and the host of `public_url`; may be given more than once, or with commas
+    /// A name that this server goes by, besides addresses, localhost and the host of `public_url`;
+    /// may be given more than once, or with commas
     #[arg(long = "allow-host", env = "PARKBRAKE_ALLOW_HOSTS", value_name = "HOST", value_delimiter = ',', value_parser = crate::domain::hosts::name)]
     pub allow_hosts: Vec<String>,
 
@@ -20,11 +22,13 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR")]
     pub config: Option<PathBuf>,
 
-    /// Refuse to start with a configuration that opens the gate wider than the shipped one does; `check` says what that is
+    /// Refuse to start with a configuration that opens the gate wider than the shipped one does;
+    /// `check` says what that is
     #[arg(long, env = "PARKBRAKE_STRICT")]
     pub strict: bool,
 
-    /// Of how many parked workflows the state stays in memory, about 2 KB each; the others are read again when they are asked for
+    /// Of how many parked workflows the state stays in memory, about 2 KB each; the others are read
+    /// again when they are asked for
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 80_000)]
     pub max_resident: usize,
 
@@ -32,23 +36,28 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_TURNS", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub turns: u16,
 
-    /// How many actions of one requester run at once, of what people approved and of what needed no approval, each
+    /// How many actions of one requester run at once, of what people approved and of what needed no
+    /// approval, each
     #[arg(long, env = "PARKBRAKE_TURNS_PER_REQUESTER", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub turns_per_requester: u16,
 
-    /// Connections to the database for reading, shared out between calls, lists and the background; commits have three of their own
+    /// Connections to the database for reading, shared out between calls, lists and the background;
+    /// commits have three of their own
     #[arg(long, env = "PARKBRAKE_CONNECTIONS", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=200))]
     pub connections: u32,
 
-    /// How long a stopping server waits for actions that it is running; one that is cut off has an unknown outcome
+    /// How long a stopping server waits for actions that it is running; one that is cut off has an
+    /// unknown outcome
     #[arg(long, env = "PARKBRAKE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = crate::domain::duration::parse)]
     pub drain: Duration,
 
-    /// How long an action that is cancelled has to end by itself before its processes are killed, and a webhook's answer is waited for
+    /// How long an action that is cancelled has to end by itself before its processes are killed,
+    /// and a webhook's answer is waited for
     #[arg(long, env = "PARKBRAKE_CANCEL_GRACE", value_name = "DURATION", default_value = "5s", value_parser = crate::domain::duration::parse)]
     pub cancel_grace: Duration,
 
-    /// How long this server may act on the database without renewing its lease; it ends what it runs 3 s before that
+    /// How long this server may act on the database without renewing its lease; it ends what it
+    /// runs 3 s before that
     #[arg(long, env = "PARKBRAKE_LEASE", value_name = "DURATION", default_value = "10s", value_parser = lease)]
     pub lease: Duration,
 
@@ -67,7 +76,8 @@ pub struct LimitSettings {
     #[arg(long, env = "PARKBRAKE_MAX_REQUESTS_EACH", value_name = "N", default_value_t = 512)]
     pub max_requests_each: usize,
 
-    /// MiB that the bodies of all changes under way may have; memory for them is about five times as much
+    /// MiB that the bodies of all changes under way may have; memory for them is about five times
+    /// as much
     #[arg(long, env = "PARKBRAKE_MAX_BODY_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub max_body_mib: u64,
 
@@ -79,7 +89,8 @@ pub struct LimitSettings {
     #[arg(long, env = "PARKBRAKE_MAX_WAITS_EACH", value_name = "N", default_value_t = 256)]
     pub max_waits_each: usize,
 
-    /// Connections of clients that may be open at once [default: 4096, or less where the process may open fewer files]
+    /// Connections of clients that may be open at once [default: 4096, or less where the process
+    /// may open fewer files]
     #[arg(long, env = "PARKBRAKE_MAX_CLIENTS", value_name = "N")]
     pub max_clients: Option<usize>,
 
@@ -105,8 +116,8 @@ impl Default for LimitSettings {
 const SHORTEST_LEASE: Duration = Duration::from_secs(6);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
 
-/// Reads the length of a lease: long enough that a renewal may fail twice, and short enough that a server that is gone is missed
-/// soon.
+/// Reads the length of a lease: long enough that a renewal may fail twice, and short enough that a
+/// server that is gone is missed soon.
 fn lease(text: &str) -> Result<Duration, String> {
     let lease = crate::domain::duration::parse(text).map_err(|error| error.to_string())?;
     if (SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) { Ok(lease) } else { Err("a lease is between 6s and 10m long".to_owned()) }

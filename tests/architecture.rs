@@ -1,5 +1,6 @@
-//! The rules of the house, as tests. `support/docs/ARCHITECTURE.md` says why they are as they are; what a rule says when it is
-//! broken is what to do about it. What a function may not call at all is in `clippy.toml`.
+//! The rules of the house, as tests. `support/docs/ARCHITECTURE.md` says why they are as they are;
+//! what a rule says when it is broken is what to do about it. What a function may not call at all
+//! is in `clippy.toml`.
 
 #[path = "architecture/circles.rs"]
 mod circles;
@@ -14,7 +15,8 @@ use regex::Regex;
 use source::{dependencies, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each module at the top of `src` may use. What it no longer uses has to leave the list, so that the list is the house.
+/// What each module at the top of `src` may use. What it no longer uses has to leave the list, so
+/// that the list is the house.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain", "execution", "hardening", "postgres", "secret_key", "settings", "storage", "telemetry"]),
@@ -71,7 +73,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
 ];
 
-/// What of the actors each module may see: who uses, and what. The rest of them is nobody's business.
+/// What of the actors each module may see: who uses, and what. The rest of them is nobody's
+/// business.
 const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     ("http", &["restart::RestartBudget", "restart::RestartPolicy", "restart::Verdict"]),
     (
@@ -134,10 +137,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ("utoipa_axum", &["agents/", "api/", "github/", "mcp/", "slack/"]),
 ];
 
-/// The concepts of the core, one folder each: each uses only those before it, and what stands beside the folders.
+/// The concepts of the core, one folder each: each uses only those before it, and what stands
+/// beside the folders.
 const CONCEPTS: [&str; 9] = ["task", "risk", "tools", "hold", "policy", "grant", "request", "workflow", "notice"];
 
-/// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a file or the network.
+/// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a
+/// file or the network.
 const OF_THE_CORE: &[&str] = &[
     "cel",
     "chrono",
@@ -157,6 +162,9 @@ const OF_THE_CORE: &[&str] = &[
 const LONGEST_FILE: usize = 400;
 /// Those that are longer, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Columns of a line of prose.
+const WIDEST_COMMENT: usize = 100;
 
 #[test]
 fn nothing_points_up() {
@@ -225,7 +233,8 @@ fn the_actors_are_seen_only_through_their_handle() {
     }
 }
 
-/// A use case gives values of the core and results of its own, so that no way in depends on how something is stored.
+/// A use case gives values of the core and results of its own, so that no way in depends on how
+/// something is stored.
 #[test]
 fn no_row_of_storage_leaves_a_use_case() {
     let shown = Regex::new(r"(?m)^\s*pub (?:async )?(?:fn [^{;]*|use [^;]*|[a-z_]+: [^\n]*)").expect("a pattern");
@@ -334,7 +343,27 @@ fn files_are_short() {
     }
 }
 
-/// What lets bodies in is `http::body::receive`, so that every one is held to the same limits and read as strictly.
+/// Prose is read in columns, code by its structure: rustfmt wraps the code.
+#[test]
+fn comments_are_wrapped() {
+    let url = Regex::new(r"https?://\S+").expect("a pattern");
+    for file in sources() {
+        for (number, line) in file.text.lines().enumerate() {
+            let is_prose = line.trim_start().starts_with("//") && !url.is_match(line);
+            // A drawing or a table of a doc comment is as wide as it is.
+            let is_drawn = line.contains("  ") && line.trim_start().starts_with("//!") || line.contains('|');
+            assert!(
+                !is_prose || is_drawn || line.chars().count() <= WIDEST_COMMENT,
+                "src/{}:{}: wrap this comment at {WIDEST_COMMENT} columns",
+                file.name,
+                number + 1
+            );
+        }
+    }
+}
+
+/// What lets bodies in is `http::body::receive`, so that every one is held to the same limits and
+/// read as strictly.
 #[test]
 fn only_extractors_take_bodies() {
     let function = Regex::new(r"async fn ([a-z_]+)(?:<[^(]*>)?\(([^{;]*)\)").expect("a pattern");
@@ -358,7 +387,8 @@ fn only_extractors_take_bodies() {
     }
 }
 
-/// What is not a page for people describes itself: a route with a description makes its place in the document with it.
+/// What is not a page for people describes itself: a route with a description makes its place in
+/// the document with it.
 #[test]
 fn only_pages_are_served_without_a_description() {
     let undescribed = Regex::new(r#"\.route\(\s*""#).expect("a pattern");

@@ -1,4 +1,5 @@
-//! `parkbrake dev`, the way somebody meets it for the first time: from any folder, with nothing prepared.
+//! `parkbrake dev`, the way somebody meets it for the first time: from any folder, with nothing
+//! prepared.
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};

@@ -1,4 +1,5 @@
-//! `support/scripts/dev.sh` and what it installs, with programs that only write down how they were called.
+//! `support/scripts/dev.sh` and what it installs, with programs that only write down how they were
+//! called.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The documents, held to the program: their commands run, their examples are read, and the references are written from it.
+//! The documents, held to the program: their commands run, their examples are read, and the
+//! references are written from it.
 
 #[path = "documents/commands.rs"]
 mod commands;

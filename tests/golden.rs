@@ -1,4 +1,5 @@
-//! Stored events are read for ever: the fixtures of every schema are read, and what the current version writes has not changed.
+//! Stored events are read for ever: the fixtures of every schema are read, and what the current
+//! version writes has not changed.
 
 use parkbrake::domain::workflow::{Event, SCHEMA};
 use regex::Regex;

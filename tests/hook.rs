@@ -1,4 +1,5 @@
-//! The hooks of coding agents, by the real binary: whatever the server does, and whatever comes on standard input, no tool runs that was not allowed.
+//! The hooks of coding agents, by the real binary: whatever the server does, and whatever comes on
+//! standard input, no tool runs that was not allowed.
 
 use serde_json::{Value, json};
 use std::io::{Read, Write};

@@ -1,6 +1,7 @@
-//! Two actors of one workflow at its start, two servers, and commits that come through late: every order in which their steps can be
-//! taken, up to a number of faults, and many with more. Whatever the order: no attempt runs twice, nothing runs whose start is not in
-//! the log, and nothing that was approved is ever left without somebody who is obliged to go on.
+//! Two actors of one workflow at its start, two servers, and commits that come through late: every
+//! order in which their steps can be taken, up to a number of faults, and many with more. Whatever
+//! the order: no attempt runs twice, nothing runs whose start is not in the log, and nothing that
+//! was approved is ever left without somebody who is obliged to go on.
 
 #[path = "interleavings/hands.rs"]
 mod hands;
@@ -87,7 +88,8 @@ fn broken(world: &World, step: Step) -> Option<String> {
     broken.into_iter().find(|(is_broken, _)| *is_broken).map(|(_, what)| what.to_owned())
 }
 
-/// From a moment at which nobody has anything to do: what the timer finds is enough for everything to come to its end.
+/// From a moment at which nobody has anything to do: what the timer finds is enough for everything
+/// to come to its end.
 fn is_left_behind(world: &World) -> Option<String> {
     let mut world = world.clone();
     world.faults = 0;

@@ -1,8 +1,9 @@
 //! The PowerShell scripts: each has to parse, and to do what its bash twin does.
 //!
-//! They are not run here, because PowerShell is not on the machines that run these tests; the bash scripts are (`scripts`).
-//! So each pair is held together by what can be read off both: calls, parameters, variables of the environment, fields that
-//! are sent, and, of what is shown, the facts, labels, colors and hidden characters.
+//! They are not run here, because PowerShell is not on the machines that run these tests; the bash
+//! scripts are (`scripts`). So each pair is held together by what can be read off both: calls,
+//! parameters, variables of the environment, fields that are sent, and, of what is shown, the
+//! facts, labels, colors and hidden characters.
 
 use parkbrake::domain::text::is_invisible;
 use regex::Regex;

@@ -1,4 +1,5 @@
-//! What holds for every task, every policy and every sequence of commands: the pure core against random input.
+//! What holds for every task, every policy and every sequence of commands: the pure core against
+//! random input.
 
 #[path = "properties/assessment.rs"]
 mod assessment;

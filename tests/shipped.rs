@@ -1,5 +1,5 @@
-//! The program as it is shipped: built without what only tests depend on, because a dependency of the tests can turn on
-//! features that the shipped program then lacks.
+//! The program as it is shipped: built without what only tests depend on, because a dependency of
+//! the tests can turn on features that the shipped program then lacks.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -57,7 +57,8 @@ fn each_of_100_000_doubles_keeps_its_value() {
     let (mut document, mut expected) = (String::from("["), String::from("["));
     for (place, double) in doubles.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
-        // The standard library reads and writes doubles exactly; ECMAScript's spelling is that of RFC 8785.
+        // The standard library reads and writes doubles exactly; ECMAScript's spelling is that of
+        // RFC 8785.
         write!(document, "{comma}{double:.16e}").unwrap();
         write!(expected, "{comma}{}", ryu_js::Buffer::new().format_finite(*double)).unwrap();
     }

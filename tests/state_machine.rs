@@ -1,5 +1,5 @@
-//! `support/docs/STATE_MACHINE.md` says what the core does. Every table of it is read here and held to `domain::transition`,
-//! cell by cell, so that neither can change without the other.
+//! `support/docs/STATE_MACHINE.md` says what the core does. Every table of it is read here and held
+//! to `domain::transition`, cell by cell, so that neither can change without the other.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Principal, PrincipalKind};
@@ -255,7 +255,8 @@ fn guards_are_those_of_the_page() {
             vec![event.to_owned(), moment(not_before), moment(not_after), lapsed.to_owned()]
         })
         .collect();
-    // The commit that opens the next round has a row of its own; `what_follows_where_the_rules_of_today_are_stricter` looks at its guard.
+    // The commit that opens the next round has a row of its own;
+    // `what_follows_where_the_rules_of_today_are_stricter` looks at its guard.
     let further = ["approval_requested, with the approval that opens the next round", "none", "the expiry", "none"].map(str::to_owned);
     let (all, mut rows) = (page.rows.len(), page.rows);
     rows.retain(|row| *row != further);
@@ -420,7 +421,8 @@ fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     assert!(released(&workflow, 4).is_err(), "there is no fourth step");
 }
 
-/// A plan that is cancelled while a step runs never comes to its later steps, also where that step succeeds.
+/// A plan that is cancelled while a step runs never comes to its later steps, also where that step
+/// succeeds.
 #[test]
 fn a_plan_that_is_cancelled_while_a_step_runs_ends_with_that_step() {
     let mut workflow = queued(true);

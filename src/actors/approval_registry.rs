@@ -1,9 +1,10 @@
 //! The approval registry: routes every decision, cancellation and result to its workflow.
 //!
-//! A workflow that is being acted upon has an actor, and at most one that the registry knows of: jobs that arrive meanwhile wait until
-//! it has ended. A parked workflow has no actor. The registry keeps what the last one knew as plain data, so that the next one starts
-//! without reading anything. It remembers at most `max_resident` workflows and forgets the least recently used first. Forgetting loses
-//! nothing, because what is remembered is a copy of what the log says.
+//! A workflow that is being acted upon has an actor, and at most one that the registry knows of:
+//! jobs that arrive meanwhile wait until it has ended. A parked workflow has no actor. The registry
+//! keeps what the last one knew as plain data, so that the next one starts without reading
+//! anything. It remembers at most `max_resident` workflows and forgets the least recently used
+//! first. Forgetting loses nothing, because what is remembered is a copy of what the log says.
 
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::metrics::Metrics;
@@ -97,7 +98,8 @@ impl ApprovalRegistry {
         }
     }
 
-    /// Takes note that an actor has ended. If it is the one at work, the next one is started, provided that there is work for it.
+    /// Takes note that an actor has ended. If it is the one at work, the next one is started,
+    /// provided that there is work for it.
     fn end(&self, state: &mut State, id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered>) {
         match state.working.entry(id) {
             Entry::Occupied(working) if Some(working.get().ticket) == ticket => {

@@ -1,4 +1,5 @@
-//! One attempt at an action, under the fence: nothing starts without a lease, and what runs ends before the lease does.
+//! One attempt at an action, under the fence: nothing starts without a lease, and what runs ends
+//! before the lease does.
 
 use crate::actors::ports::{Executor, Job};
 use crate::domain::workflow::Outcome;
@@ -10,16 +11,17 @@ use tracing::Instrument as _;
 #[derive(Debug, PartialEq)]
 pub enum Ran {
     Ended(Outcome),
-    /// Its processes were ended before they were done, because the lease could not be renewed in time. This server holds the lease
-    /// again.
+    /// Its processes were ended before they were done, because the lease could not be renewed in
+    /// time. This server holds the lease again.
     Cut,
 }
 
-/// Runs one attempt to its end. If the lease cannot be renewed in time, its processes are ended, so that they do not go on beside
-/// another server. This returns once this server may act again; if it never may, the other server finds that the attempt was cut off.
+/// Runs one attempt to its end. If the lease cannot be renewed in time, its processes are ended, so
+/// that they do not go on beside another server. This returns once this server may act again; if it
+/// never may, the other server finds that the attempt was cut off.
 ///
-/// The fence is asked first, and again right before the process starts: a server that was frozen in between for longer than its
-/// lease starts nothing when it wakes up.
+/// The fence is asked first, and again right before the process starts: a server that was frozen in
+/// between for longer than its lease starts nothing when it wakes up.
 #[expect(
     clippy::disallowed_methods,
     reason = "the run is awaited below; in a task of its own a panic of an executor is an outcome like any other"
@@ -43,7 +45,8 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
                 let failed = |_| Some(Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() });
                 match ended.unwrap_or_else(failed) {
                     Some(outcome) => return Ran::Ended(outcome),
-                    // Nothing ran. Unless it was cancelled, the attempt is still this server's to run once the lease is back.
+                    // Nothing ran. Unless it was cancelled, the attempt is still this server's to
+                    // run once the lease is back.
                     None => continue,
                 }
             }
@@ -160,7 +163,8 @@ mod tests {
         assert!(error.contains("nothing ran") && executor.0.lock().unwrap().is_empty());
     }
 
-    /// Takes longer than the lease before it starts a process for the first time, and asks right before it does.
+    /// Takes longer than the lease before it starts a process for the first time, and asks right
+    /// before it does.
     struct Slow(Arc<Mutex<Vec<bool>>>);
 
     impl Executor for Slow {

@@ -1,4 +1,5 @@
-//! Batches of commits: which commits go together, and how a batch is written when something goes wrong.
+//! Batches of commits: which commits go together, and how a batch is written when something goes
+//! wrong.
 
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::{Event, RoundOutcome};
@@ -16,7 +17,8 @@ const LARGEST_BATCH: usize = 256;
 const COMMIT_RETRY_WINDOW: Duration = Duration::from_secs(3);
 /// The pause before it is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a batch is halved to find the row that meets a lock. If every row is locked, halving finds nothing.
+/// How long a batch is halved to find the row that meets a lock. If every row is locked, halving
+/// finds nothing.
 const HALVING: Duration = Duration::from_secs(1);
 
 /// Why a commit was not written, or why that is not known.
@@ -25,7 +27,8 @@ pub enum CommitError {
     /// Whether it was written is not known.
     #[error("{0}")]
     Unavailable(String),
-    /// Its row is locked. It was not written, unless an earlier attempt was written whose answer was lost.
+    /// Its row is locked. It was not written, unless an earlier attempt was written whose answer
+    /// was lost.
     #[error("another transaction has locked its row")]
     Busy { is_uncertain: bool },
     /// The database refused it. It was not written.
@@ -33,7 +36,8 @@ pub enum CommitError {
     Refused(String),
 }
 
-/// The answer to a commit. It brings the commit back, so that the caller does not have to keep a copy.
+/// The answer to a commit. It brings the commit back, so that the caller does not have to keep a
+/// copy.
 pub type Reply<R> = RpcReplyPort<Result<(Box<R>, Written), CommitError>>;
 
 /// A kind of commit.
@@ -103,7 +107,8 @@ impl Row for Advance {
     }
 }
 
-/// Both workflows go by the id of the new one. If the old one is locked, or has ended otherwise, that is the answer for both.
+/// Both workflows go by the id of the new one. If the old one is locked, or has ended otherwise,
+/// that is the answer for both.
 impl Row for Replacement {
     fn write<'a>(storage: &'a Storage, rows: &'a [&'a Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
         Box::pin(async move {
@@ -152,7 +157,8 @@ impl<R: Row> Waiting<R> {
     }
 }
 
-/// The workflows that have a commit under way. None has two, so that the commits of a workflow stay in order.
+/// The workflows that have a commit under way. None has two, so that the commits of a workflow stay
+/// in order.
 pub type UnderWay = HashSet<Uuid>;
 
 /// Commits of one kind that wait to be written.
@@ -173,8 +179,9 @@ impl<R: Row> Queue<R> {
         self.0.len()
     }
 
-    /// Takes the next batch. A workflow that has a commit under way keeps its place in the queue. Each batch is in the order of the
-    /// workflows' ids, so that two batches cannot wait for each other.
+    /// Takes the next batch. A workflow that has a commit under way keeps its place in the queue.
+    /// Each batch is in the order of the workflows' ids, so that two batches cannot wait for each
+    /// other.
     pub fn take(&mut self, under_way: &mut UnderWay) -> Vec<Waiting<R>> {
         let (mut batch, mut held_back) = (Vec::new(), Vec::new());
         while batch.len() < LARGEST_BATCH {
@@ -196,8 +203,9 @@ impl<R: Row> Queue<R> {
 /// The answer to one commit.
 pub type Answer = Result<Written, CommitError>;
 
-/// Writes a batch. If the database refuses it, or if it meets a lock that it cannot skip, the batch is halved until the row that causes
-/// this is alone. A batch that gets no answer is sent again, which is harmless.
+/// Writes a batch. If the database refuses it, or if it meets a lock that it cannot skip, the batch
+/// is halved until the row that causes this is alone. A batch that gets no answer is sent again,
+/// which is harmless.
 pub fn write<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain: bool) -> BoxFuture<'a, Vec<Answer>> {
     write_part(storage, rows, is_uncertain, Instant::now() + HALVING)
 }
@@ -238,8 +246,8 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
     })
 }
 
-/// Turns what the database wrote into answers. After an attempt that got no answer, a row may be refused because this very commit was
-/// written: the log says whether it was.
+/// Turns what the database wrote into answers. After an attempt that got no answer, a row may be
+/// refused because this very commit was written: the log says whether it was.
 async fn resolve<R: Row>(storage: &Storage, rows: &[&R], answers: Vec<Written>, is_uncertain: bool) -> Vec<Answer> {
     let mut resolved = Vec::with_capacity(answers.len());
     for (row, answer) in rows.iter().zip(answers) {

@@ -1,13 +1,15 @@
 //! The checkpointer: the sole writer of workflow state.
 //!
-//! It collects the commits that arrive while others are being written, and writes them together: one statement, one transaction and one
-//! flush for all of them. There is no timer, so a lone commit waits for nothing. Each commit has its own answer, and one that the
-//! database refuses is refused alone.
+//! It collects the commits that arrive while others are being written, and writes them together:
+//! one statement, one transaction and one flush for all of them. There is no timer, so a lone
+//! commit waits for nothing. Each commit has its own answer, and one that the database refuses is
+//! refused alone.
 //!
-//! One commit never holds up another. A row that is locked is skipped, and tried again in a batch of its own for a few seconds; and when
-//! a batch is late, a second one is sent.
+//! One commit never holds up another. A row that is locked is skipped, and tried again in a batch
+//! of its own for a few seconds; and when a batch is late, a second one is sent.
 //!
-//! A batch is written by a task that nothing cancels. Even if the callers are gone by then, each commit happens as a whole or not at all.
+//! A batch is written by a task that nothing cancels. Even if the callers are gone by then, each
+//! commit happens as a whole or not at all.
 
 use crate::actors::batch::{self, CommitError, Queue, Reply, Row, UnderWay, Waiting};
 use crate::actors::feed::Feed;
@@ -24,14 +26,17 @@ use uuid::Uuid;
 pub type CheckpointerRef = ActorRef<Msg>;
 
 pub enum Msg {
-    /// The first commit of a workflow joins the next batch; once it is written, the caller is answered.
-    Open(Box<Opening>, Reply<Opening>),
-    /// A further commit of a workflow joins the next batch; once it is written, the caller is answered.
-    Advance(Box<Advance>, Reply<Advance>),
-    /// The first commit of a workflow and the last one of the workflow that it supersedes join a batch; once both are written, the caller is
+    /// The first commit of a workflow joins the next batch; once it is written, the caller is
     /// answered.
+    Open(Box<Opening>, Reply<Opening>),
+    /// A further commit of a workflow joins the next batch; once it is written, the caller is
+    /// answered.
+    Advance(Box<Advance>, Reply<Advance>),
+    /// The first commit of a workflow and the last one of the workflow that it supersedes join a
+    /// batch; once both are written, the caller is answered.
     Replace(Box<Replacement>, Reply<Replacement>),
-    /// From the checkpointer to itself: the rows of these commits were locked, and they are tried again.
+    /// From the checkpointer to itself: the rows of these commits were locked, and they are tried
+    /// again.
     OpenAgain(Vec<Waiting<Opening>>),
     AdvanceAgain(Vec<Waiting<Advance>>),
     ReplaceAgain(Vec<Waiting<Replacement>>),
@@ -52,9 +57,11 @@ pub enum Lane {
 
 /// How many batches may be under way at once. On a small machine more than two gain nothing.
 const WRITERS: usize = 2;
-/// A second batch is sent when this many commits wait. Fewer gain more from sharing the next batch than from going at once.
+/// A second batch is sent when this many commits wait. Fewer gain more from sharing the next batch
+/// than from going at once.
 const WORTH_A_SECOND: usize = 32;
-/// A second batch is also sent when the first has been under way for this long, because something holds it up.
+/// A second batch is also sent when the first has been under way for this long, because something
+/// holds it up.
 const LATE: Duration = Duration::from_millis(100);
 /// How long a commit whose row is locked is tried again.
 const LOCK_RETRY_WINDOW: Duration = Duration::from_secs(3);
@@ -143,7 +150,8 @@ impl Checkpointer {
         while state.is_worth_it() {
             state.batches += 1;
             let lane = Lane::Fresh(state.batches);
-            // The longer queue goes first. While its batch is written the other one grows, so that both are served in turn.
+            // The longer queue goes first. While its batch is written the other one grows, so that
+            // both are served in turn.
             let advances_first = state.advances.len() >= state.openings.len();
             let sent = self.send(myself, lane, state.replacements.take(&mut state.under_way))
                 || (advances_first && self.send(myself, lane, state.advances.take(&mut state.under_way)))

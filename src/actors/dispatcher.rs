@@ -1,8 +1,9 @@
 //! The dispatcher: takes a submit or a command to the actors that are at work now.
 //!
-//! It knows where the actors are and nothing else, so that both sides may use it: the engine, by which the rest of the program reaches
-//! the actors, and the runner, which reports outcomes from outside of them. The root installs the references, and takes them out again
-//! while it replaces the actors.
+//! It knows where the actors are and nothing else, so that both sides may use it: the engine, by
+//! which the rest of the program reaches the actors, and the runner, which reports outcomes from
+//! outside of them. The root installs the references, and takes them out again while it replaces
+//! the actors.
 
 use crate::actors::messages::{Job, RegistryRef, Remembered, SupervisorRef, TimerRef, ToRegistry, ToSupervisor, ToTimer};
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
@@ -13,7 +14,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a caller waits for an answer. What it asked for may still happen afterwards; asking again is safe.
+/// How long a caller waits for an answer. What it asked for may still happen afterwards; asking
+/// again is safe.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often a command is sent if its actor fails before it comes to it.
 const ATTEMPTS: u32 = 3;
@@ -67,7 +69,8 @@ impl Dispatcher {
     /// Takes a command to its workflow, and waits for its result for as long as `timeout` says.
     ///
     /// # Errors
-    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody can say whether it was done.
+    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody
+    /// can say whether it was done.
     pub async fn command(&self, id: Uuid, command: Command, timeout: Option<Duration>) -> Result<CommandOutcome, Failure> {
         let command = Arc::new(command);
         for _ in 0..ATTEMPTS {
@@ -76,7 +79,8 @@ impl Dispatcher {
                 self.actors()?.registry.call(|reply| ToRegistry::Route { id, job: Job::Do { command, span, reply } }, timeout).await;
             match answer {
                 Ok(CallResult::Success(answer)) => return answer,
-                // The actor ended before it came to this message; asking again is safe, and finds what was committed.
+                // The actor ended before it came to this message; asking again is safe, and finds
+                // what was committed.
                 Ok(CallResult::SenderError) => {}
                 Ok(CallResult::Timeout) | Err(_) => break,
             }
@@ -84,14 +88,16 @@ impl Dispatcher {
         Err(unanswered())
     }
 
-    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost costs only time.
+    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost
+    /// costs only time.
     pub fn wake(&self, id: Uuid) {
         if let Ok(actors) = self.actors() {
             let _ = actors.registry.cast(ToRegistry::Wake { id });
         }
     }
 
-    /// Has the timer put what is queued in the database into the runner's queue. Returns at once; the timer also does this by itself.
+    /// Has the timer put what is queued in the database into the runner's queue. Returns at once;
+    /// the timer also does this by itself.
     pub fn requeue(&self) {
         if let Ok(actors) = self.actors() {
             let _ = actors.timer.cast(ToTimer::Requeue);

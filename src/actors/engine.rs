@@ -1,7 +1,8 @@
-//! The engine: the handle by which the rest of the program reaches the actors, and everything that they share.
+//! The engine: the handle by which the rest of the program reaches the actors, and everything that
+//! they share.
 //!
-//! Nothing depends on the caller staying: a command that is on its way is decided and committed, or refused, whether or not anybody
-//! waits for the answer.
+//! Nothing depends on the caller staying: a command that is on its way is decided and committed, or
+//! refused, whether or not anybody waits for the answer.
 
 use crate::actors::dispatcher::{ANSWER_TIMEOUT, ActorRefs, Dispatcher, unanswered};
 use crate::actors::feed::Feed;
@@ -36,7 +37,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How often a workflow that somebody waits for is read again: another server may have written to it.
+/// How often a workflow that somebody waits for is read again: another server may have written to
+/// it.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub struct Engine {
@@ -159,8 +161,9 @@ impl Engine {
         self.dispatcher.is_ready()
     }
 
-    /// Finds on this machine what a task's command names, and writes it into the task: real paths, and the digests of the program
-    /// and the files. From then on they are part of what is approved.
+    /// Finds on this machine what a task's command names, and writes it into the task: real paths,
+    /// and the digests of the program and the files. From then on they are part of what is
+    /// approved.
     ///
     /// # Errors
     /// What is missing or not safe.
@@ -171,8 +174,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Has the precondition of a task look, if its runbook has one, and writes what it printed into the task. From then on that is part of what is
-    /// approved. It looks to its end even if the caller does not stay, and `held` is held until then.
+    /// Has the precondition of a task look, if its runbook has one, and writes what it printed into
+    /// the task. From then on that is part of what is approved. It looks to its end even if the
+    /// caller does not stay, and `held` is held until then.
     ///
     /// # Errors
     /// Why it says nothing.
@@ -203,13 +207,15 @@ impl Engine {
     /// Takes a command to its workflow, which is woken if necessary.
     ///
     /// # Errors
-    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody can say whether it was done.
+    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody
+    /// can say whether it was done.
     pub async fn command(&self, id: Uuid, command: Command) -> Result<CommandOutcome, Failure> {
         self.dispatcher.command(id, command, Some(ANSWER_TIMEOUT)).await
     }
 
-    /// Submits a task for a client. The work goes on to its end even if the client hangs up. `after` is called with the result, which
-    /// may be long after the client was told that nobody can say; what `after` owns is held until then.
+    /// Submits a task for a client. The work goes on to its end even if the client hangs up.
+    /// `after` is called with the result, which may be long after the client was told that nobody
+    /// can say; what `after` owns is held until then.
     ///
     /// # Errors
     /// As [`Self::submit`]; `Unavailable` also if the work does not end in time.
@@ -228,8 +234,8 @@ impl Engine {
         .await
     }
 
-    /// Takes a client's command to its workflow, whether or not the client stays. `held` is held until the command has been answered
-    /// or given up.
+    /// Takes a client's command to its workflow, whether or not the client stays. `held` is held
+    /// until the command has been answered or given up.
     ///
     /// # Errors
     /// As [`Self::command`]; `Unavailable` also if the work does not end in time.
@@ -243,7 +249,8 @@ impl Engine {
         .await
     }
 
-    /// Has a tool call claim what was released for it, if the gate lets it, whether or not the client stays. `held` is held until then.
+    /// Has a tool call claim what was released for it, if the gate lets it, whether or not the
+    /// client stays. `held` is held until then.
     ///
     /// # Errors
     /// As [`Self::command`]; `Held` where a halt or a freeze holds it.
@@ -263,7 +270,8 @@ impl Engine {
         .await
     }
 
-    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost costs only time.
+    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost
+    /// costs only time.
     pub fn wake(&self, id: Uuid) {
         self.dispatcher.wake(id);
     }
@@ -286,7 +294,8 @@ impl Engine {
         self.suspensions.current().await
     }
 
-    /// Has a notice sent once more, whether or not the client stays; `held` is held until that is done.
+    /// Has a notice sent once more, whether or not the client stays; `held` is held until that is
+    /// done.
     ///
     /// # Errors
     /// The database does not answer.
@@ -312,12 +321,14 @@ impl Engine {
         Ok(workflow.map(|workflow| WorkflowHistory { workflow, log }))
     }
 
-    /// What an attempt that runs on this server, or has just ended on it, has written beyond what was read.
+    /// What an attempt that runs on this server, or has just ended on it, has written beyond what
+    /// was read.
     pub fn output(&self, id: Uuid, read_to: Option<ReadTo>) -> Option<LiveOutput> {
         self.executor.output(id, read_to)
     }
 
-    /// Waits until a workflow is in a state that is wanted, or until the time is up. Gives what is stored then.
+    /// Waits until a workflow is in a state that is wanted, or until the time is up. Gives what is
+    /// stored then.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be read.
@@ -342,7 +353,8 @@ impl Engine {
     }
 }
 
-/// Sees work through to its end whether or not the caller stays. The caller waits for [`ANSWER_TIMEOUT`] at most.
+/// Sees work through to its end whether or not the caller stays. The caller waits for
+/// [`ANSWER_TIMEOUT`] at most.
 #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
 async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
     match tokio::time::timeout(ANSWER_TIMEOUT, tokio::spawn(work)).await {

@@ -1,12 +1,16 @@
-//! The feed: tells those who follow the log what is committed, in the order of the log and without a gap.
+//! The feed: tells those who follow the log what is committed, in the order of the log and without
+//! a gap.
 //!
-//! Nobody tells the feed what was committed. It looks into the log several times a second, and whenever the checkpointer wakes it; so it
-//! also finds what another server wrote, and commits whose answer was lost. Each look has two parts. First it asks which transactions
-//! are writing now, and which number the next one will have ([`FeedMark`]). Then it reads what has become visible: events at or after the
-//! number that was next at the last look, and events at or after a transaction that was writing then and has ended since.
+//! Nobody tells the feed what was committed. It looks into the log several times a second, and
+//! whenever the checkpointer wakes it; so it also finds what another server wrote, and commits
+//! whose answer was lost. Each look has two parts. First it asks which transactions are writing
+//! now, and which number the next one will have ([`FeedMark`]). Then it reads what has become
+//! visible: events at or after the number that was next at the last look, and events at or after a
+//! transaction that was writing then and has ended since.
 //!
-//! Everything before the *watermark* stays as it is: it is older than every transaction that is writing, so no event can appear there any
-//! more, and a client can continue from there. A transaction that stays open holds up only the watermark, never what others write.
+//! Everything before the *watermark* stays as it is: it is older than every transaction that is
+//! writing, so no event can appear there any more, and a client can continue from there. A
+//! transaction that stays open holds up only the watermark, never what others write.
 
 use crate::actors::versions::Versions;
 use crate::domain::workflow::FeedEntry;
@@ -17,15 +21,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast};
 
-/// The time between two looks if nothing wakes the feed: whoever waits hears of another server's commit within half a second.
+/// The time between two looks if nothing wakes the feed: whoever waits hears of another server's
+/// commit within half a second.
 pub const LOOK: Duration = Duration::from_millis(250);
 /// The shortest time between two looks.
 const DEBOUNCE: Duration = Duration::from_millis(10);
 /// How many looks are kept for slow listeners. A listener that is slower still reads the log.
 const CAPACITY: usize = 256;
-/// How many events above the watermark are kept, and how many may be new at once. Beyond that, listeners read the log.
+/// How many events above the watermark are kept, and how many may be new at once. Beyond that,
+/// listeners read the log.
 const MOST: usize = 50_000;
-/// How long a transaction that stays open holds up the watermark. What it writes later is told to those who listen then.
+/// How long a transaction that stays open holds up the watermark. What it writes later is told to
+/// those who listen then.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An event and its place.
@@ -97,7 +104,8 @@ impl Known {
                 fresh.push((place, Arc::clone(vacant.insert(Arc::new(entry)))));
             }
         }
-        // A transaction that was not writing before may have an old number, but what it writes comes after what was next then.
+        // A transaction that was not writing before may have an old number, but what it writes
+        // comes after what was next then.
         let (before, next) = (std::mem::take(&mut self.writers), self.next);
         let writer = |number: &i64| before.get(number).copied().unwrap_or(Writer { from: next.max(*number), since: now });
         self.writers = mark.writers.iter().map(|number| (*number, writer(number))).collect();
@@ -200,7 +208,8 @@ impl Feed {
         let watermark = mark.writers.iter().copied().chain([mark.next]).min().unwrap_or(mark.next);
         let page = storage.feed_news(watermark, limit()).await?;
         let entries = if page.more_after.is_some() {
-            // A transaction has been writing for very long. What it may still write is not waited for.
+            // A transaction has been writing for very long. What it may still write is not waited
+            // for.
             (known.next, known.watermark) = (mark.next, mark.next);
             page.entries.into_iter().filter(|(place, _)| place.order >= mark.next).collect()
         } else {

@@ -1,7 +1,8 @@
 //! What earlier steps have handed out, put where a step names it, when its turn has come.
 //!
-//! The document with these values is another one than people have read. So they are asked about it, unless the runbook or the webhook says of
-//! each such argument that an output that matches its pattern needs no approval, or the step's level needs nobody.
+//! The document with these values is another one than people have read. So they are asked about it,
+//! unless the runbook or the webhook says of each such argument that an output that matches its
+//! pattern needs no approval, or the step's level needs nobody.
 
 use crate::actors::gate::{Candidate, Gate, Verdict, can_be_asked, the_lease_holds};
 use crate::domain::policy::Suspended;
@@ -25,7 +26,8 @@ struct Filled {
 }
 
 impl Gate {
-    /// What follows for a step that uses outputs and has not got them yet; `None` of every other one.
+    /// What follows for a step that uses outputs and has not got them yet; `None` of every other
+    /// one.
     pub(super) async fn fill_in(&self, candidate: &Candidate<'_>, log: &[Recorded], suspended: &Suspended) -> Option<Verdict> {
         let (workflow, attempt) = (candidate.workflow, candidate.attempt);
         workflow.submission.planned(attempt.step).filter(|planned| planned.awaits)?;
@@ -60,7 +62,8 @@ impl Gate {
         })
     }
 
-    /// The action of a step with its outputs in it, resolved and found on this machine as when it was submitted.
+    /// The action of a step with its outputs in it, resolved and found on this machine as when it
+    /// was submitted.
     async fn filled(&self, task: &Task, workflow: &Workflow, log: &[Recorded]) -> Result<Filled, String> {
         let mut action = task.action.clone();
         let name = action.name.clone().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The follower: has the feed look into the log several times a second, and whenever something was committed.
+//! The follower: has the feed look into the log several times a second, and whenever something was
+//! committed.
 
 use crate::actors::feed::Feed;
 use crate::storage::Storage;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 pub type FollowerRef = ActorRef<Msg>;
 
 pub enum Msg {
-    /// From the follower to itself: the feed looks into the log, and after a pause the next look follows.
+    /// From the follower to itself: the feed looks into the log, and after a pause the next look
+    /// follows.
     Look,
 }
 

@@ -1,7 +1,9 @@
-//! The start gate: decides whether a released action may start, right before its start is committed.
+//! The start gate: decides whether a released action may start, right before its start is
+//! committed.
 //!
-//! It goes by what the database holds at that time, never by an actor's memory. Each guard is a plain function that checks one thing.
-//! [`Gate::work`] asks them in order, and the first objection holds.
+//! It goes by what the database holds at that time, never by an actor's memory. Each guard is a
+//! plain function that checks one thing. [`Gate::work`] asks them in order, and the first objection
+//! holds.
 
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
@@ -27,7 +29,8 @@ use uuid::Uuid;
 /// The gate's verdict on one workflow.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The action may start; where the document that holds is not true any more, by the one that takes its place.
+    /// The action may start; where the document that holds is not true any more, by the one that
+    /// takes its place.
     Start { job: Box<Job>, renewed: Option<Arc<Renewed>> },
     /// Nothing is queued any more: the workflow was cancelled, or the action has been started.
     NotQueued,
@@ -41,8 +44,8 @@ pub enum Verdict {
     Renew { attempt: AttemptId, renewed: Arc<Renewed> },
     /// The action may never start. Nothing has run.
     Refuse { attempt: AttemptId, reason: String },
-    /// The action may not start before people have been asked again; where the document that holds is not true any more, about the one that takes its
-    /// place.
+    /// The action may not start before people have been asked again; where the document that holds
+    /// is not true any more, about the one that takes its place.
     AskAgain { attempt: AttemptId, reason: String, terms: Arc<ApprovalTerms>, renewed: Option<Arc<Renewed>> },
 }
 
@@ -63,7 +66,8 @@ pub struct Candidate<'a> {
     pub document: &'a [u8],
     /// What of it would start.
     pub attempt: AttemptId,
-    /// Why the grant that let it pass does so no longer; `None` where it does, and where people have decided.
+    /// Why the grant that let it pass does so no longer; `None` where it does, and where people
+    /// have decided.
     pub revoked: Option<String>,
 }
 
@@ -105,7 +109,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Whether a workflow's action may start now. What a call has to claim is not the runner's to start.
+    /// Whether a workflow's action may start now. What a call has to claim is not the runner's to
+    /// start.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be read.
@@ -121,7 +126,8 @@ impl Gate {
         self.ask(workflow_id, true).await
     }
 
-    /// Asks the guards; then, last of all, the precondition looks. That may take a while, so the guards are asked once more afterwards.
+    /// Asks the guards; then, last of all, the precondition looks. That may take a while, so the
+    /// guards are asked once more afterwards.
     async fn ask(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
         let passed = match self.ask_guards(workflow_id, is_claim).await? {
             Ok(passed) => passed,
@@ -145,8 +151,8 @@ impl Gate {
         })
     }
 
-    /// The guard of the precondition: it prints what the document says. `None` where there is nothing to compare: what undoes steps, and
-    /// runbooks without one.
+    /// The guard of the precondition: it prints what the document says. `None` where there is
+    /// nothing to compare: what undoes steps, and runbooks without one.
     async fn precondition(&self, job: &Job) -> Option<Result<Option<Drift>, String>> {
         let Work::Run(invocation) = &job.work else { return None };
         let before = invocation.precondition.as_ref()?.output.as_ref()?;
@@ -154,8 +160,8 @@ impl Gate {
         Some(now.map(|now| Drift::between(before, now.unwrap_or_default())))
     }
 
-    /// What follows where the document is not true any more: people are asked about the one that is, if they were asked about this one. Otherwise it
-    /// starts by the one that is.
+    /// What follows where the document is not true any more: people are asked about the one that
+    /// is, if they were asked about this one. Otherwise it starts by the one that is.
     fn start_anew(&self, passed: Passed, change: impl FnOnce(&mut Task) -> Option<String>) -> Verdict {
         let Passed { workflow, document, mut job } = passed;
         let (attempt, submission) = (job.attempt, &workflow.submission);
@@ -176,8 +182,8 @@ impl Gate {
         }
     }
 
-    /// The terms under which people are asked about another document: the stricter of the earlier ones and today's, and the roles and the timetable from
-    /// the start.
+    /// The terms under which people are asked about another document: the stricter of the earlier
+    /// ones and today's, and the roles and the timetable from the start.
     pub(super) fn terms_of_today(&self, workflow: &Workflow, round: &Round) -> Option<Arc<ApprovalTerms>> {
         let today = Today { policy: &self.configuration.policy, suspended: &Suspended::default() };
         let terms = today.review(&workflow.submission, round).terms;
@@ -218,7 +224,8 @@ impl Gate {
         }
     }
 
-    /// Asks the guards. Returns what the action does, if none of them objects; `None` for an external action, which its requester carries out.
+    /// Asks the guards. Returns what the action does, if none of them objects; `None` for an
+    /// external action, which its requester carries out.
     async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Option<Work>, Objection> {
         let today = Today { policy: &self.configuration.policy, suspended };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
@@ -229,8 +236,8 @@ impl Gate {
         }
     }
 
-    /// Why a grant lets nothing pass any more; the commit of the start asks the database once more. That it has expired does not matter: what it
-    /// let pass, it let pass in time.
+    /// Why a grant lets nothing pass any more; the commit of the start asks the database once more.
+    /// That it has expired does not matter: what it let pass, it let pass in time.
     async fn revoked(&self, grant: Uuid) -> Result<Option<String>, Error> {
         Ok(match self.storage.grant(grant).await? {
             None => Some(format!("grant {grant}, which let it pass, cannot be found any more")),
@@ -241,12 +248,14 @@ impl Gate {
         })
     }
 
-    /// The guard of halts and freezes, as this server knows them; the commit of the start asks the database.
+    /// The guard of halts and freezes, as this server knows them; the commit of the start asks the
+    /// database.
     pub(super) fn nothing_holds_it(&self, candidate: &Candidate<'_>) -> Option<Objection> {
         self.holds.held(candidate.workflow).map(Objection::Held)
     }
 
-    /// The guard of the document: it has the digest that was approved, and its runbook or webhook still does what it says.
+    /// The guard of the document: it has the digest that was approved, and its runbook or webhook
+    /// still does what it says.
     pub(super) async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Option<Work>, Objection> {
         if candidate.document.is_empty() {
             return Err(Objection::Refuse("its document is missing".to_owned()));
@@ -264,7 +273,8 @@ impl Gate {
         }
     }
 
-    /// The probe of an attempt of unknown outcome, ready to run; or why it cannot be asked, for people. It runs as the action itself did, and no longer than
+    /// The probe of an attempt of unknown outcome, ready to run; or why it cannot be asked, for
+    /// people. It runs as the action itself did, and no longer than
     /// [`LOOK_TIMEOUT`](crate::domain::task::invocation::LOOK_TIMEOUT).
     ///
     /// # Errors
@@ -305,12 +315,14 @@ impl Gate {
         }
     }
 
-    /// The terms under which people are asked again: the stricter of the earlier terms and today's, or today's if nobody was asked before.
+    /// The terms under which people are asked again: the stricter of the earlier terms and today's,
+    /// or today's if nobody was asked before.
     fn terms(&self, workflow: &Workflow, step: u32) -> Option<Arc<ApprovalTerms>> {
         let policy = &self.configuration.policy;
         let submission = &workflow.submission;
         let terms = match workflow.round_of(step) {
-            // Suspensions do not matter here: whether somebody may decide in the new round is checked when they do.
+            // Suspensions do not matter here: whether somebody may decide in the new round is
+            // checked when they do.
             Some(round) => {
                 let today = Today { policy, suspended: &Suspended::default() };
                 Arc::new(today.review(submission, round).terms)
@@ -331,7 +343,8 @@ fn the_grant_stands(candidate: &Candidate<'_>) -> Option<Objection> {
     candidate.revoked.clone().map(Objection::AskAgain)
 }
 
-/// The guard of today's rules: those who approved may still do so and are enough, or nobody has to be asked.
+/// The guard of today's rules: those who approved may still do so and are enough, or nobody has to
+/// be asked.
 fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Option<Objection> {
     let workflow = candidate.workflow;
     match today.standing(workflow, candidate.attempt.step) {

@@ -11,7 +11,8 @@ impl Engine {
     /// Gives a grant; `None` where its giver has been suspended. `held` is held until that is done.
     ///
     /// # Errors
-    /// No database; it may have been given all the same, and giving it again with the same id is safe.
+    /// No database; it may have been given all the same, and giving it again with the same id is
+    /// safe.
     pub async fn give_grant_for(self: &Arc<Self>, new: NewGrant, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
         let engine = Arc::clone(self);
         see_through(async move {
@@ -23,7 +24,8 @@ impl Engine {
         .await
     }
 
-    /// Revokes a grant. What it let pass and has not started is asked about again when its turn comes. `held` is held until that is done.
+    /// Revokes a grant. What it let pass and has not started is asked about again when its turn
+    /// comes. `held` is held until that is done.
     ///
     /// # Errors
     /// As [`Self::give_grant_for`].

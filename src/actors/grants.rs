@@ -1,7 +1,8 @@
 //! The standing grants that are live, as the database said a moment ago.
 //!
-//! A submit that would park asks this, so the database is not asked each time. That is enough: whether a grant lets something pass is
-//! settled by the commit, which counts the use; and what is not known here yet only parks.
+//! A submit that would park asks this, so the database is not asked each time. That is enough:
+//! whether a grant lets something pass is settled by the commit, which counts the use; and what is
+//! not known here yet only parks.
 
 use crate::domain::grant::Grant;
 use crate::storage::{Error, Storage};

@@ -1,4 +1,5 @@
-//! Halting, lifting a halt, and drills: carried through to their end whether or not the caller stays.
+//! Halting, lifting a halt, and drills: carried through to their end whether or not the caller
+//! stays.
 
 use crate::actors::engine::Engine;
 use crate::actors::insist::{insist, see_through};
@@ -68,8 +69,9 @@ impl Engine {
         .await
     }
 
-    /// Holds a drill: halts, waits until every server that acts has said that it is halted, and lifts that at once. Where it is not held,
-    /// the answer says which halt is in its way. `held` is held until that is done.
+    /// Holds a drill: halts, waits until every server that acts has said that it is halted, and
+    /// lifts that at once. Where it is not held, the answer says which halt is in its way. `held`
+    /// is held until that is done.
     ///
     /// # Errors
     /// As [`Self::halt_for`]; a drill that was begun ends by itself.
@@ -81,7 +83,8 @@ impl Engine {
                 Halted::Now(halt) => halt,
                 other => return Ok((Err(other), engine.look_at_halts().await?)),
             };
-            // A drill that fails on the way is lifted all the same; if that fails too, it ends by itself.
+            // A drill that fails on the way is lifted all the same; if that fails too, it ends by
+            // itself.
             let measured = engine.measure(began).await;
             let (took_ms, servers) = measured.clone().unwrap_or_default();
             let mut drill = Drill { took_ms, servers, ended_at: halt.since };
@@ -100,7 +103,8 @@ impl Engine {
         .await
     }
 
-    /// Waits until every server that acts knows the log as far as it goes now, and says when each did.
+    /// Waits until every server that acts knows the log as far as it goes now, and says when each
+    /// did.
     async fn measure(&self, began: Instant) -> Result<(u64, Vec<DrilledServer>), Error> {
         let number = self.holds.refresh().await?.number;
         self.holds.stir();

@@ -1,11 +1,13 @@
-//! Follows what is halted and frozen: looks several times a second, and puts the runner's queue in order when that changes.
+//! Follows what is halted and frozen: looks several times a second, and puts the runner's queue in
+//! order when that changes.
 
 use crate::actors::engine::Engine;
 use std::sync::{Arc, Weak};
 
 impl Engine {
-    /// Looks several times a second, for as long as the engine lives. When something is halted or frozen, or no longer is, the queue is filled
-    /// again from the database; then this server records that it knows.
+    /// Looks several times a second, for as long as the engine lives. When something is halted or
+    /// frozen, or no longer is, the queue is filled again from the database; then this server
+    /// records that it knows.
     pub async fn watch_holds(engine: Weak<Self>) {
         let (mut acted_on, mut acknowledged, mut failed) = (None, 0, false);
         while let Some(engine) = engine.upgrade() {

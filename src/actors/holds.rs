@@ -1,8 +1,8 @@
-//! What keeps released actions from starting now, as this server knows it: halts, which it reads several times a second, and the freezes
-//! of its configuration.
+//! What keeps released actions from starting now, as this server knows it: halts, which it reads
+//! several times a second, and the freezes of its configuration.
 //!
-//! What is known here only keeps the queue at rest. That nothing held is ever started is for the database to see to, with each commit
-//! that begins something.
+//! What is known here only keeps the queue at rest. That nothing held is ever started is for the
+//! database to see to, with each commit that begins something.
 
 use crate::actors::metrics::Metrics;
 use crate::clock::Clock;
@@ -118,7 +118,8 @@ impl HoldWatch {
         self.holds(&halts).on(&self.place(Some(target)), |_, _| false)
     }
 
-    /// Whether what waits in the queue is held. Of one from which an exception was made the gate finds out.
+    /// Whether what waits in the queue is held. Of one from which an exception was made the gate
+    /// finds out.
     pub fn holds_row(&self, row: &QueuedRow) -> bool {
         if self.is_quiet() {
             return false;

@@ -1,4 +1,5 @@
-//! Statements that are safe to repeat are sent until they are answered, and work goes on to its end without its caller.
+//! Statements that are safe to repeat are sent until they are answered, and work goes on to its end
+//! without its caller.
 
 use crate::storage::Error;
 use std::future::Future;

@@ -1,15 +1,17 @@
 //! Lanes: which actions may not run side by side. Pure.
 //!
-//! A runbook's `concurrency` puts its actions into a lane, by a key that its arguments fill. As many run at once as the limit says; the
-//! others wait in the order in which they came, without a turn, so that they keep nobody else waiting. A place that becomes free
-//! is promised to the first of them: whoever comes later does not slip in between.
+//! A runbook's `concurrency` puts its actions into a lane, by a key that its arguments fill. As
+//! many run at once as the limit says; the others wait in the order in which they came, without a
+//! turn, so that they keep nobody else waiting. A place that becomes free is promised to the first
+//! of them: whoever comes later does not slip in between.
 
 use crate::actors::turns::Waiting;
 use crate::domain::task::invocation::Concurrency;
 use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
-/// How many actions wait here in one lane. Further ones stay in the database, where the timer finds them again.
+/// How many actions wait here in one lane. Further ones stay in the database, where the timer finds
+/// them again.
 const LONGEST_LANE: usize = 1_000;
 
 /// The lanes that somebody runs or waits in.
@@ -74,12 +76,14 @@ impl Lanes {
         next
     }
 
-    /// The same for an action that did not start although a place was promised to it; nothing follows for any other.
+    /// The same for an action that did not start although a place was promised to it; nothing
+    /// follows for any other.
     pub fn renounce(&mut self, workflow_id: Uuid) -> Vec<Waiting> {
         self.promised.remove(&workflow_id).map(|key| self.leave(&key)).unwrap_or_default()
     }
 
-    /// Forgets the actions that wait here or that a place was promised to, and says which waited here. Those that have a place keep it.
+    /// Forgets the actions that wait here or that a place was promised to, and says which waited
+    /// here. Those that have a place keep it.
     pub fn clear(&mut self) -> Vec<Uuid> {
         for (_, key) in self.promised.drain() {
             if let Some(lane) = self.lanes.get_mut(&key) {

@@ -1,8 +1,10 @@
-//! The log reader: reads the logs of workflows together, as the checkpointer writes commits together.
+//! The log reader: reads the logs of workflows together, as the checkpointer writes commits
+//! together.
 //!
-//! Requests that arrive while queries are under way are collected, and the next query reads the logs for all of them. There is no timer,
-//! so a lone request waits for nothing. A log is always read after it was asked for. A query that is held up delays only those it is
-//! for. Queries run in tasks of their own, so that a caller that stops waiting disturbs no other.
+//! Requests that arrive while queries are under way are collected, and the next query reads the
+//! logs for all of them. There is no timer, so a lone request waits for nothing. A log is always
+//! read after it was asked for. A query that is held up delays only those it is for. Queries run in
+//! tasks of their own, so that a caller that stops waiting disturbs no other.
 
 use crate::actors::metrics::Metrics;
 use crate::domain::workflow::Recorded;
@@ -15,7 +17,8 @@ use uuid::Uuid;
 
 /// How many queries may be under way at once.
 const READERS: usize = 2;
-/// A query that has been under way for this long is held up by something. It no longer counts, and another one may be sent.
+/// A query that has been under way for this long is held up by something. It no longer counts, and
+/// another one may be sent.
 const LATE: Duration = Duration::from_millis(100);
 /// The most logs that one query reads.
 const LARGEST_BATCH: usize = 256;
@@ -41,7 +44,8 @@ impl LogReader {
         Self { storage, metrics, state: Mutex::default() }
     }
 
-    /// Reads a workflow's log, and proves that parkbrake wrote it. The log is empty if there is no such workflow.
+    /// Reads a workflow's log, and proves that parkbrake wrote it. The log is empty if there is no
+    /// such workflow.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be trusted or read.
@@ -63,8 +67,8 @@ impl LogReader {
         }
     }
 
-    /// Reads these logs with one query. If the database refuses to read them together, each is read by itself, so that a log that cannot
-    /// be read harms no other.
+    /// Reads these logs with one query. If the database refuses to read them together, each is read
+    /// by itself, so that a log that cannot be read harms no other.
     async fn logs(&self, ids: &[Uuid]) -> Result<Logs, Error> {
         self.metrics.log_batch_logs.observe(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
         match self.storage.proven_logs(ids).await {

@@ -1,5 +1,5 @@
-//! The references of the actors that talk to each other, and the messages they take. Each message says what follows it; the actor's
-//! own file says how.
+//! The references of the actors that talk to each other, and the messages they take. Each message
+//! says what follows it; the actor's own file says how.
 
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::domain::workflow::{Command, Workflow};
@@ -14,7 +14,8 @@ pub type RegistryRef = ActorRef<ToRegistry>;
 pub type SupervisorRef = ActorRef<ToSupervisor>;
 pub type TimerRef = ActorRef<ToTimer>;
 
-/// What an actor knew of its workflow when it ended. The registry keeps it, so that the next actor reads nothing.
+/// What an actor knew of its workflow when it ended. The registry keeps it, so that the next actor
+/// reads nothing.
 #[derive(Debug, Clone)]
 pub struct Remembered {
     pub workflow: Arc<Workflow>,
@@ -53,29 +54,35 @@ pub struct Start {
 
 /// To the approval registry.
 pub enum ToRegistry {
-    /// From the root, which starts the supervisor after the registry: the registry has actors started by this supervisor.
+    /// From the root, which starts the supervisor after the registry: the registry has actors
+    /// started by this supervisor.
     Supervisor(SupervisorRef),
-    /// An actor is started for the job. If the workflow already has one at work, the job waits until that one has ended.
+    /// An actor is started for the job. If the workflow already has one at work, the job waits
+    /// until that one has ended.
     Route { id: Uuid, job: Job },
-    /// An actor is started that reads the log and does what the state obliges to, even if the workflow is remembered: what is
-    /// remembered may be behind the log.
+    /// An actor is started that reads the log and does what the state obliges to, even if the
+    /// workflow is remembered: what is remembered may be behind the log.
     Wake { id: Uuid },
     /// These parked workflows, just read from their logs, are remembered as far as there is room.
     Remember(Vec<Remembered>),
-    /// From a workflow's actor that has done its work and ends. What it knew is kept if something is left to do; then the next actor
-    /// is started, if there is work for it. An actor that was started by a submit has no ticket.
+    /// From a workflow's actor that has done its work and ends. What it knew is kept if something
+    /// is left to do; then the next actor is started, if there is work for it. An actor that was
+    /// started by a submit has no ticket.
     Done { id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered> },
-    /// From the supervisor: a workflow's actor has ended before its work was done. What it knew is lost; the next actor reads the log.
+    /// From the supervisor: a workflow's actor has ended before its work was done. What it knew is
+    /// lost; the next actor reads the log.
     Gone { id: Uuid, ticket: Ticket },
 }
 
 /// To the workflow supervisor.
 pub enum ToSupervisor {
-    /// An actor is started that assesses the task, checkpoints it, and answers, all within this span of the workflow.
+    /// An actor is started that assesses the task, checkpoints it, and answers, all within this
+    /// span of the workflow.
     Submit { id: Uuid, admitted: Box<AdmittedTask>, span: Span, reply: RpcReplyPort<Result<Submitted, Failure>> },
     /// The workflow's actor is started. If it may not be started now, its jobs are refused.
     Start(Start),
-    /// From the supervisor to itself, once the pause after a failure is over: the workflow is woken.
+    /// From the supervisor to itself, once the pause after a failure is over: the workflow is
+    /// woken.
     Rested { id: Uuid },
 }
 
@@ -87,7 +94,8 @@ pub enum ToTimer {
     Arm { deadline: DateTime<Utc> },
     /// From the timer to itself: it looks for what is due now.
     Sweep,
-    /// From the engine, when a halt or a freeze ends: what is queued in the database is put into the runner's queue.
+    /// From the engine, when a halt or a freeze ends: what is queued in the database is put into
+    /// the runner's queue.
     Requeue,
     /// From the timer to itself: it looks for what a crash left behind.
     Recover,

@@ -1,4 +1,5 @@
-//! Metrics, in the Prometheus exposition format. They are a value and not a global, so that each server counts for itself.
+//! Metrics, in the Prometheus exposition format. They are a value and not a global, so that each
+//! server counts for itself.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;

@@ -10,9 +10,11 @@
 //!       └─ http                   (in `crate::http`) starts last and stops first
 //! ```
 //!
-//! A workflow's actor knows what its workflow's log says and what has to be done next. When it has done that, it parks: it ends, and
-//! the registry keeps what it knew as plain data. Any actor may die at any moment: nothing is answered before it is committed, and
-//! what has to happen next is computed from the log. A message between actors is a hint: losing one may cost time, never a fact.
+//! A workflow's actor knows what its workflow's log says and what has to be done next. When it has
+//! done that, it parks: it ends, and the registry keeps what it knew as plain data. Any actor may
+//! die at any moment: nothing is answered before it is committed, and what has to happen next is
+//! computed from the log. A message between actors is a hint: losing one may cost time, never a
+//! fact.
 //!
 //! The rest of the program sees only [`engine::Engine`] and the types of [`protocol`].
 

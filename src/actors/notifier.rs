@@ -1,7 +1,8 @@
 //! The notifier: runs a delivery worker for each channel, and counts the notices that wait.
 //!
-//! A notice is a row that was written with its event, and it is delivered when the database says that it is due. The workers look at
-//! the outbox at least once a second; a wakeup after a commit only makes that faster.
+//! A notice is a row that was written with its event, and it is delivered when the database says
+//! that it is due. The workers look at the outbox at least once a second; a wakeup after a commit
+//! only makes that faster.
 
 pub mod batching;
 pub mod delivery_worker;
@@ -21,15 +22,18 @@ use tokio::task::JoinSet;
 pub type NotifierRef = ActorRef<Msg>;
 
 pub enum Msg {
-    /// From the notifier to itself: it counts the notices that wait, and after a pause counts again.
+    /// From the notifier to itself: it counts the notices that wait, and after a pause counts
+    /// again.
     Count,
-    /// A delivery worker has ended without being told to: the notifier fails, and all actors are replaced.
+    /// A delivery worker has ended without being told to: the notifier fails, and all actors are
+    /// replaced.
     WorkerLost,
 }
 
 /// How often the notices that wait are counted.
 const COUNT: Duration = Duration::from_secs(2);
-/// How long a delivery under way may take when the server stops. The next start repeats one that is cut off.
+/// How long a delivery under way may take when the server stops. The next start repeats one that is
+/// cut off.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Notifier {

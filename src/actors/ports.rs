@@ -101,22 +101,24 @@ pub type MayStart = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Runs what was approved.
 pub trait Executor: Send + Sync + 'static {
-    /// Runs one attempt to its end. Right before a process is started or a call is made, after everything that takes time, `may_start` is asked.
-    /// If it says no, nothing is started and the result is `None`; the same attempt may then be run again. If the job is cancelled, what runs is
-    /// ended, and the result says how far that came.
+    /// Runs one attempt to its end. Right before a process is started or a call is made, after
+    /// everything that takes time, `may_start` is asked. If it says no, nothing is started and the
+    /// result is `None`; the same attempt may then be run again. If the job is cancelled, what runs
+    /// is ended, and the result says how far that came.
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>>;
 
-    /// Finds on this machine what a command names: real paths, and the digests of its program and its files. The error says what is missing
-    /// or not safe.
+    /// Finds on this machine what a command names: real paths, and the digests of its program and
+    /// its files. The error says what is missing or not safe.
     fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>>;
 
-    /// What an attempt that runs now, or has just ended, has written beyond what was read. `None` if nothing of the workflow runs here, and for
-    /// an executor that keeps nothing of what runs.
+    /// What an attempt that runs now, or has just ended, has written beyond what was read. `None`
+    /// if nothing of the workflow runs here, and for an executor that keeps nothing of what runs.
     fn output(&self, _workflow_id: Uuid, _read_to: Option<ReadTo>) -> Option<LiveOutput> {
         None
     }
 
-    /// Ends what an earlier attempt may have left running on this machine. It is called before every attempt but the first.
+    /// Ends what an earlier attempt may have left running on this machine. It is called before
+    /// every attempt but the first.
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()>;
 }
 
@@ -160,7 +162,8 @@ pub struct Contact {
 /// Why a notice was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
-    /// Another attempt may succeed, but not before `after` if the other side said so. The reason holds no secret.
+    /// Another attempt may succeed, but not before `after` if the other side said so. The reason
+    /// holds no secret.
     #[error("{reason}")]
     Later { reason: String, after: Option<Duration> },
     /// The other side will never accept this message.
@@ -173,7 +176,8 @@ pub enum Undelivered {
 
 /// A way to reach people or programs outside. Each channel delivers one message at a time.
 pub trait Channel: Send + Sync + 'static {
-    /// Delivers one message: a single notice, or several that ask the same recipient, if the channel groups.
+    /// Delivers one message: a single notice, or several that ask the same recipient, if the
+    /// channel groups.
     fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>>;
 }
 

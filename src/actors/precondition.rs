@@ -1,4 +1,5 @@
-//! What a runbook's precondition prints, when its task is submitted and again right before it starts.
+//! What a runbook's precondition prints, when its task is submitted and again right before it
+//! starts.
 
 use crate::actors::attempt::{self, Ran};
 use crate::actors::ports::{CancelSignal, Executor, Job, Work};
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// How many preconditions of tasks that are submitted look at once: requesters are many. Right before a start, the turns are the limit.
+/// How many preconditions of tasks that are submitted look at once: requesters are many. Right
+/// before a start, the turns are the limit.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
 /// How much a precondition may print, in bytes: people read it.
@@ -26,8 +28,9 @@ pub async fn look_in_turn(invocation: &Invocation, executor: &dyn Executor, fenc
     look(invocation, executor, fence).await
 }
 
-/// What the precondition of a command prints now; `None` if it has none. It runs as the command does. It belongs to no workflow, so the
-/// variables that name one name nothing: what it prints must not depend on when it looks.
+/// What the precondition of a command prints now; `None` if it has none. It runs as the command
+/// does. It belongs to no workflow, so the variables that name one name nothing: what it prints
+/// must not depend on when it looks.
 ///
 /// # Errors
 /// Why it says nothing: it did not run, it failed, it ran out of time, or it printed too much.

@@ -40,7 +40,8 @@ pub enum Failure {
     NotFound,
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The level's policy remembers rejections, and the same task of the same requester was rejected a short time ago.
+    /// The level's policy remembers rejections, and the same task of the same requester was
+    /// rejected a short time ago.
     #[error(
         "{approver} rejected this very task a short time ago (workflow {workflow_id}), so nobody is asked again: change the task, or submit it later",
         approver = .decision.approver
@@ -52,7 +53,8 @@ pub enum Failure {
     /// The workflow's actor kept failing and is not started again.
     #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
     Quarantined,
-    /// Nothing was written, because another transaction holds a lock on the workflow or on the idempotency key.
+    /// Nothing was written, because another transaction holds a lock on the workflow or on the
+    /// idempotency key.
     #[error("another change is being written at the same time; nothing was done, try again in a moment")]
     Busy,
     #[error("{0}")]

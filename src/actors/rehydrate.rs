@@ -1,5 +1,5 @@
-//! Rehydration: at the start, parked workflows are taken back into memory, the newest first, many with one query. A workflow that somebody
-//! asks for meanwhile is read at once.
+//! Rehydration: at the start, parked workflows are taken back into memory, the newest first, many
+//! with one query. A workflow that somebody asks for meanwhile is read at once.
 
 use crate::actors::engine::Engine;
 use crate::actors::messages::Remembered;
@@ -42,7 +42,8 @@ impl Engine {
                         tracing::debug!(workflow.id = %id, "a parked workflow is back in memory");
                         parked.push(Remembered { workflow: Arc::new(workflow), read_at });
                     }
-                    // The workflow's own actor does what its log obliges to, or finds that the log cannot be read.
+                    // The workflow's own actor does what its log obliges to, or finds that the log
+                    // cannot be read.
                     Some(None) => {
                         tracing::debug!(workflow.id = %id, "a workflow is woken after the start, because something has to be done for it");
                         self.wake(*id);

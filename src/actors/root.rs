@@ -1,8 +1,8 @@
 //! The root: starts the other actors in order, and replaces all of them when one fails.
 //!
-//! They hold nothing that is not in the database, and they refer to each other; so when one of them fails, all are replaced. Meanwhile
-//! callers are told to try again in a moment. If that happens too often, the root gives up and the process ends; whoever started it
-//! decides what follows.
+//! They hold nothing that is not in the database, and they refer to each other; so when one of them
+//! fails, all are replaced. Meanwhile callers are told to try again in a moment. If that happens
+//! too often, the root gives up and the process ends; whoever started it decides what follows.
 
 use crate::actors::approval_registry::ApprovalRegistry;
 use crate::actors::checkpointer::Checkpointer;
@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 pub type RootRef = ActorRef<Msg>;
 
 pub enum Msg {
-    /// From the root to itself, once the pause after a failure is over: the children are started anew.
+    /// From the root to itself, once the pause after a failure is over: the children are started
+    /// anew.
     StartChildren,
     /// The children finish what they are doing; then the root ends.
     Shutdown,
@@ -156,7 +157,8 @@ impl Root {
         }
     }
 
-    /// Replaces all children because one of them has ended. One that was replaced before may end later; that is ignored.
+    /// Replaces all children because one of them has ended. One that was replaced before may end
+    /// later; that is ignored.
     async fn on_exit(&self, myself: &RootRef, state: &mut State, who: ActorCell, why: String) {
         if state.ending || !state.children.iter().any(|child| child.get_id() == who.get_id()) {
             return;

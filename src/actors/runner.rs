@@ -1,9 +1,10 @@
 //! The runner: starts and runs the actions of this process.
 //!
-//! A released action waits here for its turn. When it has one, the [gate](crate::actors::gate) is asked, and then the start is
-//! committed with a token made for this one start. Only whoever finds its own token in the log runs the action; so it does not matter
-//! how many actors a workflow has, what they remember, or how often anybody asks. If the answer to a commit is lost, the runner asks
-//! again with the same token.
+//! A released action waits here for its turn. When it has one, the [gate](crate::actors::gate) is
+//! asked, and then the start is committed with a token made for this one start. Only whoever finds
+//! its own token in the log runs the action; so it does not matter how many actors a workflow has,
+//! what they remember, or how often anybody asks. If the answer to a commit is lost, the runner
+//! asks again with the same token.
 //!
 //! What waits here is a copy of what the database holds as queued. Losing it costs only time.
 
@@ -41,7 +42,8 @@ pub struct Runner {
     gate: Gate,
     fence: Arc<Fence>,
     metrics: Arc<Metrics>,
-    /// By which outcomes reach their workflows. It ends with the engine; then this process no longer reports anything.
+    /// By which outcomes reach their workflows. It ends with the engine; then this process no
+    /// longer reports anything.
     dispatcher: Weak<Dispatcher>,
     /// This process; a new id for every start of the server.
     owner: Uuid,
@@ -53,10 +55,11 @@ struct State {
     lanes: Lanes,
     /// The workflows that wait here, have a turn, or have an outcome that is not recorded yet.
     known: HashSet<Uuid>,
-    /// What was queued once more while an attempt of it was held. It waits for a turn as soon as that attempt is recorded.
+    /// What was queued once more while an attempt of it was held. It waits for a turn as soon as
+    /// that attempt is recorded.
     next: HashMap<Uuid, Waiting>,
-    /// The attempts that this process is starting or has started. An attempt is held from before its start is committed until its outcome is
-    /// recorded.
+    /// The attempts that this process is starting or has started. An attempt is held from before
+    /// its start is committed until its outcome is recorded.
     held: HashMap<(Uuid, AttemptId), Held>,
     /// What this process is doing about attempts that do not run any more.
     aftermath: HashSet<(Uuid, AttemptId, Aftermath)>,
@@ -104,7 +107,8 @@ impl Runner {
                 return;
             }
             if !state.known.insert(id) {
-                // Its turn may be over but for what is being recorded, and this be the next step of its plan.
+                // Its turn may be over but for what is being recorded, and this be the next step of
+                // its plan.
                 if state.held.keys().any(|(held, _)| *held == id) {
                     state.next.insert(id, waiting);
                 }
@@ -117,7 +121,8 @@ impl Runner {
         self.pump();
     }
 
-    /// Has the actions that are queued in the database and that nothing holds wait here, too. Returns how many are held.
+    /// Has the actions that are queued in the database and that nothing holds wait here, too.
+    /// Returns how many are held.
     pub fn offer(self: &Arc<Self>, rows: Vec<QueuedRow>) -> usize {
         let (held, free): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| self.hold_watch().holds_row(row));
         for QueuedRow { workflow_id, requested_by, approved, .. } in free {
@@ -126,7 +131,8 @@ impl Runner {
         held.len()
     }
 
-    /// Forgets the actions that wait here, which the database still has. Those that have a turn keep it.
+    /// Forgets the actions that wait here, which the database still has. Those that have a turn
+    /// keep it.
     pub fn forget_waiting(&self) {
         let mut state = self.state();
         let waiting: Vec<Uuid> = state.turns.clear().into_iter().chain(state.lanes.clear()).collect();
@@ -145,12 +151,14 @@ impl Runner {
         self.state().known.contains(&workflow_id)
     }
 
-    /// Whether this process is starting or has started exactly this attempt, and its outcome is not recorded yet.
+    /// Whether this process is starting or has started exactly this attempt, and its outcome is not
+    /// recorded yet.
     pub fn holds(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
         token.is_some_and(|token| self.state().held.get(&(workflow_id, attempt)).is_some_and(|held| held.token == token))
     }
 
-    /// Ends exactly this attempt if this process holds it, or has it not started if it was not yet. Says whether this process holds it.
+    /// Ends exactly this attempt if this process holds it, or has it not started if it was not yet.
+    /// Says whether this process holds it.
     pub fn cancel(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
         let state = self.state();
         let held = state.held.get(&(workflow_id, attempt)).filter(|held| Some(held.token) == token);
@@ -196,8 +204,9 @@ impl Runner {
         next
     }
 
-    /// Has a command carried out, however long the database does not answer. `None` if this process ends first, the command is refused,
-    /// or the workflow is in quarantine; an outcome is reported even then.
+    /// Has a command carried out, however long the database does not answer. `None` if this process
+    /// ends first, the command is refused, or the workflow is in quarantine; an outcome is reported
+    /// even then.
     async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Arc<Workflow>> {
         let mut pause = FIRST_PAUSE;
         let mut is_lost = false;

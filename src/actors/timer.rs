@@ -1,8 +1,9 @@
 //! The timer: wakes workflows that are due, and those that a crash left behind.
 //!
-//! At least once a second, a sweep asks the database which workflows are due by its clock, and sends each a tick. A workflow acts only
-//! if the database agrees once more. The alarm makes this faster: it triggers a sweep at the time at which the next workflow falls due.
-//! Deadlines are met even if every alarm is lost.
+//! At least once a second, a sweep asks the database which workflows are due by its clock, and
+//! sends each a tick. A workflow acts only if the database agrees once more. The alarm makes this
+//! faster: it triggers a sweep at the time at which the next workflow falls due. Deadlines are met
+//! even if every alarm is lost.
 
 use crate::actors::messages::{Job, RegistryRef, TimerRef, ToRegistry, ToTimer};
 use crate::actors::metrics::Metrics;
@@ -34,7 +35,8 @@ const TICK_TIMEOUT: Duration = Duration::from_secs(10);
 const FAILED: Duration = Duration::from_secs(2);
 /// The longest pause between two windows if many workflows are due.
 const BREAK: Duration = Duration::from_millis(100);
-/// How much later than the deadline an alarm fires: a sweep that comes too early finds nothing and is wasted.
+/// How much later than the deadline an alarm fires: a sweep that comes too early finds nothing and
+/// is wasted.
 const LATE: Duration = Duration::from_millis(2);
 
 pub struct Timer {
@@ -121,14 +123,15 @@ impl Timer {
         }
     }
 
-    /// Sends a tick to every workflow that is due, and returns how long to rest. It waits for none of them: a slow workflow delays
-    /// only itself.
+    /// Sends a tick to every workflow that is due, and returns how long to rest. It waits for none
+    /// of them: a slow workflow delays only itself.
     #[expect(
         clippy::disallowed_methods,
         reason = "a tick counts as under way until it ends, and the next sweep finds what one that failed left"
     )]
     async fn sweep(&self, registry: &RegistryRef, state: &State) -> Result<Duration, Error> {
-        // Workflows that have not answered yet are still due, and must not take the places of others.
+        // Workflows that have not answered yet are still due, and must not take the places of
+        // others.
         let away = i64::try_from(state.flight.count()).unwrap_or(i64::MAX);
         let due = self.storage.due(WINDOW.saturating_add(away)).await?;
         self.clock.hear(due.now);
@@ -147,7 +150,8 @@ impl Timer {
         Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
     }
 
-    /// Puts every action that is queued in the database and that nothing holds into the runner's queue.
+    /// Puts every action that is queued in the database and that nothing holds into the runner's
+    /// queue.
     async fn requeue(&self) -> Result<(), Error> {
         let (mut after, mut held) = (None, 0);
         let with_targets = !self.runner.hold_watch().is_quiet();
@@ -161,8 +165,9 @@ impl Timer {
         Ok(())
     }
 
-    /// Fills the runner's queue, and wakes every workflow whose action parkbrake has started and this process knows nothing of, or that somebody
-    /// has cancelled and this process does not end: its actor then does what the log obliges to.
+    /// Fills the runner's queue, and wakes every workflow whose action parkbrake has started and
+    /// this process knows nothing of, or that somebody has cancelled and this process does not end:
+    /// its actor then does what the log obliges to.
     async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
         self.requeue().await?;
         let mut after = None;

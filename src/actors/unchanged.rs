@@ -1,8 +1,9 @@
 //! Checks that what would run now is what was approved.
 //!
-//! A row in the database can never make a command or a call by itself. The runbook or webhook is resolved again from the running configuration,
-//! by its name and arguments; a runbook's program and files are read again; and every part of the result has to be what the approved
-//! document says.
+//! A row in the database can never make a command or a call by itself. The runbook or webhook is
+//! resolved again from the running configuration, by its name and arguments; a runbook's program
+//! and files are read again; and every part of the result has to be what the approved document
+//! says.
 
 use crate::actors::ports::{Executor, Work};
 use crate::domain::request::Actions;
@@ -11,8 +12,8 @@ use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Document;
 use crate::domain::task::{Action, ActionKind};
 
-/// What a step of an approved document would have done, if that is what its runbook or webhook would do today; `None` for one that was planned
-/// as external.
+/// What a step of an approved document would have done, if that is what its runbook or webhook
+/// would do today; `None` for one that was planned as external.
 ///
 /// # Errors
 /// Why it must not be done, for people.

@@ -1,4 +1,5 @@
-//! Finds requests that nobody in the configuration could decide: after a change of people or roles they would wait forever, unnoticed.
+//! Finds requests that nobody in the configuration could decide: after a change of people or roles
+//! they would wait forever, unnoticed.
 
 use crate::actors::engine::Engine;
 use crate::domain::policy::Role;
@@ -14,7 +15,8 @@ use uuid::Uuid;
 const PAUSE: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Looks now and then once a minute, for as long as the engine lives: counts the requests that nobody could decide, and logs new ones.
+    /// Looks now and then once a minute, for as long as the engine lives: counts the requests that
+    /// nobody could decide, and logs new ones.
     pub async fn watch_for_undecidable(engine: Weak<Self>) {
         let mut told = BTreeSet::new();
         while let Some(engine) = engine.upgrade() {
@@ -48,7 +50,8 @@ impl Engine {
         Ok(groups)
     }
 
-    /// Those of the given requests that nobody in the configuration could decide. It needs no query for them.
+    /// Those of the given requests that nobody in the configuration could decide. It needs no query
+    /// for them.
     ///
     /// # Errors
     /// The database does not answer, so that nobody knows who is suspended.

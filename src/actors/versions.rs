@@ -1,4 +1,5 @@
-//! Wakes those in this process who wait for the next event of a workflow. A lost wakeup costs only time: waiters also look by themselves.
+//! Wakes those in this process who wait for the next event of a workflow. A lost wakeup costs only
+//! time: waiters also look by themselves.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

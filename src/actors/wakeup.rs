@@ -1,4 +1,5 @@
-//! Wakes the delivery workers when there may be something to deliver. A lost wakeup delays a notice, and never loses one.
+//! Wakes the delivery workers when there may be something to deliver. A lost wakeup delays a
+//! notice, and never loses one.
 
 use tokio::sync::watch;
 

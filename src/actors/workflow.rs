@@ -1,13 +1,16 @@
 //! One workflow's actor, which lives while its workflow is being acted upon.
 //!
-//! It is started with work: a task to assess and checkpoint, or commands for a stored workflow. The pure core decides each command, the
-//! events are committed, and only then does the memory move on, is done what the new state obliges to, and is the caller answered. When
-//! its work is done, the actor parks: it gives what it knows to the registry, and ends. The next one starts from there, or from the log.
+//! It is started with work: a task to assess and checkpoint, or commands for a stored workflow. The
+//! pure core decides each command, the events are committed, and only then does the memory move on,
+//! is done what the new state obliges to, and is the caller answered. When its work is done, the
+//! actor parks: it gives what it knows to the registry, and ends. The next one starts from there,
+//! or from the log.
 //!
-//! Whenever the log is read, what the state obliges to is done, whatever the caller is answered. What an actor remembers may be behind
-//! the log, because another actor of the same workflow or another server may have written to it; so nothing is refused from memory
-//! alone. [`Stale`] means that the memory may differ from the database: the actor fails, its memory is dropped, and the log is read
-//! again.
+//! Whenever the log is read, what the state obliges to is done, whatever the caller is answered.
+//! What an actor remembers may be behind the log, because another actor of the same workflow or
+//! another server may have written to it; so nothing is refused from memory alone. [`Stale`] means
+//! that the memory may differ from the database: the actor fails, its memory is dropped, and the
+//! log is read again.
 
 mod commit;
 mod decide;
@@ -174,7 +177,8 @@ impl WorkflowActor {
         }
     }
 
-    /// Gives what is remembered to the registry, provided that something is left to do. From here on the next actor may be started.
+    /// Gives what is remembered to the registry, provided that something is left to do. From here
+    /// on the next actor may be started.
     fn park(&self, memory: &mut Memory, ticket: Option<Ticket>) {
         let known = memory.workflow.take().zip(memory.read_at);
         let known = known.filter(|(workflow, _)| !transition::obligations(workflow, self.deps.owner).is_empty());

@@ -1,8 +1,9 @@
-//! The workflow supervisor: starts the actor of each workflow that is acted upon, and decides what happens when one fails.
+//! The workflow supervisor: starts the actor of each workflow that is acted upon, and decides what
+//! happens when one fails.
 //!
-//! A failed actor is started again after a pause that doubles each time; it reads the log and goes on from there. A workflow whose actor
-//! keeps failing is put in quarantine, where people see it, and the others go on. An outage of the database is no failure of an actor
-//! and is not counted.
+//! A failed actor is started again after a pause that doubles each time; it reads the log and goes
+//! on from there. A workflow whose actor keeps failing is put in quarantine, where people see it,
+//! and the others go on. An outage of the database is no failure of an actor and is not counted.
 
 use crate::actors::messages::{SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::protocol::Failure;
@@ -106,7 +107,8 @@ impl Actor for WorkflowSupervisor {
                 }
             }
             SupervisionEvent::ActorTerminated(actor, at_the_end, _) => {
-                // An actor that was killed has no state at its end; every other one has told the registry that it is done.
+                // An actor that was killed has no state at its end; every other one has told the
+                // registry that it is done.
                 if let Some(child) = state.children.remove(&actor.get_id())
                     && at_the_end.is_none()
                 {
@@ -121,7 +123,8 @@ impl Actor for WorkflowSupervisor {
 }
 
 impl WorkflowSupervisor {
-    /// Starts an actor for some work. If that fails, the work is dropped, and with it the reply ports of those who wait.
+    /// Starts an actor for some work. If that fails, the work is dropped, and with it the reply
+    /// ports of those who wait.
     async fn start(&self, myself: &SupervisorRef, state: &mut State, child: Child, work: Work) {
         let actor = WorkflowActor { id: child.id, deps: Arc::clone(&self.deps) };
         match Actor::spawn_linked(None, actor, work, myself.get_cell()).await {
@@ -147,7 +150,8 @@ impl WorkflowSupervisor {
         }
     }
 
-    /// Decides whether another actor may be started after a failure, and only then tells the registry.
+    /// Decides whether another actor may be started after a failure, and only then tells the
+    /// registry.
     fn on_failure(&self, myself: &SupervisorRef, state: &mut State, child: &Child, failure: &ActorProcessingErr) {
         self.weigh(myself, state, child.id, failure);
         self.tell_gone(child);
@@ -157,7 +161,8 @@ impl WorkflowSupervisor {
     fn weigh(&self, myself: &SupervisorRef, state: &mut State, id: Uuid, failure: &ActorProcessingErr) {
         match failure.downcast_ref::<Stale>() {
             Some(Stale::Unavailable(reason)) => {
-                // The workflow is read again when somebody asks for it, or when the timer finds that it is due.
+                // The workflow is read again when somebody asks for it, or when the timer finds
+                // that it is due.
                 tracing::warn!(workflow.id = %id, reason, "a workflow's actor could not reach the database and has ended");
                 return;
             }

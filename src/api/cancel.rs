@@ -42,11 +42,14 @@ refused_with!(CancelProblems = CALLER, BODY, CHANGE);
 
 /// Cancel
 ///
-/// Takes a task back. While it waits for people, or for its turn to run, it is `cancelled` at once. While a runbook runs or a webhook is called, the
-/// answer is 202 with `cancel_requested`: the processes of the runbook are told to end, and killed a few seconds later; then the workflow is
-/// `cancelled`, or `completed` if it had succeeded first. A call that was made cannot be taken back: without its answer the outcome is unknown. Later
-/// steps of a plan never start. What an external action does only its requester can end. With `Prefer: wait=N` the answer is held, for at most N
-/// seconds, until what runs has ended. For the requester, the person that it acts for, and admins.
+/// Takes a task back. While it waits for people, or for its turn to run, it is `cancelled` at once.
+/// While a runbook runs or a webhook is called, the answer is 202 with `cancel_requested`: the
+/// processes of the runbook are told to end, and killed a few seconds later; then the workflow is
+/// `cancelled`, or `completed` if it had succeeded first. A call that was made cannot be taken
+/// back: without its answer the outcome is unknown. Later steps of a plan never start. What an
+/// external action does only its requester can end. With `Prefer: wait=N` the answer is held, for
+/// at most N seconds, until what runs has ended. For the requester, the person that it acts for,
+/// and admins.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/cancel",

@@ -29,9 +29,10 @@ refused_with!(CommentProblems = CALLER, BODY, CHANGE);
 
 /// Comment, or ask the requester
 ///
-/// For whoever may see the workflow, whatever its status. It decides nothing: an approval that was given stands, and one that is on its way
-/// counts. With `ask` it is a question to the requester: reminders rest until the requester's side says something, for an hour at most; deadlines
-/// do not. The very same comment of the same caller right after the first is not written again.
+/// For whoever may see the workflow, whatever its status. It decides nothing: an approval that was
+/// given stands, and one that is on its way counts. With `ask` it is a question to the requester:
+/// reminders rest until the requester's side says something, for an hour at most; deadlines do not.
+/// The very same comment of the same caller right after the first is not written again.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/comments",

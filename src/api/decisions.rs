@@ -1,4 +1,5 @@
-//! Approve, reject, withdraw, the report of a result, and what somebody found out about one that is unknown. Whether the caller may is for the core to say.
+//! Approve, reject, withdraw, the report of a result, and what somebody found out about one that is
+//! unknown. Whether the caller may is for the core to say.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -20,23 +21,25 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveBody {
-    /// Why it may be done, at most 4,096 bytes. Required where `approval.require_justification` is true; blanks and invisible characters alone
-    /// say nothing.
+    /// Why it may be done, at most 4,096 bytes. Required where `approval.require_justification` is
+    /// true; blanks and invisible characters alone say nothing.
     #[serde(default)]
     #[schema(max_length = 4096)]
     justification: Option<String>,
-    /// The digest of what was read. Where it is given it has to fit; required where `approval.require_digest` is true.
+    /// The digest of what was read. Where it is given it has to fit; required where
+    /// `approval.require_digest` is true.
     #[serde(default)]
     digest: Option<String>,
     /// May stand, and has to be the caller's name.
     #[serde(default)]
     approved_by: Option<String>,
-    /// The name of the freeze that holds what is released, as `held.freeze` says it: then this is an exception from it, which needs a
-    /// justification and one of the roles of `held.exception`.
+    /// The name of the freeze that holds what is released, as `held.freeze` says it: then this is
+    /// an exception from it, which needs a justification and one of the roles of `held.exception`.
     #[serde(default)]
     exception: Option<String>,
-    /// In an emergency, and where the policy lets the caller: the action is released without the others who are asked. Needs `digest` and a
-    /// justification. It is told on every channel and to everybody who was skipped, and somebody else has to review it.
+    /// In an emergency, and where the policy lets the caller: the action is released without the
+    /// others who are asked. Needs `digest` and a justification. It is told on every channel and to
+    /// everybody who was skipped, and somebody else has to review it.
     #[serde(default)]
     break_glass: bool,
 }
@@ -59,8 +62,8 @@ refused_with!(
 
 /// Approve
 ///
-/// For people with a role that is asked now, who are not on the requester's side. When enough have approved, the action is released in the
-/// same commit.
+/// For people with a role that is asked now, who are not on the requester's side. When enough have
+/// approved, the action is released in the same commit.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/approve",
@@ -113,8 +116,8 @@ refused_with!(
 
 /// Reject
 ///
-/// It will not run, and nobody can approve it any more. One no is enough, whatever the quorum. For people with a role that is asked now, and
-/// for the requester.
+/// It will not run, and nobody can approve it any more. One no is enough, whatever the quorum. For
+/// people with a role that is asked now, and for the requester.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/reject",
@@ -148,8 +151,9 @@ refused_with!(WithdrawProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Cod
 
 /// Take an approval back
 ///
-/// An approver takes the own yes back, as long as others are missing. It no longer counts, and the same person may approve again. Once as many
-/// as are needed have approved, nothing can be taken back.
+/// An approver takes the own yes back, as long as others are missing. It no longer counts, and the
+/// same person may approve again. Once as many as are needed have approved, nothing can be taken
+/// back.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/withdraw",
@@ -217,8 +221,9 @@ refused_with!(ReportProblems = CALLER, BODY, CHANGE, [Code::Halted]);
 
 /// Report a result
 ///
-/// How an `external` action went. For the requester and the person that it acts for, while the status is `executing` or `outcome_unknown`.
-/// Reporting the same outcome again changes nothing, and the first `output` stays.
+/// How an `external` action went. For the requester and the person that it acts for, while the
+/// status is `executing` or `outcome_unknown`. Reporting the same outcome again changes nothing,
+/// and the first `output` stays.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/result",
@@ -264,8 +269,9 @@ refused_with!(ResolveProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code
 
 /// Resolve an unknown outcome
 ///
-/// Says what became of an action of which nobody knows whether it happened. For people who may approve at its level (at any level, where
-/// nobody was asked) and for admins, but not for the requester's side where duties are separated.
+/// Says what became of an action of which nobody knows whether it happened. For people who may
+/// approve at its level (at any level, where nobody was asked) and for admins, but not for the
+/// requester's side where duties are separated.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/resolve",

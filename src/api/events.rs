@@ -1,4 +1,5 @@
-//! Event streams (Server-Sent Events): what happens, as it happens, and what was missed by whoever comes back.
+//! Event streams (Server-Sent Events): what happens, as it happens, and what was missed by whoever
+//! comes back.
 
 mod frame;
 
@@ -30,12 +31,15 @@ refused_with!(FollowAllProblems = CALLER, WAIT);
 
 /// Follow everything
 ///
-/// What happens to all workflows that the caller may see, from now on or after `since`, as Server-Sent Events. Each message is one event: its
-/// `data:` is a StreamEvent, its `event:` the event's name, and its `id:` an opaque place in the order in which events become known.
+/// What happens to all workflows that the caller may see, from now on or after `since`, as
+/// Server-Sent Events. Each message is one event: its `data:` is a StreamEvent, its `event:` the
+/// event's name, and its `id:` an opaque place in the order in which events become known.
 ///
-/// Each event comes once in a connection, those of one workflow in the order of their versions; after a reconnection some may come again (tell
-/// them by `workflow_id` and `version`). A place that is more than 24 hours old, or that a restored database has lost, is answered by a message
-/// `reset`, whose `data:` is a StreamReset: read the lists anew, the stream goes on from there. Every 15 s without news there is a comment.
+/// Each event comes once in a connection, those of one workflow in the order of their versions;
+/// after a reconnection some may come again (tell them by `workflow_id` and `version`). A place
+/// that is more than 24 hours old, or that a restored database has lost, is answered by a message
+/// `reset`, whose `data:` is a StreamReset: read the lists anew, the stream goes on from there.
+/// Every 15 s without news there is a comment.
 #[utoipa::path(
     get,
     path = "/events",
@@ -71,8 +75,9 @@ refused_with!(FollowProblems = CALLER, [Code::WorkflowNotFound], WAIT);
 
 /// Follow a workflow
 ///
-/// What happened and happens to one workflow, from its first event or after `since`, as Server-Sent Events. Each message is one event: its
-/// `data:` is a StreamEvent, its `event:` the event's name, and its `id:` the version. Every 15 s without news there is a comment.
+/// What happened and happens to one workflow, from its first event or after `since`, as Server-Sent
+/// Events. Each message is one event: its `data:` is a StreamEvent, its `event:` the event's name,
+/// and its `id:` the version. Every 15 s without news there is a comment.
 #[utoipa::path(
     get,
     path = "/workflows/{id}/events",

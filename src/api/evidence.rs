@@ -41,8 +41,9 @@ refused_with!(VerifyProblems = CALLER, BODY, [Code::WorkflowNotFound]);
 
 /// Verify a Terraform plan
 ///
-/// For the step that applies the plan, right before it does. `verified` is true only if the plan does exactly what was submitted and approved, sensitive
-/// values included, and the workflow is released and has not ended. Nothing is stored; it can be asked again.
+/// For the step that applies the plan, right before it does. `verified` is true only if the plan
+/// does exactly what was submitted and approved, sensitive values included, and the workflow is
+/// released and has not ended. Nothing is stored; it can be asked again.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/verify-plan",

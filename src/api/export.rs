@@ -21,10 +21,12 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ExportQuery {
-    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment (`2026-10-01T08:00:00Z`). Left out: from the beginning.
+    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment
+    /// (`2026-10-01T08:00:00Z`). Left out: from the beginning.
     #[param(example = "2026-10-01")]
     from: Option<String>,
-    /// Only what was submitted before this moment, or until the end of this day. Left out, or in the future: until now.
+    /// Only what was submitted before this moment, or until the end of this day. Left out, or in
+    /// the future: until now.
     #[param(example = "2026-10-31")]
     until: Option<String>,
     /// `jsonl` if left out: each line is an ExportedWorkflow. `csv`: a table with a line of names.
@@ -83,12 +85,15 @@ refused_with!(ExportProblems = CALLER, [Code::NotPermitted], WAIT);
 
 /// Export workflows
 ///
-/// Everything that was submitted in a stretch of time, the oldest first, with every decision and every attempt: for audits, and for people. It is
-/// streamed, and read page by page while it is written, so each workflow is as it was when its page was read; what is submitted after the export
-/// began is not in it. Nothing is in it that `GET /workflows/{id}` does not show, and no output.
+/// Everything that was submitted in a stretch of time, the oldest first, with every decision and
+/// every attempt: for audits, and for people. It is streamed, and read page by page while it is
+/// written, so each workflow is as it was when its page was read; what is submitted after the
+/// export began is not in it. Nothing is in it that `GET /workflows/{id}` does not show, and no
+/// output.
 ///
-/// An export that cannot be written to its end (the server stops, the database stays away, the token is revoked) breaks the connection off: only
-/// one whose last chunk came is whole. Two exports of one person are written at once, and four in all. In a table a cell that would begin a
+/// An export that cannot be written to its end (the server stops, the database stays away, the
+/// token is revoked) breaks the connection off: only one whose last chunk came is whole. Two
+/// exports of one person are written at once, and four in all. In a table a cell that would begin a
 /// formula is led by an apostrophe, and `argv`, `decisions` and `attempts` are JSON.
 #[utoipa::path(
     get,

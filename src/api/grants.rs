@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Without `like` the pattern is what is written here; with it, what is left out is as in that request.
+/// Without `like` the pattern is what is written here; with it, what is left out is as in that
+/// request.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantBody {
@@ -55,7 +56,8 @@ pub struct GrantBody {
     #[serde(default)]
     #[schema(minimum = 1)]
     uses: Option<u32>,
-    /// The most that these may cost together, in US dollars. With it a request that says nothing of its cost does not pass.
+    /// The most that these may cost together, in US dollars. With it a request that says nothing of
+    /// its cost does not pass.
     #[serde(default)]
     #[schema(minimum = 0)]
     cost: Option<f64>,
@@ -83,9 +85,10 @@ refused_with!(GiveProblems = CALLER, BODY, [Code::NotPermitted, Code::NotAnAppro
 
 /// Give a grant
 ///
-/// A yes in advance, to requests of a narrow kind, for a while: they are released without anybody being asked, each in the commit that counts
-/// it. For people who could approve each of them alone; never for critical risk, nor where more than one person or the digest is needed. It is
-/// asked again before each start: who gave it must still be entitled, and nobody may have revoked it.
+/// A yes in advance, to requests of a narrow kind, for a while: they are released without anybody
+/// being asked, each in the commit that counts it. For people who could approve each of them alone;
+/// never for critical risk, nor where more than one person or the digest is needed. It is asked
+/// again before each start: who gave it must still be entitled, and nobody may have revoked it.
 #[utoipa::path(
     post,
     path = "/grants",
@@ -155,8 +158,9 @@ refused_with!(ProposeProblems = CALLER, [Code::NotPermitted]);
 
 /// List the grants that are proposed
 ///
-/// Where people have approved the same often enough, and never rejected it, the narrowest grant that lets it pass is proposed. Nothing is given
-/// by that: whoever may gives it with `POST /grants` and `like`. Only what could be given now is proposed. For people.
+/// Where people have approved the same often enough, and never rejected it, the narrowest grant
+/// that lets it pass is proposed. Nothing is given by that: whoever may gives it with
+/// `POST /grants` and `like`. Only what could be given now is proposed. For people.
 #[utoipa::path(
     get,
     path = "/grants/proposals",
@@ -200,8 +204,9 @@ refused_with!(RevokeProblems = CALLER, BODY, [Code::NotPermitted, Code::GrantNot
 
 /// Revoke a grant
 ///
-/// From the answer on nothing passes by it, on any server; what it let pass and has not started is asked about again when its turn comes. What is
-/// running goes on. Revoking what was revoked changes nothing. For whoever gave it, for people with a role that decides at some level, and for
+/// From the answer on nothing passes by it, on any server; what it let pass and has not started is
+/// asked about again when its turn comes. What is running goes on. Revoking what was revoked
+/// changes nothing. For whoever gave it, for people with a role that decides at some level, and for
 /// admins.
 #[utoipa::path(
     post,

@@ -21,10 +21,12 @@ pub struct HaltBody {
     #[serde(default)]
     #[schema(max_length = 4096)]
     reason: Option<String>,
-    /// The one environment that is halted, in any spelling of the configuration; everything if left out.
+    /// The one environment that is halted, in any spelling of the configuration; everything if left
+    /// out.
     #[serde(default)]
     environment: Option<String>,
-    /// Lift the halt as soon as every server has said that it is halted, and say how long that took.
+    /// Lift the halt as soon as every server has said that it is halted, and say how long that
+    /// took.
     #[serde(default)]
     drill: bool,
 }
@@ -33,9 +35,10 @@ refused_with!(HaltProblems = CALLER, BODY, [Code::NotPermitted, Code::Halted]);
 
 /// Halt
 ///
-/// From the answer on nothing starts to run, or nothing in one environment, on any server and whatever crashes. What is released stays
-/// `queued` and says so in `held`; decisions are still taken, and what is running goes on. A task whose environment is not known is held by
-/// every halt. Halting what is halted changes nothing and says who halted it. For admins.
+/// From the answer on nothing starts to run, or nothing in one environment, on any server and
+/// whatever crashes. What is released stays `queued` and says so in `held`; decisions are still
+/// taken, and what is running goes on. A task whose environment is not known is held by every halt.
+/// Halting what is halted changes nothing and says who halted it. For admins.
 #[utoipa::path(
     post,
     path = "/halt",
@@ -67,8 +70,8 @@ refused_with!(ResumeProblems = CALLER, BODY, [Code::NotPermitted]);
 
 /// Lift a halt
 ///
-/// What it held starts in the order in which requesters take turns. Lifting what is not halted changes nothing. `halted` says whether another
-/// halt still holds what was named. For admins.
+/// What it held starts in the order in which requesters take turns. Lifting what is not halted
+/// changes nothing. `halted` says whether another halt still holds what was named. For admins.
 #[utoipa::path(
     post,
     path = "/resume",

@@ -1,4 +1,5 @@
-//! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as JSON.
+//! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as
+//! JSON.
 
 mod cancel;
 mod comments;

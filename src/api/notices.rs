@@ -68,7 +68,8 @@ refused_with!(ResendProblems = CALLER, BODY, [Code::NotPermitted, Code::NoticeNo
 
 /// Send a notice again
 ///
-/// Makes it due again, whatever became of it, with the same id and a day of attempts of its own. For admins.
+/// Makes it due again, whatever became of it, with the same id and a day of attempts of its own.
+/// For admins.
 #[utoipa::path(
     post,
     path = "/notices/{id}/resend",

@@ -30,7 +30,8 @@ pub async fn healthz() -> Json<Health> {
 
 /// Can the server do its work?
 ///
-/// The database answers, the actors are at work, the server has the right to act on the database, and it is not stopping. Without a token.
+/// The database answers, the actors are at work, the server has the right to act on the database,
+/// and it is not stopping. Without a token.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -57,8 +58,8 @@ refused_with!(MetricsProblems = CALLER, [Code::NotPermitted]);
 
 /// Counters for Prometheus
 ///
-/// In the OpenMetrics text format. For people, because the numbers tell of everybody's workflows; a scraper needs the token of one, such as an
-/// auditor's.
+/// In the OpenMetrics text format. For people, because the numbers tell of everybody's workflows; a
+/// scraper needs the token of one, such as an auditor's.
 #[utoipa::path(
     get,
     path = "/metrics",

@@ -28,10 +28,11 @@ refused_with!(OutputProblems = CALLER, [Code::WorkflowNotFound]);
 
 /// Read what a runbook writes
 ///
-/// What the attempt that runs now has written since `after`: ask again, once a second, with the `after` of the answer. Secrets are masked as in
-/// the output that is recorded, and what may be the beginning of one is held back. It is in the memory of the server that runs the attempt, which
-/// keeps the last 64 KiB of each stream: on every other server, after a restart, and some time after the end there is none. Once an attempt
-/// has ended, its output is in `GET /workflows/{id}`.
+/// What the attempt that runs now has written since `after`: ask again, once a second, with the
+/// `after` of the answer. Secrets are masked as in the output that is recorded, and what may be the
+/// beginning of one is held back. It is in the memory of the server that runs the attempt, which
+/// keeps the last 64 KiB of each stream: on every other server, after a restart, and some time
+/// after the end there is none. Once an attempt has ended, its output is in `GET /workflows/{id}`.
 #[utoipa::path(
     get,
     path = "/workflows/{id}/output",

@@ -27,8 +27,9 @@ refused_with!(ReviewProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code:
 
 /// Close a review
 ///
-/// Says what somebody found where another one broke the glass; from then on that person may break it again. For people with a role that decides
-/// at the level, for admins and auditors; not for who broke it, nor for the requester's side. It can be done whatever has become of the workflow.
+/// Says what somebody found where another one broke the glass; from then on that person may break
+/// it again. For people with a role that decides at the level, for admins and auditors; not for who
+/// broke it, nor for the requester's side. It can be done whatever has become of the workflow.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/review",
@@ -52,7 +53,8 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
 
 /// List the open reviews
 ///
-/// Where somebody broke the glass and nobody else has said what they found, the oldest first. For people.
+/// Where somebody broke the glass and nobody else has said what they found, the oldest first. For
+/// people.
 #[utoipa::path(
     get,
     path = "/reviews",

@@ -20,10 +20,12 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct FiguresQuery {
-    /// What people were asked then or later: a day of UTC (`2026-10-01`) or a moment (`2026-10-01T08:00:00Z`). Left out: 30 days.
+    /// What people were asked then or later: a day of UTC (`2026-10-01`) or a moment
+    /// (`2026-10-01T08:00:00Z`). Left out: 30 days.
     #[param(example = "2026-10-01")]
     from: Option<String>,
-    /// What they were asked before this moment, or until the end of this day. Left out, or in the future: until now. At most 366 days after `from`.
+    /// What they were asked before this moment, or until the end of this day. Left out, or in the
+    /// future: until now. At most 366 days after `from`.
     #[param(example = "2026-10-31")]
     until: Option<String>,
     /// Only of this level.
@@ -42,9 +44,11 @@ refused_with!(FiguresProblems = CALLER, [Code::NotPermitted]);
 
 /// How long people let requests wait
 ///
-/// Mean, median, 90th percentile and the share within the goal (`policies.LEVEL.goal`), each beside those of the stretch of time before, which is as
-/// long; by level, role, team, requester and person, and week by week. A decision is an approval that was the last one needed, or a rejection, by a
-/// person; what a standing grant let pass is none. At most the newest 50,000 requests are looked at.
+/// Mean, median, 90th percentile and the share within the goal (`policies.LEVEL.goal`), each beside
+/// those of the stretch of time before, which is as long; by level, role, team, requester and
+/// person, and week by week. A decision is an approval that was the last one needed, or a
+/// rejection, by a person; what a standing grant let pass is none. At most the newest 50,000
+/// requests are looked at.
 #[utoipa::path(
     get,
     path = "/statistics",

@@ -14,9 +14,10 @@ refused_with!(SystemProblems = CALLER, [Code::NotPermitted]);
 
 /// What state is the system in?
 ///
-/// Which server acts and until when, how each channel does, which notices were given up, which workflows are left alone, of which actions nobody knows
-/// the outcome, what runs, what is halted, and which reviews are open; `troubles` says in sentences what somebody should look after. Each list has at
-/// most 50 entries, the latest first. For people.
+/// Which server acts and until when, how each channel does, which notices were given up, which
+/// workflows are left alone, of which actions nobody knows the outcome, what runs, what is halted,
+/// and which reviews are open; `troubles` says in sentences what somebody should look after. Each
+/// list has at most 50 entries, the latest first. For people.
 #[utoipa::path(
     get,
     path = "/system",

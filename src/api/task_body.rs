@@ -1,5 +1,5 @@
-//! The one place where bytes become a task: in one pass where the body is as usual, and else the careful way, which says what is wrong. Plans always
-//! take the careful way.
+//! The one place where bytes become a task: in one pass where the body is as usual, and else the
+//! careful way, which says what is wrong. Plans always take the careful way.
 
 use crate::domain::request::Request;
 use crate::domain::request::UsualTask;

@@ -38,14 +38,17 @@ refused_with!(
 
 /// Submit a task
 ///
-/// Parkbrake assesses it and either releases it at once or parks it until people decide. The 202 means: committed.
+/// Parkbrake assesses it and either releases it at once or parks it until people decide. The 202
+/// means: committed.
 ///
-/// With `steps` in place of one task's fields it is a plan: each step is assessed, the most dangerous one says who decides, and one approval
-/// is about all of them. Then they are done one after the other; a step that fails ends the plan. With `playbook` and `args` parkbrake makes
-/// the steps itself, as the configuration says.
+/// With `steps` in place of one task's fields it is a plan: each step is assessed, the most
+/// dangerous one says who decides, and one approval is about all of them. Then they are done one
+/// after the other; a step that fails ends the plan. With `playbook` and `args` parkbrake makes the
+/// steps itself, as the configuration says.
 ///
-/// With `Idempotency-Key`, the same principal, key and body get the first answer again and nothing is stored. Without it every call is a new
-/// task. With `Prefer: wait=N` the answer is held, for at most N seconds, while the status is `queued` or `executing`.
+/// With `Idempotency-Key`, the same principal, key and body get the first answer again and nothing
+/// is stored. Without it every call is a new task. With `Prefer: wait=N` the answer is held, for at
+/// most N seconds, while the status is `queued` or `executing`.
 #[utoipa::path(
     post,
     path = "/orchestrate",
@@ -104,8 +107,8 @@ refused_with!(AssessProblems = CALLER, BODY);
 
 /// Assess a task
 ///
-/// Says how a task would be assessed and who would decide. Nothing is stored. A later submit can be assessed otherwise: conditions may look
-/// at the time, and the configuration may have changed.
+/// Says how a task would be assessed and who would decide. Nothing is stored. A later submit can be
+/// assessed otherwise: conditions may look at the time, and the configuration may have changed.
 #[utoipa::path(
     post,
     path = "/risk/assess",

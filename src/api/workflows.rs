@@ -41,8 +41,9 @@ refused_with!(ListProblems = CALLER);
 
 /// List what waits for people
 ///
-/// The newest request first, in the order in which the tasks came in; one that people are asked about again keeps its place. A page never shows an
-/// entry twice, and an entry that is decided while you page is simply gone.
+/// The newest request first, in the order in which the tasks came in; one that people are asked
+/// about again keeps its place. A page never shows an entry twice, and an entry that is decided
+/// while you page is simply gone.
 #[utoipa::path(
     get,
     path = "/workflows/pending",
@@ -75,18 +76,21 @@ pub struct ListQuery {
     risk_level: Option<String>,
     /// Only of this requester.
     requested_by: Option<String>,
-    /// Only what this person has approved or rejected, released by breaking the glass, or withdrawn a yes from.
+    /// Only what this person has approved or rejected, released by breaking the glass, or withdrawn
+    /// a yes from.
     approver: Option<String>,
     /// Only what runs this runbook, in a plan in any step.
     runbook: Option<String>,
-    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment (`2026-10-01T08:00:00Z`).
+    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment
+    /// (`2026-10-01T08:00:00Z`).
     #[param(example = "2026-10-01")]
     from: Option<String>,
     /// Only what was submitted before this moment, or until the end of this day.
     #[param(example = "2026-10-31")]
     until: Option<String>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name; or the
-    /// workflow's id, or at least the last six characters of it.
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id,
+    /// the resource or the action's name; or the workflow's id, or at least the last six characters
+    /// of it.
     #[param(max_length = 200)]
     q: Option<String>,
     /// `newest` if left out.
@@ -116,8 +120,8 @@ fn words(text: Option<String>) -> Result<Option<String>, Problem> {
 ///
 /// All that the caller may see, the newest first, or those of them that fit all that is asked for.
 ///
-/// What `runbook` and `q` ask for, and what several parameters ask for together, is looked for among 2,000 workflows for a page, so a page may be empty
-/// and still have a next one.
+/// What `runbook` and `q` ask for, and what several parameters ask for together, is looked for
+/// among 2,000 workflows for a page, so a page may be empty and still have a next one.
 #[utoipa::path(
     get,
     path = "/workflows",
@@ -151,7 +155,8 @@ refused_with!(ReadProblems = CALLER, [Code::WorkflowNotFound]);
 
 /// Read a workflow
 ///
-/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what happened.
+/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what
+/// happened.
 #[utoipa::path(
     get,
     path = "/workflows/{id}",
@@ -195,8 +200,8 @@ refused_with!(WaitProblems = CALLER, [Code::WorkflowNotFound], WAIT);
 
 /// Wait for a workflow
 ///
-/// Answers as `GET /workflows/{id}` does, as soon as the version is above `since` or the time is up; compare `version` to know which. When the
-/// server stops, those who wait are answered at once.
+/// Answers as `GET /workflows/{id}` does, as soon as the version is above `since` or the time is
+/// up; compare `version` to know which. When the server stops, those who wait are answered at once.
 #[utoipa::path(
     get,
     path = "/workflows/{id}/wait",

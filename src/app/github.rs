@@ -1,4 +1,5 @@
-//! The GitHub Apps whose deployment protection rules ask here, with what GitHub signs its calls with.
+//! The GitHub Apps whose deployment protection rules ask here, with what GitHub signs its calls
+//! with.
 
 use crate::domain::notice::Notifications;
 use crate::github::GithubApp;

@@ -20,8 +20,8 @@ use axum::{Extension, Router};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// The routes; `slack` is none where no channel has buttons, `github` has the Apps whose rules ask, and `public_url` is where people reach the
-/// server.
+/// The routes; `slack` is none where no channel has buttons, `github` has the Apps whose rules ask,
+/// and `public_url` is where people reach the server.
 pub fn router(service: &Service, slack: Option<Slack>, github: Vec<GithubApp>, hosts: Hosts, public_url: Option<String>) -> Router {
     let document = description();
     let web = Web::new(service.clone(), document.value());
@@ -57,14 +57,16 @@ struct Front {
     hosts: Arc<Hosts>,
 }
 
-/// Whether a request comes from a person at a browser, which names HTML first; a program that names nothing, or JSON, gets the document.
+/// Whether a request comes from a person at a browser, which names HTML first; a program that names
+/// nothing, or JSON, gets the document.
 fn reads_pages(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// What every request is asked first, and what every response gets: a problem its place, or a page for somebody with a browser, and headers
-/// that keep it out of caches and frames. What a page says of itself holds.
+/// What every request is asked first, and what every response gets: a problem its place, or a page
+/// for somebody with a browser, and headers that keep it out of caches and frames. What a page says
+/// of itself holds.
 async fn finish(State(Front { web, hosts }): State<Front>, request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let (head, body) = request.into_parts();

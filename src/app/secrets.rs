@@ -1,4 +1,5 @@
-//! Gathers what no output of a runbook may show: once, at the start, in one place. Nothing here is logged.
+//! Gathers what no output of a runbook may show: once, at the start, in one place. Nothing here is
+//! logged.
 
 use crate::config::Configuration;
 use crate::execution::Redactions;
@@ -8,8 +9,8 @@ use percent_encoding::percent_decode_str;
 /// Secrets of the server itself, beside those that the configuration names.
 const OF_THE_SERVER: [&str; 3] = ["DATABASE_URL", "PGPASSWORD", secret_key::VARIABLE];
 
-/// Every secret that this server knows: what the configuration reads from the environment, the address of the database, the secret
-/// keys, and the passwords in all addresses among them.
+/// Every secret that this server knows: what the configuration reads from the environment, the
+/// address of the database, the secret keys, and the passwords in all addresses among them.
 pub(super) fn gather(
     configuration: &Configuration,
     database_url: &str,
@@ -24,10 +25,12 @@ pub(super) fn gather(
     Redactions::new(values.chain(keys.expose().map(<[u8]>::to_vec)))
 }
 
-/// The passwords in an address, `scheme://USER:PASSWORD@HOST/?password=PASSWORD`: as written there, and as meant.
+/// The passwords in an address, `scheme://USER:PASSWORD@HOST/?password=PASSWORD`: as written there,
+/// and as meant.
 fn passwords(address: &str) -> Vec<Vec<u8>> {
     let Some((_, rest)) = address.split_once("://") else { return Vec::new() };
-    // A password with an unescaped `/` in it is taken as a whole too: the last `@` ends it, wherever that is.
+    // A password with an unescaped `/` in it is taken as a whole too: the last `@` ends it,
+    // wherever that is.
     let before_host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let of_user = [before_host, rest].into_iter().filter_map(|part| Some(part.rsplit_once('@')?.0.split_once(':')?.1.to_owned()));
     let query = rest.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());

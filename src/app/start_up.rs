@@ -1,5 +1,5 @@
-//! What a server does with its database before it is ready, patiently: after a reboot, an update or a failover both start at the
-//! same time, and a database that is away for a moment ends no server.
+//! What a server does with its database before it is ready, patiently: after a reboot, an update or
+//! a failover both start at the same time, and a database that is away for a moment ends no server.
 
 use super::StartError;
 use crate::fence::{Fence, FenceTime};
@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long one outage of the database may last, and how long another server that acts on it is waited for.
+/// How long one outage of the database may last, and how long another server that acts on it is
+/// waited for.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(30);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -74,8 +75,9 @@ pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
     Server { server_id, address: addr.to_string(), host: machine::host_name(), version: env!("CARGO_PKG_VERSION"), process }
 }
 
-/// Claims the database for this server, and waits for another one that acts on it: until its lease has lapsed, it has stopped, or its
-/// process on this very machine is seen to be gone. Time during which the database is away does not count.
+/// Claims the database for this server, and waits for another one that acts on it: until its lease
+/// has lapsed, it has stopped, or its process on this very machine is seen to be gone. Time during
+/// which the database is away does not count.
 ///
 /// # Errors
 /// Another server goes on acting, or no database.

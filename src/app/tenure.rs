@@ -1,4 +1,5 @@
-//! The time during which this server acts on its database: the lease is renewed until it is given back, or found to be lost.
+//! The time during which this server acts on its database: the lease is renewed until it is given
+//! back, or found to be lost.
 
 use crate::fence::{Fence, FenceTime};
 use crate::storage::ServerLease;
@@ -33,7 +34,8 @@ impl Tenure {
                 ended = ending => ended,
             };
             fence.lose();
-            // Without a word the server was dropped, not stopped: then nobody knows what still runs, and the lease has to lapse.
+            // Without a word the server was dropped, not stopped: then nobody knows what still
+            // runs, and the lease has to lapse.
             if ended.is_ok()
                 && let Err(error) = lease.release(fence.server_id()).await
             {
@@ -50,7 +52,8 @@ impl Tenure {
         }
     }
 
-    /// Gives the lease back. From then on another server may act, so nothing of this one may be at work.
+    /// Gives the lease back. From then on another server may act, so nothing of this one may be at
+    /// work.
     pub(super) async fn end(mut self) {
         if let Some(end) = self.end.take() {
             let _ = end.send(());

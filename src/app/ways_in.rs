@@ -8,7 +8,8 @@ use crate::openid::Provider;
 use crate::service::WaysIn;
 use std::sync::Arc;
 
-/// The ways in of a configuration. `read` returns the environment variables that hold their secrets.
+/// The ways in of a configuration. `read` returns the environment variables that hold their
+/// secrets.
 ///
 /// # Errors
 /// Why one cannot be used. No text shows a secret.

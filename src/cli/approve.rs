@@ -1,7 +1,8 @@
 //! `parkbrake approve`: shows what would run, asks, and approves exactly that.
 //!
-//! The digest that is sent is not the one that the server names beside the task but the one of the document that was shown,
-//! computed here. So a yes binds to what stood on the screen: if anything else is stored, the server refuses it (412).
+//! The digest that is sent is not the one that the server names beside the task but the one of the
+//! document that was shown, computed here. So a yes binds to what stood on the screen: if anything
+//! else is stored, the server refuses it (412).
 
 use crate::cli::client::Connection;
 use crate::cli::consent::{Asked, Consent, is_somebody_there};
@@ -18,8 +19,9 @@ use serde_json::{Map, Value};
 use std::io;
 use std::process::ExitCode;
 
-/// Shows the level of a request, what exactly would run, why it waits and what the requester says of it, asks, and approves it. A critical
-/// request is approved by typing its target. Without a terminal say --yes, and for a critical request also --confirm or --digest.
+/// Shows the level of a request, what exactly would run, why it waits and what the requester says
+/// of it, asks, and approves it. A critical request is approved by typing its target. Without a
+/// terminal say --yes, and for a critical request also --confirm or --digest.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6
@@ -27,13 +29,15 @@ pub struct Args {
     /// Why it may be done; some levels require it
     #[arg(long, value_name = "TEXT")]
     justification: Option<String>,
-    /// Approve the document with this digest alone, which was read elsewhere; with --yes it is not shown again
+    /// Approve the document with this digest alone, which was read elsewhere; with --yes it is not
+    /// shown again
     #[arg(long, value_name = "sha256:…")]
     digest: Option<String>,
     /// Approve an exception from this freeze, which holds what is released; needs --justification
     #[arg(long, value_name = "FREEZE", requires = "justification")]
     exception: Option<String>,
-    /// Break the glass: release it alone, in an emergency; needs --justification, and somebody else has to review it
+    /// Break the glass: release it alone, in an emergency; needs --justification, and somebody else
+    /// has to review it
     #[arg(long, requires = "justification", conflicts_with = "exception")]
     break_glass: bool,
     #[command(flatten)]
@@ -96,8 +100,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The digest of the task that an answer shows, or of the step of it that people are asked about; the one that it names beside the task has to be
-/// the same.
+/// The digest of the task that an answer shows, or of the step of it that people are asked about;
+/// the one that it names beside the task has to be the same.
 pub(super) fn digest_of(workflow: &Value) -> Result<String, Error> {
     let Some(task) = workflow.get("task").filter(|task| task.is_object()) else {
         return Err(Error::Other("the server does not show what would run, so nothing was approved".to_owned()));

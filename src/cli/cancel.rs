@@ -1,4 +1,5 @@
-//! `parkbrake cancel`: the requester, or an admin, takes a task back, and learns what became of what was running.
+//! `parkbrake cancel`: the requester, or an admin, takes a task back, and learns what became of
+//! what was running.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -12,7 +13,8 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 
-/// Takes a task back. What runs is ended, and waited for; the exit status is 1 if it had completed or failed first, or if nobody knows how it ended.
+/// Takes a task back. What runs is ended, and waited for; the exit status is 1 if it had completed
+/// or failed first, or if nobody knows how it ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6

@@ -13,10 +13,12 @@ pub struct Args {
     /// The folder of the configuration
     #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
     config: PathBuf,
-    /// Refuse what opens the gate wider than the shipped configuration does, or lets a requester do more than it seems
+    /// Refuse what opens the gate wider than the shipped configuration does, or lets a requester do
+    /// more than it seems
     #[arg(long)]
     strict: bool,
-    /// Print the level of each operation in each environment on each type of resource, each also left out
+    /// Print the level of each operation in each environment on each type of resource, each also
+    /// left out
     #[arg(long)]
     matrix: bool,
 }

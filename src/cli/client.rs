@@ -1,7 +1,9 @@
-//! The client of the API that every command uses: where the server is, who is asking, and what an answer means.
+//! The client of the API that every command uses: where the server is, who is asking, and what an
+//! answer means.
 //!
-//! The token goes into one header, marked as sensitive, and nowhere else: not into errors, not into `Debug`. A development
-//! token goes only to this very machine, and no redirect is followed, so no token reaches a server it is not for.
+//! The token goes into one header, marked as sensitive, and nowhere else: not into errors, not into
+//! `Debug`. A development token goes only to this very machine, and no redirect is followed, so no
+//! token reaches a server it is not for.
 
 use crate::cli::dev_home::{self, Kind};
 use crate::cli::problem::Problem;
@@ -235,7 +237,8 @@ pub(super) fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Whether it is this machine: decided by the name that is written, not by what a resolver makes of it.
+/// Whether it is this machine: decided by the name that is written, not by what a resolver makes of
+/// it.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,4 +1,5 @@
-//! `parkbrake completions` and `parkbrake man`: what a shell and `man` want to know of the commands, made from the commands themselves.
+//! `parkbrake completions` and `parkbrake man`: what a shell and `man` want to know of the
+//! commands, made from the commands themselves.
 
 use crate::cli::terminal::{complain, write_out};
 use crate::cli::{Cli, Error};
@@ -7,7 +8,8 @@ use clap_complete::Shell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Prints the completions of a shell: `parkbrake completions bash > /etc/bash_completion.d/parkbrake`.
+/// Prints the completions of a shell:
+/// `parkbrake completions bash > /etc/bash_completion.d/parkbrake`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell
@@ -18,7 +20,8 @@ pub struct Args {
 /// Prints the manual page of `parkbrake`, or writes a page for it and for each of its commands.
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    /// Write every page into this folder, which has to exist: `parkbrake man --dir /usr/local/share/man/man1`
+    /// Write every page into this folder, which has to exist:
+    /// `parkbrake man --dir /usr/local/share/man/man1`
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }

@@ -1,7 +1,9 @@
-//! The question that `parkbrake approve` asks before it approves, and what answers it where nobody can be asked.
+//! The question that `parkbrake approve` asks before it approves, and what answers it where nobody
+//! can be asked.
 //!
-//! On a terminal somebody reads what would run and says yes; a critical request is approved by typing its target, as in the inbox. Without a
-//! terminal `--yes` says yes, and for a critical request `--confirm TARGET` or `--digest` says that it is the one that is meant.
+//! On a terminal somebody reads what would run and says yes; a critical request is approved by
+//! typing its target, as in the inbox. Without a terminal `--yes` says yes, and for a critical
+//! request `--confirm TARGET` or `--digest` says that it is the one that is meant.
 
 use crate::cli::Error;
 use crate::cli::facts::text;
@@ -16,7 +18,8 @@ pub struct Consent {
     /// Approve without asking; needed where there is no terminal to ask on
     #[arg(long)]
     yes: bool,
-    /// The target of a critical request, as it is shown: the resource, or the environment where none is named, or the operation
+    /// The target of a critical request, as it is shown: the resource, or the environment where
+    /// none is named, or the operation
     #[arg(long, value_name = "TARGET")]
     confirm: Option<String>,
 }
@@ -54,7 +57,8 @@ impl Consent {
         self.yes && self.confirm.is_none()
     }
 
-    /// Whether this request may be approved: it was said beforehand, or it is said now. `bound` is whether a digest was named beforehand.
+    /// Whether this request may be approved: it was said beforehand, or it is said now. `bound` is
+    /// whether a digest was named beforehand.
     ///
     /// # Errors
     /// Nobody said yes, or nobody can be asked.
@@ -105,7 +109,8 @@ pub fn is_critical(workflow: &Value) -> bool {
     !matches!(level.and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High))
 }
 
-/// What has to be typed, as it is shown so that it can be: the rule of `Target::confirmation`, for an answer of any version.
+/// What has to be typed, as it is shown so that it can be: the rule of `Target::confirmation`, for
+/// an answer of any version.
 pub fn target(workflow: &Value) -> String {
     let asked = &workflow["approval"]["step"];
     let known = if asked.is_object() { asked } else { workflow };

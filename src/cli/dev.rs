@@ -26,8 +26,9 @@ const RUNBOOK_SCRIPTS: [(&str, &str); 2] = [
 
 /// Run a server to try out: its own PostgreSQL, demo people and their tokens, loopback only.
 ///
-/// It keeps its data between runs in PARKBRAKE_DEV_HOME (/var/lib/parkbrake for root, ~/.local/state/parkbrake for others).
-/// Without --config it takes the folder `config` here, and where there is none, the configuration that parkbrake ships.
+/// It keeps its data between runs in PARKBRAKE_DEV_HOME (/var/lib/parkbrake for root,
+/// ~/.local/state/parkbrake for others). Without --config it takes the folder `config` here, and
+/// where there is none, the configuration that parkbrake ships.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

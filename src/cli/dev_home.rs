@@ -1,11 +1,12 @@
 //! The development folder and the tokens in it.
 //!
-//! `parkbrake dev` makes a person and an agent of each name in the configuration, and writes their tokens to one file that
-//! the client commands and the scripts read, so that trying parkbrake out needs no copying of secrets. The scripts in
-//! `support/scripts/workflow` follow the same rule; `tests/scripts` holds them to it.
+//! `parkbrake dev` makes a person and an agent of each name in the configuration, and writes their
+//! tokens to one file that the client commands and the scripts read, so that trying parkbrake out
+//! needs no copying of secrets. The scripts in `support/scripts/workflow` follow the same rule;
+//! `tests/scripts` holds them to it.
 //!
-//! 1. `PARKBRAKE_DEV_HOME`, 2. `/var/lib/parkbrake` for root (its PostgreSQL runs as somebody else, who cannot enter root's
-//!    home), 3. `$XDG_STATE_HOME/parkbrake`, 4. `~/.local/state/parkbrake`.
+//! 1. `PARKBRAKE_DEV_HOME`, 2. `/var/lib/parkbrake` for root (its PostgreSQL runs as somebody else,
+//!    who cannot enter root's home), 3. `$XDG_STATE_HOME/parkbrake`, 4. `~/.local/state/parkbrake`.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -121,7 +122,8 @@ pub fn read(folder: &Path) -> Result<Vec<Identity>, Error> {
         .collect()
 }
 
-/// Writes the file anew, for its owner alone; a reader sees the old one or the new one, never half of it.
+/// Writes the file anew, for its owner alone; a reader sees the old one or the new one, never half
+/// of it.
 ///
 /// # Errors
 /// [`Error::Unusable`] with what the file system says.
@@ -160,7 +162,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Whom to act as: the one who is named, else the first of the kind that gives such commands.
 ///
 /// # Errors
-/// [`Error::Unknown`] for a name that is not there, [`Error::NobodyOfKind`] where there is nobody to take.
+/// [`Error::Unknown`] for a name that is not there, [`Error::NobodyOfKind`] where there is nobody
+/// to take.
 pub fn choose<'a>(identities: &'a [Identity], name: Option<&str>, usual: Kind) -> Result<&'a Identity, Error> {
     match name {
         Some(name) => identities.iter().find(|who| who.name == name).ok_or_else(|| Error::Unknown {

@@ -8,7 +8,8 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Print the digest of a JSON document, such as the `task` of a workflow; exit status 1 if it is not JSON.
+/// Print the digest of a JSON document, such as the `task` of a workflow; exit status 1 if it is
+/// not JSON.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file with the document, or - for standard input

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say how a tool call of a coding agent is read, why, and at what level it comes out; asks no server.
+/// Say how a tool call of a coding agent is read, why, and at what level it comes out; asks no
+/// server.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the configuration
@@ -69,7 +70,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         permission_mode: None,
     };
     let reading = configuration.tools.read(&call);
-    // The time of day is the database's alone, and no database is asked: conditions on `now` are asked about the year 1970.
+    // The time of day is the database's alone, and no database is asked: conditions on `now` are
+    // asked about the year 1970.
     let judged = reading.judge(&configuration.rules, &args.requester, DateTime::UNIX_EPOCH);
     let asks = !configuration.policy.level(judged.assessment.level).auto_approve || !judged.is_matched;
     let mut page = Page::stdout();

@@ -12,10 +12,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Writes every workflow of a stretch of time, the oldest first, with who decided and what ran; for people.
+/// Writes every workflow of a stretch of time, the oldest first, with who decided and what ran; for
+/// people.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only what was submitted then or later: a day (UTC), as in 2026-10-01, or a moment, as in 2026-10-01T08:00:00Z
+    /// Only what was submitted then or later: a day (UTC), as in 2026-10-01, or a moment, as in
+    /// 2026-10-01T08:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// Only what was submitted before this moment, or until the end of this day

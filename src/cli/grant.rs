@@ -1,4 +1,5 @@
-//! `parkbrake grant create`, `grant list`, `grant proposals` and `grant revoke`: a yes that is given in advance.
+//! `parkbrake grant create`, `grant list`, `grant proposals` and `grant revoke`: a yes that is
+//! given in advance.
 
 use crate::cli::Error;
 use crate::cli::client::{Client, Connection};

@@ -1,7 +1,8 @@
 //! The id of a workflow on the command line: whole, or its end.
 //!
-//! Ids begin with the time, so those of one day begin alike, and people copy their ends. An end is looked up among what waits and what was
-//! submitted last; where it fits none or several of these, nothing is done.
+//! Ids begin with the time, so those of one day begin alike, and people copy their ends. An end is
+//! looked up among what waits and what was submitted last; where it fits none or several of these,
+//! nothing is done.
 
 use crate::cli::Error;
 use crate::cli::client::Client;
@@ -65,7 +66,8 @@ impl Client {
         self.find_in(given, &[("/grants", 1)], ["/grants", "/grant_id"], "no grant has").await
     }
 
-    /// Looks an id up in lists, of each of which so many pages are read. `places` are those of the items in a page and of the id in an item.
+    /// Looks an id up in lists, of each of which so many pages are read. `places` are those of the
+    /// items in a page and of the id in an item.
     async fn find_in(&self, given: &GivenId, lists: &[(&str, usize)], places: [&str; 2], none_has: &str) -> Result<Uuid, Error> {
         let end = match given {
             GivenId::Whole(id) => return Ok(*id),

@@ -16,7 +16,8 @@ pub enum Command {
 /// Where the secret key is.
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
-    /// The file with the secret key, if PARKBRAKE_SECRET_KEY does not hold it; `parkbrake key generate` makes one
+    /// The file with the secret key, if PARKBRAKE_SECRET_KEY does not hold it;
+    /// `parkbrake key generate` makes one
     #[arg(long, env = "PARKBRAKE_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
 }

@@ -9,9 +9,11 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Print a link that signs you in to the inbox: open it in a browser within 10 minutes, and press its button.
+/// Print a link that signs you in to the inbox: open it in a browser within 10 minutes, and press
+/// its button.
 ///
-/// It works once, and is as good as your password until then: send it to nobody. The session ends with the token.
+/// It works once, and is as good as your password until then: send it to nobody. The session ends
+/// with the token.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -42,7 +44,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An address for a browser below the address of a server. Browsers keep a session over TLS alone, but for `localhost`.
+/// An address for a browser below the address of a server. Browsers keep a session over TLS alone,
+/// but for `localhost`.
 pub(super) fn below(base: &str, path: &str) -> String {
     let whole = format!("{}{path}", base.trim_end_matches('/'));
     let Ok(mut url) = Url::parse(&whole) else { return whole };

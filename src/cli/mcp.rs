@@ -1,7 +1,9 @@
-//! `parkbrake mcp`: the Model Context Protocol over standard input and output, for clients that start a program.
+//! `parkbrake mcp`: the Model Context Protocol over standard input and output, for clients that
+//! start a program.
 //!
-//! Each line is a message; it is sent to `/mcp` of the server, and the answer is written as a line. So the tools are the same by both ways,
-//! and there is nothing to lose: what was submitted is on the server.
+//! Each line is a message; it is sent to `/mcp` of the server, and the answer is written as a line.
+//! So the tools are the same by both ways, and there is nothing to lose: what was submitted is on
+//! the server.
 
 use crate::cli::Error;
 use crate::cli::client::{Client, Connection};

@@ -1,8 +1,9 @@
 //! The command line: one file per command, and what they share.
 //!
-//! Every command is `run(args) -> Result<ExitCode, Error>`. What it says goes to standard output through [`terminal`]; why it
-//! failed is the error, which only [`Cli::run`] prints. Exit status 0: done, 1: refused or
-//! failed, 2: wrong usage, 3: rejected, 4: expired, 5: the server cannot be reached, 6: not permitted.
+//! Every command is `run(args) -> Result<ExitCode, Error>`. What it says goes to standard output
+//! through [`terminal`]; why it failed is the error, which only [`Cli::run`] prints. Exit status 0:
+//! done, 1: refused or failed, 2: wrong usage, 3: rejected, 4: expired, 5: the server cannot be
+//! reached, 6: not permitted.
 
 pub mod approve;
 pub mod cancel;
@@ -85,7 +86,8 @@ pub enum Command {
     /// Make a secret key, which `serve` and `token` need
     #[command(subcommand)]
     Key(key::Command),
-    /// Seal what is stored with the current secret key, or say what would be sealed; needs DATABASE_URL
+    /// Seal what is stored with the current secret key, or say what would be sealed; needs
+    /// DATABASE_URL
     Rekey(rekey::Args),
     /// Make, list and revoke tokens; needs DATABASE_URL and the secret key
     #[command(subcommand)]
@@ -111,9 +113,11 @@ pub enum Command {
     Comment(comment::Args),
     /// Show where a workflow stands
     Status(status::Args),
-    /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4 if it expired, else 1
+    /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4
+    /// if it expired, else 1
     Watch(watch::Args),
-    /// Decide on what waits on a full screen; with an id, close the review of a workflow for which somebody broke the glass
+    /// Decide on what waits on a full screen; with an id, close the review of a workflow for which
+    /// somebody broke the glass
     Review(review::Args),
     /// List the reviews of broken glass that are open
     Reviews(review::ListArgs),
@@ -130,9 +134,11 @@ pub enum Command {
     /// Let requests of a narrow kind pass for a while; list and revoke what was granted
     #[command(subcommand)]
     Grant(grant::Command),
-    /// Serve the Model Context Protocol on standard input and output, for the agent whose token it has
+    /// Serve the Model Context Protocol on standard input and output, for the agent whose token it
+    /// has
     Mcp(mcp::Args),
-    /// Hold the tool calls of coding agents: what their clients' hooks run, and how it comes into their settings
+    /// Hold the tool calls of coding agents: what their clients' hooks run, and how it comes into
+    /// their settings
     Hook(hook::Args),
     /// Say whether a Terraform plan is the one that was approved, before it is applied
     VerifyPlan(verify_plan::Args),
@@ -202,7 +208,8 @@ impl Cli {
     }
 }
 
-/// The variables by which the commands are set: all that their flags read. A secret is never a flag.
+/// The variables by which the commands are set: all that their flags read. A secret is never a
+/// flag.
 fn plain_variables() -> Vec<String> {
     let command = Cli::command();
     let flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
@@ -220,7 +227,8 @@ fn variable(name: &str) -> Option<String> {
     hardening::variable(name)?.into_string().ok()
 }
 
-/// Where the database is. It is taken from the environment alone: a command line can be read by everybody on the machine.
+/// Where the database is. It is taken from the environment alone: a command line can be read by
+/// everybody on the machine.
 fn database_url() -> Result<String, Error> {
     let url = variable("DATABASE_URL").filter(|url| !url.is_empty()).ok_or_else(|| {
         Error::Other("DATABASE_URL is not set: say where PostgreSQL is, as in postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
@@ -228,7 +236,8 @@ fn database_url() -> Result<String, Error> {
     Ok(with_password(url, variable("PGPASSWORD")))
 }
 
-/// Adds the password that PostgreSQL's own tools read from the environment, where the address has none.
+/// Adds the password that PostgreSQL's own tools read from the environment, where the address has
+/// none.
 fn with_password(url: String, password: Option<String>) -> String {
     let (Some(password), Ok(mut parsed)) = (password, reqwest::Url::parse(&url)) else { return url };
     if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "password") {

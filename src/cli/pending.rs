@@ -22,8 +22,8 @@ const PAGE: usize = 500;
 /// How often `--watch` looks again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Lists the requests that wait for a human, the most dangerous first, and of these the one that escalates or expires next. With --json, each
-/// page of the server's list is one line.
+/// Lists the requests that wait for a human, the most dangerous first, and of these the one that
+/// escalates or expires next. With --json, each page of the server's list is one line.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! `parkbrake person suspend|restore|sign-out|list`: who has rights now, whatever the configuration says.
+//! `parkbrake person suspend|restore|sign-out|list`: who has rights now, whatever the configuration
+//! says.
 
 use crate::cli::terminal::Page;
 use crate::cli::token::{failed, listed, policy, timestamp};
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 /// What to do with people and agents.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Take all rights of a person or an agent away, at once and on every channel; what they have approved no longer counts
+    /// Take all rights of a person or an agent away, at once and on every channel; what they have
+    /// approved no longer counts
     Suspend {
         /// A name under `people` or `agents` of approval-policies.yaml
         name: String,
@@ -26,7 +28,8 @@ pub enum Command {
         /// The name
         name: String,
     },
-    /// End all sessions of a person in the inbox, and take back the links that would begin one; tokens stay good
+    /// End all sessions of a person in the inbox, and take back the links that would begin one;
+    /// tokens stay good
     SignOut {
         /// The name
         name: String,

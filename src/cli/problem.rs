@@ -16,7 +16,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problem in an answer of this status; a body that is none (a proxy's page, say) is left out.
+    /// The problem in an answer of this status; a body that is none (a proxy's page, say) is left
+    /// out.
     pub fn new(status: u16, body: &[u8], retry_after: Option<&str>) -> Self {
         let body = serde_json::from_slice(body).ok().filter(Value::is_object).unwrap_or(Value::Null);
         Self { status, body, retry_after: retry_after.map(str::to_owned) }

@@ -1,7 +1,7 @@
 //! `parkbrake prune`: removes what ended long ago.
 //!
-//! Beside a server under full load: a step is a short transaction, and between two of them this process rests for as long as
-//! the last one took.
+//! Beside a server under full load: a step is a short transaction, and between two of them this
+//! process rests for as long as the last one took.
 
 use crate::cli::terminal::{Page, complain, print_json};
 use crate::cli::{Error, database_url};
@@ -28,7 +28,8 @@ const PROGRESS: Duration = Duration::from_secs(2);
 const TRIES: u32 = 5;
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Remove workflows that ended long ago; needs DATABASE_URL. Without --yes it only says what would go.
+/// Remove workflows that ended long ago; needs DATABASE_URL. Without --yes it only says what would
+/// go.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long ago their last change has to be, as in 90d; at least 1d
@@ -179,8 +180,8 @@ fn say_unresolved(page: &mut Page, count: i64) {
     }
 }
 
-/// A step, tried again where the database is busy or away for a moment. One whose answer was lost has removed what it found, and the
-/// next one finds it gone.
+/// A step, tried again where the database is busy or away for a moment. One whose answer was lost
+/// has removed what it found, and the next one finds it gone.
 async fn step(storage: &Storage, cut_off: DateTime<Utc>, after: Uuid) -> Result<Option<PruneStep>, Error> {
     let mut tries = 1;
     loop {

@@ -15,10 +15,12 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// How many workflows are named that somebody else wrote.
 const MOST_NAMED: usize = 20;
 
-/// Seal what is stored with the current secret key; needs DATABASE_URL. Without --yes it only says what would be sealed.
+/// Seal what is stored with the current secret key; needs DATABASE_URL. Without --yes it only says
+/// what would be sealed.
 ///
-/// Give the new key and the one that it replaces, the new one first. A database from before there were seals is sealed for the
-/// first time; look at its waiting requests before, because from then on they count as this server's own.
+/// Give the new key and the one that it replaces, the new one first. A database from before there
+/// were seals is sealed for the first time; look at its waiting requests before, because from then
+/// on they count as this server's own.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Seal it
@@ -38,7 +40,8 @@ struct Found {
     foreign: Vec<(Uuid, String)>,
 }
 
-/// Seals, or says what would be sealed. The exit status is 1 where something was not written by a server with one of the keys.
+/// Seals, or says what would be sealed. The exit status is 1 where something was not written by a
+/// server with one of the keys.
 ///
 /// # Errors
 /// No key, no database, one that was not migrated, or no right to seal.

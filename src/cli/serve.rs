@@ -45,8 +45,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends at Ctrl-C or SIGTERM, which are heard from the moment of this call on: also by a process whose parent had told it to
-/// ignore them, as a shell does for what it starts in the background.
+/// Ends at Ctrl-C or SIGTERM, which are heard from the moment of this call on: also by a process
+/// whose parent had told it to ignore them, as a shell does for what it starts in the background.
 ///
 /// # Errors
 /// The system refuses to listen for signals.

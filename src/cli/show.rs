@@ -1,7 +1,8 @@
-//! A workflow as people read it: first what parkbrake knows, then what the requester says, marked as a claim.
+//! A workflow as people read it: first what parkbrake knows, then what the requester says, marked
+//! as a claim.
 //!
-//! Every word that came from outside passes through [`escaped`], and text of several lines keeps a bar in front of each, so
-//! that no description can draw a line that looks like one of ours.
+//! Every word that came from outside passes through [`escaped`], and text of several lines keeps a
+//! bar in front of each, so that no description can draw a line that looks like one of ours.
 
 mod changes;
 mod runs;
@@ -19,7 +20,8 @@ use serde_json::Value;
 /// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
 pub const WARNING: &str = "warning";
 
-/// What an approver has to see before deciding: level, what exactly would run, on what, why it waits, and the claim.
+/// What an approver has to see before deciding: level, what exactly would run, on what, why it
+/// waits, and the claim.
 pub fn request(page: &mut Page, workflow: &Value) {
     let task = &workflow["task"];
     heading(page, workflow);
@@ -159,7 +161,8 @@ fn timetable(page: &mut Page, approval: &Value) {
     }
 }
 
-/// One step of a plan: how it stands, what it would run, on what, and what the requester says of it.
+/// One step of a plan: how it stands, what it would run, on what, and what the requester says of
+/// it.
 fn step_of_plan(page: &mut Page, step: &Value, planned: &Value) {
     let name = text(step, "/name").map(|name| format!(" {}", escaped(name))).unwrap_or_default();
     let level = text(planned, "/risk_level").unwrap_or("?");
@@ -255,7 +258,8 @@ fn besides(page: &mut Page, task: &Value) {
     }
 }
 
-/// The request whose place it has taken, and what is different; and the one that has taken its own place.
+/// The request whose place it has taken, and what is different; and the one that has taken its own
+/// place.
 fn superseding(page: &mut Page, workflow: &Value) {
     if let Some(by) = text(workflow, "/superseded_by") {
         page.fact("superseded", format!("by {}", escaped(by)));

@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Submits a task: a file with JSON, `-` for standard input, or flags. With --wait the exit status is 3 if it was rejected, 4 if it expired, and 1 if it ended in any other way than completed.
+/// Submits a task: a file with JSON, `-` for standard input, or flags. With --wait the exit status
+/// is 3 if it was rejected, 4 if it expired, and 1 if it ended in any other way than completed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file with the task as JSON, or - for standard input
@@ -48,7 +49,8 @@ fn key(text: &str) -> Result<String, String> {
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Agent)?;
     let body = match &args.file {
-        // Sent as it is, so that what the server says of it (a duplicate key, say) holds for the file.
+        // Sent as it is, so that what the server says of it (a duplicate key, say) holds for the
+        // file.
         Some(file) => digest::read(file)?,
         None => {
             let supersedes = match &args.flags.supersedes {

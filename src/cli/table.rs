@@ -9,10 +9,12 @@ const GAP: &str = "  ";
 /// A column is not made narrower than this.
 const NARROWEST: usize = 12;
 
-/// A place of a table: its text, which holds nothing that a terminal would act on, and how it looks.
+/// A place of a table: its text, which holds nothing that a terminal would act on, and how it
+/// looks.
 pub type Cell = (String, Style);
 
-/// Adds a table to a page. Where `width` is given and a row would be wider, the column `flexible` is cut so that it fits.
+/// Adds a table to a page. Where `width` is given and a row would be wider, the column `flexible`
+/// is cut so that it fits.
 pub fn table(page: &mut Page, headings: &[&str], rows: &[Vec<Cell>], flexible: usize, width: Option<usize>) {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.width()).collect();
     for row in rows {

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// The flags that say what a task is. Values of `--arg` are text; what they have to look like is checked by the server against the runbook.
-/// Values of `--metadata` are what they look like: see [`typed`].
+/// The flags that say what a task is. Values of `--arg` are text; what they have to look like is
+/// checked by the server against the runbook. Values of `--metadata` are what they look like: see
+/// [`typed`].
 #[derive(Debug, clap::Args)]
 pub struct TaskFlags {
     /// What is to be done, such as deploy
@@ -42,18 +43,21 @@ pub struct TaskFlags {
     /// Have parkbrake make the steps of this playbook, in place of one task
     #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
     playbook: Option<String>,
-    /// Show a plan: a file with what `terraform show -json` or `tofu show -json` prints, or -. It is read here; what is sent are counts, changes
-    /// without sensitive values, and a digest. Without --operation and --resource-type the task is to modify infrastructure
+    /// Show a plan: a file with what `terraform show -json` or `tofu show -json` prints, or -. It
+    /// is read here; what is sent are counts, changes without sensitive values, and a digest.
+    /// Without --operation and --resource-type the task is to modify infrastructure
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "playbook"])]
     terraform_plan: Option<PathBuf>,
-    /// The workspace that the plan is for; left out, TF_WORKSPACE, or the one that is selected in this folder
+    /// The workspace that the plan is for; left out, TF_WORKSPACE, or the one that is selected in
+    /// this folder
     #[arg(long, value_name = "NAME", requires = "terraform_plan")]
     terraform_workspace: Option<String>,
     /// An argument of the runbook or the playbook; may be repeated
     #[arg(long = "arg", value_name = "NAME=VALUE", requires = "configured", conflicts_with = "file", value_parser = pair)]
     args: Vec<(String, String)>,
-    /// Anything else to keep with the task; may be repeated. A number, true, false, and a list, an object or quoted text in JSON are taken as
-    /// such (replicas=2, tags='["a"]', build='"2"'); everything else is text (version=1.10)
+    /// Anything else to keep with the task; may be repeated. A number, true, false, and a list, an
+    /// object or quoted text in JSON are taken as such (replicas=2, tags='["a"]', build='"2"');
+    /// everything else is text (version=1.10)
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "file", value_parser = pair)]
     metadata: Vec<(String, String)>,
 }
@@ -107,8 +111,9 @@ fn object(pairs: Vec<(String, String)>) -> Value {
     pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
 }
 
-/// A value as it is meant where that is clear: a number that is written back as it stands, `true`, `false`, or a list, an object or text in
-/// JSON. Everything else is text: `1.10`, `007` and `1e3` are names of something, and would come back as other numbers.
+/// A value as it is meant where that is clear: a number that is written back as it stands, `true`,
+/// `false`, or a list, an object or text in JSON. Everything else is text: `1.10`, `007` and `1e3`
+/// are names of something, and would come back as other numbers.
 fn typed(text: String) -> Value {
     /// Beyond it a double holds not every whole number.
     const LARGEST: u64 = 1 << 53;

@@ -1,4 +1,5 @@
-//! What is written, and how: colors only for eyes, a closed pipe as a normal end, and nothing raw from others.
+//! What is written, and how: colors only for eyes, a closed pipe as a normal end, and nothing raw
+//! from others.
 
 use crate::cli::Error;
 use crate::domain::text::is_invisible;
@@ -105,7 +106,8 @@ fn wanted(env: impl Fn(&str) -> Option<String>) -> bool {
     env("NO_COLOR").is_none_or(|value| value.is_empty()) && env("TERM").is_none_or(|value| value != "dumb")
 }
 
-/// Writes a body of the server as one line: as it is for a program, with what cannot be seen as `\u…` for eyes.
+/// Writes a body of the server as one line: as it is for a program, with what cannot be seen as
+/// `\u…` for eyes.
 ///
 /// # Errors
 /// [`Error::Closed`] where nobody reads any more.

@@ -1,4 +1,5 @@
-//! Plans of Terraform: read and summarized here, so that neither the plan nor a secret in it leaves the machine that made it.
+//! Plans of Terraform: read and summarized here, so that neither the plan nor a secret in it leaves
+//! the machine that made it.
 
 use crate::cli::Error;
 use crate::domain::task::terraform::{self, Plan};

@@ -1,6 +1,7 @@
 //! Moments as people read them on a terminal: their own time to the second, and distances.
 //!
-//! A text that is no moment is shown as it is: an answer of another version is of more use than none.
+//! A text that is no moment is shown as it is: an answer of another version is of more use than
+//! none.
 
 use crate::domain::text::escaped;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};

@@ -17,9 +17,11 @@ use uuid::Uuid;
 /// What to do with tokens.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Make a token for a person or an agent of the configuration; prints the token alone, this once
+    /// Make a token for a person or an agent of the configuration; prints the token alone, this
+    /// once
     Create {
-        /// Whose token it is: a name under `people` or `agents` of approval-policies.yaml, spelled as it stands there
+        /// Whose token it is: a name under `people` or `agents` of approval-policies.yaml, spelled
+        /// as it stands there
         #[arg(value_parser = principal_name)]
         name: String,
         /// After how long it stops being good; never if not given

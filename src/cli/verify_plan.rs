@@ -1,4 +1,5 @@
-//! `parkbrake verify-plan`: before a Terraform plan is applied, whether it is the one that was approved.
+//! `parkbrake verify-plan`: before a Terraform plan is applied, whether it is the one that was
+//! approved.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -13,10 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use uuid::Uuid;
 
-/// Say whether a Terraform plan is the one that was approved and may be applied now; exit status 1 if it is not.
+/// Say whether a Terraform plan is the one that was approved and may be applied now; exit status 1
+/// if it is not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file with what `terraform show -json` prints of the plan that is about to be applied, or - for standard input
+    /// A file with what `terraform show -json` prints of the plan that is about to be applied, or -
+    /// for standard input
     plan: PathBuf,
     /// The workflow in which it was approved
     #[arg(long, value_name = "ID", env = "PARKBRAKE_WORKFLOW_ID")]

@@ -1,7 +1,8 @@
 //! `parkbrake watch`: follows a workflow until it has ended.
 //!
-//! A request may stay parked for days, and the server may be restarted meanwhile, so once it has answered, a call that fails
-//! is tried again for some minutes. What was seen is counted in versions: no event is missed and none is shown twice.
+//! A request may stay parked for days, and the server may be restarted meanwhile, so once it has
+//! answered, a call that fails is tried again for some minutes. What was seen is counted in
+//! versions: no event is missed and none is shown twice.
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
@@ -40,7 +41,8 @@ pub struct Args {
     connection: Connection,
 }
 
-/// Runs the command: exit status 0 if the workflow completed, 3 if it was rejected, 4 if it expired, 1 if it ended otherwise.
+/// Runs the command: exit status 0 if the workflow completed, 3 if it was rejected, 4 if it
+/// expired, 1 if it ended otherwise.
 ///
 /// # Errors
 /// Why the server did not say.

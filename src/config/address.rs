@@ -15,7 +15,8 @@ pub fn url(text: &str) -> Result<String, &'static str> {
     if sound { Ok(text.to_owned()) } else { Err("is no address that can be called: write https://, a host and a path") }
 }
 
-/// The address under which people reach a server: without a query, and without the slash at its end.
+/// The address under which people reach a server: without a query, and without the slash at its
+/// end.
 ///
 /// # Errors
 /// Anything else.

@@ -23,8 +23,9 @@ const FACT_KEYS: [&str; 4] = ["operation", "environment", "resource", "resource_
 /// The tool whose entries are about commands.
 const SHELL: &str = "Bash";
 
-/// Reads the file beside the shipped one. `tools`, `paths` and `environments` of the operator's come before the shipped ones; of the
-/// other keys the operator's take the place of the shipped ones.
+/// Reads the file beside the shipped one. `tools`, `paths` and `environments` of the operator's
+/// come before the shipped ones; of the other keys the operator's take the place of the shipped
+/// ones.
 pub fn read(file: Option<&At<'_>>, shipped: &At<'_>, rules: &RiskRules<'_>) -> ToolRules {
     let reader = Reader { rules };
     let written = file.and_then(|at| at.fields(&KEYS));
@@ -147,7 +148,8 @@ impl Reader<'_, '_> {
                 at.problem("fits everything; write a pattern such as \"*/prod/*\"");
             }
             let known = &self.rules.environments;
-            // Where the operator's lists lack a word of the shipped file, its pattern means nothing: what is unsaid counts as every environment.
+            // Where the operator's lists lack a word of the shipped file, its pattern means
+            // nothing: what is unsaid counts as every environment.
             let word = if at.is_shipped() { known.vocabulary.resolve(at.text()?).map(str::to_owned) } else { known.resolve(&at) };
             Some((pattern.to_ascii_lowercase(), word?))
         };
@@ -165,8 +167,8 @@ impl Reader<'_, '_> {
         Some(ToolFacts { operation: operation??, environment: environment.flatten(), resource, resource_type: resource_type.flatten() })
     }
 
-    /// The canonical word. The shipped file speaks of words that the operator's lists may not have: they stay, and are assessed as
-    /// words that nobody knows.
+    /// The canonical word. The shipped file speaks of words that the operator's lists may not have:
+    /// they stay, and are assessed as words that nobody knows.
     fn word(&self, at: &At<'_>, words: &Words<'_>) -> Option<String> {
         if at.is_shipped() { at.text().map(|text| words.vocabulary.resolve(text).unwrap_or(text).to_owned()) } else { words.resolve(at) }
     }

@@ -44,7 +44,8 @@ pub struct ApprovalPolicies<'s> {
     /// Where people are, or should be, named; `None` without a file.
     pub at: Option<At<'s>>,
     pub people: BTreeMap<String, Person>,
-    /// Whether all of them could be read. Where not, no role is said to be nobody's: a broken entry may well hold it.
+    /// Whether all of them could be read. Where not, no role is said to be nobody's: a broken entry
+    /// may well hold it.
     pub people_are_known: bool,
     pub agents: BTreeMap<String, Agent>,
     pub quotas: Quotas,

@@ -1,4 +1,5 @@
-//! `low_risk` and `otherwise` of `risk-assessment-rules.yaml`: what is low where no trigger matches.
+//! `low_risk` and `otherwise` of `risk-assessment-rules.yaml`: what is low where no trigger
+//! matches.
 
 use crate::config::value::{At, Fields};
 use crate::config::words::Words;
@@ -36,7 +37,8 @@ pub fn read(fields: &Fields<'_>, operations: &Words<'_>, environments: &Words<'_
     Baseline { low_risk: written.into_iter().filter_map(entry).collect(), otherwise }
 }
 
-/// A list of words, at least one, each once; in the order of the alphabet, because their order says nothing.
+/// A list of words, at least one, each once; in the order of the alphabet, because their order says
+/// nothing.
 fn listed(at: &At<'_>, of: &str, words: &Words<'_>) -> Vec<String> {
     if at.is_empty() {
         at.problem(format!("is empty, so that the entry covers nothing; name some {of}"));

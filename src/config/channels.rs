@@ -17,7 +17,8 @@ use std::time::Duration;
 const GROUP: Duration = Duration::from_secs(60);
 /// The longest that they may be: whoever is asked should hear of it while it matters.
 const LONGEST_GROUP: Duration = Duration::from_secs(60 * 60);
-/// How long a webhook may take to answer where nothing is said; Standard Webhooks recommends 15 s to 30 s.
+/// How long a webhook may take to answer where nothing is said; Standard Webhooks recommends 15 s
+/// to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a template.
@@ -32,7 +33,8 @@ type ReadService = fn(&Fields<'_>) -> Option<Service>;
 
 /// Reads a channel. Its template is looked for in `dir`, the folder of the configuration.
 pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
-    // The type says what else may stand there, so it is looked for before anything is called unknown.
+    // The type says what else may stand there, so it is looked for before anything is called
+    // unknown.
     let kind = at.entries("a channel's settings")?.into_iter().find(|(name, _)| *name == "type");
     let Some((_, kind)) = kind else {
         at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty, github");

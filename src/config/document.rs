@@ -1,12 +1,14 @@
-//! YAML text as a tree of values, each of which knows its line. The only file that knows which YAML crate there is.
+//! YAML text as a tree of values, each of which knows its line. The only file that knows which YAML
+//! crate there is.
 //!
-//! The crate below keeps no positions in its values, but its errors have one. So every value and every key is numbered in
-//! the order in which it is read, and the line of a number is found by reading the text once more and failing there. That
-//! costs a second pass for every problem that is reported and nothing otherwise, and it is right for block style, flow
-//! style, quoted keys and aliases alike, because it is the parser itself that answers.
+//! The crate below keeps no positions in its values, but its errors have one. So every value and
+//! every key is numbered in the order in which it is read, and the line of a number is found by
+//! reading the text once more and failing there. That costs a second pass for every problem that is
+//! reported and nothing otherwise, and it is right for block style, flow style, quoted keys and
+//! aliases alike, because it is the parser itself that answers.
 //!
-//! A configuration is read with budgets (size, nesting, number of values once aliases are followed), so that a broken or
-//! hostile file is refused at once.
+//! A configuration is read with budgets (size, nesting, number of values once aliases are
+//! followed), so that a broken or hostile file is refused at once.
 
 use serde::de::{Deserialize as _, DeserializeSeed, EnumAccess, Error as _, IgnoredAny, MapAccess, SeqAccess, VariantAccess as _, Visitor};
 use std::cell::{Cell, RefCell};
@@ -82,8 +84,8 @@ pub fn line_of(text: &str, place: Place) -> Option<usize> {
     stopped.err()?.location().map(|location| location.line())
 }
 
-/// What has to be refused before the parser sees it: tabs, which it explains badly, and brackets so deep that it would
-/// take minutes over them.
+/// What has to be refused before the parser sees it: tabs, which it explains badly, and brackets so
+/// deep that it would take minutes over them.
 fn refuse_before_parsing(text: &str) -> Result<(), Fault> {
     if text.len() > MOST_BYTES {
         return Err(Fault { line: None, detail: format!("is larger than {MOST_BYTES} bytes; a configuration is not that long") });

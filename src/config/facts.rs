@@ -1,5 +1,5 @@
-//! What a runbook states of itself, held against what it runs: the risk is assessed by it, so the requester may not choose it
-//! freely, and what changes something says where.
+//! What a runbook states of itself, held against what it runs: the risk is assessed by it, so the
+//! requester may not choose it freely, and what changes something says where.
 
 use crate::config::value::Fields;
 use crate::config::words::Words;

@@ -1,4 +1,5 @@
-//! `freezes` of `hitl/approval-policies.yaml`: when nothing starts, and who may approve an exception.
+//! `freezes` of `hitl/approval-policies.yaml`: when nothing starts, and who may approve an
+//! exception.
 
 use crate::config::approval_policies::ApprovalPolicies;
 use crate::config::names;

@@ -39,8 +39,8 @@ fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     Some(levels)
 }
 
-/// The values; none where they are the usual ones, so that a configuration from before there were grants has the version that it had. So has
-/// one from before they were proposed.
+/// The values; none where they are the usual ones, so that a configuration from before there were
+/// grants has the version that it had. So has one from before they were proposed.
 pub fn document(limits: &GrantLimits) -> Option<Value> {
     let usual = GrantLimits::default();
     let GrantLimits { levels, longest, most_uses, propose_after } = limits;

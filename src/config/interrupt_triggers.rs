@@ -45,7 +45,8 @@ pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) 
             );
         }
     }
-    // The order of the keys means nothing, so the same triggers give the same reasons in the same order.
+    // The order of the keys means nothing, so the same triggers give the same reasons in the same
+    // order.
     triggers.sort_by(|one, other| one.name.cmp(&other.name));
     Triggers(triggers)
 }

@@ -1,9 +1,10 @@
 //! YAML as written → the values of the core; one file for each YAML file.
 //!
-//! Two stages: each file is read as it was written, with what it leaves out filled in ([`risk_rules`],
-//! [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`playbooks`], [`notifications`], [`sign_in`]); then what they say together is resolved and checked
-//! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once, each with file, line and
-//! key. A configuration with a single problem is not used at all.
+//! Two stages: each file is read as it was written, with what it leaves out filled in
+//! ([`risk_rules`], [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`playbooks`],
+//! [`notifications`], [`sign_in`]); then what they say together is resolved and checked
+//! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once,
+//! each with file, line and key. A configuration with a single problem is not used at all.
 
 mod address;
 mod agent_tools;
@@ -88,9 +89,11 @@ pub struct Configuration {
     pub document: String,
     /// What an operator should know, though nothing is wrong.
     pub notes: Vec<String>,
-    /// Where each rule stands, by the path of its keys: its file, as it is named in the folder of the configuration, and its line.
+    /// Where each rule stands, by the path of its keys: its file, as it is named in the folder of
+    /// the configuration, and its line.
     pub places: BTreeMap<String, String>,
-    /// What opens the gate wider than the shipped configuration does, or lets a requester do more than it seems.
+    /// What opens the gate wider than the shipped configuration does, or lets a requester do more
+    /// than it seems.
     pub weaknesses: Vec<String>,
 }
 
@@ -100,7 +103,8 @@ impl Configuration {
         Actions { runbooks: &self.runbooks, webhooks: &self.webhooks, playbooks: &self.playbooks }
     }
 
-    /// The variables of the environment that any of its values are read from: of runbooks, webhooks and channels.
+    /// The variables of the environment that any of its values are read from: of runbooks, webhooks
+    /// and channels.
     pub fn variables(&self) -> BTreeSet<String> {
         fn collect(value: &Value, found: &mut BTreeSet<String>) {
             match value {
@@ -119,7 +123,8 @@ impl Configuration {
     }
 }
 
-/// Reads the configuration in a folder. A relative `working_dir` of a runbook is resolved against `base`.
+/// Reads the configuration in a folder. A relative `working_dir` of a runbook is resolved against
+/// `base`.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the files and their lines.
@@ -155,8 +160,8 @@ struct Files {
 /// A file, or that there is none.
 type Opened = Result<Option<Source>, Unreadable>;
 
-/// A file that is there, but whose values nobody knows. The problem has been noted; what depends on these values is not
-/// checked, because other files would be blamed for what this one may well say.
+/// A file that is there, but whose values nobody knows. The problem has been noted; what depends on
+/// these values is not checked, because other files would be blamed for what this one may well say.
 struct Unreadable;
 
 impl Files {

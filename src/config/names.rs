@@ -1,4 +1,5 @@
-//! The spellings that names may have. Narrow and ASCII, so that no two names look alike and none needs quoting.
+//! The spellings that names may have. Narrow and ASCII, so that no two names look alike and none
+//! needs quoting.
 
 use crate::domain::policy::is_principal_spelling;
 use crate::domain::text::shown;
@@ -109,7 +110,8 @@ pub fn account(text: &str) -> Result<String, String> {
     Err(format!("`{}` is no account of a machine; write its name, or USER:GROUP", shown(text)))
 }
 
-/// A word of a vocabulary or another spelling of one, as it is compared: trimmed, ASCII, in lower case.
+/// A word of a vocabulary or another spelling of one, as it is compared: trimmed, ASCII, in lower
+/// case.
 ///
 /// # Errors
 /// Any other spelling.

@@ -61,7 +61,8 @@ fn unknown(name: &str, known: &BTreeSet<&str>) -> String {
     format!("`{}` is no channel; under `channels` there is: {known}", shown(name))
 }
 
-/// Checks what the file says of agents. Each App asks in the name of an agent of its own, so that it is answered for its own deployments.
+/// Checks what the file says of agents. Each App asks in the name of an agent of its own, so that
+/// it is answered for its own deployments.
 pub fn check_agents(file: &At<'_>, notifications: &Notifications, policy: &Policy) {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, app) in notifications.github_apps() {

@@ -1,4 +1,5 @@
-//! The placeholders of a runbook or a webhook, `{{ name }}`, held against the arguments that it declares.
+//! The placeholders of a runbook or a webhook, `{{ name }}`, held against the arguments that it
+//! declares.
 
 use crate::config::names;
 use crate::config::value::At;

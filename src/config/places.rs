@@ -1,4 +1,5 @@
-//! Where each rule stands, for pages that show what holds: by the path of its keys, its file and line.
+//! Where each rule stands, for pages that show what holds: by the path of its keys, its file and
+//! line.
 
 use crate::config::source::Source;
 use std::collections::BTreeMap;

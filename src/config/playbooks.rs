@@ -1,4 +1,5 @@
-//! `playbooks.yaml`: the plans that parkbrake makes of an intent. Each step names a runbook or a webhook of `runbooks.yaml`.
+//! `playbooks.yaml`: the plans that parkbrake makes of an intent. Each step names a runbook or a
+//! webhook of `runbooks.yaml`.
 
 use crate::config::names;
 use crate::config::placeholders::{Placeholders, arguments_document};
@@ -188,7 +189,8 @@ fn read_undo<'s>(
     Some((PlaybookUndo { kind, action: action.to_owned(), args: templates(args) }, Value::Object(document)))
 }
 
-/// A text of a step: `None` where the key is left out, `Some(None)` where something was wrong with it, which has been told.
+/// A text of a step: `None` where the key is left out, `Some(None)` where something was wrong with
+/// it, which has been told.
 type Written<'s> = Option<Option<(&'s str, Template)>>;
 
 fn text<'s>(written: &Written<'s>) -> Option<&'s str> {
@@ -251,7 +253,8 @@ fn arguments<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>, earlier: &BTr
     entries.map(|(name, at)| (name, (at.clone(), text(&at)))).collect()
 }
 
-/// An argument that names an output of an earlier step, and stays as it is written until that step has handed it out.
+/// An argument that names an output of an earlier step, and stays as it is written until that step
+/// has handed it out.
 fn output<'s>(at: &At<'_>, text: &'s str, earlier: &BTreeSet<&str>) -> Option<(&'s str, Template)> {
     match Reference::read(text) {
         Some(reference) if earlier.contains(reference.step.as_str()) => return Some((text, Template::plain(text))),
@@ -261,7 +264,8 @@ fn output<'s>(at: &At<'_>, text: &'s str, earlier: &BTreeSet<&str>) -> Option<(&
     None
 }
 
-/// Holds the arguments of a step against those that its runbook or webhook declares; `None` if they differ.
+/// Holds the arguments of a step against those that its runbook or webhook declares; `None` if they
+/// differ.
 fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>, args: &Arguments<'_>, runbooks: &Runbooks) -> Option<()> {
     let Some(declared) = action.and_then(|action| runbooks.arguments(kind, action)) else { return Some(()) };
     let action = action.unwrap_or_default();

@@ -1,4 +1,5 @@
-//! From what two files say of the levels to the policy that holds, and whether people could ever satisfy it.
+//! From what two files say of the levels to the policy that holds, and whether people could ever
+//! satisfy it.
 
 use crate::config::approval_policies::ApprovalPolicies;
 use crate::config::risk_rules::{AskedRole, LevelRules, RiskRules};
@@ -71,7 +72,8 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
     })
 }
 
-/// The names of these roles; one that nobody has, and that is none of parkbrake's own, is a problem where it is named.
+/// The names of these roles; one that nobody has, and that is none of parkbrake's own, is a problem
+/// where it is named.
 pub(super) fn held(asked: &[AskedRole<'_>], approvals: &ApprovalPolicies<'_>) -> Vec<Role> {
     for AskedRole { role, at } in asked {
         if approvals.people_are_known && !is_known(role, &approvals.people) {
@@ -119,7 +121,8 @@ fn escalation(
     vec![EscalationStep { after, to }]
 }
 
-/// Whether enough people could approve at all; and, as a note, whose own requests could find nobody.
+/// Whether enough people could approve at all; and, as a note, whose own requests could find
+/// nobody.
 fn satisfiable(
     level: Level,
     terms: &ApprovalTerms,
@@ -161,7 +164,8 @@ fn satisfiable(
     }
 }
 
-/// How many approvals there could be at most, if everybody who is ever asked, but for one person, says yes.
+/// How many approvals there could be at most, if everybody who is ever asked, but for one person,
+/// says yes.
 fn most_approvals(terms: &ApprovalTerms, asked: &BTreeSet<&Role>, people: &BTreeMap<String, Person>, without: Option<&String>) -> u32 {
     let entitled: Vec<Vec<Role>> = people
         .iter()

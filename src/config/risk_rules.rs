@@ -1,4 +1,5 @@
-//! `hitl/risk-assessment-rules.yaml`: what each level means, the words that tasks may use, and what resources really are.
+//! `hitl/risk-assessment-rules.yaml`: what each level means, the words that tasks may use, and what
+//! resources really are.
 
 use crate::config::baseline;
 use crate::config::names;
@@ -83,7 +84,8 @@ pub fn read<'s>(file: &At<'s>, shipped: &At<'s>) -> RiskRules<'s> {
     let resources = words::resources(&section("resources"), &environments, &resource_types);
     let levels = levels(&section("risk_levels"));
     let unrecognized = unrecognized(&section("unrecognized"), &levels);
-    // These change what a file means that does not know them, so a file that leaves them out does without.
+    // These change what a file means that does not know them, so a file that leaves them out does
+    // without.
     let unregistered = written.as_ref().and_then(|fields| fields.get("unregistered")).and_then(|at| at.level());
     let baseline = written.as_ref().map_or(Baseline::LOW, |fields| baseline::read(fields, &operations, &environments, &resource_types));
     let workspaces = written.as_ref().and_then(|fields| fields.get("workspaces"));

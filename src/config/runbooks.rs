@@ -1,4 +1,5 @@
-//! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that it can call.
+//! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that it can
+//! call.
 
 use crate::config::confinement::{self, Confinement};
 use crate::config::facts;

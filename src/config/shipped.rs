@@ -1,4 +1,5 @@
-//! The configuration that comes with parkbrake, compiled in, so that every default stands in one place: in these files.
+//! The configuration that comes with parkbrake, compiled in, so that every default stands in one
+//! place: in these files.
 
 use crate::config::source::{SHIPPED, Source};
 use std::path::Path;

@@ -123,7 +123,8 @@ fn of_provider(written: OpenId<'_>, notifications: &Notifications, policy: &Poli
     OpenIdSettings { issuer, client_id, client_secret, subjects, match_email }
 }
 
-/// The values as a document; nothing where there are none, so that a configuration without the file is what it was.
+/// The values as a document; nothing where there are none, so that a configuration without the file
+/// is what it was.
 pub fn document(settings: &SignInSettings) -> Option<Value> {
     let of_provider = |openid: &OpenIdSettings| {
         json!({

@@ -1,6 +1,7 @@
 //! One file as it was read: its values, and what is found to be wrong with them.
 //!
-//! Problems are gathered here instead of being returned one by one, so that an operator sees all of them at once.
+//! Problems are gathered here instead of being returned one by one, so that an operator sees all of
+//! them at once.
 
 use crate::config::document::{self, Fault, MOST_BYTES, Node, Place, Value};
 use crate::config::problem::Problem;
@@ -10,7 +11,8 @@ use std::cell::RefCell;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-/// The most problems of one file that are told; each line is looked up by another pass over the text.
+/// The most problems of one file that are told; each line is looked up by another pass over the
+/// text.
 const MOST_PROBLEMS: usize = 50;
 
 /// What the names of files begin with that are compiled in.

@@ -1,5 +1,6 @@
-//! Files in the folder that look like configuration but that nothing reads: with another ending, misspelled, or in the wrong
-//! folder. An operator believes that their stricter rules hold, and they do not; so each is a problem.
+//! Files in the folder that look like configuration but that nothing reads: with another ending,
+//! misspelled, or in the wrong folder. An operator believes that their stricter rules hold, and
+//! they do not; so each is a problem.
 
 use crate::config::problem::Problem;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ const MOST: usize = 10_000;
 /// Endings of copies that nobody expects to be read.
 const COPIES: [&str; 8] = ["~", ".bak", ".orig", ".swp", ".example", ".sample", ".dist", ".md"];
 
-/// The files below `dir` that look like configuration and are none of those that are read, which are named by their paths
-/// below it.
+/// The files below `dir` that look like configuration and are none of those that are read, which
+/// are named by their paths below it.
 pub fn problems(dir: &Path, read: &[&str]) -> Vec<Problem> {
     let targets: Vec<PathBuf> = read.iter().filter_map(|name| dir.join(name).canonicalize().ok()).collect();
     let mut search = Search { dir, read, targets, looked_at: 0, problems: Vec::new() };
@@ -96,7 +97,8 @@ fn stem(name: &str) -> String {
     name.split('.').next().unwrap_or(name).chars().filter(|letter| letter.is_ascii_alphanumeric()).collect()
 }
 
-/// How many letters have to be added, removed or replaced to get from one word to another (Levenshtein).
+/// How many letters have to be added, removed or replaced to get from one word to another
+/// (Levenshtein).
 fn slips(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

@@ -1,5 +1,6 @@
-//! A value in a file, read as what it has to be. Whatever does not fit is noted in its file with line and key, and the
-//! answer is `None`; the caller goes on, so that the next problem is found too.
+//! A value in a file, read as what it has to be. Whatever does not fit is noted in its file with
+//! line and key, and the answer is `None`; the caller goes on, so that the next problem is found
+//! too.
 
 use crate::config::document::{Entry, Node, Place, Value};
 use crate::config::names;
@@ -49,7 +50,8 @@ impl<'s> At<'s> {
         self.source.line(self.place).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 
-    /// The file and the path of keys, for a message about something else. It costs nothing, unlike a line, which has to be looked up.
+    /// The file and the path of keys, for a message about something else. It costs nothing, unlike
+    /// a line, which has to be looked up.
     pub fn in_words(&self) -> String {
         format!("{}: {}", self.source.file().display(), self.key)
     }
@@ -88,7 +90,8 @@ impl<'s> At<'s> {
         Some(entries.iter().filter(|entry| seen.insert(&entry.key)).map(|entry| (entry.key.as_str(), self.inside(entry))).collect())
     }
 
-    /// The entries of a mapping, and none of anything else: for whoever looks where things stand, and does not judge them.
+    /// The entries of a mapping, and none of anything else: for whoever looks where things stand,
+    /// and does not judge them.
     pub fn entries_if_any(&self) -> Vec<(&'s str, Self)> {
         if matches!(self.node.value, Value::Mapping(_)) { self.entries("entries").unwrap_or_default() } else { Vec::new() }
     }
@@ -100,7 +103,8 @@ impl<'s> At<'s> {
         Some(nodes.iter().enumerate().map(item).collect())
     }
 
-    /// Text. A number or a boolean is refused, because YAML has changed its spelling (`1.10` is `1.1`).
+    /// Text. A number or a boolean is refused, because YAML has changed its spelling (`1.10` is
+    /// `1.1`).
     pub fn text(&self) -> Option<&'s str> {
         match &self.node.value {
             Value::Text(text) => Some(text),

@@ -1,4 +1,5 @@
-//! What in a sound configuration opens the gate wider than the shipped one, or lets a requester do more than it seems.
+//! What in a sound configuration opens the gate wider than the shipped one, or lets a requester do
+//! more than it seems.
 //!
 //! Nothing here is wrong, so `check` and the start only say it; with `--strict` each is refused.
 

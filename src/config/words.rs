@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 pub enum Order {
     /// The most dangerous first.
     ByDanger,
-    /// No; so the words are kept in the order of the alphabet, and the same words are always the same list.
+    /// No; so the words are kept in the order of the alphabet, and the same words are always the
+    /// same list.
     Alphabetical,
 }
 

@@ -1,6 +1,8 @@
-//! Durations as the configuration and the API write them: a whole number and one unit, `30s 15m 2h 3d`.
+//! Durations as the configuration and the API write them: a whole number and one unit,
+//! `30s 15m 2h 3d`.
 //!
-//! One unit only: `1h30m` has two spellings (`90m`), and a policy that is read by people should have one.
+//! One unit only: `1h30m` has two spellings (`90m`), and a policy that is read by people should
+//! have one.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! How long people let requests wait, as figures: the mean, the median, the 90th percentile, and the share within the goal.
+//! How long people let requests wait, as figures: the mean, the median, the 90th percentile, and
+//! the share within the goal.
 
 /// One decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +19,8 @@ pub struct Times {
     pub median: f64,
     /// Nine of ten took no longer.
     pub p90: f64,
-    /// The share, from 0 to 1, of those that have a goal that were decided within it; none where none has one.
+    /// The share, from 0 to 1, of those that have a goal that were decided within it; none where
+    /// none has one.
     pub within_goal: Option<f64>,
 }
 
@@ -38,7 +40,8 @@ pub fn times(samples: impl IntoIterator<Item = Sample>) -> Option<Times> {
     })
 }
 
-/// A percentile of sorted values, between the two that lie beside it, as `percentile_cont` of PostgreSQL has it.
+/// A percentile of sorted values, between the two that lie beside it, as `percentile_cont` of
+/// PostgreSQL has it.
 fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * count(sorted.len().checked_sub(1)?);
     let (lower, upper) = (place.floor(), place.ceil());
@@ -47,7 +50,8 @@ fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     Some((high - low).mul_add(place - lower, low))
 }
 
-/// How many values lie within each of these ends, the first that holds each; the last count is of those beyond all of them.
+/// How many values lie within each of these ends, the first that holds each; the last count is of
+/// those beyond all of them.
 pub fn stretches<const N: usize>(ends: [f64; N], values: impl IntoIterator<Item = f64>) -> Vec<usize> {
     let mut counts = vec![0; N + 1];
     for value in values {

@@ -1,8 +1,9 @@
 //! The hosts that a server answers for.
 //!
-//! A page of any site can have a browser call any address under a name of its own, by having the name resolve to that address
-//! (DNS rebinding). Such a call comes from the page's own origin, so that nothing but its `Host` tells. A name that nobody has given to
-//! this server is refused. An address is no name that somebody else could have resolve anywhere, and neither is `localhost`.
+//! A page of any site can have a browser call any address under a name of its own, by having the
+//! name resolve to that address (DNS rebinding). Such a call comes from the page's own origin, so
+//! that nothing but its `Host` tells. A name that nobody has given to this server is refused. An
+//! address is no name that somebody else could have resolve anywhere, and neither is `localhost`.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;

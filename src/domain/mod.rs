@@ -1,7 +1,8 @@
 //! The core: what a task is, how dangerous it is, who may decide, and what follows.
 //!
-//! Nothing in here knows a clock, a database, a runtime or the network; every function gives the same answer for the same
-//! arguments. The server, the tests and every checker run these same functions.
+//! Nothing in here knows a clock, a database, a runtime or the network; every function gives the
+//! same answer for the same arguments. The server, the tests and every checker run these same
+//! functions.
 //!
 //! One folder for each concept, each of which uses only those before it:
 //!

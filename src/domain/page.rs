@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A page of a list, and where the next one begins. It may hold fewer than were asked for, even none, and have a next one.
+/// A page of a list, and where the next one begins. It may hold fewer than were asked for, even
+/// none, and have a next one.
 #[derive(Debug)]
 pub struct Page<T, C = Cursor> {
     pub items: Vec<T>,

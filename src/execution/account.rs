@@ -1,7 +1,8 @@
 //! The account that a runbook runs as.
 //!
-//! A server that runs as root, and only such a server, can give each runbook an account of its own, which cannot read what the server or
-//! other runbooks can. The run gets the account's own group, or the group that is named, and no other groups.
+//! A server that runs as root, and only such a server, can give each runbook an account of its own,
+//! which cannot read what the server or other runbooks can. The run gets the account's own group,
+//! or the group that is named, and no other groups.
 
 use crate::domain::request::runbook::Runbook;
 use crate::execution::shortage;
@@ -17,7 +18,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// Finds the account with this name, `USER` or `USER:GROUP`. It must be called on a thread that may block.
+    /// Finds the account with this name, `USER` or `USER:GROUP`. It must be called on a thread that
+    /// may block.
     ///
     /// # Errors
     /// There is no such account, or this server may not use it.
@@ -37,7 +39,8 @@ impl Account {
     }
 }
 
-/// Why this process cannot run runbooks under their accounts on this machine: a sentence for each such runbook.
+/// Why this process cannot run runbooks under their accounts on this machine: a sentence for each
+/// such runbook.
 pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>) -> Vec<String> {
     let named = runbooks.into_iter().filter_map(|runbook| Some((&runbook.name, runbook.user.as_deref()?)));
     named.filter_map(|(name, user)| Some(format!("runbooks.{name}.user: {}", Account::find(user).err()?))).collect()

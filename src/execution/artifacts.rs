@@ -1,10 +1,13 @@
-//! Finds on this machine what a command names: the real paths of its folder, its program and its files, and their digests.
+//! Finds on this machine what a command names: the real paths of its folder, its program and its
+//! files, and their digests.
 //!
-//! This is done when a task is submitted, so that the digests are shown and approved with the command; again by the start gate; and a last
-//! time right before the start, when the program that was hashed is kept open and that open file is run. Linux opens a script a second
-//! time by its path: the launcher sees that the path still leads to the file that was hashed, and that nobody has written to it since, and
-//! some microseconds are left between that look and its start. Whatever else an interpreter or a program reads is covered only if the
-//! runbook lists it under `files`.
+//! This is done when a task is submitted, so that the digests are shown and approved with the
+//! command; again by the start gate; and a last time right before the start, when the program that
+//! was hashed is kept open and that open file is run. Linux opens a script a second time by its
+//! path: the launcher sees that the path still leads to the file that was hashed, and that nobody
+//! has written to it since, and some microseconds are left between that look and its start.
+//! Whatever else an interpreter or a program reads is covered only if the runbook lists it under
+//! `files`.
 
 use crate::domain::task::digest::{Digest, Digester};
 use crate::domain::task::invocation::{Artifact, Invocation};
@@ -42,7 +45,8 @@ pub fn search_path(path: Option<&OsStr>) -> OsString {
     std::env::join_paths(folders).unwrap_or_default()
 }
 
-/// Finds what a command names. It reads whole files, so it must be called on a thread that may block.
+/// Finds what a command names. It reads whole files, so it must be called on a thread that may
+/// block.
 ///
 /// # Errors
 /// What is missing, cannot be read, or could be changed by everyone on the machine.
@@ -70,7 +74,8 @@ pub fn find(mut invocation: Invocation, path: &OsStr) -> Result<Found, String> {
 }
 
 impl Found {
-    /// What to execute: the open file that was hashed if it is a program that Linux can run that way, and the path of a script.
+    /// What to execute: the open file that was hashed if it is a program that Linux can run that
+    /// way, and the path of a script.
     pub fn executable(&mut self) -> Program {
         let mut first = [0; 4];
         let is_binary = self.program.read_exact(&mut first).is_ok() && &first == b"\x7fELF";
@@ -78,7 +83,8 @@ impl Found {
     }
 }
 
-/// Finds a program: a name with a `/` is relative to the runbook's folder, and a bare name is looked up in the folders of `PATH`.
+/// Finds a program: a name with a `/` is relative to the runbook's folder, and a bare name is
+/// looked up in the folders of `PATH`.
 fn located(name: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, String> {
     if name.contains('/') {
         return Ok(folder.join(name));

@@ -1,8 +1,9 @@
 //! The environment of a run: the variables that are passed on by name, and nothing else.
 //!
-//! The server's own environment holds the database's address and the secrets of all runbooks. A run must not get all of them, so it starts
-//! from an empty environment and gets `PATH`, `HOME` and `LANG`, the variables that its configuration names, and four of parkbrake's own,
-//! which no configuration can override.
+//! The server's own environment holds the database's address and the secrets of all runbooks. A run
+//! must not get all of them, so it starts from an empty environment and gets `PATH`, `HOME` and
+//! `LANG`, the variables that its configuration names, and four of parkbrake's own, which no
+//! configuration can override.
 
 use crate::execution::account::Account;
 use crate::execution::artifacts::search_path;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 
 /// The digest of the document that was approved.
 const DIGEST: &str = "PARKBRAKE_DIGEST";
-/// The same for every attempt at one step, so that the service that is called can tell a repetition from a new order.
+/// The same for every attempt at one step, so that the service that is called can tell a repetition
+/// from a new order.
 const IDEMPOTENCY_KEY: &str = "PARKBRAKE_IDEMPOTENCY_KEY";
 
 /// Passed on if the server has them, in addition to `PATH`.
@@ -24,7 +26,8 @@ const PASSED_ON: [&str; 2] = ["HOME", "LANG"];
 /// All variables of one run. It has no `Debug`: some of the values are secrets.
 pub struct Environment {
     pub variables: Vec<(OsString, OsString)>,
-    /// The values that its output must not show: every secret of the server, and the values of the configured variables.
+    /// The values that its output must not show: every secret of the server, and the values of the
+    /// configured variables.
     pub secrets: Arc<Secrets>,
 }
 

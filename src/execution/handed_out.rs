@@ -1,7 +1,8 @@
 //! The file into which a runbook writes what it hands out to later steps.
 //!
-//! The server makes it before the start, keeps it open, and reads what stands in it at the end. So it never opens what the runbook may have put
-//! in its place: whoever replaces the file hands out nothing.
+//! The server makes it before the start, keeps it open, and reads what stands in it at the end. So
+//! it never opens what the runbook may have put in its place: whoever replaces the file hands out
+//! nothing.
 
 use crate::domain::task::outputs;
 use crate::execution::account::Account;
@@ -20,7 +21,8 @@ pub struct HandedOut {
 }
 
 impl HandedOut {
-    /// A new file that only the account of the runbook can read and write. It must be called on a thread that may block.
+    /// A new file that only the account of the runbook can read and write. It must be called on a
+    /// thread that may block.
     ///
     /// # Errors
     /// The folder for temporary files cannot be written to.

@@ -1,12 +1,15 @@
-//! Starts a command under its limits, without rights that it could gain, and tied to the life of this server.
+//! Starts a command under its limits, without rights that it could gain, and tied to the life of
+//! this server.
 //!
-//! What a process is held to has to be set between `fork` and `exec`, where safe Rust has no say. So this very program is started once
-//! more in its place, as the launcher: with the account, the environment and the streams of the command, and a socket as its standard
-//! input. There it gets its order: the limits, and the open file of the program that was hashed. It carries that out and becomes the program, under
-//! the same process id. Before it does, it says so; so it is known whether a command has begun or nothing ran.
+//! What a process is held to has to be set between `fork` and `exec`, where safe Rust has no say.
+//! So this very program is started once more in its place, as the launcher: with the account, the
+//! environment and the streams of the command, and a socket as its standard input. There it gets
+//! its order: the limits, and the open file of the program that was hashed. It carries that out and
+//! becomes the program, under the same process id. Before it does, it says so; so it is known
+//! whether a command has begun or nothing ran.
 //!
-//! A command that runs in a sandbox is started by two launchers: the first one becomes bubblewrap, which makes the sandbox and starts
-//! the second one in it.
+//! A command that runs in a sandbox is started by two launchers: the first one becomes bubblewrap,
+//! which makes the sandbox and starts the second one in it.
 
 mod child;
 pub mod order;
@@ -30,7 +33,8 @@ const MARK: &str = "--launch-for-parkbrake";
 /// The program that makes sandboxes, by its name.
 pub const BUBBLEWRAP: &str = "bwrap";
 
-/// The program that is started as the launcher. It stays open, so that it is the same one also after its file was replaced.
+/// The program that is started as the launcher. It stays open, so that it is the same one also
+/// after its file was replaced.
 #[derive(Debug, Clone)]
 pub struct Launcher {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
@@ -61,7 +65,8 @@ impl Launcher {
         if cfg!(target_os = "linux") { format!("/proc/self/fd/{}", self.program.as_raw_fd()).into() } else { self.path.clone() }
     }
 
-    /// A command that starts the launcher, which becomes the program with these arguments, and how the launcher is spoken to.
+    /// A command that starts the launcher, which becomes the program with these arguments, and how
+    /// the launcher is spoken to.
     ///
     /// # Errors
     /// The system is short of files.
@@ -112,7 +117,8 @@ impl Line {
         Ok(())
     }
 
-    /// What the launcher has said. It does not wait, so it is asked when the process has ended or its time is up.
+    /// What the launcher has said. It does not wait, so it is asked when the process has ended or
+    /// its time is up.
     pub fn heard(&self) -> Progress {
         let mut progress = Progress::Silent;
         if self.0.set_nonblocking(true).is_err() {

@@ -1,6 +1,8 @@
-//! What runs on this server now, or has just ended, and what it has written: for those who look while it runs.
+//! What runs on this server now, or has just ended, and what it has written: for those who look
+//! while it runs.
 //!
-//! It is in memory alone. Nobody who reads holds up who writes: a reader copies the tail, and looks for secrets in its copy.
+//! It is in memory alone. Nobody who reads holds up who writes: a reader copies the tail, and looks
+//! for secrets in its copy.
 
 use crate::domain::workflow::AttemptId;
 use crate::domain::workflow::live_output::{LiveOutput, Piece, ReadTo};
@@ -54,8 +56,8 @@ impl Board {
         Posted { board: self.clone(), workflow_id, live }
     }
 
-    /// What an attempt has written beyond what was read; from its beginning where another attempt was read. `None` if nothing of the
-    /// workflow runs here or has just ended.
+    /// What an attempt has written beyond what was read; from its beginning where another attempt
+    /// was read. `None` if nothing of the workflow runs here or has just ended.
     pub fn read(&self, workflow_id: Uuid, read_to: Option<ReadTo>) -> Option<LiveOutput> {
         let live = Arc::clone(self.runs().by_workflow.get(&workflow_id)?);
         // Asked first: what was written before it had ended is read below.
@@ -89,7 +91,8 @@ impl Drop for Posted {
 }
 
 impl Stream {
-    /// Takes in a stream to its end. The future may be dropped at any time; what was read until then is kept.
+    /// Takes in a stream to its end. The future may be dropped at any time; what was read until
+    /// then is kept.
     pub async fn fill(&self, mut stream: impl AsyncRead + Unpin) {
         let mut chunk = [0; 16 * 1024];
         // A stream that cannot be read counts as ended.

@@ -1,9 +1,10 @@
 //! Running an action once it may run.
 //!
-//! Parkbrake promises that what was approved is what runs, and that each attempt has one outcome. So a run is confined on all sides: it has an
-//! argument vector and never a shell line, an environment in which each variable is named, output that can neither fill the memory nor
-//! reveal a secret, and a process tree that is ended when its time is up. A call goes to the
-//! address that an operator wrote, and where its answer is lost, nobody claims to know what became of it.
+//! Parkbrake promises that what was approved is what runs, and that each attempt has one outcome.
+//! So a run is confined on all sides: it has an argument vector and never a shell line, an
+//! environment in which each variable is named, output that can neither fill the memory nor reveal
+//! a secret, and a process tree that is ended when its time is up. A call goes to the address that
+//! an operator wrote, and where its answer is lost, nobody claims to know what became of it.
 
 mod account;
 mod artifacts;
@@ -56,7 +57,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// No output of what it runs shows any of these; webhooks are called by `caller`, and commands are started by `launcher`.
+    /// No output of what it runs shows any of these; webhooks are called by `caller`, and commands
+    /// are started by `launcher`.
     pub fn new(redactions: Redactions, caller: webhook::Caller, launcher: Launcher) -> Self {
         Self { redactions, caller, grace: CANCEL_GRACE, launcher, variables: Arc::new(hardening::variable), board: Board::default() }
     }
@@ -74,7 +76,8 @@ impl Local {
     }
 }
 
-/// Why this process cannot run runbooks as their accounts, in their sandboxes or within their limits on this machine: a sentence for each.
+/// Why this process cannot run runbooks as their accounts, in their sandboxes or within their
+/// limits on this machine: a sentence for each.
 pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook> + Clone, launcher: &Launcher) -> Vec<String> {
     let path = search_path(hardening::variable("PATH").as_deref());
     let mut problems = account::unusable(runbooks.clone());

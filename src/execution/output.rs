@@ -1,11 +1,13 @@
 //! The part of a run's output that is kept: the end of each stream, without secrets.
 //!
-//! A deploy script may print a gigabyte, and what matters is nearly always how it ended. So the last 64 KiB are kept, and memory use
-//! stays the same however much is printed. The text goes into PostgreSQL and into the history that everyone with access can read, so
-//! secrets, NUL characters and bytes that are not UTF-8 do not leave this module.
+//! A deploy script may print a gigabyte, and what matters is nearly always how it ended. So the
+//! last 64 KiB are kept, and memory use stays the same however much is printed. The text goes into
+//! PostgreSQL and into the history that everyone with access can read, so secrets, NUL characters
+//! and bytes that are not UTF-8 do not leave this module.
 //!
-//! Redaction protects against accidents (`set -x`, a tool that echoes its request) and not against malice: a runbook that prints a secret
-//! in a form that `redactions` does not know, reversed or cut into pieces, is not caught.
+//! Redaction protects against accidents (`set -x`, a tool that echoes its request) and not against
+//! malice: a runbook that prints a secret in a form that `redactions` does not know, reversed or
+//! cut into pieces, is not caught.
 
 use crate::domain::workflow::live_output::Piece;
 use crate::execution::redactions::{Redactions, is_long_enough};
@@ -24,13 +26,14 @@ pub struct Secrets {
     all: Redactions,
     /// The secrets that the run was given in addition.
     own: Redactions,
-    /// The secrets that the run was given and that are too short to be searched for in other spellings.
+    /// The secrets that the run was given and that are too short to be searched for in other
+    /// spellings.
     short: Vec<Vec<u8>>,
 }
 
 impl Secrets {
-    /// All secrets of the server, and those that the run is given. White space around a secret is not part of it, because `echo` drops or
-    /// adds it.
+    /// All secrets of the server, and those that the run is given. White space around a secret is
+    /// not part of it, because `echo` drops or adds it.
     pub fn new(all: Redactions, own: Vec<Vec<u8>>) -> Self {
         let own = own.iter().map(|value| value.trim_ascii().to_vec()).filter(|value| !value.is_empty() && !all.knows(value));
         let (long, short): (Vec<_>, Vec<_>) = own.partition(|value| is_long_enough(value));
@@ -57,7 +60,8 @@ impl Secrets {
         short.max().unwrap_or(0).max(self.all.begun(bytes)).max(self.own.begun(bytes))
     }
 
-    /// For each byte, whether it belongs to a secret. Secrets may overlap one another and themselves.
+    /// For each byte, whether it belongs to a secret. Secrets may overlap one another and
+    /// themselves.
     fn found_in(&self, bytes: &[u8], cut_off: bool) -> Vec<bool> {
         let short = self.short.iter().flat_map(|secret| {
             let places = bytes.windows(secret.len()).enumerate().filter(move |(_, window)| window == secret);
@@ -79,8 +83,8 @@ impl Secrets {
 
 /// The end of a stream while it is being read.
 ///
-/// In addition to the part that is kept, it holds as many of the bytes before it as the longest secret may have, so that a secret at the
-/// border is seen whole and removed.
+/// In addition to the part that is kept, it holds as many of the bytes before it as the longest
+/// secret may have, so that a secret at the border is seen whole and removed.
 #[derive(Clone)]
 pub struct Tail {
     secrets: Arc<Secrets>,
@@ -111,13 +115,15 @@ impl Tail {
     pub fn push(&mut self, chunk: &[u8]) {
         self.bytes.extend(chunk);
         self.total += chunk.len() as u64;
-        // One more byte than is ever shown, so that a length above `KEPT` means that something was cut.
+        // One more byte than is ever shown, so that a length above `KEPT` means that something was
+        // cut.
         let excess = self.bytes.len().saturating_sub(KEPT + self.secrets.reach().max(1));
         self.bytes.drain(..excess);
     }
 
-    /// What came after so many bytes, as far as it is kept, and how many bytes that makes. Nothing is shown that [`finish`](Self::finish) would
-    /// mask: where the stream goes on, its end is held back as long as it may be the beginning of a secret.
+    /// What came after so many bytes, as far as it is kept, and how many bytes that makes. Nothing
+    /// is shown that [`finish`](Self::finish) would mask: where the stream goes on, its end is held
+    /// back as long as it may be the beginning of a secret.
     pub fn since(mut self, after: u64, goes_on: bool) -> (Piece, u64) {
         let bytes = &*self.bytes.make_contiguous();
         let dropped = self.total - bytes.len() as u64;
@@ -150,7 +156,8 @@ impl Tail {
     }
 }
 
-/// The bytes of a range without what is secret. Where a secret began before the range, whether that was said already.
+/// The bytes of a range without what is secret. Where a secret began before the range, whether that
+/// was said already.
 fn without(bytes: &[u8], secret: &[bool], start: usize, end: usize, was_said: bool) -> Vec<u8> {
     let mut shown = Vec::with_capacity(end.saturating_sub(start));
     for index in start..end {

@@ -1,10 +1,12 @@
 //! Ends all processes of a run.
 //!
-//! A command that runs out of time has usually started others, and an operator who reads "timed out" must be able to trust that none of
-//! them goes on. A signal to the process group misses processes that called `setsid`. So on Linux the processes are found in three ways:
-//! by the group, by parent links (including those of processes that were seen earlier and whose parents are gone), and by the run's mark,
-//! which every process inherits in its environment. The only process that escapes is one that leaves the group, loses its parents and
-//! clears its environment before the first look. On other systems there is no `/proc`, and only the group is ended.
+//! A command that runs out of time has usually started others, and an operator who reads "timed
+//! out" must be able to trust that none of them goes on. A signal to the process group misses
+//! processes that called `setsid`. So on Linux the processes are found in three ways: by the group,
+//! by parent links (including those of processes that were seen earlier and whose parents are
+//! gone), and by the run's mark, which every process inherits in its environment. The only process
+//! that escapes is one that leaves the group, loses its parents and clears its environment before
+//! the first look. On other systems there is no `/proc`, and only the group is ended.
 
 #[cfg(target_os = "linux")]
 use crate::execution::launcher::BUBBLEWRAP;
@@ -38,7 +40,8 @@ impl Mark {
     }
 }
 
-/// The processes that one run has started. Dropping the tree ends them, unless it was [left](Self::leave).
+/// The processes that one run has started. Dropping the tree ends them, unless it was
+/// [left](Self::leave).
 pub struct Tree {
     /// The process group of the command; `None` when there is nothing more to end.
     group: Option<Pid>,
@@ -46,18 +49,20 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree of a command that leads its own process group. **The command must not be waited for before the tree is gone**: until then
-    /// no other process can get its number.
+    /// The tree of a command that leads its own process group. **The command must not be waited for
+    /// before the tree is gone**: until then no other process can get its number.
     pub fn new(group: Pid, mark: Mark) -> Self {
         Self { group: Some(group), mark }
     }
 
-    /// Lets the tree go, because the command ended by itself. What it left in the background goes on.
+    /// Lets the tree go, because the command ended by itself. What it left in the background goes
+    /// on.
     pub fn leave(mut self) {
         self.group = None;
     }
 
-    /// Ends all processes of the tree, which have this long to end by themselves. Returns the numbers of those that could not be ended.
+    /// Ends all processes of the tree, which have this long to end by themselves. Returns the
+    /// numbers of those that could not be ended.
     pub async fn end(mut self, grace: Duration) -> Vec<i32> {
         let left = end(self.group, self.mark.clone(), grace).await;
         self.group = None;
@@ -76,7 +81,8 @@ impl Drop for Tree {
     }
 }
 
-/// Ends all processes of a group or with a mark. Returns the numbers of those that could not be ended.
+/// Ends all processes of a group or with a mark. Returns the numbers of those that could not be
+/// ended.
 pub async fn end(group: Option<Pid>, mark: Mark, grace: Duration) -> Vec<i32> {
     tokio::task::spawn_blocking(move || blocking::end(group, &mark, grace)).await.expect("ending processes does not panic")
 }
@@ -91,7 +97,8 @@ mod blocking {
     use std::thread::sleep;
     use std::time::{Duration, Instant};
 
-    /// How long to go on killing, in case a process starts others faster than they are found, or the kernel does not let one go.
+    /// How long to go on killing, in case a process starts others faster than they are found, or
+    /// the kernel does not let one go.
     const INSISTENCE: Duration = Duration::from_secs(5);
 
     /// The time between two looks.
@@ -99,8 +106,9 @@ mod blocking {
 
     pub fn end(group: Option<Pid>, mark: &Mark, grace: Duration) -> Vec<i32> {
         let mut family = Family::new(group, mark);
-        // Looked at before the signal: once the parents are gone, so are the links to their children.
-        // A sandbox that ends takes at once what is in it, so it is not asked: it ends by itself when that has ended.
+        // Looked at before the signal: once the parents are gone, so are the links to their
+        // children. A sandbox that ends takes at once what is in it, so it is not asked: it ends by
+        // itself when that has ended.
         for process in family.look().iter().filter(|process| process.name() != BUBBLEWRAP) {
             process.signal(Signal::TERM);
         }
@@ -130,7 +138,8 @@ mod blocking {
         mark: &'a Mark,
         /// The processes that were seen, so that their children are found even without the mark.
         known: BTreeSet<(i32, u64)>,
-        /// This process and its ancestors: a server that was started by a runbook carries that run's mark itself.
+        /// This process and its ancestors: a server that was started by a runbook carries that
+        /// run's mark itself.
         spared: BTreeSet<i32>,
     }
 
@@ -150,7 +159,8 @@ mod blocking {
                     || self.group == Some(process.group)
                     || self.mark.is_on(&process.environment())
             });
-            // Children, their children, and so on: each round finds the children of the processes that the last round added.
+            // Children, their children, and so on: each round finds the children of the processes
+            // that the last round added.
             let mut parents: BTreeSet<i32> = family.iter().map(|process| process.pid).collect();
             while !parents.is_empty() {
                 let (children, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|process| parents.contains(&process.parent));

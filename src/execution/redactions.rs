@@ -1,8 +1,9 @@
 //! Finds secrets in what runbooks print, including the forms into which tools convert them.
 //!
-//! A runbook may come across any secret of the server: another runbook's, a channel's, the database's password. So all of them are masked
-//! in every run, whichever the run was given. A secret is found as it is, in JSON, in a URL, in hexadecimal and in base64, even in the
-//! middle of encoded data. White space within it is ignored, because tools fold long lines.
+//! A runbook may come across any secret of the server: another runbook's, a channel's, the
+//! database's password. So all of them are masked in every run, whichever the run was given. A
+//! secret is found as it is, in JSON, in a URL, in hexadecimal and in base64, even in the middle of
+//! encoded data. White space within it is ignored, because tools fold long lines.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
@@ -13,15 +14,17 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Values shorter than this, not counting white space, are masked only in the output of the run that is given them, and only as they are:
-/// masking `prod` or `1` everywhere would make output unreadable.
+/// Values shorter than this, not counting white space, are masked only in the output of the run
+/// that is given them, and only as they are: masking `prod` or `1` everywhere would make output
+/// unreadable.
 const SHORTEST: usize = 6;
 /// So many characters of a secret at the end of a line are held back from those who read along.
 const SHORTEST_OF_A_LINE: usize = 4;
 /// Values longer than this are searched for only as they are.
 const LONGEST_ENCODED: usize = 16 * 1024;
 
-/// The characters that percent-encoding does not change: in Rust and Python, in paths, in JavaScript's two functions, and in forms.
+/// The characters that percent-encoding does not change: in Rust and Python, in paths, in
+/// JavaScript's two functions, and in forms.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: AsciiSet = UNRESERVED.remove(b'/');
 const COMPONENT: AsciiSet = UNRESERVED.remove(b'!').remove(b'\'').remove(b'(').remove(b')').remove(b'*');
@@ -39,7 +42,8 @@ const WHOLE: AsciiSet = COMPONENT
     .remove(b'#');
 const FORM: AsciiSet = UNRESERVED.add(b'~').remove(b'*').remove(b' ');
 
-/// Values that no output may show. It has no `Debug`, so that it cannot end up in a log; a copy is cheap.
+/// Values that no output may show. It has no `Debug`, so that it cannot end up in a log; a copy is
+/// cheap.
 #[derive(Clone, Default)]
 pub struct Redactions(Option<Arc<Masks>>);
 
@@ -49,7 +53,8 @@ struct Masks {
     finder: AhoCorasick,
 }
 
-/// Characters next to a spelling that also reveal a part of the secret: in base64, those at its ends encode neighboring bytes, too.
+/// Characters next to a spelling that also reveal a part of the secret: in base64, those at its
+/// ends encode neighboring bytes, too.
 #[derive(Clone, Copy, Default)]
 struct Margin {
     before: usize,
@@ -80,13 +85,15 @@ impl Redactions {
         self.0.as_ref().is_some_and(|masks| masks.values.contains(value.trim_ascii()))
     }
 
-    /// How many bytes before a cut may belong to a secret: twice its length, because of white space within it.
+    /// How many bytes before a cut may belong to a secret: twice its length, because of white space
+    /// within it.
     pub fn reach(&self) -> usize {
         self.0.as_ref().and_then(|masks| masks.spellings.iter().map(|(spelling, _)| 2 * spelling.len()).max()).unwrap_or(0)
     }
 
-    /// How many bytes at the end may be the beginning of a secret, for one who sees the text before it goes on. After a whole line a few
-    /// characters count as nothing: a secret is seldom folded so soon, and the line would be held back for the sake of a letter.
+    /// How many bytes at the end may be the beginning of a secret, for one who sees the text before
+    /// it goes on. After a whole line a few characters count as nothing: a secret is seldom folded
+    /// so soon, and the line would be held back for the sake of a letter.
     pub fn begun(&self, bytes: &[u8]) -> usize {
         let Some(masks) = &self.0 else { return 0 };
         let (places, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
@@ -185,7 +192,8 @@ fn lower_escapes(encoded: &str) -> String {
     text
 }
 
-/// The part of a value's base64 form that does not depend on its neighbors, after this many bytes (modulo 3), in both alphabets.
+/// The part of a value's base64 form that does not depend on its neighbors, after this many bytes
+/// (modulo 3), in both alphabets.
 fn in_base64(value: &[u8], offset: usize) -> [(Vec<u8>, Margin); 2] {
     let encoded = STANDARD_NO_PAD.encode([&[0; 2][..offset], value].concat());
     let bits = 8 * (offset + value.len());
@@ -208,7 +216,8 @@ mod tests {
         String::from_utf8(left.map(|(_, byte)| byte).collect()).unwrap()
     }
 
-    /// With every kind of character: what needs escapes, what base64 writes with `+` and `/`, and more than a line of it.
+    /// With every kind of character: what needs escapes, what base64 writes with `+` and `/`, and
+    /// more than a line of it.
     const SECRET: &str = "p\"ss/w~rd?>>?? ü&=+'(*)#é-_.";
 
     #[test]

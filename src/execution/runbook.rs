@@ -1,9 +1,10 @@
 //! Runs a configured command once, and says how it ended.
 //!
-//! The argument vector was resolved when the task was submitted and is part of what was approved; nothing here interprets it again. The
-//! files that it names are read a last time, and if they are not what was approved, nothing runs. The outcome says what happened as exactly
-//! as can be known, because a person acts on it: whether anything ran at all, the exit status or the signal, or that time ran out and
-//! what was done about it.
+//! The argument vector was resolved when the task was submitted and is part of what was approved;
+//! nothing here interprets it again. The files that it names are read a last time, and if they are
+//! not what was approved, nothing runs. The outcome says what happened as exactly as can be known,
+//! because a person acts on it: whether anything ran at all, the exit status or the signal, or that
+//! time ran out and what was done about it.
 
 use crate::domain::duration;
 use crate::domain::task::invocation::Invocation;
@@ -37,17 +38,19 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// How long the streams may stay open after the command has ended: a process that it left in the background may hold them forever.
+/// How long the streams may stay open after the command has ended: a process that it left in the
+/// background may hold them forever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long to wait for a command that was killed: the kernel may hold it, for example because of a dead network disk.
+/// How long to wait for a command that was killed: the kernel may hold it, for example because of a
+/// dead network disk.
 const KILL_WAIT: Duration = Duration::from_secs(2);
 
 /// How many commands are looked up on this machine at once: files may be large and requesters many.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
-/// Runs the command to its end, to its timeout, or until it is cancelled. Dropping the future ends the command. The result is `None` if the
-/// command was not started, because `may_start` said no.
+/// Runs the command to its end, to its timeout, or until it is cancelled. Dropping the future ends
+/// the command. The result is `None` if the command was not started, because `may_start` said no.
 pub async fn run(
     run: Run<'_>,
     launcher: &Launcher,
@@ -81,8 +84,9 @@ pub async fn run(
     }
 }
 
-/// Ends the processes that still run on this machine for a workflow. This is called before its action runs again: the server that started
-/// them is gone, and nobody waits for them any more. Only Linux shows whose they are; on other systems this does nothing.
+/// Ends the processes that still run on this machine for a workflow. This is called before its
+/// action runs again: the server that started them is gone, and nobody waits for them any more.
+/// Only Linux shows whose they are; on other systems this does nothing.
 pub async fn end_stragglers(workflow_id: Uuid) {
     let left = processes::end(None, Mark::of_workflow(workflow_id), GRACE).await;
     if !left.is_empty() {
@@ -110,7 +114,8 @@ fn with_outputs(outcome: Outcome, handed_out: Result<Option<Map<String, Value>>,
     Outcome::Succeeded { output: Some(Value::Object(output)) }
 }
 
-/// Follows a command to its end: how it ended, what it wrote, and whether somebody else still writes.
+/// Follows a command to its end: how it ended, what it wrote, and whether somebody else still
+/// writes.
 async fn follow(started: &mut Started, live: &Live, limit: Duration, cancelling: &Cancelling) -> (Ending, Kept, Kept, bool) {
     let (child, tree) = (&mut started.child, started.tree.take().expect("it is followed once"));
     let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
@@ -135,7 +140,8 @@ enum Ending {
     Exited(ExitStatus),
     /// It ran out of time. These processes could not be ended.
     TimedOut(Vec<i32>),
-    /// It was ended because somebody had cancelled it: how it ended then, as far as that is known, and the processes that could not be ended.
+    /// It was ended because somebody had cancelled it: how it ended then, as far as that is known,
+    /// and the processes that could not be ended.
     Cancelled(Option<ExitStatus>, Vec<i32>),
     /// The system did not say how it ended.
     Unknown(io::Error),
@@ -253,7 +259,8 @@ async fn start(
     let orders = orders(&found.invocation, program, handed_out.path(), &path)?;
     let account = account.as_ref();
     let variables = &environment.variables;
-    // What a start takes is given back before it is tried again: many that wait must not keep one another from it.
+    // What a start takes is given back before it is tried again: many that wait must not keep one
+    // another from it.
     let spawn = || {
         let (mut command, line) = launcher.command(name, arguments)?;
         command
@@ -268,14 +275,16 @@ async fn start(
             // If these are set, the standard library drops all other groups.
             command.uid(account.user).gid(account.group);
         }
-        // The thread that starts a command must live as long as this server, because the command dies with it: a thread of the runtime does.
-        // The launcher's end of the socket goes with what starts it.
+        // The thread that starts a command must live as long as this server, because the command
+        // dies with it: a thread of the runtime does. The launcher's end of the socket goes with
+        // what starts it.
         Ok((Command::from(command).spawn()?, line))
     };
     let spawned = shortage::retry(|| shortage::beside_reserve(spawn)).await;
     let (child, line) = spawned.map_err(|error| format!("its launcher could not be started: {error}"))?;
-    // Hashing the program, or waiting because the machine was short of something, may have taken longer than this server may act, so
-    // `may_start` is asked here. A launcher without an order starts nothing and ends when the line does, so there is no tree to end.
+    // Hashing the program, or waiting because the machine was short of something, may have taken
+    // longer than this server may act, so `may_start` is asked here. A launcher without an order
+    // starts nothing and ends when the line does, so there is no tree to end.
     if !may_start() {
         return Ok(None);
     }
@@ -295,7 +304,8 @@ fn orders(invocation: &Invocation, program: Program, written: &Path, path: &OsSt
     Ok(enclose.into_iter().chain([Order::Run(Box::new(confined))]).collect())
 }
 
-/// Finds what a command names on this machine: real paths, and the digests of the program and the files.
+/// Finds what a command names on this machine: real paths, and the digests of the program and the
+/// files.
 ///
 /// # Errors
 /// What is missing or not safe, in words.

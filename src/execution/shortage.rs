@@ -1,5 +1,6 @@
-//! Retries while the machine is short of files, processes or memory. Nothing of an action has run then, so a shortage is not an outcome:
-//! the start is tried again until it succeeds or fails for another reason.
+//! Retries while the machine is short of files, processes or memory. Nothing of an action has run
+//! then, so a shortage is not an outcome: the start is tried again until it succeeds or fails for
+//! another reason.
 
 use rustix::io::Errno;
 use std::fs::File;
@@ -11,10 +12,12 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many file descriptors are left for callers, the database and notices, however many actions run.
+/// How many file descriptors are left for callers, the database and notices, however many actions
+/// run.
 const RESERVE: usize = 32;
 
-/// Starts something only if the reserve of descriptors is left beside it; the reserve is held during the start.
+/// Starts something only if the reserve of descriptors is left beside it; the reserve is held
+/// during the start.
 ///
 /// # Errors
 /// The reserve is not left, which is a shortage like any other; or the error of the start itself.

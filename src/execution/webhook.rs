@@ -1,11 +1,13 @@
 //! Calls a configured destination, once, and says what it answered.
 //!
-//! The request is a POST of JSON, signed as [Standard Webhooks](crate::outbound::standard_webhooks) has it. Its id, its
-//! `Idempotency-Key` and its body are the same for each attempt of one workflow, so that a receiver can tell a repetition from a new
-//! order; `Parkbrake-Attempt` counts them.
+//! The request is a POST of JSON, signed as [Standard Webhooks](crate::outbound::standard_webhooks)
+//! has it. Its id, its `Idempotency-Key` and its body are the same for each attempt of one
+//! workflow, so that a receiver can tell a repetition from a new order; `Parkbrake-Attempt` counts
+//! them.
 //!
-//! A receiver may have acted although its answer never came. So an attempt has failed only where nothing was sent, or where the
-//! receiver itself said no; whatever was sent and not answered is an outcome that nobody knows.
+//! A receiver may have acted although its answer never came. So an attempt has failed only where
+//! nothing was sent, or where the receiver itself said no; whatever was sent and not answered is an
+//! outcome that nobody knows.
 
 use crate::clock::Clock;
 use crate::domain::duration;
@@ -47,8 +49,9 @@ pub struct Request<'a> {
     pub args: &'a Map<String, Value>,
 }
 
-/// Makes the call, and waits for the whole answer or the timeout. Dropping the future cuts the connection; what the receiver does is
-/// then unknown. `None` where the call was not made, because it may not be at that moment.
+/// Makes the call, and waits for the whole answer or the timeout. Dropping the future cuts the
+/// connection; what the receiver does is then unknown. `None` where the call was not made, because
+/// it may not be at that moment.
 pub async fn call(
     request: Request<'_>,
     caller: &Caller,
@@ -86,8 +89,8 @@ pub async fn call(
     })
 }
 
-/// What calls are made with: the keys that sign them, by the variables that they are read from, and the time. It has no `Debug`, so that
-/// no key can end up in a log.
+/// What calls are made with: the keys that sign them, by the variables that they are read from, and
+/// the time. It has no `Debug`, so that no key can end up in a log.
 #[derive(Clone)]
 pub struct Caller {
     keys: BTreeMap<String, Key>,
@@ -162,7 +165,8 @@ fn prepare(request: &Request<'_>, caller: &Caller) -> Result<reqwest::RequestBui
     .body(body))
 }
 
-/// The id of the message: the same for every attempt at one step, and another one for each step of a plan.
+/// The id of the message: the same for every attempt at one step, and another one for each step of
+/// a plan.
 fn message_of(workflow_id: Uuid, attempt: AttemptId) -> String {
     let id = message_id(workflow_id);
     if attempt.step == 1 { id } else { format!("{id}_{}", attempt.step) }
@@ -202,7 +206,8 @@ async fn answered(mut response: Response, call: &Call, redactions: &Redactions) 
         status if status.is_redirection() => {
             Outcome::Failed { error: format!("the answer was {worded}, and redirects are not followed"), output }
         }
-        // Somebody on the way, or the receiver's own patience, gave up; what was behind it may have acted.
+        // Somebody on the way, or the receiver's own patience, gave up; what was behind it may have
+        // acted.
         StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
             Outcome::Unknown { reason: format!("the answer was {worded}, which does not say whether the call reached what acts on it") }
         }

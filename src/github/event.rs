@@ -1,4 +1,5 @@
-//! What GitHub says of a deployment that waits, and the task that it becomes. GitHub says more, and may say other things tomorrow.
+//! What GitHub says of a deployment that waits, and the task that it becomes. GitHub says more, and
+//! may say other things tomorrow.
 
 use crate::domain::task::digest::Digest;
 use crate::domain::text::in_a_line;
@@ -123,7 +124,8 @@ impl Requested {
     }
 }
 
-/// The run that a callback is about, if it is one of this repository at this API. The address itself is never called: it is made anew.
+/// The run that a callback is about, if it is one of this repository at this API. The address
+/// itself is never called: it is made anew.
 fn run(callback: &str, api_url: &str, repository: &str) -> Option<u64> {
     let rest = callback.strip_prefix(api_url)?.strip_prefix("/repos/")?.strip_suffix("/deployment_protection_rule")?;
     let (named, run) = rest.split_once("/actions/runs/")?;
@@ -142,7 +144,8 @@ impl Waiting {
         let Self { repository, environment, sha, reference, sender, run_id, .. } = self;
         let short: String = sha.chars().take(10).collect();
         let description = format!("Deploy {repository} ({reference}, {short}) to {environment}, asked by {sender} in run {run_id}");
-        // A name that could be read in two ways is left out, and the deployment is then assessed as one to anywhere.
+        // A name that could be read in two ways is left out, and the deployment is then assessed as
+        // one to anywhere.
         let word = environment.trim();
         let claimed = (word.len() <= 128 && word.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')).then_some(word);
         json!({

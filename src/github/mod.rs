@@ -1,7 +1,9 @@
-//! Deployments in GitHub Actions: an environment's protection rule asks here, and waits until people have decided.
+//! Deployments in GitHub Actions: an environment's protection rule asks here, and waits until
+//! people have decided.
 //!
-//! GitHub signs what it says, and what it says is taken as the claim of an agent that the configuration names; what follows is the same as of a
-//! submit by the API. The answer to GitHub is a notice (`notify/github.rs`). Nothing that comes in here decides.
+//! GitHub signs what it says, and what it says is taken as the claim of an agent that the
+//! configuration names; what follows is the same as of a submit by the API. The answer to GitHub is
+//! a notice (`notify/github.rs`). Nothing that comes in here decides.
 
 mod event;
 mod outcome;
@@ -97,10 +99,12 @@ refused_with!(
 
 /// A deployment protection rule of GitHub
 ///
-/// What GitHub calls when a job waits for an environment; nobody else has a use for it. It takes no token: `X-Hub-Signature-256` has to be GitHub's
-/// signature over the body. The deployment becomes a task of the agent that the channel names. A delivery that comes again, and another job of the
-/// same run that waits for the same environment meanwhile, find the same workflow. Once it is decided, GitHub is told by its API. The event
-/// `deployment_status` reports how a deployment went that was let through.
+/// What GitHub calls when a job waits for an environment; nobody else has a use for it. It takes no
+/// token: `X-Hub-Signature-256` has to be GitHub's signature over the body. The deployment becomes
+/// a task of the agent that the channel names. A delivery that comes again, and another job of the
+/// same run that waits for the same environment meanwhile, find the same workflow. Once it is
+/// decided, GitHub is told by its API. The event `deployment_status` reports how a deployment went
+/// that was let through.
 #[utoipa::path(
     post,
     path = "/github/deployment-protection-rule",
@@ -153,8 +157,9 @@ async fn agent(service: &Service, name: &str) -> Result<Caller, ServiceError> {
     })
 }
 
-/// The workflow of a deployment. The first one of a run and an environment has it for all that wait while it is undecided, because GitHub's answer
-/// is for all of them; one that is asked for later has a workflow of its own.
+/// The workflow of a deployment. The first one of a run and an environment has it for all that wait
+/// while it is undecided, because GitHub's answer is for all of them; one that is asked for later
+/// has a workflow of its own.
 async fn submit(service: &Service, by: &Caller, waiting: &Waiting, permit: Arc<Permit>) -> Result<(Uuid, Status), ServiceError> {
     let under = |key: String| {
         let key = Some(IdempotencyKey { fingerprint: Digest::of(key.as_bytes()), key });
@@ -171,7 +176,8 @@ async fn submit(service: &Service, by: &Caller, waiting: &Waiting, permit: Arc<P
     Ok((shown.workflow.id, shown.workflow.status()))
 }
 
-/// A delivery that GitHub has signed. A handler that takes it cannot be reached otherwise, and nothing of it was read before.
+/// A delivery that GitHub has signed. A handler that takes it cannot be reached otherwise, and
+/// nothing of it was read before.
 struct Signed {
     app: GithubApp,
     headers: HeaderMap,

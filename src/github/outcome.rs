@@ -48,7 +48,8 @@ impl Told {
         }
     }
 
-    /// Reports it, if it is about a deployment that was let through and of which nobody knows more. Gives its workflow.
+    /// Reports it, if it is about a deployment that was let through and of which nobody knows more.
+    /// Gives its workflow.
     ///
     /// # Errors
     /// No database, or too much at once.

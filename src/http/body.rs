@@ -1,6 +1,8 @@
-//! Bodies: let in before they are read, within limits of size and time, and then read by their format.
+//! Bodies: let in before they are read, within limits of size and time, and then read by their
+//! format.
 //!
-//! A handler never takes a body itself: an extractor of its way in calls [`receive`], and hands over what was read with its permit.
+//! A handler never takes a body itself: an extractor of its way in calls [`receive`], and hands
+//! over what was read with its permit.
 
 use crate::http::problem::{Code, Problem};
 use crate::service::admission::{Admission, Permit};
@@ -29,7 +31,8 @@ pub trait FromBody: Sized {
     fn from_body(head: Parts, bytes: Bytes) -> impl Future<Output = Result<Self, Problem>> + Send;
 }
 
-/// The bytes of a body as they came, with the head that says what they are: for what is signed, or read by a library.
+/// The bytes of a body as they came, with the head that says what they are: for what is signed, or
+/// read by a library.
 pub struct Raw {
     pub head: Parts,
     pub bytes: Bytes,
@@ -41,8 +44,9 @@ impl FromBody for Raw {
     }
 }
 
-/// Receives the body of a request. Its bytes are counted under a name before the first of them is taken: by the length that the client
-/// gives, and as the largest that there may be where it gives none. The permit belongs to whatever is done with the body.
+/// Receives the body of a request. Its bytes are counted under a name before the first of them is
+/// taken: by the length that the client gives, and as the largest that there may be where it gives
+/// none. The permit belongs to whatever is done with the body.
 ///
 /// # Errors
 /// What is wrong with it, or that too much is under way.

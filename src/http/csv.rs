@@ -1,7 +1,8 @@
-//! Tables as comma-separated values (RFC 4180), made so that a spreadsheet shows text and never computes it.
+//! Tables as comma-separated values (RFC 4180), made so that a spreadsheet shows text and never
+//! computes it.
 //!
-//! Much of what is in a table was written by agents. A cell that begins as a formula does is led by an apostrophe, which spreadsheets take for
-//! "this is text".
+//! Much of what is in a table was written by agents. A cell that begins as a formula does is led by
+//! an apostrophe, which spreadsheets take for "this is text".
 
 /// What a formula can begin with, in the widths in which spreadsheets read it.
 const BEGINNINGS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];

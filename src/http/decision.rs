@@ -12,8 +12,8 @@ use uuid::Uuid;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Decision<'a> {
     approver: &'a str,
-    /// The role that it counts for. Approvals that have to come from distinct roles share them out among themselves, so it can change with
-    /// the next one.
+    /// The role that it counts for. Approvals that have to come from distinct roles share them out
+    /// among themselves, so it can change with the next one.
     #[schema(required)]
     role: Option<&'a str>,
     verdict: Verdict,
@@ -22,7 +22,8 @@ pub struct Decision<'a> {
     justification: Option<&'a str>,
     at: Time,
     via: Via,
-    /// The standing grant by which it was given in advance; null where the person decided this very request.
+    /// The standing grant by which it was given in advance; null where the person decided this very
+    /// request.
     #[schema(required)]
     by_grant: Option<Uuid>,
     /// Whether the person broke the glass: it was released without the others who were asked.

@@ -1,7 +1,8 @@
-//! What the head of every request has to be like before any handler sees it: read in one way only, and text throughout.
+//! What the head of every request has to be like before any handler sees it: read in one way only,
+//! and text throughout.
 //!
-//! hyper has refused by now: heads that it cannot take apart or that are too large, contradictory lengths, and line breaks and NUL
-//! within headers (a bare line feed too, by `server/wire.rs`).
+//! hyper has refused by now: heads that it cannot take apart or that are too large, contradictory
+//! lengths, and line breaks and NUL within headers (a bare line feed too, by `server/wire.rs`).
 
 use crate::domain::hosts::{self, Hosts};
 use crate::domain::request::Fault;
@@ -29,13 +30,15 @@ static SINGLE: [HeaderName; 13] = [
     HeaderName::from_static("x-slack-signature"),
 ];
 
-/// What those ask for who only want to know whether the server is up, by whatever name. It says nothing that is worth hiding.
+/// What those ask for who only want to know whether the server is up, by whatever name. It says
+/// nothing that is worth hiding.
 const FOR_ALL: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Looks at a head.
 ///
 /// # Errors
-/// The answer: 400 for a head that could be read in two ways or whose path is no text, 431 for one that is too large, 422 for a query that is none.
+/// The answer: 400 for a head that could be read in two ways or whose path is no text, 431 for one
+/// that is too large, 422 for a query that is none.
 pub fn check(head: &Parts) -> Result<(), Box<Response>> {
     let malformed = |detail: &str| Err(Box::new(problem::plain(StatusCode::BAD_REQUEST, detail)));
     // Hardly any head has more values than names, and only such a one is asked about each of these.
@@ -67,7 +70,8 @@ pub fn check(head: &Parts) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-/// Looks at what a request calls the server. A program that calls it nothing (HTTP/1.0) is no browser.
+/// Looks at what a request calls the server. A program that calls it nothing (HTTP/1.0) is no
+/// browser.
 ///
 /// # Errors
 /// The answer: 421 for a name that is not this server's.
@@ -92,7 +96,8 @@ fn is_host(written: &[u8]) -> bool {
     !written.is_empty() && written.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte))
 }
 
-/// Whether a part of an address is text once its `%XX` are taken for bytes: UTF-8 without NUL, which PostgreSQL cannot keep.
+/// Whether a part of an address is text once its `%XX` are taken for bytes: UTF-8 without NUL,
+/// which PostgreSQL cannot keep.
 fn is_text(written: &str) -> bool {
     if !written.contains('%') {
         return true;

@@ -1,7 +1,8 @@
 //! JSON, read strictly.
 //!
-//! What two parsers could read differently is refused: keys that stand twice, numbers that a double cannot hold. So is what
-//! storage could not keep to the byte, and what is only there to make somebody work.
+//! What two parsers could read differently is refused: keys that stand twice, numbers that a double
+//! cannot hold. So is what storage could not keep to the byte, and what is only there to make
+//! somebody work.
 
 use crate::domain::json::{DEEPEST, FIRST_INEXACT, LARGEST_INTEGER, may_hold_nul};
 use crate::domain::request::{Fault, Named, escaped};
@@ -127,7 +128,8 @@ impl<'de> Visitor<'de> for Strict {
         if value.unsigned_abs() > LARGEST_INTEGER { Err(too_large(value)) } else { Ok(Value::from(value)) }
     }
 
-    /// Also whole numbers of more digits than 64 bits hold, which are as large here as in any other spelling.
+    /// Also whole numbers of more digits than 64 bits hold, which are as large here as in any other
+    /// spelling.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         let in_range = value.abs() < FIRST_INEXACT;
         in_range.then(|| Number::from_f64(value)).flatten().map(Value::Number).ok_or_else(|| too_large(value))
@@ -171,7 +173,8 @@ fn too_large<E: Error>(number: impl fmt::Display) -> E {
     E::custom(format!("{number} is beyond what every JSON reader reads the same (2^53 - 1); send it as text"))
 }
 
-/// Finds NUL characters, in keys too: PostgreSQL cannot keep them, and nothing that people read needs them.
+/// Finds NUL characters, in keys too: PostgreSQL cannot keep them, and nothing that people read
+/// needs them.
 fn find_nul(value: &Value, pointer: &mut String, faults: &mut Vec<Fault>) {
     match value {
         Value::String(text) if text.contains('\0') => faults.push(Fault::new(pointer.clone(), "holds a NUL character")),

@@ -1,10 +1,12 @@
-//! How many connections the server holds open at once. The default suits a machine of 1 GiB; `Settings` says what else is wanted.
+//! How many connections the server holds open at once. The default suits a machine of 1 GiB;
+//! `Settings` says what else is wanted.
 
 use rustix::process::{Resource, getrlimit};
 
 /// Connections at once, where the process may open enough files.
 const MOST_CLIENTS: usize = 4_096;
-/// Files that are kept: 64 runbooks at once take 5 each while they run, and the database and the channels the rest.
+/// Files that are kept: 64 runbooks at once take 5 each while they run, and the database and the
+/// channels the rest.
 const FILES_KEPT: usize = 512;
 
 /// The limits of connections that can be set.
@@ -17,8 +19,9 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// Connections at once, and those of one address. Where nothing is said, so many that the process keeps enough files for the
-    /// runbooks that it runs and for its database; and half of them for one address, so that no address can hold them all.
+    /// Connections at once, and those of one address. Where nothing is said, so many that the
+    /// process keeps enough files for the runbooks that it runs and for its database; and half of
+    /// them for one address, so that no address can hold them all.
     pub fn connections(&self) -> (usize, usize) {
         let all = self.clients.unwrap_or_else(|| clients(getrlimit(Resource::Nofile).current)).max(1);
         (all, self.clients_each.unwrap_or(all.div_ceil(2)).clamp(1, all))

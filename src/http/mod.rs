@@ -1,7 +1,9 @@
-//! HTTP: axum on hyper, behind an accept loop with limits, and what every way in by HTTP has in common.
+//! HTTP: axum on hyper, behind an accept loop with limits, and what every way in by HTTP has in
+//! common.
 //!
-//! The server takes connections (`server`, `limits`, `peer`) and looks at heads (`head`); the ways in read `sent`, `path` and `query`
-//! with it, and answer with a `problem` where something is wrong. It knows none of them: `app/router.rs` puts their routes together.
+//! The server takes connections (`server`, `limits`, `peer`) and looks at heads (`head`); the ways
+//! in read `sent`, `path` and `query` with it, and answer with a `problem` where something is
+//! wrong. It knows none of them: `app/router.rs` puts their routes together.
 
 pub mod body;
 mod caller;

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The address at the other end of a connection, never one that a header claims. All addresses of one IPv6 network of 64 bits are one
-/// peer, because whoever has one of them usually has them all.
+/// The address at the other end of a connection, never one that a header claims. All addresses of
+/// one IPv6 network of 64 bits are one peer, because whoever has one of them usually has them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 

@@ -1,7 +1,7 @@
 //! Every error of the API: an RFC 9457 problem document with a stable `code`.
 //!
-//! Each code has a heading in `support/docs/API.md`; a test holds both to each other. What went wrong inside is for the log
-//! and never for the caller.
+//! Each code has a heading in `support/docs/API.md`; a test holds both to each other. What went
+//! wrong inside is for the log and never for the caller.
 
 use crate::domain::request::Fault;
 use crate::domain::workflow;
@@ -117,7 +117,8 @@ impl Code {
 }
 
 impl Code {
-    /// Whether the same call may succeed later without anything else changing; such a problem says when.
+    /// Whether the same call may succeed later without anything else changing; such a problem says
+    /// when.
     pub fn may_be_retried(self) -> bool {
         matches!(self, Self::Busy | Self::Unavailable | Self::RateLimited | Self::IdempotencyKeyInUse)
     }
@@ -159,7 +160,8 @@ impl Problem {
         (self.code.facts().0, &self.detail)
     }
 
-    /// After how many seconds the same call may succeed without anything else changing; `None` where it will not.
+    /// After how many seconds the same call may succeed without anything else changing; `None`
+    /// where it will not.
     pub fn retry_after(&self) -> Option<u64> {
         self.code.may_be_retried().then_some(self.retry_after)
     }

@@ -72,7 +72,8 @@ impl<F: DeserializeOwned, C: Place, S: Send + Sync> FromRequestParts<S> for List
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let unread = |error: QueryRejection| invalid("query", error.to_string());
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unread)?;
-        // Each of the two reads its own parameters; so the filter refuses whatever is neither its own nor the page's.
+        // Each of the two reads its own parameters; so the filter refuses whatever is neither its
+        // own nor the page's.
         let (paging, filtering): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| ["limit", "cursor"].contains(&name.as_str()));
         let Query(PageQuery { limit, cursor: text }) = Query::try_from_uri(&encoded(&paging)?).map_err(unread)?;
         let Query(filter) = Query::try_from_uri(&encoded(&filtering)?).map_err(unread)?;

@@ -1,4 +1,5 @@
-//! What the routers of all ways in share: answers to what is not served, and to a handler that panicked.
+//! What the routers of all ways in share: answers to what is not served, and to a handler that
+//! panicked.
 
 use crate::http::problem::{self, Problem};
 use axum::http::StatusCode;

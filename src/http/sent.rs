@@ -1,4 +1,5 @@
-//! What is sent in the body of a call. A handler that takes it cannot be reached without a valid token.
+//! What is sent in the body of a call. A handler that takes it cannot be reached without a valid
+//! token.
 
 use crate::http::body::{self, FromBody};
 use crate::http::problem::Problem;

@@ -1,8 +1,8 @@
-//! The HTTP actor: an accept loop of our own, because `axum::serve` has neither a header timeout, nor a limit of
-//! connections, nor an end to its graceful shutdown.
+//! The HTTP actor: an accept loop of our own, because `axum::serve` has neither a header timeout,
+//! nor a limit of connections, nor an end to its graceful shutdown.
 //!
-//! The loop is watched: if it ends without having been told to, it is started again on the same socket, and if that happens too often
-//! the actor fails, and the server ends with it.
+//! The loop is watched: if it ends without having been told to, it is started again on the same
+//! socket, and if that happens too often the actor fails, and the server ends with it.
 
 mod accept;
 mod connections;
@@ -38,7 +38,8 @@ pub enum Msg {
     Ended,
     /// Accept again, after a pause.
     Accept,
-    /// Stop accepting, let what is on its way be answered for at most this long, then answer and end.
+    /// Stop accepting, let what is on its way be answered for at most this long, then answer and
+    /// end.
     Stop { within: Duration, reply: RpcReplyPort<()> },
 }
 

@@ -1,4 +1,5 @@
-//! Signatures of services that call here: HMAC-SHA256 over bytes as they came, written as hexadecimal digits, compared in constant time.
+//! Signatures of services that call here: HMAC-SHA256 over bytes as they came, written as
+//! hexadecimal digits, compared in constant time.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;

@@ -1,4 +1,5 @@
-//! What a submit asks for: one task, a plan of several, or a playbook that makes one. Every way in that takes JSON reads it here.
+//! What a submit asks for: one task, a plan of several, or a playbook that makes one. Every way in
+//! that takes JSON reads it here.
 
 use crate::domain::request::Request;
 use crate::domain::request::plan::{PlanRequest, StepRequest};
@@ -37,7 +38,8 @@ struct Around {
     gate: Option<String>,
 }
 
-/// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is made is what is shown, assessed and approved.
+/// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is
+/// made is what is shown, assessed and approved.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaybookCall {
@@ -45,19 +47,22 @@ pub struct PlaybookCall {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     pub task_id: Option<String>,
-    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never trusted.
+    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never
+    /// trusted.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     pub description: String,
     /// Kept with the plan, and visible to conditions of triggers for each step.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<Map<String, Value>>,
-    /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
+    /// The workflow whose place it takes: an earlier request of the same requester that still waits
+    /// for people.
     #[serde(default)]
     pub supersedes: Option<Uuid>,
     /// The name of the playbook.
     pub playbook: String,
-    /// All that the playbook declares, each of which has to match its pattern; texts, numbers and booleans only.
+    /// All that the playbook declares, each of which has to match its pattern; texts, numbers and
+    /// booleans only.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub args: Option<Map<String, Value>>,
@@ -81,7 +86,8 @@ pub struct Undo {
     pub args: Option<Map<String, Value>>,
 }
 
-/// What was sent, with each piece of evidence reduced to what is kept of it: whole plans of Terraform, and the secrets in them, are gone.
+/// What was sent, with each piece of evidence reduced to what is kept of it: whole plans of
+/// Terraform, and the secrets in them, are gone.
 pub struct Submitted {
     value: Value,
     faults: Vec<Fault>,
@@ -97,7 +103,8 @@ impl Submitted {
         Self { value, faults }
     }
 
-    /// The digest by which an idempotency key knows it again. No sensitive value of a plan counts, so none can be guessed from it.
+    /// The digest by which an idempotency key knows it again. No sensitive value of a plan counts,
+    /// so none can be guessed from it.
     pub fn fingerprint(&self) -> Digest {
         let has_evidence = |task: &Value| task.get(evidence::FIELD).is_some();
         let steps = self.value.get(STEPS).and_then(Value::as_array);

@@ -1,4 +1,5 @@
-//! The schemas of words that the domain has its own types for. Their lists are the domain's, so that a new word is in the document at once.
+//! The schemas of words that the domain has its own types for. Their lists are the domain's, so
+//! that a new word is in the document at once.
 
 use crate::domain::grant::GrantStatus;
 use crate::domain::risk::level::Level;

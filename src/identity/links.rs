@@ -1,5 +1,5 @@
-//! Links that sign a person in, once. Opening one changes nothing, so that a program that follows the links of a mail spends none; the press
-//! of a button on its page does.
+//! Links that sign a person in, once. Opening one changes nothing, so that a program that follows
+//! the links of a mail spends none; the press of a button on its page does.
 
 use crate::domain::via::Via;
 use crate::identity::{Caller, Error, Identity, random_hex, unproved};
@@ -32,7 +32,8 @@ pub struct Offer {
 const PLACE: &str = "/sign-in/link";
 
 impl Identity {
-    /// Makes a link that signs in the holder of a token; nothing where too many of that person's are good.
+    /// Makes a link that signs in the holder of a token; nothing where too many of that person's
+    /// are good.
     ///
     /// # Errors
     /// The holder may not sign in today; no database, or no random numbers.
@@ -40,7 +41,8 @@ impl Identity {
         self.make_link(&SignIn::by_token(holder)).await
     }
 
-    /// Makes a link that signs in the person with this name and mail address, to be sent there; nothing where too many have been sent.
+    /// Makes a link that signs in the person with this name and mail address, to be sent there;
+    /// nothing where too many have been sent.
     ///
     /// # Errors
     /// The person may not sign in today; no database, or no random numbers.

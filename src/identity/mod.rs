@@ -1,8 +1,9 @@
-//! Who is calling: bearer tokens and sessions prove a name, and the configuration says what that name stands for today.
+//! Who is calling: bearer tokens and sessions prove a name, and the configuration says what that
+//! name stands for today.
 //!
-//! Where nothing is changed, the session of somebody who is signed in to the inbox is accepted by the API too, because a browser cannot
-//! send a token along with a stream. A change through the API always takes a token: a cookie comes with whatever makes a browser send a
-//! request.
+//! Where nothing is changed, the session of somebody who is signed in to the inbox is accepted by
+//! the API too, because a browser cannot send a token along with a stream. A change through the API
+//! always takes a token: a cookie comes with whatever makes a browser send a request.
 
 mod links;
 mod openid;
@@ -110,7 +111,8 @@ impl Identity {
         Ok(today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)))
     }
 
-    /// The agent with this name, for which a service has signed that the configuration trusts with it.
+    /// The agent with this name, for which a service has signed that the configuration trusts with
+    /// it.
     ///
     /// # Errors
     /// No database. Within the answer: why it has no rights today.
@@ -128,7 +130,8 @@ impl Identity {
         known(self.storage.token_holder(token).await?)
     }
 
-    /// Who the holder of a token is today. A token is for a name as one kind: what was a person's is no agent's.
+    /// Who the holder of a token is today. A token is for a name as one kind: what was a person's
+    /// is no agent's.
     ///
     /// # Errors
     /// The name has no rights today, or stands for something else than when the token was made.
@@ -143,7 +146,8 @@ impl Identity {
         Ok(principal)
     }
 
-    /// The person who signs in, or has signed in, if what proved it holds today as well. Whether a token is still good, the database has said.
+    /// The person who signs in, or has signed in, if what proved it holds today as well. Whether a
+    /// token is still good, the database has said.
     ///
     /// # Errors
     /// The name has no rights today or is not a person's, or the proof holds no longer.

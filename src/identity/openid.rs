@@ -4,8 +4,9 @@ use crate::identity::{Error, Identity, random_hex, unproved};
 use crate::storage::{Proof, SignIn};
 
 impl Identity {
-    /// Begins the session of the person whom a provider knows by this subject, or, where the configuration says so, by a mail address that it
-    /// has verified; gives the person's name and the session's id.
+    /// Begins the session of the person whom a provider knows by this subject, or, where the
+    /// configuration says so, by a mail address that it has verified; gives the person's name and
+    /// the session's id.
     ///
     /// # Errors
     /// It is nobody of ours, or somebody without rights today; no database, or no random numbers.
@@ -35,7 +36,8 @@ impl Identity {
         self.is_proved_by_openid(&sign_in).then_some(sign_in)
     }
 
-    /// Whether the configuration of today still says that what a provider has proved is this person.
+    /// Whether the configuration of today still says that what a provider has proved is this
+    /// person.
     pub(super) fn is_proved_by_openid(&self, SignIn { name, proof }: &SignIn) -> bool {
         let Some(settings) = &self.configuration.sign_in.openid else { return false };
         match proof {

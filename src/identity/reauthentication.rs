@@ -22,7 +22,8 @@ impl Reauthentication {
         Self { method: parts.method.clone(), headers: parts.headers.clone(), proved: Instant::now() }
     }
 
-    /// Whether the caller may still be answered. Where nobody can say, because the database is away, that holds for a while.
+    /// Whether the caller may still be answered. Where nobody can say, because the database is
+    /// away, that holds for a while.
     pub async fn holds(&mut self, identity: &Identity) -> bool {
         match identity.caller(&self.method, &self.headers).await {
             Ok(_) => {

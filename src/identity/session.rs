@@ -1,8 +1,9 @@
-//! Sessions: who is signed in, by a cookie that only this origin's pages over a safe connection can have.
+//! Sessions: who is signed in, by a cookie that only this origin's pages over a safe connection can
+//! have.
 //!
-//! `__Host-` and `Secure` tie the cookie to this host and to TLS (browsers take `localhost` for safe); `HttpOnly` keeps it from
-//! scripts; `SameSite=Lax` lets a link in a notice open the inbox, and keeps other sites' forms out. The id is 256 random bits; the
-//! database has its hash only.
+//! `__Host-` and `Secure` tie the cookie to this host and to TLS (browsers take `localhost` for
+//! safe); `HttpOnly` keeps it from scripts; `SameSite=Lax` lets a link in a notice open the inbox,
+//! and keeps other sites' forms out. The id is 256 random bits; the database has its hash only.
 
 use crate::domain::via::Via;
 use crate::identity::{Caller, Error, Identity, random_hex};
@@ -28,7 +29,8 @@ impl Session {
 }
 
 impl Identity {
-    /// Whose session a request belongs to, if it is good now and its holder is one of the people today.
+    /// Whose session a request belongs to, if it is good now and its holder is one of the people
+    /// today.
     ///
     /// # Errors
     /// No database.
@@ -43,7 +45,8 @@ impl Identity {
         }
     }
 
-    /// Begins a session of a person who has shown a token, and gives its id. It lasts no longer than the token.
+    /// Begins a session of a person who has shown a token, and gives its id. It lasts no longer
+    /// than the token.
     ///
     /// # Errors
     /// No database, or no random numbers.
@@ -80,7 +83,8 @@ fn id_in(headers: &HeaderMap) -> Option<&str> {
     cookie(headers, COOKIE)
 }
 
-/// What a cookie of ours holds. A second cookie of this name can only be somebody's trick, and neither is believed.
+/// What a cookie of ours holds. A second cookie of this name can only be somebody's trick, and
+/// neither is believed.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     let mut found = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(known, _)| *known == name).map(|(_, held)| held);

@@ -1,7 +1,8 @@
 //! Who is suspended, as the database said a moment ago.
 //!
-//! Every request asks this, so the database is not asked each time: an answer is at most a second old. That is enough for reading. A
-//! decision and a start do not rest on it: the commit itself asks the database, and this only says what to tell.
+//! Every request asks this, so the database is not asked each time: an answer is at most a second
+//! old. That is enough for reading. A decision and a start do not rest on it: the commit itself
+//! asks the database, and this only says what to tell.
 
 use crate::domain::policy::Suspended;
 use crate::storage::{Error, Storage};
@@ -51,7 +52,8 @@ impl Suspensions {
     /// # Errors
     /// No database.
     pub async fn refresh(&self) -> Result<Arc<Suspended>, Error> {
-        // From before the question on: what is suspended while it is answered may be missing from the answer.
+        // From before the question on: what is suspended while it is answered may be missing from
+        // the answer.
         let asked = Instant::now();
         let current = Arc::new(self.storage.suspended().await?);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +63,8 @@ impl Suspensions {
         Ok(current)
     }
 
-    /// As it was last known, however old that is: for what may be said to whom, where nothing is decided.
+    /// As it was last known, however old that is: for what may be said to whom, where nothing is
+    /// decided.
     pub fn last_known(&self) -> Arc<Suspended> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, known)| Arc::clone(known)).unwrap_or_default()
     }

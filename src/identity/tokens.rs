@@ -1,4 +1,5 @@
-//! Bearer tokens that were good a moment ago, so that the database is not asked about them for each request.
+//! Bearer tokens that were good a moment ago, so that the database is not asked about them for each
+//! request.
 
 use crate::secret_key::Seal;
 use crate::storage::{Error, Presented, Storage, TokenHolder};
@@ -6,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a token is believed without asking the database again; a revocation takes effect within this time.
+/// How long a token is believed without asking the database again; a revocation takes effect within
+/// this time.
 const BELIEVED: Duration = Duration::from_secs(2);
 /// So many tokens are remembered at most.
 const MOST: usize = 10_000;
@@ -31,9 +33,11 @@ impl Tokens {
         if let Some(holder) = self.remembered(hash) {
             return Ok(Presented::Good(holder));
         }
-        // Believed from the question on: a revocation that comes before the answer may not be in it.
+        // Believed from the question on: a revocation that comes before the answer may not be in
+        // it.
         let asked = Instant::now();
-        // Boxed, because it is rare: a request's future is moved several times, and is as large as the largest of what it may wait for.
+        // Boxed, because it is rare: a request's future is moved several times, and is as large as
+        // the largest of what it may wait for.
         let presented = Box::pin(storage.token_holder(token)).await?;
         if let Presented::Good(holder) = &presented {
             let until = asked + holder.left.unwrap_or(BELIEVED).min(BELIEVED);

@@ -1,4 +1,5 @@
-//! What tools answer: a few fields that a model and a program read alike, and a sentence that says what to do next.
+//! What tools answer: a few fields that a model and a program read alike, and a sentence that says
+//! what to do next.
 
 use crate::domain::policy::Role;
 use crate::domain::request::Fault;

@@ -11,7 +11,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Seconds that a wait takes at most, so that the answer is there before the usual time limits of clients.
+/// Seconds that a wait takes at most, so that the answer is there before the usual time limits of
+/// clients.
 pub const LONGEST_WAIT: u64 = 50;
 /// Workflows of a page.
 pub const LARGEST_PAGE: i64 = 100;

@@ -79,8 +79,9 @@ fn state(backend: &Backend, shown: &Shown) -> CallToolResult {
     State::of(&shown.workflow, &shown.log, backend.inbox.as_deref()).into_result()
 }
 
-/// Submits. A client that can show an address to its user is asked to show the inbox if people have to decide; with its answer it makes the
-/// same call again, which submits nothing more. The answer is no decision: whoever is shown the inbox decides there, or does not.
+/// Submits. A client that can show an address to its user is asked to show the inbox if people have
+/// to decide; with its answer it makes the same call again, which submits nothing more. The answer
+/// is no decision: whoever is shown the inbox decides there, or does not.
 async fn submit(
     backend: &Backend,
     admitted: &Admitted,
@@ -90,7 +91,8 @@ async fn submit(
     if let Some(id) = call.request_state.as_deref() {
         let id = Uuid::parse_str(id).map_err(|_| ServiceError::invalid("", "`requestState` is not one that this server gave"))?;
         drop(admitted.take()?);
-        // It names a workflow and nothing else, so that whoever invents one learns only what they may see anyhow.
+        // It names a workflow and nothing else, so that whoever invents one learns only what they
+        // may see anyhow.
         return Ok(state(backend, &backend.service.show(&admitted.by, id).await?).into());
     }
     let mut sent: JsonObject = call.arguments.unwrap_or_default();
@@ -117,7 +119,8 @@ async fn submit(
     }
 }
 
-/// Whether the client says that it shows an address to its user, and speaks a revision in which it can be asked without a session.
+/// Whether the client says that it shows an address to its user, and speaks a revision in which it
+/// can be asked without a session.
 fn can_show_addresses(context: &RequestContext<RoleServer>) -> bool {
     let is_new = context.protocol_version().is_some_and(|version| version >= rmcp::model::ProtocolVersion::V_2026_07_28);
     let elicitation = context.client_capabilities().and_then(|capabilities| capabilities.elicitation);

@@ -1,4 +1,5 @@
-//! Where tokens for `/mcp` come from, in the words of RFC 9728. There is no authorization server: an operator makes tokens.
+//! Where tokens for `/mcp` come from, in the words of RFC 9728. There is no authorization server:
+//! an operator makes tokens.
 
 use crate::http::openapi;
 use crate::mcp::Mcp;
@@ -51,7 +52,8 @@ impl ProtectedResource {
 
 /// What protects the Model Context Protocol
 ///
-/// The metadata of RFC 9728. It names no authorization server, because there is none: an operator makes a token with `parkbrake token create`.
+/// The metadata of RFC 9728. It names no authorization server, because there is none: an operator
+/// makes a token with `parkbrake token create`.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-protected-resource",
@@ -69,7 +71,8 @@ pub async fn resource(State(Mcp { base, .. }): State<Mcp>, headers: HeaderMap) -
 
 /// What protects the Model Context Protocol, by its own path
 ///
-/// The same as `/.well-known/oauth-protected-resource`, at the place where RFC 9728 has a client look for it.
+/// The same as `/.well-known/oauth-protected-resource`, at the place where RFC 9728 has a client
+/// look for it.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-protected-resource/mcp",

@@ -1,8 +1,10 @@
-//! The Model Context Protocol, over HTTP: agents submit, look, wait and take back by tools. No tool decides.
+//! The Model Context Protocol, over HTTP: agents submit, look, wait and take back by tools. No tool
+//! decides.
 //!
-//! `rmcp` speaks the protocol: the revisions 2026-07-28, 2025-11-25 and 2025-06-18, all without sessions, so that any server answers any call
-//! and a restart loses nothing. What a call does is a use case, under the caller's name and with the door `mcp`. When a client closes its
-//! connection its call ends; what was submitted stays where it is.
+//! `rmcp` speaks the protocol: the revisions 2026-07-28, 2025-11-25 and 2025-06-18, all without
+//! sessions, so that any server answers any call and a restart loses nothing. What a call does is a
+//! use case, under the caller's name and with the door `mcp`. When a client closes its connection
+//! its call ends; what was submitted stays where it is.
 
 mod admitted;
 mod answers;
@@ -58,8 +60,9 @@ pub struct Mcp {
 pub fn routes(service: Service, public_url: Option<String>) -> Router {
     let base = public_url.clone();
     let server = McpServer::new(Backend { service: service.clone(), inbox: public_url.clone() });
-    // Which names the server goes by is asked before: `http/head.rs`. Of browsers only pages of this machine and of the server itself are
-    // answered, such as the inspector's; every call takes a token, which no browser sends by itself.
+    // Which names the server goes by is asked before: `http/head.rs`. Of browsers only pages of
+    // this machine and of the server itself are answered, such as the inspector's; every call takes
+    // a token, which no browser sends by itself.
     let origins = LOCAL_ORIGINS.into_iter().map(str::to_owned).chain(public_url);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
@@ -76,7 +79,8 @@ pub fn calls() -> OpenApiRouter<Mcp> {
     OpenApiRouter::default().routes(routes!(message)).routes(routes!(metadata::resource)).routes(routes!(metadata::resource_of_mcp))
 }
 
-/// What a message is refused with: a problem document as by every call, or an error of JSON-RPC where it does not fit the protocol.
+/// What a message is refused with: a problem document as by every call, or an error of JSON-RPC
+/// where it does not fit the protocol.
 enum MessageProblems {}
 
 impl IntoResponses for MessageProblems {
@@ -97,8 +101,9 @@ impl IntoResponses for MessageProblems {
 
 /// Model Context Protocol
 ///
-/// One message of JSON-RPC, as the Streamable HTTP transport has it: revisions 2026-07-28, 2025-11-25 and 2025-06-18, without sessions. Its
-/// tools are `submit_task`, `get_workflow`, `wait_for_decision`, `cancel_workflow`, `explain_risk` and `list_my_workflows`; none decides.
+/// One message of JSON-RPC, as the Streamable HTTP transport has it: revisions 2026-07-28,
+/// 2025-11-25 and 2025-06-18, without sessions. Its tools are `submit_task`, `get_workflow`,
+/// `wait_for_decision`, `cancel_workflow`, `explain_risk` and `list_my_workflows`; none decides.
 #[utoipa::path(
     post,
     path = "/mcp",

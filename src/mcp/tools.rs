@@ -1,4 +1,5 @@
-//! The tools as a model sees them: names, descriptions, what they take, and what a client may expect of them.
+//! The tools as a model sees them: names, descriptions, what they take, and what a client may
+//! expect of them.
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};

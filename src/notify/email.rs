@@ -1,7 +1,8 @@
 //! Mail, through SMTP: text and HTML, to one of the people who are asked.
 //!
-//! All mails about one request form one thread: each refers to a first message that was never sent and whose id is the workflow's. The id of a
-//! mail is made from its notices, so that most mailboxes show a mail that was sent twice only once.
+//! All mails about one request form one thread: each refers to a first message that was never sent
+//! and whose id is the workflow's. The id of a mail is made from its notices, so that most
+//! mailboxes show a mail that was sent twice only once.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::task::digest::Digest;
@@ -21,7 +22,8 @@ use uuid::Uuid;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most characters of a subject.
 const LONGEST_SUBJECT: usize = 200;
-/// Answers that are about the sender or the server and not about the mail: busy, or the credentials are wrong.
+/// Answers that are about the sender or the server and not about the mail: busy, or the credentials
+/// are wrong.
 const NOT_ABOUT_THE_MAIL: [u16; 5] = [421, 530, 534, 535, 538];
 
 /// A mail server that relays mail.
@@ -33,8 +35,8 @@ pub struct Email {
 }
 
 impl Email {
-    /// A channel that sends from an address, through a server: `smtps://USER:PASSWORD@HOST`, or `smtp://HOST:PORT` with `?tls=required`
-    /// or `?tls=opportunistic`.
+    /// A channel that sends from an address, through a server: `smtps://USER:PASSWORD@HOST`, or
+    /// `smtp://HOST:PORT` with `?tls=required` or `?tls=opportunistic`.
     ///
     /// # Errors
     /// An address or the template is invalid. No error shows the password.

@@ -1,7 +1,9 @@
-//! GitHub's deployment protection rules: what became of a deployment that GitHub asked about, told to GitHub.
+//! GitHub's deployment protection rules: what became of a deployment that GitHub asked about, told
+//! to GitHub.
 //!
-//! GitHub asks once, and waits for weeks. The answer follows from the events like every notice, so it outlasts restarts and is tried again for a
-//! day. Each try has a token of its own, which is good for one repository and for nothing but deployments.
+//! GitHub asks once, and waits for weeks. The answer follows from the events like every notice, so
+//! it outlasts restarts and is tried again for a day. Each try has a token of its own, which is
+//! good for one repository and for nothing but deployments.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
@@ -24,7 +26,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const LONGEST_COMMENT: usize = 1_000;
 /// The most bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 16 * 1024;
-/// For how long a token of the App itself is good, in seconds: GitHub takes no more than ten minutes.
+/// For how long a token of the App itself is good, in seconds: GitHub takes no more than ten
+/// minutes.
 const GOOD_FOR: i64 = 9 * 60;
 /// How far GitHub's clock may be behind, in seconds.
 const BEHIND: i64 = 60;
@@ -123,8 +126,8 @@ impl Channel for Github {
     }
 }
 
-/// What GitHub is told; `None` of what is no answer to it. Only what has begun is approved: what is released and held by a halt or a freeze
-/// goes on waiting.
+/// What GitHub is told; `None` of what is no answer to it. Only what has begun is approved: what is
+/// released and held by a halt or a freeze goes on waiting.
 fn answer(notice: &Notice) -> Option<(&'static str, String)> {
     let workflow = &notice.workflow;
     let (state, words) = match notice.kind {

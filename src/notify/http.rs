@@ -1,4 +1,5 @@
-//! What an answer means for a notice that was sent over HTTP. No error that comes from here names an address.
+//! What an answer means for a notice that was sent over HTTP. No error that comes from here names
+//! an address.
 
 use crate::actors::ports::Undelivered;
 use crate::outbound::client::cause;
@@ -10,8 +11,8 @@ use std::time::Duration;
 /// The longest pause that the other side may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What an answer means for the notice: accepted, gone forever (410), or to be tried again. A channel recognizes the refusals of its own
-/// service before it asks here.
+/// What an answer means for the notice: accepted, gone forever (410), or to be tried again. A
+/// channel recognizes the refusals of its own service before it asks here.
 ///
 /// # Errors
 /// The notice was not accepted.
@@ -35,8 +36,8 @@ fn worded(status: StatusCode) -> String {
     status.canonical_reason().map_or_else(|| status.as_u16().to_string(), |words| format!("{} {words}", status.as_u16()))
 }
 
-/// The pause that the other side asks for, in seconds or as a date. A date is compared with the other side's own clock, so that neither
-/// clock has to be right.
+/// The pause that the other side asks for, in seconds or as a date. A date is compared with the
+/// other side's own clock, so that neither clock has to be right.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let written = text(RETRY_AFTER)?;

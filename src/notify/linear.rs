@@ -1,8 +1,11 @@
-//! Linear, through its GraphQL API: an issue for each request, a comment for each thing that happens to it, and a state at the end.
+//! Linear, through its GraphQL API: an issue for each request, a comment for each thing that
+//! happens to it, and a state at the end.
 //!
-//! Linear has no idempotency keys, but it accepts ids from its clients. So the id of an issue is made from the channel and the workflow, and
-//! the id of a comment from the channel and the notice: if an answer was lost and a message is sent again, it is already there. The texts
-//! of Linear's errors are for people and may change, so they are not parsed: a query says whether something is there.
+//! Linear has no idempotency keys, but it accepts ids from its clients. So the id of an issue is
+//! made from the channel and the workflow, and the id of a comment from the channel and the notice:
+//! if an answer was lost and a message is sent again, it is already there. The texts of Linear's
+//! errors are for people and may change, so they are not parsed: a query says whether something is
+//! there.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::notice::Kind;
@@ -42,9 +45,11 @@ pub struct Settings {
     pub channel: String,
     pub api_url: String,
     pub team_id: String,
-    /// The team's state for issues of approved requests. If left out, the first state of the type `completed`.
+    /// The team's state for issues of approved requests. If left out, the first state of the type
+    /// `completed`.
     pub done_state: Option<String>,
-    /// The team's state for issues of requests that will not run. If left out, the first state of the type `canceled`.
+    /// The team's state for issues of requests that will not run. If left out, the first state of
+    /// the type `canceled`.
     pub cancelled_state: Option<String>,
 }
 
@@ -95,7 +100,8 @@ impl Linear {
         if notice.kind == Kind::Requested {
             return self.create_issue(&issue, notice, &message).await;
         }
-        // The issue may be missing, because the channel is new or the notice that would have made it was given up.
+        // The issue may be missing, because the channel is new or the notice that would have made
+        // it was given up.
         if !self.api.exists(ISSUE, "issue", &issue).await? {
             self.create_issue(&issue, notice, &message).await?;
         }
@@ -125,7 +131,8 @@ impl Linear {
         self.unless_there(succeeded(created, "commentCreate"), COMMENT, "comment", &id).await
     }
 
-    /// Checks after a refusal whether the object is already there, from an earlier attempt whose answer was lost.
+    /// Checks after a refusal whether the object is already there, from an earlier attempt whose
+    /// answer was lost.
     async fn unless_there(&self, created: Result<(), Trouble>, query: &str, field: &str, id: &str) -> Result<(), Trouble> {
         match created {
             Err(Trouble::Input(reason)) if !self.api.exists(query, field, id).await? => Err(Trouble::Input(reason)),
@@ -174,7 +181,8 @@ impl Linear {
         }
     }
 
-    /// An id that is always the same for the same object, in the form that Linear requires (a UUID, version 4).
+    /// An id that is always the same for the same object, in the form that Linear requires (a UUID,
+    /// version 4).
     fn id(&self, parts: &[&str]) -> String {
         let mut hash = Sha256::new();
         for part in ["parkbrake", &self.settings.channel, &self.settings.team_id].iter().chain(parts) {
@@ -213,7 +221,8 @@ fn succeeded(answer: Result<Value, Trouble>, field: &str) -> Result<(), Trouble>
     }
 }
 
-/// The state to which a notice moves its issue, if it does. If an action failed, or may have, the issue stays where it is and gets a comment.
+/// The state to which a notice moves its issue, if it does. If an action failed, or may have, the
+/// issue stays where it is and gets a comment.
 fn end(notice: &Notice) -> Option<End> {
     match (notice.kind, notice.workflow.approval_status()) {
         (Kind::Decided | Kind::GlassBroken, ApprovalStatus::Approved) | (Kind::Succeeded, _) => Some(End::Done),

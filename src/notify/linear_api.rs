@@ -1,7 +1,7 @@
 //! Linear's GraphQL API: how a call is made, and what its errors mean.
 //!
-//! An error may come with status 200, and a rate limit with status 400. Whatever the status is, `errors` says what went wrong, with a code in
-//! its `extensions`.
+//! An error may come with status 200, and a rate limit with status 400. Whatever the status is,
+//! `errors` says what went wrong, with a code in its `extensions`.
 
 use crate::actors::ports::Undelivered;
 use crate::domain::text::shown;
@@ -94,7 +94,8 @@ fn unexpected(status: StatusCode) -> Trouble {
     Undelivered::Later { reason: format!("the answer was {}", status.as_u16()), after: None }.into()
 }
 
-/// What an error means. A refused key and a rate limit pass with time; an error in the call itself does not.
+/// What an error means. A refused key and a rate limit pass with time; an error in the call itself
+/// does not.
 fn trouble(error: &Value, after: Option<std::time::Duration>) -> Trouble {
     let extensions = &error["extensions"];
     let words = |field: &str| extensions[field].as_str().unwrap_or_default().to_ascii_lowercase().replace(['_', ' '], "");

@@ -1,7 +1,9 @@
-//! What a notice says: the same facts for every channel, with every text from outside made fit to be shown.
+//! What a notice says: the same facts for every channel, with every text from outside made fit to
+//! be shown.
 //!
-//! Nothing here knows a format. Each channel puts the words into its own format, and keeps text from outside from being read as markup.
-//! Characters that are invisible, or that would reorder the text around them, are replaced by their numbers here.
+//! Nothing here knows a format. Each channel puts the words into its own format, and keeps text
+//! from outside from being read as markup. Characters that are invisible, or that would reorder the
+//! text around them, are replaced by their numbers here.
 
 mod actions;
 mod changes;
@@ -69,7 +71,8 @@ pub struct Said {
     /// The requester's own words, which nobody has checked.
     pub description: String,
     pub task_id: Option<String>,
-    /// A sentence about the difference, if the requester called the target something other than what parkbrake knows.
+    /// A sentence about the difference, if the requester called the target something other than
+    /// what parkbrake knows.
     pub called: Option<String>,
     pub operation: String,
     pub environment: Option<String>,
@@ -93,7 +96,8 @@ pub struct Said {
     pub comment: Option<String>,
     /// The decision, if the notice is about a decision.
     pub decision: Option<Answer>,
-    /// Whether every text is complete. If something was cut, nobody can have read everything that they decide about.
+    /// Whether every text is complete. If something was cut, nobody can have read everything that
+    /// they decide about.
     #[serde(skip)]
     pub is_whole: bool,
 }
@@ -190,7 +194,8 @@ impl Said {
     }
 }
 
-/// The target of a notice: what parkbrake knows, or the claim if the request was made before that was recorded.
+/// The target of a notice: what parkbrake knows, or the claim if the request was made before that
+/// was recorded.
 pub fn target_of(notice: &Notice) -> Target {
     notice.workflow.asked_target().cloned().unwrap_or_else(|| notice.document.single().map(Target::claimed).unwrap_or_default())
 }
@@ -344,8 +349,8 @@ fn lines(text: &str, most: usize) -> String {
     cut(&text.split('\n').map(escaped).collect::<Vec<_>>().join("\n"), most)
 }
 
-/// Cuts a text to at most this many UTF-16 units, and replaces what is cut by an ellipsis. Services that limit the number of characters
-/// count them in UTF-16 units.
+/// Cuts a text to at most this many UTF-16 units, and replaces what is cut by an ellipsis. Services
+/// that limit the number of characters count them in UTF-16 units.
 pub fn cut(text: &str, most: usize) -> String {
     if text.encode_utf16().count() <= most {
         return text.to_owned();

@@ -1,4 +1,5 @@
-//! The channels by which notices leave, one file for each kind. They implement the actors' port `Channel`.
+//! The channels by which notices leave, one file for each kind. They implement the actors' port
+//! `Channel`.
 
 pub mod email;
 pub mod github;
@@ -26,7 +27,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use webhook::Webhook;
 
-/// The channels of a configuration, by name. `read` returns the environment variables that hold their secrets.
+/// The channels of a configuration, by name. `read` returns the environment variables that hold
+/// their secrets.
 ///
 /// # Errors
 /// Every reason why a channel cannot be used, one a line. No line shows a secret.

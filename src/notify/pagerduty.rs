@@ -1,7 +1,9 @@
-//! PagerDuty, through its Events API v2: somebody is called when a request is escalated, and the call ends with the decision.
+//! PagerDuty, through its Events API v2: somebody is called when a request is escalated, and the
+//! call ends with the decision.
 //!
-//! A call is identified by its `dedup_key`. For an escalation it is the workflow's id, so that all steps are one call and sending an event
-//! twice changes nothing. An unknown outcome is a call of its own, which the person who took it ends.
+//! A call is identified by its `dedup_key`. For an escalation it is the workflow's id, so that all
+//! steps are one call and sending an event twice changes nothing. An unknown outcome is a call of
+//! its own, which the person who took it ends.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::notice::Kind;
@@ -34,7 +36,8 @@ pub struct PagerDuty {
 }
 
 impl PagerDuty {
-    /// A channel to the service to which a key routes. The address is `https://events.pagerduty.com/v2/enqueue`, or that of a region.
+    /// A channel to the service to which a key routes. The address is
+    /// `https://events.pagerduty.com/v2/enqueue`, or that of a region.
     ///
     /// # Errors
     /// The template is invalid, or TLS cannot be set up.

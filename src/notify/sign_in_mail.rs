@@ -1,4 +1,5 @@
-//! The mail with a link for signing in. It goes straight to the mail server and through no table: the link is a secret.
+//! The mail with a link for signing in. It goes straight to the mail server and through no table:
+//! the link is a secret.
 
 use crate::actors::ports::{Mailer, SignInMail, Undelivered};
 use crate::notify::email::Email;

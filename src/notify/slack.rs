@@ -1,8 +1,9 @@
 //! Slack, through an incoming webhook: messages of blocks (Block Kit).
 //!
-//! Text from outside is put into `plain_text`, where Slack interprets no mentions, links or emphasis. `mrkdwn` is used only for parkbrake's
-//! own words. A message has buttons that decide only if the configuration lists the level, and if the message shows everything that the
-//! decision covers. What a button may do is checked again when it is pressed (`src/slack`).
+//! Text from outside is put into `plain_text`, where Slack interprets no mentions, links or
+//! emphasis. `mrkdwn` is used only for parkbrake's own words. A message has buttons that decide
+//! only if the configuration lists the level, and if the message shows everything that the decision
+//! covers. What a button may do is checked again when it is pressed (`src/slack`).
 
 use crate::actors::ports::{Channel, Contact, Notice, Undelivered};
 use crate::domain::notice::buttons::{self, LONGEST_TEXT, Word};
@@ -113,7 +114,8 @@ impl Slack {
         blocks
     }
 
-    /// Whether a message may have buttons that decide. If a justification is required, a button is not enough.
+    /// Whether a message may have buttons that decide. If a justification is required, a button is
+    /// not enough.
     fn has_buttons(&self, notice: &Notice) -> bool {
         let round = notice.workflow.round();
         let wordless = round.is_some_and(|round| !round.terms.require_justification);
@@ -156,7 +158,8 @@ fn plain(text: &str, most: usize) -> Value {
     json!({"type": "plain_text", "text": cut(text, most), "emoji": false})
 }
 
-/// The small print and the mentions: the only text that Slack interprets, and all of it is parkbrake's own.
+/// The small print and the mentions: the only text that Slack interprets, and all of it is
+/// parkbrake's own.
 fn context(words: &str, asked: &[Contact]) -> Value {
     let mentions = asked.iter().filter_map(|person| person.slack.as_deref()).filter(|id| is_member_id(id)).take(MOST_MENTIONS);
     let mentions: Vec<String> = mentions.map(|id| format!("<@{id}>")).collect();
@@ -173,7 +176,8 @@ fn link_button(words: &str, link: &str) -> Value {
     json!({"type": "button", "text": plain(words, 75), "url": link, "action_id": buttons::OPEN})
 }
 
-/// The two buttons that decide. The value of each names the workflow and the digest of what was shown.
+/// The two buttons that decide. The value of each names the workflow and the digest of what was
+/// shown.
 fn decisions(notice: &Notice) -> [Value; 2] {
     let value = buttons::value(notice.workflow.id, notice.workflow.subject());
     let button = |action: Word, word: &str, style: &str, question: String| {

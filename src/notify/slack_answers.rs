@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// How long an answer may take. Slack shows a button as busy until it is answered.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Where Slack accepts answers. An address that begins otherwise is not Slack's, whoever signed the request.
+/// Where Slack accepts answers. An address that begins otherwise is not Slack's, whoever signed the
+/// request.
 pub const SLACK: &str = "https://hooks.slack.com/";
 
 /// Sends answers to Slack, and nowhere else.
@@ -47,7 +48,8 @@ impl Answers {
         })
     }
 
-    /// The address, if it is below the base. The parsed parts are compared, because different addresses may look alike.
+    /// The address, if it is below the base. The parsed parts are compared, because different
+    /// addresses may look alike.
     fn allowed(&self, address: &str) -> Option<Url> {
         let address = Url::parse(address).ok()?;
         let plain = address.username().is_empty() && address.password().is_none();

@@ -1,14 +1,17 @@
-//! The text of messages, from Jinja templates. Each channel has one, and an operator may replace it.
+//! The text of messages, from Jinja templates. Each channel has one, and an operator may replace
+//! it.
 //!
-//! The syntax of an operator's template is checked when the server starts. If the template still fails when a message is rendered, because
-//! it names something that is not there or takes too long, the shipped one is used instead: a notice matters more than its form.
+//! The syntax of an operator's template is checked when the server starts. If the template still
+//! fails when a message is rendered, because it names something that is not there or takes too
+//! long, the shipped one is used instead: a notice matters more than its form.
 
 use crate::notify::message::Message;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 
-/// How many steps a template may take, which also bounds its output. The largest group takes about a tenth of them.
+/// How many steps a template may take, which also bounds its output. The largest group takes about
+/// a tenth of them.
 const FUEL: u64 = 500_000;
 
 /// The templates that are compiled in.
@@ -101,7 +104,8 @@ fn explain(error: &Error) -> String {
     }
 }
 
-/// Text as a code block in Markdown. The fence is longer than any in the text, so that the text cannot end the block.
+/// Text as a code block in Markdown. The fence is longer than any in the text, so that the text
+/// cannot end the block.
 pub fn fenced(text: &str) -> String {
     let text = text.trim_end_matches('\n');
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Webhooks according to Standard Webhooks 1.0: an event as JSON, with an id that stays the same, signed with a shared secret.
+//! Webhooks according to Standard Webhooks 1.0: an event as JSON, with an id that stays the same,
+//! signed with a shared secret.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
@@ -23,7 +24,8 @@ use std::time::Duration;
 
 /// The most bytes of a body: a receiver may refuse more.
 const LARGEST: usize = 20_000;
-/// The most characters of the requester's words and of shorter texts, and the most entries of a list.
+/// The most characters of the requester's words and of shorter texts, and the most entries of a
+/// list.
 const LONGEST_CLAIM: usize = 1_000;
 const LONGEST_TEXT: usize = 200;
 const MOST: usize = 10;
@@ -61,7 +63,8 @@ impl Webhook {
 
     async fn send(&self, notice: &Notice) -> Result<(), Undelivered> {
         let id = message_id(notice.id);
-        // The time of this attempt, because a receiver refuses a message that is older than a few minutes.
+        // The time of this attempt, because a receiver refuses a message that is older than a few
+        // minutes.
         let timestamp = self.clock.now().timestamp().to_string();
         let body = body(notice);
         let signature = self.key.sign(&id, &timestamp, &body);

@@ -1,8 +1,9 @@
 //! Signing in through an OpenID Connect provider: the authorization code flow with PKCE.
 //!
-//! A browser is sent to the provider and comes back with a code, which is exchanged for an ID token. What ties both halves together is a secret
-//! that only this browser has, in a cookie: the state, the nonce and the verifier of the code are made from it. So nothing is stored, and a
-//! code that was given to another browser is worth nothing here.
+//! A browser is sent to the provider and comes back with a code, which is exchanged for an ID
+//! token. What ties both halves together is a secret that only this browser has, in a cookie: the
+//! state, the nonce and the verifier of the code are made from it. So nothing is stored, and a code
+//! that was given to another browser is worth nothing here.
 
 mod http;
 
@@ -28,7 +29,8 @@ pub const CALLBACK: &str = "/sign-in/openid/callback";
 const BELIEVED: Duration = Duration::from_secs(300);
 /// How far the provider's clock may be from the database's.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
-/// The ways of signing that are accepted: each with a key of which the provider shows one half. A shared secret signs nothing here.
+/// The ways of signing that are accepted: each with a key of which the provider shows one half. A
+/// shared secret signs nothing here.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
@@ -191,7 +193,8 @@ impl Provider {
             .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
     }
 
-    /// What the provider says of itself, and its keys; asked anew where `anew` says so, or where the last answer is too old.
+    /// What the provider says of itself, and its keys; asked anew where `anew` says so, or where
+    /// the last answer is too old.
     async fn metadata(&self, anew: bool) -> Result<CoreProviderMetadata, Error> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, metadata)) = known.filter(|(asked, _)| !anew && asked.elapsed() < BELIEVED) {

@@ -1,7 +1,8 @@
-//! HTTP clients for calls to addresses that the operator wrote, and the rule about private networks.
+//! HTTP clients for calls to addresses that the operator wrote, and the rule about private
+//! networks.
 //!
-//! An address may be a secret (Slack's is), so no error that comes from here names one. No redirect is followed: what is sent is meant
-//! for the address that the operator wrote, and for no other.
+//! An address may be a secret (Slack's is), so no error that comes from here names one. No redirect
+//! is followed: what is sent is meant for the address that the operator wrote, and for no other.
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Url, redirect};
@@ -12,7 +13,8 @@ use std::time::Duration;
 /// How long the other side may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client for an address that the operator wrote; whether it may be one of this machine or of a private network is the operator's choice.
+/// A client for an address that the operator wrote; whether it may be one of this machine or of a
+/// private network is the operator's choice.
 ///
 /// # Errors
 /// TLS could not be set up.
@@ -20,7 +22,8 @@ pub fn for_address(timeout: Duration, allow_private: bool) -> Result<Client, Str
     if allow_private { client(timeout) } else { public_client(timeout) }
 }
 
-/// A client for an address that the operator wrote, which may be anywhere. Proxies of the environment are used.
+/// A client for an address that the operator wrote, which may be anywhere. Proxies of the
+/// environment are used.
 ///
 /// # Errors
 /// TLS could not be set up.
@@ -28,8 +31,9 @@ pub fn client(timeout: Duration) -> Result<Client, String> {
     built(builder(timeout))
 }
 
-/// A client that connects to public addresses only: what a name resolves to is looked at when the connection is made, so that
-/// a name that changes its mind does not lead inside. An address in place of a name is not resolved; ask [`is_inside`] first.
+/// A client that connects to public addresses only: what a name resolves to is looked at when the
+/// connection is made, so that a name that changes its mind does not lead inside. An address in
+/// place of a name is not resolved; ask [`is_inside`] first.
 ///
 /// # Errors
 /// TLS could not be set up.
@@ -83,7 +87,8 @@ impl Resolve for PublicAddresses {
     }
 }
 
-/// Whether an address can be somebody else's on the public internet (the registries of special addresses of the IANA).
+/// Whether an address can be somebody else's on the public internet (the registries of special
+/// addresses of the IANA).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

@@ -24,7 +24,8 @@ const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 pub struct Key(Vec<u8>);
 
 impl Key {
-    /// The key in a secret such as `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`, which was read from the variable `name`.
+    /// The key in a secret such as `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`, which was read from
+    /// the variable `name`.
     ///
     /// # Errors
     /// A secret that is none. The error does not show it.
@@ -41,7 +42,8 @@ impl Key {
         })
     }
 
-    /// The signature of one message: `v1,` and the HMAC-SHA256 of its id, its time (seconds since 1970) and its body.
+    /// The signature of one message: `v1,` and the HMAC-SHA256 of its id, its time (in seconds
+    /// since 1970) and its body.
     pub fn sign(&self, id: &str, timestamp: &str, body: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
@@ -49,7 +51,8 @@ impl Key {
     }
 }
 
-/// The id of a message. It stays the same when the message is sent again, so that a receiver recognizes a repetition.
+/// The id of a message. It stays the same when the message is sent again, so that a receiver
+/// recognizes a repetition.
 pub fn message_id(id: Uuid) -> String {
     format!("msg_{}", id.simple())
 }

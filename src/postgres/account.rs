@@ -1,7 +1,7 @@
 //! The user that PostgreSQL runs as.
 //!
-//! PostgreSQL refuses to run as root, and containers and droplets often have nobody else logged in. There the cluster
-//! runs as `postgres`, which its packages create, or as `nobody`.
+//! PostgreSQL refuses to run as root, and containers and droplets often have nobody else logged in.
+//! There the cluster runs as `postgres`, which its packages create, or as `nobody`.
 
 use crate::postgres::Error;
 use rustix::process::{getegid, geteuid};
@@ -53,9 +53,9 @@ impl Account {
         self.user == geteuid().as_raw()
     }
 
-    /// A program that will run as this user: from a folder that everybody can be in, in a process group of its own (so
-    /// that Ctrl-C at a terminal does not reach it), and with nothing of this process's environment, where `PG…`
-    /// variables would change what it does.
+    /// A program that will run as this user: from a folder that everybody can be in, in a process
+    /// group of its own (so that Ctrl-C at a terminal does not reach it), and with nothing of this
+    /// process's environment, where `PG…` variables would change what it does.
     #[expect(
         clippy::disallowed_methods,
         reason = "PostgreSQL is started by a command that is no server, or that has no secrets in its environment"
@@ -77,7 +77,8 @@ impl Account {
         if self.is_own() { Ok(()) } else { lchown(path, Some(self.user), Some(self.group)) }
     }
 
-    /// Checks that the account can get to these folders: a folder of one's own is of no use under one that is closed.
+    /// Checks that the account can get to these folders: a folder of one's own is of no use under
+    /// one that is closed.
     pub fn reach(self, folders: &[&Path]) -> Result<(), Error> {
         if self.is_own() {
             return Ok(());

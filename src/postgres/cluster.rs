@@ -24,8 +24,8 @@ const EXISTS: [&str; 2] = ["42P04", "23505"];
 /// What a cluster is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Whether what is committed survives a power failure. Tests do without, and are several times as fast; nothing
-    /// that anybody wants to keep may.
+    /// Whether what is committed survives a power failure. Tests do without, and are several times
+    /// as fast; nothing that anybody wants to keep may.
     pub durable: bool,
 }
 
@@ -37,8 +37,8 @@ impl Default for Options {
 
 /// A running PostgreSQL that belongs to this process and ends with it, even if it is killed.
 ///
-/// Dropping it tells the server to shut down; [`Cluster::stop`] also waits until it has. In a `static`, which is never
-/// dropped, it ends with the process.
+/// Dropping it tells the server to shut down; [`Cluster::stop`] also waits until it has. In a
+/// `static`, which is never dropped, it ends with the process.
 #[derive(Debug)]
 pub struct Cluster {
     root: PathBuf,
@@ -47,12 +47,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster of this folder, which is made if it is not there. Waits for a server that is still shutting
-    /// down there, and until the new one answers.
+    /// Starts the cluster of this folder, which is made if it is not there. Waits for a server that
+    /// is still shutting down there, and until the new one answers.
     ///
     /// # Errors
-    /// The folder cannot be used, is somebody else's, or is in use; the programs do not run, or the server does not
-    /// start: then with its log.
+    /// The folder cannot be used, is somebody else's, or is in use; the programs do not run, or the
+    /// server does not start: then with its log.
     pub async fn start(programs: &Programs, folder: &Path, options: Options) -> Result<Self, Error> {
         let folder = Folder::lock(folder).await?;
         let account = Account::for_data(&folder.data())?;
@@ -84,7 +84,8 @@ impl Cluster {
             return Err(Error::Name(name.to_owned()));
         }
         let create = async {
-            // From template0, which nobody can be connected to, because a template in use cannot be copied.
+            // From template0, which nobody can be connected to, because a template in use cannot be
+            // copied.
             self.session().await?.execute(&format!(r#"CREATE DATABASE "{name}" TEMPLATE template0"#)).await
         };
         match create.await {

@@ -84,7 +84,8 @@ impl Folder {
         read().unwrap_or_else(|error| format!("(the log cannot be read: {error})"))
     }
 
-    /// An empty folder of the account's to make a cluster in; what an interrupted attempt left is removed.
+    /// An empty folder of the account's to make a cluster in; what an interrupted attempt left is
+    /// removed.
     pub fn begin(&self, account: Account) -> Result<PathBuf, Error> {
         let path = self.root.join("data.new");
         let made = match fs::remove_dir_all(&path) {
@@ -133,7 +134,8 @@ pub fn socket_in(folder: &Path) -> PathBuf {
     folder.join(SOCKET)
 }
 
-/// Removes the folder of the socket after the server, unless the next one has it already, or somebody put something in.
+/// Removes the folder of the socket after the server, unless the next one has it already, or
+/// somebody put something in.
 pub fn tidy(root: &Path, sockets: &Path) {
     if let Ok(log) = File::open(root.join(LOG))
         && log.try_lock().is_ok()
@@ -142,7 +144,8 @@ pub fn tidy(root: &Path, sockets: &Path) {
     }
 }
 
-/// The folder, made if it is not there; refused if it is somebody else's, because its mode is changed and it is filled.
+/// The folder, made if it is not there; refused if it is somebody else's, because its mode is
+/// changed and it is filled.
 fn prepare(path: &Path) -> Result<PathBuf, Error> {
     let prepared = || {
         fs::create_dir_all(path)?;
@@ -150,7 +153,8 @@ fn prepare(path: &Path) -> Result<PathBuf, Error> {
         let empty = fs::read_dir(&root)?.next().is_none();
         let ours = root.join(LOG).is_file() || (empty && fs::metadata(&root)?.uid() == geteuid().as_raw());
         if ours {
-            // Root stays its owner, so that the account cannot put a link where root will write; it may pass.
+            // Root stays its owner, so that the account cannot put a link where root will write; it
+            // may pass.
             let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
             fs::set_permissions(&root, Permissions::from_mode(mode))?;
         }
@@ -174,10 +178,12 @@ fn locked(log: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether a server works on the data that was started by somebody else, and so does not hold the lock.
+/// Whether a server works on the data that was started by somebody else, and so does not hold the
+/// lock.
 ///
-/// PostgreSQL takes any process with the number in `postmaster.pid` for its rival; after a crash or a reboot that may
-/// be anything, so a file that names a process which does something else is removed.
+/// PostgreSQL takes any process with the number in `postmaster.pid` for its rival; after a crash or
+/// a reboot that may be anything, so a file that names a process which does something else is
+/// removed.
 fn foreign_server(data: &Path) -> bool {
     let file = data.join("postmaster.pid");
     let named = fs::read_to_string(&file).ok().and_then(|text| Pid::from_raw(text.lines().next()?.trim().parse().ok()?));

@@ -1,13 +1,15 @@
 //! A private PostgreSQL cluster from the machine's own programs, for `parkbrake dev` and for tests.
 //!
-//! Trying parkbrake, or testing it, must ask for nothing but an installed PostgreSQL: no service, no password, no port,
-//! no container. And it must leave nothing behind:
+//! Trying parkbrake, or testing it, must ask for nothing but an installed PostgreSQL: no service,
+//! no password, no port, no container. And it must leave nothing behind:
 //!
-//! 1. The cluster listens on a Unix socket only, in a folder that only its user can enter, so that trusting whoever
-//!    gets there is sound.
-//! 2. The server runs under a watchdog, which stops it when the owner is gone, however the owner ended.
-//! 3. Whether a server still works in the folder is told by a lock that its processes inherit, and that the kernel
-//!    gives back with the last of them; numbers in files, which a crash leaves behind, decide nothing.
+//! 1. The cluster listens on a Unix socket only, in a folder that only its user can enter, so that
+//!    trusting whoever gets there is sound.
+//! 2. The server runs under a watchdog, which stops it when the owner is gone, however the owner
+//!    ended.
+//! 3. Whether a server still works in the folder is told by a lock that its processes inherit, and
+//!    that the kernel gives back with the last of them; numbers in files, which a crash leaves
+//!    behind, decide nothing.
 
 mod account;
 mod cluster;

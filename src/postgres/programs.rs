@@ -1,7 +1,7 @@
 //! Where this machine keeps the programs of PostgreSQL.
 //!
-//! Debian keeps them off the `PATH` and several versions side by side, Homebrew does so for all but one version, and
-//! others put them where everything is.
+//! Debian keeps them off the `PATH` and several versions side by side, Homebrew does so for all but
+//! one version, and others put them where everything is.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 /// Names the folder of the programs, where they are not to be searched for.
 const CHOICE: &str = "PARKBRAKE_POSTGRES_BIN";
 
-/// Folders with one folder of PostgreSQL for each version: where they are, how they begin, and what is inside.
+/// Folders with one folder of PostgreSQL for each version: where they are, how they begin, and what
+/// is inside.
 const VERSIONED: [(&str, &str); 4] =
     [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql"), ("/usr/local/opt", "postgresql")];
 
@@ -35,8 +36,8 @@ pub enum NotFound {
 }
 
 impl Programs {
-    /// Finds the programs: where `PARKBRAKE_POSTGRES_BIN` says, on the `PATH`, where `pg_config` says, or where the
-    /// packages of Debian, PGDG and Homebrew put them, the newest version first.
+    /// Finds the programs: where `PARKBRAKE_POSTGRES_BIN` says, on the `PATH`, where `pg_config`
+    /// says, or where the packages of Debian, PGDG and Homebrew put them, the newest version first.
     ///
     /// # Errors
     /// There are none, or none where the variable says; the text says how to install them.
@@ -60,7 +61,8 @@ impl Programs {
     }
 
     fn within(folder: &Path) -> Option<Self> {
-        // Absolute, because they are run from another folder; an empty entry of `PATH` means this one.
+        // Absolute, because they are run from another folder; an empty entry of `PATH` means this
+        // one.
         let programs = Self { folder: std::path::absolute(Path::new(".").join(folder)).ok()? };
         (programs.initdb().is_file() && programs.postgres().is_file()).then_some(programs)
     }
@@ -79,7 +81,8 @@ impl Programs {
     }
 }
 
-/// The folder that `pg_config` names, where there is one. (On Debian it names that of the newest client.)
+/// The folder that `pg_config` names, where there is one. (On Debian it names that of the newest
+/// client.)
 #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
 fn pg_config() -> Option<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

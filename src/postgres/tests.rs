@@ -189,7 +189,8 @@ async fn a_folder_that_postgresql_cannot_enter_is_named() {
     assert_eq!(*folder, closed.path().canonicalize().unwrap());
 }
 
-/// Not a story of its own: the process that the next one kills, in which a cluster sits in a `static`.
+/// Not a story of its own: the process that the next one kills, in which a cluster sits in a
+/// `static`.
 #[tokio::test]
 async fn the_owner_that_is_killed() {
     static NEVER_DROPPED: tokio::sync::OnceCell<Cluster> = tokio::sync::OnceCell::const_new();

@@ -1,8 +1,9 @@
 //! Keeps a server from outliving its owner.
 //!
-//! A process that is killed cannot clean up, so somebody else has to: a small shell between the owner and the server.
-//! It reads from a pipe that only the owner holds and never writes to. When the owner ends, by whatever means, the
-//! kernel closes the pipe, and the shell tells the server to shut down.
+//! A process that is killed cannot clean up, so somebody else has to: a small shell between the
+//! owner and the server. It reads from a pipe that only the owner holds and never writes to. When
+//! the owner ends, by whatever means, the kernel closes the pipe, and the shell tells the server to
+//! shut down.
 
 use crate::postgres::Error;
 use crate::postgres::account::Account;
@@ -15,8 +16,9 @@ use tokio::time::{Instant, sleep};
 
 /// Runs its arguments in the background until they end or standard input does.
 ///
-/// Commands in the background get no standard input, hence descriptor 3. The shell ignores what ends processes politely,
-/// so that nothing but the pipe decides; the server sets its own handlers. SIGINT is its fast shutdown.
+/// Commands in the background get no standard input, hence descriptor 3. The shell ignores what
+/// ends processes politely, so that nothing but the pipe decides; the server sets its own handlers.
+/// SIGINT is its fast shutdown.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 exec 3<&0 </dev/null

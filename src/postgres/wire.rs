@@ -1,6 +1,8 @@
-//! The few messages of PostgreSQL's protocol that are needed before there is a pool: log in, and run one statement.
+//! The few messages of PostgreSQL's protocol that are needed before there is a pool: log in, and
+//! run one statement.
 //!
-//! The programs that could do it (`pg_isready`, `createdb`) are in packages that need not be installed.
+//! The programs that could do it (`pg_isready`, `createdb`) are in packages that need not be
+//! installed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -71,7 +73,8 @@ impl Session {
                     let fields = fields(&payload);
                     let field = |kind| fields.get(&kind).cloned().unwrap_or_default();
                     outcome = Err(Failure::Refused { code: field(b'C'), message: field(b'M') });
-                    // After the error of a statement the session goes on; after one of these it is over.
+                    // After the error of a statement the session goes on; after one of these it is
+                    // over.
                     if ["FATAL", "PANIC"].contains(&field(b'V').as_str()) {
                         return outcome;
                     }

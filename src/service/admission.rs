@@ -1,7 +1,9 @@
-//! How much may be under way at once: of one principal, so that none crowds out the others, and in all, so that memory stays bounded.
+//! How much may be under way at once: of one principal, so that none crowds out the others, and in
+//! all, so that memory stays bounded.
 //!
-//! A permit counts one request and the bytes of its body. It belongs to the work and not to the connection: whoever hangs up gives
-//! nothing back. It is dropped when the work has been answered or given up.
+//! A permit counts one request and the bytes of its body. It belongs to the work and not to the
+//! connection: whoever hangs up gives nothing back. It is dropped when the work has been answered
+//! or given up.
 
 use crate::service::ServiceError;
 use std::collections::HashMap;
@@ -48,7 +50,8 @@ impl Admission {
         Arc::new(Self { each, all, advice, under_way: Mutex::default() })
     }
 
-    /// Lets one more in, with a body of this size. It counts until the last copy of its permit is dropped.
+    /// Lets one more in, with a body of this size. It counts until the last copy of its permit is
+    /// dropped.
     ///
     /// # Errors
     /// `rate-limited` where this name has too much under way, `busy` where all together have.

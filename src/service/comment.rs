@@ -13,7 +13,8 @@ use uuid::Uuid;
 pub const LONGEST_COMMENT: usize = 4 * 1024;
 
 impl Service {
-    /// One comment, or one question to the requester. Gives the version of its event: that of the first time, where it is the very same again.
+    /// One comment, or one question to the requester. Gives the version of its event: that of the
+    /// first time, where it is the very same again.
     ///
     /// # Errors
     /// A text that says nothing or too much, the refusal, or that nobody can say what became of it.

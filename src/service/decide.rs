@@ -1,5 +1,6 @@
-//! Approving, rejecting, taking an approval back, cancelling, reporting a result, and resolving an outcome that nobody knows. Whether the caller may is for the
-//! core to say. The permit is held until the work has been answered.
+//! Approving, rejecting, taking an approval back, cancelling, reporting a result, and resolving an
+//! outcome that nobody knows. Whether the caller may is for the core to say. The permit is held
+//! until the work has been answered.
 
 use crate::actors::protocol::{CommandOutcome, Failure};
 use crate::domain::hold::{Freeze, Held};
@@ -107,8 +108,8 @@ impl Service {
         self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
     }
 
-    /// Takes a task back, and gives where it stands and the wait that was granted. What runs is being ended when this returns, and has ended if it
-    /// did so within the wait.
+    /// Takes a task back, and gives where it stands and the wait that was granted. What runs is
+    /// being ended when this returns, and has ended if it did so within the wait.
     ///
     /// # Errors
     /// The refusal, or that nobody can say what became of it.
@@ -164,7 +165,8 @@ impl Service {
         Ok(self.command(id, self.resolution(by, outcome, justification), permit).await?.workflow)
     }
 
-    /// Takes a command to its workflow. The permit is held until the work is done, whether or not the caller stays.
+    /// Takes a command to its workflow. The permit is held until the work is done, whether or not
+    /// the caller stays.
     async fn command(&self, id: Uuid, command: Command, permit: Arc<Permit>) -> Result<CommandOutcome, ServiceError> {
         self.engine.command_for(id, command, permit).await.map_err(about(id))
     }

@@ -1,4 +1,5 @@
-//! Why a use case was refused: one variant for each problem that a caller can be told. Each way in renders it as its protocol has it.
+//! Why a use case was refused: one variant for each problem that a caller can be told. Each way in
+//! renders it as its protocol has it.
 
 use crate::actors::protocol::Failure;
 use crate::domain::request::Fault;
@@ -10,7 +11,8 @@ use uuid::Uuid;
 /// The pause that is advised where nothing else is known.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A refusal. Its text says what happened and what to do; what went wrong inside is in the log and never in the text.
+/// A refusal. Its text says what happened and what to do; what went wrong inside is in the log and
+/// never in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error("{0}")]

@@ -51,7 +51,8 @@ pub(super) fn seal(storage: &Storage, work: &mut Admitted) -> Result<(), Service
 }
 
 impl Service {
-    /// Whether this Terraform plan is the one that was approved, and may be applied now. Nothing is stored, and it can be asked again.
+    /// Whether this Terraform plan is the one that was approved, and may be applied now. Nothing is
+    /// stored, and it can be asked again.
     ///
     /// # Errors
     /// There is no workflow that the caller may see; no database.

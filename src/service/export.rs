@@ -1,4 +1,5 @@
-//! Everything that was submitted in a stretch of time, for whoever has to account for it: the oldest first, page by page, as long as somebody reads.
+//! Everything that was submitted in a stretch of time, for whoever has to account for it: the
+//! oldest first, page by page, as long as somebody reads.
 
 use crate::domain::risk::target::Target;
 use crate::domain::task::digest::Digest;
@@ -18,7 +19,8 @@ use uuid::Uuid;
 const PAGE: i64 = 20;
 /// How often the caller is asked for proof again.
 const PROOF: Duration = Duration::from_secs(15);
-/// How often a page is asked for again where the database does not answer, and the pause before that.
+/// How often a page is asked for again where the database does not answer, and the pause before
+/// that.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,8 @@ pub enum Broken {
 }
 
 impl Service {
-    /// Begins to export what was submitted at `from` or later, and before `until`, or else before now. The first page is read before this returns.
+    /// Begins to export what was submitted at `from` or later, and before `until`, or else before
+    /// now. The first page is read before this returns.
     ///
     /// # Errors
     /// An agent asks; too many exports are being written; no database.
@@ -114,7 +117,8 @@ impl Export {
     }
 }
 
-/// Reads a page. A database that is away for a moment does not end an export that has run for minutes.
+/// Reads a page. A database that is away for a moment does not end an export that has run for
+/// minutes.
 async fn page(service: &Service, place: ExportPlace) -> Result<(Vec<ExportRow>, Option<ExportPlace>), storage::Error> {
     let mut tries = 1;
     loop {

@@ -1,7 +1,8 @@
 //! Following what happens: one workflow, or all that the caller may see.
 //!
-//! A stream of one workflow is numbered by its versions and read from its log (`follow/one.rs`). The stream of all workflows is read
-//! in the order in which events become known (`follow/all.rs`). A way in gives a [`Sink`], which writes messages as its protocol has them.
+//! A stream of one workflow is numbered by its versions and read from its log (`follow/one.rs`).
+//! The stream of all workflows is read in the order in which events become known (`follow/all.rs`).
+//! A way in gives a [`Sink`], which writes messages as its protocol has them.
 
 mod all;
 mod one;
@@ -42,7 +43,8 @@ pub struct Since<T> {
 }
 
 impl<T> Since<T> {
-    /// What a client cannot have heard, because it has not happened: it may have come from another stream, or another database.
+    /// What a client cannot have heard, because it has not happened: it may have come from another
+    /// stream, or another database.
     fn ahead(&self) -> ServiceError {
         let advice = "is ahead of what this stream has told; leave it out, read the lists anew, and go on from there";
         ServiceError::invalid("", format!("`{}`: {advice}", self.name))

@@ -1,5 +1,6 @@
-//! Standing grants: giving, revoking and looking at them. Who may give one is for the core to say; that nothing passes by one that is used up,
-//! has expired or was revoked is for the database to see to.
+//! Standing grants: giving, revoking and looking at them. Who may give one is for the core to say;
+//! that nothing passes by one that is used up, has expired or was revoked is for the database to
+//! see to.
 
 use crate::domain::duration;
 use crate::domain::grant::binding;
@@ -32,8 +33,8 @@ const LISTED: i64 = 200;
 /// Who looks at grants.
 pub(super) const FOR_PEOPLE: &str = "grants are for people to look at; a workflow of yours says by itself which grant let it pass";
 
-/// What somebody wants to grant. What is left out is as in the request that it is to be like; without one, nothing may be left out that the
-/// pattern needs.
+/// What somebody wants to grant. What is left out is as in the request that it is to be like;
+/// without one, nothing may be left out that the pattern needs.
 #[derive(Debug, Default)]
 pub struct WantedGrant {
     /// The caller's choice; giving the same again is safe.
@@ -67,7 +68,8 @@ impl Service {
     /// Gives a grant.
     ///
     /// # Errors
-    /// Everything that is wrong with it, or why the caller may not give it; nobody can say whether it was given.
+    /// Everything that is wrong with it, or why the caller may not give it; nobody can say whether
+    /// it was given.
     pub async fn give_grant(&self, by: &Caller, wanted: WantedGrant, permit: Arc<Permit>) -> Result<Grant, ServiceError> {
         if by.kind != PrincipalKind::Person {
             return Err(ServiceError::NotAnApprover("a grant is given by people; an agent never decides".to_owned()));
@@ -136,8 +138,8 @@ impl Service {
         Ok(given)
     }
 
-    /// Revokes a grant: nothing passes by it any more, and what it let pass and has not started is asked about again. What was revoked or has
-    /// expired stays as it was.
+    /// Revokes a grant: nothing passes by it any more, and what it let pass and has not started is
+    /// asked about again. What was revoked or has expired stays as it was.
     ///
     /// # Errors
     /// There is no such grant; the caller decides nothing; nobody can say whether it was done.

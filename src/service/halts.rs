@@ -1,5 +1,6 @@
-//! Halting everything or one environment, lifting a halt, and drills. Who may, what has to be said, and what is answered is looked after
-//! here for every door; that nothing starts in spite of a halt is for the database to see to.
+//! Halting everything or one environment, lifting a halt, and drills. Who may, what has to be said,
+//! and what is answered is looked after here for every door; that nothing starts in spite of a halt
+//! is for the database to see to.
 
 use crate::domain::hold::{Halt, Held};
 use crate::domain::policy::{PrincipalKind, roles};
@@ -76,11 +77,12 @@ impl From<OperationRow> for Operation {
 }
 
 impl Service {
-    /// Halts an environment, or everything: from the answer on nothing that it covers starts. Halting what is halted changes nothing, and
-    /// says who halted it.
+    /// Halts an environment, or everything: from the answer on nothing that it covers starts.
+    /// Halting what is halted changes nothing, and says who halted it.
     ///
     /// # Errors
-    /// The caller is no admin, gives no reason, or names no environment; nobody can say whether it was done.
+    /// The caller is no admin, gives no reason, or names no environment; nobody can say whether it
+    /// was done.
     pub async fn halt(&self, by: &Caller, scope: Scope, permit: Arc<Permit>) -> Result<Standing, ServiceError> {
         let new = self.new_halt(by, scope, None)?;
         let environment = new.environment.clone();
@@ -94,7 +96,8 @@ impl Service {
         Ok(Standing { environment, is_halted: true, is_changed, by, since, halts, drill: None })
     }
 
-    /// Lifts the halt of an environment, or that of everything; halts of other scopes stay. Lifting what is not halted changes nothing.
+    /// Lifts the halt of an environment, or that of everything; halts of other scopes stay. Lifting
+    /// what is not halted changes nothing.
     ///
     /// # Errors
     /// The caller is no admin, or names no environment; nobody can say whether it was done.
@@ -118,7 +121,8 @@ impl Service {
         Ok(Standing { environment, is_halted, is_changed: lifted_at.is_some(), by: who, since, halts, drill: None })
     }
 
-    /// Halts for as long as it takes every server to say that it is halted, and lifts that again; it is on record.
+    /// Halts for as long as it takes every server to say that it is halted, and lifts that again;
+    /// it is on record.
     ///
     /// # Errors
     /// As [`Self::halt`]; something is halted already, so that a drill would show nothing.

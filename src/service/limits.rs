@@ -1,4 +1,5 @@
-//! How much the server takes on at once. The defaults suit a machine of 1 GiB; `Settings` says what else is wanted.
+//! How much the server takes on at once. The defaults suit a machine of 1 GiB; `Settings` says what
+//! else is wanted.
 
 use crate::service::admission::{Admission, Share};
 use std::sync::Arc;
@@ -7,9 +8,11 @@ use std::sync::Arc;
 const WAITS: usize = 2_048;
 /// Event streams of one principal that are open at once, and of all.
 const STREAMS: (usize, usize) = (64, 1_024);
-/// Exports of one person that are written at once, and of all: each holds a page of whole workflows in memory.
+/// Exports of one person that are written at once, and of all: each holds a page of whole workflows
+/// in memory.
 const EXPORTS: (usize, usize) = (2, 4);
-/// What may be sent at once by callers who prove who they are by what they send: those of one address, and all.
+/// What may be sent at once by callers who prove who they are by what they send: those of one
+/// address, and all.
 const STRANGERS: (Share, Share) = (Share { requests: 256, bytes: 4 << 20 }, Share { requests: 1_024, bytes: 16 << 20 });
 
 /// The limits that can be set.
@@ -29,7 +32,8 @@ impl Default for Limits {
     }
 }
 
-/// What is under way, each kind by itself: who waits or follows is never kept from making a change by it.
+/// What is under way, each kind by itself: who waits or follows is never kept from making a change
+/// by it.
 pub struct Admissions {
     pub changes: Arc<Admission>,
     pub waits: Arc<Admission>,

@@ -1,4 +1,5 @@
-//! Lists of workflows and of decisions. An agent sees its own; the decisions of people are for people.
+//! Lists of workflows and of decisions. An agent sees its own; the decisions of people are for
+//! people.
 
 use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{Principal, PrincipalKind, Role};
@@ -59,8 +60,9 @@ pub struct Search {
     pub from: Option<DateTime<Utc>>,
     /// Submitted before this moment.
     pub until: Option<DateTime<Utc>>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name; or the
-    /// workflow's id, or at least the last six characters of it.
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id,
+    /// the resource or the action's name; or the workflow's id, or at least the last six characters
+    /// of it.
     pub text: Option<String>,
     /// The oldest first, and not the newest.
     pub oldest_first: bool,

@@ -1,7 +1,8 @@
 //! What parkbrake does for those who come in by any of its doors: the use cases.
 //!
-//! Who may see and who may do, how much may be under way, quotas and idempotency are looked after here, once for every door. A door
-//! parses what it is sent, calls a use case, and renders what it gives.
+//! Who may see and who may do, how much may be under way, quotas and idempotency are looked after
+//! here, once for every door. A door parses what it is sent, calls a use case, and renders what it
+//! gives.
 
 pub mod admission;
 mod comment;
@@ -75,7 +76,8 @@ pub struct Shared {
     openid: Option<Provider>,
     /// The places of the mails that are on their way.
     mails: Arc<Semaphore>,
-    /// Held while a link for a mail is made: links of one person are counted first, and two at once would not count each other.
+    /// Held while a link for a mail is made: links of one person are counted first, and two at once
+    /// would not count each other.
     mail_turn: tokio::sync::Mutex<()>,
     /// The matrix of the rules, once somebody has asked for it.
     matrix: OnceCell<Arc<Matrix>>,
@@ -91,7 +93,8 @@ pub struct WaysIn {
 }
 
 impl Service {
-    /// The use cases over an engine. Who is waiting when `closing` becomes true is answered at once.
+    /// The use cases over an engine. Who is waiting when `closing` becomes true is answered at
+    /// once.
     pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, ways_in: WaysIn) -> Self {
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
         let WaysIn { mailer, openid } = ways_in;
@@ -121,7 +124,8 @@ impl Service {
     }
 }
 
-/// Turns the error of work for one workflow into the caller's error, in the workflow's span: what is logged of it names the workflow.
+/// Turns the error of work for one workflow into the caller's error, in the workflow's span: what
+/// is logged of it names the workflow.
 fn about<E: Into<ServiceError>>(id: Uuid) -> impl FnOnce(E) -> ServiceError {
     move |error| telemetry::workflow(id).in_scope(|| error.into())
 }

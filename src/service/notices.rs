@@ -86,7 +86,8 @@ impl Service {
     /// Has a notice sent once more.
     ///
     /// # Errors
-    /// The caller is no admin; there is no such notice, or it cannot be sent again as it is; no database.
+    /// The caller is no admin; there is no such notice, or it cannot be sent again as it is; no
+    /// database.
     pub async fn resend_notice(&self, by: &Caller, id: Uuid, permit: Arc<Permit>) -> Result<Notice, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         if !by.has_role(roles::ADMIN) {

@@ -30,8 +30,8 @@ impl Service {
         Attempt::new(secret).has_state(state) && issuer.is_none_or(is_ours)
     }
 
-    /// Begins the session of whom a code proves that the provider has given to the browser with this secret: the person's name, and the
-    /// session's id.
+    /// Begins the session of whom a code proves that the provider has given to the browser with
+    /// this secret: the person's name, and the session's id.
     ///
     /// # Errors
     /// It proves nobody of ours; the provider or the database does not answer.

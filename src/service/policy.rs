@@ -1,4 +1,5 @@
-//! The rules in effect, and what they make of a task: for people who look before they ask, or want to know why.
+//! The rules in effect, and what they make of a task: for people who look before they ask, or want
+//! to know why.
 
 use crate::domain::duration;
 use crate::domain::policy::EscalationStep;
@@ -156,7 +157,8 @@ impl Service {
         }
     }
 
-    /// The matrix of the rules, which is found once: where conditions look at the time it is one of every hour of a week.
+    /// The matrix of the rules, which is found once: where conditions look at the time it is one of
+    /// every hour of a week.
     async fn matrix(&self) -> Result<Arc<Matrix>, ServiceError> {
         let find = || async {
             let engine = Arc::clone(&self.engine);

@@ -1,4 +1,5 @@
-//! Grants that are proposed because people approve the same again and again. Only what somebody could give at this moment is proposed.
+//! Grants that are proposed because people approve the same again and again. Only what somebody
+//! could give at this moment is proposed.
 
 use crate::domain::grant::Grant;
 use crate::domain::grant::proposal::{self, Proposal};
@@ -41,7 +42,8 @@ pub struct Proposed {
 }
 
 impl Service {
-    /// The grants that are proposed, those with the newest approvals first. What is granted already is not proposed.
+    /// The grants that are proposed, those with the newest approvals first. What is granted already
+    /// is not proposed.
     ///
     /// # Errors
     /// An agent asks; no database.
@@ -67,8 +69,8 @@ impl Service {
         Ok(Proposals { proposals, after: limits.propose_after, looked_through: found.looked_through, is_cut: found.is_cut })
     }
 
-    /// Whether a grant like the proposal's request is the one that is proposed, and binds to what was approved: by its sealed history, and by
-    /// the configuration as it is now.
+    /// Whether a grant like the proposal's request is the one that is proposed, and binds to what
+    /// was approved: by its sealed history, and by the configuration as it is now.
     async fn could_be_given(&self, by: &Caller, proposal: &Proposal, action: &Action) -> Result<bool, ServiceError> {
         let wanted = WantedGrant { like: Some(proposal.like), ..WantedGrant::default() };
         let (pattern, level) = match self.pattern(by, &wanted).await {

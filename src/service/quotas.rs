@@ -1,4 +1,5 @@
-//! Quotas: whether an agent may submit one more task now. The numbers are the configuration's (`domain/policy/quota.rs`).
+//! Quotas: whether an agent may submit one more task now. The numbers are the configuration's
+//! (`domain/policy/quota.rs`).
 
 use crate::actors::engine::Engine;
 use crate::actors::protocol::{Failure, Submitted};
@@ -41,7 +42,8 @@ impl Account {
 }
 
 impl Quotas {
-    /// Lets an agent submit one more task. Whether the task would wait for people is asked only where there is no room for that.
+    /// Lets an agent submit one more task. Whether the task would wait for people is asked only
+    /// where there is no room for that.
     ///
     /// # Errors
     /// `rate-limited`, or no database to count by.
@@ -127,7 +129,8 @@ async fn count(engine: &Engine, agent: &str, quota: Quota, account: &Account) ->
     Ok(account.with(|books| books.ledger.admit(quota.pending)))
 }
 
-/// Room for one request that may come to wait for people. Where nobody says what came of it, it counts as one that waits.
+/// Room for one request that may come to wait for people. Where nobody says what came of it, it
+/// counts as one that waits.
 #[derive(Debug)]
 pub struct Reservation(Option<Arc<Account>>);
 

@@ -140,7 +140,8 @@ impl From<storage::FoundRow> for Listed {
 #[derive(Debug)]
 pub struct Finds {
     pub page: Page<Listed>,
-    /// Whether there is a next page because so many were looked through, not because this one is full.
+    /// Whether there is a next page because so many were looked through, not because this one is
+    /// full.
     pub is_cut: bool,
     /// How many there are, where it was asked for.
     pub count: Option<Count>,

@@ -1,4 +1,5 @@
-//! One request as somebody reads it before deciding: what is stored of it, what the reader may do, and what was approved before it.
+//! One request as somebody reads it before deciding: what is stored of it, what the reader may do,
+//! and what was approved before it.
 
 use crate::domain::hold::Held;
 use crate::domain::policy::Role;

@@ -80,7 +80,8 @@ impl Service {
         self.shown(history).await
     }
 
-    /// What an attempt at a workflow that the caller may see has written on this server, beyond what was read. `None` if nothing of it runs here.
+    /// What an attempt at a workflow that the caller may see has written on this server, beyond
+    /// what was read. `None` if nothing of it runs here.
     ///
     /// # Errors
     /// As [`Self::show`].

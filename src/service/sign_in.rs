@@ -14,7 +14,8 @@ pub(super) const MAILS: usize = 32;
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
 
 impl Service {
-    /// Makes a link that signs in the person whose token this is. What it opens ends with the token.
+    /// Makes a link that signs in the person whose token this is. What it opens ends with the
+    /// token.
     ///
     /// # Errors
     /// It is no good token of a person, too many links were made at this moment, or no database.
@@ -32,8 +33,9 @@ impl Service {
         self.mailer.is_some()
     }
 
-    /// Sends a link by mail to the person with this name, if there is one who has an address; its page leads on to `next`. Nothing is looked up
-    /// before this returns, so that neither the answer nor its time says whether there is such a person. False where too many mails are on
+    /// Sends a link by mail to the person with this name, if there is one who has an address; its
+    /// page leads on to `next`. Nothing is looked up before this returns, so that neither the
+    /// answer nor its time says whether there is such a person. False where too many mails are on
     /// their way.
     #[expect(clippy::disallowed_methods, reason = "nobody is told what becomes of it; a mail that is lost is asked for again")]
     pub fn mail_link(&self, name: &str, next: &str) -> bool {
@@ -52,7 +54,8 @@ impl Service {
         true
     }
 
-    /// The mail with a new link for the person with this name; nothing where there is none, or where none is to be sent.
+    /// The mail with a new link for the person with this name; nothing where there is none, or
+    /// where none is to be sent.
     async fn link_to_mail(&self, name: &str, next: &str) -> Option<SignInMail> {
         let people = self.engine.configuration.policy.people();
         let (name, address) = people
@@ -79,7 +82,8 @@ impl Service {
         Some(SignInMail { name, address, link })
     }
 
-    /// The whole address of a place on this server, where people reach it; nothing where `public_url` is not set.
+    /// The whole address of a place on this server, where people reach it; nothing where
+    /// `public_url` is not set.
     pub fn public_address(&self, path: &str) -> Option<String> {
         self.engine.configuration.notifications.public_url.as_ref().map(|base| format!("{base}{path}"))
     }

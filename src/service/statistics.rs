@@ -1,4 +1,5 @@
-//! How requests for approval went, as figures, each beside those of the stretch of time before. For people.
+//! How requests for approval went, as figures, each beside those of the stretch of time before. For
+//! people.
 
 use crate::domain::figures::{self, Sample, Times};
 use crate::domain::risk::level::Level;
@@ -46,7 +47,8 @@ pub struct Statistics {
     pub is_cut: bool,
     pub overall: Compared,
     pub levels: Vec<LevelFigures>,
-    /// By the role of the person who had the last word, by their team, by who asked, and by the person.
+    /// By the role of the person who had the last word, by their team, by who asked, and by the
+    /// person.
     pub roles: Vec<Group>,
     pub teams: Vec<Group>,
     pub requesters: Vec<Group>,
@@ -114,7 +116,8 @@ impl Service {
     /// How requests went.
     ///
     /// # Errors
-    /// An agent asks; the stretch of time is too long or has no end after its beginning; no database.
+    /// An agent asks; the stretch of time is too long or has no end after its beginning; no
+    /// database.
     pub async fn statistics(&self, by: &Caller, query: StatisticsQuery) -> Result<Statistics, ServiceError> {
         only_people(by, "statistics are for people")?;
         let now = self.engine.storage.now().await?;

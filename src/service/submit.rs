@@ -33,7 +33,8 @@ pub fn is_key(text: &str) -> bool {
 /// A task or a plan that somebody submits.
 #[derive(Debug)]
 pub struct NewTask {
-    /// What is asked for, or why what was sent is neither a task nor a plan. It is looked at only where its key has not been answered already.
+    /// What is asked for, or why what was sent is neither a task nor a plan. It is looked at only
+    /// where its key has not been answered already.
     pub request: Result<Request, ServiceError>,
     pub key: Option<IdempotencyKey>,
     /// How long the caller prefers to wait for the end of what runs at once.
@@ -72,16 +73,18 @@ pub struct AssessedStep {
 }
 
 impl Service {
-    /// Submits a task: it is assessed, and starts or is parked. The answer is durable, and the same for the same idempotency key.
+    /// Submits a task: it is assessed, and starts or is parked. The answer is durable, and the same
+    /// for the same idempotency key.
     ///
-    /// What is rarely awaited is boxed here: a request's future is moved several times before it rests, and it is as large as the
-    /// largest of what it may wait for.
+    /// What is rarely awaited is boxed here: a request's future is moved several times before it
+    /// rests, and it is as large as the largest of what it may wait for.
     ///
     /// # Errors
     /// What is wrong with the task, too much at once, or that nobody can say whether it was stored.
     pub async fn submit(&self, by: &Caller, new: NewTask, permit: Arc<Permit>) -> Result<Submitted, ServiceError> {
         let NewTask { request, key, wait } = new;
-        // Asked first, so that the first answer is given again even where the configuration has changed since.
+        // Asked first, so that the first answer is given again even where the configuration has
+        // changed since.
         if let Some(key) = &key
             && let Some(workflow) = Box::pin(self.first_answer(by, key)).await?
         {
@@ -123,7 +126,8 @@ impl Service {
         }
     }
 
-    /// How a task would be assessed if it were submitted now. Nothing runs, no precondition either. The permit is held until that is known.
+    /// How a task would be assessed if it were submitted now. Nothing runs, no precondition either.
+    /// The permit is held until that is known.
     ///
     /// # Errors
     /// What is wrong with the task.
@@ -193,8 +197,9 @@ impl Service {
         Ok(work)
     }
 
-    /// Has the preconditions of what would be done look, one after the other, and records what they print. What undoes steps is not held to its
-    /// precondition: the step that it undoes has changed what it would print.
+    /// Has the preconditions of what would be done look, one after the other, and records what they
+    /// print. What undoes steps is not held to its precondition: the step that it undoes has
+    /// changed what it would print.
     async fn look_first(&self, work: &mut Admitted, permit: &Arc<Permit>) -> Result<(), ServiceError> {
         let unmet = |at: String, what: String, reason| ServiceError::invalid(at, format!("{what} cannot run now: {reason}"));
         match &mut work.document {
@@ -239,7 +244,8 @@ impl Service {
         Ok(self.engine.storage.first_use(&by.name, key).await?.map(|first| first.workflow_id))
     }
 
-    /// What the first request with this key was answered with: the workflow as its first commit left it.
+    /// What the first request with this key was answered with: the workflow as its first commit
+    /// left it.
     async fn first_answer(&self, by: &Caller, key: &IdempotencyKey) -> Result<Option<Arc<Workflow>>, ServiceError> {
         let Some(first) = self.engine.storage.first_use(&by.name, &key.key).await? else { return Ok(None) };
         if first.fingerprint != key.fingerprint.as_str() {
@@ -256,8 +262,8 @@ impl Service {
         Ok(workflow.map(Arc::new))
     }
 
-    /// Holds an answer back until a workflow is done, if that was asked for and not too many others are held already. Says where it stands then, and how
-    /// long a wait was granted.
+    /// Holds an answer back until a workflow is done, if that was asked for and not too many others
+    /// are held already. Says where it stands then, and how long a wait was granted.
     pub(super) async fn after_wait(
         &self,
         by: &Caller,

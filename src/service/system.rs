@@ -1,4 +1,5 @@
-//! The state of the system: servers, channels, what could not be said or is not known, what runs, and what is halted. For people.
+//! The state of the system: servers, channels, what could not be said or is not known, what runs,
+//! and what is halted. For people.
 
 use crate::domain::hold::Halt;
 use crate::domain::page::Page;

@@ -1,8 +1,10 @@
 //! Tool calls of coding agents: whether one may run, asked right before it does.
 //!
-//! A call is read into a task. Where its level needs no approval, it is recorded as begun in one commit, and may run. Otherwise it is parked like every
-//! other task, and the agent is told to make the same call again later: then it finds the same workflow, and claims what was approved. So every call
-//! that runs has a start record of its own in the log, and one approval lets one call pass.
+//! A call is read into a task. Where its level needs no approval, it is recorded as begun in one
+//! commit, and may run. Otherwise it is parked like every other task, and the agent is told to make
+//! the same call again later: then it finds the same workflow, and claims what was approved. So
+//! every call that runs has a start record of its own in the log, and one approval lets one call
+//! pass.
 
 mod words;
 
@@ -27,9 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// For how long a call that was rejected is not asked about again, where its level says nothing else.
+/// For how long a call that was rejected is not asked about again, where its level says nothing
+/// else.
 const REJECTED_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-/// For how long what was approved can be claimed. What was approved long ago was approved of another day's files.
+/// For how long what was approved can be claimed. What was approved long ago was approved of
+/// another day's files.
 const CLAIM_WITHIN: TimeDelta = TimeDelta::hours(24);
 /// How soon it is worth making a parked call again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -79,7 +83,8 @@ fn door(client: Client) -> Via {
 }
 
 impl Service {
-    /// Whether a tool call may run. A yes is durable before it is given, and is given again to the same call of the same session.
+    /// Whether a tool call may run. A yes is durable before it is given, and is given again to the
+    /// same call of the same session.
     ///
     /// # Errors
     /// Too much at once, or that nobody can say: then the call may not run.
@@ -116,7 +121,8 @@ impl Service {
         self.report(&by, first.workflow_id, None, outcome, permit).await
     }
 
-    /// Reads a call into a task, and assesses all of it. `None` where some of it cannot be read, and nobody could be asked.
+    /// Reads a call into a task, and assesses all of it. `None` where some of it cannot be read,
+    /// and nobody could be asked.
     fn read_call(&self, by: Caller, call: &ToolCall, permit: Arc<Permit>) -> Option<Asked> {
         let configuration = &self.engine.configuration;
         let (rules, now) = (&configuration.rules, self.now());
@@ -133,7 +139,8 @@ impl Service {
         Some(Asked { identity: call.identity(&by.name), by, used, work, level, permit, turn: None })
     }
 
-    /// What nobody could read is never let through unread: it has at least the lowest level at which people are asked.
+    /// What nobody could read is never let through unread: it has at least the lowest level at
+    /// which people are asked.
     fn ask_somebody(&self, assessment: &mut Assessment) -> Option<()> {
         let policy = &self.engine.configuration.policy;
         if policy.level(assessment.level).auto_approve {
@@ -244,7 +251,8 @@ impl Service {
         }
     }
 
-    /// A row leads from a call to its workflow; that it is the right one, the document says, which is what people approved.
+    /// A row leads from a call to its workflow; that it is the right one, the document says, which
+    /// is what people approved.
     async fn is_about(&self, asked: &Asked, id: Uuid) -> Result<(), ServiceError> {
         let document = self.engine.storage.last_document(id).await?.unwrap_or_default();
         let document: Value = serde_json::from_slice(&document).unwrap_or_default();
@@ -261,7 +269,8 @@ impl Service {
         Ok(Next::Answer(ToolAnswer::allow(workflow, words::allowed(workflow))))
     }
 
-    /// What this very call was answered, if it was allowed before: the same again while it is under way, and no once it is over.
+    /// What this very call was answered, if it was allowed before: the same again while it is under
+    /// way, and no once it is over.
     async fn known_use(&self, asked: &Asked) -> Result<Option<ToolAnswer>, ServiceError> {
         let Some(first) = self.engine.storage.first_use(&asked.by.name, &use_key(&asked.used)).await? else { return Ok(None) };
         let id = first.workflow_id;

@@ -1,8 +1,9 @@
 //! Buttons in Slack: a press becomes the same decision as a call of the API.
 //!
-//! Slack says who pressed, and signs what it says; the configuration says which person of ours that is, and at which levels a
-//! button is enough. Whether that person may decide is for the core to say, as for every other channel. A press that comes
-//! twice, or is replayed, finds the decision made.
+//! Slack says who pressed, and signs what it says; the configuration says which person of ours that
+//! is, and at which levels a button is enough. Whether that person may decide is for the core to
+//! say, as for every other channel. A press that comes twice, or is replayed, finds the decision
+//! made.
 
 use crate::domain::notice::buttons::{self, Question, Word, mrkdwn};
 use crate::domain::risk::level::Level;
@@ -35,9 +36,11 @@ use utoipa_axum::routes;
 
 /// How old a press may be, in seconds.
 const OLDEST: i64 = 300;
-/// How far Slack's clock may be ahead of ours, in seconds. More would make the time longer in which a press can be sent again.
+/// How far Slack's clock may be ahead of ours, in seconds. More would make the time longer in which
+/// a press can be sent again.
 const AHEAD: i64 = 5;
-/// Slack wants an answer within three seconds; what takes longer goes on, and is told at the address of the press.
+/// Slack wants an answer within three seconds; what takes longer goes on, and is told at the
+/// address of the press.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Sends an answer to the address that came with a press.
@@ -88,7 +91,8 @@ struct Envelope {
     payload: String,
 }
 
-/// What Slack tells of a press, as far as it matters here; Slack tells more, and may tell other things tomorrow.
+/// What Slack tells of a press, as far as it matters here; Slack tells more, and may tell other
+/// things tomorrow.
 #[derive(Deserialize)]
 struct Press {
     #[serde(rename = "type")]
@@ -115,7 +119,8 @@ struct Team {
 }
 
 impl Press {
-    /// Whether it was pressed in this workspace by one of its members, as far as Slack says: a shared channel has members of others.
+    /// Whether it was pressed in this workspace by one of its members, as far as Slack says: a
+    /// shared channel has members of others.
     fn is_of(&self, team_id: &str) -> bool {
         let mut said = self.team.iter().map(|team| &team.id).chain(&self.user.team_id).peekable();
         said.peek().is_some() && said.all(|id| id == team_id)
@@ -136,9 +141,10 @@ refused_with!(
 
 /// A button in Slack
 ///
-/// What Slack calls when somebody presses a button of a message; nobody else has a use for it. It takes no token: `X-Slack-Signature` has to
-/// be Slack's signature over the body, not older than 300 s by the server's clock and not more than 5 s ahead of it. What follows is what
-/// approve or reject would do with the digest of what the message showed; what came of it is told in Slack.
+/// What Slack calls when somebody presses a button of a message; nobody else has a use for it. It
+/// takes no token: `X-Slack-Signature` has to be Slack's signature over the body, not older than
+/// 300 s by the server's clock and not more than 5 s ahead of it. What follows is what approve or
+/// reject would do with the digest of what the message showed; what came of it is told in Slack.
 #[utoipa::path(
     post,
     path = "/slack/interactions",
@@ -252,7 +258,8 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
     Ok((workflow, decision))
 }
 
-/// At which levels a press decides: those of all channels whose app signed it, where it came from the workspace that is theirs.
+/// At which levels a press decides: those of all channels whose app signed it, where it came from
+/// the workspace that is theirs.
 fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
     let of_team: Vec<&SlackApp> = apps.iter().filter(|app| app.team_id.as_deref().is_none_or(|team_id| press.is_of(team_id))).collect();
     if of_team.is_empty() {
@@ -281,7 +288,8 @@ async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
     })
 }
 
-/// What the room reads of a decision. While more approvals are needed the message stays, with its buttons.
+/// What the room reads of a decision. While more approvals are needed the message stays, with its
+/// buttons.
 fn told(workflow: &Workflow, decision: &Decision) -> Value {
     let (verdict, by) = (decision.verdict.as_str(), mrkdwn(&shown(&decision.approver)));
     let what = format!("Workflow `{}`, {} risk", workflow.id, workflow.asked_level());

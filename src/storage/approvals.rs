@@ -173,8 +173,9 @@ impl Storage {
     }
 }
 
-/// What an agent may see of it: its own, and what agents of the same person submitted; the newest of each, from an index of
-/// its own. Where something else is asked for, it is looked for among so many.
+/// What an agent may see of it: its own, and what agents of the same person submitted; the newest
+/// of each, from an index of its own. Where something else is asked for, it is looked for among so
+/// many.
 async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> Result<(Vec<Uuid>, Option<Uuid>), Error> {
     let is_window = filter.risk_level.is_some() || filter.role.is_some() || filter.decidable_by.is_some();
     let window = if is_window { WINDOW } else { filter.limit + 1 };

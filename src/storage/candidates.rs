@@ -1,8 +1,10 @@
-//! Which workflows a list looks at: the newest (or the oldest) of those that its main filter leaves, each from an index in the order of the list.
+//! Which workflows a list looks at: the newest (or the oldest) of those that its main filter
+//! leaves, each from an index in the order of the list.
 //!
-//! A list is asked for with any number of filters, and there cannot be an index for each combination. So one of them chooses, and
-//! the others are applied to a window of what it chose: each page costs the same, however many workflows there are and however few fit.
-//! Where the window ends before the page is full, the list goes on from there.
+//! A list is asked for with any number of filters, and there cannot be an index for each
+//! combination. So one of them chooses, and the others are applied to a window of what it chose:
+//! each page costs the same, however many workflows there are and however few fit. Where the window
+//! ends before the page is full, the list goes on from there.
 
 use super::Error;
 use super::connections::Lease;
@@ -56,7 +58,8 @@ impl Candidates {
     }
 }
 
-/// An id is made when a task comes in; its commit may be this much later, or, where the clock was heard anew, earlier.
+/// An id is made when a task comes in; its commit may be this much later, or, where the clock was
+/// heard anew, earlier.
 pub(super) const UNDER_WAY: TimeDelta = TimeDelta::minutes(1);
 
 /// The least id of a moment.
@@ -92,9 +95,11 @@ async fn oldest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<
 }
 
 async fn newest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<Uuid>, Error> {
-    // One branch is carried out, of the agent two; the others end at their first condition. A level or a status is at several places, and what waits
-    // of a requester stands apart from the rest: of each the newest are taken, and of these the newest. Rows are compared whole, and never for
-    // equality alone: then only one index has their order, and the plan is the same whatever is known of the tables when it is made.
+    // One branch is carried out, of the agent two; the others end at their first condition. A level
+    // or a status is at several places, and what waits of a requester stands apart from the rest:
+    // of each the newest are taken, and of these the newest. Rows are compared whole, and never for
+    // equality alone: then only one index has their order, and the plan is the same whatever is
+    // known of the tables when it is made.
     let query = sqlx::query_scalar!(
         r#"with candidate as (
                (select w.workflow_id from workflow w

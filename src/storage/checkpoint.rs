@@ -1,8 +1,10 @@
-//! The writes: batches of commits, each one statement, one transaction and one flush, with an answer for each row. A request that takes the place
-//! of another is two rows of one transaction (`replace.rs`).
+//! The writes: batches of commits, each one statement, one transaction and one flush, with an
+//! answer for each row. A request that takes the place of another is two rows of one transaction
+//! (`replace.rs`).
 //!
-//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql, 0032_renewal.sql). They take rows of types of their own, so they are not among
-//! the queries that are checked at compile time; the tests of this module run them.
+//! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql,
+//! 0032_renewal.sql). They take rows of types of their own, so they are not among the queries that
+//! are checked at compile time; the tests of this module run them.
 
 mod columns;
 mod replace;
@@ -35,7 +37,8 @@ pub struct Opening {
     pub via: Via,
     /// The task's canonical bytes.
     pub document: Vec<u8>,
-    /// Whether the document says what the target is: then lists read it there, and the row does not repeat it.
+    /// Whether the document says what the target is: then lists read it there, and the row does not
+    /// repeat it.
     pub is_claimed: bool,
     pub key: Option<IdempotencyKey>,
     /// What it begins to run, if it does.
@@ -58,7 +61,8 @@ pub struct Advance {
     /// The door by which they came.
     pub via: Via,
     pub events: Vec<Event>,
-    /// The canonical bytes of the document that holds from then on, where that is another one than before.
+    /// The canonical bytes of the document that holds from then on, where that is another one than
+    /// before.
     pub document: Option<Vec<u8>>,
     pub guard: Guard,
     /// About when it takes place, by the clock that follows the database's.
@@ -69,7 +73,8 @@ pub struct Advance {
     pub notices: Vec<Planned>,
 }
 
-/// What a commit begins to run. The database refuses it while a halt covers it, and once a freeze has begun.
+/// What a commit begins to run. The database refuses it while a halt covers it, and once a freeze
+/// has begun.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Begins {
     /// Where it acts; `None` where nobody knows.
@@ -131,7 +136,8 @@ impl Storage {
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
         self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|opening: &Opening| &opening.events)).await?;
         match self.open_once(batch, false).await {
-            // One of them was written before, and its answer was lost. Only now is each looked for, and the others are written.
+            // One of them was written before, and its answer was lost. Only now is each looked for,
+            // and the others are written.
             Err(error) if is_there_already(&error) => self.open_once(batch, true).await,
             answer => answer,
         }
@@ -163,8 +169,8 @@ impl Storage {
         carry_out(db, query, log, notices, batch.len()).await
     }
 
-    /// Takes a batch of workflows to their next version; the answers are in the order of the rows. No workflow may be in
-    /// a batch twice.
+    /// Takes a batch of workflows to their next version; the answers are in the order of the rows.
+    /// No workflow may be in a batch twice.
     ///
     /// # Errors
     /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
@@ -194,7 +200,8 @@ impl Storage {
         carry_out(db, query, log, notices, batch.len()).await
     }
 
-    /// When this very commit was written, if it was: after an answer that was lost, a conflict may be one with oneself.
+    /// When this very commit was written, if it was: after an answer that was lost, a conflict may
+    /// be one with oneself.
     ///
     /// # Errors
     /// No database.
@@ -229,7 +236,8 @@ fn is_there_already(error: &Error) -> bool {
     refusal.as_database_error().is_some_and(|refusal| refusal.constraint() == Some("workflow_pkey"))
 }
 
-/// Adds the events and the notices to a statement, carries it out, and reads the answer of each row.
+/// Adds the events and the notices to a statement, carries it out, and reads the answer of each
+/// row.
 async fn carry_out(
     db: &mut PgConnection,
     query: Query<'_, Postgres, PgArguments>,

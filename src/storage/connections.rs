@@ -1,8 +1,10 @@
-//! The connections of one kind of work, and how they come back: only after their work has ended well.
+//! The connections of one kind of work, and how they come back: only after their work has ended
+//! well.
 //!
-//! sqlx asks each connection that comes back whether it still works, which is one more round trip for every query. A connection in steady use
-//! stays at hand instead, and the next query takes it as it is. Once it has rested, or has been at hand for a while, it goes back to sqlx,
-//! which tries it, and closes it when it has grown old or is not needed any more.
+//! sqlx asks each connection that comes back whether it still works, which is one more round trip
+//! for every query. A connection in steady use stays at hand instead, and the next query takes it
+//! as it is. Once it has rested, or has been at hand for a while, it goes back to sqlx, which tries
+//! it, and closes it when it has grown old or is not needed any more.
 
 use super::Error;
 use sqlx::pool::PoolConnection;
@@ -52,7 +54,8 @@ impl Connections {
             .max_connections(most)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
-            // A connection that has rested may have lost its server meanwhile; one in steady use is not asked each time.
+            // A connection that has rested may have lost its server meanwhile; one in steady use is
+            // not asked each time.
             .before_acquire(|connection, rest| {
                 Box::pin(async move {
                     if rest.idle_for > RESTED {
@@ -89,7 +92,8 @@ impl Shared {
         self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last; where there is none, a place among those who wait for sqlx.
+    /// The connection that was used last; where there is none, a place among those who wait for
+    /// sqlx.
     fn take(&self) -> Result<Ready, Waiting<'_>> {
         let mut at_hand = self.at_hand();
         at_hand.send_rested_back(Instant::now());

@@ -1,4 +1,5 @@
-//! The seals of evidence: a digest of a document with secrets in it, under the server's key, so that no secret can be guessed from it.
+//! The seals of evidence: a digest of a document with secrets in it, under the server's key, so
+//! that no secret can be guessed from it.
 
 use super::{Error, Storage};
 use crate::domain::task::digest::{Digest, hex};

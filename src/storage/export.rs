@@ -1,5 +1,5 @@
-//! Everything of a stretch of time, page by page: each page is read with short queries and no transaction, so an export of millions of workflows
-//! holds back nobody.
+//! Everything of a stretch of time, page by page: each page is read with short queries and no
+//! transaction, so an export of millions of workflows holds back nobody.
 
 use super::candidates::{UNDER_WAY, id_at};
 use super::pool::{to_its_end, within};
@@ -39,14 +39,16 @@ pub struct ExportRow {
     pub requested_by: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// Why there is none, where it was not written by a server with this secret key or cannot be read.
+    /// Why there is none, where it was not written by a server with this secret key or cannot be
+    /// read.
     pub log: Result<Vec<Recorded>, String>,
     /// The canonical bytes of each document, the oldest first.
     pub documents: Vec<Vec<u8>>,
 }
 
 impl Storage {
-    /// The next workflows, the oldest first, and where to go on; without the latter that was all. It reads to its end, whether or not the caller stays.
+    /// The next workflows, the oldest first, and where to go on; without the latter that was all.
+    /// It reads to its end, whether or not the caller stays.
     ///
     /// # Errors
     /// No database.
@@ -69,7 +71,8 @@ impl Storage {
         let last = found.last().map(|row| row.workflow_id);
         let found: Vec<_> = found.into_iter().filter(|row| place.holds(row.created_at)).collect();
         let ids: Vec<Uuid> = found.iter().map(|row| row.workflow_id).collect();
-        // The logs first: whatever document a log names is there by the time that documents are read.
+        // The logs first: whatever document a log names is there by the time that documents are
+        // read.
         let mut logs = self.proven_logs_by(db, &ids).await?;
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(

@@ -1,6 +1,7 @@
 //! What happened to all workflows, in the order in which it became known, for those who follow it.
 //!
-//! `migrations/0018_reading.sql` says what the order is, and `migrations/0023_edges.sql` what becomes of it in a database that was restored.
+//! `migrations/0018_reading.sql` says what the order is, and `migrations/0023_edges.sql` what
+//! becomes of it in a database that was restored.
 
 use super::connections::Lease;
 use super::pool::within;
@@ -49,9 +50,11 @@ impl FromStr for FeedPlace {
 /// What is certain at a moment about the order of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedMark {
-    /// Whatever is written from now on, by whom it may be, stands here or later: except what [`Self::writers`] write.
+    /// Whatever is written from now on, by whom it may be, stands here or later: except what
+    /// [`Self::writers`] write.
     pub next: i64,
-    /// Transactions under way that have written events, or may have: whatever they write stands at this order or later.
+    /// Transactions under way that have written events, or may have: whatever they write stands at
+    /// this order or later.
     pub writers: Vec<i64>,
 }
 
@@ -64,7 +67,8 @@ pub struct FeedPage {
 }
 
 impl Storage {
-    /// Makes sure that places go up and none is told twice: has to be called before the log is written and before it is followed.
+    /// Makes sure that places go up and none is told twice: has to be called before the log is
+    /// written and before it is followed.
     ///
     /// # Errors
     /// No database.
@@ -81,8 +85,9 @@ impl Storage {
     /// No database.
     pub async fn feed_mark(&self) -> Result<FeedMark, Error> {
         let mut db = self.lease_background().await?;
-        // Locks are read after the snapshot was taken that says which number is next; in between somebody may have begun to write,
-        // with a later number. Locks know only the low half of a number.
+        // Locks are read after the snapshot was taken that says which number is next; in between
+        // somebody may have begun to write, with a later number. Locks know only the low half of a
+        // number.
         let query = sqlx::query!(
             r#"with locks as materialized (
                    select locktype, database, relation, virtualtransaction, transactionid, mode from pg_locks where granted
@@ -105,8 +110,8 @@ impl Storage {
         Ok(FeedMark { next: row.next, writers: row.writers })
     }
 
-    /// The events after a place and before an order, in their order. So many are looked at, whoever may see them, so that each page
-    /// costs the same however few of them its reader may see.
+    /// The events after a place and before an order, in their order. So many are looked at, whoever
+    /// may see them, so that each page costs the same however few of them its reader may see.
     ///
     /// # Errors
     /// No database.
@@ -117,7 +122,8 @@ impl Storage {
         Ok(page)
     }
 
-    /// The events from an order on, as [`Self::feed`] gives them, for whoever tells all others: it does not wait behind those.
+    /// The events from an order on, as [`Self::feed`] gives them, for whoever tells all others: it
+    /// does not wait behind those.
     ///
     /// # Errors
     /// No database.
@@ -149,7 +155,8 @@ impl Storage {
         Ok(is_older.unwrap_or(false))
     }
 
-    /// Whether a place was handed out before the database was restored from a backup, for what the backup did not hold.
+    /// Whether a place was handed out before the database was restored from a backup, for what the
+    /// backup did not hold.
     ///
     /// # Errors
     /// No database.
@@ -161,8 +168,9 @@ impl Storage {
         Ok(was_lost)
     }
 
-    /// Where a moment is in the order: all events from then on stand there or later. `None` where that is not known, because the
-    /// moment lies ahead, is longer ago than this, or has events that were written before there was an order.
+    /// Where a moment is in the order: all events from then on stand there or later. `None` where
+    /// that is not known, because the moment lies ahead, is longer ago than this, or has events
+    /// that were written before there was an order.
     ///
     /// # Errors
     /// No database.

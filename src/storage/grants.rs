@@ -1,6 +1,8 @@
-//! Standing grants: giving, revoking and listing them. Their uses are counted in the commits that they let pass (`checkpoint.rs`).
+//! Standing grants: giving, revoking and listing them. Their uses are counted in the commits that
+//! they let pass (`checkpoint.rs`).
 //!
-//! A grant is sealed as the events of a log are, so one that somebody else wrote into the database, or widened there, lets nothing pass.
+//! A grant is sealed as the events of a log are, so one that somebody else wrote into the database,
+//! or widened there, lets nothing pass.
 
 use super::pool::unless_locked;
 use super::{Error, Storage};
@@ -120,7 +122,8 @@ macro_rules! grants {
 }
 
 impl Storage {
-    /// Gives a grant; `None` where its giver has been suspended. Giving the same again gives what was given first.
+    /// Gives a grant; `None` where its giver has been suspended. Giving the same again gives what
+    /// was given first.
     ///
     /// # Errors
     /// No database, or it does not answer in time; it may have been given all the same.
@@ -165,7 +168,8 @@ impl Storage {
         Ok(given.into_iter().next())
     }
 
-    /// Revokes a grant; what was revoked before stays as it was. `None` where there is no such grant, or who revokes it is suspended.
+    /// Revokes a grant; what was revoked before stays as it was. `None` where there is no such
+    /// grant, or who revokes it is suspended.
     ///
     /// # Errors
     /// As [`Self::give_grant`].

@@ -1,6 +1,7 @@
 //! Halts, and the log of what people did to the whole of parkbrake.
 //!
-//! A halt and a start that are written at the same moment are put in order by the start gate (`migrations/0028_halt.sql`).
+//! A halt and a start that are written at the same moment are put in order by the start gate
+//! (`migrations/0028_halt.sql`).
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -119,7 +120,8 @@ impl Storage {
     /// Halts an environment, or everything.
     ///
     /// # Errors
-    /// No database, or it does not answer in time; it may have been done all the same, and asking again is safe.
+    /// No database, or it does not answer in time; it may have been done all the same, and asking
+    /// again is safe.
     pub async fn halt(&self, new: &NewHalt) -> Result<Halted, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(
@@ -171,7 +173,8 @@ impl Storage {
         }
     }
 
-    /// Writes down that a server knows the log up to a number, and starts nothing that is halted there.
+    /// Writes down that a server knows the log up to a number, and starts nothing that is halted
+    /// there.
     ///
     /// # Errors
     /// No database.

@@ -1,9 +1,10 @@
 //! The lease by which one server at a time acts on a database.
 //!
-//! A server that finds an action which another process had begun takes that process for dead. That is only right while no other
-//! server acts. So a server claims its database before it acts, for a time that the database's clock measures, and renews the
-//! claim until it stops. The claim is a row, and every change of it is a compare-and-set statement: a connection that breaks,
-//! hangs or comes back neither loses the lease nor keeps it.
+//! A server that finds an action which another process had begun takes that process for dead. That
+//! is only right while no other server acts. So a server claims its database before it acts, for a
+//! time that the database's clock measures, and renews the claim until it stops. The claim is a
+//! row, and every change of it is a compare-and-set statement: a connection that breaks, hangs or
+//! comes back neither loses the lease nor keeps it.
 
 use super::Error;
 use super::pool::options;
@@ -14,8 +15,8 @@ use std::future::Future;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long one statement may take, connecting included. It is short, so that a frozen connection is given up and another one
-/// is tried while the lease still holds.
+/// How long one statement may take, connecting included. It is short, so that a frozen connection
+/// is given up and another one is tried while the lease still holds.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server as others see it.
@@ -59,11 +60,13 @@ pub struct Holder {
 pub enum Claim {
     /// The caller acts on the database.
     Granted,
-    /// Another server does. `None` where it was faster by a moment; asking again shows which one it is.
+    /// Another server does. `None` where it was faster by a moment; asking again shows which one it
+    /// is.
     Held(Option<Holder>),
 }
 
-/// The access to the lease: a connection of its own, so that no crowd of other work delays a renewal.
+/// The access to the lease: a connection of its own, so that no crowd of other work delays a
+/// renewal.
 #[derive(Debug)]
 pub struct ServerLease {
     options: PgConnectOptions,
@@ -83,10 +86,12 @@ impl ServerLease {
         Ok(Self { options: options(database_url)?.options(keepalives), length, connection: None })
     }
 
-    /// Claims the database for a server. `gone` is a holder whose process the caller knows to have ended.
+    /// Claims the database for a server. `gone` is a holder whose process the caller knows to have
+    /// ended.
     ///
     /// # Errors
-    /// The database did not answer; the claim may have been granted all the same. Asking again is safe.
+    /// The database did not answer; the claim may have been granted all the same. Asking again is
+    /// safe.
     pub async fn claim(&mut self, server: &Server, gone: Option<Uuid>) -> Result<Claim, Error> {
         let mut db = self.connection().await?;
         let process = server.process.as_ref();
@@ -121,8 +126,8 @@ impl ServerLease {
         Ok(Claim::Held(holder))
     }
 
-    /// Renews the lease; `false` if another server has claimed the database. A lease that has lapsed and that nobody has claimed
-    /// is renewed like any other.
+    /// Renews the lease; `false` if another server has claimed the database. A lease that has
+    /// lapsed and that nobody has claimed is renewed like any other.
     ///
     /// # Errors
     /// The database did not answer; the lease may have been renewed all the same.

@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// The logs that were found, by workflow. A log that cannot be trusted or read is an error of its own.
+/// The logs that were found, by workflow. A log that cannot be trusted or read is an error of its
+/// own.
 pub type Logs = HashMap<Uuid, Result<Vec<Recorded>, Error>>;
 
 /// A row of a log.
@@ -56,8 +57,8 @@ impl Storage {
         rows.into_iter().map(read).collect()
     }
 
-    /// The logs of several workflows, to be acted upon: only what a server with this secret key wrote. Each is verified for itself; a
-    /// workflow that is not there is missing from the answer.
+    /// The logs of several workflows, to be acted upon: only what a server with this secret key
+    /// wrote. Each is verified for itself; a workflow that is not there is missing from the answer.
     ///
     /// # Errors
     /// No database, or no secret key: nothing is known of any of them.
@@ -88,7 +89,8 @@ impl Storage {
         Ok(logs.map(|log| (log[0].workflow_id, proven(keys, log, &self.terms))).collect())
     }
 
-    /// The canonical bytes of a document of a workflow, by its [number](crate::domain::workflow::Workflow::document_number).
+    /// The canonical bytes of a document of a workflow, by its
+    /// [number](crate::domain::workflow::Workflow::document_number).
     ///
     /// # Errors
     /// No database.

@@ -19,18 +19,21 @@ const LOOK: Duration = Duration::from_secs(3);
 /// How many looks in a row may stay without an answer.
 const UNANSWERED: u32 = 2;
 
-/// Applies what is missing. An older program finds a newer database in order: migrations it does not know are left alone.
+/// Applies what is missing. An older program finds a newer database in order: migrations it does
+/// not know are left alone.
 ///
-/// It uses a connection of its own that is closed afterwards, so that the lock never outlives a failure. PostgreSQL notices within
-/// seconds when the other end of that connection is gone without a word, and lets go of the lock then. A migration is one
-/// transaction: where the connection is lost in the middle, none of it was done, and migrating again is safe.
+/// It uses a connection of its own that is closed afterwards, so that the lock never outlives a
+/// failure. PostgreSQL notices within seconds when the other end of that connection is gone without
+/// a word, and lets go of the lock then. A migration is one transaction: where the connection is
+/// lost in the middle, none of it was done, and migrating again is safe.
 ///
-/// A migration may take as long as it needs, so nothing limits its statements. A second connection looks whether PostgreSQL is at
-/// work on it: where it is not, the answer will never come, and the connection is given up.
+/// A migration may take as long as it needs, so nothing limits its statements. A second connection
+/// looks whether PostgreSQL is at work on it: where it is not, the answer will never come, and the
+/// connection is given up.
 ///
 /// # Errors
-/// `Unavailable` if the database is not there or the connection was lost; otherwise a database that cannot be used, or a migration
-/// that failed.
+/// `Unavailable` if the database is not there or the connection was lost; otherwise a database that
+/// cannot be used, or a migration that failed.
 pub async fn migrate(database_url: &str) -> Result<(), Error> {
     let keepalives = [("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "2"), ("tcp_keepalives_count", "3")];
     let options = options(database_url)?.options(keepalives);
@@ -44,7 +47,8 @@ pub async fn migrate(database_url: &str) -> Result<(), Error> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let backend = within(Backend::of(&mut connection)).await?;
-    // A migration of a large table may take its time; one that waits for a lock must not make everybody else wait.
+    // A migration of a large table may take its time; one that waits for a lock must not make
+    // everybody else wait.
     within(sqlx::query!("set statement_timeout = 0").execute(&mut connection)).await?;
     let mut migrator = sqlx::migrate!("./migrations");
     migrator.set_locking(false).set_ignore_missing(true);
@@ -87,7 +91,8 @@ impl Backend {
         query.fetch_one(connection).await
     }
 
-    /// Waits until there is nothing left to wait for on the connection to this process, and says why.
+    /// Waits until there is nothing left to wait for on the connection to this process, and says
+    /// why.
     async fn silence(self, options: &PgConnectOptions) -> String {
         let mut unanswered = 0;
         loop {
@@ -95,7 +100,8 @@ impl Backend {
             match within(async { Ok(self.is_at_work(options).await) }).await {
                 Ok(Ok(true)) => unanswered = 0,
                 Ok(Ok(false)) => return "PostgreSQL has finished its part, and the answer has not come".to_owned(),
-                // PostgreSQL is there. It has no connection to spare for looking, which says nothing about the migration.
+                // PostgreSQL is there. It has no connection to spare for looking, which says
+                // nothing about the migration.
                 Ok(Err(sqlx::Error::Database(_))) => unanswered = 0,
                 Ok(Err(_)) | Err(_) if unanswered + 1 < UNANSWERED => unanswered += 1,
                 Ok(Err(error)) => return error.to_string(),
@@ -104,8 +110,8 @@ impl Backend {
         }
     }
 
-    /// Whether it carries out a statement, or did a moment ago. One that does not is ended, so that it holds no lock until PostgreSQL
-    /// notices by itself that the line is dead.
+    /// Whether it carries out a statement, or did a moment ago. One that does not is ended, so that
+    /// it holds no lock until PostgreSQL notices by itself that the line is dead.
     async fn is_at_work(self, options: &PgConnectOptions) -> sqlx::Result<bool> {
         let mut connection = options.connect().await?;
         let query = sqlx::query_scalar!(

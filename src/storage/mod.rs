@@ -1,10 +1,10 @@
 //! All SQL. Rows become domain values here and nowhere else.
 //!
-//! Two rules keep this safe to build on. Every change of a workflow is one statement, which is one transaction
-//! (`checkpoint.rs`), so nothing here ever holds a transaction open; but for the one that ends a request and begins the one that takes its
-//! place (`checkpoint/replace.rs`). And a connection returns to the pool only after
-//! its work has ended well: one whose query failed, hung, or was abandoned is closed, because nobody can say what it
-//! still has to tell.
+//! Two rules keep this safe to build on. Every change of a workflow is one statement, which is one
+//! transaction (`checkpoint.rs`), so nothing here ever holds a transaction open; but for the one
+//! that ends a request and begins the one that takes its place (`checkpoint/replace.rs`). And a
+//! connection returns to the pool only after its work has ended well: one whose query failed, hung,
+//! or was abandoned is closed, because nobody can say what it still has to tell.
 
 mod approvals;
 mod candidates;
@@ -122,9 +122,9 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Whether the same statement may well succeed a moment later: the connection is gone, or the database is stopping,
-/// starting, out of something, still read-only (a standby that is about to be promoted), or has broken a deadlock (SQLSTATE
-/// classes 08, 40, 53, 55, 57, 58, and 25006).
+/// Whether the same statement may well succeed a moment later: the connection is gone, or the
+/// database is stopping, starting, out of something, still read-only (a standby that is about to be
+/// promoted), or has broken a deadlock (SQLSTATE classes 08, 40, 53, 55, 57, 58, and 25006).
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(refusal) => {
@@ -140,7 +140,8 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A page of these rows, without the one that was asked for beyond it. Where it is not full, the next one begins at `end`, if there is one.
+/// A page of these rows, without the one that was asked for beyond it. Where it is not full, the
+/// next one begins at `end`, if there is one.
 fn page_of<R, C>(mut rows: Vec<R>, size: i64, end: Option<C>, cursor: impl Fn(&R) -> C) -> Page<R, C> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let is_full = rows.len() > size;

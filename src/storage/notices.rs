@@ -50,8 +50,8 @@ pub enum Resent {
 }
 
 impl Storage {
-    /// A page of notices, the newest first: their ids show when they were made; and where the next page starts. It may hold less
-    /// than was asked for, where few of many fit.
+    /// A page of notices, the newest first: their ids show when they were made; and where the next
+    /// page starts. It may hold less than was asked for, where few of many fit.
     ///
     /// # Errors
     /// No database.
@@ -112,7 +112,8 @@ impl Storage {
         Ok(page_of(rows, filter.limit, end, |row| row.notice_id))
     }
 
-    /// Makes a notice due again, as if it were new: unless it waits already, or asks about a request that is settled.
+    /// Makes a notice due again, as if it were new: unless it waits already, or asks about a
+    /// request that is settled.
     ///
     /// # Errors
     /// No database.

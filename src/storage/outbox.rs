@@ -1,7 +1,8 @@
 //! The outbox, as the notifier works it off: what is due on a channel, and what became of it.
 //!
-//! A notice that is due stays where it is until its delivery is known to have succeeded, or to be hopeless; nothing is claimed
-//! beforehand. A server that dies in between leaves the row as it was, and the next one delivers it again.
+//! A notice that is due stays where it is until its delivery is known to have succeeded, or to be
+//! hopeless; nothing is claimed beforehand. A server that dies in between leaves the row as it was,
+//! and the next one delivers it again.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -51,10 +52,12 @@ pub enum Done<'a> {
 }
 
 impl Storage {
-    /// What a channel has to deliver, what is due for the longest first. Of the notices about one workflow to one recipient only
-    /// the first is among them: the others come after it. With `all`, those that wait for another attempt are due as well.
+    /// What a channel has to deliver, what is due for the longest first. Of the notices about one
+    /// workflow to one recipient only the first is among them: the others come after it. With
+    /// `all`, those that wait for another attempt are due as well.
     ///
-    /// One that cannot be read, because another version wrote it, does not keep the others from being sent: it is given up.
+    /// One that cannot be read, because another version wrote it, does not keep the others from
+    /// being sent: it is given up.
     ///
     /// # Errors
     /// No database.
@@ -106,7 +109,8 @@ impl Storage {
         Ok(due)
     }
 
-    /// Those of these notices that are still to be delivered; a decision may have overtaken the others.
+    /// Those of these notices that are still to be delivered; a decision may have overtaken the
+    /// others.
     ///
     /// # Errors
     /// No database.
@@ -138,8 +142,9 @@ impl Storage {
         Ok(asked)
     }
 
-    /// A notice is done with: it was delivered, or is given up. If it was a reminder, the next one follows in the same statement;
-    /// unless the request was settled meanwhile, or there is one that waits already.
+    /// A notice is done with: it was delivered, or is given up. If it was a reminder, the next one
+    /// follows in the same statement; unless the request was settled meanwhile, or there is one
+    /// that waits already.
     ///
     /// # Errors
     /// No database.
@@ -180,7 +185,8 @@ impl Storage {
         Ok(())
     }
 
-    /// A notice that asks was delivered although a decision had overtaken it on its way: whoever got it is to hear the end.
+    /// A notice that asks was delivered although a decision had overtaken it on its way: whoever
+    /// got it is to hear the end.
     ///
     /// # Errors
     /// No database.
@@ -249,7 +255,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Gives up what waits for channels other than these: no configuration names them any more. Says how many there were.
+    /// Gives up what waits for channels other than these: no configuration names them any more.
+    /// Says how many there were.
     ///
     /// # Errors
     /// No database.
@@ -279,7 +286,8 @@ impl Storage {
         }
     }
 
-    /// How many notices of each channel wait to be delivered, of those that are due; the count of each ends at [`MOST_COUNTED`].
+    /// How many notices of each channel wait to be delivered, of those that are due; the count of
+    /// each ends at [`MOST_COUNTED`].
     ///
     /// # Errors
     /// No database.

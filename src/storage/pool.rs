@@ -1,4 +1,5 @@
-//! The handle to everything that is stored: which connections each kind of work has, how they are set up, and how long a query may take.
+//! The handle to everything that is stored: which connections each kind of work has, how they are
+//! set up, and how long a query may take.
 
 use super::Error;
 use super::connections::{Connections, Lease};
@@ -12,15 +13,19 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one query may take. The server has the same limit; this one also holds where the server has vanished.
+/// How long one query may take. The server has the same limit; this one also holds where the server
+/// has vanished.
 const QUERY: Duration = Duration::from_secs(5);
-/// Connections for commits: as many as batches are on their way at once, one of them for what had been locked.
+/// Connections for commits: as many as batches are on their way at once, one of them for what had
+/// been locked.
 const WRITERS: u32 = 3;
-/// How long a commit waits for a lock. It passes over rows that are locked, so this is for what nobody expects.
+/// How long a commit waits for a lock. It passes over rows that are locked, so this is for what
+/// nobody expects.
 const COMMIT_LOCK: &str = "100ms";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// The handle to everything that is stored. It has a pool for each kind of work, so that none keeps another waiting.
+/// The handle to everything that is stored. It has a pool for each kind of work, so that none keeps
+/// another waiting.
 #[derive(Clone)]
 pub struct Storage {
     /// For commits.
@@ -37,7 +42,8 @@ pub struct Storage {
     pub(super) terms: Arc<Terms>,
 }
 
-/// How many connections each kind of work has, of all that are for reading: calls, the background, and lists.
+/// How many connections each kind of work has, of all that are for reading: calls, the background,
+/// and lists.
 fn shares(connections: u32) -> (u32, u32, u32) {
     let lists = (connections * 2 / 5).max(1);
     let background = (connections / 5).max(1);
@@ -45,15 +51,17 @@ fn shares(connections: u32) -> (u32, u32, u32) {
 }
 
 impl Storage {
-    /// Pools of at most this many connections for reading (three at least), and three for commits. Nothing is connected yet: a database that is down is found by the first query.
+    /// Pools of at most this many connections for reading (three at least), and three for commits.
+    /// Nothing is connected yet: a database that is down is found by the first query.
     ///
     /// # Errors
     /// A URL that cannot be read.
     pub fn connect(database_url: &str, connections: u32) -> Result<Self, Error> {
         let options = options(database_url)?;
-        // A commit's plan is the same every time: rows found by primary key. Making it anew, as PostgreSQL would for arrays of
-        // other lengths, takes several times as long as carrying it out. It is often made while the tables are still empty, and must
-        // be right when they have grown: so the other ways are switched off.
+        // A commit's plan is the same every time: rows found by primary key. Making it anew, as
+        // PostgreSQL would for arrays of other lengths, takes several times as long as carrying it
+        // out. It is often made while the tables are still empty, and must be right when they have
+        // grown: so the other ways are switched off.
         let for_commits = options.clone().options([
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_hashjoin", "off"),
@@ -115,7 +123,8 @@ impl Storage {
         .await;
     }
 
-    /// Takes a connection for what a call needs, or for something small that is written beside the workflows.
+    /// Takes a connection for what a call needs, or for something small that is written beside the
+    /// workflows.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
         self.calls.lease().await
     }
@@ -145,8 +154,9 @@ pub(super) fn options(database_url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options
         .application_name("parkbrake")
         .options([("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")])
-        // A plan may be made while the tables are empty, when reading them whole costs nothing, and is kept when they have grown.
-        // Without reading and sorting whole tables every plan uses an index that has the order; none of the queries is worth being compiled.
+        // A plan may be made while the tables are empty, when reading them whole costs nothing, and
+        // is kept when they have grown. Without reading and sorting whole tables every plan uses an
+        // index that has the order; none of the queries is worth being compiled.
         .options([("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")])
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
         .log_statements(tracing::log::LevelFilter::Off))
@@ -160,8 +170,9 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
     }
 }
 
-/// Carries a look-up to its end, also where whoever asked for it goes away meanwhile: a query that is given up takes its connection with it,
-/// and somebody who only had to hang up, again and again, could have the database open one connection after the other.
+/// Carries a look-up to its end, also where whoever asked for it goes away meanwhile: a query that
+/// is given up takes its connection with it, and somebody who only had to hang up, again and again,
+/// could have the database open one connection after the other.
 #[expect(clippy::disallowed_methods, reason = "it is awaited here, and goes on where the caller does not stay")]
 pub(super) async fn to_its_end<T: Send + 'static>(look_up: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     tokio::spawn(look_up).await.map_err(|error| Error::Unavailable(format!("a look-up was broken off: {error}")))?

@@ -27,13 +27,15 @@ pub struct Precedent {
 }
 
 impl Storage {
-    /// The newest approved request of a kind among those that were submitted shortly before another.
+    /// The newest approved request of a kind among those that were submitted shortly before
+    /// another.
     ///
     /// # Errors
     /// No database.
     pub async fn precedent(&self, kind: &Kind<'_>, workflow_id: Uuid) -> Result<Option<Precedent>, Error> {
         let mut db = self.lease_list().await?;
-        // Documents are opened one by one, newest first, and only those of this requester's approved requests.
+        // Documents are opened one by one, newest first, and only those of this requester's
+        // approved requests.
         let query = sqlx::query_as!(
             Precedent,
             r#"with recent as materialized (

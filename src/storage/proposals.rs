@@ -1,7 +1,8 @@
 //! What people said lately to requests that are much like each other, to propose grants.
 //!
-//! So many of the newest requests are looked through, and so many of those that were rejected, however long ago. The database sends the
-//! documents only of requests that stand beside enough approved ones with the same requester, target and kind of action.
+//! So many of the newest requests are looked through, and so many of those that were rejected,
+//! however long ago. The database sends the documents only of requests that stand beside enough
+//! approved ones with the same requester, target and kind of action.
 
 use super::candidates::{self, Choice, id_at};
 use super::pool::within;

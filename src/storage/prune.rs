@@ -1,7 +1,7 @@
 //! Retention: workflows that ended long ago are removed, a few at a time.
 //!
-//! Each step is one transaction of `migrations/0012_prune.sql`, which removes workflows whole and puts it on record. Between
-//! two steps nothing is held, so a run can be broken off at any moment.
+//! Each step is one transaction of `migrations/0012_prune.sql`, which removes workflows whole and
+//! puts it on record. Between two steps nothing is held, so a run can be broken off at any moment.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -35,8 +35,8 @@ pub struct PrunePreview {
 }
 
 impl Storage {
-    /// Looks at the next so many workflows after an id, and removes those that are final and whose last change was before the cut-off.
-    /// `None` where there are none after it.
+    /// Looks at the next so many workflows after an id, and removes those that are final and whose
+    /// last change was before the cut-off. `None` where there are none after it.
     ///
     /// # Errors
     /// No database, or one that refuses.
@@ -55,7 +55,8 @@ impl Storage {
         Ok(step)
     }
 
-    /// How many workflows have not changed since the cut-off, and stay because nobody has resolved their unknown outcome.
+    /// How many workflows have not changed since the cut-off, and stay because nobody has resolved
+    /// their unknown outcome.
     ///
     /// # Errors
     /// No database.
@@ -74,7 +75,8 @@ impl Storage {
         Ok(count)
     }
 
-    /// What [`Self::prune_step`] would remove; changes nothing. Empty where there are no workflows after this id.
+    /// What [`Self::prune_step`] would remove; changes nothing. Empty where there are no workflows
+    /// after this id.
     ///
     /// # Errors
     /// No database.

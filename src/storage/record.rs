@@ -9,7 +9,8 @@ use crate::domain::workflow::{Event, Recorded, TermsName};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// An event as JSON text, with its schema; terms that are stored by this name are named and not repeated.
+/// An event as JSON text, with its schema; terms that are stored by this name are named and not
+/// repeated.
 pub(super) fn write(event: &Event, terms: Option<TermsName>) -> String {
     terms.and_then(|name| event.to_stored_naming(name)).unwrap_or_else(|| event.to_stored())
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 impl Storage {
-    /// The latest workflow of a requester whose task had this digest and was rejected no longer ago than this, by the database's clock.
+    /// The latest workflow of a requester whose task had this digest and was rejected no longer ago
+    /// than this, by the database's clock.
     ///
     /// # Errors
     /// No database.

@@ -96,8 +96,9 @@ impl Storage {
         Ok(())
     }
 
-    /// Looks at the next so many workflows after an id; seals those of an earlier key anew, if `write` says so, and those
-    /// without any seal as well, if `adopt` does. `None` where there are none after it.
+    /// Looks at the next so many workflows after an id; seals those of an earlier key anew, if
+    /// `write` says so, and those without any seal as well, if `adopt` does. `None` where there are
+    /// none after it.
     ///
     /// # Errors
     /// No database, no key, or no right to do so.

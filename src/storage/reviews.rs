@@ -1,4 +1,5 @@
-//! The reviews of broken glass that are open. They are opened and closed by the commits of their workflows (`checkpoint.rs`).
+//! The reviews of broken glass that are open. They are opened and closed by the commits of their
+//! workflows (`checkpoint.rs`).
 
 use super::pool::within;
 use super::{Error, Storage};

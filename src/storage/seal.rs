@@ -1,10 +1,11 @@
 //! The seals of logs: what the server itself wrote, and nothing else, is acted upon.
 //!
-//! Each event is sealed with a key that is not in the database, over all that its row says but the time, and its workflow's row over
-//! its version and the seal of its last event. So an event that somebody inserted, changed, moved or copied from another workflow
-//! does not verify; nor does a log from which events were removed, for the row's seal of then is no longer there to be put back. What
-//! was stored before as a whole (a backup, an old copy of all rows of a workflow) verifies again: only a record elsewhere could
-//! tell.
+//! Each event is sealed with a key that is not in the database, over all that its row says but the
+//! time, and its workflow's row over its version and the seal of its last event. So an event that
+//! somebody inserted, changed, moved or copied from another workflow does not verify; nor does a
+//! log from which events were removed, for the row's seal of then is no longer there to be put
+//! back. What was stored before as a whole (a backup, an old copy of all rows of a workflow)
+//! verifies again: only a record elsewhere could tell.
 
 use crate::secret_key::{Purpose, Seal, SecretKeys};
 use uuid::Uuid;

@@ -1,7 +1,8 @@
 //! Lists of workflows, settled ones too: all of them, or those that are looked for.
 //!
-//! What no index finds is looked for within a window: so many workflows, in the order of the list, of those that the other filters leave. So a search
-//! costs the same however many there are, and who wants to look further goes on where the window ended.
+//! What no index finds is looked for within a window: so many workflows, in the order of the list,
+//! of those that the other filters leave. So a search costs the same however many there are, and
+//! who wants to look further goes on where the window ended.
 
 use super::candidates::{self, Choice, UNDER_WAY, Visible, id_at};
 use super::connections::Lease;
@@ -28,8 +29,8 @@ pub struct SearchFilter {
     pub from: Option<DateTime<Utc>>,
     /// Submitted before this moment.
     pub until: Option<DateTime<Utc>>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id, the resource or the action's name; or the
-    /// workflow's id, or the end of it.
+    /// Words that stand, as they are but for capitals, in the description, the requester's own id,
+    /// the resource or the action's name; or the workflow's id, or the end of it.
     pub text: Option<String>,
     /// Only what this agent may see: its own, and what agents of the same person submitted.
     pub visible_to: Option<Visible>,
@@ -123,7 +124,8 @@ impl Storage {
         Ok(Finds { is_cut: !is_full && page.next.is_some(), page })
     }
 
-    /// How many there are of what is looked for, of the first so many that the main filter leaves; and whether there may be more behind them.
+    /// How many there are of what is looked for, of the first so many that the main filter leaves;
+    /// and whether there may be more behind them.
     ///
     /// # Errors
     /// No database.
@@ -137,8 +139,9 @@ impl Storage {
     }
 }
 
-/// The first of these workflows that fit, one more than a page holds. Each is found by its id: joined in any other way, all workflows might be read.
-/// Documents are opened one by one, until there are enough.
+/// The first of these workflows that fit, one more than a page holds. Each is found by its id:
+/// joined in any other way, all workflows might be read. Documents are opened one by one, until
+/// there are enough.
 async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Vec<FoundRow>, Error> {
     let query = sqlx::query!(
         r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at, w.updated_at,
@@ -211,7 +214,8 @@ async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Ve
     Ok(found.collect())
 }
 
-/// How many of these workflows fit. Documents are opened only where something is looked for in them.
+/// How many of these workflows fit. Documents are opened only where something is looked for in
+/// them.
 async fn counted(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<i64, Error> {
     let query = sqlx::query_scalar!(
         r#"select count(*) as "count!"

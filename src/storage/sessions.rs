@@ -21,7 +21,8 @@ pub struct SignIn {
     pub proof: Proof,
 }
 
-/// What proved who somebody is. A session lives on it: when it no longer holds, the session has ended.
+/// What proved who somebody is. A session lives on it: when it no longer holds, the session has
+/// ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     /// A person's token, by its id.
@@ -96,7 +97,8 @@ impl SignIn {
     }
 }
 
-/// A row that says who signs in, of a session or of a link, with the row of the token that it rests on.
+/// A row that says who signs in, of a session or of a link, with the row of the token that it rests
+/// on.
 pub(super) struct StoredSignIn<'a> {
     pub name: String,
     pub token_id: Option<Uuid>,
@@ -166,7 +168,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Whose session this is, if it is good now. `by_hand` is whether a person did something, which keeps it from going idle.
+    /// Whose session this is, if it is good now. `by_hand` is whether a person did something, which
+    /// keeps it from going idle.
     ///
     /// # Errors
     /// No database, or no secret key.
@@ -233,13 +236,15 @@ impl Storage {
         Ok(())
     }
 
-    /// Ends every session of somebody, and takes back every link that would begin one; gives how many sessions that were.
+    /// Ends every session of somebody, and takes back every link that would begin one; gives how
+    /// many sessions that were.
     ///
     /// # Errors
     /// No database.
     pub async fn sign_out(&self, name: &str) -> Result<u64, Error> {
         let mut db = self.lease().await?;
-        // The links first: a link that was spent before they are gone has begun its session by then, and that is found below.
+        // The links first: a link that was spent before they are gone has begun its session by
+        // then, and that is found below.
         within(sqlx::query!("delete from sign_in_link where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
         let done = within(sqlx::query!("delete from session where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
         db.release();

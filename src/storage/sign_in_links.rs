@@ -1,7 +1,7 @@
 //! Links that sign a person in, once, by the hashes of their codes.
 //!
-//! A link is spent and its session begun by one statement: of those who spend it at the same moment one finds it, and there is no moment at
-//! which the link is gone and the session is not there.
+//! A link is spent and its session begun by one statement: of those who spend it at the same moment
+//! one finds it, and there is no moment at which the link is gone and the session is not there.
 
 use super::pool::{to_its_end, within};
 use super::sessions::{IDLE, LONGEST, SignIn, StoredSignIn, TokenFacts};
@@ -12,9 +12,11 @@ use std::time::Duration;
 
 /// How long a link is good.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(600);
-/// So many links of one person are kept that were asked for with a token; a new one takes the place of the oldest.
+/// So many links of one person are kept that were asked for with a token; a new one takes the place
+/// of the oldest.
 const MOST_BY_TOKEN: i64 = 16;
-/// So many may be good that were sent by mail, and no other is sent: anybody can ask for one, and nobody's mailbox is to be flooded.
+/// So many may be good that were sent by mail, and no other is sent: anybody can ask for one, and
+/// nobody's mailbox is to be flooded.
 const MOST_BY_MAIL: i64 = 3;
 
 /// A link that is good: whom it signs in, and the row that is to be spent.
@@ -28,8 +30,8 @@ pub struct GoodLink {
 }
 
 impl Storage {
-    /// Makes a link good that signs this person in, and forgets the links that are too old; gives until when it is good, or nothing where
-    /// too many of this person's are.
+    /// Makes a link good that signs this person in, and forgets the links that are too old; gives
+    /// until when it is good, or nothing where too many of this person's are.
     ///
     /// # Errors
     /// No database, or no secret key.
@@ -115,7 +117,8 @@ impl Storage {
         Ok(Some(GoodLink { sign_in, hash: row.link_hash, seal: row.seal, now: row.now }))
     }
 
-    /// Spends a link and begins a session with this id; says whether it was still there. Only one of those who spend it finds it.
+    /// Spends a link and begins a session with this id; says whether it was still there. Only one
+    /// of those who spend it finds it.
     ///
     /// # Errors
     /// No database, or no secret key.

@@ -1,8 +1,9 @@
 //! How requests for approval went: what was settled, and what waits now.
 //!
-//! Each query looks at the newest requests only, at so many that it takes well under a second. An index holds those that are settled, in the
-//! order in which people were asked; what waits is found by its place. A request that was submitted before the first moment and asked again since
-//! is counted once it is settled.
+//! Each query looks at the newest requests only, at so many that it takes well under a second. An
+//! index holds those that are settled, in the order in which people were asked; what waits is found
+//! by its place. A request that was submitted before the first moment and asked again since is
+//! counted once it is settled.
 
 use super::candidates::{UNDER_WAY, id_at};
 use super::connections::Lease;
@@ -58,7 +59,8 @@ pub struct WaitingRow {
 }
 
 impl Storage {
-    /// What people were asked from a moment on and before another; of what waits still only what they were asked from `open_from` on.
+    /// What people were asked from a moment on and before another; of what waits still only what
+    /// they were asked from `open_from` on.
     ///
     /// # Errors
     /// No database.

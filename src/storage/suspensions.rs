@@ -1,4 +1,5 @@
-//! Who is suspended. Names are compared in lower case: a name is one person or agent whatever its case.
+//! Who is suspended. Names are compared in lower case: a name is one person or agent whatever its
+//! case.
 
 use super::pool::within;
 use super::{Error, Storage};

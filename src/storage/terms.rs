@@ -1,6 +1,8 @@
-//! Terms of approval, stored once: every request that is parked under the same terms names them, and does not repeat them.
+//! Terms of approval, stored once: every request that is parked under the same terms names them,
+//! and does not repeat them.
 //!
-//! Terms are named by their digest, and an event is sealed with the name in it. So whoever changes stored terms is found out when they are read.
+//! Terms are named by their digest, and an event is sealed with the name in it. So whoever changes
+//! stored terms is found out when they are read.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -9,7 +11,8 @@ use crate::domain::workflow::{Event, TermsName};
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The terms that this server has stored or read. There are few: those of each level of each configuration.
+/// The terms that this server has stored or read. There are few: those of each level of each
+/// configuration.
 #[derive(Debug, Default)]
 pub(super) struct Terms(RwLock<Vec<(TermsName, Arc<ApprovalTerms>)>>);
 
@@ -50,7 +53,8 @@ impl Storage {
         self.terms.name(terms_of(event)?)
     }
 
-    /// Stores the terms of these events that are not stored yet. Until they are, no event names them.
+    /// Stores the terms of these events that are not stored yet. Until they are, no event names
+    /// them.
     ///
     /// # Errors
     /// No database, or no right to do so.
@@ -90,7 +94,8 @@ impl Storage {
         let found = within(query.fetch_all(&mut *db)).await?;
         db.release();
         for content in found {
-            // What was changed has another name now, or cannot be read: the logs that name it are refused one by one.
+            // What was changed has another name now, or cannot be read: the logs that name it are
+            // refused one by one.
             if let Ok(terms) = serde_json::from_str(&content) {
                 self.terms.add(TermsName::of(&content), Arc::new(terms));
             }

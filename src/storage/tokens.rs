@@ -1,8 +1,9 @@
 //! Bearer tokens, by their hashes.
 //!
-//! A hash is an HMAC under the server's secret key, and each row is sealed with that key: a row that somebody else wrote, or changed
-//! to another name, is no token. Looking a hash up needs no comparison in constant time: without the key nobody can choose a token
-//! whose hash begins like another's, so how long a look-up takes says nothing.
+//! A hash is an HMAC under the server's secret key, and each row is sealed with that key: a row
+//! that somebody else wrote, or changed to another name, is no token. Looking a hash up needs no
+//! comparison in constant time: without the key nobody can choose a token whose hash begins like
+//! another's, so how long a look-up takes says nothing.
 
 use super::pool::{to_its_end, within};
 use super::{Error, Storage};
@@ -95,7 +96,8 @@ impl Storage {
         Ok(self.keys()?.seal(Purpose::TokenHash, &[token.as_bytes()]))
     }
 
-    /// Whose token this is, if it is good now. One that was made under an earlier secret key is sealed anew.
+    /// Whose token this is, if it is good now. One that was made under an earlier secret key is
+    /// sealed anew.
     ///
     /// # Errors
     /// No database, or no secret key.
@@ -107,7 +109,8 @@ impl Storage {
     async fn look_up_token(&self, token: &str) -> Result<Presented, Error> {
         let keys = self.keys()?;
         let mut hashes: Vec<Vec<u8>> = keys.seals(Purpose::TokenHash, &[token.as_bytes()]).into_iter().map(Vec::from).collect();
-        // As tokens were stored before there was a key: such a row proves nothing, and its holder is told why.
+        // As tokens were stored before there was a key: such a row proves nothing, and its holder
+        // is told why.
         hashes.push(Sha256::digest(token.as_bytes()).to_vec());
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
@@ -145,7 +148,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Stores a token's hash; storing the same one again changes nothing but the name and the kind that it stands for.
+    /// Stores a token's hash; storing the same one again changes nothing but the name and the kind
+    /// that it stands for.
     ///
     /// # Errors
     /// No database, or no secret key.
@@ -187,7 +191,8 @@ impl Storage {
         Ok(rows)
     }
 
-    /// Revokes one token by its id, or every token of a principal; gives the number that were good until now.
+    /// Revokes one token by its id, or every token of a principal; gives the number that were good
+    /// until now.
     ///
     /// # Errors
     /// No database.

@@ -1,4 +1,5 @@
-//! Tool calls of coding agents: which workflow a call has, by the keys that `0030_tool_calls.sql` describes.
+//! Tool calls of coding agents: which workflow a call has, by the keys that `0030_tool_calls.sql`
+//! describes.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -56,8 +57,8 @@ impl Storage {
         self.keep(principal, &use_key(used), identity.as_str(), workflow_id).await.map(drop)
     }
 
-    /// Notes that a requester is told once that a request ended without a yes or a no. Says whether it is this call that is told, also if it asks
-    /// again; the next one may ask anew.
+    /// Notes that a requester is told once that a request ended without a yes or a no. Says whether
+    /// it is this call that is told, also if it asks again; the next one may ask anew.
     ///
     /// # Errors
     /// No database.

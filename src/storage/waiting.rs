@@ -1,5 +1,5 @@
-//! Which requests wait, in the orders in which people read them, and how many. Of each level and set of roles only as many are read as a
-//! page shows, from the part of an index that is theirs.
+//! Which requests wait, in the orders in which people read them, and how many. Of each level and
+//! set of roles only as many are read as a page shows, from the part of an index that is theirs.
 
 use super::connections::Lease;
 use super::pool::within;
@@ -14,7 +14,8 @@ use uuid::Uuid;
 pub const MOST_COUNTED_OF_PLACE: i64 = 1_000;
 
 impl Storage {
-    /// The ids of requests that wait, in the order of the filter: as many as it says, from after its place on.
+    /// The ids of requests that wait, in the order of the filter: as many as it says, from after
+    /// its place on.
     ///
     /// # Errors
     /// No database.
@@ -25,7 +26,8 @@ impl Storage {
         Ok(ids)
     }
 
-    /// How many requests wait, by level; of each level and set of roles no more than [`MOST_COUNTED_OF_PLACE`] are counted.
+    /// How many requests wait, by level; of each level and set of roles no more than
+    /// [`MOST_COUNTED_OF_PLACE`] are counted.
     ///
     /// # Errors
     /// No database.
@@ -122,8 +124,8 @@ async fn oldest(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Ve
     within(query.fetch_all(&mut **db)).await
 }
 
-/// What falls due next comes first, of all or of each level. A page that begins within a level ($7 is its rank) begins at its place there, and
-/// with the first of each lower level.
+/// What falls due next comes first, of all or of each level. A page that begins within a level ($7
+/// is its rank) begins at its place there, and with the first of each lower level.
 async fn by_due(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar!(
         "select r.workflow_id

@@ -19,8 +19,8 @@ pub struct QueuedRow {
 }
 
 impl Storage {
-    /// Workflows whose action parkbrake itself has begun and not ended, in the order of their ids, from after this one
-    /// on; without those in quarantine.
+    /// Workflows whose action parkbrake itself has begun and not ended, in the order of their ids,
+    /// from after this one on; without those in quarantine.
     ///
     /// # Errors
     /// No database.
@@ -71,8 +71,10 @@ impl Storage {
         Ok(found.into_iter().collect())
     }
 
-    /// Workflows that wait for their turn to start, in the order of their ids, from after this one on; without those in
-    /// quarantine, and without tool calls, which wait to be claimed, and what rests after a failure. What they are about is only told where it is asked for, because it has to be read from their documents.
+    /// Workflows that wait for their turn to start, in the order of their ids, from after this one
+    /// on; without those in quarantine, and without tool calls, which wait to be claimed, and what
+    /// rests after a failure. What they are about is only told where it is asked for, because it
+    /// has to be read from their documents.
     ///
     /// # Errors
     /// No database.

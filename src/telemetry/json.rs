@@ -1,4 +1,5 @@
-//! Log lines as JSON objects, one a line. The fields of the spans around an event stand beside the event's own.
+//! Log lines as JSON objects, one a line. The fields of the spans around an event stand beside the
+//! event's own.
 
 use serde_json::{Map, Value};
 use std::error::Error;
@@ -10,7 +11,8 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes each event as a JSON object. The spans' fields are expected to be formatted as JSON objects, too.
+/// Writes each event as a JSON object. The spans' fields are expected to be formatted as JSON
+/// objects, too.
 pub struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines

@@ -1,4 +1,5 @@
-//! The style, the script and the icon: part of the program, named by their contents, so that a browser may keep them.
+//! The style, the script and the icon: part of the program, named by their contents, so that a
+//! browser may keep them.
 
 use crate::domain::task::digest::Digest;
 use crate::http::routing;

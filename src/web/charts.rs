@@ -1,7 +1,9 @@
-//! Charts, drawn as SVG on the server: bars with axes and labels, and words for those who do not see them.
+//! Charts, drawn as SVG on the server: bars with axes and labels, and words for those who do not
+//! see them.
 //!
-//! There is no style in a chart, because a page may hold none: colors come from the classes `series-0` to `series-3`, everything
-//! else from attributes. Whatever a chart shows stands beside it as a table, too.
+//! There is no style in a chart, because a page may hold none: colors come from the classes
+//! `series-0` to `series-3`, everything else from attributes. Whatever a chart shows stands beside
+//! it as a table, too.
 
 use std::fmt::Write as _;
 
@@ -177,7 +179,8 @@ fn opening(chart: &Chart<'_>, height: f64) -> String {
     svg
 }
 
-/// A bar, at least so large that a value that is not nothing is seen; with its value for those who point at it.
+/// A bar, at least so large that a value that is not nothing is seen; with its value for those who
+/// point at it.
 fn rectangle(svg: &mut String, chart: &Chart<'_>, category: &Category, series: usize, [x, y, width, height]: [f64; 4]) {
     let value = category.values[series];
     if value <= 0.0 {

@@ -1,8 +1,8 @@
 //! Was this form sent from one of our pages?
 //!
-//! Three things have to hold, and each alone would do in a sound browser: the session cookie is `SameSite=Lax`, so another site's form
-//! comes without it; the browser says that the form came from this origin; and the form carries a token that only a page of the same
-//! session can know.
+//! Three things have to hold, and each alone would do in a sound browser: the session cookie is
+//! `SameSite=Lax`, so another site's form comes without it; the browser says that the form came
+//! from this origin; and the form carries a token that only a page of the same session can know.
 
 use crate::domain::task::digest::hex;
 use crate::http::body;
@@ -24,7 +24,8 @@ pub const FIELD: &str = "form_token";
 /// What is sealed for the token of forms; no message that is sealed can be it.
 const FORM: &str = "form";
 
-/// A form that somebody who is signed in sent from one of our pages. A handler that takes it cannot be reached otherwise.
+/// A form that somebody who is signed in sent from one of our pages. A handler that takes it cannot
+/// be reached otherwise.
 pub struct Posted {
     pub session: Session,
     pub fields: Fields,
@@ -72,7 +73,8 @@ pub fn seal(session_id: &str, text: &str) -> String {
     hex(&keyed(session_id, text).finalize().into_bytes())
 }
 
-/// Whether a seal is the session's own, compared without telling by the time how much of it is right.
+/// Whether a seal is the session's own, compared without telling by the time how much of it is
+/// right.
 pub fn is_seal(session_id: &str, text: &str, seal: &str) -> bool {
     unhex(seal).is_some_and(|seal| keyed(session_id, text).verify_slice(&seal).is_ok())
 }
@@ -89,8 +91,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     (digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit)).then(|| digits.chunks(2).map(pair).collect())?
 }
 
-/// Whether the browser says that a request came from this origin. One that says nothing of it is refused: every browser that keeps
-/// `__Host-` cookies says it with each form.
+/// Whether the browser says that a request came from this origin. One that says nothing of it is
+/// refused: every browser that keeps `__Host-` cookies says it with each form.
 pub fn is_from_here(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site") {

@@ -1,5 +1,6 @@
-//! Approving and rejecting one request, taking an approval or the request back, and resolving one whose outcome is unknown. The decision itself is the API's; here are only the form, and what the API has no need of: the
-//! typed confirmation of a critical one.
+//! Approving and rejecting one request, taking an approval or the request back, and resolving one
+//! whose outcome is unknown. The decision itself is the API's; here are only the form, and what the
+//! API has no need of: the typed confirmation of a critical one.
 
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::Resolution;

@@ -1,4 +1,5 @@
-//! One request: what would happen, first and from the canonical bytes; then why it waits, what its requester says, and what became of it.
+//! One request: what would happen, first and from the canonical bytes; then why it waits, what its
+//! requester says, and what became of it.
 
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
@@ -198,7 +199,8 @@ fn plan(workflow: &Workflow) -> Vec<Value> {
     workflow.numbered_steps().zip(planned).map(step).collect()
 }
 
-/// One reason of an assessment; that requester and parkbrake disagree is a warning, whatever its level.
+/// One reason of an assessment; that requester and parkbrake disagree is a warning, whatever its
+/// level.
 fn why(reason: &Reason) -> Value {
     json!({"level": reason.level, "trigger": reason.trigger, "detail": reason.detail, "is_warning": target::is_warning(&reason.trigger)})
 }

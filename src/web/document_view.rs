@@ -1,4 +1,5 @@
-//! What exactly would happen, read from the bytes that the digest is taken of, apart from what the requester says about it.
+//! What exactly would happen, read from the bytes that the digest is taken of, apart from what the
+//! requester says about it.
 
 use crate::domain::duration;
 use crate::domain::risk::level::Level;
@@ -141,7 +142,8 @@ struct PlaybookView {
 }
 
 impl DocumentView {
-    /// Reads the document of a workflow; `None` where it is neither a task nor a plan, so that nothing could be shown of what would run.
+    /// Reads the document of a workflow; `None` where it is neither a task nor a plan, so that
+    /// nothing could be shown of what would run.
     pub fn of(web: &Web, workflow: &Workflow, document: &[u8]) -> Option<Self> {
         let submission = &workflow.submission;
         let stored = Document::read(document).ok()?;
@@ -221,14 +223,16 @@ fn file(artifact: &Artifact) -> File {
     File { path: one_way(&artifact.path.display().to_string()), digest }
 }
 
-/// What the document says of a command or a call beyond what the page names: nothing that is approved is left out.
+/// What the document says of a command or a call beyond what the page names: nothing that is
+/// approved is left out.
 fn others(runs: &impl Serialize) -> Vec<(String, String)> {
     const NAMED: [&str; 10] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent", "url", "secret"];
     let Ok(Value::Object(all)) = serde_json::to_value(runs) else { return Vec::new() };
     fields(&all).into_iter().filter(|(name, _)| !NAMED.contains(&name.as_str())).collect()
 }
 
-/// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes it.
+/// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes
+/// it.
 fn one_way(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { Value::from(word).to_string() }
@@ -258,7 +262,8 @@ fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
     ];
     rows.into_iter()
         .map(|(name, claimed, known, vocabulary): (&'static str, Option<&String>, Vec<String>, _)| {
-            // What was known when it was submitted stands first; the configuration may know something else today.
+            // What was known when it was submitted stands first; the configuration may know
+            // something else today.
             let then = about.differs.iter().filter(|one| one.field.replace('_', " ") == name).map(|one| one.known.clone());
             let known = once_each(then.chain(known));
             Aspect {

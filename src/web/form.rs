@@ -1,4 +1,5 @@
-//! What forms and the addresses of pages say: names with values, read from `application/x-www-form-urlencoded` and written as it.
+//! What forms and the addresses of pages say: names with values, read from
+//! `application/x-www-form-urlencoded` and written as it.
 
 use crate::domain::request::Fault;
 use crate::http::body::FromBody;

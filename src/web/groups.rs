@@ -1,5 +1,5 @@
-//! Requests of one kind in one table: what is the same in all of them stands above it, and what differs is a column. Each is approved by
-//! itself, by the digest of its own document.
+//! Requests of one kind in one table: what is the same in all of them stands above it, and what
+//! differs is a column. Each is approved by itself, by the digest of its own document.
 
 use crate::domain::risk::level::Level;
 use crate::domain::task::difference;
@@ -53,11 +53,13 @@ impl Group {
     }
 }
 
-/// What makes requests of one kind: who asks, how dangerous it is, what would be done, by what, and with which arguments.
+/// What makes requests of one kind: who asks, how dangerous it is, what would be done, by what, and
+/// with which arguments.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kind(Vec<String>);
 
-/// The tables of a page, in the order of the first request of each. A request that is the only one of its kind is in none.
+/// The tables of a page, in the order of the first request of each. A request that is the only one
+/// of its kind is in none.
 ///
 /// # Errors
 /// No database.
@@ -84,7 +86,8 @@ fn roughly(row: &Waiting) -> (&str, &str, &str) {
     (&row.requested_by, &row.risk_level, &row.target.operation)
 }
 
-/// The kind of a single task whose document is the one that was submitted; plans are read one by one.
+/// The kind of a single task whose document is the one that was submitted; plans are read one by
+/// one.
 fn kind(shown: &Shown) -> Option<Kind> {
     let document = Document::read(&shown.document).ok()?;
     let task = document.single()?;
@@ -102,7 +105,8 @@ fn kind(shown: &Shown) -> Option<Kind> {
     Some(Kind(kind))
 }
 
-/// The table of requests of one kind; `None` where they differ in so much, or say so much, that each has to be read by itself.
+/// The table of requests of one kind; `None` where they differ in so much, or say so much, that
+/// each has to be read by itself.
 fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     let fields: Vec<BTreeMap<String, String>> = members
         .iter()
@@ -130,7 +134,8 @@ fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     })
 }
 
-/// What is the same everywhere, with its place, and the places where something differs: those that always say the same together.
+/// What is the same everywhere, with its place, and the places where something differs: those that
+/// always say the same together.
 type Compared = (Vec<(String, String)>, Vec<Vec<String>>);
 /// What every document says at some places, where it says anything there; and these places.
 type Column<'a> = (Vec<Option<&'a String>>, Vec<String>);

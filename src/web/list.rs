@@ -158,8 +158,8 @@ impl OpenReview {
 
 type Abouts = BTreeMap<Uuid, About>;
 
-/// The rows of a page with what they are about, where the next page starts, and whether it starts there only because so many were
-/// looked through.
+/// The rows of a page with what they are about, where the next page starts, and whether it starts
+/// there only because so many were looked through.
 async fn page_of(
     web: &Web,
     session: &Session,

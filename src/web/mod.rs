@@ -1,9 +1,10 @@
 //! The inbox: what waits for people, as pages that a browser shows.
 //!
-//! Pages are made on the server and work without a script; the one script that there is (`static/inbox.js`) only keeps what is shown
-//! up to date. People sign in with a token (`sign_in`) or a link (`sign_in_link`) and get a session (`session`); every form proves that it came from here
-//! (`csrf`). What a page shows of a request comes from its canonical bytes, and what a form decides goes the same way as a call of
-//! the API (`service/decide.rs`). A GET never decides.
+//! Pages are made on the server and work without a script; the one script that there is
+//! (`static/inbox.js`) only keeps what is shown up to date. People sign in with a token (`sign_in`)
+//! or a link (`sign_in_link`) and get a session (`session`); every form proves that it came from
+//! here (`csrf`). What a page shows of a request comes from its canonical bytes, and what a form
+//! decides goes the same way as a call of the API (`service/decide.rs`). A GET never decides.
 
 mod assets;
 mod charts;

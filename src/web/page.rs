@@ -16,7 +16,8 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, Output, State as Rendering, UndefinedBehavior};
 use serde_json::{Value as Json, json};
 
-/// What a page may do: show what this server sends, and talk to it. There is no script or style within pages.
+/// What a page may do: show what this server sends, and talk to it. There is no script or style
+/// within pages.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
@@ -83,8 +84,9 @@ impl Default for Pages {
     }
 }
 
-/// How a value is written into a page: escaped, and with every character that could hide or reorder something shown by its number.
-/// Nothing is no text: what may be missing has to be asked for first.
+/// How a value is written into a page: escaped, and with every character that could hide or reorder
+/// something shown by its number. Nothing is no text: what may be missing has to be asked for
+/// first.
 fn write(output: &mut Output, state: &mut Rendering, value: &Value) -> Result<(), Error> {
     if value.is_none() {
         return Err(Error::new(ErrorKind::InvalidOperation, "a value that is missing would be shown as text"));
@@ -125,7 +127,8 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
     }
 }
 
-/// What every page gets: where something went wrong, words for it; and the headers that keep it to itself.
+/// What every page gets: where something went wrong, words for it; and the headers that keep it to
+/// itself.
 pub async fn dress(State(web): State<Web>, request: Request<Body>, next: Next) -> Response {
     let place = request.uri().path().to_owned();
     let mut response = explained(&web, next.run(request).await, &place);
@@ -149,7 +152,8 @@ fn dress_up(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        // The form of a page says where it comes from; nobody else learns which request somebody looked at.
+        // The form of a page says where it comes from; nobody else learns which request somebody
+        // looked at.
         (header::REFERRER_POLICY, "same-origin"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),

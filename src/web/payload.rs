@@ -1,4 +1,5 @@
-//! What a requester sends beside the words, as people read it: JSON with its keys, text with its lines, and what is long folded.
+//! What a requester sends beside the words, as people read it: JSON with its keys, text with its
+//! lines, and what is long folded.
 //!
 //! Nothing is left out: what is folded is on the page, and opens without a script.
 

@@ -1,4 +1,5 @@
-//! Text with code in it, as descriptions have it: paragraphs apart by an empty line, code between grave accents.
+//! Text with code in it, as descriptions have it: paragraphs apart by an empty line, code between
+//! grave accents.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! What happened to a request and what will: its timetable, its decisions, its history, and what came out of it.
+//! What happened to a request and what will: its timetable, its decisions, its history, and what
+//! came out of it.
 
 use crate::domain::duration;
 use crate::domain::via::Via;

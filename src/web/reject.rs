@@ -1,4 +1,5 @@
-//! Rejecting several requests at once, each answered by itself. There is no approving of several: a yes is for what one has read.
+//! Rejecting several requests at once, each answered by itself. There is no approving of several: a
+//! yes is for what one has read.
 
 use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;

@@ -1,4 +1,5 @@
-//! Which of the requests that wait somebody looks through, and in which order: as an address says it, and as a form carries it along.
+//! Which of the requests that wait somebody looks through, and in which order: as an address says
+//! it, and as a form carries it along.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::order::{Order, Place};
@@ -71,7 +72,8 @@ impl Selection {
         }
     }
 
-    /// What comes first: the most dangerous, and of one level what falls due next, unless something else is asked for.
+    /// What comes first: the most dangerous, and of one level what falls due next, unless something
+    /// else is asked for.
     pub fn order(&self) -> Order {
         self.order.unwrap_or(Order::Level)
     }
@@ -98,7 +100,8 @@ impl Selection {
         }
     }
 
-    /// The ids of what it selects, in its order: as many as this, or, where words are looked for, what was found of so many.
+    /// The ids of what it selects, in its order: as many as this, or, where words are looked for,
+    /// what was found of so many.
     ///
     /// # Errors
     /// No database.

@@ -16,7 +16,8 @@ impl FromRequestParts<Web> for Session {
 
     /// For pages: who is not signed in is sent to sign in, and comes back.
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        // What the script fetches is not done by hand, and must not keep a forgotten screen signed in for ever.
+        // What the script fetches is not done by hand, and must not keep a forgotten screen signed
+        // in for ever.
         let by_hand = !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("fragment=")));
         match of(web, &parts.headers, by_hand).await {
             Ok(Some(session)) => Ok(session),

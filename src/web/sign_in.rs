@@ -83,7 +83,8 @@ pub async fn sign_in(
     signed_in(&web, &headers, &person.name, &id, next).await
 }
 
-/// Gives a browser the session that has begun. An id from before is never taken over, and its session ends.
+/// Gives a browser the session that has begun. An id from before is never taken over, and its
+/// session ends.
 pub async fn signed_in(web: &Web, headers: &HeaderMap, name: &str, id: &str, next: &str) -> Result<Response, Problem> {
     web.service.identity.end_session(headers).await.map_err(ServiceError::from)?;
     tracing::info!(person = %name, "somebody signed in to the inbox");

@@ -1,8 +1,10 @@
-//! The limiter of signing in: tokens are looked up a few at a time, and nobody is made to wait for somebody else's wrong token.
+//! The limiter of signing in: tokens are looked up a few at a time, and nobody is made to wait for
+//! somebody else's wrong token.
 //!
-//! A token is 256 random bits, so that guessing is hopeless however fast it is; what is bounded here is the work that guessing makes. A
-//! wrong token is answered at once and holds nothing. An address that has sent many wrong ones has its tokens looked up one at a time,
-//! after one another, beside everybody else's. A right token is always taken, so that nobody can lock anybody out.
+//! A token is 256 random bits, so that guessing is hopeless however fast it is; what is bounded
+//! here is the work that guessing makes. A wrong token is answered at once and holds nothing. An
+//! address that has sent many wrong ones has its tokens looked up one at a time, after one another,
+//! beside everybody else's. A right token is always taken, so that nobody can lock anybody out.
 
 use crate::http::peer::Peer;
 use std::collections::HashMap;
@@ -49,7 +51,8 @@ impl SignInLimiter {
         tokio::time::timeout(LOOKUP_TIMEOUT, lane.acquire()).await.ok()?.ok()
     }
 
-    /// Notes that an address has sent a wrong token, or has asked for a mail; says for how long it should send no other, if it has sent many.
+    /// Notes that an address has sent a wrong token, or has asked for a mail; says for how long it
+    /// should send no other, if it has sent many.
     pub fn note_wrong(&self, peer: Peer, now: Instant) -> Option<Duration> {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= MOST {

@@ -1,4 +1,5 @@
-//! Signing in by a link. Opening it only shows whom it signs in: programs that look through mail open links, too. The button spends it.
+//! Signing in by a link. Opening it only shows whom it signs in: programs that look through mail
+//! open links, too. The button spends it.
 
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};

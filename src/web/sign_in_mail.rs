@@ -1,4 +1,5 @@
-//! Asking for a link by mail. The page that answers is the same whether the name is known or not, and comes before anybody has looked.
+//! Asking for a link by mail. The page that answers is the same whether the name is known or not,
+//! and comes before anybody has looked.
 
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};

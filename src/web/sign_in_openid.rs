@@ -1,7 +1,8 @@
 //! Signing in through an OpenID Connect provider: there, and back.
 //!
-//! A browser comes back by a GET, because that is how providers send it, and with a cookie that only an attempt of its own gave it. Without that
-//! cookie, or with another state than the attempt's, nobody is signed in: so no other site signs anybody in as somebody else.
+//! A browser comes back by a GET, because that is how providers send it, and with a cookie that
+//! only an attempt of its own gave it. Without that cookie, or with another state than the
+//! attempt's, nobody is signed in: so no other site signs anybody in as somebody else.
 
 use crate::domain::text::shown;
 use crate::http::peer::Peer;

@@ -1,4 +1,5 @@
-//! A Terraform plan as a page shows it: counts, then what is taken away, then everything else, folded where it is long.
+//! A Terraform plan as a page shows it: counts, then what is taken away, then everything else,
+//! folded where it is long.
 
 use crate::domain::task::terraform::{Act, Attribute, Change, SENSITIVE, Summary, UNKNOWN};
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! Going through what waits, one request after the other: where a request stands in the list that it was opened from, what comes before
-//! and after it, and what became of the one before.
+//! Going through what waits, one request after the other: where a request stands in the list that
+//! it was opened from, what comes before and after it, and what became of the one before.
 
 use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
@@ -79,8 +79,8 @@ pub fn place(id: Uuid, from: Option<&Selection>, more: &[(&str, &str)]) -> Strin
 pub struct Onward(Option<(Selection, Option<Uuid>)>);
 
 impl Onward {
-    /// What comes after a request in the list that it was opened from, or else the first of what is left. To be asked for before the decision,
-    /// which takes the request out of the list.
+    /// What comes after a request in the list that it was opened from, or else the first of what is
+    /// left. To be asked for before the decision, which takes the request out of the list.
     ///
     /// # Errors
     /// The form carries no list that makes sense.
@@ -93,8 +93,9 @@ impl Onward {
         Ok(Self(Some((selection, next))))
     }
 
-    /// The page that follows the decision: the next request, or the list where nothing is left, with a proof of what was done; or the page of
-    /// the request itself, if it was opened from no list.
+    /// The page that follows the decision: the next request, or the list where nothing is left,
+    /// with a proof of what was done; or the page of the request itself, if it was opened from no
+    /// list.
     pub fn after(&self, session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
         let Some((selection, next)) = &self.0 else { return after(session, fields, id, done) };
         // Who decided in a table of the list goes on there.
@@ -111,8 +112,9 @@ impl Onward {
     }
 }
 
-/// Where a browser goes after a decision was taken, to see what became of it. Only this server can make such an address, for this
-/// session alone: nobody can send somebody a link that says that they approved something.
+/// Where a browser goes after a decision was taken, to see what became of it. Only this server can
+/// make such an address, for this session alone: nobody can send somebody a link that says that
+/// they approved something.
 pub fn after(session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
     let seal = csrf::seal(session.id(), &receipt(id, done));
     let carried = fields.one("in").ok().flatten();

@@ -1,6 +1,7 @@
 //! The third part: many escalations that fall due within a minute, while agents go on submitting.
 //!
-//! How late each one was is read out of the log: the time of its event, which is the database's, less the time at which it was due.
+//! How late each one was is read out of the log: the time of its event, which is the database's,
+//! less the time at which it was due.
 
 use crate::fill::{Patterns, now};
 use crate::harness::{self, Harness, Server, connect, note, seal};
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 
 /// They fall due evenly over this.
 const WITHIN: Duration = Duration::from_secs(60);
-/// From the beginning of the fill to the first of them: time to fill, to start, and to measure without them.
+/// From the beginning of the fill to the first of them: time to fill, to start, and to measure
+/// without them.
 const LEAD: TimeDelta = TimeDelta::seconds(60);
 /// Submits beside them.
 const CALLERS: usize = 64;

@@ -47,7 +47,8 @@ impl Patterns {
         Self { medium: id, high: id, critical: id }
     }
 
-    /// Copies them until this many wait, the last of them just now. The server is not running meanwhile.
+    /// Copies them until this many wait, the last of them just now. The server is not running
+    /// meanwhile.
     pub async fn fill(&self, db: &mut PgConnection, count: i32) {
         let there: i64 = sqlx::query_scalar("select count(*) from workflow where approval_status = 'pending'")
             .fetch_one(&mut *db)

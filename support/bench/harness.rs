@@ -1,4 +1,5 @@
-//! What is measured: a PostgreSQL of its own, durable and otherwise as it comes, and the server as users run it.
+//! What is measured: a PostgreSQL of its own, durable and otherwise as it comes, and the server as
+//! users run it.
 
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::postgres::{Cluster, Options, Programs};
@@ -121,7 +122,8 @@ pub async fn seal(url: &str) {
     storage.close().await;
 }
 
-/// `parkbrake serve` with the shipped configuration, but for the quotas, which are there to keep one agent from what is measured here.
+/// `parkbrake serve` with the shipped configuration, but for the quotas, which are there to keep
+/// one agent from what is measured here.
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,

@@ -1,7 +1,8 @@
 //! The load: callers that each wait for their answer before they ask again.
 //!
-//! It shares the cores with what it measures, so it does next to nothing: one thread, one kept-alive connection for each caller, plain
-//! sockets and `poll`, and requests that are ready to be sent but for the id. Of an answer it reads the status, the length and the id.
+//! It shares the cores with what it measures, so it does next to nothing: one thread, one
+//! kept-alive connection for each caller, plain sockets and `poll`, and requests that are ready to
+//! be sent but for the id. Of an answer it reads the status, the length and the id.
 
 use crate::harness::{HUMAN, Server};
 use crate::load::{Id, approval, get, report, stream, submission, usual_task};
@@ -19,7 +20,8 @@ pub enum Step {
     Approve,
     /// Approves a parked one and reports its result, until that is answered: it is completed.
     Complete,
-    /// Of ten requests four submits, three approvals, two looks at a workflow and one at the list, beside open streams of events.
+    /// Of ten requests four submits, three approvals, two looks at a workflow and one at the list,
+    /// beside open streams of events.
     Mixed,
 }
 
@@ -221,8 +223,8 @@ impl Drive {
     }
 }
 
-/// Lets so many callers repeat a step until the time is up, or, where the step takes an id, until none is left. The newest go first.
-/// `most` ends a phase early as well. Connecting does not count.
+/// Lets so many callers repeat a step until the time is up, or, where the step takes an id, until
+/// none is left. The newest go first. `most` ends a phase early as well. Connecting does not count.
 pub async fn drive(server: &Server, count: usize, step: Step, ids: Vec<Id>, duration: Duration, most: usize) -> Phase {
     let addr = server.addr;
     let work = move || run(addr, count, step, ids, duration, most);

@@ -1,7 +1,9 @@
-//! The benchmark: how fast parkbrake parks and releases work, beside what the same PostgreSQL allows in the same minutes.
+//! The benchmark: how fast parkbrake parks and releases work, beside what the same PostgreSQL
+//! allows in the same minutes.
 //!
-//! A figure of a disk and two cores that others use as well says nothing by itself. So every round takes the references too,
-//! between the phases of parkbrake, and what counts is the ratio. `README.md` beside this file says what each row means.
+//! A figure of a disk and two cores that others use as well says nothing by itself. So every round
+//! takes the references too, between the phases of parkbrake, and what counts is the ratio.
+//! `README.md` beside this file says what each row means.
 //!
 //! This process is the load (`lanes.rs`). Nothing is asserted but that the answers are the
 //! expected ones; whether a target is met is printed and left to the reader.
@@ -63,7 +65,8 @@ pub struct Args {
     #[arg(long)]
     pub plots: bool,
 
-    /// Where the database is kept meanwhile: on the disk that is to be measured [default: target/bench]
+    /// Where the database is kept meanwhile: on the disk that is to be measured [default:
+    /// target/bench]
     #[arg(long)]
     pub folder: Option<PathBuf>,
 

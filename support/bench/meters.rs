@@ -1,6 +1,8 @@
-//! What a phase cost: CPU of the server, of this process and of PostgreSQL; WAL; bytes; rows in a commit.
+//! What a phase cost: CPU of the server, of this process and of PostgreSQL; WAL; bytes; rows in a
+//! commit.
 //!
-//! CPU comes from `/proc/PID/stat` in ticks of 10 ms, so a phase of a second is good for about one part in a hundred.
+//! CPU comes from `/proc/PID/stat` in ticks of 10 ms, so a phase of a second is good for about one
+//! part in a hundred.
 
 use crate::harness::{HUMAN, Server, connect};
 use crate::load::{Caller, get};
@@ -65,7 +67,8 @@ impl Meters {
         sqlx::raw_sql("checkpoint").execute(&mut self.db).await.expect("a checkpoint");
     }
 
-    /// How many workflows the server has in memory: those that are acted upon, and those whose state it keeps.
+    /// How many workflows the server has in memory: those that are acted upon, and those whose
+    /// state it keeps.
     pub async fn workflows_in_memory(&self) -> f64 {
         match self.server {
             Some((_, addr)) => metrics(addr, &["parkbrake_workflows_resident ", "parkbrake_workflows_remembered "]).await.iter().sum(),
@@ -132,7 +135,8 @@ pub fn resident(pid: u32) -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
 }
 
-/// Milliseconds that the disk takes to keep a page, in the middle of 200 tries: what every commit waits for.
+/// Milliseconds that the disk takes to keep a page, in the middle of 200 tries: what every commit
+/// waits for.
 pub fn sync_time(folder: &Path) -> f64 {
     let path = folder.join("sync");
     let mut file = fs::File::create(&path).expect("a file");

@@ -1,6 +1,7 @@
 //! Plots: what was measured as curves, drawn as SVG.
 //!
-//! Figures are kept in a file between runs, so that parts that were measured one after the other come into one set of plots.
+//! Figures are kept in a file between runs, so that parts that were measured one after the other
+//! come into one set of plots.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;

@@ -1,7 +1,8 @@
-//! The references: what the same PostgreSQL does with the rows alone, without anything that parkbrake is.
+//! The references: what the same PostgreSQL does with the rows alone, without anything that
+//! parkbrake is.
 //!
-//! A is what an application gets that commits each workflow by itself. B is the plain limit: the same rows in group commits,
-//! by a program that does nothing else.
+//! A is what an application gets that commits each workflow by itself. B is the plain limit: the
+//! same rows in group commits, by a program that does nothing else.
 
 use crate::harness::{Harness, connect};
 use crate::lanes::Phase;

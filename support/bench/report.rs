@@ -1,4 +1,5 @@
-//! The report: tables in Markdown, on the terminal and in a file. Medians with the least and the greatest of the rounds.
+//! The report: tables in Markdown, on the terminal and in a file. Medians with the least and the
+//! greatest of the rounds.
 
 use crate::deadlines::{Deadlines, Side};
 use crate::plots::Chart;

@@ -1,7 +1,8 @@
 //! The fourth part: `parkbrake prune`, beside full load, and what it leaves behind.
 //!
-//! Day after day as much comes in as goes: three days' workflows are kept, a fourth comes in, the oldest day is pruned, and its room is
-//! vacuumed. If the tables are as large after many days as after four, nothing is left behind.
+//! Day after day as much comes in as goes: three days' workflows are kept, a fourth comes in, the
+//! oldest day is pruned, and its room is vacuumed. If the tables are as large after many days as
+//! after four, nothing is left behind.
 
 use crate::fill::{Patterns, now};
 use crate::harness::{self, Harness, Server, connect, note};

@@ -1,4 +1,5 @@
-//! The second part: what many parked workflows cost. They wait for people, for hours or days, so there can be many.
+//! The second part: what many parked workflows cost. They wait for people, for hours or days, so
+//! there can be many.
 
 use crate::fill::Patterns;
 use crate::harness::{self, HUMAN, Harness, Server, connect, note, seal};
@@ -26,7 +27,8 @@ pub struct Scale {
     pub parked: i32,
     /// Milliseconds of each list, by its name.
     pub lists: Vec<(&'static str, f64)>,
-    /// Seconds from the start of the process until the first approval was answered, the quickest first.
+    /// Seconds from the start of the process until the first approval was answered, the quickest
+    /// first.
     pub restarts: Vec<f64>,
     /// Bytes of memory of the server, settled and after the lists.
     pub memory: f64,

@@ -32,7 +32,8 @@ pub struct Sample {
     pub p99: f64,
     pub count: f64,
     pub seconds: f64,
-    /// What reference A did with 16 clients right before and after the phases with so many callers; the mean.
+    /// What reference A did with 16 clients right before and after the phases with so many callers;
+    /// the mean.
     pub plain: f64,
     /// Of what was approved, how many the server had in memory when the phase began.
     pub resident: Option<f64>,
@@ -104,7 +105,8 @@ impl Work<'_> {
         // Warm: prepared statements, the believed tokens.
         drive(self.server, count, Step::Submit, Vec::new(), Duration::from_secs(1), count * 20).await;
         let mut ids = self.phase(SUBMIT, count, Step::Submit, Vec::new()).await.ids;
-        // Twice as many as were submitted in the same time, so that it is the server that ends the phase and not the supply.
+        // Twice as many as were submitted in the same time, so that it is the server that ends the
+        // phase and not the supply.
         let supply = 2 * ids.len();
         ids.extend(park(self.server, ids.len()).await);
         let left = self.phase(APPROVE, count, Step::Approve, ids).await.ids;

@@ -1,4 +1,5 @@
-//! The documents say what is: every call, problem, setting, metric, room and test that they name is there, and the other way round.
+//! The documents say what is: every call, problem, setting, metric, room and test that they name is
+//! there, and the other way round.
 
 use crate::CONCEPTS;
 use crate::source::{files, read, root, sources};

@@ -1,4 +1,5 @@
-//! What people and machines of a repository rely on: workflows, templates and scripts that are named somewhere.
+//! What people and machines of a repository rely on: workflows, templates and scripts that are
+//! named somewhere.
 
 use crate::source::{files, read, root};
 use regex::Regex;

@@ -29,7 +29,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// The paths below `crate::` (in `main.rs`: below `parkbrake::`) that it names, with lists in braces written out.
+    /// The paths below `crate::` (in `main.rs`: below `parkbrake::`) that it names, with lists in
+    /// braces written out.
     pub fn paths(&self) -> Vec<String> {
         static ROOT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(crate|parkbrake)::").expect("a pattern"));
         ROOT.find_iter(&self.code).flat_map(|found| expanded(&self.code[found.end()..]).0).collect()
@@ -54,7 +55,8 @@ impl Source {
     }
 }
 
-/// The paths of a use tree at the start of a text (`a::{b, c::d}` gives `a::b` and `a::c::d`), and what stands after it.
+/// The paths of a use tree at the start of a text (`a::{b, c::d}` gives `a::b` and `a::c::d`), and
+/// what stands after it.
 pub fn expanded(text: &str) -> (Vec<String>, &str) {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -120,7 +122,8 @@ pub fn dependencies() -> BTreeSet<String> {
     section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim().replace('-', "_")).collect()
 }
 
-/// A source without comments and without the contents of text in quotes, so that neither is taken for code.
+/// A source without comments and without the contents of text in quotes, so that neither is taken
+/// for code.
 pub fn code_of(text: &str) -> String {
     static SKIPPED: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Child;
 
-/// Runs a command whose input and output are a terminal on which this is typed: its exit status, and what stands on the terminal.
+/// Runs a command whose input and output are a terminal on which this is typed: its exit status,
+/// and what stands on the terminal.
 pub fn on_a_terminal(stub: &Stub, args: &[&str], typed: &str) -> (Option<i32>, String) {
     let (mut child, mut ours) = start(stub, args, "dumb");
     ours.write_all(typed.as_bytes()).unwrap();

@@ -1,4 +1,5 @@
-//! Plans of Terraform at the command line: read here, shown before a yes, and verified before they are applied.
+//! Plans of Terraform at the command line: read here, shown before a yes, and verified before they
+//! are applied.
 
 use super::stub::{ID, Stub, workflow};
 use super::{parkbrake, ran, submitted};

@@ -1,4 +1,5 @@
-//! The commands of README.md, QUICK_START.md and API.md, run in order as they stand there, against a server of their own.
+//! The commands of README.md, QUICK_START.md and API.md, run in order as they stand there, against
+//! a server of their own.
 
 use crate::{Block, blocks, read, root};
 use parkbrake::postgres::{Cluster, Options, Programs};
@@ -13,7 +14,8 @@ const ADDRESS: &str = "http://127.0.0.1:8001";
 /// Which database they name.
 const DATABASE: &str = "postgres://USER:PASSWORD@HOST/DATABASE";
 const SERVE: &str = "parkbrake serve --config config\n";
-/// What a document runs that goes on, or that runs these tests. The first is done here; tests of their own run both scripts.
+/// What a document runs that goes on, or that runs these tests. The first is done here; tests of
+/// their own run both scripts.
 const SCRIPTS: [&str; 2] = ["support/scripts/dev.sh", "support/scripts/test.sh"];
 
 /// A folder that others may pass through, as PostgreSQL has to when it does not run as root.
@@ -164,7 +166,8 @@ fn the_examples_of_the_guide_to_the_api_answer_as_it_says() {
         .map(|(at, block)| {
             // That somebody else may not decide is shown for a request that waits.
             let before = if block.text.contains("$CORA\" -X POST") { submit.text.as_str() } else { "" };
-            // A stream that is looked at for two seconds may have said nothing yet where much else is running.
+            // A stream that is looked at for two seconds may have said nothing yet where much else
+            // is running.
             let text = block.text.replace("--max-time 2 ", "--max-time 15 ");
             format!("{before}\nprintf '\\n@@{at}\\n'\n{text}\n")
         })

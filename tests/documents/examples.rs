@@ -1,4 +1,5 @@
-//! Examples in the documents: JSON can be parsed, scripts can be read by their shell, and configuration loads.
+//! Examples in the documents: JSON can be parsed, scripts can be read by their shell, and
+//! configuration loads.
 
 use crate::{blocks, documents, read, root};
 use parkbrake::config;
@@ -49,7 +50,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Those of RISK_ASSESSMENT.md and AGENT_TOOLS.md are loaded where their files are read, in `src/config/tests`.
+/// Those of RISK_ASSESSMENT.md and AGENT_TOOLS.md are loaded where their files are read, in
+/// `src/config/tests`.
 #[test]
 fn every_example_of_notifications_loads() {
     let mut seen = 0;
@@ -69,7 +71,8 @@ fn every_example_of_notifications_loads() {
     assert!(seen >= 6, "the page has examples");
 }
 
-/// Every key that a file of configuration may have stands in a document, or in the head of the shipped file that has it.
+/// Every key that a file of configuration may have stands in a document, or in the head of the
+/// shipped file that has it.
 #[test]
 fn every_key_of_the_configuration_is_described() {
     let list = Regex::new(r#"(?s)(?:KEYS: \[&str; \d+\] =\s*|fields\(&)\[([^\]]*)\]"#).expect("a pattern");

@@ -1,4 +1,5 @@
-//! `support/docs/HTTP_REFERENCE.md`: every call of the API, from the description that the server serves.
+//! `support/docs/HTTP_REFERENCE.md`: every call of the API, from the description that the server
+//! serves.
 
 use crate::reference::{cell, hold};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! What the model's actors do with a message, and what becomes of their commits: the steps of `actors/workflow.rs` and
-//! `actors/runner.rs`, one at a time.
+//! What the model's actors do with a message, and what becomes of their commits: the steps of
+//! `actors/workflow.rs` and `actors/runner.rs`, one at a time.
 
 use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, attempt, token};
 use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM};
@@ -62,7 +62,8 @@ impl World {
                 Some(Obligation::Attend { attempt, token } | Obligation::End { attempt, token }) if !self.holds(server, attempt, token) => {
                     self.actor(place).doing = Doing::LookTwice(then);
                 }
-                // What is left of one that was cancelled is ended beside the actor, which is asked for the same afterwards.
+                // What is left of one that was cancelled is ended beside the actor, which is asked
+                // for the same afterwards.
                 Some(Obligation::Recover { attempt } | Obligation::Clear { attempt }) => {
                     self.oblige(place, memory, &Command::Recover { attempt, owner: SERVERS[server] }, then);
                 }
@@ -116,8 +117,8 @@ impl World {
         self.actor(place).doing = Doing::Commits { of, is_answer };
     }
 
-    /// PostgreSQL carries out a commit, whether or not anybody still waits for it: if the version is the next one and the leases are as
-    /// they have to be.
+    /// PostgreSQL carries out a commit, whether or not anybody still waits for it: if the version
+    /// is the next one and the leases are as they have to be.
     pub fn apply(&mut self, flight: Flight) -> Flight {
         let holds = |owner| self.lease && SERVERS[self.holder] == owner;
         let is_fenced = flight.events.iter().any(|event| match event {
@@ -195,7 +196,8 @@ impl World {
         (self.servers[server].turn, self.servers[server].waits) = (Turn::None, false);
     }
 
-    /// An actor ends; whoever waits for its answers hears that there are none. Its commit may still come through.
+    /// An actor ends; whoever waits for its answers hears that there are none. Its commit may still
+    /// come through.
     pub fn lose(&mut self, place: usize) {
         let Some(actor) = self.actors[place].take() else { return };
         self.adrift.extend(self.flights[place].take().filter(|flight| flight.written.is_none()));

@@ -1,8 +1,9 @@
-//! One workflow and everybody who works on it, as a model that takes one step at a time. What is decided is decided by the real core:
-//! `decide`, `apply`, `obligation`. What is modeled is who remembers what, which message is where, and what the database answers.
+//! One workflow and everybody who works on it, as a model that takes one step at a time. What is
+//! decided is decided by the real core: `decide`, `apply`, `obligation`. What is modeled is who
+//! remembers what, which message is where, and what the database answers.
 //!
-//! The steps are those at which another step may come between: a read, a decision, a commit that is on its way, the moment at which
-//! PostgreSQL carries it out, the answer, a process that starts.
+//! The steps are those at which another step may come between: a read, a decision, a commit that is
+//! on its way, the moment at which PostgreSQL carries it out, the answer, a process that starts.
 
 use chrono::{DateTime, Utc};
 use parkbrake::domain::via::Via;
@@ -15,7 +16,8 @@ use uuid::Uuid;
 pub const ID: Uuid = Uuid::from_u128(7);
 /// The servers: the first one acts; the second one takes over.
 pub const SERVERS: [Uuid; 2] = [Uuid::from_u128(0xa), Uuid::from_u128(0xb)];
-/// Where actors of the workflow may be, and whose they are. The first server has two: one that leaves memory, and one that comes.
+/// Where actors of the workflow may be, and whose they are. The first server has two: one that
+/// leaves memory, and one that comes.
 pub const PLACES: [usize; 3] = [0, 0, 1];
 
 /// What is asked of an actor.
@@ -50,7 +52,8 @@ pub enum Doing {
     },
     /// It does what its memory obliges to; then it goes on.
     Fulfill(Then),
-    /// The log says that this server runs the attempt, and its runner did not know of it a moment ago.
+    /// The log says that this server runs the attempt, and its runner did not know of it a moment
+    /// ago.
     LookTwice(Then),
     /// Its commit is on its way: of a command, or of what its memory obliged it to.
     Commits {
@@ -179,7 +182,8 @@ pub enum Flaw {
     MakesTokensAnew,
     /// It starts what it may start, and does not look whether it still may act.
     IgnoresTheFence,
-    /// After it has read the log it answers, and does not do what the log obliges to; and the timer passes by what is queued.
+    /// After it has read the log it answers, and does not do what the log obliges to; and the timer
+    /// passes by what is queued.
     ForgetsItsObligation,
     /// The runner lets go of an attempt before its outcome is recorded.
     LetsGoTooEarly,
@@ -308,7 +312,8 @@ impl World {
         }
     }
 
-    /// What the timer does again and again: it finds what waits, and what was begun by somebody who is gone.
+    /// What the timer does again and again: it finds what waits, and what was begun by somebody who
+    /// is gone.
     pub fn sweep(&mut self, server: usize) {
         if self.state().queued().is_some() {
             self.servers[server].waits |= self.flaw != Flaw::ForgetsItsObligation;

@@ -108,7 +108,8 @@ impl World {
             Step::Evict(place) => self.actors[place] = None,
             Step::Kill(server) | Step::Halt(server) => {
                 let is_halt = matches!(step, Step::Halt(_));
-                // A server that ends by itself ends what it runs; one that is killed leaves it behind.
+                // A server that ends by itself ends what it runs; one that is killed leaves it
+                // behind.
                 if let (true, Turn::Runs { attempt, token }) = (is_halt, self.servers[server].turn) {
                     self.runs.retain(|run| *run != Run { attempt, token });
                 }

@@ -1,4 +1,5 @@
-//! How much may be under way: what a client asked for counts until it is done, whether or not the client is still there.
+//! How much may be under way: what a client asked for counts until it is done, whether or not the
+//! client is still there.
 
 use crate::support::client::{high, low};
 use crate::support::server::settings;

@@ -1,5 +1,6 @@
-//! Every rule about asking holds at every door by which an agent asks: the same outcome, and the same log but for the word that says which door
-//! it was. By none of these doors does an agent decide.
+//! Every rule about asking holds at every door by which an agent asks: the same outcome, and the
+//! same log but for the word that says which door it was. By none of these doors does an agent
+//! decide.
 
 use crate::support::client::{high, low, token};
 use crate::support::{Client, Config, TestApp, eventually};
@@ -36,7 +37,8 @@ trait Door: Sync {
     fn ask<'a>(&'a self, who: &'a str, what: What, key: &'a str) -> BoxFuture<'a, Heard>;
     /// Tries to approve a workflow.
     fn approve<'a>(&'a self, who: &'a str, id: &'a str) -> BoxFuture<'a, Heard>;
-    /// Looks at a workflow, or says something of what was asked under a key: whichever this door has.
+    /// Looks at a workflow, or says something of what was asked under a key: whichever this door
+    /// has.
     fn touch<'a>(&'a self, who: &'a str, id: &'a str, key: &'a str) -> BoxFuture<'a, Heard>;
 }
 
@@ -276,7 +278,8 @@ policies: { high: { rejected_memory: 1h } }
 async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
     let mut matrix = Matrix::default();
     for place in 0..4 {
-        // A server for each door, so that what is remembered of one door says nothing about another.
+        // A server for each door, so that what is remembered of one door says nothing about
+        // another.
         let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", POLICIES)).await;
         let (rest, mcp, claude, codex) = (Rest(&app), Mcp(&app), Hook(&app, "claude_code"), Hook(&app, "codex"));
         let doors: [&dyn Door; 4] = [&rest, &mcp, &claude, &codex];

@@ -1,4 +1,5 @@
-//! The hooks of coding agents, by the real binary and a real server: from a call that is parked to the one call that runs.
+//! The hooks of coding agents, by the real binary and a real server: from a call that is parked to
+//! the one call that runs.
 
 use crate::support::client::{events, token};
 use crate::support::{TestApp, eventually};

@@ -1,5 +1,6 @@
-//! The server and the runbook, killed at each boundary of an attempt: an action runs once, or it is said that nobody knows. What has really
-//! happened is in the ledger of whoever did it, which is on disk before the next thing happens.
+//! The server and the runbook, killed at each boundary of an attempt: an action runs once, or it is
+//! said that nobody knows. What has really happened is in the ledger of whoever did it, which is on
+//! disk before the next thing happens.
 
 use crate::support::client::low;
 use crate::support::hook::{Hook, Reply};
@@ -21,7 +22,8 @@ enum Boundary {
     AfterStartRecord,
     /// The server is killed while the action is at work.
     During,
-    /// The action has had its effect and has ended, and the server is killed before PostgreSQL hears of it.
+    /// The action has had its effect and has ended, and the server is killed before PostgreSQL
+    /// hears of it.
     AfterEffect,
     /// The end is committed, and the server is killed before it hears so.
     AfterFinishRecord,
@@ -140,7 +142,8 @@ write done
     }
 }
 
-/// Waits until so many commits of workflows have come to the proxy, and lets all but the last one through; that one meets the fault.
+/// Waits until so many commits of workflows have come to the proxy, and lets all but the last one
+/// through; that one meets the fault.
 async fn stop_at(proxy: &Proxy, commit: usize, fault: Fault) {
     for number in 1..=commit {
         eventually("a commit", || async { (proxy.applied() >= number).then_some(()) }).await;

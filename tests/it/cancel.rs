@@ -9,7 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A folder in which runbooks leave word, and runbooks that end in different ways once they are told to.
+/// A folder in which runbooks leave word, and runbooks that end in different ways once they are
+/// told to.
 struct Place(TempDir);
 
 impl Place {
@@ -206,7 +207,8 @@ async fn what_only_its_requester_can_end_is_not_cancelled() {
     assert!(refused["detail"].as_str().unwrap().contains("report its result"), "{refused}");
 }
 
-/// The server dies between the request and the end. Whether the runbook is idempotent changes nothing.
+/// The server dies between the request and the end. Whether the runbook is idempotent changes
+/// nothing.
 #[tokio::test]
 async fn a_server_that_is_killed_while_it_ends_something_leaves_the_rest_to_the_next_one_and_nothing_runs_again() {
     for name in ["deaf", "deaf-again"] {
@@ -242,7 +244,8 @@ async fn a_request_whose_commit_was_answered_to_nobody_is_acted_upon() {
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(task("long")).await;
     place.begins(1).await;
-    // The commit takes place, and its answer is lost, as often as anybody asks; and nobody asks again.
+    // The commit takes place, and its answer is lost, as often as anybody asks; and nobody asks
+    // again.
     proxy.next("advance_workflows", Fault::LoseAnswer, 1);
     let _ = bot.takes_back(&id).await;
     let workflow = bot.wait_for(&id, "cancelled").await;

@@ -1,5 +1,6 @@
-//! The promise under load: the real program is killed a dozen times at random moments while agents submit and people
-//! decide. Afterwards what was acknowledged is compared with what is stored, and with the ledger that the runbooks kept.
+//! The promise under load: the real program is killed a dozen times at random moments while agents
+//! submit and people decide. Afterwards what was acknowledged is compared with what is stored, and
+//! with the ledger that the runbooks kept.
 
 use crate::support::client::{high, low};
 use crate::support::server::hand_out_tokens;
@@ -112,7 +113,8 @@ async fn nothing_is_lost_nothing_runs_twice_nothing_runs_unapproved() {
     let mut server = Process::serve(&config, &database).await;
     for _ in 0..KILLS {
         announce.send_replace(Some(server.addr));
-        // Killed at a random point of the work, which is counted, not timed: so a slow machine sees as much as a fast one.
+        // Killed at a random point of the work, which is counted, not timed: so a slow machine sees
+        // as much as a fast one.
         let some = LEAST_PER_ROUND + usize::from(Uuid::new_v4().as_bytes()[0] % 16);
         let (all, decided) = load.acknowledged();
         eventually("work", || async {

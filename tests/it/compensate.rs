@@ -1,4 +1,5 @@
-//! What undoes steps: when a later step fails, those that succeeded are undone in reverse order, as steps of their own.
+//! What undoes steps: when a later step fails, those that succeeded are undone in reverse order, as
+//! steps of their own.
 
 use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
@@ -136,7 +137,8 @@ async fn a_server_that_is_killed_while_it_undoes_undoes_each_step_once() {
     ledger.release();
     let workflow = server.client("alice").wait_for(&id, "failed").await;
     assert!(statuses(&workflow)[7..].iter().all(|status| *status == "succeeded"), "{:?}", statuses(&workflow));
-    // Each is begun once more only where an attempt of it was cut off, with the next number; each ends once.
+    // Each is begun once more only where an attempt of it was cut off, with the next number; each
+    // ends once.
     let ends = ledger.of(&id).into_iter().filter(|entry| entry.what == "end" && entry.key.len() > 37);
     let mut undone: Vec<usize> = ends.map(|entry| entry.key[37..].parse().unwrap()).filter(|step| *step > 7).collect();
     undone.dedup();

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// An account that nothing else runs as, so that its processes can be counted: the kernel does not hold root to a number.
+/// An account that nothing else runs as, so that its processes can be counted: the kernel does not
+/// hold root to a number.
 const ACCOUNT: &str = "nobody";
 
 fn is_root() -> bool {

@@ -1,4 +1,5 @@
-//! What the delivery workers do on channels for people: grouping, one message for each person, and what nobody has to be told.
+//! What the delivery workers do on channels for people: grouping, one message for each person, and
+//! what nobody has to be told.
 
 use crate::support::client::{critical, high};
 use crate::support::{Config, Database, eventually};
@@ -166,7 +167,8 @@ async fn fifty_requests_in_a_minute_are_one_message() {
     assert_eq!(world.channel.receives(1).await, ["approval.requested all × 50"]);
     let ids: std::collections::BTreeSet<_> = world.channel.messages()[0].iter().map(|notice| notice.workflow.id).collect();
     assert_eq!(ids.len(), 50);
-    // A critical one waits for no window that is open, but for the rest of the one that has just begun.
+    // A critical one waits for no window that is open, but for the rest of the one that has just
+    // begun.
     world.submit(critical()).await;
     assert_eq!(world.channel.lines().len(), 1);
     assert_eq!(world.channel.receives(2).await[1], "approval.requested all × 1");
@@ -291,7 +293,8 @@ async fn a_channel_that_panics_is_one_that_failed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_away_after_a_delivery_does_not_have_it_made_twice() {
     let world = World::room("0s").await;
-    // The table is locked while the message is on its way, so that nobody can note for a while that it arrived.
+    // The table is locked while the message is on its way, so that nobody can note for a while that
+    // it arrived.
     let lock = Arc::new(Mutex::new(None));
     let (url, held) = (world.database.url.clone(), Arc::clone(&lock));
     world.channel.answers(move |_| {

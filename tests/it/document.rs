@@ -1,4 +1,5 @@
-//! The document of the API (`/openapi.json`): it names what is served and nothing else, and its examples are true.
+//! The document of the API (`/openapi.json`): it names what is served and nothing else, and its
+//! examples are true.
 
 use crate::support::client::{high, low, medium};
 use crate::support::contract;

@@ -1,5 +1,6 @@
-//! Every rule about decisions holds at every door: the same verdict, and the same log but for the word that says which door it was.
-//! Where GitHub asks is no door for decisions, and has no column: `github::nothing_that_github_sends_decides`.
+//! Every rule about decisions holds at every door: the same verdict, and the same log but for the
+//! word that says which door it was. Where GitHub asks is no door for decisions, and has no column:
+//! `github::nothing_that_github_sends_decides`.
 
 mod door;
 

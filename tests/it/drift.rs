@@ -1,4 +1,5 @@
-//! Drift: what a precondition prints right before the start is not what people approved. They are asked again, about what it prints now.
+//! Drift: what a precondition prints right before the start is not what people approved. They are
+//! asked again, about what it prints now.
 
 use crate::support::client::{events, high, low};
 use crate::support::proxy::{Fault, Proxy};
@@ -11,11 +12,13 @@ const DIFFERENCE: &str = "its precondition prints something else now: - `replica
 const BEFORE: &str = "api\nreplicas: 3\n";
 const AFTER: &str = "api\nreplicas: 5\n";
 
-/// A look that counts itself, waits while it is told to, and prints what the world is like: at its second time `world-2`, where there is one.
+/// A look that counts itself, waits while it is told to, and prints what the world is like: at its
+/// second time `world-2`, where there is one.
 const LOOK: &str =
     "[sh, -c, 'echo look >> looks; while [ -e wait ]; do sleep 0.05; done; cat world-$(grep -c . looks) 2>/dev/null || cat world']";
 
-/// Two runbooks that need the world to stay as it was shown, one of which needs people, and one that changes the world.
+/// Two runbooks that need the world to stay as it was shown, one of which needs people, and one
+/// that changes the world.
 struct Guarded(TempDir);
 
 impl Guarded {
@@ -198,7 +201,8 @@ async fn what_a_grant_let_pass_and_drifted_is_for_people_to_decide() {
     bot.wait_for(&id, "completed").await;
 }
 
-/// Wherever the answer is lost or the server dies: nothing runs by the first approval, and nobody is asked twice.
+/// Wherever the answer is lost or the server dies: nothing runs by the first approval, and nobody
+/// is asked twice.
 #[tokio::test]
 async fn a_server_that_dies_or_loses_the_answer_between_the_look_and_the_question_asks_once() {
     for (needle, fault, dies) in [

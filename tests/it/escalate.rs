@@ -1,4 +1,5 @@
-//! Silence: who is asked next and when, what ends a request, and that nothing comes twice or too early.
+//! Silence: who is asked next and when, what ends a request, and that nothing comes twice or too
+//! early.
 
 use crate::support::client::{at, critical, events, high, medium, time};
 use crate::support::proxy::{Fault, Proxy};
@@ -14,7 +15,8 @@ use uuid::Uuid;
 
 const CHAIN: &str = "escalation: { high: [ { after: 1s, to: [cto] }, { after: 2s, to: [auditor] } ] }";
 
-/// What the table of requests says of one: when it was made, how far its escalation is, and when it next falls due.
+/// What the table of requests says of one: when it was made, how far its escalation is, and when it
+/// next falls due.
 async fn due(app: &TestApp, id: &str) -> (DateTime<Utc>, i32, Option<DateTime<Utc>>) {
     let query = "select requested_at, escalation_level, timeout_at from approval_requests where workflow_id = $1";
     let id: Uuid = id.parse().unwrap();

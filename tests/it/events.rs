@@ -1,4 +1,5 @@
-//! Event streams: everything arrives, in order, also for whoever was away; and nothing arrives that is none of one's business.
+//! Event streams: everything arrives, in order, also for whoever was away; and nothing arrives that
+//! is none of one's business.
 
 use crate::support::client::{high, low};
 use crate::support::stream::{Message, position};
@@ -40,7 +41,8 @@ async fn what_happens_arrives_while_it_happens() {
     let history = alice.workflow(&id).await["history"].clone();
     for (n, message) in heard.iter().enumerate() {
         let recorded = &history[n];
-        // The status is that of the moment at which the message was made, which may be further on than the event.
+        // The status is that of the moment at which the message was made, which may be further on
+        // than the event.
         let status = &message.data["status"];
         let since = &["pending_approval", "pending_approval", "executing", "executing", "completed"][n..];
         assert!(since.iter().any(|known| status == known), "{status} of {}", message.event);
@@ -105,7 +107,8 @@ async fn whoever_was_cut_off_misses_nothing() {
     let heard = stream.until(&after, "approval_requested").await;
     assert_eq!(of(&later, &heard), [1, 2]);
     assert_eq!(of(&after, &heard), [1, 2]);
-    // What comes first need not have the header: a page that has just been made says where it stands.
+    // What comes first need not have the header: a page that has just been made says where it
+    // stands.
     let mut stream = alice.follow(&format!("/events?since={last_id}")).await;
     assert_eq!(of(&later, &stream.until(&after, "approval_requested").await), [1, 2]);
 }
@@ -175,7 +178,8 @@ async fn what_was_committed_without_an_answer_is_told_from_the_log() {
     let mut stream = alice.follow("/events").await;
     let id = bot.submit_id(high()).await;
     stream.until(&id, "approval_requested").await;
-    // As the log looks when the answer to a batch was lost, or another server wrote: it is there, and nobody here knows.
+    // As the log looks when the answer to a batch was lost, or another server wrote: it is there,
+    // and nobody here knows.
     let event = format!(
         "insert into workflow_event (workflow_id, version, kind, actor, at, data)
          values ('{id}', 3, 'escalated', 'parkbrake', clock_timestamp(), '{{}}')"
@@ -203,7 +207,8 @@ impl SlowReader {
         Self { socket, text }
     }
 
-    /// Reads until the second event of a workflow has come, and gives the workflows and versions of all that came.
+    /// Reads until the second event of a workflow has come, and gives the workflows and versions of
+    /// all that came.
     async fn until(mut self, workflow: &str) -> BTreeSet<(String, u64)> {
         let end = format!("\"workflow_id\":\"{workflow}\",\"version\":2,");
         let mut buffer = vec![0; 1 << 20];
@@ -215,7 +220,8 @@ impl SlowReader {
             self.text.extend_from_slice(&buffer[..count]);
         }
         let text = String::from_utf8_lossy(&self.text);
-        // Messages are sent whole, so that the sizes of the pieces between them never stand within a line; the last may be cut off.
+        // Messages are sent whole, so that the sizes of the pieces between them never stand within
+        // a line; the last may be cut off.
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
         let data = data.filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok());
         data.map(|data| (data["workflow_id"].as_str().unwrap().to_owned(), data["version"].as_u64().unwrap())).collect()

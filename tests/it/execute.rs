@@ -1,4 +1,5 @@
-//! Carrying out: what was approved runs once, exactly as it was shown; what was not approved never does.
+//! Carrying out: what was approved runs once, exactly as it was shown; what was not approved never
+//! does.
 
 use crate::support::client::{at, events, high, low, time};
 use crate::support::{Client, Config, Ledger, TestApp};

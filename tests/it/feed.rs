@@ -1,4 +1,5 @@
-//! The stream of all workflows when something goes wrong: answers are lost, commits stall, transactions stay open, servers change.
+//! The stream of all workflows when something goes wrong: answers are lost, commits stall,
+//! transactions stay open, servers change.
 
 use crate::support::client::{events, high};
 use crate::support::proxy::{Fault, Proxy};
@@ -56,7 +57,8 @@ async fn a_lost_answer_changes_neither_the_order_nor_the_number_of_events_that_a
 #[tokio::test]
 async fn a_commit_that_stalls_is_heard_in_the_end_and_holds_up_nobody_else() {
     let app = TestApp::start().await;
-    // The wait of a commit, as for a slow disk or a standby, is not ended by any time limit of a statement.
+    // The wait of a commit, as for a slow disk or a standby, is not ended by any time limit of a
+    // statement.
     app.database
         .execute(
             "create table go (at timestamptz);
@@ -200,7 +202,8 @@ async fn after_the_database_was_restored_from_a_dump_the_stream_goes_on() {
     let second = bot.submit_id(high()).await;
     assert_eq!(versions(&back.until(&second, "approval_requested").await, &second), [1, 2]);
 
-    // What was told before the restore, of events that are lost now, is no place to come back to: also not once as much has happened again.
+    // What was told before the restore, of events that are lost now, is no place to come back to:
+    // also not once as much has happened again.
     let told_before = format!("e8d4a51001.{}.1", old.replace('-', ""));
     let mut lost = alice.follow_from("/events", Some(&told_before)).await;
     assert_eq!(lost.next().await.unwrap().event, "reset");
@@ -225,7 +228,8 @@ async fn in_a_copy_of_the_database_no_new_event_takes_a_place_that_the_original_
             .unwrap();
     let after_the_copy = format!("{place:x}.{}.2", lost.replace('-', ""));
     app.stop().await;
-    // As a copy is that was made before the last of them: it is another life, in which they have not happened.
+    // As a copy is that was made before the last of them: it is another life, in which they have
+    // not happened.
     app.database
         .execute(&format!(
             "set session_replication_role = replica;

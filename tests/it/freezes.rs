@@ -1,4 +1,5 @@
-//! Freezes: what they cover does not start until they end or somebody of a role that they name approves an exception.
+//! Freezes: what they cover does not start until they end or somebody of a role that they name
+//! approves an exception.
 
 use crate::support::client::{at, events, high, low, time};
 use crate::support::{Config, Ledger, TestApp, eventually};
@@ -15,7 +16,8 @@ fn moment(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// A server with one freeze, that holds from so many seconds from now on until so many seconds from now.
+/// A server with one freeze, that holds from so many seconds from now on until so many seconds from
+/// now.
 async fn frozen(ledger: &Ledger, from: i64, until: i64, more: &str) -> TestApp {
     let now = Utc::now();
     let [from, until] = [from, until].map(|seconds| moment(now + TimeDelta::seconds(seconds)));

@@ -1,4 +1,5 @@
-//! Deployments that wait in GitHub Actions: asked about like everything else, and answered once people have decided.
+//! Deployments that wait in GitHub Actions: asked about like everything else, and answered once
+//! people have decided.
 
 use crate::support::client::events;
 use crate::support::server::{Services, hand_out_tokens};
@@ -270,7 +271,8 @@ async fn how_a_deployment_went_is_known_from_github() {
 async fn a_task_that_only_names_a_run_answers_for_no_deployment() {
     let harness = Harness::start("").await;
     harness.github.waits(7_001, "production");
-    // With the same metadata, in the name of the same agent, and of a level that needs nobody; but not from GitHub.
+    // With the same metadata, in the name of the same agent, and of a level that needs nobody; but
+    // not from GitHub.
     let github = json!({"repository": "example/shop", "run_id": 7_001, "environment": "production", "installation_id": 3_001});
     let task = json!({"description": "read", "operation": "read", "environment": "development", "resource_type": "code", "metadata": {"github": github}});
     assert_eq!(harness.app.client("other-bot").submit(task).await["status"], "executing");
@@ -296,7 +298,8 @@ async fn what_a_halt_holds_goes_on_waiting_until_it_ends() {
 async fn an_answer_is_tried_again_with_a_fresh_token() {
     let harness = Harness::start("").await;
     let id = harness.asked(7_001).await;
-    // No token, then a token that no longer holds when it is used, then a GitHub that is down, and then one that answers.
+    // No token, then a token that no longer holds when it is used, then a GitHub that is down, and
+    // then one that answers.
     for mishap in [Reply::new(500, ""), Reply::new(401, "{}")] {
         harness.github.service.next(Mishap::Instead(mishap));
     }

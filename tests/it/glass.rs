@@ -1,4 +1,5 @@
-//! Broken glass: in an emergency one person releases an action alone, everybody hears of it, and somebody else reviews it.
+//! Broken glass: in an emergency one person releases an action alone, everybody hears of it, and
+//! somebody else reviews it.
 
 use crate::support::client::{events, high, medium};
 use crate::support::proxy::{Fault, Proxy};

@@ -1,4 +1,5 @@
-//! Proposed grants: what people approve again and again is proposed, never what was rejected, and nothing is given by a proposal.
+//! Proposed grants: what people approve again and again is proposed, never what was rejected, and
+//! nothing is given by a proposal.
 
 use crate::support::client::{high, medium};
 use crate::support::{Browser, Client, Config, Ledger, TestApp};
@@ -64,7 +65,8 @@ async fn after_equal_approvals_the_narrowest_grant_is_proposed_with_what_else_it
     assert_eq!(app.database.count("select count(*) from standing_grant").await, 0, "nothing is given by a proposal");
     assert_eq!(bot.submit(build("api")).await["status"], "pending_approval");
 
-    // As proposed, somebody gives it; then it is proposed no more, and what it lets pass is no approval.
+    // As proposed, somebody gives it; then it is proposed no more, and what it lets pass is no
+    // approval.
     alice.post("/grants", json!({"like": proposal["like"], "expires_in": "1h", "justification": "again and again"})).await.expect(201);
     assert_eq!(bot.submit(build("api")).await["status"], "executing");
     assert_eq!(alice.proposals().await, Vec::<Value>::new());

@@ -1,4 +1,5 @@
-//! Standing grants: what was granted passes, no more often than it may, and nothing else; and it stops when the grant does.
+//! Standing grants: what was granted passes, no more often than it may, and nothing else; and it
+//! stops when the grant does.
 
 use crate::support::client::{events, high, medium};
 use crate::support::proxy::{Fault, Proxy};

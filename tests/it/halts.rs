@@ -1,4 +1,5 @@
-//! Halts: while one is in force nothing that it covers starts, whoever writes at the same moment and whatever crashes.
+//! Halts: while one is in force nothing that it covers starts, whoever writes at the same moment
+//! and whatever crashes.
 
 mod drills;
 mod outages;
@@ -200,7 +201,8 @@ async fn a_start_that_was_on_its_way_when_a_halt_was_committed_is_not_recorded()
     let halted = cora.halt(None).await;
     proxy.thaw();
     eventually("the halt in its way", || async { (bot.workflow(&id).await["held"]["by"] == "halt").then_some(()) }).await;
-    // The statement that was held has been carried out by now, or was given up and sent again: it is no start.
+    // The statement that was held has been carried out by now, or was given up and sent again: it
+    // is no start.
     let hundred = join_all((0..20).map(|_| bot.submit_id(look()))).await;
     assert_eq!(database.count("select count(*) from workflow_event where kind = 'execution_started'").await, 0);
     assert_eq!(ledger.entries().len(), 0);
@@ -264,7 +266,8 @@ async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_
     let halts = app.client("cora");
     halts.halt(None).await;
     app.stop().await;
-    // The server is gone, and its lease with it: this one acts, and its starts are written over two sets of connections.
+    // The server is gone, and its lease with it: this one acts, and its starts are written over two
+    // sets of connections.
     let owner = Uuid::new_v4();
     database
         .execute(&format!(

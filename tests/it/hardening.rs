@@ -8,7 +8,8 @@ use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// A database with a password in its address, which it does not ask for, and a configuration with runbooks that look around.
+/// A database with a password in its address, which it does not ask for, and a configuration with
+/// runbooks that look around.
 async fn world() -> (Config, Database, String) {
     let database = Database::migrated().await;
     hand_out_tokens(&database).await;

@@ -1,4 +1,5 @@
-//! The names by which a server is called: a name that is not its own is refused, whatever address it leads to.
+//! The names by which a server is called: a name that is not its own is refused, whatever address
+//! it leads to.
 
 use crate::support::client::{high, token};
 use crate::support::raw::{connect_from, exchange, status};

@@ -1,4 +1,5 @@
-//! Deciding in the inbox: the same decisions as through the API, with what a person needs around them.
+//! Deciding in the inbox: the same decisions as through the API, with what a person needs around
+//! them.
 
 use crate::support::client::{critical, events, high, medium};
 use crate::support::{Browser, Config, Ledger, TestApp};
@@ -112,7 +113,8 @@ async fn an_approval_is_for_the_document_that_was_read() {
     alice.submit(&page, &approve, &[("justification", "a\0b")]).await.expect(422).has("NUL");
     assert_eq!(app.client("alice").workflow(&ids[0]).await["version"], 2);
 
-    // A document that somebody changed in the database is shown as what it is, and cannot be approved.
+    // A document that somebody changed in the database is shown as what it is, and cannot be
+    // approved.
     app.database.execute("alter table document disable trigger user").await;
     app.database
         .execute(&format!(

@@ -1,4 +1,5 @@
-//! Requests of one kind in one table: nothing of any of them is left out, and each is approved by itself.
+//! Requests of one kind in one table: nothing of any of them is left out, and each is approved by
+//! itself.
 
 use crate::support::browser::Page;
 use crate::support::client::{critical, high};
@@ -46,7 +47,8 @@ async fn equal_requests_fold_into_one_table_in_which_only_what_differs_is_a_colu
     page.has("<th scope=\"col\"><code>service</code><br><code>resource</code></th>").has("<th scope=\"col\"><code>version</code></th>");
     page.has("<code class=\"value\">Deploy search 2.0</code>").has("<code class=\"value\">&quot;2.0&quot;</code>");
 
-    // Each has a button of its own, with the digest of its own document, and there is none for several.
+    // Each has a button of its own, with the digest of its own document, and there is none for
+    // several.
     let found = buttons(&page);
     assert_eq!(found.iter().map(|(id, _)| id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
     for (id, digest) in &found {

@@ -37,7 +37,8 @@ async fn after_a_decision_comes_the_next_request_of_the_same_list() {
     alice.get(&forged).await.expect(200).lacks("id=\"last\"");
     Browser::of(app.addr, "tess").await.get(answer.location()).await.expect(200).lacks("id=\"last\"");
 
-    // Who decides the last of the list goes on with what was passed over, and at the end of it to the list.
+    // Who decides the last of the list goes on with what was passed over, and at the end of it to
+    // the list.
     let third = alice.get(&format!("{}{from}", place(&ids[2]))).await.expect(200);
     third.has("2 of 2").has("rel=\"prev\">Previous</a>").lacks("rel=\"next\"");
     let answer = alice.submit(&third, &format!("{}/reject", place(&ids[2])), &[("reason", "not today")]).await;
@@ -80,7 +81,8 @@ async fn a_refusal_and_what_does_not_decide_stay_with_the_request_and_its_list()
     let commented = cora.submit(&page, &format!("{}/comments", place(&serious)), &[("text", "which table?")]).await;
     assert!(commented.location().starts_with(&format!("{}?in=of%3Dmine&done=commented", place(&serious))), "{}", commented.location());
     cora.get(commented.location()).await.expect(200).has("1 of 2").has("Your comment is there");
-    // A form cannot lead anywhere else, and a list that makes no sense is refused before anything is decided.
+    // A form cannot lead anywhere else, and a list that makes no sense is refused before anything
+    // is decided.
     let token = page.hidden("/sign-out")[0].1.clone();
     let reject = format!("{}/reject", place(&serious));
     cora.post(&reject, &[("form_token", token.as_str()), ("in", "sort=odd"), ("reason", "no")]).await.expect(422);

@@ -204,7 +204,8 @@ async fn a_form_that_is_not_of_this_session_changes_nothing() {
     assert_eq!(app.client("alice").workflow(&id).await["status"], "pending_approval");
     alice.get("/").await.expect(200);
 
-    // The same form from its own page is taken; an older browser says by `Origin` where it comes from.
+    // The same form from its own page is taken; an older browser says by `Origin` where it comes
+    // from.
     let origin = format!("http://{}", app.addr);
     let fields = [("form_token", form_token.as_str()), ("digest", digest.as_str())];
     alice.send(alice.form(&approve, &fields).header("origin", origin)).await.location();

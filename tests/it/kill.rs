@@ -77,7 +77,8 @@ async fn an_approval_whose_commit_was_cut_off_runs_once() {
     assert!(cut_off.await.unwrap().is_err());
     hold.release().await;
 
-    // The database may have carried the commit out after its client had died, or not. Either way the same call is right.
+    // The database may have carried the commit out after its client had died, or not. Either way
+    // the same call is right.
     let server = Process::serve(&config, &database).await;
     let alice = server.client("alice");
     alice.approve(&id).await.expect(200);
@@ -86,7 +87,8 @@ async fn an_approval_whose_commit_was_cut_off_runs_once() {
         ["completed", "outcome_unknown"].iter().any(|status| workflow["status"] == *status).then_some(workflow)
     })
     .await;
-    // Where the dead server had been let to commit the start, nobody can know that nothing ran; that is then what is said.
+    // Where the dead server had been let to commit the start, nobody can know that nothing ran;
+    // that is then what is said.
     let expected = usize::from(settled["status"] == "completed");
     assert_eq!(ledger.starts(&id), expected, "{settled:#}");
 }
@@ -203,7 +205,8 @@ async fn a_second_server_waits_until_the_first_has_stopped() {
     let id = running(&first, &ledger, "once").await;
     let (addr, waiting) = (first.addr, Process::serve(&config, &database));
     let (second, ()) = futures_util::future::join(waiting, async {
-        // It has come as far as to ask for the database, and has not touched what the first is doing.
+        // It has come as far as to ask for the database, and has not touched what the first is
+        // doing.
         eventually("the second server", || async {
             let leases = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
                             and (query like '%from claim_server(%' or query like 'update server set lease_until%')";

@@ -1,4 +1,5 @@
-//! Which server may act on a database, when its lines break, hang and come back, and when it is frozen itself.
+//! Which server may act on a database, when its lines break, hang and come back, and when it is
+//! frozen itself.
 
 use crate::support::client::high;
 use crate::support::proxy::{Proxy, Which};
@@ -117,7 +118,8 @@ async fn a_second_server_is_refused_while_the_first_goes_on_and_says_which_one_i
     first.client("alice").get("/readyz").await.expect(200);
 }
 
-/// What must be true after a server has lost its lines for a while with another one waiting: every action ran once and completed.
+/// What must be true after a server has lost its lines for a while with another one waiting: every
+/// action ran once and completed.
 async fn all_completed(client: &Client, ledger: &Ledger, ids: &[String]) {
     for id in ids {
         client.wait_for(id, "completed").await;
@@ -265,7 +267,8 @@ async fn a_database_whose_lines_break_while_a_server_starts_and_migrates_is_wait
         let starting = Process::started(&config, &proxy.database(), &[]);
         tokio::time::sleep(Duration::from_millis(700)).await;
         proxy.refuse(false);
-        // It is cut off wherever it is: connecting, waiting for the lock, in the middle of a migration, claiming, hearing the time.
+        // It is cut off wherever it is: connecting, waiting for the lock, in the middle of a
+        // migration, claiming, hearing the time.
         for _ in 0..25 {
             proxy.cut(Which::Existing);
             tokio::time::sleep(Duration::from_millis(60 + 25 * round)).await;

@@ -1,4 +1,5 @@
-//! The log of a server: one id finds the whole story of its workflow, as JSON and as text, and no secret is in it.
+//! The log of a server: one id finds the whole story of its workflow, as JSON and as text, and no
+//! secret is in it.
 
 use crate::support::client::{high, token};
 use crate::support::hook::{Hook, Reply};
@@ -25,7 +26,8 @@ const STORY: [&[&str]; 7] = [
     &["committed", "execution_succeeded"],
 ];
 
-/// What it says of the workflow's notices, meanwhile. The first attempt to tell of the decision fails.
+/// What it says of the workflow's notices, meanwhile. The first attempt to tell of the decision
+/// fails.
 const NOTICES: [&[&str]; 3] =
     [&["a notice was not delivered"], &["a notice was delivered", "approval.requested"], &["a notice was delivered", "workflow.succeeded"]];
 

@@ -1,4 +1,5 @@
-//! Integration tests on a real PostgreSQL: one story per file, each test with a database of its own.
+//! Integration tests on a real PostgreSQL: one story per file, each test with a database of its
+//! own.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! The Model Context Protocol: three revisions, six tools, none of which decides; and the same over standard input and output.
+//! The Model Context Protocol: three revisions, six tools, none of which decides; and the same over
+//! standard input and output.
 
 use crate::support::client::{high, low, token};
 use crate::support::{Answer, Client, Config, TestApp};

@@ -1,4 +1,5 @@
-//! Migrating over lines that fall silent: it never hangs, it says why it gave up, and it is tried again.
+//! Migrating over lines that fall silent: it never hangs, it says why it gave up, and it is tried
+//! again.
 
 use crate::support::proxy::{Fault, Proxy, Which};
 use crate::support::{Config, Database, Process, eventually};

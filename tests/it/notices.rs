@@ -1,4 +1,5 @@
-//! Notices to programs: written with their events, delivered once the database says so, whatever fails in between.
+//! Notices to programs: written with their events, delivered once the database says so, whatever
+//! fails in between.
 
 use crate::support::client::{critical, high, low};
 use crate::support::hook::{Hook, Reply};
@@ -93,8 +94,8 @@ async fn a_failed_delivery_is_made_again_with_the_same_id_and_what_follows_waits
     let id = app.client("deploy-bot").submit_id(high()).await;
     hook.attempted(1).await;
     app.client("tess").reject(&id).await.expect(200);
-    // The request was never taken, so nobody is asked any more. One attempt at it may still be on its way while the decision is
-    // committed; what follows is tried only after that.
+    // The request was never taken, so nobody is asked any more. One attempt at it may still be on
+    // its way while the decision is committed; what follows is tried only after that.
     let decided = || async { hook.attempts().iter().any(|attempt| attempt.kind() == "approval.decided").then_some(()) };
     eventually("an attempt at the decision", decided).await;
     hook.always(Reply::Status(204));

@@ -1,4 +1,5 @@
-//! What operators do at a terminal, end to end: `resolve` against a server, `rekey` against its database.
+//! What operators do at a terminal, end to end: `resolve` against a server, `rekey` against its
+//! database.
 
 use crate::support::client::{events, high, token};
 use crate::support::server::{hand_out_tokens, settings};
@@ -7,7 +8,8 @@ use parkbrake::secret_key::generate;
 use std::process::Output;
 use tokio::process::Command;
 
-/// Runs the program with these variables, and gives its exit status, what it printed and what it complained of.
+/// Runs the program with these variables, and gives its exit status, what it printed and what it
+/// complained of.
 async fn parkbrake(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
     for name in ["PARKBRAKE_SECRET_KEY", "PARKBRAKE_SECRET_KEY_FILE", "PARKBRAKE_TOKEN", "PARKBRAKE_AS", "DATABASE_URL"] {

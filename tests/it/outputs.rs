@@ -1,4 +1,5 @@
-//! Outputs: what a step hands out, and a later one names. People approve it before it is used, unless the configuration says otherwise.
+//! Outputs: what a step hands out, and a later one names. People approve it before it is used,
+//! unless the configuration says otherwise.
 
 use crate::support::client::events;
 use crate::support::server::hand_out_tokens;

@@ -24,7 +24,8 @@ async fn a_parked_workflow_writes_ten_entries_of_indexes_and_a_short_row() {
     app.client("deploy-bot").submit(task()).await;
     let row = number(&app.database, "select pg_column_size(w)::bigint from workflow w").await;
     assert!(row < 400, "{row} bytes for what lists and deadlines need of a workflow");
-    // Of each b-tree the rows that its condition leaves. Each is written anew by a step that changes the status, too.
+    // Of each b-tree the rows that its condition leaves. Each is written anew by a step that
+    // changes the status, too.
     let trees = "select c.relname::text, i.indrelid::regclass::text, coalesce(pg_get_expr(i.indpred, i.indrelid), 'true')
                  from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
                  where a.amname = 'btree' and i.indrelid in ('workflow'::regclass, 'workflow_event'::regclass, 'document'::regclass)";

@@ -1,8 +1,10 @@
-//! Reading at scale: at 300,000 workflows every query looks at about as many rows as it gives, whenever its plan was made.
+//! Reading at scale: at 300,000 workflows every query looks at about as many rows as it gives,
+//! whenever its plan was made.
 //!
-//! The queries are those of the program, as `.sqlx` holds them. Each is planned twice: once while the tables are empty and nothing is
-//! known of them, and kept; and once for its arguments, after everything has been analyzed. What PostgreSQL then
-//! really looked at is counted; no time is measured.
+//! The queries are those of the program, as `.sqlx` holds them. Each is planned twice: once while
+//! the tables are empty and nothing is known of them, and kept; and once for its arguments, after
+//! everything has been analyzed. What PostgreSQL then really looked at is counted; no time is
+//! measured.
 
 use crate::support::Database;
 use parkbrake::storage::Storage;
@@ -206,7 +208,8 @@ fn quoted_or_cast(argument: &str) -> String {
     if argument == "null" { "null::text".to_owned() } else { format!("({argument})::text") }
 }
 
-/// As many rows as a busy year leaves: most have ended, the newest wait, and what is rare is the oldest.
+/// As many rows as a busy year leaves: most have ended, the newest wait, and what is rare is the
+/// oldest.
 const FILL: &str = "
     insert into workflow (workflow_id, version, status, risk_level, action, running, queued, task_id, requested_by, on_behalf_of, digest, created_at,
                           updated_at, approval_status, requested_at, approvers, open_roles, separation_of_duties, required, approvals, approved_by,
@@ -280,7 +283,8 @@ async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
 }
 
-/// Rows and entries of indexes that a statement takes from the large tables, those within functions and triggers too; it is undone.
+/// Rows and entries of indexes that a statement takes from the large tables, those within functions
+/// and triggers too; it is undone.
 async fn taken(db: &mut PgConnection, statement: &str) -> i64 {
     let count = "select sum(pg_stat_get_xact_tuples_returned(c.oid))::bigint
                  from pg_class c left join pg_index i on i.indexrelid = c.oid

@@ -1,4 +1,5 @@
-//! The page of the rules in effect: what holds, where it stands, and what it makes of a task that somebody tries.
+//! The page of the rules in effect: what holds, where it stands, and what it makes of a task that
+//! somebody tries.
 
 use crate::support::{Browser, Config, TestApp, eventually};
 

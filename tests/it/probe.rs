@@ -1,4 +1,5 @@
-//! Probes: where nobody knows how an attempt ended, the runbook's own probe looks, and people are asked only where it cannot tell.
+//! Probes: where nobody knows how an attempt ended, the runbook's own probe looks, and people are
+//! asked only where it cannot tell.
 
 use crate::support::client::{events, low};
 use crate::support::server::hand_out_tokens;
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A runbook that leaves word when it begins, and whose probe ends with the status that is written down for it.
+/// A runbook that leaves word when it begins, and whose probe ends with the status that is written
+/// down for it.
 fn config(folder: &Path) -> Config {
     let folder = folder.display();
     Config::new().with_runbooks(&format!(

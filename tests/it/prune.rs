@@ -28,7 +28,8 @@ async fn summary(database: &Database, arguments: &[&str]) -> Value {
     serde_json::from_slice(&done.stdout).expect("one line of JSON")
 }
 
-/// Makes workflows so many days older, with everything that is theirs; their ids show the time, so they change too.
+/// Makes workflows so many days older, with everything that is theirs; their ids show the time, so
+/// they change too.
 async fn age(database: &Database, days: u32, which: &str) {
     let shift = format!("interval '{days} days'");
     database
@@ -87,7 +88,8 @@ async fn complete(bot: &Client, alice: &Client, name: &str, outcome: &str) {
     bot.post(&format!("/workflows/{id}/result"), json!({"outcome": outcome, "error": "no space"})).await.expect(200);
 }
 
-/// One workflow of each status, named by it, with a notice that was delivered and a place in quarantine.
+/// One workflow of each status, named by it, with a notice that was delivered and a place in
+/// quarantine.
 async fn one_of_each(app: &TestApp) {
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     bot.submit(high()).await;

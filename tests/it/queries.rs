@@ -1,7 +1,8 @@
 //! The queries that were checked at compile time, against the migrations as they are now.
 //!
-//! A build reads `.sqlx` and asks no database, so a migration could change under a query without anybody noticing. Here every
-//! query that is written down there is prepared again, and has to come out the same.
+//! A build reads `.sqlx` and asks no database, so a migration could change under a query without
+//! anybody noticing. Here every query that is written down there is prepared again, and has to come
+//! out the same.
 
 use crate::support::Database;
 use serde_json::Value;

@@ -80,7 +80,8 @@ async fn an_agent_has_so_much_waiting_and_no_more_however_much_comes_at_once() {
     let waiting = "select count(*) from workflow where approval_status = 'pending' and requested_by = 'deploy-bot'";
     assert_eq!(app.database.count(waiting).await, 10);
 
-    // What nobody is asked about is not held up, nor are others; and each decision makes room for one.
+    // What nobody is asked about is not held up, nor are others; and each decision makes room for
+    // one.
     bot.post("/orchestrate", low()).await.expect(202);
     assert_eq!(count(&submit_at_once(&app.client("other-bot"), 5).await, 202), 2, "two, as it is written for this one");
     app.client("lone-bot").post("/orchestrate", medium()).await.expect(202);

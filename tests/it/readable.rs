@@ -1,4 +1,5 @@
-//! What a requester sends beside its words, as people read it: lines are lines, a diff is a diff, and what is long is folded and whole.
+//! What a requester sends beside its words, as people read it: lines are lines, a diff is a diff,
+//! and what is long is folded and whole.
 
 use crate::support::client::high;
 use crate::support::{Browser, TestApp};

@@ -228,7 +228,8 @@ async fn a_head_that_two_programs_could_read_differently_is_refused() {
         (with(&format!("Host: localhost\r\n{authorization}\r\nX: {}", "y".repeat(80_000))), 431),
         (post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), 400),
         (post("Content-Length: 2\r\nContent-Length: 3", "{}"), 400),
-        // The same length twice is one length (RFC 9110, 8.6); it is read once, and the empty task is refused.
+        // The same length twice is one length (RFC 9110, 8.6); it is read once, and the empty task
+        // is refused.
         (post("Connection: close\r\nContent-Length: 2\r\nContent-Length: 2", "{}"), 422),
         (post("Content-Length: 2\r\nContent-Type: application/json", "{}"), 400),
         (post("Content-Length: +2", "{}"), 400),

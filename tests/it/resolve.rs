@@ -1,4 +1,5 @@
-//! No dead ends: what nobody knows is resolved by somebody who may, and what is not reported is asked for.
+//! No dead ends: what nobody knows is resolved by somebody who may, and what is not reported is
+//! asked for.
 
 use crate::support::client::{events, high, low};
 use crate::support::server::hand_out_tokens;

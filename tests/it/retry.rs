@@ -1,4 +1,5 @@
-//! Trying again what failed: as often as its runbook says, each time after a pause that no restart forgets.
+//! Trying again what failed: as often as its runbook says, each time after a pause that no restart
+//! forgets.
 
 use crate::support::client::{events, low};
 use crate::support::hook::{Hook, Reply};

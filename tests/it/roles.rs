@@ -1,4 +1,5 @@
-//! The server's own role in the database has the rights that OPERATIONS.md names, and gets along with them.
+//! The server's own role in the database has the rights that OPERATIONS.md names, and gets along
+//! with them.
 
 use crate::support::client::{high, low, token};
 use crate::support::server::hand_out_tokens;

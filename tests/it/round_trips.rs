@@ -1,4 +1,5 @@
-//! How often the database is asked for one piece of work, and that nobody waits in vain for a connection.
+//! How often the database is asked for one piece of work, and that nobody waits in vain for a
+//! connection.
 
 use crate::support::Database;
 use crate::support::proxy::{Proxy, Which};

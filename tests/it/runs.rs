@@ -1,4 +1,5 @@
-//! What one run of a command is, without a server around it: arguments, environment, streams, how it ends, and what it is held to.
+//! What one run of a command is, without a server around it: arguments, environment, streams, how
+//! it ends, and what it is held to.
 
 use crate::support::server::local;
 use parkbrake::actors::ports::{CancelSignal, Executor as _, Job, Work};
@@ -308,7 +309,8 @@ async fn a_signal_is_named() {
 async fn what_cannot_start_says_why_and_that_nothing_ran() {
     for program in ["no-such-program-anywhere", "./no-such-program"] {
         let mut bench = Bench::of(&[program]);
-        // Without folders of the tester's that this user cannot enter: those would be what the system tells of.
+        // Without folders of the tester's that this user cannot enter: those would be what the
+        // system tells of.
         bench.server = vec![("PATH", "/usr/bin:/bin".to_owned())];
         let (error, output) = bench.failed().await;
         assert!(error.starts_with(&format!("could not start `{program}`: ")) && error.contains("No such file or directory"), "{error}");

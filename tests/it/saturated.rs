@@ -1,4 +1,5 @@
-//! Lists that take for ever keep nobody from deciding: they have connections of their own, and only those.
+//! Lists that take for ever keep nobody from deciding: they have connections of their own, and only
+//! those.
 
 use crate::support::client::{events, high, token};
 use crate::support::hook::Hook;

@@ -1,5 +1,5 @@
-//! What is shown of a request is what is known of it: everywhere it is named by its target, and where its requester called it something
-//! else, that is said.
+//! What is shown of a request is what is known of it: everywhere it is named by its target, and
+//! where its requester called it something else, that is said.
 
 use crate::support::client::{high, low, medium};
 use crate::support::notices::about;

@@ -1,4 +1,5 @@
-//! Links that sign a person in: once, for ten minutes, by the press of a button, and only as long as what was shown for them holds.
+//! Links that sign a person in: once, for ten minutes, by the press of a button, and only as long
+//! as what was shown for them holds.
 
 use crate::support::browser::Page;
 use crate::support::client::token;

@@ -57,7 +57,8 @@ impl Harness {
         Self { app, slack, bot }
     }
 
-    /// Somebody presses a button of a message about a workflow; gives what was said to that in Slack.
+    /// Somebody presses a button of a message about a workflow; gives what was said to that in
+    /// Slack.
     async fn press(&self, user: &str, action: &str, value: &str) -> Value {
         let before = self.slack.answers().len();
         let answer = self.send(&press(user, action, value, &self.slack.response_url())).await;
@@ -351,7 +352,8 @@ async fn a_button_still_works_after_a_restart() {
 async fn a_suspended_person_decides_nothing_by_a_button() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
-    // Whether tokens were revoked makes no difference to a press, so this is what takes the buttons away.
+    // Whether tokens were revoked makes no difference to a press, so this is what takes the buttons
+    // away.
     harness.app.database.execute("insert into suspension (name) values ('alice')").await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for action in [APPROVE, REJECT] {

@@ -1,4 +1,5 @@
-//! The start gate: what is released waits for its turn, starts once, and is never lost, whatever happens to the answers.
+//! The start gate: what is released waits for its turn, starts once, and is never lost, whatever
+//! happens to the answers.
 
 use crate::support::client::{events, high, low};
 use crate::support::proxy::{Fault, Proxy};
@@ -132,7 +133,8 @@ async fn what_people_approved_starts_at_once_however_much_an_agent_has_waiting()
     ledger.release();
 }
 
-/// Red team C1: actors that leave memory and come back, answers that are late, and an agent that pokes at its own workflows.
+/// Red team C1: actors that leave memory and come back, answers that are late, and an agent that
+/// pokes at its own workflows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow_has() {
     const EACH: usize = 100;
@@ -155,7 +157,8 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
                 answer.body["workflow_id"].as_str().map(str::to_owned)
             })
             .await;
-            // Each is poked at while it starts, runs and ends, by somebody who may not cancel it; every fourth by its requester, who may.
+            // Each is poked at while it starts, runs and ends, by somebody who may not cancel it;
+            // every fourth by its requester, who may.
             let by = if place % 4 == 3 { agent } else { stranger };
             join_all((0..3).map(|poke| {
                 let id = id.clone();
@@ -181,7 +184,8 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
             ["completed", "cancelled"].iter().any(|status| workflow["status"] == *status).then_some(workflow)
         })
         .await;
-        // What was cancelled may have begun, and was ended then; but it began once, and only if the log says so.
+        // What was cancelled may have begun, and was ended then; but it began once, and only if the
+        // log says so.
         let began = events(&workflow).iter().filter(|event| **event == "execution_started").count();
         let starts = ledger.starts(id);
         assert!(began <= 1 && starts <= began && (workflow["status"] == "cancelled" || starts == 1), "{starts}: {workflow:#}");
@@ -192,7 +196,8 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
     assert!(metrics.contains("parkbrake_executing_without_attempt_total 0"), "{metrics}");
 }
 
-/// Chaos V1 (a) and red team H1: the commit of the last approval is written, and its answer is lost.
+/// Chaos V1 (a) and red team H1: the commit of the last approval is written, and its answer is
+/// lost.
 #[tokio::test]
 async fn an_approval_whose_answer_was_lost_starts_once() {
     let ledger = Ledger::new();
@@ -234,8 +239,8 @@ async fn a_start_whose_answer_was_lost_runs_once() {
     assert_eq!(proxy.applied(), 5);
 }
 
-/// Chaos V1 (b): the commit of the last approval hangs and is given up, the actor is read anew at the old version, and then the
-/// commit comes through after all. Nobody asks again.
+/// Chaos V1 (b): the commit of the last approval hangs and is given up, the actor is read anew at
+/// the old version, and then the commit comes through after all. Nobody asks again.
 #[tokio::test]
 async fn an_approval_that_is_committed_long_after_it_was_given_up_starts_once() {
     let ledger = Ledger::new();

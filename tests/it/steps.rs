@@ -1,4 +1,5 @@
-//! Plans: several steps that are approved as one and done one after the other, each once, whatever happens in between.
+//! Plans: several steps that are approved as one and done one after the other, each once, whatever
+//! happens in between.
 
 use crate::support::client::{events, high, low};
 use crate::support::server::hand_out_tokens;
@@ -155,7 +156,8 @@ async fn a_plan_is_cancelled_between_two_steps_and_says_what_was_done() {
     bot.post(&format!("/workflows/{id}/cancel"), json!({})).await.problem(409, "wrong-state");
     app.database.execute("insert into suspension (name) values ('alice')").await;
     bot.report_step(&id, json!({"outcome": "succeeded"})).await.expect(200);
-    // The approval no longer counts, and the gate is asked before each step: people are asked again.
+    // The approval no longer counts, and the gate is asked before each step: people are asked
+    // again.
     let workflow = bot.wait_for(&id, "pending_approval").await;
     assert_eq!(statuses(&workflow), ["succeeded", "waiting"]);
     bot.post(&format!("/workflows/{id}/cancel"), json!({"reason": "enough"})).await.expect(200);
@@ -226,7 +228,8 @@ async fn an_unknown_step_stops_the_plan_until_somebody_resolves_it() {
     assert_eq!(started(&ledger, &id), [(1, 1), (2, 1)]);
 }
 
-/// Some steps may be run again after a crash, the others may not. The server is killed every so often, wherever it is.
+/// Some steps may be run again after a crash, the others may not. The server is killed every so
+/// often, wherever it is.
 #[tokio::test]
 async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice() {
     let ledger = Ledger::new();
@@ -240,7 +243,8 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
     let mut resolved = BTreeMap::new();
     let mut kills = 0;
     loop {
-        // So many more starts and ends, and a moment that differs from kill to kill, so that the boundary does too.
+        // So many more starts and ends, and a moment that differs from kill to kill, so that the
+        // boundary does too.
         let seen = ledger.entries().len() + 1 + kills % 3;
         let workflow = wait_a_while(&server.client("alice"), &id, || ledger.entries().len() >= seen).await;
         tokio::time::sleep(Duration::from_millis((kills as u64 * 13) % 40)).await;

@@ -1,4 +1,5 @@
-//! The boundary to the database: fences, guards, isolation of a bad row, migrations, the append-only log.
+//! The boundary to the database: fences, guards, isolation of a bad row, migrations, the
+//! append-only log.
 
 use crate::support::Database;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -196,7 +197,8 @@ async fn a_guard_is_checked_after_the_lock_was_waited_for() {
     task.await.unwrap();
 }
 
-/// PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody thought of.
+/// PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody
+/// thought of.
 fn batch_with_a_bad_row() -> Vec<Opening> {
     let mut batch: Vec<Opening> = (0..8).map(|number| opening(&format!("task {number}"))).collect();
     Arc::make_mut(&mut batch[3].workflow.submission).task_id = Some("a\0b".to_owned());

@@ -1,4 +1,5 @@
-//! A task takes the place of an earlier request of the same requester; and what was rejected a short time ago is not asked again.
+//! A task takes the place of an earlier request of the same requester; and what was rejected a
+//! short time ago is not asked again.
 
 use crate::support::client::{at, events, high, low};
 use crate::support::{Browser, Client, Config, TestApp};
@@ -126,7 +127,8 @@ async fn the_same_key_gives_the_first_answer_and_supersedes_once() {
     assert_eq!(app.database.count("select count(*) from workflow").await, 2);
 }
 
-/// Exactly one wins: the decision about the old one, or the task that takes its place. At no moment do both wait, or neither.
+/// Exactly one wins: the decision about the old one, or the task that takes its place. At no moment
+/// do both wait, or neither.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_decision_and_a_task_that_takes_the_place_at_the_same_moment_one_wins() {
     let app = TestApp::start().await;

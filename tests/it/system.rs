@@ -1,4 +1,5 @@
-//! The state of the system, for those who run it: the call, the page, and the word at the top of every other page.
+//! The state of the system, for those who run it: the call, the page, and the word at the top of
+//! every other page.
 
 use crate::support::client::{high, low, medium};
 use crate::support::hook::Hook;

@@ -1,4 +1,5 @@
-//! Whoever can write to the database, but has not the server's secret key: nothing runs, the workflow is left alone, and an alarm says so.
+//! Whoever can write to the database, but has not the server's secret key: nothing runs, the
+//! workflow is left alone, and an alarm says so.
 
 use crate::support::client::high;
 use crate::support::{Config, Database, Ledger, TestApp, eventually, keys};
@@ -44,7 +45,8 @@ async fn left_alone(app: &TestApp, ledger: &Ledger, id: &str, case: &str) {
     assert_eq!(ledger.entries(), [], "{case}");
 }
 
-/// A whole workflow that was never submitted, with a command of its own: released, or started by somebody.
+/// A whole workflow that was never submitted, with a command of its own: released, or started by
+/// somebody.
 async fn insert_workflow(app: &TestApp, pattern: &str, tail: &str, status: &str) -> String {
     let id = Uuid::now_v7().to_string();
     app.database
@@ -123,7 +125,8 @@ async fn what_was_changed_in_a_log_is_not_acted_upon() {
     let evil = "update document set content = convert_to(replace(convert_from(content, 'UTF8'), 'run.sh', 'bad.sh'), 'UTF8');
          update workflow_event set data = regexp_replace(data, 'sha256:[0-9a-f]{64}', 'sha256:' || (select encode(sha256(content), 'hex') from document)) where version = 1;
          update workflow set digest = (select 'sha256:' || encode(sha256(content), 'hex') from document)";
-    // Terms are named by their digest, so others have to be stored, which may be done, and named instead.
+    // Terms are named by their digest, so others have to be stored, which may be done, and named
+    // instead.
     let weaker_terms = "insert into approval_terms (terms_id, content)
          select substr(sha256(convert_to(weak, 'UTF8')), 1, 16), weak from (select replace(content, '\"required\":1', '\"required\":0') as weak from approval_terms) one;
          update workflow_event set data = regexp_replace(data, '\"terms\":\"[0-9a-f]{32}', '\"terms\":\"' || (select encode(terms_id, 'hex') from approval_terms where content like '%\"required\":0%'))

@@ -1,5 +1,5 @@
-//! Plans of Terraform as evidence: what they raise, what people are shown, what is never stored, and whether the plan that is applied is the one that
-//! was approved.
+//! Plans of Terraform as evidence: what they raise, what people are shown, what is never stored,
+//! and whether the plan that is applied is the one that was approved.
 
 use crate::support::hook::Hook;
 use crate::support::{Browser, Config, TestApp};
@@ -97,7 +97,8 @@ async fn no_secret_of_a_plan_is_stored_shown_or_sent() {
         }
     }
 
-    // The same key with the same plan is the same request; the answer to what is wrong names no value.
+    // The same key with the same plan is the same request; the answer to what is wrong names no
+    // value.
     let again = bot.request(reqwest::Method::POST, "/orchestrate").header("idempotency-key", "plan-1").json(&claiming(&plan()));
     assert_eq!(bot.send(again).await.expect(202)["workflow_id"], id);
     let mut wrong = plan();

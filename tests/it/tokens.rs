@@ -1,4 +1,5 @@
-//! Tokens: whoever has none is nobody, what is stored or logged is never one, and the command line makes and takes them.
+//! Tokens: whoever has none is nobody, what is stored or logged is never one, and the command line
+//! makes and takes them.
 
 use crate::support::client::high;
 use crate::support::raw::connect_from;

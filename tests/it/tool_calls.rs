@@ -1,4 +1,5 @@
-//! Tool calls of coding agents: what needs no approval runs and is recorded, what people approved runs once, and nothing else runs.
+//! Tool calls of coding agents: what needs no approval runs and is recorded, what people approved
+//! runs once, and nothing else runs.
 
 use crate::quotas::with_quotas;
 use crate::support::client::events;

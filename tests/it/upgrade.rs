@@ -1,7 +1,9 @@
-//! A database that an earlier version left, with every state that it knew, is taken over by this version and goes on.
+//! A database that an earlier version left, with every state that it knew, is taken over by this
+//! version and goes on.
 //!
-//! The databases and what the earlier version's own API said of them are in `tests/fixtures/databases`. An operator does what
-//! OPERATIONS.md says under "Deploying a new version", and so do these tests.
+//! The databases and what the earlier version's own API said of them are in
+//! `tests/fixtures/databases`. An operator does what OPERATIONS.md says under "Deploying a new
+//! version", and so do these tests.
 
 use crate::support::client::events;
 use crate::support::hook::Hook;
@@ -327,7 +329,8 @@ async fn tokens_from_before_the_secret_key_are_void_and_say_so_later_ones_stay_g
             let detail = problem["detail"].as_str().unwrap();
             assert!(detail.contains("before tokens were sealed") && detail.contains("ask for a new one"), "{name}: {detail}");
         }
-        // Sessions of these versions do not say what they live on, so that everybody signs in again.
+        // Sessions of these versions do not say what they live on, so that everybody signs in
+        // again.
         assert_eq!(upgraded.app.database.count("select count(*) from session").await, 0, "{version}");
     }
 }
@@ -363,7 +366,8 @@ async fn what_ended_long_ago_can_be_pruned_and_nothing_else() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         upgraded.ends_as("executing-once", "outcome_unknown").await;
-        // What still has something to say stays; nothing here has a channel, so all of it is given up.
+        // What still has something to say stays; nothing here has a channel, so all of it is given
+        // up.
         eventually("nothing left to say", async || {
             (upgraded.app.database.count("select count(*) from notice where status = 'pending'").await == 0).then_some(())
         })

@@ -93,7 +93,8 @@ async fn a_role_that_was_answered_for_is_wanted_again_once_its_yes_is_taken_back
     assert_eq!(roles, ["tech_lead", "tech_lead", "tech_lead", "team_lead"], "each yes has the role that it counts for");
 }
 
-/// Whatever comes first, the other is told the truth: the yes was taken back and one is missing, or the quorum was met.
+/// Whatever comes first, the other is told the truth: the yes was taken back and one is missing, or
+/// the quorum was met.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
     let app = of_two().await;

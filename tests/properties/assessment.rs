@@ -270,10 +270,12 @@ proptest! {
         }
     }
 
-    /// The resource carries what the registry knows; an honest requester gains nothing by leaving out whatever it likes.
+    /// The resource carries what the registry knows; an honest requester gains nothing by leaving
+    /// out whatever it likes.
     #[test]
     fn leaving_out_anything_never_pays_for_the_honest(rules in rules(), task in task(), out in any::<[bool; 3]>()) {
-        // Whoever names a resource that nothing registers has to be asked about it, which leaving it out avoids; so does not naming it.
+        // Whoever names a resource that nothing registers has to be asked about it, which leaving
+        // it out avoids; so does not naming it.
         let rules = Rules { unregistered: None, ..rules };
         let honest = honest(&task);
         let before = assess(&rules, &honest, None).level;
@@ -389,8 +391,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    /// What parkbrake runs is assessed by what parkbrake knows, and every claim beside that can only raise: whatever is claimed in
-    /// place of the truth, and whichever of the fields are claimed at all.
+    /// What parkbrake runs is assessed by what parkbrake knows, and every claim beside that can
+    /// only raise: whatever is claimed in place of the truth, and whichever of the fields are
+    /// claimed at all.
     fn no_claim_calms_what_parkbrake_runs(rules in rules(), facts in facts(), claims in lies(), more in lies()) {
         let claims = Task { operation: facts.operation.clone().unwrap_or_else(|| "read".to_owned()), ..claims };
         let levels: Vec<Level> = (0..CLAIMS).map(|subset| assess(&rules, &claiming(subset, &claims), Some(&facts)).level).collect();

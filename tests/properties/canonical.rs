@@ -1,4 +1,5 @@
-//! Canonical bytes are those that another implementation of RFC 8785 writes, and reading them gives the same document.
+//! Canonical bytes are those that another implementation of RFC 8785 writes, and reading them gives
+//! the same document.
 
 use parkbrake::domain::task::digest::canonical;
 use proptest::prelude::*;

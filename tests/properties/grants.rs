@@ -1,4 +1,5 @@
-//! Grants: whatever is changed of a request that one lets pass, people are asked; and what is exactly the same passes.
+//! Grants: whatever is changed of a request that one lets pass, people are asked; and what is
+//! exactly the same passes.
 
 use parkbrake::domain::grant::pattern::{ArgumentPattern, Like, Pattern};
 use parkbrake::domain::grant::{Asking, GrantTerms, Micros};

@@ -139,7 +139,8 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this may be the next attempt: the first, one of an idempotent action, or one that somebody decided on; with all the approvals of the last round.
+/// Whether this may be the next attempt: the first, one of an idempotent action, or one that
+/// somebody decided on; with all the approvals of the last round.
 fn may_begin(attempt: u32, attempts: u32, may_repeat: bool, round: Option<&Asked<'_>>) -> Result<(), String> {
     if attempt != attempts + 1 || (attempts > 0 && !may_repeat) {
         return Err(format!("attempt {attempt} comes after {attempts}"));
@@ -216,7 +217,8 @@ impl<'l> Asked<'l> {
         due.then_some(()).ok_or_else(|| "expired early, or never due to".to_owned())
     }
 
-    /// Whether there are as many approvals as are required, of as many roles where they have to differ: by trying.
+    /// Whether there are as many approvals as are required, of as many roles where they have to
+    /// differ: by trying.
     fn is_satisfied(&self) -> bool {
         fn most(people: &[&BTreeSet<String>], taken: &BTreeSet<&String>) -> usize {
             let Some((first, rest)) = people.split_first() else { return 0 };

@@ -1,4 +1,5 @@
-//! Plans of several steps, over every order of turns, ends, crashes, reports and people: one step at a time, in order, each once.
+//! Plans of several steps, over every order of turns, ends, crashes, reports and people: one step
+//! at a time, in order, each once.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parkbrake::domain::policy::{Agent, ApprovalTerms, LevelPolicy, Person, Policy, Principal, PrincipalKind, SYSTEM, Suspended};
@@ -276,8 +277,8 @@ impl Run {
         Ok(())
     }
 
-    /// Of a plan whose steps are approved one by one, no step that needs people begins before its own digest was approved, and nothing that was
-    /// approved counts for another step.
+    /// Of a plan whose steps are approved one by one, no step that needs people begins before its
+    /// own digest was approved, and nothing that was approved counts for another step.
     fn asks_about_each_step(&self) -> Result<(), TestCaseError> {
         let submission = &self.state.submission;
         if submission.gate == Gate::Plan {
@@ -298,7 +299,8 @@ impl Run {
         Ok(())
     }
 
-    /// No attempt begins twice, and none of a step that may not be repeated follows another unless somebody said so.
+    /// No attempt begins twice, and none of a step that may not be repeated follows another unless
+    /// somebody said so.
     fn begins_once(&self) -> Result<(), TestCaseError> {
         let mut begun: BTreeMap<u32, u32> = BTreeMap::new();
         let mut retried: BTreeMap<u32, u32> = BTreeMap::new();
@@ -337,8 +339,8 @@ proptest! {
         run.asks_about_each_step()?;
     }
 
-    /// Nothing is undone before a step has failed, nothing that has not succeeded is undone, each once and the last one first; and once it has
-    /// begun nothing else begins.
+    /// Nothing is undone before a step has failed, nothing that has not succeeded is undone, each
+    /// once and the last one first; and once it has begun nothing else begins.
     #[test]
     fn what_has_succeeded_is_undone_in_reverse_once_a_later_step_has_failed(
         steps in undoable(), gate in gates(), moves in prop::collection::vec(moves(), 0..80)
@@ -377,7 +379,8 @@ proptest! {
             }
         }
         prop_assert!(undone.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", undone);
-        // A plan that has failed for good has undone all that it could, unless undoing failed as well.
+        // A plan that has failed for good has undone all that it could, unless undoing failed as
+        // well.
         let undoing_failed = run.state.numbered_steps().any(|(step, _, state)| undoes(step).is_some() && state.ended() == Some(Ended::Failed));
         // Whoever cancels a plan undoes nothing.
         let was_cancelled = run.state.steps.iter().any(|state| state.cancel_requested().is_some());
@@ -416,7 +419,8 @@ proptest! {
         let place = at.index(log.len());
         let renumber = |log: &mut Vec<Recorded>| log.iter_mut().zip(1..).for_each(|(recorded, version)| recorded.version = version);
         match how {
-            // The success of a step that others follow cannot be left out, even where the numbers are put right.
+            // The success of a step that others follow cannot be left out, even where the numbers
+            // are put right.
             0 => {
                 let of_later = |step: u32, log: &[Recorded]| log.iter().any(|one| one.event.attempt().is_some_and(|attempt| attempt.step > step));
                 let Event::ExecutionSucceeded { step, .. } = log[place].event else { return Ok(()) };

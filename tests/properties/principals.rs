@@ -1,7 +1,9 @@
-//! Whatever people, agents, roles and suspensions there are: nobody decides what they, or an agent that acts for them, asked for; no
-//! agent decides; nobody who is suspended or on no list counts; and roles that have to differ do.
+//! Whatever people, agents, roles and suspensions there are: nobody decides what they, or an agent
+//! that acts for them, asked for; no agent decides; nobody who is suspended or on no list counts;
+//! and roles that have to differ do.
 //!
-//! Who may do what is worked out a second time here, by brute force over small sets and without the functions under test.
+//! Who may do what is worked out a second time here, by brute force over small sets and without the
+//! functions under test.
 
 use crate::world::{self, AGENTS, Dice, PEOPLE, STRANGERS, World, after, cases, hold, parked};
 use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
@@ -44,7 +46,8 @@ impl<'a> Oracle<'a> {
         listed && !self.world.suspended.iter().any(|suspended| suspended.eq_ignore_ascii_case(name))
     }
 
-    /// Whether somebody is the requester, stands behind it, or has it, or whoever stands behind it, behind them.
+    /// Whether somebody is the requester, stands behind it, or has it, or whoever stands behind it,
+    /// behind them.
     fn is_related(&self, submission: &Submission, name: &str) -> bool {
         let side = |start: &str| -> BTreeSet<String> {
             let start = start.to_ascii_lowercase();
@@ -119,7 +122,8 @@ fn approvals(events: &[Event]) -> Vec<&Approval> {
     events.iter().filter_map(|event| if let Event::Approved(approval) = event { Some(approval) } else { None }).collect()
 }
 
-/// Everybody says yes, one after the other, to a request that is parked under today's terms or others; each is one case.
+/// Everybody says yes, one after the other, to a request that is parked under today's terms or
+/// others; each is one case.
 fn everybody_approves(dice: &mut Dice) -> usize {
     let world = World::draw(dice);
     let terms = if dice.percent(60) { world.terms.clone() } else { world::terms(dice) };

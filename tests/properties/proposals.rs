@@ -1,4 +1,5 @@
-//! Proposed grants: after so many equal approvals, the narrowest that there is, and never one that matches what was rejected.
+//! Proposed grants: after so many equal approvals, the narrowest that there is, and never one that
+//! matches what was rejected.
 
 use super::grants::{CHANGES, Request, request};
 use parkbrake::domain::grant::pattern::Pattern;

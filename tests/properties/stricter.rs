@@ -1,5 +1,5 @@
-//! Today's rules can make an approval worthless; they never make startable what the stored round did not allow, and whatever becomes
-//! stricter today permits no more than before.
+//! Today's rules can make an approval worthless; they never make startable what the stored round
+//! did not allow, and whatever becomes stricter today permits no more than before.
 
 use crate::principals::{Oracle, is_enough, yes};
 use crate::world::{self, AGENTS, Dice, PEOPLE, ROLES, STRANGERS, World, after, cases, hold, parked, with_approvals};
@@ -25,7 +25,8 @@ fn may_start(world: &World, workflow: &Workflow) -> bool {
     Today { policy: &policy, suspended: &suspended }.standing(workflow, 1) == Standing::Holds
 }
 
-/// Whether the approvals of a workflow's round are enough by the terms of that round and by everything that holds today.
+/// Whether the approvals of a workflow's round are enough by the terms of that round and by
+/// everything that holds today.
 fn is_allowed(world: &World, workflow: &Workflow, stored: &ApprovalTerms) -> bool {
     let oracle = Oracle::of(world);
     let today = (!world.auto_approve).then_some(&world.terms);
@@ -89,7 +90,8 @@ fn tightened(dice: &mut Dice, world: &World) -> Option<World> {
         2 => drop(stricter.people.remove(dice.one(&PEOPLE))),
         3 => drop(stricter.people.get_mut(dice.one(&PEOPLE))?.roles.remove(dice.one(&ROLES))),
         4 => {
-            // One more who stands behind an agent; a name that was there stays behind it through another.
+            // One more who stands behind an agent; a name that was there stays behind it through
+            // another.
             let agent = stricter.agents.get_mut(dice.one(&AGENTS))?;
             if agent.on_behalf_of.is_some() {
                 return None;

@@ -1,4 +1,5 @@
-//! Plans of Terraform: whatever comes, it is read or refused, no sensitive value gets out of it, and a summary that was made is one that is taken.
+//! Plans of Terraform: whatever comes, it is read or refused, no sensitive value gets out of it,
+//! and a summary that was made is one that is taken.
 
 use parkbrake::domain::request::evidence::{self, EvidenceRequest};
 use parkbrake::domain::task::terraform::{Summary, read};
@@ -162,7 +163,8 @@ fn plans_in(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The fixtures of this repository, and where they are present the published ones of `terraform-json`.
+/// The fixtures of this repository, and where they are present the published ones of
+/// `terraform-json`.
 #[test]
 fn every_published_plan_is_read_or_refused_with_words() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -197,7 +199,8 @@ fn every_published_plan_is_read_or_refused_with_words() {
     assert!(read_well >= 2, "{read_well}");
 }
 
-/// Terraform 1.11 itself wrote this plan. It marks the password in `input`, and not where the provider has copied it to, in `output`.
+/// Terraform 1.11 itself wrote this plan. It marks the password in `input`, and not where the
+/// provider has copied it to, in `output`.
 #[test]
 fn a_secret_that_a_provider_copied_is_hidden_too() {
     let text = include_str!("../fixtures/terraform/terraform-1.11-data.json");

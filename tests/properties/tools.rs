@@ -1,6 +1,7 @@
 //! How tool calls of coding agents are read, by the shipped configuration.
 //!
-//! Two corpora stand in `tests/fixtures/agent-tools`: an ordinary day is quiet, and nothing that hurts runs unseen.
+//! Two corpora stand in `tests/fixtures/agent-tools`: an ordinary day is quiet, and nothing that
+//! hurts runs unseen.
 
 use chrono::DateTime;
 use parkbrake::config::{self, Configuration};

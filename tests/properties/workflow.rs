@@ -1,4 +1,5 @@
-//! Every sequence of commands leads to a log that may be, can be replayed, and leaves nothing that is due unarmed.
+//! Every sequence of commands leads to a log that may be, can be replayed, and leaves nothing that
+//! is due unarmed.
 
 use crate::oracle::{self, Directory};
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
@@ -360,7 +361,8 @@ proptest! {
         prop_assert!(transition::replay(ID, &log).is_err(), "{:#?}", log);
     }
 
-    /// The cases reach what they are about: without this, the properties above could hold of nothing.
+    /// The cases reach what they are about: without this, the properties above could hold of
+    /// nothing.
     #[test]
     fn enough_willing_people_start_the_action(directory in directory(), terms in terms(), requested_by in select(&AGENTS[..])) {
         let submission = Submission {

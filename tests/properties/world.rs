@@ -1,7 +1,9 @@
-//! Small random worlds: people, agents that act for others, roles, suspensions, and what each level asks.
+//! Small random worlds: people, agents that act for others, roles, suspensions, and what each level
+//! asks.
 //!
-//! They are drawn from a seed by a generator of their own, because a million of them have to be cheap also in a debug build. A case that fails names
-//! its seed; `PARKBRAKE_CASES` and `PARKBRAKE_SEED` say how many are drawn, and from where on.
+//! They are drawn from a seed by a generator of their own, because a million of them have to be
+//! cheap also in a debug build. A case that fails names its seed; `PARKBRAKE_CASES` and
+//! `PARKBRAKE_SEED` say how many are drawn, and from where on.
 
 use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Suspended};
 use parkbrake::domain::risk::Assessment;
@@ -188,13 +190,15 @@ pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow
 /// The state after one more event.
 pub fn after(workflow: Option<Workflow>, event: Event) -> Workflow {
     let version = workflow.as_ref().map_or(0, |workflow| workflow.version) + 1;
-    // The person who approved is who caused it; whoever caused another event is of no interest here.
+    // The person who approved is who caused it; whoever caused another event is of no interest
+    // here.
     let actor = if let Event::Approved(approval) = &event { approval.approver.clone() } else { "somebody".to_owned() };
     let recorded = Recorded { version, at: chrono::DateTime::UNIX_EPOCH, actor, via: Via::Rest, event };
     transition::apply(ID, workflow, &recorded).expect("an event that can follow")
 }
 
-/// The workflow with approvals that somebody gave at some time, entitled then; whether they still are is another question.
+/// The workflow with approvals that somebody gave at some time, entitled then; whether they still
+/// are is another question.
 pub fn with_approvals(dice: &mut Dice, mut workflow: Workflow) -> Workflow {
     let anybody: Vec<&str> = PEOPLE.into_iter().chain(STRANGERS).collect();
     for name in anybody {

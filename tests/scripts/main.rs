@@ -1,5 +1,5 @@
-//! The real workflow scripts, run with bash, the Taskfile, run with go-task, and the guide's examples, against a stand-in for
-//! the server.
+//! The real workflow scripts, run with bash, the Taskfile, run with go-task, and the guide's
+//! examples, against a stand-in for the server.
 
 #[path = "../support/stub.rs"]
 mod stub;

@@ -1,8 +1,9 @@
-//! A stand-in for the server: it answers with the bodies of the contract, and remembers what it was asked.
+//! A stand-in for the server: it answers with the bodies of the contract, and remembers what it was
+//! asked.
 //!
-//! The clients are tested against it rather than against the server, because a test of a client has to be able to say
-//! anything: a problem, a lie, a page that is no JSON, an answer that comes late. The task that it shows is a real one of the
-//! domain, with its real digest.
+//! The clients are tested against it rather than against the server, because a test of a client has
+//! to be able to say anything: a problem, a lie, a page that is no JSON, an answer that comes late.
+//! The task that it shows is a real one of the domain, with its real digest.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -100,7 +101,8 @@ impl Stub {
         stub
     }
 
-    /// Answers a call so from now on; several answers are given one after the other, the last one again and again.
+    /// Answers a call so from now on; several answers are given one after the other, the last one
+    /// again and again.
     pub fn on(&self, what: &str, status: u16, body: &Value) {
         self.on_raw(what, &[(status, &body.to_string())]);
     }
@@ -257,7 +259,8 @@ pub struct Ran {
     pub err: String,
 }
 
-/// Runs a command to its end. Whatever it is, it may never show a token, nor anything that a terminal would act on.
+/// Runs a command to its end. Whatever it is, it may never show a token, nor anything that a
+/// terminal would act on.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -1,8 +1,9 @@
 //! Which notices of a channel go into one message, and when that message is sent. Pure.
 //!
-//! On a channel that groups, notices that ask the same recipient are collected for a window of time, counted from the oldest, so that
-//! fifty requests in a minute become one message. A critical request closes the window at once, but no sooner than one window after
-//! the last message, so that a flood of critical requests is grouped as well. A notice that asks nobody goes alone.
+//! On a channel that groups, notices that ask the same recipient are collected for a window of
+//! time, counted from the oldest, so that fifty requests in a minute become one message. A critical
+//! request closes the window at once, but no sooner than one window after the last message, so that
+//! a flood of critical requests is grouped as well. A notice that asks nobody goes alone.
 
 use crate::domain::risk::level::Level;
 use crate::storage::DueNotice;
@@ -16,7 +17,8 @@ pub const LARGEST: usize = 100;
 /// When the last group was sent to each recipient of a channel.
 pub type Sent = BTreeMap<Option<String>, DateTime<Utc>>;
 
-/// The messages to send now, and how long until the first of the windows that are still open closes.
+/// The messages to send now, and how long until the first of the windows that are still open
+/// closes.
 #[derive(Debug, Default)]
 pub struct Batched {
     pub messages: Vec<Vec<DueNotice>>,

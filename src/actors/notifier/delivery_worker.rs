@@ -1,8 +1,9 @@
 //! A delivery worker: delivers the notices of one channel, one message after the other.
 //!
-//! It knows only what the database says is due, so a restart loses nothing. Nothing is recorded before a delivery: a notice whose
-//! delivery was not recorded is delivered again, with the same id. Each channel has a worker of its own, so that a channel that does
-//! not answer delays no other.
+//! It knows only what the database says is due, so a restart loses nothing. Nothing is recorded
+//! before a delivery: a notice whose delivery was not recorded is delivered again, with the same
+//! id. Each channel has a worker of its own, so that a channel that does not answer delays no
+//! other.
 
 use crate::actors::metrics::{ChannelLabel, Metrics};
 use crate::actors::notifier::batching::{self, Sent};
@@ -57,7 +58,8 @@ pub struct DeliveryWorker {
     pub memory: Memory,
 }
 
-/// What a worker remembers between two looks. A worker that forgets it sends at most one message too many.
+/// What a worker remembers between two looks. A worker that forgets it sends at most one message
+/// too many.
 #[derive(Debug, Default)]
 pub struct Memory {
     sent: Sent,
@@ -172,7 +174,8 @@ impl DeliveryWorker {
                 rendered.push((row, notice));
             }
         }
-        // Asked right before the message is sent: a decision may have been committed while the others were rendered.
+        // Asked right before the message is sent: a decision may have been committed while the
+        // others were rendered.
         let ids: Vec<_> = rendered.iter().map(|(row, _)| row.id).collect();
         let pending = if ids.is_empty() { ids } else { self.renderer.storage.still_pending(&ids).await? };
         Ok(rendered.into_iter().filter(|(row, _)| pending.contains(&row.id)).unzip())
@@ -241,7 +244,8 @@ impl DeliveryWorker {
         (row.kind == Kind::Reminded).then(|| Next { id: self.clock.new_id(), after })
     }
 
-    /// Records a result, trying again while the database does not answer: a notice without a recorded result is delivered twice.
+    /// Records a result, trying again while the database does not answer: a notice without a
+    /// recorded result is delivered twice.
     async fn record<F: Future<Output = Result<(), Error>>>(&self, write: impl Fn() -> F) -> Result<(), Error> {
         loop {
             match write().await {

@@ -1,5 +1,5 @@
-//! Renders a row of the outbox as a notice, right before it is sent: reads what it says from the log, and checks once more that it is
-//! still true.
+//! Renders a row of the outbox as a notice, right before it is sent: reads what it says from the
+//! log, and checks once more that it is still true.
 
 use crate::actors::ports::{Contact, Notice};
 use crate::clock::Clock;
@@ -61,7 +61,8 @@ impl NoticeRenderer {
     async fn try_render(&self, row: &DueNotice) -> Result<Rendered, Error> {
         let log = self.storage.log(row.workflow_id).await?;
         let now = replayed(row, &log)?;
-        // A task that only names a run of GitHub, and came from elsewhere, must answer for no deployment.
+        // A task that only names a run of GitHub, and came from elsewhere, must answer for no
+        // deployment.
         if self.medium == Medium::Github && log.first().is_none_or(|first| first.via != Via::Github) {
             return Ok(Rendered::Cancel("GitHub did not ask about it"));
         }
@@ -79,7 +80,8 @@ impl NoticeRenderer {
             None => None,
             Some(name) => {
                 if row.kind.asks() && asked.iter().all(|(asked, _)| asked != name) {
-                    // Another person's approval takes the place of theirs, and may be withdrawn; so the reminders go on.
+                    // Another person's approval takes the place of theirs, and may be withdrawn; so
+                    // the reminders go on.
                     let pause = self.configuration.policy.level(row.level).remind_every;
                     let is_reminder = row.kind == Kind::Reminded;
                     return Ok(if is_reminder { Rendered::Rest(pause) } else { Rendered::Cancel("this person is no longer asked") });
@@ -124,14 +126,16 @@ impl NoticeRenderer {
         })))
     }
 
-    /// How long a reminder rests because the requester was asked something. Then it is looked at again, because the answer may have come.
+    /// How long a reminder rests because the requester was asked something. Then it is looked at
+    /// again, because the answer may have come.
     fn rest(&self, workflow: &Workflow) -> Option<Duration> {
         let until = workflow.discussion.question.as_ref()?.rests_until();
         let left = (until - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
         Some(left.min(LOOK_AGAIN))
     }
 
-    /// For a notice that asks: how the task differs from what people were asked about before, or from the request that it supersedes.
+    /// For a notice that asks: how the task differs from what people were asked about before, or
+    /// from the request that it supersedes.
     async fn differences(&self, row: &DueNotice, workflow: &Workflow, document: &[u8]) -> Result<Vec<Difference>, Error> {
         if let Some(renewal) = workflow.open_round().and_then(|round| workflow.renewal_of(round)).filter(|_| row.kind.asks()) {
             return Ok(renewal.changes.clone());
@@ -142,8 +146,8 @@ impl NoticeRenderer {
         Ok(difference::between(&read(&before), &read(document)))
     }
 
-    /// Whether a notice only follows up on a question: people who were never asked do not hear of it, while programs hear of
-    /// everything.
+    /// Whether a notice only follows up on a question: people who were never asked do not hear of
+    /// it, while programs hear of everything.
     fn follows_up(&self, kind: Kind) -> bool {
         !matches!(self.medium, Medium::Webhook | Medium::Github) && kind.ends()
     }

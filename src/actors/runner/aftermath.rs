@@ -1,4 +1,5 @@
-//! What is done about attempts that do not run any more, beside the turns: what they left behind is ended, and a probe looks whether they happened.
+//! What is done about attempts that do not run any more, beside the turns: what they left behind is
+//! ended, and a probe looks whether they happened.
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, Runner};
 use crate::actors::attempt::{self, Ran};
@@ -32,14 +33,15 @@ struct Doing {
 }
 
 impl Runner {
-    /// Ends what an attempt of a server that is gone has left on this machine, because somebody has cancelled it; then that is recorded. Returns at
-    /// once. If this process ends first, the next one reads the same in the log and begins again.
+    /// Ends what an attempt of a server that is gone has left on this machine, because somebody has
+    /// cancelled it; then that is recorded. Returns at once. If this process ends first, the next
+    /// one reads the same in the log and begins again.
     pub fn clear(self: &Arc<Self>, workflow_id: Uuid, attempt: AttemptId) {
         self.see_to(workflow_id, attempt, Aftermath::Clear);
     }
 
-    /// Has the runbook's probe look whether an attempt of unknown outcome happened; then its answer is recorded. Returns at once. If this process
-    /// ends first, the next one begins again.
+    /// Has the runbook's probe look whether an attempt of unknown outcome happened; then its answer
+    /// is recorded. Returns at once. If this process ends first, the next one begins again.
     pub fn probe(self: &Arc<Self>, workflow_id: Uuid, attempt: AttemptId) {
         self.see_to(workflow_id, attempt, Aftermath::Probe);
     }
@@ -78,7 +80,8 @@ impl Doing {
         runner.insist(*workflow_id, &Command::Probed { attempt: *attempt, answer, output, reason }).await;
     }
 
-    /// What the probe says, how it ended, and why it cannot tell. `None` if this process stops first, or if the log cannot be read.
+    /// What the probe says, how it ended, and why it cannot tell. `None` if this process stops
+    /// first, or if the log cannot be read.
     async fn ask(&self) -> Option<(ProbeAnswer, Option<Value>, Option<String>)> {
         let Self { runner, workflow_id, attempt, .. } = self;
         let mut pause = FIRST_PAUSE;
@@ -105,7 +108,8 @@ impl Doing {
     }
 }
 
-/// What the end of a probe says: exit status 0 that it happened, 1 that it did not, and anything else that it cannot tell.
+/// What the end of a probe says: exit status 0 that it happened, 1 that it did not, and anything
+/// else that it cannot tell.
 fn answer(outcome: Outcome) -> (ProbeAnswer, Option<Value>, Option<String>) {
     match outcome {
         Outcome::Succeeded { output } => (ProbeAnswer::Happened, output, None),

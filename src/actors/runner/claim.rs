@@ -1,5 +1,6 @@
-//! A tool call of a coding agent claims what was released for it. The agent's own machine carries it out, so nothing runs here; but it begins
-//! by the same commit as everything else, behind the same gate.
+//! A tool call of a coding agent claims what was released for it. The agent's own machine carries
+//! it out, so nothing runs here; but it begins by the same commit as everything else, behind the
+//! same gate.
 
 use crate::actors::dispatcher::{ANSWER_TIMEOUT, unanswered};
 use crate::actors::gate::Verdict;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 impl Runner {
-    /// Asks the gate, and has what it says committed: the start under this token, that people are asked again, or that it will not start. The
-    /// caller may carry it out only if the workflow that comes back is running under its token.
+    /// Asks the gate, and has what it says committed: the start under this token, that people are
+    /// asked again, or that it will not start. The caller may carry it out only if the workflow
+    /// that comes back is running under its token.
     ///
     /// # Errors
     /// A halt or a freeze holds it; there is nothing to claim; nobody can say.

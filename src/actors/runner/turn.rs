@@ -1,4 +1,5 @@
-//! One turn of one workflow at the runner: ask the gate, commit the start, run, and have the outcome recorded.
+//! One turn of one workflow at the runner: ask the gate, commit the start, run, and have the
+//! outcome recorded.
 
 use crate::actors::attempt::Ran;
 use crate::actors::gate::Verdict;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The pause before a start that was refused at the last moment is tried again: by then it is known what holds it.
+/// The pause before a start that was refused at the last moment is tried again: by then it is known
+/// what holds it.
 const DEBOUNCE: Duration = Duration::from_millis(300);
 /// The pause before the gate is asked again about an action that has to wait.
 const WAIT: Duration = Duration::from_secs(1);
@@ -22,11 +24,13 @@ const WAIT: Duration = Duration::from_secs(1);
 enum Start {
     /// The action has run, or never will in this turn.
     Over,
-    /// The commit was refused: something has come to hold the action at the last moment, or another commit came first.
+    /// The commit was refused: something has come to hold the action at the last moment, or another
+    /// commit came first.
     Refused,
 }
 
-/// One turn of one workflow. Dropping it gives the turn back and forgets the workflow, however the turn ends.
+/// One turn of one workflow. Dropping it gives the turn back and forgets the workflow, however the
+/// turn ends.
 pub(super) struct Turn {
     runner: Arc<Runner>,
     waiting: Waiting,
@@ -94,7 +98,8 @@ impl Turn {
         let mut pause = FIRST_PAUSE;
         while !self.runner.is_closed() {
             match self.runner.gate.may_start(id).await {
-                // A precondition that was ended together with this server says nothing: the next server looks again.
+                // A precondition that was ended together with this server says nothing: the next
+                // server looks again.
                 Ok(verdict) => return (!self.runner.is_closed()).then_some(verdict),
                 Err(Error::Unavailable(reason)) => {
                     tracing::warn!(reason, "cannot read the workflow that is to start, trying again");
@@ -103,7 +108,8 @@ impl Turn {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the action is not started: the log of its workflow cannot be read");
-                    // Its actor fails for the same reason, and the workflow goes into quarantine, where people see it.
+                    // Its actor fails for the same reason, and the workflow goes into quarantine,
+                    // where people see it.
                     if let Some(dispatcher) = self.runner.dispatcher.upgrade() {
                         dispatcher.wake(id);
                     }
@@ -126,7 +132,8 @@ impl Turn {
             if state.closed {
                 return Start::Over;
             }
-            // Before the commit, so that no actor ever reads a start of this process that the runner does not know.
+            // Before the commit, so that no actor ever reads a start of this process that the
+            // runner does not know.
             state.held.insert((id, attempt), Held { token, canceler });
             self.attempt = Some(attempt);
         }
@@ -144,13 +151,14 @@ impl Turn {
             }
             Ran::Cut => Command::Disown { attempt, token: Some(token), cause: Disowned::LeaseLapsing },
         };
-        // If this process ends first, the next one finds the attempt begun and not ended, and says so.
+        // If this process ends first, the next one finds the attempt begun and not ended, and says
+        // so.
         self.runner.insist(id, &report).await;
         Start::Over
     }
 
-    /// Gives the turn back. An action that is held comes into the queue again when the hold ends, or with the timer's next look; if nothing is
-    /// held any more, it comes again in a moment.
+    /// Gives the turn back. An action that is held comes into the queue again when the hold ends,
+    /// or with the timer's next look; if nothing is held any more, it comes again in a moment.
     async fn rest(mut self) {
         self.give_back();
         tokio::time::sleep(DEBOUNCE).await;
@@ -163,7 +171,8 @@ impl Turn {
         }
     }
 
-    /// Takes a place in the lane of what is to start, if it has one. Otherwise the turn ends, and the workflow waits in the lane.
+    /// Takes a place in the lane of what is to start, if it has one. Otherwise the turn ends, and
+    /// the workflow waits in the lane.
     fn enter(&mut self, job: &Job) -> bool {
         let Some(concurrency) = job.work.concurrency() else { return true };
         let entry = self.runner.state().lanes.enter(concurrency, &self.waiting);
@@ -188,7 +197,8 @@ impl Turn {
         while let Some(waiting) = next.pop() {
             let id = waiting.workflow_id;
             if !state.turns.push(waiting) {
-                // Its requester has too many in line here. The timer finds it again; its place goes to the next.
+                // Its requester has too many in line here. The timer finds it again; its place goes
+                // to the next.
                 state.known.remove(&id);
                 next.extend(state.lanes.renounce(id));
             }

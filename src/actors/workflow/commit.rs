@@ -38,8 +38,8 @@ impl From<CommitError> for Failure {
 }
 
 impl WorkflowActor {
-    /// Has events written, unless another commit came first. If an external action would begin with them and a halt or a freeze holds it, it is
-    /// queued instead.
+    /// Has events written, unless another commit came first. If an external action would begin with
+    /// them and a halt or a freeze holds it, it is queued instead.
     pub(super) async fn commit(
         &self,
         workflow: &Workflow,

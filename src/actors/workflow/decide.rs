@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 
 /// How often a command is decided again because another commit came first.
 const ATTEMPTS: u32 = 4;
-/// How old a memory may be to decide a tick. A tick is sent again for as long as the workflow is due.
+/// How old a memory may be to decide a tick. A tick is sent again for as long as the workflow is
+/// due.
 const RECENT: Duration = Duration::from_secs(1);
 
 impl WorkflowActor {
-    /// Decides a command and commits the events. The outer error means that the memory cannot be trusted.
+    /// Decides a command and commits the events. The outer error means that the memory cannot be
+    /// trusted.
     pub(super) async fn answer(&self, memory: &mut Memory, command: &Command) -> Result<Result<CommandOutcome, Failure>, Stale> {
         // What the memory holds was committed; what it does not hold may have been committed since.
         let mut is_current = matches!(command, Command::Tick { .. }) && memory.read_at.is_some_and(|at| at.elapsed() < RECENT);
@@ -61,7 +63,8 @@ impl WorkflowActor {
                     return Ok(Ok(CommandOutcome { workflow, decision }));
                 }
                 Ok(Progress::Overtaken) => {
-                    // Another event came first, or a person whose decision this rests on has been suspended.
+                    // Another event came first, or a person whose decision this rests on has been
+                    // suspended.
                     self.deps.suspensions.refresh().await?;
                     Box::pin(self.look(memory)).await?;
                     is_current = true;
@@ -87,7 +90,8 @@ impl WorkflowActor {
         Ok(Err(Failure::Unavailable("other changes to this workflow keep coming first; try again in a moment".to_owned())))
     }
 
-    /// Commits the expiry, because the database says that the deadline has passed. Only then is the caller answered.
+    /// Commits the expiry, because the database says that the deadline has passed. Only then is the
+    /// caller answered.
     async fn expire(&self, memory: &mut Memory, guard: Guard) -> Result<(), Stale> {
         let (Some(workflow), Some(deadline)) = (&memory.workflow, guard.not_after) else { return Ok(()) };
         let Ok(Answer::Commit { events, guard }) = transition::decide(workflow, &Command::Tick { now: deadline }) else { return Ok(()) };

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 /// How often the obligations are computed again because another commit came first.
 const ATTEMPTS: u32 = 4;
-/// How soon a deadline must be for the timer to be told of it: the sweeps find later ones by themselves.
+/// How soon a deadline must be for the timer to be told of it: the sweeps find later ones by
+/// themselves.
 const SOON: TimeDelta = TimeDelta::seconds(5);
 
 impl WorkflowActor {
@@ -38,11 +39,13 @@ impl WorkflowActor {
     pub(super) async fn fulfill(&self, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         for _ in 0..ATTEMPTS {
             let obligations = transition::obligations(&workflow, self.deps.owner);
-            // All are attended to, even if one of them leads to a commit. Then the state has changed, and they are computed again.
+            // All are attended to, even if one of them leads to a commit. Then the state has
+            // changed, and they are computed again.
             let commands: Vec<_> = obligations.into_iter().filter_map(|obligation| self.attend_to(&workflow, obligation)).collect();
             let Some(command) = commands.into_iter().next() else { return Ok(workflow) };
             if let Command::Disown { attempt, .. } = command {
-                // The runner lets go of an attempt once its outcome is in the log, which may have happened after the log was read.
+                // The runner lets go of an attempt once its outcome is in the log, which may have
+                // happened after the log was read.
                 let before = workflow.version;
                 workflow = self.reload().await?;
                 if workflow.version != before {
@@ -64,7 +67,8 @@ impl WorkflowActor {
         Ok(workflow)
     }
 
-    /// Attends to one obligation. Returns the command that has to be committed for it, if there is one.
+    /// Attends to one obligation. Returns the command that has to be committed for it, if there is
+    /// one.
     fn attend_to(&self, workflow: &Workflow, obligation: Obligation) -> Option<Command> {
         match obligation {
             Obligation::Park { deadline: Some(deadline) }
@@ -97,7 +101,8 @@ impl WorkflowActor {
         }
     }
 
-    /// Tells the timer of a deadline that is near. Its sweeps, at least one a second, find every other one.
+    /// Tells the timer of a deadline that is near. Its sweeps, at least one a second, find every
+    /// other one.
     fn arm(&self, deadline: DateTime<Utc>) {
         if deadline <= self.deps.clock.now() + SOON {
             let _ = self.deps.timer.cast(ToTimer::Arm { deadline });
@@ -108,7 +113,8 @@ impl WorkflowActor {
         self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))
     }
 
-    /// Raises an alarm: the log says that this process runs an attempt, and its runner knows nothing of it.
+    /// Raises an alarm: the log says that this process runs an attempt, and its runner knows
+    /// nothing of it.
     fn alarm(&self, attempt: AttemptId) {
         tracing::error!(
             step = attempt.step,

@@ -1,4 +1,5 @@
-//! Opening a workflow: the task is assessed and the result checkpointed before the caller is answered.
+//! Opening a workflow: the task is assessed and the result checkpointed before the caller is
+//! answered.
 
 use super::commit::call;
 use super::{Dependencies, Memory, Stale, WorkflowActor};
@@ -34,14 +35,16 @@ impl WorkflowActor {
             Ok(Submitted::Accepted(workflow)) => {
                 let fulfilled = Box::pin(self.fulfill(Arc::clone(&workflow))).await;
                 if let Ok(now) = &fulfilled {
-                    // Before the answer, so that a caller that goes on at once finds the workflow remembered.
+                    // Before the answer, so that a caller that goes on at once finds the workflow
+                    // remembered.
                     *memory = Memory::holds(Arc::clone(now));
                     self.park(memory, None);
                 }
                 let _ = reply.send(Ok(Submitted::Accepted(workflow)));
                 fulfilled.map(drop)
             }
-            // It may have been written all the same, by a commit that was sent twice or whose answer was lost.
+            // It may have been written all the same, by a commit that was sent twice or whose
+            // answer was lost.
             other => {
                 let _ = reply.send(other);
                 Box::pin(self.look(memory)).await?;
@@ -77,7 +80,8 @@ impl WorkflowActor {
             (Document::Task(task), Some(target)) => target.is_claim_of(task),
             _ => false,
         };
-        // Of a plan whose steps are approved one by one, its first step decides whether people are asked now.
+        // Of a plan whose steps are approved one by one, its first step decides whether people are
+        // asked now.
         let policy = deps.configuration.policy.level(submission.level_of(submission.asked_about(1)));
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
         let actor = submission.requested_by.clone();
@@ -220,7 +224,8 @@ impl WorkflowActor {
         self.open(opening).await?.ok_or_else(|| Failure::Internal("what no grant lets pass was refused by one".to_owned()))
     }
 
-    /// Has a first commit written; `None` where the grant that would let it pass does not, or no longer.
+    /// Has a first commit written; `None` where the grant that would let it pass does not, or no
+    /// longer.
     async fn open(&self, opening: Box<Opening>) -> Result<Option<Submitted>, Failure> {
         let (mut opening, mut written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
         // It was halted just now.
@@ -236,7 +241,8 @@ impl WorkflowActor {
             Written::Ungranted => Ok(None),
             // A tool call waits for nothing, and nothing of it was written.
             Written::Held => Err(self.held(&opening.workflow)),
-            // No other workflow can have this id: the commit was sent twice, and was written the first time.
+            // No other workflow can have this id: the commit was sent twice, and was written the
+            // first time.
             _ => match Box::pin(self.load()).await {
                 Ok(Some(workflow)) => Ok(Some(Submitted::Accepted(workflow))),
                 Ok(None) => Err(Failure::Internal("a commit conflicted with nothing".to_owned())),

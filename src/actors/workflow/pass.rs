@@ -1,4 +1,5 @@
-//! Standing grants: a request that would park is let pass where one of them says so. Its use is counted in the commit that opens the request.
+//! Standing grants: a request that would park is let pass where one of them says so. Its use is
+//! counted in the commit that opens the request.
 
 use super::WorkflowActor;
 use crate::actors::protocol::Failure;
@@ -12,13 +13,15 @@ use crate::storage::Opening;
 const MOST_TRIED: usize = 8;
 
 impl WorkflowActor {
-    /// What grants say yes to a request that would park, the oldest first, each with what it adds to the grant's sum.
+    /// What grants say yes to a request that would park, the oldest first, each with what it adds
+    /// to the grant's sum.
     ///
     /// Where that cannot be found out, people are asked: nothing is lost but their time.
     pub(super) async fn passes(&self, opening: &Opening, work: &Admitted) -> Vec<(GrantedApproval, Micros)> {
         let submission = &opening.workflow.submission;
         let asked = opening.workflow.open_round().and(work.document.single()).zip(submission.target.as_ref());
-        // A grant speaks of what a task says, and the task of a tool call says what one part of the call is.
+        // A grant speaks of what a task says, and the task of a tool call says what one part of the
+        // call is.
         let may_pass = submission.supersedes.is_none() && submission.claim.is_none();
         let Some((task, target)) = asked.filter(|_| may_pass) else { return Vec::new() };
         let found = async {

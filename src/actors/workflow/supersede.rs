@@ -1,7 +1,9 @@
-//! Superseding: a task takes the place of an earlier request of its requester. The end of one and the beginning of the other are one commit.
+//! Superseding: a task takes the place of an earlier request of its requester. The end of one and
+//! the beginning of the other are one commit.
 //!
-//! The earlier request has an actor of its own, which knows nothing of this. The version is the fence between the two, as between two
-//! servers: whichever commits the next event of the earlier request first wins, and the other one reads its log and decides again.
+//! The earlier request has an actor of its own, which knows nothing of this. The version is the
+//! fence between the two, as between two servers: whichever commits the next event of the earlier
+//! request first wins, and the other one reads its log and decides again.
 
 use super::commit::call;
 use super::{Stale, WorkflowActor};
@@ -83,7 +85,8 @@ impl WorkflowActor {
         Err(Failure::Unavailable("other changes to the superseded request keep coming first; try again in a moment".to_owned()))
     }
 
-    /// The earlier request, if the requester may see it. This reads its log, because what is remembered may be behind it.
+    /// The earlier request, if the requester may see it. This reads its log, because what is
+    /// remembered may be behind it.
     async fn earlier(&self, older: Uuid, by: &Principal) -> Result<Workflow, Failure> {
         let log = self.deps.logs.read(older).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let earlier = transition::replay(older, log.iter()).map_err(|error| Failure::Internal(error.to_string()))?;

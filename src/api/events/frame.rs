@@ -13,7 +13,8 @@ use std::fmt::Display;
 use std::fmt::Write as _;
 use std::future::Future;
 
-/// The response to a request for a stream: how long a client waits before it comes back, and then whatever is sent.
+/// The response to a request for a stream: how long a client waits before it comes back, and then
+/// whatever is sent.
 pub fn response<S, F>(source: S, next: impl Fn(S) -> F + Send + 'static) -> Response
 where
     S: Send + 'static,

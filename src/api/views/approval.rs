@@ -43,8 +43,8 @@ pub struct Approval<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     step: Option<AskedStep<'a>>,
-    /// Where people were asked about another document before: why they are asked again, and what is different from it. An approval then has to name
-    /// the digest.
+    /// Where people were asked about another document before: why they are asked again, and what is
+    /// different from it. An approval then has to name the digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     changed: Option<Changed<'a>>,
@@ -60,7 +60,8 @@ struct AskedStep<'a> {
     name: Option<&'a str>,
     risk_level: Level,
     target: Target<'a>,
-    /// What a decision is about, to be sent as `digest`: the SHA-256 of `{"plan": …, "step": n}` (RFC 8785) with the `digest` of the workflow.
+    /// What a decision is about, to be sent as `digest`: the SHA-256 of `{"plan": …, "step": n}`
+    /// (RFC 8785) with the `digest` of the workflow.
     digest: &'a Digest,
 }
 

@@ -39,7 +39,8 @@ impl<'a> From<&'a risk::Assessment> for Assessment<'a> {
     }
 }
 
-/// What a task is about, as far as parkbrake knows: what the runbook says, or else the registry of resources, or else the requester.
+/// What a task is about, as far as parkbrake knows: what the runbook says, or else the registry of
+/// resources, or else the requester.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Target<'a> {
     operation: &'a str,
@@ -59,7 +60,8 @@ pub struct Target<'a> {
 struct Differs<'a> {
     /// `operation`, `environment`, `resource` or `resource_type`.
     field: &'a str,
-    /// The requester's word; null where the runbook and the registry contradict each other about something that was not claimed.
+    /// The requester's word; null where the runbook and the registry contradict each other about
+    /// something that was not claimed.
     #[schema(required)]
     claimed: Option<&'a str>,
     /// What holds.

@@ -1,4 +1,5 @@
-//! The answers to changes. Each says what holds after the commit, the first time and every time that the call is repeated.
+//! The answers to changes. Each says what holds after the commit, the first time and every time
+//! that the call is repeated.
 
 use super::Success;
 use crate::domain::workflow::transition;
@@ -118,7 +119,8 @@ impl Commented {
 pub struct TakenBack {
     success: Success,
     workflow_id: Uuid,
-    /// `cancelled` if nothing of it runs; `executing` while what runs is being ended; or what became of it, if that was waited for.
+    /// `cancelled` if nothing of it runs; `executing` while what runs is being ended; or what
+    /// became of it, if that was waited for.
     status: Status,
     /// True while what runs is being ended; left out otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

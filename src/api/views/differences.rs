@@ -39,7 +39,8 @@ fn sent(differences: &[Difference]) -> (Vec<FieldDifference>, usize) {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Supersedes {
     workflow_id: Uuid,
-    /// At most 200 of them, in the order of their places. Null where the earlier request has been pruned.
+    /// At most 200 of them, in the order of their places. Null where the earlier request has been
+    /// pruned.
     #[schema(required)]
     differences: Option<Vec<FieldDifference>>,
     /// How many more there are.

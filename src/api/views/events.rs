@@ -44,7 +44,8 @@ impl<'a> From<&'a FeedEntry> for Happened<'a> {
     }
 }
 
-/// The `data:` of a `reset`: too much was missed to be told, so whoever follows reads the lists anew.
+/// The `data:` of a `reset`: too much was missed to be told, so whoever follows reads the lists
+/// anew.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StreamReset)]
 pub struct Reset<'a> {

@@ -1,4 +1,5 @@
-//! Evidence as it is sent and as it is stored, as the schema describes it; and whether a plan is the one that was approved.
+//! Evidence as it is sent and as it is stored, as the schema describes it; and whether a plan is
+//! the one that was approved.
 
 use super::Success;
 use crate::domain::task::digest::Digest;
@@ -9,15 +10,17 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A plan of Terraform or OpenTofu. Send the `plan` and its `workspace`; or the `summary` and `contents` that `parkbrake submit
-/// --terraform-plan` makes of one, so that the plan itself stays where it is. Sensitive values are dropped before anything is stored.
+/// A plan of Terraform or OpenTofu. Send the `plan` and its `workspace`; or the `summary` and
+/// `contents` that `parkbrake submit --terraform-plan` makes of one, so that the plan itself stays
+/// where it is. Sensitive values are dropped before anything is stored.
 #[derive(ToSchema)]
 #[schema(as = Evidence)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]
 pub struct SentEvidence {
     r#type: EvidenceKind,
-    /// What `terraform show -json PLANFILE` or `tofu show -json PLANFILE` prints, of a `format_version` 1.x.
+    /// What `terraform show -json PLANFILE` or `tofu show -json PLANFILE` prints, of a
+    /// `format_version` 1.x.
     #[schema(value_type = Option<Object>)]
     plan: Option<Map<String, Value>>,
     /// The workspace that the plan is for: the configuration says which environment that is.
@@ -47,7 +50,8 @@ pub(super) struct DocumentEvidence {
     r#type: EvidenceKind,
     /// Of everything that the plan would do, sensitive values included, under the server's key.
     fingerprint: String,
-    /// Counts, and what changes: deletions and replacements first. Sensitive values are `(sensitive)`.
+    /// Counts, and what changes: deletions and replacements first. Sensitive values are
+    /// `(sensitive)`.
     #[schema(value_type = Object)]
     summary: Map<String, Value>,
 }
@@ -58,7 +62,8 @@ pub struct PlanVerification<'a> {
     success: Success,
     workflow_id: Uuid,
     verified: bool,
-    /// Why it may not be applied: what is different, or that nobody has approved it. Empty if it may.
+    /// Why it may not be applied: what is different, or that nobody has approved it. Empty if it
+    /// may.
     reasons: &'a [String],
     status: Status,
     digest: &'a Digest,

@@ -1,4 +1,5 @@
-//! One workflow as a line of an export: what was asked, who decided, and what ran, in JSON or as a row of a table.
+//! One workflow as a line of an export: what was asked, who decided, and what ran, in JSON or as a
+//! row of a table.
 
 use super::assessment::Target;
 use super::workflow::decisions;
@@ -17,7 +18,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A line of an export. What stands in `problem` could not be read or proved, and then all that would come from it is null or empty.
+/// A line of an export. What stands in `problem` could not be read or proved, and then all that
+/// would come from it is null or empty.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExportedWorkflow<'a> {
     workflow_id: Uuid,
@@ -190,7 +192,8 @@ impl ExportedWorkflow<'_> {
         "problem",
     ];
 
-    /// Adds it as a row of a table. What may be several is a list in JSON; `argv` is that of the task, or of a plan a list of those of its steps.
+    /// Adds it as a row of a table. What may be several is a list in JSON; `argv` is that of the
+    /// task, or of a plan a list of those of its steps.
     pub fn add_row(&self, text: &mut String) {
         let target = self.target.as_ref();
         let action = |one: &ExportedAction<'_>| [Some(one.r#type.as_str()), one.name].into_iter().flatten().collect::<Vec<_>>().join(" ");

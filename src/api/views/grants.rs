@@ -58,13 +58,14 @@ pub struct Grant<'a> {
     /// How many requests it lets pass, and how many it has.
     uses: u32,
     used: u32,
-    /// The most that these may cost together, in US dollars, by what each of them says; null where no sum is set.
+    /// The most that these may cost together, in US dollars, by what each of them says; null where
+    /// no sum is set.
     #[schema(required)]
     cost: Option<f64>,
     /// What those that it let pass said they cost, together.
     spent: f64,
-    /// What parkbrake itself would run or call, as it was when the grant was given: once that has changed, the grant lets nothing pass. Null for
-    /// what the requester does itself.
+    /// What parkbrake itself would run or call, as it was when the grant was given: once that has
+    /// changed, the grant lets nothing pass. Null for what the requester does itself.
     #[schema(required)]
     binding: Option<&'a Digest>,
     given_by: &'a str,
@@ -127,7 +128,8 @@ pub struct PatternAction<'a> {
     kind: ActionKind,
     #[schema(required)]
     name: Option<&'a str>,
-    /// Every argument, and no others: a value, `{"is": value}`, `{"like": "api-*"}`, or `{"any": true}` for any text, number or truth value.
+    /// Every argument, and no others: a value, `{"is": value}`, `{"like": "api-*"}`, or
+    /// `{"any": true}` for any text, number or truth value.
     args: BTreeMap<&'a str, Value>,
 }
 

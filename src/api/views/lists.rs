@@ -20,7 +20,8 @@ use uuid::Uuid;
 pub struct PendingPage<'a> {
     success: Success,
     workflows: Vec<Pending<'a>>,
-    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none, and have a next one.
+    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none,
+    /// and have a next one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -55,7 +56,8 @@ struct Pending<'a> {
     expires_at: Option<Time>,
     #[schema(value_type = Digest)]
     digest: &'a str,
-    /// Whether too few people have the roles that are asked, now or later, so that it waits for ever unless people or roles change.
+    /// Whether too few people have the roles that are asked, now or later, so that it waits for
+    /// ever unless people or roles change.
     undecidable: bool,
 }
 
@@ -97,7 +99,8 @@ impl<'a> From<&'a Waiting> for Pending<'a> {
 pub struct WorkflowPage<'a> {
     success: Success,
     workflows: Vec<Line<'a>>,
-    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none, and have a next one.
+    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none,
+    /// and have a next one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -134,14 +137,16 @@ struct Line<'a> {
     /// Why parkbrake leaves the workflow alone after repeated failures; null where it does not.
     #[schema(required)]
     quarantine: Option<&'a str>,
-    /// What keeps it from starting, in a sentence: of one that is `queued`, where a halt or a freeze holds it. Null otherwise.
+    /// What keeps it from starting, in a sentence: of one that is `queued`, where a halt or a
+    /// freeze holds it. Null otherwise.
     #[schema(required)]
     held: Option<String>,
     action: ListedAction<'a>,
     /// How its approval stands; null where nobody was asked.
     #[schema(required, value_type = Option<ApprovalStatus>)]
     approval_status: Option<&'a str>,
-    /// Who decided it: those who approved, or the one who rejected. Empty where nobody has, or a standing grant did.
+    /// Who decided it: those who approved, or the one who rejected. Empty where nobody has, or a
+    /// standing grant did.
     decided_by: &'a [String],
     /// When its approval was settled, in whatever way.
     #[schema(required)]

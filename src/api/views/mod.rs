@@ -1,6 +1,8 @@
-//! The shapes that the API sends, one file a resource: each is a struct that writes its JSON and describes it.
+//! The shapes that the API sends, one file a resource: each is a struct that writes its JSON and
+//! describes it.
 //!
-//! A view is made from the log, the stored document or a row, borrows what it can, and is never read back.
+//! A view is made from the log, the stored document or a row, borrows what it can, and is never
+//! read back.
 
 mod approval;
 mod assessment;

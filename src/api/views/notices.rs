@@ -45,8 +45,8 @@ pub struct Notice<'a> {
     error: Option<&'a str>,
 }
 
-/// What became of a notice: it is due or will be (`pending`), the other side took it (`delivered`), there was no one to tell any more
-/// (`cancelled`), or it was given up (`dead`).
+/// What became of a notice: it is due or will be (`pending`), the other side took it (`delivered`),
+/// there was no one to tell any more (`cancelled`), or it was given up (`dead`).
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "describes the words that the database keeps as text")]

@@ -1,4 +1,5 @@
-//! A plan as a requester sends it, as the schema describes it. It is read in `http/submitted.rs`; a test holds the two to each other.
+//! A plan as a requester sends it, as the schema describes it. It is read in `http/submitted.rs`; a
+//! test holds the two to each other.
 
 use super::evidence::SentEvidence;
 use super::task_request::{Finding, TaskAction};
@@ -18,7 +19,8 @@ pub enum SubmitRequest {
     Playbook(PlaybookCall),
 }
 
-/// Several tasks that are asked for as one: they are approved together, and done one after the other.
+/// Several tasks that are asked for as one: they are approved together, and done one after the
+/// other.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]
@@ -26,20 +28,24 @@ pub struct Plan {
     /// The requester's own name for it; it need not be unique.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     task_id: Option<String>,
-    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never trusted.
+    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never
+    /// trusted.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     description: String,
-    /// Kept with the plan, and visible to conditions of triggers for each step that does not say otherwise.
+    /// Kept with the plan, and visible to conditions of triggers for each step that does not say
+    /// otherwise.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
     /// In their order.
     #[schema(min_items = 1, max_items = 50)]
     steps: Vec<PlanStep>,
-    /// `plan`: one approval, before anything starts, is about all steps. `step`: each step is asked about by itself when its turn has come, at
-    /// its own level, and low ones run at once. Left out: `plan`.
+    /// `plan`: one approval, before anything starts, is about all steps. `step`: each step is asked
+    /// about by itself when its turn has come, at its own level, and low ones run at once. Left
+    /// out: `plan`.
     #[schema(value_type = Option<GateWord>)]
     gate: Option<GateWord>,
-    /// The workflow whose place it takes: an earlier request of the same requester that still waits for people.
+    /// The workflow whose place it takes: an earlier request of the same requester that still waits
+    /// for people.
     supersedes: Option<Uuid>,
 }
 

@@ -24,7 +24,8 @@ pub struct ProposalPage<'a> {
     days: i64,
     /// How many requests of these days were looked through, the newest.
     looked_through: usize,
-    /// Whether there were more than are looked through: then there may be more approvals, and more that would have been matched.
+    /// Whether there were more than are looked through: then there may be more approvals, and more
+    /// that would have been matched.
     is_cut: bool,
 }
 
@@ -51,7 +52,8 @@ struct Proposal<'a> {
     approved: Workflows<'a>,
     /// What else it would have let pass in these days.
     others: Workflows<'a>,
-    /// Whether you could give it: somebody else may have to, because of your roles or because you are on the requester's side.
+    /// Whether you could give it: somebody else may have to, because of your roles or because you
+    /// are on the requester's side.
     may_give: bool,
 }
 

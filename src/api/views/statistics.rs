@@ -46,7 +46,8 @@ struct DecisionTimes {
     mean_s: f64,
     median_s: f64,
     p90_s: f64,
-    /// The share, from 0 to 1, of those of a level with a goal that were decided within it; null where none is.
+    /// The share, from 0 to 1, of those of a level with a goal that were decided within it; null
+    /// where none is.
     #[schema(required)]
     within_goal: Option<f64>,
 }

@@ -16,7 +16,8 @@ pub struct Step<'a> {
     /// The requester's name for it.
     #[schema(required)]
     name: Option<&'a str>,
-    /// Of what undoes a step once a later one has failed: the number of that step. It stands after all steps, in the order of undoing.
+    /// Of what undoes a step once a later one has failed: the number of that step. It stands after
+    /// all steps, in the order of undoing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     compensates: Option<u32>,

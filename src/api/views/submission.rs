@@ -19,8 +19,9 @@ pub struct Submitted<'a> {
     /// The requester's own name for it.
     #[schema(required)]
     task_id: Option<&'a str>,
-    /// `pending_approval` (parked), `queued` (released, parkbrake runs it when it has a turn) or `executing` (released, the requester
-    /// acts); with `Prefer: wait` also what it came to meanwhile.
+    /// `pending_approval` (parked), `queued` (released, parkbrake runs it when it has a turn) or
+    /// `executing` (released, the requester acts); with `Prefer: wait` also what it came to
+    /// meanwhile.
     status: Status,
     risk_level: Level,
     /// Whether people are asked.

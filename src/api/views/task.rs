@@ -1,5 +1,5 @@
-//! The stored document, as the schema describes it. It is sent as its canonical bytes and never taken apart, so that whoever reads it can
-//! compute its digest; nothing here is ever made.
+//! The stored document, as the schema describes it. It is sent as its canonical bytes and never
+//! taken apart, so that whoever reads it can compute its digest; nothing here is ever made.
 #![expect(dead_code, reason = "these structs only describe the bytes that are sent")]
 
 use super::evidence::DocumentEvidence;
@@ -9,8 +9,8 @@ use crate::domain::task::digest::Digest;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// What people approve and what would run: the task that was submitted, and for a runbook the command, for a webhook the call. The digest is taken of its
-/// canonical form (RFC 8785).
+/// What people approve and what would run: the task that was submitted, and for a runbook the
+/// command, for a webhook the call. The digest is taken of its canonical form (RFC 8785).
 #[derive(ToSchema)]
 #[schema(as = Document)]
 pub struct Document {
@@ -40,7 +40,8 @@ pub enum StoredDocument {
     Plan(Box<PlanDocument>),
 }
 
-/// A plan that was submitted: every step in order, each with what would run. The digest covers all of it.
+/// A plan that was submitted: every step in order, each with what would run. The digest covers all
+/// of it.
 #[derive(ToSchema)]
 pub struct PlanDocument {
     task_id: Option<String>,
@@ -104,7 +105,8 @@ struct DocumentAction {
     name: Option<String>,
     #[schema(required = false, value_type = Object)]
     args: Map<String, Value>,
-    /// Of a step of a plan: the arguments that each name an output of an earlier step, and get their value when the turn of this one has come.
+    /// Of a step of a plan: the arguments that each name an output of an earlier step, and get
+    /// their value when the turn of this one has come.
     #[schema(required = false)]
     awaits: Vec<String>,
     /// Filled in by parkbrake, for a runbook.
@@ -117,12 +119,14 @@ struct DocumentAction {
 #[derive(ToSchema)]
 struct Call {
     url: String,
-    /// The name of the variable that holds the secret, never its value; left out where the call is not signed.
+    /// The name of the variable that holds the secret, never its value; left out where the call is
+    /// not signed.
     secret: Option<String>,
     /// How long the answer may take.
     #[schema(examples("30s"))]
     timeout: String,
-    /// Whether it may be called again, with the same key, where nobody knows what became of the call.
+    /// Whether it may be called again, with the same key, where nobody knows what became of the
+    /// call.
     idempotent: bool,
     /// Whether the address may be one of the server's machine or of a private network.
     #[schema(required = false)]
@@ -166,13 +170,14 @@ struct Invocation {
     new_privileges: bool,
 }
 
-/// What has to print the same right before the command starts as when it was submitted; otherwise the command does not start.
+/// What has to print the same right before the command starts as when it was submitted; otherwise
+/// the command does not start.
 #[derive(ToSchema)]
 struct Precondition {
     /// The argument vector.
     command: Vec<String>,
-    /// What it printed when the task was submitted, without secrets. Left out in answers that ran nothing, and of what undoes steps, which is
-    /// not held to it.
+    /// What it printed when the task was submitted, without secrets. Left out in answers that ran
+    /// nothing, and of what undoes steps, which is not held to it.
     output: Option<String>,
 }
 
@@ -216,7 +221,8 @@ struct Retry {
     backoff: String,
 }
 
-/// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
+/// How many commands with the same key run at once, whatever their runbooks; the others wait in
+/// order.
 #[derive(ToSchema)]
 struct Concurrency {
     key: String,

@@ -1,4 +1,5 @@
-//! The task as a requester sends it, as the schema describes it. It is read in `domain/request/mod.rs`; a test holds the two to each other.
+//! The task as a requester sends it, as the schema describes it. It is read in
+//! `domain/request/mod.rs`; a test holds the two to each other.
 #![expect(dead_code, reason = "these structs only describe what is read elsewhere")]
 
 use super::evidence::SentEvidence;
@@ -19,17 +20,19 @@ struct Task {
     /// What is to be done, at most 4,096 bytes. Shown as the requester's claim, never trusted.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     description: String,
-    /// `read`, `deploy`, `delete` and so on. A word that the configuration does not know is taken for dangerous.
+    /// `read`, `deploy`, `delete` and so on. A word that the configuration does not know is taken
+    /// for dangerous.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     operation: String,
-    /// Where it acts. Left out: it is assessed for each that it could be. For a runbook it can only raise the risk.
+    /// Where it acts. Left out: it is assessed for each that it could be. For a runbook it can only
+    /// raise the risk.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     environment: Option<String>,
     /// What it acts on. One that the configuration does not know may need people.
     #[schema(min_length = 1, max_length = 1024, pattern = "^[ -~]*[!-~][ -~]*$")]
     resource: Option<String>,
-    /// `code`, `database`, `infrastructure` and so on. Left out: it is assessed for each that it could be. For a runbook it can only raise the
-    /// risk.
+    /// `code`, `database`, `infrastructure` and so on. Left out: it is assessed for each that it
+    /// could be. For a runbook it can only raise the risk.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     resource_type: Option<String>,
     #[schema(max_items = 256)]
@@ -45,7 +48,8 @@ struct Task {
     /// Kept with the task, and visible to conditions of triggers.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
-    /// The workflow of an earlier request of the same requester that still waits for people. This task takes its place, in one commit.
+    /// The workflow of an earlier request of the same requester that still waits for people. This
+    /// task takes its place, in one commit.
     supersedes: Option<Uuid>,
 }
 
@@ -69,17 +73,19 @@ pub(super) struct TaskAction {
     /// Left out: `external`.
     #[schema(value_type = Option<TaskActionKind>)]
     r#type: Option<TaskActionKind>,
-    /// The name of the runbook or webhook, required for these; for `external` whatever the requester calls it.
+    /// The name of the runbook or webhook, required for these; for `external` whatever the
+    /// requester calls it.
     #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
-    /// Of a runbook, or of a webhook that declares arguments: all that it declares, each of which has to match its pattern; texts, numbers
-    /// and booleans only. A webhook that declares none is sent whatever stands here.
+    /// Of a runbook, or of a webhook that declares arguments: all that it declares, each of which
+    /// has to match its pattern; texts, numbers and booleans only. A webhook that declares none is
+    /// sent whatever stands here.
     #[schema(value_type = Option<Object>)]
     args: Option<Map<String, Value>>,
 }
 
-/// `external`: the requester acts once it may, and reports with `/result`. `runbook`: parkbrake runs a configured command.
-/// `webhook`: parkbrake calls a configured destination.
+/// `external`: the requester acts once it may, and reports with `/result`. `runbook`: parkbrake
+/// runs a configured command. `webhook`: parkbrake calls a configured destination.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 enum TaskActionKind {

@@ -36,7 +36,8 @@ pub struct WorkflowAnswer<'a> {
     workflow: Workflow<'a>,
 }
 
-/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what happened.
+/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what
+/// happened.
 #[derive(Debug, Serialize, ToSchema)]
 struct Workflow<'a> {
     workflow_id: Uuid,
@@ -99,7 +100,8 @@ struct Workflow<'a> {
     /// Null unless parkbrake leaves the workflow alone after repeated failures.
     #[schema(required)]
     quarantine: Option<Quarantine<'a>>,
-    /// What keeps it from starting: of one that is `queued`, where a halt or a freeze holds it. Null otherwise.
+    /// What keeps it from starting: of one that is `queued`, where a halt or a freeze holds it.
+    /// Null otherwise.
     #[schema(required)]
     held: Option<Held<'a>>,
     /// When the first event happened.
@@ -158,7 +160,8 @@ pub fn target_of<'a>(workflow: &'a workflow::Workflow, document: &[u8]) -> Cow<'
     workflow.submission.target.as_ref().map_or_else(|| Cow::Owned(claimed()), Cow::Borrowed)
 }
 
-/// The decisions, each with the role that it counts for: approvals share the roles out among themselves.
+/// The decisions, each with the role that it counts for: approvals share the roles out among
+/// themselves.
 pub(super) fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
     let given: Vec<&[Role]> =
         workflow.round().into_iter().flat_map(|round| &round.approvals).map(|approval| approval.roles.as_slice()).collect();
@@ -210,7 +213,8 @@ impl<'a> From<&'a workflow::Exception> for FreezeExcepted<'a> {
 /// What was done once it was allowed.
 #[derive(Debug, Serialize, ToSchema)]
 struct Execution<'a> {
-    /// More than one only of plans, of runbooks that are idempotent, and where an unknown outcome was resolved as `retry`.
+    /// More than one only of plans, of runbooks that are idempotent, and where an unknown outcome
+    /// was resolved as `retry`.
     attempts: Vec<Attempt<'a>>,
 }
 
@@ -231,7 +235,8 @@ struct Attempt<'a> {
     /// Null while it runs.
     #[schema(required)]
     outcome: Option<AttemptOutcome>,
-    /// Of an external action what was reported; of a runbook its exit status and the ends of its streams.
+    /// Of an external action what was reported; of a runbook its exit status and the ends of its
+    /// streams.
     #[schema(required)]
     output: Option<&'a Value>,
     #[schema(required)]

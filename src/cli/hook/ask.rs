@@ -1,4 +1,5 @@
-//! Asks the server: one blocking call, with a deadline, whose answer is believed only if all of it is as it has to be.
+//! Asks the server: one blocking call, with a deadline, whose answer is believed only if all of it
+//! is as it has to be.
 
 use crate::cli::client::{DEFAULT_URL, base_url, env, is_loopback};
 use crate::cli::dev_home::{self, Kind};
@@ -145,7 +146,8 @@ fn tls() -> TlsConfig {
     TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).unversioned_rustls_crypto_provider(provider).build()
 }
 
-/// The agent's token: of the file that is named, of the environment, or on this machine the development server's.
+/// The agent's token: of the file that is named, of the environment, or on this machine the
+/// development server's.
 fn token(args: &ShimArgs, is_local: bool) -> Result<String, String> {
     let token = match (&args.token_file, env("PARKBRAKE_TOKEN"), env("PARKBRAKE_TOKEN_FILE")) {
         (Some(file), ..) => of_file(file)?,

@@ -1,8 +1,11 @@
-//! `parkbrake hook doctor`: proves that a client's hook fires and blocks, by having the real client make one call.
+//! `parkbrake hook doctor`: proves that a client's hook fires and blocks, by having the real client
+//! make one call.
 //!
-//! That settings look right proves nothing: a client skips hooks that nobody trusted, that another file turns off, or that it does not read at all, and says
-//! nothing. So the client is started as its user starts it, with a model of its own on this machine (`model.rs`) that asks for one harmless call, the
-//! canary. The hook denies that call by itself. If the canary was touched, or the denial never came, the hook does not protect anybody.
+//! That settings look right proves nothing: a client skips hooks that nobody trusted, that another
+//! file turns off, or that it does not read at all, and says nothing. So the client is started as
+//! its user starts it, with a model of its own on this machine (`model.rs`) that asks for one
+//! harmless call, the canary. The hook denies that call by itself. If the canary was touched, or
+//! the denial never came, the hook does not protect anybody.
 
 mod model;
 
@@ -26,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How often it is looked whether the client has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Prove that a client's hook fires and blocks: the client itself makes one harmless call; exit status 1 where it was not blocked
+/// Prove that a client's hook fires and blocks: the client itself makes one harmless call; exit
+/// status 1 where it was not blocked
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which client
@@ -104,7 +108,8 @@ fn with_client(args: &Args, model: &Model, folder: &Path, ran: &Path) -> Result<
     })
 }
 
-/// Waits until the client has ended, or has told what became of the call; then it is ended. Says whether it was in time.
+/// Waits until the client has ended, or has told what became of the call; then it is ended. Says
+/// whether it was in time.
 fn wait(client: &mut Child, model: &Model) -> bool {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {

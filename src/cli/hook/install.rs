@@ -1,4 +1,5 @@
-//! `parkbrake hook install`: writes the hook into a client's settings, and keeps everything else that is there.
+//! `parkbrake hook install`: writes the hook into a client's settings, and keeps everything else
+//! that is there.
 
 mod requirements;
 
@@ -22,7 +23,8 @@ const MARK: &str = " hook ";
 pub struct Args {
     /// Whose settings
     client: Client,
-    /// The settings of the whole machine, which its users cannot turn off; Codex trusts these alone without asking
+    /// The settings of the whole machine, which its users cannot turn off; Codex trusts these alone
+    /// without asking
     #[arg(long, conflicts_with = "file")]
     managed: bool,
     /// Another file than the one that the client reads
@@ -134,7 +136,8 @@ impl Client {
     }
 }
 
-/// The command line that the client runs. The address stands in it, so that no variable of a project leads elsewhere.
+/// The command line that the client runs. The address stands in it, so that no variable of a
+/// project leads elsewhere.
 fn command(args: &Args) -> Result<String, Error> {
     let program = std::env::current_exe().map_err(|error| Error::Other(format!("cannot say where this program is: {error}")))?;
     let url = args.shim.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
@@ -203,7 +206,8 @@ fn pretty(settings: &Value) -> String {
     format!("{settings:#}\n")
 }
 
-/// Writes all of it or nothing: beside the file, and then in its place, with the permissions that it had.
+/// Writes all of it or nothing: beside the file, and then in its place, with the permissions that
+/// it had.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder)?;

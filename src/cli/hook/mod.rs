@@ -1,7 +1,7 @@
 //! `parkbrake hook`: what a coding agent's client runs before and after every tool call.
 //!
-//! It is a program of a few milliseconds, without a runtime and without start-up work, because it runs before every call. Whatever goes wrong in it, the
-//! tool does not run: see `shim.rs`.
+//! It is a program of a few milliseconds, without a runtime and without start-up work, because it
+//! runs before every call. Whatever goes wrong in it, the tool does not run: see `shim.rs`.
 
 mod answer;
 mod ask;
@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Answers the hooks of a coding agent's client: asks the server whether a tool call may run, and tells it how the call went
+/// Answers the hooks of a coding agent's client: asks the server whether a tool call may run, and
+/// tells it how the call went
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -61,7 +62,8 @@ impl Client {
 /// Where the server is, and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ShimArgs {
-    /// Where the server is: https, or http on this machine [env: PARKBRAKE_URL] [default: http://127.0.0.1:8001]
+    /// Where the server is: https, or http on this machine [env: PARKBRAKE_URL] [default:
+    /// http://127.0.0.1:8001]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// A file with the agent's token, which nobody else may read [env: PARKBRAKE_TOKEN_FILE]

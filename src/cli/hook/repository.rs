@@ -1,4 +1,5 @@
-//! Which repository a folder belongs to, read from git's own files: no program is started before a tool call.
+//! Which repository a folder belongs to, read from git's own files: no program is started before a
+//! tool call.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,14 +10,16 @@ const HIGHEST: usize = 64;
 /// Bytes of a file of git that are read.
 const LARGEST: u64 = 64 * 1024;
 
-/// Where the repository of a folder comes from: the address of `origin`, without a name or secret in it, or else the folder at its top.
+/// Where the repository of a folder comes from: the address of `origin`, without a name or secret
+/// in it, or else the folder at its top.
 pub fn of(folder: &Path) -> Option<String> {
     let (top, git) = folder.ancestors().take(HIGHEST).find_map(|folder| Some((folder, git_folder(&folder.join(".git"))?)))?;
     let origin = text(&git.join("config")).and_then(|config| origin(&config));
     Some(origin.unwrap_or_else(|| top.display().to_string()))
 }
 
-/// The folder that holds the settings: `.git` itself, or, of a worktree, the one that it is a worktree of.
+/// The folder that holds the settings: `.git` itself, or, of a worktree, the one that it is a
+/// worktree of.
 fn git_folder(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_owned());

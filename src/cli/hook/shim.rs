@@ -1,8 +1,9 @@
 //! The shim: one event in, one answer out, and in every doubt no.
 //!
-//! A client that is not answered, or answered in a way that it does not know, runs the tool. So the answer comes from the first thread, whatever becomes of
-//! the second one, which does the work: it may fail, panic, or take too long. Where the answer itself cannot be written, the exit status and standard
-//! error say no, which both clients know as well.
+//! A client that is not answered, or answered in a way that it does not know, runs the tool. So the
+//! answer comes from the first thread, whatever becomes of the second one, which does the work: it
+//! may fail, panic, or take too long. Where the answer itself cannot be written, the exit status
+//! and standard error say no, which both clients know as well.
 
 use crate::cli::hook::answer;
 use crate::cli::hook::ask::{Server, Word};
@@ -16,7 +17,8 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Bytes of an event. The server takes less; what is longer is denied, and read to its end, so that the client can write all of it.
+/// Bytes of an event. The server takes less; what is longer is denied, and read to its end, so that
+/// the client can write all of it.
 const LARGEST: u64 = 1024 * 1024;
 /// The exit status by which both clients let a tool not run, with a text on standard error.
 const BLOCKED: u8 = 2;
@@ -110,7 +112,8 @@ fn blocked(why: &str) -> ExitCode {
     ExitCode::from(BLOCKED)
 }
 
-/// Whether somebody reads what is written. A program whose standard output was closed is given the null device in its place, and would not notice.
+/// Whether somebody reads what is written. A program whose standard output was closed is given the
+/// null device in its place, and would not notice.
 #[cfg(unix)]
 fn is_heard() -> bool {
     use std::os::fd::AsFd as _;

@@ -1,6 +1,8 @@
-//! What the full-screen review knows, and what a key does to it. Pure: it neither reads keys nor calls the server.
+//! What the full-screen review knows, and what a key does to it. Pure: it neither reads keys nor
+//! calls the server.
 //!
-//! No single key decides: `a` and `r` open a form, and Enter in it sends the decision. What is approved is the document on the screen.
+//! No single key decides: `a` and `r` open a form, and Enter in it sends the decision. What is
+//! approved is the document on the screen.
 
 use crate::cli::facts::text;
 use crate::cli::pending::Sort;
@@ -103,7 +105,8 @@ impl Open {
 }
 
 impl Desk {
-    /// Takes in what waits now. What is looked at stays, also where it moved; where it is gone, what came after it is looked at.
+    /// Takes in what waits now. What is looked at stays, also where it moved; where it is gone,
+    /// what came after it is looked at.
     pub fn refresh(&mut self, mut items: Vec<Value>, now: DateTime<Utc>) {
         Sort::Level.sort(&mut items, now);
         let place = self.place().unwrap_or(0);
@@ -139,7 +142,8 @@ impl Desk {
         self.chosen.as_deref()
     }
 
-    /// Takes in a request that was read. Where it is not what somebody was deciding on any more, that decision is not sent.
+    /// Takes in a request that was read. Where it is not what somebody was deciding on any more,
+    /// that decision is not sent.
     pub fn read(&mut self, open: Open) {
         if self.open.as_ref().is_some_and(|before| before.id == open.id && before.digest != open.digest) {
             let decides = self.form.take_if(|form| form.kind != Kind::Search).is_some();
@@ -173,7 +177,8 @@ impl Desk {
         self.choose(id);
     }
 
-    /// What was pasted goes into a form, in one line; elsewhere it does nothing, so that no pasted text decides.
+    /// What was pasted goes into a form, in one line; elsewhere it does nothing, so that no pasted
+    /// text decides.
     pub fn paste(&mut self, pasted: &str) {
         if let Some(form) = &mut self.form {
             form.fields[form.at].text.extend(pasted.chars().map(|character| if character.is_control() { ' ' } else { character }));

@@ -1,4 +1,5 @@
-//! How the full-screen review looks: what waits above, what would run in the middle, the form or the keys below.
+//! How the full-screen review looks: what waits above, what would run in the middle, the form or
+//! the keys below.
 
 use super::desk::{Desk, Form, Kind, counts};
 use crate::cli::facts::text;

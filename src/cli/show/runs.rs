@@ -6,7 +6,8 @@ use crate::cli::terminal::{BOLD, Page};
 use crate::domain::text::escaped;
 use serde_json::Value;
 
-/// What is said of a command in words of our own; whatever else the document holds is shown as it is.
+/// What is said of a command in words of our own; whatever else the document holds is shown as it
+/// is.
 const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
 
 /// The same of a call.

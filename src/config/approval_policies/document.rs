@@ -1,4 +1,5 @@
-//! The values of the file as a document, with the defaults filled in: part of the version of the configuration.
+//! The values of the file as a document, with the defaults filled in: part of the version of the
+//! configuration.
 
 use super::{ApprovalPolicies, Chain, OnExpiry, Step, Terms};
 use crate::config::quotas;
@@ -8,7 +9,8 @@ use crate::domain::risk::level::Level;
 use serde_json::{Map, Value, json};
 
 impl ApprovalPolicies<'_> {
-    /// What holds at a level; whose role may break the glass only where one may, so that a configuration from before has the version that it had.
+    /// What holds at a level; whose role may break the glass only where one may, so that a
+    /// configuration from before has the version that it had.
     fn policy_document(&self, level: Level) -> Value {
         let mut document = self.terms(level).document();
         let roles: Vec<_> =
@@ -62,7 +64,8 @@ impl Terms {
         if let Some(goal) = self.goal {
             document["goal"] = json!(duration::show(goal).to_string());
         }
-        // Left out where it is not used, so that a configuration from before this key has the version that it had.
+        // Left out where it is not used, so that a configuration from before this key has the
+        // version that it had.
         if !self.rejected_memory.is_zero() {
             document["rejected_memory"] = json!(duration::show(self.rejected_memory).to_string());
         }

@@ -1,4 +1,5 @@
-//! What the shipped files make of each combination of words, held against what was judged acceptable.
+//! What the shipped files make of each combination of words, held against what was judged
+//! acceptable.
 
 use super::*;
 use crate::domain::risk::level::Level;

@@ -1,4 +1,5 @@
-//! Files that nothing reads are problems, and what is weaker than the shipped configuration is said.
+//! Files that nothing reads are problems, and what is weaker than the shipped configuration is
+//! said.
 
 use super::*;
 

@@ -10,8 +10,8 @@ pub const LEVELS: &str = "risk_levels:
   critical: { auto_approve: false, approvers: [tech_lead, cto] }
 ";
 
-/// Each row: a file, its text, and the one problem that it has: how it begins, and words that are in it.
-/// The people of [`PEOPLE`] stand beside it where the row is about another file.
+/// Each row: a file, its text, and the one problem that it has: how it begins, and words that are
+/// in it. The people of [`PEOPLE`] stand beside it where the row is about another file.
 pub fn refuses(file: &str, rows: &[(&str, &str, &str)]) {
     for (text, start, words) in rows {
         let mut files = vec![(file, *text)];

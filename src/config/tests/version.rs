@@ -30,7 +30,8 @@ people:
     assert_eq!(version(&[(APPROVALS, defaults)]), plain);
     let shipped: BTreeMap<_, _> = crate::config::shipped().iter().copied().collect();
     assert_eq!(version(&[(APPROVALS, defaults), (RULES, shipped[RULES]), (TRIGGERS, shipped[TRIGGERS])]), plain);
-    // Triggers may stand in either file, and no order of keys but that of the environments says anything.
+    // Triggers may stand in either file, and no order of keys but that of the environments says
+    // anything.
     let (levels, rest) = shipped[RULES].split_at(shipped[RULES].find("operations:").unwrap());
     let turned = format!("{}\n{rest}\n{levels}", shipped[TRIGGERS]);
     assert_eq!(version(&[(APPROVALS, defaults), (RULES, &turned)]), plain);

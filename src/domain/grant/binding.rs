@@ -1,8 +1,9 @@
-//! What a grant binds to: the runbook or the destination as it was when the grant was given. A runbook that has been changed since, or a
-//! program that has been swapped, is another one, and nobody has granted it.
+//! What a grant binds to: the runbook or the destination as it was when the grant was given. A
+//! runbook that has been changed since, or a program that has been swapped, is another one, and
+//! nobody has granted it.
 //!
-//! Arguments are not in it: the pattern speaks of them. A file whose name depends on an argument is known only with the request, and is
-//! covered by the request's own digest alone.
+//! Arguments are not in it: the pattern speaks of them. A file whose name depends on an argument is
+//! known only with the request, and is covered by the request's own digest alone.
 
 use crate::domain::task::ActionKind;
 use crate::domain::task::call::Call;
@@ -10,7 +11,8 @@ use crate::domain::task::digest::{self, Digest};
 use crate::domain::task::invocation::{Artifact, Invocation};
 use serde::Serialize;
 
-/// A runbook's command with its placeholders unfilled, and which of its files have the same name whatever the arguments.
+/// A runbook's command with its placeholders unfilled, and which of its files have the same name
+/// whatever the arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfilled {
     pub invocation: Invocation,
@@ -35,8 +37,8 @@ pub fn of_call(call: &Call) -> Digest {
     seal(&Bound::Calls(call))
 }
 
-/// Of a request's command, whose program and files have been found: the same as [`of_command`] of the unfilled command, as long as
-/// neither the runbook nor these have changed.
+/// Of a request's command, whose program and files have been found: the same as [`of_command`] of
+/// the unfilled command, as long as neither the runbook nor these have changed.
 pub fn of_request(unfilled: &Unfilled, request: &Invocation) -> Digest {
     let fixed = request.files.iter().zip(&unfilled.is_fixed).filter(|(_, is_fixed)| **is_fixed);
     let files: Vec<Artifact> = fixed.map(|(file, _)| file.clone()).collect();

@@ -1,7 +1,9 @@
-//! Standing grants: a person lets a narrow kind of request pass for a while, so that nobody is asked about each of them.
+//! Standing grants: a person lets a narrow kind of request pass for a while, so that nobody is
+//! asked about each of them.
 //!
-//! A grant is a yes that is given in advance. It counts for a request only where its giver could approve that very request at that
-//! moment, alone; and it is asked again right before the request starts. What decides about that is in `workflow/granted.rs`.
+//! A grant is a yes that is given in advance. It counts for a request only where its giver could
+//! approve that very request at that moment, alone; and it is asked again right before the request
+//! starts. What decides about that is in `workflow/granted.rs`.
 
 pub mod binding;
 pub mod pattern;
@@ -72,10 +74,12 @@ pub struct GrantTerms {
     pub level: Level,
     /// How many requests it lets pass.
     pub uses: u32,
-    /// The most that these may cost together, by what each of them says. With it a request that says nothing of its cost is not let pass.
+    /// The most that these may cost together, by what each of them says. With it a request that
+    /// says nothing of its cost is not let pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Micros>,
-    /// What parkbrake itself would run or call, as it was when the grant was given; none for what the requester does itself.
+    /// What parkbrake itself would run or call, as it was when the grant was given; none for what
+    /// the requester does itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Digest>,
 }

@@ -1,4 +1,5 @@
-//! Which requests a grant speaks of. Whatever a pattern leaves out, a request must leave out as well: nothing is widened by silence.
+//! Which requests a grant speaks of. Whatever a pattern leaves out, a request must leave out as
+//! well: nothing is widened by silence.
 
 use crate::domain::risk::target::Target;
 use crate::domain::task::{Action, ActionKind};
@@ -115,8 +116,8 @@ impl From<Like> for String {
 impl TryFrom<Value> for ArgumentPattern {
     type Error = String;
 
-    /// A bare text, number or truth value is meant as it is; anything else is written as `{"is": …}`, `{"like": "api-*"}` or
-    /// `{"any": true}`.
+    /// A bare text, number or truth value is meant as it is; anything else is written as
+    /// `{"is": …}`, `{"like": "api-*"}` or `{"any": true}`.
     fn try_from(written: Value) -> Result<Self, String> {
         const FORMS: &str = r#"write a text, a number, true or false, {"is": a value}, {"like": "api-*"} or {"any": true}"#;
         let form = match written {
@@ -201,7 +202,7 @@ impl Pattern {
         Ok(Self { requester, operation, environment, resource, resource_type, action: ActionPattern::exactly(action) })
     }
 
-    /// In a line: `deploy-bot: deploy api-* in staging by runbook deploy-service (service like "api-*", version any)`.
+    /// In a line: `deploy-bot: deploy api-* in staging by runbook deploy (service like "api-*")`.
     pub fn headline(&self) -> String {
         let on = self.resource.as_ref().map(|like| format!(" {}", shown(like.as_str()))).unwrap_or_default();
         let named = self.action.name.as_deref().map(|name| format!(" {}", shown(name))).unwrap_or_default();

@@ -1,7 +1,9 @@
-//! Which grants are proposed, because people have said yes to the same again and again. Nothing is given by a proposal: a person decides.
+//! Which grants are proposed, because people have said yes to the same again and again. Nothing is
+//! given by a proposal: a person decides.
 //!
-//! Equal requests have the same requester, target and action, to the letter, and parkbrake would run or call the same. So the pattern of a
-//! proposal is the narrowest that there is, and what it matches beside the approvals is what nobody has said yes to one by one.
+//! Equal requests have the same requester, target and action, to the letter, and parkbrake would
+//! run or call the same. So the pattern of a proposal is the narrowest that there is, and what it
+//! matches beside the approvals is what nobody has said yes to one by one.
 
 use super::pattern::Pattern;
 use super::{Asking, GrantTerms};
@@ -30,7 +32,8 @@ pub enum Answer {
     /// A person approved it alone, having been asked about this very request.
     Approved,
     Rejected,
-    /// Something else: it passed without a person, was taken back, has expired, waits, or needed several people.
+    /// Something else: it passed without a person, was taken back, has expired, waits, or needed
+    /// several people.
     Other,
 }
 
@@ -72,8 +75,9 @@ impl Past {
     }
 }
 
-/// The grants to propose after so many equal approvals at these levels, those with the newest approvals first. What matches something that was
-/// rejected is not proposed, nor what parkbrake would run or call in another way by now.
+/// The grants to propose after so many equal approvals at these levels, those with the newest
+/// approvals first. What matches something that was rejected is not proposed, nor what parkbrake
+/// would run or call in another way by now.
 pub fn propose(mut past: Vec<Past>, after: u32, levels: &[Level]) -> Vec<Proposal> {
     past.sort_unstable_by_key(|past| std::cmp::Reverse(past.workflow_id));
     let mut equals: Vec<Vec<&Past>> = Vec::new();

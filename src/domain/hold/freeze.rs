@@ -1,8 +1,9 @@
 //! Freezes: stretches of time, by the clock of a place, in which nothing that they cover starts.
 //!
-//! A window is written as people there read their clocks. Where clocks go back, a time that comes twice begins a window when it comes
-//! first and ends one when it comes last, so that a freeze is never shorter than it reads. Where clocks go forward, a time that never comes
-//! is the moment of the change.
+//! A window is written as people there read their clocks. Where clocks go back, a time that comes
+//! twice begins a window when it comes first and ends one when it comes last, so that a freeze is
+//! never shorter than it reads. Where clocks go forward, a time that never comes is the moment of
+//! the change.
 
 use crate::domain::hold::Place;
 use chrono::{DateTime, Datelike as _, Days, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _, Utc, Weekday};
@@ -10,9 +11,11 @@ use chrono_tz::Tz;
 
 /// Minutes of a day.
 pub const DAY: u32 = 24 * 60;
-/// So many windows that follow each other without a gap are looked at. Eight are more than a week has.
+/// So many windows that follow each other without a gap are looked at. Eight are more than a week
+/// has.
 const LONGEST_CHAIN: usize = 8;
-/// So many minutes after a local time that never comes there is one that does: some zones have skipped a whole day.
+/// So many minutes after a local time that never comes there is one that does: some zones have
+/// skipped a whole day.
 const LONGEST_GAP: i64 = 2 * DAY as i64;
 
 /// A freeze of the configuration.
@@ -32,7 +35,8 @@ pub struct Freeze {
 /// When a freeze holds, by the local clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Window {
-    /// On each of these days of the week from one minute of the day on for so many minutes, at most a day, beyond midnight too.
+    /// On each of these days of the week from one minute of the day on for so many minutes, at most
+    /// a day, beyond midnight too.
     Weekly { days: Vec<Weekday>, from: u32, minutes: u32 },
     /// Once.
     Between { from: NaiveDateTime, until: NaiveDateTime },
@@ -48,7 +52,8 @@ impl Freeze {
         among(&self.environments, &place.environment) && among(&self.operations, &place.operation)
     }
 
-    /// Until when it holds, if it holds now: to the end of the last of the windows that follow each other without a gap.
+    /// Until when it holds, if it holds now: to the end of the last of the windows that follow each
+    /// other without a gap.
     pub fn holds_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut until = self.window_at(now)?;
         for _ in 0..LONGEST_CHAIN {
@@ -70,7 +75,8 @@ impl Freeze {
         self.windows_around(at).filter(|(from, until)| *from <= at && at < *until).map(|(_, until)| until).max()
     }
 
-    /// The windows from two days before a moment to eight days after it: of each, when it begins and when it ends.
+    /// The windows from two days before a moment to eight days after it: of each, when it begins
+    /// and when it ends.
     fn windows_around(&self, at: DateTime<Utc>) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let moments = |from, until| (self.moment(from, Turn::Begins), self.moment(until, Turn::Ends));
         let windows: Vec<_> = match &self.window {

@@ -21,7 +21,8 @@ pub struct Halt {
 }
 
 impl Halt {
-    /// Whether it holds an action in this environment. One whose environment is not known may act in any, so every halt holds it.
+    /// Whether it holds an action in this environment. One whose environment is not known may act
+    /// in any, so every halt holds it.
     pub fn covers(&self, environment: Option<&str>) -> bool {
         match (&self.environment, environment) {
             (None, _) | (_, None) => true,

@@ -1,7 +1,9 @@
-//! Holds: what keeps an action that is released from starting. A [halt](Halt) is called by an admin and lasts until it is lifted; a
-//! [freeze](Freeze) is written in the configuration and ends by itself.
+//! Holds: what keeps an action that is released from starting. A [halt](Halt) is called by an admin
+//! and lasts until it is lifted; a [freeze](Freeze) is written in the configuration and ends by
+//! itself.
 //!
-//! A hold takes nothing back: decisions are still taken, and what has started goes on. What it holds stays queued.
+//! A hold takes nothing back: decisions are still taken, and what has started goes on. What it
+//! holds stays queued.
 
 mod freeze;
 mod halt;
@@ -14,7 +16,8 @@ use crate::domain::risk::target::Target;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
 
-/// Where an action acts and what it does, in the words of the configuration. What is not known counts as everything that it could be.
+/// Where an action acts and what it does, in the words of the configuration. What is not known
+/// counts as everything that it could be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
     pub environment: Option<String>,
@@ -22,7 +25,8 @@ pub struct Place {
 }
 
 impl Rules {
-    /// The place of a workflow's action. A word that is on no list may mean anything, so it counts as not known.
+    /// The place of a workflow's action. A word that is on no list may mean anything, so it counts
+    /// as not known.
     pub fn place(&self, target: Option<&Target>) -> Place {
         let Some(target) = target else { return Place::default() };
         let environment = target.environment.as_deref().and_then(|word| self.environments.resolve(word));
@@ -54,8 +58,9 @@ pub enum Held {
 }
 
 impl Holds<'_> {
-    /// What holds an action at this place now. A halt goes before a freeze, because no exception is made from it; of several freezes the
-    /// one that ends last holds. `is_excepted` says whether an exception from a freeze has been approved, which would end then.
+    /// What holds an action at this place now. A halt goes before a freeze, because no exception is
+    /// made from it; of several freezes the one that ends last holds. `is_excepted` says whether an
+    /// exception from a freeze has been approved, which would end then.
     pub fn on(&self, place: &Place, is_excepted: impl Fn(&Freeze, DateTime<Utc>) -> bool) -> Option<Held> {
         if let Some(halt) = self.halts.iter().find(|halt| halt.covers(place.environment.as_deref())) {
             return Some(Held::Halted(halt.clone()));

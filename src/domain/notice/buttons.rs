@@ -55,9 +55,10 @@ pub fn question(action: &str, value: &str) -> Option<Question> {
     Some(Question { workflow_id: Uuid::try_parse(id).ok()?, digest: digest.to_owned(), word })
 }
 
-/// Everything that a decision covers: each value of the document that the digest is taken of, with its place, on a line of its own.
-/// Nothing is left out and nothing is cut; where that is more than a text of a message holds there is none, and then there may be no
-/// buttons either: a yes is for what was shown.
+/// Everything that a decision covers: each value of the document that the digest is taken of, with
+/// its place, on a line of its own. Nothing is left out and nothing is cut; where that is more than
+/// a text of a message holds there is none, and then there may be no buttons either: a yes is for
+/// what was shown.
 pub fn covered(document: &Document) -> Option<String> {
     let document: Map<String, Value> = serde_json::from_slice(&document.canonical()).ok()?;
     let mut lines = vec![COVERED.to_owned()];

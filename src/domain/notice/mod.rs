@@ -85,7 +85,8 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Whether it says that a request has ended without anything having run, or that it was decided.
+    /// Whether it says that a request has ended without anything having run, or that it was
+    /// decided.
     pub fn ends(self) -> bool {
         matches!(self, Self::Decided | Self::Expired | Self::Cancelled | Self::Superseded)
     }
@@ -186,8 +187,9 @@ pub enum Service {
         api_key: SecretName,
         team_id: String,
         api_url: String,
-        /// The workflow states of the team that an issue is moved to when its request is approved, or comes to nothing; left out: it is
-        /// found among the team's states by its type, `completed` or `canceled`.
+        /// The workflow states of the team that an issue is moved to when its request is approved,
+        /// or comes to nothing; left out: it is found among the team's states by its type,
+        /// `completed` or `canceled`.
         done_state: Option<String>,
         cancelled_state: Option<String>,
     },
@@ -205,7 +207,8 @@ pub enum Service {
     Github(GithubApp),
 }
 
-/// A GitHub App whose deployment protection rule asks here. It hears of what it asked about, and of nothing else, whatever the routes say.
+/// A GitHub App whose deployment protection rule asks here. It hears of what it asked about, and of
+/// nothing else, whatever the routes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GithubApp {
     /// The App's id, or its client id.
@@ -224,7 +227,8 @@ pub struct GithubApp {
 pub struct Buttons {
     /// What Slack signs its calls with.
     pub signing_secret: SecretName,
-    /// At which levels messages have buttons. High and critical only where the configuration says so.
+    /// At which levels messages have buttons. High and critical only where the configuration says
+    /// so.
     pub levels: Vec<Level>,
     /// The workspace whose members may press them; left out, whichever the app is installed in.
     pub team_id: Option<String>,

@@ -1,13 +1,17 @@
-//! The outbox: which notices follow from the events of a commit, who is asked, and when a failed delivery is tried again. Pure.
+//! The outbox: which notices follow from the events of a commit, who is asked, and when a failed
+//! delivery is tried again. Pure.
 //!
 //! Four rules say who hears what:
-//! 1. A level's `notify` decides whether anything is said at all; the routes decide which channels hear of a level; the kind of a
-//!    channel decides what it says ([`Medium::says`]). GitHub asks, and is answered, whatever these say.
-//! 2. On a personal channel each person gets a notice of their own: whoever is asked ([`asked`]) when somebody is to decide, and
-//!    whoever answers for it when something went wrong. Who cannot be reached there gets none.
+//! 1. A level's `notify` decides whether anything is said at all; the routes decide which channels
+//!    hear of a level; the kind of a channel decides what it says ([`Medium::says`]). GitHub asks,
+//!    and is answered, whatever these say.
+//! 2. On a personal channel each person gets a notice of their own: whoever is asked ([`asked`])
+//!    when somebody is to decide, and whoever answers for it when something went wrong. Who cannot
+//!    be reached there gets none.
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
-//! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written with the request, and the
-//!    next one once that has been delivered. It is no event, because nobody decides differently by it.
+//! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written
+//!    with the request, and the next one once that has been delivered. It is no event, because
+//!    nobody decides differently by it.
 
 use crate::domain::notice::{Kind, Medium, Notifications, Service};
 use crate::domain::policy::Person;
@@ -83,7 +87,8 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
         }
         for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind) && (hears || *kind == Kind::GlassBroken)) {
             let recipients = if medium.is_personal() { recipients(commit, kind, medium, today) } else { vec![None] };
-            // Somebody who is newly asked is reminded from then on; a channel for all has its reminders since the request.
+            // Somebody who is newly asked is reminded from then on; a channel for all has its
+            // reminders since the request.
             let reminders = medium.says(Kind::Reminded) && (kind == Kind::Requested || (kind == Kind::Escalated && medium.is_personal()));
             for recipient in recipients {
                 let mut add = |kind, number, due_after| {
@@ -109,7 +114,8 @@ struct Warning {
     due_after: Duration,
 }
 
-/// When those who are asked by a commit are warned that the request is going to expire, if it ever does.
+/// When those who are asked by a commit are warned that the request is going to expire, if it ever
+/// does.
 fn warning(commit: Commit<'_>, said: &[(u32, Kind)], warn_before: Option<Duration>) -> Option<Warning> {
     let (version, kind) = said.iter().copied().find(|(_, kind)| matches!(kind, Kind::Requested | Kind::Escalated))?;
     let round = commit.after.open_round()?;
@@ -121,7 +127,8 @@ fn warning(commit: Commit<'_>, said: &[(u32, Kind)], warn_before: Option<Duratio
     Some(Warning { version, is_first, due_after: due.saturating_sub(passed) })
 }
 
-/// What a commit is worth saying, with the version of the event that says it. Several steps of an escalation are one.
+/// What a commit is worth saying, with the version of the event that says it. Several steps of an
+/// escalation are one.
 fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     let first = commit.after.version + 1 - u32::try_from(commit.events.len()).unwrap_or(0);
     let mut said: Vec<(u32, Kind)> = Vec::new();
@@ -175,9 +182,11 @@ fn answers(commit: Commit<'_>) -> bool {
     was_asked && commit.after.discussion.question.is_none()
 }
 
-/// The people who may decide a request and whose yes is still wanted, by name. Empty where nothing waits for people.
+/// The people who may decide a request and whose yes is still wanted, by name. Empty where nothing
+/// waits for people.
 ///
-/// Not among them: the requester and the person an agent acts for, whoever has approved, and whose roles others have answered for.
+/// Not among them: the requester and the person an agent acts for, whoever has approved, and whose
+/// roles others have answered for.
 pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
     let open = approval::open_roles(round);
@@ -220,8 +229,9 @@ fn of<'p>(today: Today<'p>, is_meant: impl Fn(&str) -> bool) -> Vec<(&'p str, &'
     people.map(|(name, person)| (name.as_str(), person)).collect()
 }
 
-/// Who is told of an action that went wrong: the person who asked for it and those who approved it; and where nobody knows what
-/// happened, everybody who may decide at its level, because one of them has to find out.
+/// Who is told of an action that went wrong: the person who asked for it and those who approved it;
+/// and where nobody knows what happened, everybody who may decide at its level, because one of them
+/// has to find out.
 fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let submission = &workflow.submission;
     let round = workflow.round();
@@ -254,8 +264,8 @@ const WEBHOOK_PAUSES: [u64; 9] = [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 *
 /// The longest pause of a channel that people read: news that is hours old asks nobody any more.
 const LONGEST_PAUSE: u64 = 5 * 60;
 
-/// The pause after so many failed attempts, counted from 1, with up to a tenth more, so that what failed together is not tried
-/// again together. The same for the same notice and attempt.
+/// The pause after so many failed attempts, counted from 1, with up to a tenth more, so that what
+/// failed together is not tried again together. The same for the same notice and attempt.
 pub fn pause(medium: Medium, attempts: u32, id: Uuid) -> Duration {
     let failures = attempts.max(1) - 1;
     let seconds = match medium {

@@ -60,8 +60,9 @@ impl Policy {
         &self.agents
     }
 
-    /// What a name stands for, in exactly this spelling; a name that is in neither list has no rights. Who is suspended is not
-    /// known here: ask [`Today::principal`](crate::domain::workflow::today::Today::principal).
+    /// What a name stands for, in exactly this spelling; a name that is in neither list has no
+    /// rights. Who is suspended is not known here: ask
+    /// [`Today::principal`](crate::domain::workflow::today::Today::principal).
     pub fn principal(&self, name: &str) -> Option<Principal> {
         let principal = |kind, roles, on_behalf_of| Principal { name: name.to_owned(), kind, roles, on_behalf_of, via: Via::Rest };
         match (self.people.get(name), self.agents.get(name)) {
@@ -86,15 +87,18 @@ pub struct LevelPolicy {
     pub remind_every: Duration,
     /// How long the requester of an external action has to report how it went.
     pub report_within: Duration,
-    /// How long before a request expires those who may decide are warned; left out, a quarter of its time.
+    /// How long before a request expires those who may decide are warned; left out, a quarter of
+    /// its time.
     pub warn_before: Option<Duration>,
-    /// For how long the very same task of the same requester is not asked about again once it was rejected; zero is not at all.
+    /// For how long the very same task of the same requester is not asked about again once it was
+    /// rejected; zero is not at all.
     pub rejected_memory: Duration,
     /// Within what time people should decide, for the statistics.
     pub goal: Option<Duration>,
 }
 
-/// Under what terms a request is decided. A parked workflow keeps the terms that it was parked under.
+/// Under what terms a request is decided. A parked workflow keeps the terms that it was parked
+/// under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalTerms {
     /// Whose role may decide from the start.
@@ -165,8 +169,8 @@ impl Principal {
         self.roles.contains(role)
     }
 
-    /// Whether the caller may see what this requester submitted: people see everything, an agent its own and what
-    /// agents of the same person submitted.
+    /// Whether the caller may see what this requester submitted: people see everything, an agent
+    /// its own and what agents of the same person submitted.
     pub fn may_see(&self, requested_by: &str, on_behalf_of: Option<&str>) -> bool {
         match self.kind {
             PrincipalKind::Person => true,
@@ -180,8 +184,8 @@ pub fn is_principal_name(name: &str) -> bool {
     is_principal_spelling(name) && !name.eq_ignore_ascii_case(SYSTEM)
 }
 
-/// Whether this is spelled as names of people and agents are: letters, digits and `. _ @ -`, the first a letter or a digit, at
-/// most 64.
+/// Whether this is spelled as names of people and agents are: letters, digits and `. _ @ -`, the
+/// first a letter or a digit, at most 64.
 pub fn is_principal_spelling(name: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
     (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(sound)

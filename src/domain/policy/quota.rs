@@ -1,4 +1,5 @@
-//! How much an agent may ask for: so many submits within a minute, and so many requests that wait for people. Pure.
+//! How much an agent may ask for: so many submits within a minute, and so many requests that wait
+//! for people. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +37,8 @@ impl Quotas {
     }
 }
 
-/// A bucket that fills evenly, up to the burst. Each submit takes one token out. Its time is counted from when it was made.
+/// A bucket that fills evenly, up to the burst. Each submit takes one token out. Its time is
+/// counted from when it was made.
 #[derive(Debug)]
 pub struct Bucket {
     tokens: f64,
@@ -67,9 +69,10 @@ impl Bucket {
 
 /// How many requests of an agent wait for people, as far as it is known: never less than there are.
 ///
-/// The database counts. Between two counts those are added that were let in since; that some of them have been decided meanwhile
-/// is found out by the next count, which is made when there seems to be no room. So the sum is exact when it matters, it holds after a
-/// restart, and an answer that was lost counts until the database has been asked.
+/// The database counts. Between two counts those are added that were let in since; that some of
+/// them have been decided meanwhile is found out by the next count, which is made when there seems
+/// to be no room. So the sum is exact when it matters, it holds after a restart, and an answer that
+/// was lost counts until the database has been asked.
 #[derive(Debug, Default)]
 pub struct Ledger {
     counted: Option<u32>,
@@ -89,7 +92,8 @@ impl Ledger {
         is_room
     }
 
-    /// One that was let in has been answered: it waits for people now, or nobody knows; or it does not.
+    /// One that was let in has been answered: it waits for people now, or nobody knows; or it does
+    /// not.
     pub fn release(&mut self, may_wait: bool) {
         self.under_way = self.under_way.saturating_sub(1);
         self.since = self.since.saturating_add(u32::from(may_wait));
@@ -139,7 +143,8 @@ mod tests {
         ledger.release(false);
         ledger.release(true);
         assert!(ledger.admit(3) && !ledger.admit(3));
-        // It is parked while a count goes on that may or may not have seen it, so that it may count twice until the next one.
+        // It is parked while a count goes on that may or may not have seen it, so that it may count
+        // twice until the next one.
         ledger.count();
         ledger.release(true);
         ledger.counted(1);

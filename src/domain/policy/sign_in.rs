@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 /// The whole of `sign-in.yaml`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignInSettings {
-    /// The channel of mail by which links are sent to people who have an address; none where nobody signs in by mail.
+    /// The channel of mail by which links are sent to people who have an address; none where nobody
+    /// signs in by mail.
     pub mail: Option<String>,
     /// The provider through which people sign in; none where there is none.
     pub openid: Option<OpenIdSettings>,
@@ -21,7 +22,8 @@ pub struct OpenIdSettings {
     pub client_secret: Option<String>,
     /// The name of each person, by the subject under which the provider knows them.
     pub subjects: BTreeMap<String, String>,
-    /// Whether a mail address that the provider has verified proves the person who has it, where that person has no subject.
+    /// Whether a mail address that the provider has verified proves the person who has it, where
+    /// that person has no subject.
     pub match_email: bool,
 }
 

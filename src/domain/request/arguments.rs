@@ -1,4 +1,5 @@
-//! The arguments that runbooks and webhooks declare, the patterns that their values have to match, and the placeholders that they fill.
+//! The arguments that runbooks and webhooks declare, the patterns that their values have to match,
+//! and the placeholders that they fill.
 
 use crate::domain::text::shown;
 use regex::Regex;
@@ -43,8 +44,8 @@ impl Pattern {
         // Compiled alone first, so that an unbalanced `a)|(b` cannot escape the anchors.
         Regex::new(source).map_err(|error| error.to_string())?;
         let whole = Regex::new(&format!(r"\A(?:{source})\z"));
-        // Where that fails, a comment of verbose mode reaches to the end of the pattern and hides the parenthesis. A line break
-        // ends the comment, and means nothing else in that mode.
+        // Where that fails, a comment of verbose mode reaches to the end of the pattern and hides
+        // the parenthesis. A line break ends the comment, and means nothing else in that mode.
         let whole = whole.or_else(|_| Regex::new(&format!("\\A(?:{source}\n)\\z"))).map_err(|error| error.to_string())?;
         Ok(Self { source: source.to_owned(), whole })
     }
@@ -136,8 +137,8 @@ pub struct Misfit {
     pub detail: String,
 }
 
-/// What cannot wait for an output, because it has to be known when the plan is submitted: the arguments that say what an action acts on, or what is
-/// looked at before it starts.
+/// What cannot wait for an output, because it has to be known when the plan is submitted: the
+/// arguments that say what an action acts on, or what is looked at before it starts.
 pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awaits: &[String]) -> Vec<Misfit> {
     let named: BTreeSet<&str> = known.into_iter().flat_map(Template::arguments).collect();
     let detail = "says what it acts on or is looked at before it starts, so it has to be known when the plan is submitted: no output of a step can stand here";
@@ -145,8 +146,8 @@ pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awai
     awaits.iter().filter(|name| named.contains(name.as_str())).map(misfit).collect()
 }
 
-/// The arguments of a request as text, where they are those that `source` declares. Those that are awaited have no value yet, and stay as they are
-/// written.
+/// The arguments of a request as text, where they are those that `source` declares. Those that are
+/// awaited have no value yet, and stay as they are written.
 ///
 /// # Errors
 /// Every argument that is missing, unknown, or does not match its pattern.

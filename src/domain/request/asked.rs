@@ -1,4 +1,5 @@
-//! What a submit asks for: one task, a plan of several, or an intent of which a playbook makes a plan.
+//! What a submit asks for: one task, a plan of several, or an intent of which a playbook makes a
+//! plan.
 
 use super::plan::{Admitted, PlanRequest};
 use super::playbook::PlaybookRequest;
@@ -30,7 +31,8 @@ impl Request {
         }
     }
 
-    /// What is to be done, and what is known of it besides the claim, with each runbook resolved to the command that would run.
+    /// What is to be done, and what is known of it besides the claim, with each runbook resolved to
+    /// the command that would run.
     ///
     /// # Errors
     /// Everything that is wrong with it.

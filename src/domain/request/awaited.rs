@@ -1,4 +1,5 @@
-//! Arguments that name what earlier steps of a plan hand out, and so have no value when it is submitted.
+//! Arguments that name what earlier steps of a plan hand out, and so have no value when it is
+//! submitted.
 
 use super::{Fault, escaped};
 use crate::domain::task::outputs::{self, Reference};

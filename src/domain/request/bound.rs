@@ -6,8 +6,8 @@ use crate::domain::task::digest::Digest;
 use crate::domain::task::{Action, ActionKind};
 
 impl Actions<'_> {
-    /// What parkbrake itself would run or call for a request, as a grant binds to it; `None` for what the requester does itself, and where nobody
-    /// can say.
+    /// What parkbrake itself would run or call for a request, as a grant binds to it; `None` for
+    /// what the requester does itself, and where nobody can say.
     pub fn binding(&self, action: &Action) -> Option<Digest> {
         match action.kind {
             ActionKind::External => None,

@@ -1,4 +1,5 @@
-//! Evidence as it is sent: a whole plan, which is read and dropped at once, or the summary that the sender made of it.
+//! Evidence as it is sent: a whole plan, which is read and dropped at once, or the summary that the
+//! sender made of it.
 
 use super::Fault;
 use crate::domain::task::digest::Digest;
@@ -25,7 +26,8 @@ pub struct EvidenceRequest {
     contents: Option<Contents>,
 }
 
-/// The digest of all that a plan would do. It is shown nowhere, because secrets could be guessed from it.
+/// The digest of all that a plan would do. It is shown nowhere, because secrets could be guessed
+/// from it.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 struct Contents(String);
@@ -36,7 +38,8 @@ impl std::fmt::Debug for Contents {
     }
 }
 
-/// Replaces a whole plan in a task by what is kept of it, before anything else is done with the task. What cannot be read is taken out.
+/// Replaces a whole plan in a task by what is kept of it, before anything else is done with the
+/// task. What cannot be read is taken out.
 pub fn reduce(task: &mut Value, at: &str, faults: &mut Vec<Fault>) {
     let Some(evidence) = task.get_mut(FIELD).and_then(Value::as_object_mut) else { return };
     let Some(plan) = evidence.remove("plan") else { return };

@@ -1,7 +1,9 @@
-//! The task as a requester sends it: read strictly, checked whole, and made into what would really run.
+//! The task as a requester sends it: read strictly, checked whole, and made into what would really
+//! run.
 //!
-//! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may say (`action.runs` and
-//! `action.calls`): the request has no such fields, and unknown fields are refused.
+//! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may
+//! say (`action.runs` and `action.calls`): the request has no such fields, and unknown fields are
+//! refused.
 
 pub mod arguments;
 mod asked;
@@ -45,8 +47,8 @@ const LONGEST_WORD: usize = 128;
 /// Characters of a resource, and of each text of a finding.
 const LONGEST_TEXT: usize = 1024;
 const MOST_FINDINGS: usize = 256;
-/// The fields that are compared with the word lists and the registry of resources. In other characters a name could look like
-/// another one.
+/// The fields that are compared with the word lists and the registry of resources. In other
+/// characters a name could look like another one.
 const COMPARED: [&str; 4] = ["/operation", "/environment", "/resource", "/resource_type"];
 /// US dollars; more than this is a typing error.
 const HIGHEST_COST: f64 = 1e12;
@@ -89,7 +91,8 @@ pub struct TaskRequest {
     action: Option<Named<ActionRequest>>,
     #[serde(default)]
     metadata: Option<Metadata>,
-    /// The workflow whose place it is to take. It is no part of the task, which is what would be done.
+    /// The workflow whose place it is to take. It is no part of the task, which is what would be
+    /// done.
     #[serde(default)]
     pub supersedes: Option<Uuid>,
 }
@@ -112,7 +115,8 @@ impl TaskRequest {
         Self { metadata: Some(metadata.into()), ..self }
     }
 
-    /// The task, and what is known of it besides the claim, with its runbook or webhook resolved to what would be run or called.
+    /// The task, and what is known of it besides the claim, with its runbook or webhook resolved to
+    /// what would be run or called.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -251,7 +255,8 @@ pub struct Actions<'c> {
 }
 
 impl Actions<'_> {
-    /// What parkbrake knows of an action that it would do itself; `None` of one that it would not, or does not know.
+    /// What parkbrake knows of an action that it would do itself; `None` of one that it would not,
+    /// or does not know.
     pub fn facts(&self, action: &Action) -> Option<Facts> {
         let name = action.name.as_deref()?;
         match action.kind {
@@ -314,8 +319,9 @@ fn faults_of(misfits: Vec<Misfit>) -> Vec<Fault> {
     misfits.into_iter().map(fault).collect()
 }
 
-/// What there is, for somebody who named what is not. An agent is told the names that it needs by whoever set it up; a list of what
-/// else can be run would only serve one that was talked into something.
+/// What there is, for somebody who named what is not. An agent is told the names that it needs by
+/// whoever set it up; a list of what else can be run would only serve one that was talked into
+/// something.
 fn known(names: Vec<&str>, by: PrincipalKind) -> String {
     match by {
         PrincipalKind::Agent => "ask the people who run this server for the name".to_owned(),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// An object whose fields are named. A derived `Deserialize` would also take a list of the values, in the order in which
-/// the fields happen to stand in the source.
+/// An object whose fields are named. A derived `Deserialize` would also take a list of the values,
+/// in the order in which the fields happen to stand in the source.
 #[derive(Debug, Clone)]
 pub struct Named<T>(pub T);
 

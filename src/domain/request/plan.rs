@@ -1,4 +1,5 @@
-//! A plan as a requester sends it: steps in place of one task's fields, and around them what holds for all.
+//! A plan as a requester sends it: steps in place of one task's fields, and around them what holds
+//! for all.
 
 use super::{ActionRequest, Actions, Fault, Named, TaskRequest};
 use crate::domain::policy::PrincipalKind;
@@ -16,7 +17,8 @@ pub struct PlanRequest {
     pub task_id: Option<String>,
     pub description: String,
     pub metadata: Map<String, Value>,
-    /// The workflow whose place it is to take. It is no part of the plan, which is what would be done.
+    /// The workflow whose place it is to take. It is no part of the plan, which is what would be
+    /// done.
     pub supersedes: Option<Uuid>,
     pub steps: Vec<StepRequest>,
     /// The playbook that has made the steps; `None` where they were sent.
@@ -45,7 +47,8 @@ pub struct Admitted {
     pub call: Option<AssessedCall>,
 }
 
-/// A tool call of a coding agent as it was read. The task says what its most dangerous part is about, and so less than the whole.
+/// A tool call of a coding agent as it was read. The task says what its most dangerous part is
+/// about, and so less than the whole.
 #[derive(Debug, Clone)]
 pub struct AssessedCall {
     /// The token of the call.
@@ -120,7 +123,8 @@ impl PlanRequest {
 }
 
 impl TaskRequest {
-    /// The task that undoes a step of a plan by this action. It claims to act where the step does; what it does, its runbook or webhook says.
+    /// The task that undoes a step of a plan by this action. It claims to act where the step does;
+    /// what it does, its runbook or webhook says.
     fn undoing(&self, step: u32, action: ActionRequest, actions: Actions<'_>) -> Self {
         let resolved = Action {
             kind: action.kind.unwrap_or(ActionKind::External),

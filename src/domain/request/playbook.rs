@@ -1,4 +1,5 @@
-//! Playbooks: the plans that parkbrake makes of an intent. The requester names one and its arguments; the steps are the operator's.
+//! Playbooks: the plans that parkbrake makes of an intent. The requester names one and its
+//! arguments; the steps are the operator's.
 
 use super::plan::{Admitted, PlanRequest, StepRequest};
 use super::{ActionRequest, Actions, Fault, Named, TaskRequest, escaped, known};
@@ -106,7 +107,8 @@ impl Playbook {
 }
 
 impl PlaybookStep {
-    /// The step with these arguments. It claims what parkbrake knows of its runbook or webhook, and beyond that what the playbook says.
+    /// The step with these arguments. It claims what parkbrake knows of its runbook or webhook, and
+    /// beyond that what the playbook says.
     fn request(&self, description: &str, values: &BTreeMap<String, String>, actions: Actions<'_>) -> StepRequest {
         let fill = |template: &Option<Template>| template.as_ref().map(|template| template.fill(values));
         let args = filled(&self.args, values);

@@ -34,7 +34,8 @@ pub struct Runbook {
     pub retry: Option<Retry>,
     /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
     pub probe: Vec<Template>,
-    /// What has to print the same when the command starts as when it was asked for; empty where nothing does.
+    /// What has to print the same when the command starts as when it was asked for; empty where
+    /// nothing does.
     pub precondition: Vec<Template>,
     /// Variable → the variable of the server's environment that it is read from.
     pub env: BTreeMap<String, String>,
@@ -58,7 +59,8 @@ impl Runbook {
         self.resolve_awaiting(given, &[])
     }
 
-    /// The same where some arguments name outputs of earlier steps, and have no value yet: these stand in the command as they are written.
+    /// The same where some arguments name outputs of earlier steps, and have no value yet: these
+    /// stand in the command as they are written.
     ///
     /// # Errors
     /// As [`Self::resolve`]; an argument that cannot wait.
@@ -126,7 +128,8 @@ impl Runbook {
     }
 }
 
-/// A file that an argument would move out of the folder that the runbook names: the requester could have any file hashed.
+/// A file that an argument would move out of the folder that the runbook names: the requester could
+/// have any file hashed.
 fn climbing(file: &Template, args: &BTreeMap<String, String>) -> Option<Misfit> {
     let argument = file.arguments().next()?;
     let filled = file.fill(args);

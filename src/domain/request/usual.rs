@@ -1,8 +1,11 @@
-//! The usual body of a submit, read in one pass: from bytes to the task and the canonical form of its metadata, without a tree.
+//! The usual body of a submit, read in one pass: from bytes to the task and the canonical form of
+//! its metadata, without a tree.
 //!
-//! It takes only what is as usual, and gives up on anything else: a field that is unknown or stands twice, an explicit null, arguments of a
-//! runbook, a number at the limits, a NUL character, any fault. Whoever asks then reads the body the careful way, which accepts
-//! more and finds the words for what is wrong. So this way can accept only what the careful way accepts, and makes the same of it.
+//! It takes only what is as usual, and gives up on anything else: a field that is unknown or stands
+//! twice, an explicit null, arguments of a runbook, a number at the limits, a NUL character, any
+//! fault. Whoever asks then reads the body the careful way, which accepts more and finds the words
+//! for what is wrong. So this way can accept only what the careful way accepts, and makes the same
+//! of it.
 
 use super::{ActionRequest, Named, TaskRequest};
 use crate::domain::json;

@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct Webhook {
     pub name: String,
-    /// What a call of it really does, assessed beside the requester's claim. What is not stated counts as everything it could be.
+    /// What a call of it really does, assessed beside the requester's claim. What is not stated
+    /// counts as everything it could be.
     pub operation: Option<Template>,
     pub environment: Option<Template>,
     pub resource: Option<Template>,
     pub resource_type: Option<Template>,
-    /// The arguments, all of them required; `None` takes whatever a requester sends, which is shown and passed on as it is.
+    /// The arguments, all of them required; `None` takes whatever a requester sends, which is shown
+    /// and passed on as it is.
     pub args: Option<BTreeMap<String, Argument>>,
     pub call: Call,
 }

@@ -1,4 +1,5 @@
-//! The level of what no trigger speaks of: only what is listed as low risk is low, and everything else is of one level.
+//! The level of what no trigger speaks of: only what is listed as low risk is low, and everything
+//! else is of one level.
 
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
@@ -13,7 +14,8 @@ pub struct Baseline {
     pub otherwise: Level,
 }
 
-/// What is of low risk: one of these operations, and where they are given, in one of these environments on one of these types.
+/// What is of low risk: one of these operations, and where they are given, in one of these
+/// environments on one of these types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LowRisk {
     /// Canonical words, as in the other lists.

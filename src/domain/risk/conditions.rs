@@ -1,7 +1,9 @@
-//! The operator's own conditions, held against every reading of a task, within one budget for all of them.
+//! The operator's own conditions, held against every reading of a task, within one budget for all
+//! of them.
 //!
-//! Of what parkbrake runs, the requester's findings, costs and metadata are claims like any other: a condition is held against
-//! the task with each of them and without it, so that no claim calms. A Terraform plan never calms, whoever acts.
+//! Of what parkbrake runs, the requester's findings, costs and metadata are claims like any other:
+//! a condition is held against the task with each of them and without it, so that no claim calms. A
+//! Terraform plan never calms, whoever acts.
 
 use crate::domain::risk::expression::Expression;
 use crate::domain::risk::expression::cost::{self, Size};
@@ -30,7 +32,8 @@ pub struct Conditions<'a> {
     requested_by: &'a str,
     now: DateTime<Utc>,
     readings: &'a [Reading],
-    /// Whether the claims are believed, so that there is nothing to hold a condition against but them.
+    /// Whether the claims are believed, so that there is nothing to hold a condition against but
+    /// them.
     believes: bool,
     /// What the conditions look at, all of them together.
     variables: Vec<&'static str>,
@@ -94,7 +97,8 @@ impl<'a> Conditions<'a> {
         self.believed(condition).into_iter().find_map(|believed| self.holds_for(condition, believed, &told_apart))
     }
 
-    /// The claims that the condition is to be held against: those that it looks at, and where they are not believed, without each.
+    /// The claims that the condition is to be held against: those that it looks at, and where they
+    /// are not believed, without each.
     fn believed(&self, condition: &Expression) -> Vec<Believed> {
         let task = self.task;
         let claimed =

@@ -1,10 +1,12 @@
 //! Conditions of the operator's own, in the Common Expression Language (<https://cel.dev>).
 //!
-//! A condition sees `operation environment resource resource_type estimated_cost security_findings metadata plan requested_by
-//! now`; what a task leaves out is empty. It answers yes or no; anything else, an error among them, counts as yes.
+//! A condition sees `operation`, `environment`, `resource`, `resource_type`, `estimated_cost`,
+//! `security_findings`, `metadata`, `plan`, `requested_by` and `now`; what a task leaves out is
+//! empty. It answers yes or no; anything else, an error among them, counts as yes.
 //!
-//! A condition is refused beforehand where it could never be evaluated ([`samples`]), where it compares with a word that it never
-//! sees ([`words`]), and where its steps could multiply ([`parse`]). What it costs is known before it is evaluated ([`cost`]).
+//! A condition is refused beforehand where it could never be evaluated ([`samples`]), where it
+//! compares with a word that it never sees ([`words`]), and where its steps could multiply
+//! ([`parse`]). What it costs is known before it is evaluated ([`cost`]).
 
 pub mod cost;
 mod parse;
@@ -100,7 +102,8 @@ impl Expression {
         Ok(expression)
     }
 
-    /// Looks for names that nothing declares: evaluation alone would miss those behind a short circuit.
+    /// Looks for names that nothing declares: evaluation alone would miss those behind a short
+    /// circuit.
     fn check_names(&self) -> Result<(), InvalidExpression> {
         let references = self.program.references();
         let undeclared = |probe: String| {
@@ -111,7 +114,8 @@ impl Expression {
         };
         let mut functions: Vec<_> = references.functions().into_iter().filter(|name| is_identifier(name)).collect();
         functions.sort_unstable();
-        // Some functions exist only as methods (`now.getDayOfWeek()`), so a name is unknown where it is neither.
+        // Some functions exist only as methods (`now.getDayOfWeek()`), so a name is unknown where
+        // it is neither.
         if let Some(name) = functions.into_iter().find(|name| undeclared(format!("{name}()")) && undeclared(format!("''.{name}()"))) {
             return Err(InvalidExpression::UnknownFunction(name.to_owned()));
         }
@@ -144,7 +148,8 @@ impl Expression {
         }
     }
 
-    /// Looks for comparisons with a word that is on none of these lists, or that is another spelling of one.
+    /// Looks for comparisons with a word that is on none of these lists, or that is another
+    /// spelling of one.
     ///
     /// # Errors
     /// The first of them.
@@ -170,7 +175,8 @@ impl Expression {
     /// Whether the condition holds in this scope.
     ///
     /// # Errors
-    /// A condition that fails while it is evaluated, or that answers neither true nor false. The caller counts it as a match.
+    /// A condition that fails while it is evaluated, or that answers neither true nor false. The
+    /// caller counts it as a match.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
         match self.program.execute(scope.context()) {
             Ok(Value::Bool(answer)) => Ok(answer),
@@ -206,7 +212,8 @@ fn is_identifier(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// The names that `all exists exists_one map filter` bind, as in `security_findings.exists(f, f.severity == "high")`.
+/// The names that `all exists exists_one map filter` bind, as in
+/// `security_findings.exists(f, f.severity == "high")`.
 fn bound_by_macros(source: &str) -> Vec<&str> {
     static BINDER: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,").expect("a sound pattern")

@@ -1,4 +1,5 @@
-//! Every level that the words alone give a task: operation, environment and type of resource, each also left out.
+//! Every level that the words alone give a task: operation, environment and type of resource, each
+//! also left out.
 
 use crate::domain::risk::Rules;
 use crate::domain::risk::level::Level;
@@ -13,7 +14,8 @@ const HOURS_OF_A_WEEK: i64 = 7 * 24;
 /// What stands in place of a word that the task leaves out.
 const LEFT_OUT: &str = "(left out)";
 
-/// The levels of all tasks that name a known operation, and neither a resource nor findings nor costs nor metadata.
+/// The levels of all tasks that name a known operation, and neither a resource nor findings nor
+/// costs nor metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// The columns; `None`: left out.
@@ -32,7 +34,8 @@ pub struct Row {
 }
 
 impl Rules {
-    /// The matrix of these rules; where conditions look at the time, with the highest level in the course of a week.
+    /// The matrix of these rules; where conditions look at the time, with the highest level in the
+    /// course of a week.
     pub fn matrix(&self) -> Matrix {
         let looks_at_time = |trigger: &Trigger| match &trigger.condition {
             Condition::Expression(condition) => condition.variables().contains(&"now"),

@@ -2,11 +2,12 @@
 //!
 //! Three rules make it safe to believe:
 //! 1. The highest level of all triggers that match holds; no rule can lower another.
-//! 2. Claims never calm. What parkbrake itself runs is assessed by what parkbrake knows: the runbook and the resource registry;
-//!    what the requester claims is assessed beside that, can only raise the level, and a disagreement is itself a reason. Claims
-//!    are believed only of what the requester could do without asking (`external`), and not against the registry.
-//! 3. What is left unsaid is assessed for every value that it could have: by the runbook, for what parkbrake runs; by the
-//!    requester, for what it does itself. So leaving a field out never pays.
+//! 2. Claims never calm. What parkbrake itself runs is assessed by what parkbrake knows: the
+//!    runbook and the resource registry; what the requester claims is assessed beside that, can
+//!    only raise the level, and a disagreement is itself a reason. Claims are believed only of what
+//!    the requester could do without asking (`external`), and not against the registry.
+//! 3. What is left unsaid is assessed for every value that it could have: by the runbook, for what
+//!    parkbrake runs; by the requester, for what it does itself. So leaving a field out never pays.
 
 pub mod baseline;
 mod conditions;
@@ -79,7 +80,8 @@ pub struct Rules {
     pub workspaces: Vec<Resource>,
     /// The level of a word that is on none of the lists.
     pub unrecognized: Level,
-    /// At least the level of a resource that is named and that no entry of `resources` matches; `None`: the claim is believed.
+    /// At least the level of a resource that is named and that no entry of `resources` matches;
+    /// `None`: the claim is believed.
     pub unregistered: Option<Level>,
     /// The level of what no trigger speaks of.
     pub baseline: Baseline,

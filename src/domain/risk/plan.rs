@@ -1,4 +1,5 @@
-//! The assessment of a plan: each step as a task of its own, and the plan by its most dangerous step.
+//! The assessment of a plan: each step as a task of its own, and the plan by its most dangerous
+//! step.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::Facts;
@@ -29,7 +30,8 @@ pub struct StepAssessment {
 }
 
 impl Rules {
-    /// Assesses a plan. What costs more in several steps than in one costs that in all: a step that names a cost is assessed by the sum.
+    /// Assesses a plan. What costs more in several steps than in one costs that in all: a step that
+    /// names a cost is assessed by the sum.
     pub fn assess_plan(&self, plan: &PlanDocument, facts: &[Option<Facts>], requested_by: &str, now: DateTime<Utc>) -> PlanAssessment {
         let costs = plan.steps.iter().filter_map(|step| step.task.estimated_cost);
         let cost: f64 = costs.sum();

@@ -1,4 +1,5 @@
-//! The ways in which one task can be read: what its requester claims, what parkbrake knows, and what was left unsaid.
+//! The ways in which one task can be read: what its requester claims, what parkbrake knows, and
+//! what was left unsaid.
 
 mod possible;
 
@@ -27,7 +28,8 @@ impl Source {
     }
 }
 
-/// What parkbrake itself knows of an action, whatever the requester says: for a runbook or a webhook, what it really does.
+/// What parkbrake itself knows of an action, whatever the requester says: for a runbook or a
+/// webhook, what it really does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Where the knowledge comes from, for the reason: ``runbook `deploy-service` ``.
@@ -62,12 +64,14 @@ pub struct Reading {
     pub operation: Value,
     pub environment: Value,
     pub resource_type: Value,
-    /// As conditions see it; the registry has been asked already. `None`: any, because a runbook does not state it.
+    /// As conditions see it; the registry has been asked already. `None`: any, because a runbook
+    /// does not state it.
     pub resource: Option<String>,
 }
 
 impl Reading {
-    /// What was assumed for this reading of the fields that a condition looks at, for the end of a sentence.
+    /// What was assumed for this reading of the fields that a condition looks at, for the end of a
+    /// sentence.
     pub fn assumption(&self, looked_at: &[&str]) -> String {
         let fields = [("operation", &self.operation), ("environment", &self.environment), ("resource_type", &self.resource_type)];
         let mut assumed: Vec<String> = fields

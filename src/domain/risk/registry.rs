@@ -1,4 +1,5 @@
-//! What resources really are, whatever a requester says, and the spellings under which one is looked up.
+//! What resources really are, whatever a requester says, and the spellings under which one is
+//! looked up.
 
 use crate::domain::task::vocabulary::normalized;
 use core::net::Ipv6Addr;
@@ -20,8 +21,9 @@ impl Resource {
     }
 }
 
-/// The names under which a resource is known: as it is written, as it is compared, and each host of it alone, without scheme,
-/// user, port, path and trailing dot. Each stands once; the first is the name as it is written.
+/// The names under which a resource is known: as it is written, as it is compared, and each host of
+/// it alone, without scheme, user, port, path and trailing dot. Each stands once; the first is the
+/// name as it is written.
 pub fn spellings(resource: &str) -> Vec<String> {
     let compared = normalized(resource);
     let mut spellings = vec![resource.to_owned()];
@@ -33,7 +35,8 @@ pub fn spellings(resource: &str) -> Vec<String> {
     spellings
 }
 
-/// The hosts in an address, or in a list of them as clients of databases write it (`postgres://u@a:5432,b:5432/x`).
+/// The hosts in an address, or in a list of them as clients of databases write it
+/// (`postgres://u@a:5432,b:5432/x`).
 fn hosts(name: &str) -> Vec<String> {
     // Browsers and Windows take a backslash for a slash.
     let name = name.replace('\\', "/");
@@ -48,7 +51,8 @@ fn host(written: &str) -> Option<String> {
     let bare = match written.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((inside, _)) => inside,
         None if written.parse::<Ipv6Addr>().is_ok() => &written,
-        // Two colons and no brackets are no host with a port, but a name of another kind, such as an ARN.
+        // Two colons and no brackets are no host with a port, but a name of another kind, such as
+        // an ARN.
         None => match written.split_once(':') {
             Some((host, port)) if !port.contains(':') => host,
             _ => &written,
@@ -80,8 +84,8 @@ fn unescaped(host: &str) -> String {
     plain
 }
 
-/// Whether a text fits a pattern in which `*` stands for any run of characters, in linear space and at worst
-/// length × length steps.
+/// Whether a text fits a pattern in which `*` stands for any run of characters, in linear space and
+/// at worst length × length steps.
 pub fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,8 +1,8 @@
-//! What a request is about, as far as parkbrake knows: what the runbook really does, then what the registry knows of the resource,
-//! then what the requester claims.
+//! What a request is about, as far as parkbrake knows: what the runbook really does, then what the
+//! registry knows of the resource, then what the requester claims.
 //!
-//! Lists, headings, notices, confirmations and the command line name the target and never the bare claim. Where the two differ they
-//! say so, with the words of [`Target::called`].
+//! Lists, headings, notices, confirmations and the command line name the target and never the bare
+//! claim. Where the two differ they say so, with the words of [`Target::called`].
 
 use crate::domain::risk::Rules;
 use crate::domain::risk::readings::Facts;
@@ -35,7 +35,8 @@ pub struct Target {
 pub struct Differs {
     /// `operation`, `environment`, `resource` or `resource_type`.
     pub field: String,
-    /// In the requester's words; `None` where the runbook and the registry differ on something that the requester left out.
+    /// In the requester's words; `None` where the runbook and the registry differ on something that
+    /// the requester left out.
     pub claimed: Option<String>,
     pub known: String,
     pub from: Source,
@@ -122,14 +123,16 @@ impl Rules {
 }
 
 impl Target {
-    /// Whether it is what the requester claims, word for word: then it need not be stored beside the document.
+    /// Whether it is what the requester claims, word for word: then it need not be stored beside
+    /// the document.
     pub fn is_claim_of(&self, task: &Task) -> bool {
         self.differs.is_empty()
             && (self.operation == task.operation && self.environment == task.environment)
             && (self.resource == task.resource && self.resource_type == task.resource_type)
     }
 
-    /// The target of a request that was submitted before targets were stored: the claim is all that is left of it.
+    /// The target of a request that was submitted before targets were stored: the claim is all that
+    /// is left of it.
     pub fn claimed(task: &Task) -> Self {
         let Task { operation, environment, resource, resource_type, .. } = task.clone();
         Self { operation, environment, resource, resource_type, differs: Vec::new() }
@@ -140,7 +143,8 @@ impl Target {
         serde_json::from_str(stored).ok()
     }
 
-    /// In a line, with long names cut: `deploy api-gateway in production`, and the mark where the claim differs.
+    /// In a line, with long names cut: `deploy api-gateway in production`, and the mark where the
+    /// claim differs.
     pub fn headline(&self) -> String {
         let line = self.short();
         if self.differs.is_empty() { line } else { format!("{line} [{DIFFERS}]") }
@@ -162,14 +166,15 @@ impl Target {
         format!("{}{on}{within}", written(&self.operation))
     }
 
-    /// What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation; as
-    /// it is shown, so that it can be typed.
+    /// What has to be typed to approve a critical request: the resource, or the environment where
+    /// none is named, or the operation; as it is shown, so that it can be typed.
     pub fn confirmation(&self) -> String {
         let named = self.resource.as_deref().or(self.environment.as_deref()).unwrap_or(&self.operation);
         escaped(named.trim())
     }
 
-    /// The sentence that stands wherever a request is named whose claim is not what parkbrake knows.
+    /// The sentence that stands wherever a request is named whose claim is not what parkbrake
+    /// knows.
     pub fn called(&self) -> Option<String> {
         let one = |one: &Differs| {
             let claimed = one.claimed.as_deref().map(|claimed| format!(" \"{}\"", shown(claimed))).unwrap_or_default();
@@ -180,7 +185,8 @@ impl Target {
     }
 }
 
-/// Whether a reason of an assessment tells that the requester and parkbrake disagree, which is shown as a warning whatever its level.
+/// Whether a reason of an assessment tells that the requester and parkbrake disagree, which is
+/// shown as a warning whatever its level.
 pub fn is_warning(trigger: &str) -> bool {
     trigger.ends_with("_disagreement")
 }

@@ -1,4 +1,5 @@
-//! What a Terraform plan makes of a task: further readings, and the names under which conditions see it.
+//! What a Terraform plan makes of a task: further readings, and the names under which conditions
+//! see it.
 
 use crate::domain::risk::Rules;
 use crate::domain::task::terraform::{Act, Summary};
@@ -38,7 +39,8 @@ pub fn variable(plan: Option<&Summary>) -> Map<String, Value> {
     fields.as_object().cloned().unwrap_or_default()
 }
 
-/// The operations that a plan stands for, of those that the configuration knows; the most dangerous first.
+/// The operations that a plan stands for, of those that the configuration knows; the most dangerous
+/// first.
 pub(super) fn operations(plan: &Summary, words: &Vocabulary) -> Vec<&'static str> {
     let meant = [("delete", plan.counts.destroys()), ("modify", plan.counts.changes_anything())];
     meant.into_iter().filter(|(word, is_meant)| *is_meant && words.contains(word)).map(|(word, _)| word).collect()
@@ -51,7 +53,8 @@ pub(super) fn resource_type(plan: &Summary, words: &Vocabulary) -> Option<&'stat
 }
 
 impl Rules {
-    /// The environment of the workspace that a plan is for: by an entry of the configuration, or where its name is a word for one.
+    /// The environment of the workspace that a plan is for: by an entry of the configuration, or
+    /// where its name is a word for one.
     pub(super) fn environment_of_workspace<'r>(&'r self, plan: &Summary) -> Option<&'r str> {
         let workspace = plan.workspace.as_deref()?;
         let entries = self.workspaces.iter().filter(|entry| entry.matches(workspace)).filter_map(|entry| entry.environment.as_deref());

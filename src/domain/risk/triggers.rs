@@ -97,7 +97,8 @@ impl BuiltIn {
         matches!(self, Self::ChangeProductionDatabase | Self::ChangeProductionInfrastructure)
     }
 
-    /// The canonical words that its condition needs; without them in the vocabulary it could never match.
+    /// The canonical words that its condition needs; without them in the vocabulary it could never
+    /// match.
     pub fn needs(self) -> Needs {
         let (operation, environment, resource_type) = match self {
             Self::DeleteProduction => (Some("delete"), Some("production"), None),

@@ -1,7 +1,8 @@
 //! A call of a configured destination that is ready to be made.
 //!
-//! An approval covers the address, how long an answer may take, and whether the call may be made twice; the arguments that are sent
-//! stand beside it in the document. The secret that signs the call is named and never stored.
+//! An approval covers the address, how long an answer may take, and whether the call may be made
+//! twice; the arguments that are sent stand beside it in the document. The secret that signs the
+//! call is named and never stored.
 
 use crate::domain::duration;
 use crate::domain::task::retry::Retry;
@@ -12,13 +13,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     pub url: String,
-    /// The variable of the server's environment that holds the secret; without one the call is not signed.
+    /// The variable of the server's environment that holds the secret; without one the call is not
+    /// signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     /// How long the answer may take, from the connection to its last byte.
     #[serde(with = "duration::text")]
     pub timeout: Duration,
-    /// Whether it may be called again, with the same key, where nobody knows what became of the call.
+    /// Whether it may be called again, with the same key, where nobody knows what became of the
+    /// call.
     pub idempotent: bool,
     /// Whether the address may be one of the server's machine or of a private network.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,8 +1,10 @@
-//! The JSON Canonicalization Scheme (RFC 8785): one spelling of each document, so that its digest means something.
+//! The JSON Canonicalization Scheme (RFC 8785): one spelling of each document, so that its digest
+//! means something.
 //!
-//! Written here, because every submit passes through it and it is short. The tests hold it to another implementation. It is a serializer,
-//! which writes each value once, as it comes, and puts an object's members in order only where they did not come in order. JSON text that
-//! comes from outside is brought into canonical form in the same way while it is read.
+//! Written here, because every submit passes through it and it is short. The tests hold it to
+//! another implementation. It is a serializer, which writes each value once, as it comes, and puts
+//! an object's members in order only where they did not come in order. JSON text that comes from
+//! outside is brought into canonical form in the same way while it is read.
 
 mod reader;
 mod serializer;
@@ -15,7 +17,8 @@ use serde_json::Error;
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// The largest whole number up to which a double counts, 2^53; JSON in canonical form knows only doubles.
+/// The largest whole number up to which a double counts, 2^53; JSON in canonical form knows only
+/// doubles.
 const LAST_EXACT: u64 = 1 << 53;
 /// Most objects have no more members; memory for so many is asked for at once.
 const MEMBERS: usize = 12;
@@ -23,7 +26,8 @@ const MEMBERS: usize = 12;
 /// The canonical bytes of a value.
 ///
 /// # Errors
-/// Something in it is no JSON: a map with keys that are not texts, a whole number of more than 64 bits.
+/// Something in it is no JSON: a map with keys that are not texts, a whole number of more than 64
+/// bits.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(2048);
     value.serialize(Writer { out: &mut bytes })?;
@@ -83,7 +87,8 @@ impl<'a> Writer<'a> {
         Object { out: self.out, members: Vec::with_capacity(members), is_sorted: true, close }
     }
 
-    /// The beginning of a variant that holds something: an object of one member. What it holds ends with one more brace.
+    /// The beginning of a variant that holds something: an object of one member. What it holds ends
+    /// with one more brace.
     fn variant(self, name: &'static str) -> Result<Self, Error> {
         self.out.push(b'{');
         write_text(name, self.out)?;
@@ -172,7 +177,8 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// Ends the object, with its members in order. Whether each key stood once in it: of two with one key the later one stays, as in any map.
+    /// Ends the object, with its members in order. Whether each key stood once in it: of two with
+    /// one key the later one stays, as in any map.
     fn close(mut self) -> bool {
         let before = self.members.len();
         let after = if self.is_sorted { before } else { self.sort() };
@@ -201,8 +207,8 @@ impl Object<'_> {
     }
 }
 
-/// Keys are in the order of their UTF-16 code units (section 3.2.3), which for ASCII is that of their bytes. These are keys as they are
-/// written, so an escape is resolved first.
+/// Keys are in the order of their UTF-16 code units (section 3.2.3), which for ASCII is that of
+/// their bytes. These are keys as they are written, so an escape is resolved first.
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     let is_plain = |key: &[u8]| key.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
     if is_plain(one) && is_plain(other) { one.cmp(other) } else { resolved(one).encode_utf16().cmp(resolved(other).encode_utf16()) }
@@ -260,7 +266,8 @@ mod tests {
         },
     }
 
-    /// A type is written as the tree would be that it makes: whatever the order of its fields, with escapes in its keys.
+    /// A type is written as the tree would be that it makes: whatever the order of its fields, with
+    /// escapes in its keys.
     #[test]
     fn every_shape_of_a_type_is_written_as_its_tree_is() {
         let keys = ["a\u{1}", "a\"", "a\\", "a", "\u{e9}", "\u{1f600}", "\u{fb33}", "", "~"];

@@ -1,6 +1,7 @@
 //! What a command may use and reach at most.
 //!
-//! Only what its runbook says stands here, and so in the document: what every command is held to by default is the executor's.
+//! Only what its runbook says stands here, and so in the document: what every command is held to by
+//! default is the executor's.
 
 use crate::domain::duration;
 use crate::domain::size::{self, Size};
@@ -29,13 +30,14 @@ pub struct Limits {
     pub file_size: Option<Size>,
 }
 
-/// What a command that runs in a sandbox may reach: it reads all that its account may read, and writes where it is told to.
+/// What a command that runs in a sandbox may reach: it reads all that its account may read, and
+/// writes where it is told to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
     /// Whether it has the machine's network; otherwise it has none.
     pub network: bool,
-    /// The folders and files that it may write to. Before they were looked for: as the runbook says, relative to its folder. Afterwards:
-    /// their real paths.
+    /// The folders and files that it may write to. Before they were looked for: as the runbook
+    /// says, relative to its folder. Afterwards: their real paths.
     pub write: Vec<PathBuf>,
 }
 

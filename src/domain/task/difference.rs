@@ -31,7 +31,8 @@ pub fn between(before: &Value, after: &Value) -> Vec<Difference> {
         .collect()
 }
 
-/// Every value of a document that holds no others, as JSON, by its place as a JSON pointer. Nothing of the document is left out.
+/// Every value of a document that holds no others, as JSON, by its place as a JSON pointer. Nothing
+/// of the document is left out.
 pub fn fields(document: &Value) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     leaves(document, String::new(), &mut found);

@@ -1,7 +1,8 @@
 //! Digests and the canonical form that they are taken of.
 //!
-//! What is shown to an approver, hashed, stored and executed is one document in one spelling: the JSON Canonicalization
-//! Scheme (RFC 8785). Anybody who has the document can compute the digest again with any JCS library and `sha256sum`.
+//! What is shown to an approver, hashed, stored and executed is one document in one spelling: the
+//! JSON Canonicalization Scheme (RFC 8785). Anybody who has the document can compute the digest
+//! again with any JCS library and `sha256sum`.
 
 use crate::domain::task::canonical::{self, Object};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,8 @@ use std::sync::Arc;
 /// What everything is that has a canonical form.
 const DOCUMENT: &str = "a document of strings, booleans, numbers, lists and objects";
 
-/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits. Copies share their text.
+/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits. Copies share
+/// their text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(Arc<str>);

@@ -1,4 +1,5 @@
-//! What a requester shows beside its words: a document that a tool made, of which what people and rules need is kept.
+//! What a requester shows beside its words: a document that a tool made, of which what people and
+//! rules need is kept.
 //!
 //! Evidence is a claim like any other: it raises the level of a task, and never lowers it.
 
@@ -40,8 +41,8 @@ impl Evidence {
 
 /// What tells a document from every other one, its sensitive values included.
 ///
-/// A bare digest would let whoever reads it guess a short secret. So it is sealed with the server's secret key before anything is stored,
-/// hashed or shown, and the bare one can be written nowhere.
+/// A bare digest would let whoever reads it guess a short secret. So it is sealed with the server's
+/// secret key before anything is stored, hashed or shown, and the bare one can be written nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Fingerprint {
     /// The digest, as the requester's side took it.

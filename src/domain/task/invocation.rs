@@ -1,8 +1,9 @@
 //! A command that is ready to run, and what of this machine belongs to it.
 //!
-//! An approval covers the argument vector, and the bytes that it would run as well: the program and the files that its runbook
-//! lists stand in the document by their real paths and digests. So a script that is edited after it was shown is another
-//! command, and [`Invocation::difference`] says so.
+//! An approval covers the argument vector, and the bytes that it would run as well: the program and
+//! the files that its runbook lists stand in the document by their real paths and digests. So a
+//! script that is edited after it was shown is another command, and [`Invocation::difference`] says
+//! so.
 
 use crate::domain::duration;
 use crate::domain::task::confinement::{Limits, Sandbox};
@@ -21,8 +22,8 @@ pub const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
     pub command: Vec<String>,
-    /// The program that `command` names, as it was found on the machine. `None` before it was looked for, and in documents
-    /// of versions that did not look.
+    /// The program that `command` names, as it was found on the machine. `None` before it was
+    /// looked for, and in documents of versions that did not look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<Artifact>,
     /// The files that the runbook lists.
@@ -32,8 +33,8 @@ pub struct Invocation {
     /// The account that it runs as, `USER` or `USER:GROUP`; the server's own if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Names of the variables that are passed on, as `NAME` or `NAME=SOURCE`; their values are read when it runs and
-    /// are never stored.
+    /// Names of the variables that are passed on, as `NAME` or `NAME=SOURCE`; their values are read
+    /// when it runs and are never stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// After this long the whole process tree is ended.
@@ -64,7 +65,8 @@ pub struct Invocation {
     pub precondition: Option<Precondition>,
 }
 
-/// How many commands with the same key run at once, whatever their runbooks; the others wait in order.
+/// How many commands with the same key run at once, whatever their runbooks; the others wait in
+/// order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concurrency {
     pub key: String,
@@ -96,7 +98,8 @@ impl Artifact {
 }
 
 impl Invocation {
-    /// Another command that looks at something for this one: it runs as this one does, for at most [`LOOK_TIMEOUT`]. Its program is yet to be looked for.
+    /// Another command that looks at something for this one: it runs as this one does, for at most
+    /// [`LOOK_TIMEOUT`]. Its program is yet to be looked for.
     pub fn looking(&self, command: &[String]) -> Self {
         Self {
             command: command.to_vec(),

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-/// The metadata of a task. It is kept as its canonical text, which is what is hashed and stored; the fields are read from there for those
-/// who look at them, and most tasks are never looked into.
+/// The metadata of a task. It is kept as its canonical text, which is what is hashed and stored;
+/// the fields are read from there for those who look at them, and most tasks are never looked into.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     written: String,

@@ -1,4 +1,5 @@
-//! The task: what an agent says that it wants to do, and, for a runbook or a webhook, exactly what parkbrake would run or call.
+//! The task: what an agent says that it wants to do, and, for a runbook or a webhook, exactly what
+//! parkbrake would run or call.
 
 pub mod call;
 pub mod canonical;
@@ -27,8 +28,9 @@ use serde_json::{Map, Value};
 
 /// One task. Its canonical bytes are what is shown, hashed, stored and executed.
 ///
-/// Everything in it but `action.runs` and `action.calls` is the requester's claim; these two are resolved by parkbrake from the
-/// configured runbook or webhook, and are part of the document so that an approval covers them.
+/// Everything in it but `action.runs` and `action.calls` is the requester's claim; these two are
+/// resolved by parkbrake from the configured runbook or webhook, and are part of the document so
+/// that an approval covers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The requester's own name for it.
@@ -123,7 +125,8 @@ pub struct Action {
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
-    /// The arguments that each name an output of an earlier step, and get their value when the turn of this one has come.
+    /// The arguments that each name an output of an earlier step, and get their value when the turn
+    /// of this one has come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<String>,
     /// What parkbrake would run, for a runbook.
@@ -150,7 +153,8 @@ impl Action {
         self.runs.as_ref().is_some_and(|runs| !runs.probe.is_empty())
     }
 
-    /// Whether parkbrake may do it again, with the same key, where nobody knows what became of an attempt.
+    /// Whether parkbrake may do it again, with the same key, where nobody knows what became of an
+    /// attempt.
     pub fn is_idempotent(&self) -> bool {
         self.runs.as_ref().is_some_and(|runs| runs.idempotent) || self.calls.as_ref().is_some_and(|calls| calls.idempotent)
     }

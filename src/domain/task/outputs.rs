@@ -1,7 +1,8 @@
 //! Outputs: what a step of a plan hands out, and how a later step names it.
 //!
-//! A runbook writes a JSON object of texts and numbers into the file that [`VARIABLE`] names. An argument of a later step that is
-//! `{{ steps.backup.output.path }}`, and nothing else, takes one of them when its turn has come.
+//! A runbook writes a JSON object of texts and numbers into the file that [`VARIABLE`] names. An
+//! argument of a later step that is `{{ steps.backup.output.path }}`, and nothing else, takes one
+//! of them when its turn has come.
 
 use crate::domain::task::ActionKind;
 use crate::domain::task::plan::is_name;

@@ -19,7 +19,8 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
 }
 
-/// A plan as it is stored. Its canonical bytes hold every step in order, so a decision about its digest is about all of them.
+/// A plan as it is stored. Its canonical bytes hold every step in order, so a decision about its
+/// digest is about all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanDocument {
     /// The requester's own name for it.
@@ -77,8 +78,9 @@ struct OfStep<'a> {
     step: u32,
 }
 
-/// What a decision about one step of a plan is about: the SHA-256 of `{"plan": …, "step": …}` (RFC 8785) with the digest of the whole plan and
-/// the number of the step. So it covers every byte of the step, and is worth nothing for another step, or in another plan.
+/// What a decision about one step of a plan is about: the SHA-256 of `{"plan": …, "step": …}`, as
+/// RFC 8785 writes it, with the digest of the whole plan and the number of the step. So it covers
+/// every byte of the step, and is worth nothing for another step, or in another plan.
 pub fn step_digest(plan: &Digest, step: u32) -> Digest {
     Digest::of(&digest::canonical(&OfStep { plan, step }))
 }
@@ -107,8 +109,8 @@ pub struct StepDocument {
 }
 
 impl PlanDocument {
-    /// What undoes steps, in the order in which it would be done, which is the reverse of theirs: each with the number of its step. It is
-    /// numbered after the steps.
+    /// What undoes steps, in the order in which it would be done, which is the reverse of theirs:
+    /// each with the number of its step. It is numbered after the steps.
     pub fn compensations(&self) -> impl Iterator<Item = (u32, &Task)> {
         let numbered = (1..).zip(&self.steps).collect::<Vec<_>>().into_iter().rev();
         numbered.filter_map(|(number, step)| Some((number, &**step.compensate.as_ref()?)))

@@ -1,4 +1,5 @@
-//! What has to be so when a command starts as it was when people were asked: a command that prints it.
+//! What has to be so when a command starts as it was when people were asked: a command that prints
+//! it.
 
 use crate::domain::task::Task;
 use crate::domain::text::shown;
@@ -11,7 +12,8 @@ const LINES: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Precondition {
     pub command: Vec<String>,
-    /// `None` before it has run, and in what undoes steps: what is undone has changed what it would print.
+    /// `None` before it has run, and in what undoes steps: what is undone has changed what it would
+    /// print.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
 }
@@ -43,7 +45,8 @@ impl Drift {
     }
 }
 
-/// The lines that are gone and those that have come, from the first that differs to the last, for a sentence; `None` if both are the same.
+/// The lines that are gone and those that have come, from the first that differs to the last, for a
+/// sentence; `None` if both are the same.
 fn difference(before: &str, now: &str) -> Option<String> {
     if before == now {
         return None;

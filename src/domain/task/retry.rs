@@ -13,13 +13,15 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 pub struct Retry {
     /// How many attempts may fail before the action has failed; at least 2.
     pub attempts: u32,
-    /// The pause after the first failure. It doubles with each one after that, up to [`LONGEST_PAUSE`].
+    /// The pause after the first failure. It doubles with each one after that, up to
+    /// [`LONGEST_PAUSE`].
     #[serde(with = "duration::text")]
     pub backoff: Duration,
 }
 
 impl Retry {
-    /// The pause after so many failures, counted from 1; `None` where it is not tried again. The same for the same count, on every server.
+    /// The pause after so many failures, counted from 1; `None` where it is not tried again. The
+    /// same for the same count, on every server.
     pub fn pause_after(&self, failures: u32) -> Option<Duration> {
         let doubled = || 1_u32.checked_shl(failures.saturating_sub(1)).and_then(|factor| self.backoff.checked_mul(factor));
         (failures < self.attempts).then(|| doubled().unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE))

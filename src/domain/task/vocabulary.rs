@@ -1,9 +1,12 @@
-//! The words that a task may use for operations, environments and kinds of resource, and their other spellings.
+//! The words that a task may use for operations, environments and kinds of resource, and their
+//! other spellings.
 //!
-//! Spellings are compared after trimming and ASCII lower-casing against this table only. There is no fuzzy matching and
-//! no Unicode folding: `prоduction` with a Cyrillic о is not on the list, so it is unrecognized, which is dangerous.
+//! Spellings are compared after trimming and ASCII lower-casing against this table only. There is
+//! no fuzzy matching and no Unicode folding: `prоduction` with a Cyrillic о is not on the list, so
+//! it is unrecognized, which is dangerous.
 
-/// An ordered list of canonical words. For environments the order is by danger, the most dangerous first.
+/// An ordered list of canonical words. For environments the order is by danger, the most dangerous
+/// first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vocabulary {
     words: Vec<Word>,
@@ -17,7 +20,8 @@ pub struct Word {
 }
 
 impl Vocabulary {
-    /// A vocabulary of these words, in this order. The caller has seen to it that no spelling stands twice.
+    /// A vocabulary of these words, in this order. The caller has seen to it that no spelling
+    /// stands twice.
     pub fn new(words: Vec<Word>) -> Self {
         Self { words }
     }
@@ -38,7 +42,8 @@ impl Vocabulary {
         self.names().any(|known| known == name)
     }
 
-    /// The place of a canonical word in the order; what is not on the list comes first, as the most dangerous.
+    /// The place of a canonical word in the order; what is not on the list comes first, as the most
+    /// dangerous.
     pub fn rank(&self, name: &str) -> usize {
         self.names().position(|known| known == name).map_or(0, |place| place + 1)
     }

@@ -1,9 +1,11 @@
 //! Characters that a reader does not see.
 //!
-//! The table is made of the Unicode Character Database, version 16.0: `Default_Ignorable_Code_Point`, the general categories `Cf`
-//! (format), `Zs`, `Zl` and `Zp` (blanks other than U+0020), `Co` (private use, which looks like whatever a font makes of it), the
-//! noncharacters, and the few that have no glyph although no property says so (listed in the test). The test holds it to the tables of the `regex`
-//! crate. `lib.jq` and `show.ps1` have the same list.
+//! The table is made of the Unicode Character Database, version 16.0:
+//! `Default_Ignorable_Code_Point`, the general categories `Cf` (format), `Zs`, `Zl` and `Zp`
+//! (blanks other than U+0020), `Co` (private use, which looks like whatever a font makes of it),
+//! the noncharacters, and the few that have no glyph although no property says so (listed in the
+//! test). The test holds it to the tables of the `regex` crate. `lib.jq` and `show.ps1` have the
+//! same list.
 
 /// The ranges, in order, both ends included.
 const INVISIBLE: &[(u32, u32)] = &[
@@ -59,7 +61,8 @@ const INVISIBLE: &[(u32, u32)] = &[
     (0xEFFFE, 0x10FFFF),
 ];
 
-/// Whether a character changes what a reader sees without being seen, or is a blank that is not the plain one.
+/// Whether a character changes what a reader sees without being seen, or is a blank that is not the
+/// plain one.
 pub fn is_invisible(character: char) -> bool {
     let code = u32::from(character);
     let place = INVISIBLE.partition_point(|(_, last)| *last < code);
@@ -71,8 +74,9 @@ mod tests {
     use super::*;
     use regex::Regex;
 
-    /// Characters without a glyph of which no property says so: the blank of braille, the joiners of Tifinagh and Brahmi, what stands for
-    /// an object, the controls, blanks and modifiers of hieroglyphs, the filler of Khitan, the selector of Duployan, an empty note head.
+    /// Characters without a glyph of which no property says so: the blank of braille, the joiners
+    /// of Tifinagh and Brahmi, what stands for an object, the controls, blanks and modifiers of
+    /// hieroglyphs, the filler of Khitan, the selector of Duployan, an empty note head.
     const EMPTY: &str = r"\u{2800}\u{2D7F}\u{FFFC}\u{1107F}\u{13430}-\u{13455}\u{16FE4}\u{1BC9D}\u{1D159}";
 
     #[test]

@@ -1,5 +1,5 @@
-//! What is looked at in the arguments of a command, beside its flags: small languages in which more can be said than what is harmless,
-//! and names that say where something goes.
+//! What is looked at in the arguments of a command, beside its flags: small languages in which more
+//! can be said than what is harmless, and names that say where something goes.
 
 use crate::domain::tools::address::is_public;
 use crate::domain::tools::word::{Known, Word};
@@ -26,7 +26,8 @@ pub enum Check {
     Names,
     /// No path that leads out of the folder, and no address.
     Relative,
-    /// No script whose name speaks of deploying, publishing or migrating, and no path that leads out of the folder.
+    /// No script whose name speaks of deploying, publishing or migrating, and no path that leads
+    /// out of the folder.
     Local,
     /// Nothing about secrets.
     Kube,
@@ -121,7 +122,8 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a sound pattern")
 }
 
-/// Addresses, and then one of the commands that print, delete, quit or substitute. `w`, `r`, `e` and their flags are none of them.
+/// Addresses, and then one of the commands that print, delete, quit or substitute. `w`, `r`, `e`
+/// and their flags are none of them.
 static SED: LazyLock<Regex> = LazyLock::new(|| {
     let place = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
     let text = |end: &str| format!(r"(?:[^{end}\\\n]|\\.)*");
@@ -141,7 +143,8 @@ static HERE: LazyLock<Regex> = LazyLock::new(|| {
 static LOCAL_HOST: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::[0-9]*)?(?:[/?].*)?$"));
 
-/// The words after which a script of sed stands, or its first plain argument; `None` where one of them is not known.
+/// The words after which a script of sed stands, or its first plain argument; `None` where one of
+/// them is not known.
 fn scripts<'w>(arguments: &'w [Word], plain: &[&'w Word]) -> Option<Vec<&'w str>> {
     let mut found = Vec::new();
     let mut words = arguments.iter();
@@ -224,7 +227,8 @@ fn stays(word: &Word) -> bool {
     pieces.into_iter().all(sound) && !word.text.contains("://") && !word.text.contains("git@")
 }
 
-/// Whether an archive is unpacked only among temporary files: the folder stands behind `-C` or `-d`.
+/// Whether an archive is unpacked only among temporary files: the folder stands behind `-C` or
+/// `-d`.
 fn unpacks(arguments: &[Word]) -> bool {
     let folders: Vec<Option<&str>> =
         arguments.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-C" | "-d")).map(|pair| pair[1].as_literal()).collect();

@@ -1,7 +1,8 @@
 //! What makes two tool calls the same, and one call itself.
 //!
-//! An agent that is told to wait makes its call again later, in a new turn and in other words. So what is approved is what would happen, and
-//! not how the model describes it. And one call that is asked about twice, because an answer was lost, is still one call.
+//! An agent that is told to wait makes its call again later, in a new turn and in other words. So
+//! what is approved is what would happen, and not how the model describes it. And one call that is
+//! asked about twice, because an answer was lost, is still one call.
 
 use crate::domain::task::digest::{self, Digest};
 use crate::domain::tools::ToolCall;
@@ -13,7 +14,8 @@ use uuid::{Builder, Uuid};
 const WORDS: [&str; 2] = ["description", "timeout"];
 
 impl ToolCall {
-    /// What would happen, and who would do it: the same for the same call whenever it is made and however it is described.
+    /// What would happen, and who would do it: the same for the same call whenever it is made and
+    /// however it is described.
     pub fn identity(&self, requested_by: &str) -> Digest {
         let mut input = self.tool_input.clone();
         if let Value::Object(members) = &mut input {

@@ -1,4 +1,5 @@
-//! Tools that are no shell: what they are by their name, and which files they read and write by their input.
+//! Tools that are no shell: what they are by their name, and which files they read and write by
+//! their input.
 
 use crate::domain::tools::address::is_public;
 use crate::domain::tools::reading::Part;

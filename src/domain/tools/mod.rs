@@ -1,10 +1,12 @@
-//! What a coding agent's tool call does: a call becomes facts, which are assessed like every other task.
+//! What a coding agent's tool call does: a call becomes facts, which are assessed like every other
+//! task.
 //!
 //! Three rules make it safe to believe:
-//! 1. It is an allow-list. An entry names a program, its subcommand and its flags; what no entry reads is unmatched, and so is what
-//!    cannot be read at all. Nothing is guessed.
-//! 2. A call has parts: each command in a pipeline, each file that is written, each secret that is named. Every part is assessed, and
-//!    the most dangerous one counts. So adding a part never lowers the level.
+//! 1. It is an allow-list. An entry names a program, its subcommand and its flags; what no entry
+//!    reads is unmatched, and so is what cannot be read at all. Nothing is guessed.
+//! 2. A call has parts: each command in a pipeline, each file that is written, each secret that is
+//!    named. Every part is assessed, and the most dangerous one counts. So adding a part never
+//!    lowers the level.
 //! 3. The work is bounded. What is too long, too deep or too much is unmatched.
 
 mod address;

@@ -1,5 +1,5 @@
-//! Lines of a language that are given to its interpreter, of the few forms that print a version, a place or a number. Whatever else they
-//! could say is not read.
+//! Lines of a language that are given to its interpreter, of the few forms that print a version, a
+//! place or a number. Whatever else they could say is not read.
 
 use crate::domain::tools::word::Word;
 use regex::Regex;
@@ -11,7 +11,8 @@ fn pattern(text: &str) -> Regex {
 
 const NUMBERS: &str = r"[0-9 +*/().%-]+";
 
-/// `import x`, and `print` of a name, an attribute, a number or a text without anything that is replaced. What is imported runs, as it does in tests.
+/// `import x`, and `print` of a name, an attribute, a number or a text without anything that is
+/// replaced. What is imported runs, as it does in tests.
 pub static PYTHON: LazyLock<Regex> = LazyLock::new(|| {
     let name = r"[A-Za-z_][A-Za-z0-9_.]*";
     let printed = format!(r#"(?:{name}|{NUMBERS}|'[^'\\]*'|"[^"\\]*")"#);

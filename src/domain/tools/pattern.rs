@@ -1,12 +1,14 @@
 //! Patterns of entries: which tools and which commands they speak of, and which flags they allow.
 //!
-//! A pattern of a command is a list of words. Each word is one or more globs with `|` between them. `**` at the end is any further words;
-//! `...` after the last word means that there is at least one such word, and no other. Without either, the command has exactly these words.
+//! A pattern of a command is a list of words. Each word is one or more globs with `|` between them.
+//! `**` at the end is any further words; `...` after the last word means that there is at least one
+//! such word, and no other. Without either, the command has exactly these words.
 
 use crate::domain::risk::registry::glob;
 use crate::domain::tools::word::{Known, Word};
 
-/// One or more globs, of which one has to fit. `*` stands for any text; upper and lower case are different.
+/// One or more globs, of which one has to fit. `*` stands for any text; upper and lower case are
+/// different.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Globs(Vec<String>);
 
@@ -99,7 +101,8 @@ impl CommandPattern {
         self.program.fit(program)
     }
 
-    /// The words after those that it names, where a command fits: `Some` of all that are no flags and no values of flags.
+    /// The words after those that it names, where a command fits: `Some` of all that are no flags
+    /// and no values of flags.
     pub fn arguments<'w>(&self, arguments: &'w [Word], flags: &Flags) -> Option<Vec<&'w Word>> {
         if !flags.has_needed(arguments) {
             return None;
@@ -121,7 +124,8 @@ impl CommandPattern {
     }
 }
 
-/// Which flags an entry allows. A flag ends with `=` where a value follows it, in the same word or in the next.
+/// Which flags an entry allows. A flag ends with `=` where a value follows it, in the same word or
+/// in the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     /// These and no others; `None`: any, except for those below.

@@ -1,4 +1,5 @@
-//! Where a path leads: inside of the folder that the agent works in or outside of it, in spelling that can be compared.
+//! Where a path leads: inside of the folder that the agent works in or outside of it, in spelling
+//! that can be compared.
 
 use crate::domain::risk::registry::glob;
 
@@ -7,7 +8,8 @@ const TEMPORARY: [&str; 4] = ["/tmp/", "/private/tmp/", "/var/tmp/", "/dev/shm/"
 /// Where writing changes nothing.
 const NOWHERE: [&str; 4] = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 
-/// A path without `.`, `..` and repeated slashes. It begins with `/`, or with `~` for the home of whoever it is.
+/// A path without `.`, `..` and repeated slashes. It begins with `/`, or with `~` for the home of
+/// whoever it is.
 pub fn resolved(path: &str, folder: &str) -> String {
     let path =
         path.strip_prefix("$HOME").or_else(|| path.strip_prefix("${HOME}")).map_or_else(|| path.to_owned(), |rest| format!("~{rest}"));
@@ -36,7 +38,8 @@ fn joined(root: &str, parts: &[&str]) -> String {
     }
 }
 
-/// Whether a resolved path is below a folder, which is a folder of a project: neither `/` nor a home.
+/// Whether a resolved path is below a folder, which is a folder of a project: neither `/` nor a
+/// home.
 pub fn is_inside(path: &str, folder: &str) -> bool {
     let folder = resolved(folder, "/");
     folder != "/" && folder != "~" && path.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'))
@@ -52,8 +55,8 @@ pub fn is_nowhere(path: &str) -> bool {
     NOWHERE.contains(&path) || path.starts_with("/dev/fd/")
 }
 
-/// A pattern of paths: one that begins with `/` or `~` is about that path, any other about every folder. Upper and lower case are the
-/// same, as they are on many disks.
+/// A pattern of paths: one that begins with `/` or `~` is about that path, any other about every
+/// folder. Upper and lower case are the same, as they are on many disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     written: String,
@@ -95,8 +98,9 @@ impl Place {
     }
 }
 
-/// Whether a path with wildcards of a shell names files of one kind, or by a part of their names, in a folder that is known. A wildcard does not
-/// stand for `..`, nor for a dot at the beginning, unless that is written there.
+/// Whether a path with wildcards of a shell names files of one kind, or by a part of their names,
+/// in a folder that is known. A wildcard does not stand for `..`, nor for a dot at the beginning,
+/// unless that is written there.
 pub fn names_files(written: &str) -> bool {
     let is_wild = |part: &str| part.contains(['*', '?', '[', '{']);
     let Some(expanded) = expanded(written) else { return false };
@@ -112,8 +116,9 @@ pub fn folders(written: &str) -> Option<Vec<String>> {
     expanded(written).filter(|all| all.iter().all(|written| !written.is_empty() && written.split('/').all(sound)))
 }
 
-/// Whether a path with wildcards of a shell could be one that fits a pattern. A part that is a wildcard alone stands for what is
-/// there, and names nothing; a shell does not let it begin with a dot.
+/// Whether a path with wildcards of a shell could be one that fits a pattern. A part that is a
+/// wildcard alone stands for what is there, and names nothing; a shell does not let it begin with a
+/// dot.
 pub fn could_fit(pattern: &str, written: &str) -> bool {
     let pattern = pattern.to_ascii_lowercase();
     let wanted: Vec<&str> = pattern.split('/').collect();

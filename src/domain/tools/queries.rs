@@ -1,4 +1,5 @@
-//! What psql, mysql and sqlite3 are asked: every statement that they are given, wherever it stands among their arguments.
+//! What psql, mysql and sqlite3 are asked: every statement that they are given, wherever it stands
+//! among their arguments.
 
 use crate::domain::tools::sql;
 use crate::domain::tools::word::Word;
@@ -8,7 +9,8 @@ const WITH_VALUE: [char; 4] = ['d', 'U', 'p', 'u'];
 /// Flags of sqlite3, which are words behind one dash.
 const OF_SQLITE: [&str; 5] = ["-header", "-column", "-json", "-csv", "-readonly"];
 
-/// Whether a client of a database is given one statement that reads, in a database of this machine or of another one.
+/// Whether a client of a database is given one statement that reads, in a database of this machine
+/// or of another one.
 pub fn read(arguments: &[Word], is_remote: bool) -> bool {
     let mut statements: Vec<&str> = Vec::new();
     let mut hosts: Vec<&str> = Vec::new();

@@ -33,9 +33,11 @@ pub struct Part {
 pub struct Judged {
     /// The highest level of all parts, with the reasons of each.
     pub assessment: Assessment,
-    /// What the most dangerous part is about. A task that claims this is assessed at the level of the whole call.
+    /// What the most dangerous part is about. A task that claims this is assessed at the level of
+    /// the whole call.
     pub facts: ToolFacts,
-    /// Whether everything in the call was read by some entry. What was not never runs without people, whatever the level is.
+    /// Whether everything in the call was read by some entry. What was not never runs without
+    /// people, whatever the level is.
     pub is_matched: bool,
 }
 

@@ -30,13 +30,15 @@ pub struct ToolRules {
     /// What writing inside of the agent's folder is, and outside of it.
     pub inside: ToolFacts,
     pub outside: ToolFacts,
-    /// Patterns of folders, contexts, workspaces and profiles, in lower case, and the environment that each means.
+    /// Patterns of folders, contexts, workspaces and profiles, in lower case, and the environment
+    /// that each means.
     pub environments: Vec<(String, String)>,
     /// The environments, the most dangerous first.
     pub by_danger: Vec<String>,
     /// Variables that may be set for a command.
     pub variables: Vec<Variable>,
-    /// The options that may stand between a program and its subcommand; those that end with `=` have a value.
+    /// The options that may stand between a program and its subcommand; those that end with `=`
+    /// have a value.
     pub options: BTreeMap<String, Vec<String>>,
     pub unmatched: ToolFacts,
 }
@@ -73,7 +75,8 @@ pub enum Takes {
     Pattern,
     /// Names and flags, and text: what holds a blank is text.
     Text,
-    /// Text, and nothing that it acts on: it may be anything, even what the command itself puts together.
+    /// Text, and nothing that it acts on: it may be anything, even what the command itself puts
+    /// together.
     Anything,
 }
 
@@ -155,7 +158,8 @@ impl ToolRules {
         self.by_danger.iter().position(|known| known == environment).map_or(0, |place| place + 1)
     }
 
-    /// Puts a part into an environment, where that is more dangerous than its own or where it has none.
+    /// Puts a part into an environment, where that is more dangerous than its own or where it has
+    /// none.
     pub(super) fn place(&self, part: &mut Part, found: Option<&(String, String)>) {
         let Some((environment, why)) = found else { return };
         let is_worse = part.facts.environment.as_ref().is_none_or(|own| self.rank(environment) < self.rank(own));

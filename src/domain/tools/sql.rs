@@ -1,7 +1,8 @@
 //! One statement of SQL: does it only read?
 //!
-//! It has to begin like a query, hold no word of a statement that changes something, and call no function that is not on a list: in
-//! most databases a query can call functions that write files, run programs or end sessions.
+//! It has to begin like a query, hold no word of a statement that changes something, and call no
+//! function that is not on a list: in most databases a query can call functions that write files,
+//! run programs or end sessions.
 
 use regex::Regex;
 use std::sync::LazyLock;

@@ -29,7 +29,8 @@ impl Client {
 }
 
 impl ToolCall {
-    /// The task: an action of the requester's own, with the whole input of the call. These are the facts of its most dangerous part.
+    /// The task: an action of the requester's own, with the whole input of the call. These are the
+    /// facts of its most dangerous part.
     pub fn task(&self, requested_by: &str, reading: &Reading, facts: &ToolFacts) -> Task {
         let args = match &self.tool_input {
             Value::Object(members) => members.clone(),
@@ -61,7 +62,8 @@ impl ToolCall {
         }
     }
 
-    /// The call in one line, for lists and messages: without what looks like a secret, which only the task itself holds.
+    /// The call in one line, for lists and messages: without what looks like a secret, which only
+    /// the task itself holds.
     pub fn title(&self) -> String {
         let told = TELLING.iter().find_map(|name| self.tool_input.get(name));
         let text = match told {
@@ -80,8 +82,9 @@ impl ToolCall {
     }
 }
 
-/// A text with a mask in the place of everything that looks like a secret: what stands behind a name of one, in an address before the host, behind
-/// `Bearer`, or begins as tokens of well-known services do.
+/// A text with a mask in the place of everything that looks like a secret: what stands behind a
+/// name of one, in an address before the host, behind `Bearer`, or begins as tokens of well-known
+/// services do.
 fn without_secrets(text: &str) -> String {
     /// Names of what is secret, as variables, members and flags have them.
     const NAMES: &str = "secret|token|passw(?:or)?d|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential";

@@ -7,7 +7,8 @@ pub enum Known {
     Literal,
     /// Its shape: `*.rs`, `a{,.bak}`.
     Glob,
-    /// Only how it begins. The rest comes from the environment, or from a command that lists what is there.
+    /// Only how it begins. The rest comes from the environment, or from a command that lists what
+    /// is there.
     Begins,
     /// Nothing that could be relied on: it is put together in the command itself.
     Crafted,

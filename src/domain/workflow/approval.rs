@@ -1,11 +1,13 @@
-//! Which roles may decide a request, and the count of its quorum. Who may decide today, `today.rs` says.
+//! Which roles may decide a request, and the count of its quorum. Who may decide today, `today.rs`
+//! says.
 
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, Role};
 use crate::domain::text::says;
 use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
 use std::collections::BTreeSet;
 
-/// The roles that may decide now: those of the level, as the configuration has them, then those that were asked since.
+/// The roles that may decide now: those of the level, as the configuration has them, then those
+/// that were asked since.
 pub fn entitled_roles(round: &Round) -> Vec<&Role> {
     let asked = round.terms.escalation.iter().take(round.escalation_level as usize).flat_map(|step| &step.to);
     let mut roles: Vec<&Role> = Vec::new();
@@ -20,7 +22,8 @@ pub fn entitled_roles(round: &Round) -> Vec<&Role> {
 /// Whether this principal may give this verdict on this request, and by which roles.
 ///
 /// # Errors
-/// `SelfApproval` for the requester and the person it acts for, `NotAnApprover` for everybody whose role is not asked.
+/// `SelfApproval` for the requester and the person it acts for, `NotAnApprover` for everybody whose
+/// role is not asked.
 pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
     // A no is always safe, so an entitled person may say it even of a request of their own.
     if verdict == Verdict::Approved && round.terms.separation_of_duties {
@@ -75,7 +78,8 @@ pub fn remaining(terms: &ApprovalTerms, approvals: &[&[Role]]) -> u32 {
     terms.required.saturating_sub(u32::try_from(counted).unwrap_or(u32::MAX))
 }
 
-/// Gives each approval a role of its own, as many as can have one: a maximum bipartite matching, earlier approvals first.
+/// Gives each approval a role of its own, as many as can have one: a maximum bipartite matching,
+/// earlier approvals first.
 ///
 /// A person with two roles may answer for either; which one is settled by what the others need.
 pub fn assign_roles<'a>(approvals: &[&'a [Role]]) -> Vec<Option<&'a Role>> {
@@ -122,7 +126,8 @@ pub fn open_roles(round: &Round) -> Vec<Role> {
         .collect()
 }
 
-/// A justification as it is kept, or `None` for text that says nothing once white space and invisible characters are gone.
+/// A justification as it is kept, or `None` for text that says nothing once white space and
+/// invisible characters are gone.
 pub fn justification(text: Option<&str>) -> Option<&str> {
     let text = text?.trim();
     says(text).then_some(text)

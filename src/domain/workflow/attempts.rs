@@ -16,8 +16,8 @@ pub struct AttemptId {
 }
 
 impl AttemptId {
-    /// The same for every attempt at one step, so that what is called can tell a repetition from a new order: the workflow's id, and of a later step
-    /// of a plan its number behind it.
+    /// The same for every attempt at one step, so that what is called can tell a repetition from a
+    /// new order: the workflow's id, and of a later step of a plan its number behind it.
     pub fn idempotency_key(self, workflow_id: Uuid) -> String {
         if self.step == 1 { workflow_id.to_string() } else { format!("{workflow_id}-{}", self.step) }
     }
@@ -54,7 +54,8 @@ pub enum Stage {
     Waiting,
     /// Released: its next attempt waits for a turn, and nothing of that attempt has run.
     Queued,
-    /// Its last attempt failed, and it is released once more when a pause is over. Nothing of it runs.
+    /// Its last attempt failed, and it is released once more when a pause is over. Nothing of it
+    /// runs.
     Resting,
     /// Its last attempt was started. How that attempt ended is its [outcome](Attempt::outcome).
     Started,
@@ -69,7 +70,8 @@ pub struct Attempt {
     pub number: u32,
     /// The process that started it.
     pub owner: Uuid,
-    /// The one that the runner made for this start; none of an external action, and none in old logs.
+    /// The one that the runner made for this start; none of an external action, and none in old
+    /// logs.
     pub token: Option<Uuid>,
     pub started_at: DateTime<Utc>,
     /// When the requester of an external action was asked to report.
@@ -147,7 +149,8 @@ impl StepState {
         }
     }
 
-    /// Who cancelled the last attempt while it was running, unless the step has been released once more since.
+    /// Who cancelled the last attempt while it was running, unless the step has been released once
+    /// more since.
     pub fn cancel_requested(&self) -> Option<&CancelRequest> {
         self.last_started()?.cancel_requested.as_ref()
     }

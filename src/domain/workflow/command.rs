@@ -87,13 +87,15 @@ pub enum Command {
         /// Whose role decides about a task that needed no approval.
         deciders: Vec<Role>,
     },
-    /// A tool call of a coding agent claims what was released for it. Whoever finds its token in the workflow afterwards may carry it out.
+    /// A tool call of a coding agent claims what was released for it. Whoever finds its token in
+    /// the workflow afterwards may carry it out.
     Claim {
         by: Principal,
         owner: Uuid,
         token: Uuid,
     },
-    /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow afterwards runs it.
+    /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow
+    /// afterwards runs it.
     Start {
         attempt: AttemptId,
         owner: Uuid,
@@ -106,7 +108,8 @@ pub enum Command {
         attempt: AttemptId,
         reason: String,
     },
-    /// A guard of the start gate says that people have to be asked again before a queued attempt runs, under these terms.
+    /// A guard of the start gate says that people have to be asked again before a queued attempt
+    /// runs, under these terms.
     AskAgain {
         attempt: AttemptId,
         reason: String,

@@ -1,7 +1,8 @@
 //! The state after a commit, before and after it is known when the commit took place.
 //!
-//! What is committed holds the state that its events make; but their time is the database's, which it says only with its
-//! answer. So the state is made once, with no time, and the time is put in when it is known.
+//! What is committed holds the state that its events make; but their time is the database's, which
+//! it says only with its answer. So the state is made once, with no time, and the time is put in
+//! when it is known.
 
 use crate::domain::via::Via;
 use crate::domain::workflow::transition::{self, Impossible};
@@ -12,7 +13,8 @@ use uuid::Uuid;
 /// Stands for a time that is not known yet.
 const UNKNOWN: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-/// The state after some events of one commit. Whatever they date has no time yet; [`dated`] gives it one.
+/// The state after some events of one commit. Whatever they date has no time yet; [`dated`] gives
+/// it one.
 ///
 /// # Errors
 /// An event that cannot follow.

@@ -1,4 +1,5 @@
-//! What people and agents say about a workflow, beside what they decide. What was said stands in the log alone.
+//! What people and agents say about a workflow, beside what they decide. What was said stands in
+//! the log alone.
 
 use crate::domain::policy::{Principal, PrincipalKind};
 use crate::domain::task::digest::Digest;
@@ -16,7 +17,8 @@ pub struct Discussion {
     pub comments: u32,
     /// The last comment: the same one again changes nothing.
     pub last: Option<LastComment>,
-    /// The last question to the requester, as long as nobody on the requester's side has said anything since.
+    /// The last question to the requester, as long as nobody on the requester's side has said
+    /// anything since.
     pub question: Option<Question>,
 }
 

@@ -1,4 +1,5 @@
-//! Events: what stands in the log. Stored events are read back for ever, so a field that is added has a default.
+//! Events: what stands in the log. Stored events are read back for ever, so a field that is added
+//! has a default.
 
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
@@ -36,7 +37,8 @@ pub enum Event {
     Approved(Approval),
     /// A standing grant has given the yes that its giver gave in advance.
     Granted(GrantedApproval),
-    /// One person has released it alone, whatever the quorum and the roles that are asked. Somebody else has to review that.
+    /// One person has released it alone, whatever the quorum and the roles that are asked. Somebody
+    /// else has to review that.
     GlassBroken(GlassBroken),
     /// Somebody else has reviewed that the glass was broken.
     Reviewed {
@@ -52,7 +54,8 @@ pub enum Event {
         roles: Vec<Role>,
         reason: String,
     },
-    /// An approver has taken the own yes back. It no longer counts, and the same person may approve again.
+    /// An approver has taken the own yes back. It no longer counts, and the same person may approve
+    /// again.
     Withdrawn {
         round: u32,
         /// The roles by which the approval had been given.
@@ -76,7 +79,8 @@ pub enum Event {
         round: Option<u32>,
         reason: String,
     },
-    /// Somebody has cancelled it while this attempt was running. How the attempt ended is said by a later event.
+    /// Somebody has cancelled it while this attempt was running. How the attempt ended is said by a
+    /// later event.
     CancelRequested {
         step: u32,
         attempt: u32,
@@ -110,7 +114,8 @@ pub enum Event {
     },
     /// It may start although a freeze holds it.
     FreezeExcepted(FreezeException),
-    /// What is about to start is not what the document says: from here on another one holds. Where people are asked about it, that is in the same commit.
+    /// What is about to start is not what the document says: from here on another one holds. Where
+    /// people are asked about it, that is in the same commit.
     DocumentRenewed {
         step: u32,
         attempt: u32,
@@ -131,8 +136,8 @@ pub enum Event {
         attempt: u32,
         /// The process that runs it; a fresh id for every start of the server.
         owner: Uuid,
-        /// Made by the runner for this one start, or that of the tool call that claimed it. Whoever has it, and nobody else, runs the attempt. Other
-        /// external actions have none.
+        /// Made by the runner for this one start, or that of the tool call that claimed it. Whoever
+        /// has it, and nobody else, runs the attempt. Other external actions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token: Option<Uuid>,
     },
@@ -267,7 +272,8 @@ pub enum Resolution {
     Retry,
 }
 
-/// The first event: what was asked, by whom, and how it was assessed. The task itself is stored once, apart.
+/// The first event: what was asked, by whom, and how it was assessed. The task itself is stored
+/// once, apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -280,8 +286,8 @@ pub struct Submission {
     pub action: ActionKind,
     /// Whether the action may be run again, with the same key, after a crash.
     pub idempotent: bool,
-    /// How long the requester of an external action has to report how it went; then it is asked, and after as long again nobody knows.
-    /// Left out: a day.
+    /// How long the requester of an external action has to report how it went; then it is asked,
+    /// and after as long again nobody knows. Left out: a day.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
     pub report_within: Option<Duration>,
     /// What is done about an attempt that fails.
@@ -290,18 +296,21 @@ pub struct Submission {
     /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
-    /// What it is about, as far as was known when it was submitted; logs from before this was recorded have none.
+    /// What it is about, as far as was known when it was submitted; logs from before this was
+    /// recorded have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     /// The workflow whose place it has taken, which was pending until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Uuid>,
-    /// The steps of a plan, in their order; none of a single task. What stands above is about the whole plan: `action` is `external` where all
-    /// of its steps are, and the target is that of its most dangerous step.
+    /// The steps of a plan, in their order; none of a single task. What stands above is about the
+    /// whole plan: `action` is `external` where all of its steps are, and the target is that of its
+    /// most dangerous step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlannedStep>,
-    /// Of a tool call of a coding agent: the token of the call by which it came. What is allowed is begun by one such call alone, which claims it
-    /// with its token; so once it is approved it is queued until then.
+    /// Of a tool call of a coding agent: the token of the call by which it came. What is allowed is
+    /// begun by one such call alone, which claims it with its token; so once it is approved it is
+    /// queued until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Uuid>,
     /// What of a plan people approve at once.

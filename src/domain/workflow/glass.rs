@@ -1,4 +1,5 @@
-//! Breaking the glass, and reviewing that, by the rules of today: who may, and that nobody does so for the own side.
+//! Breaking the glass, and reviewing that, by the rules of today: who may, and that nobody does so
+//! for the own side.
 
 use crate::domain::policy::{Principal, Role};
 use crate::domain::risk::level::Level;

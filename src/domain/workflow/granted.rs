@@ -1,4 +1,5 @@
-//! What a standing grant says of one request: yes, where its giver could say yes to this very request at this moment, alone.
+//! What a standing grant says of one request: yes, where its giver could say yes to this very
+//! request at this moment, alone.
 
 use crate::domain::grant::{Asking, Grant, Micros};
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, Role};
@@ -36,7 +37,8 @@ impl Today<'_> {
         has_none(level, &policy.terms).map_or(Ok(()), |reason| Err(Refusal::NotPermitted(reason)))
     }
 
-    /// Whether somebody may give a grant at this level to this requester, and by which roles: whoever could approve such requests alone.
+    /// Whether somebody may give a grant at this level to this requester, and by which roles:
+    /// whoever could approve such requests alone.
     ///
     /// # Errors
     /// `NotPermitted` where the level has no grants; otherwise as for an approval.
@@ -61,8 +63,9 @@ impl Today<'_> {
         approval::roles_of(by, &policy.terms.approvers.iter().collect::<Vec<_>>())
     }
 
-    /// The yes of a grant to a request that was just opened, and what the request adds to the grant's sum; `None` where the grant does not
-    /// speak of it, or its giver could not approve it now, alone.
+    /// The yes of a grant to a request that was just opened, and what the request adds to the
+    /// grant's sum; `None` where the grant does not speak of it, or its giver could not approve it
+    /// now, alone.
     pub fn pass(self, grant: &Grant, opened: &Workflow, asking: Asking<'_>) -> Option<(GrantedApproval, Micros)> {
         let round = opened.open_round()?;
         let submission = &opened.submission;

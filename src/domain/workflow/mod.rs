@@ -1,7 +1,8 @@
 //! A workflow: what was asked, the events that followed, and the state that they fold to.
 //!
-//! A workflow is a plan of one or more steps; a single task is a plan of one. People are asked in rounds, each about one digest, and
-//! a new round voids what was given in the one before. Each step is tried in attempts. The status is derived from these.
+//! A workflow is a plan of one or more steps; a single task is a plan of one. People are asked in
+//! rounds, each about one digest, and a new round voids what was given in the one before. Each step
+//! is tried in attempts. The status is derived from these.
 
 pub mod approval;
 pub mod attempt_history;
@@ -54,9 +55,11 @@ pub struct Workflow {
     pub submission: Arc<Submission>,
     /// What is to be done.
     pub plan: Plan,
-    /// The documents that have taken the place of the one that was submitted, oldest first. The last one holds.
+    /// The documents that have taken the place of the one that was submitted, oldest first. The
+    /// last one holds.
     pub renewals: Vec<Renewal>,
-    /// The rounds of approval, oldest first; none where nobody was asked. Only the last one can be open.
+    /// The rounds of approval, oldest first; none where nobody was asked. Only the last one can be
+    /// open.
     pub rounds: Vec<Round>,
     /// How each step stands, in the order of the plan.
     pub steps: Vec<StepState>,
@@ -79,7 +82,8 @@ pub enum Disposition {
     /// It goes on as its rounds and its steps say.
     #[default]
     Active,
-    /// Its requester or an admin has cancelled it before anything ran, or what ran was ended for them.
+    /// Its requester or an admin has cancelled it before anything ran, or what ran was ended for
+    /// them.
     Cancelled,
     /// Another task of its requester has taken its place before it was decided.
     Superseded {
@@ -114,7 +118,8 @@ impl Workflow {
             // What undoes the steps before it is still to come.
             if any(|step| matches!(step.stage, Stage::Queued | Stage::Resting)) { Status::Queued } else { Status::Failed }
         } else if self.numbered_steps().any(|(_, step, state)| step.compensates.is_none() && state.ended().is_none()) {
-            // Between two events of one commit also what has not been released: to a reader it has not started yet either.
+            // Between two events of one commit also what has not been released: to a reader it has
+            // not started yet either.
             Status::Queued
         } else {
             Status::Completed
@@ -131,12 +136,14 @@ impl Workflow {
         self.round().filter(|round| round.is_open() && self.disposition == Disposition::Active)
     }
 
-    /// The last round that is about a step, if people were asked about it: of a plan that is approved as one any round is.
+    /// The last round that is about a step, if people were asked about it: of a plan that is
+    /// approved as one any round is.
     pub fn round_of(&self, step: u32) -> Option<&Round> {
         self.round().filter(|round| round.step == self.submission.asked_about(step))
     }
 
-    /// How dangerous is what people are asked about, or were asked about last: one step of a plan, or the whole.
+    /// How dangerous is what people are asked about, or were asked about last: one step of a plan,
+    /// or the whole.
     pub fn asked_level(&self) -> Level {
         self.submission.level_of(self.round().and_then(|round| round.step))
     }
@@ -152,7 +159,8 @@ impl Workflow {
         step.map(|step| &step.target).or(self.submission.target.as_ref())
     }
 
-    /// Opens the next round: whatever was given before about the same is void, and what was queued waits again.
+    /// Opens the next round: whatever was given before about the same is void, and what was queued
+    /// waits again.
     pub fn open_next(&mut self, next: Round) {
         if let Some(before) = self.rounds.last_mut().filter(|before| before.step == next.step) {
             before.outcome = Some(RoundOutcome::Voided);
@@ -180,8 +188,9 @@ impl Workflow {
         (1..).zip(&self.plan.steps).zip(&self.steps).map(|((number, step), state)| (number, step, state))
     }
 
-    /// Whether the turn of a step may come: all before it have succeeded. What undoes a step waits until a later one has failed, and until what
-    /// comes before it in the order of undoing has been undone.
+    /// Whether the turn of a step may come: all before it have succeeded. What undoes a step waits
+    /// until a later one has failed, and until what comes before it in the order of undoing has
+    /// been undone.
     pub fn may_begin(&self, number: u32) -> bool {
         let succeeded = |number: u32| self.step(number).is_some_and(|state| state.ended() == Some(Ended::Succeeded));
         let Some(of) = self.plan.step(number).and_then(|step| step.compensates) else { return (1..number).all(succeeded) };
@@ -193,7 +202,8 @@ impl Workflow {
         has_failed && succeeded(of) && (1..number).all(is_undone)
     }
 
-    /// What the action is about that is next: of a plan its first step that has not succeeded, or what undoes one; of a single task the whole.
+    /// What the action is about that is next: of a plan its first step that has not succeeded, or
+    /// what undoes one; of a single task the whole.
     pub fn next_target(&self) -> Option<&Target> {
         let undoing = self.numbered_steps().find(|(_, step, state)| {
             let is_next = matches!(state.stage, Stage::Queued | Stage::Resting) || state.running().is_some() || state.unknown().is_some();

@@ -29,13 +29,15 @@ pub struct Step {
     pub is_claimed: bool,
     /// What is done about an attempt that fails.
     pub retry: Option<Retry>,
-    /// The step that it undoes, once a later one has failed; `None` of what is done in the first place.
+    /// The step that it undoes, once a later one has failed; `None` of what is done in the first
+    /// place.
     pub compensates: Option<u32>,
     /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
     pub probe: bool,
 }
 
-/// A step of a plan, as the first event of the log has it. The task itself is stored in the document.
+/// A step of a plan, as the first event of the log has it. The task itself is stored in the
+/// document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// The requester's name for it.
@@ -54,7 +56,8 @@ pub struct PlannedStep {
     pub level: Level,
     /// What it is about, as far as was known when it was submitted.
     pub target: Target,
-    /// The step that it undoes, once a later one has failed. What undoes steps stands after all of them, in the order in which it is done.
+    /// The step that it undoes, once a later one has failed. What undoes steps stands after all of
+    /// them, in the order in which it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<u32>,
     /// Whether it uses outputs of earlier steps, which are known when its turn has come.
@@ -119,7 +122,8 @@ impl Submission {
         step.and_then(|step| self.planned(step)).map_or(self.assessment.level, |step| step.level)
     }
 
-    /// The step that people are asked about before this one starts; `None` where they are asked about the whole.
+    /// The step that people are asked about before this one starts; `None` where they are asked
+    /// about the whole.
     pub fn asked_about(&self, step: u32) -> Option<u32> {
         (self.gate == Gate::Step).then_some(step)
     }

@@ -1,7 +1,8 @@
-//! A document that takes the place of the one before: what is about to start is not what the earlier one says.
+//! A document that takes the place of the one before: what is about to start is not what the
+//! earlier one says.
 //!
-//! A workflow has the document that was submitted, and each later one that an event of its log names. The last of them holds: it is what people
-//! are asked about, what is hashed, and what runs.
+//! A workflow has the document that was submitted, and each later one that an event of its log
+//! names. The last of them holds: it is what people are asked about, what is hashed, and what runs.
 
 use crate::domain::task::difference::{self, Difference};
 use crate::domain::task::digest::Digest;
@@ -9,7 +10,8 @@ use crate::domain::task::plan::step_digest;
 use crate::domain::workflow::{Event, Round, Workflow};
 use serde_json::Value;
 
-/// A document that is to take the place of the one before, in the commit that asks about it or starts it.
+/// A document that is to take the place of the one before, in the commit that asks about it or
+/// starts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
     /// The canonical bytes.
@@ -71,7 +73,8 @@ impl Workflow {
         self.subject_of(self.submission.asked_about(step))
     }
 
-    /// The document that a round is about, where people were asked about another one before: whoever answers has to name it.
+    /// The document that a round is about, where people were asked about another one before:
+    /// whoever answers has to name it.
     pub fn renewal_of(&self, round: &Round) -> Option<&Renewal> {
         let is_another = |earlier: &Round| earlier.number < round.number && earlier.step == round.step && earlier.subject != round.subject;
         self.rounds.iter().any(is_another).then(|| self.renewals.get(usize::try_from(round.document).ok()?.checked_sub(2)?))?

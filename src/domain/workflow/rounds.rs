@@ -1,4 +1,5 @@
-//! Rounds of approval: people are asked about one digest, under one set of terms, until the round ends.
+//! Rounds of approval: people are asked about one digest, under one set of terms, until the round
+//! ends.
 
 use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::task::digest::Digest;
@@ -14,11 +15,13 @@ use uuid::Uuid;
 pub struct Round {
     /// Counted from 1.
     pub number: u32,
-    /// The digest of what people are asked about. Every answer of the round is about this, and about nothing else.
+    /// The digest of what people are asked about. Every answer of the round is about this, and
+    /// about nothing else.
     pub subject: Digest,
     /// The step that people are asked about; `None` where that is the whole.
     pub step: Option<u32>,
-    /// The number of the document that the subject is taken of; the one that was submitted is the first.
+    /// The number of the document that the subject is taken of; the one that was submitted is the
+    /// first.
     pub document: u32,
     pub terms: Arc<ApprovalTerms>,
     pub opened_at: DateTime<Utc>,
@@ -85,7 +88,8 @@ pub struct Decision {
     pub at: DateTime<Utc>,
     /// The door by which it came.
     pub via: Via,
-    /// The standing grant by which it was given in advance; none where the person decided this very request.
+    /// The standing grant by which it was given in advance; none where the person decided this very
+    /// request.
     pub grant: Option<Uuid>,
     /// Whether the person broke the glass with it.
     pub break_glass: bool,

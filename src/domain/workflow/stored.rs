@@ -1,6 +1,8 @@
-//! The stored form of an event: JSON that carries the schema it is written in. Stored events are read back for ever.
+//! The stored form of an event: JSON that carries the schema it is written in. Stored events are
+//! read back for ever.
 //!
-//! The terms of approval are the same for thousands of requests, so an event may name them: by their digest, which it is sealed with.
+//! The terms of approval are the same for thousands of requests, so an event may name them: by
+//! their digest, which it is sealed with.
 
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::digest::hex;
@@ -9,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
-/// The schema of the events that this version writes. `tests/fixtures/events` has a folder for each.
+/// The schema of the events that this version writes. `tests/fixtures/events` has a folder for
+/// each.
 pub const SCHEMA: u32 = 3;
 /// The schema of events that carry none.
 const UNMARKED: u32 = 1;
@@ -25,7 +28,8 @@ pub enum Unreadable {
     NoTerms,
 }
 
-/// Names terms of approval that are stored apart: the first half of the SHA-256 of their stored form.
+/// Names terms of approval that are stored apart: the first half of the SHA-256 of their stored
+/// form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TermsName([u8; 16]);
 
@@ -106,7 +110,8 @@ impl Event {
         serde_json::to_string(&Stored { schema: SCHEMA, event: self }).expect("events are made of strings, numbers, lists and objects")
     }
 
-    /// The text that is stored where its terms are stored apart, by this name. `None` of an event that is not about terms.
+    /// The text that is stored where its terms are stored apart, by this name. `None` of an event
+    /// that is not about terms.
     pub fn to_stored_naming(&self, terms: TermsName) -> Option<String> {
         let Self::ApprovalRequested { round, reason, step, .. } = self else { return None };
         let asked = Asked { schema: SCHEMA, event: AskedTag::ApprovalRequested, round: *round, terms, reason: reason.clone(), step: *step };
@@ -118,7 +123,8 @@ impl Event {
         named(text).map(|asked| asked.terms)
     }
 
-    /// Reads what [`Self::to_stored`] or [`Self::to_stored_naming`] wrote; `terms` gives terms by their name.
+    /// Reads what [`Self::to_stored`] or [`Self::to_stored_naming`] wrote; `terms` gives terms by
+    /// their name.
     ///
     /// # Errors
     /// What is no event that this version knows, and one whose terms are not there.
@@ -127,8 +133,8 @@ impl Event {
         Ok(Self::ApprovalRequested { round, terms: terms(name).ok_or(Unreadable::NoTerms)?, reason, step })
     }
 
-    /// Reads what [`Self::to_stored`] of this or an earlier version wrote. While servers are upgraded one by one, the next schema is read as
-    /// far as this version knows it.
+    /// Reads what [`Self::to_stored`] of this or an earlier version wrote. While servers are
+    /// upgraded one by one, the next schema is read as far as this version knows it.
     ///
     /// # Errors
     /// What is no event that this version knows.
@@ -141,7 +147,8 @@ impl Event {
     }
 }
 
-/// A request that names its terms, if it is one: the quotation mark before a name tells it from terms that are there.
+/// A request that names its terms, if it is one: the quotation mark before a name tells it from
+/// terms that are there.
 fn named(text: &str) -> Option<Asked> {
     text.contains(r#""terms":""#).then(|| serde_json::from_str(text).ok()).flatten()
 }

@@ -1,8 +1,13 @@
 //! What holds today: who is listed and not suspended, and what each level's policy asks now.
 //!
-//! A workflow keeps the terms that it was parked under. They are where its approval begins, not where it ends: when somebody
-//! decides, and again right before the action starts, the rules of today are asked as well, and the stricter of both hold. They can
-//! make an approval worthless; they never make one that the stored round did not have.
+//! A workflow keeps the terms that it was parked under. They are where its approval begins, not
+//! where it ends: when somebody decides, and again right before the action starts, the rules of
+//! today are asked as well, and the stricter of both hold. They can make an approval worthless;
+//! they never make one that the stored round did not have.
+
+mod principal;
+
+pub use principal::{Barred, InSlack};
 
 use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
@@ -20,24 +25,6 @@ pub struct Today<'a> {
     pub suspended: &'a Suspended,
 }
 
-/// Why a name has no rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Barred {
-    Suspended,
-    /// It is in neither list of the configuration.
-    Unlisted,
-}
-
-impl Barred {
-    /// The words for it, after a name and `is`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Suspended => "suspended",
-            Self::Unlisted => "no longer one of the people and agents of the configuration",
-        }
-    }
-}
-
 /// Whether an action that was released may still start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Standing {
@@ -52,13 +39,15 @@ pub enum Standing {
 /// A round of approval in the light of today.
 #[derive(Debug)]
 pub struct Review<'a> {
-    /// The stricter of the round's terms and today's. A round that is opened anew is opened under these.
+    /// The stricter of the round's terms and today's. A round that is opened anew is opened under
+    /// these.
     pub terms: ApprovalTerms,
     /// The approvals that count today, each with the roles by which it does.
     pub counted: Vec<(&'a Approval, Vec<Role>)>,
     /// Whether somebody who may has broken the glass, and so is enough alone.
     pub is_broken: bool,
-    /// Why people have to be asked again, if they have to: what became stricter, and which approvals no longer count.
+    /// Why people have to be asked again, if they have to: what became stricter, and which
+    /// approvals no longer count.
     pub changes: Vec<String>,
 }
 
@@ -74,39 +63,16 @@ impl Review<'_> {
 }
 
 impl<'a> Today<'a> {
-    /// What a name stands for: the one question that every way in asks before it lets anybody do anything.
-    ///
-    /// # Errors
-    /// The name has no rights today.
-    pub fn principal(self, name: &str) -> Result<Principal, Barred> {
-        if self.suspended.contains(name) {
-            return Err(Barred::Suspended);
-        }
-        self.policy.principal(name).ok_or(Barred::Unlisted)
-    }
-
-    /// The person who is reached in Slack by this id. Two people with one id are nobody.
-    ///
-    /// # Errors
-    /// Nobody, more than one, or somebody without rights: what to tell them.
-    pub fn in_slack(self, slack_id: &str) -> Result<Principal, InSlack> {
-        let mut known = self.policy.people().iter().filter(|(_, person)| person.slack.as_deref() == Some(slack_id));
-        match (known.next(), known.next()) {
-            (Some((name, _)), None) => self.principal(name).map_err(InSlack::Barred),
-            (None, _) => Err(InSlack::Nobody),
-            (Some(_), Some(_)) => Err(InSlack::Several),
-        }
-    }
-
     /// Whether this principal may give this verdict on this request, and by which roles.
     ///
     /// # Errors
-    /// `NotPermitted` for who has no rights today, `SelfApproval` for the requester and whom it acts for, `NotAnApprover` for
-    /// everybody whose role is not asked.
+    /// `NotPermitted` for who has no rights today, `SelfApproval` for the requester and whom it
+    /// acts for, `NotAnApprover` for everybody whose role is not asked.
     pub fn may_decide(self, submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
         self.has_rights(by)?;
         match verdict {
-            // A no is always safe, so whoever is entitled by the round may say it, even of a request of their own.
+            // A no is always safe, so whoever is entitled by the round may say it, even of a
+            // request of their own.
             Verdict::Rejected | Verdict::Withdrawn => approval::roles_of(by, &approval::entitled_roles(round)),
             Verdict::Approved => {
                 if self.separates(submission, round) {
@@ -117,9 +83,10 @@ impl<'a> Today<'a> {
         }
     }
 
-    /// What follows from a command by the workflow's own terms, and by those of today. An approval is only ever taken by both. Where
-    /// something became stricter, or an earlier approval no longer counts, it opens a new round under the stricter terms, and is
-    /// the first approval there.
+    /// What follows from a command by the workflow's own terms, and by those of today. An approval
+    /// is only ever taken by both. Where something became stricter, or an earlier approval no
+    /// longer counts, it opens a new round under the stricter terms, and is the first approval
+    /// there.
     ///
     /// # Errors
     /// The refusal, which changes nothing.
@@ -141,8 +108,8 @@ impl<'a> Today<'a> {
         }
     }
 
-    /// The same answer, where it releases a step of a plan that people have to approve by itself and have not: they are asked instead, in the
-    /// same commit.
+    /// The same answer, where it releases a step of a plan that people have to approve by itself
+    /// and have not: they are asked instead, in the same commit.
     fn ask_first(self, workflow: &Workflow, answer: Answer) -> Answer {
         let Answer::Commit { mut events, guard } = answer else { return answer };
         for event in &mut events {
@@ -201,7 +168,8 @@ impl<'a> Today<'a> {
         if separates { self.separate(submission, name) } else { Ok(()) }
     }
 
-    /// Whether an exception still counts: whoever gave it has rights today, a role that the freeze names today, and is not on the requester's side.
+    /// Whether an exception still counts: whoever gave it has rights today, a role that the freeze
+    /// names today, and is not on the requester's side.
     pub fn excepts(self, workflow: &Workflow, freeze: &Freeze, exception: &Exception) -> bool {
         let given = &exception.given;
         let holds = |name: &str| self.principal(name).is_ok_and(|by| by.roles.iter().any(|role| freeze.exception.contains(role)));
@@ -216,20 +184,23 @@ impl<'a> Today<'a> {
         self.principal(&by.name).map(drop).map_err(barred)
     }
 
-    /// The roles that may approve: those of the round that today's policy of the level still asks at some time.
+    /// The roles that may approve: those of the round that today's policy of the level still asks
+    /// at some time.
     pub fn entitled<'r>(self, submission: &Submission, round: &'r Round) -> Vec<&'r Role> {
         let asked = self.asked(submission.level_of(round.step));
         approval::entitled_roles(round).into_iter().filter(|role| asked.as_ref().is_none_or(|asked| asked.contains(role))).collect()
     }
 
-    /// The roles that the level's policy ever asks; `None` where it asks nobody, and so takes nothing away.
+    /// The roles that the level's policy ever asks; `None` where it asks nobody, and so takes
+    /// nothing away.
     fn asked(self, level: Level) -> Option<BTreeSet<&'a Role>> {
         let policy = self.policy.level(level);
         let terms = &policy.terms;
         (!policy.auto_approve).then(|| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to)).collect())
     }
 
-    /// Whether there are as many people as are required who have one of these roles, where the level's policy still asks it.
+    /// Whether there are as many people as are required who have one of these roles, where the
+    /// level's policy still asks it.
     pub fn could_decide(self, level: Level, roles: &BTreeSet<Role>, required: u32) -> bool {
         let asked = self.asked(level);
         let counts = |role: &Role| roles.contains(role) && asked.as_ref().is_none_or(|asked| asked.contains(role));
@@ -242,7 +213,8 @@ impl<'a> Today<'a> {
         round.terms.separation_of_duties || (!policy.auto_approve && policy.terms.separation_of_duties)
     }
 
-    /// Refuses whoever is the requester, acts for it, or is acted for by it: by what was stored, and by what is declared today.
+    /// Refuses whoever is the requester, acts for it, or is acted for by it: by what was stored,
+    /// and by what is declared today.
     pub(super) fn separate(self, submission: &Submission, name: &str) -> Result<(), Refusal> {
         self.separate_from(&submission.requested_by, submission.on_behalf_of.as_deref(), name)
     }
@@ -257,7 +229,8 @@ impl<'a> Today<'a> {
         }))
     }
 
-    /// These names and everybody whom they act for, in lower case: a name is one person or agent whatever its case.
+    /// These names and everybody whom they act for, in lower case: a name is one person or agent
+    /// whatever its case.
     fn owners<'n>(self, names: impl IntoIterator<Item = &'n str>) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut left: Vec<String> = names.into_iter().map(str::to_ascii_lowercase).collect();
@@ -357,8 +330,8 @@ impl<'a> Today<'a> {
         (terms, changes)
     }
 
-    /// Whether what was released may start: the approvals that were given satisfy the rules of today, or nobody had to approve
-    /// and nobody has to today.
+    /// Whether what was released may start: the approvals that were given satisfy the rules of
+    /// today, or nobody had to approve and nobody has to today.
     pub fn standing(self, workflow: &Workflow, step: u32) -> Standing {
         let (submission, round) = (&workflow.submission, workflow.round_of(step));
         let requester = &submission.requested_by;
@@ -385,14 +358,6 @@ impl<'a> Today<'a> {
         };
         Standing::AskAgain { terms: Arc::new(review.terms), reason }
     }
-}
-
-/// Why nobody of ours pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InSlack {
-    Nobody,
-    Several,
-    Barred(Barred),
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The state machine: `open` and `decide` say which events follow from a command, `apply` what a state becomes by an
-//! event, `obligations` what has to happen next. All four are total; none knows a clock.
+//! The state machine: `open` and `decide` say which events follow from a command, `apply` what a
+//! state becomes by an event, `obligations` what has to happen next. All four are total; none knows
+//! a clock.
 
 use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::digest::Digest;
@@ -30,8 +31,8 @@ pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, ob
 
 pub use start::{begins, queued_instead};
 
-/// How many events a first commit holds at most: what was asked, and what follows from its level; where a grant lets it pass, that it does,
-/// and its release.
+/// How many events a first commit holds at most: what was asked, and what follows from its level;
+/// where a grant lets it pass, that it does, and its release.
 pub const OPENING_EVENTS: u32 = 4;
 
 /// What is kept of a rejection, a cancellation or a withdrawal that names no reason.
@@ -48,7 +49,8 @@ pub enum Answer {
     Nothing,
 }
 
-/// What the database checks before it allows a commit: the moment by its own clock, and who holds a lease.
+/// What the database checks before it allows a commit: the moment by its own clock, and who holds a
+/// lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Guard {
     pub not_before: Option<DateTime<Utc>>,
@@ -57,7 +59,8 @@ pub struct Guard {
     pub lapsed: Option<Uuid>,
 }
 
-/// The events that open a workflow. Without terms the level approves itself, and the action is released at once.
+/// The events that open a workflow. Without terms the level approves itself, and the action is
+/// released at once.
 pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
         Some(terms) => Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None, step: submission.asked_about(start::FIRST) },
@@ -72,8 +75,8 @@ pub fn pass(opened: &Workflow, granted: GrantedApproval, owner: Uuid) -> Vec<Eve
     [Event::Granted(granted)].into_iter().chain(released).collect()
 }
 
-/// What follows from a command by the workflow's own terms. Whoever acts on it asks [`Today::decide`](crate::domain::workflow::today::Today::decide),
-/// which adds the rules of today.
+/// What follows from a command by the workflow's own terms. Whoever acts on it asks
+/// [`Today::decide`](crate::domain::workflow::today::Today::decide), which adds the rules of today.
 ///
 /// # Errors
 /// The refusal, which changes nothing.
@@ -175,8 +178,9 @@ fn prior_decision(
     verdict: Verdict,
     digest: Option<&str>,
 ) -> Result<Option<Answer>, Refusal> {
-    // Their last word in this round, and about its subject: who took a yes back is not told that it still stands, who was asked again
-    // answers again, and who names another document has never answered for it.
+    // Their last word in this round, and about its subject: who took a yes back is not told that it
+    // still stands, who was asked again answers again, and who names another document has never
+    // answered for it.
     let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && decision.round == round.number);
     let is_about_it = digest.is_none_or(|digest| digest == round.subject.as_str());
     if let Some(before) = last.filter(|decision| decision.verdict == verdict && is_about_it) {
@@ -237,7 +241,8 @@ fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
 
 /// The status that a workflow had right after a decision: what the decision was answered with.
 pub fn status_after(workflow: &Workflow, decision: &Decision) -> Status {
-    // An external action begins with the commit that releases it, unless a halt or a freeze held it.
+    // An external action begins with the commit that releases it, unless a halt or a freeze held
+    // it.
     let began_at_once = || {
         let attempts = workflow.steps.iter().flat_map(|step| &step.attempts);
         attempts.filter(|attempt| attempt.token.is_none()).any(|attempt| attempt.started_at == decision.at)

@@ -23,7 +23,8 @@ const UMASK: u32 = 0o022;
 #[cfg(target_os = "linux")]
 const SOONER: &str = "500";
 
-/// Carries out what the server that started this process wants; `None` if this process is no launcher.
+/// Carries out what the server that started this process wants; `None` if this process is no
+/// launcher.
 pub fn launched() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != MARK {
@@ -42,7 +43,8 @@ pub fn launched() -> Option<ExitCode> {
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The socket on which the orders come. What this process becomes does not have it, unless it is left on standard input.
+/// The socket on which the orders come. What this process becomes does not have it, unless it is
+/// left on standard input.
 fn line() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
@@ -58,7 +60,8 @@ fn carry_out(line: &OwnedFd, arguments: Vec<OsString>) -> io::Result<()> {
     }
 }
 
-/// Becomes bubblewrap, which starts the second launcher; the socket stays on standard input for that one.
+/// Becomes bubblewrap, which starts the second launcher; the socket stays on standard input for
+/// that one.
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "this is where what was approved is run")]
 fn enclose(bubblewrap: &Path, sandbox: &[String], arguments: Vec<OsString>) -> io::Result<()> {
@@ -118,7 +121,8 @@ fn same(seen: Seen, now: &fs::Metadata) -> io::Result<()> {
 fn set(limits: &Limits) -> io::Result<()> {
     let cpu = limits.cpu.map(|cpu| cpu.as_secs());
     lower(Resource::Cpu, cpu, cpu.map(|cpu| cpu + CPU_GRACE))?;
-    // What a process could do with memory that it only reserves is nothing: so reserved memory does not count.
+    // What a process could do with memory that it only reserves is nothing: so reserved memory does
+    // not count.
     let memory = limits.memory.map(|size| size.bytes());
     lower(Resource::Data, memory, memory)?;
     let processes = limits.processes.map(u64::from);
@@ -165,7 +169,8 @@ fn keep_from_new_privileges() -> io::Result<()> {
     Ok(())
 }
 
-/// When memory runs out, the command is ended rather than its server. Where it is refused, nothing is lost.
+/// When memory runs out, the command is ended rather than its server. Where it is refused, nothing
+/// is lost.
 fn end_sooner() {
     #[cfg(target_os = "linux")]
     let _ = fs::write("/proc/self/oom_score_adj", SOONER);

@@ -72,7 +72,8 @@ pub enum Report {
     Refused { reason: String, code: Option<i32> },
 }
 
-/// What every command is held to whose runbook does not say otherwise: far more than a runbook needs, and less than a machine has.
+/// What every command is held to whose runbook does not say otherwise: far more than a runbook
+/// needs, and less than a machine has.
 pub fn limits(said: &Limits) -> Limits {
     Limits {
         cpu: said.cpu,

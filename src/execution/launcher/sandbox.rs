@@ -1,8 +1,9 @@
 //! The sandbox of a command: bubblewrap and its arguments.
 //!
-//! In a sandbox the whole file system can be read as far as the account may, and only what the runbook names can be written. `/tmp` and
-//! `/dev` are its own. Without network there is also no `/run`, where the sockets of this machine's services are. It sees no other
-//! processes, and when its first process ends, or the server does, the kernel ends all of them.
+//! In a sandbox the whole file system can be read as far as the account may, and only what the
+//! runbook names can be written. `/tmp` and `/dev` are its own. Without network there is also no
+//! `/run`, where the sockets of this machine's services are. It sees no other processes, and when
+//! its first process ends, or the server does, the kernel ends all of them.
 
 use crate::domain::request::runbook::Runbook;
 use crate::domain::task::confinement::{Limits, Sandbox};
@@ -87,7 +88,8 @@ fn is_folder(path: &str) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
-/// Why this process cannot run runbooks in their sandboxes or within their limits on this machine: a sentence for each such runbook.
+/// Why this process cannot run runbooks in their sandboxes or within their limits on this machine:
+/// a sentence for each such runbook.
 pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>, launcher: &Launcher, path: &OsStr) -> Vec<String> {
     let mut problems = Vec::new();
     for runbook in runbooks {

@@ -1,4 +1,5 @@
-//! Messages on the socket between a server and its launcher: the length, the bytes, and in one of them an open file.
+//! Messages on the socket between a server and its launcher: the length, the bytes, and in one of
+//! them an open file.
 
 use rustix::io::{FdFlags, fcntl_setfd, read, write};
 use rustix::net::{

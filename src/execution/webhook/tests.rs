@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Answers one request with these bytes, and closes the connection; says what it was sent. Without bytes it never answers.
+/// Answers one request with these bytes, and closes the connection; says what it was sent. Without
+/// bytes it never answers.
 async fn receiver(answer: Option<Vec<u8>>) -> (SocketAddr, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

@@ -161,7 +161,8 @@ fn not_null(schema: RefOr<Schema>) -> RefOr<Schema> {
     }
 }
 
-/// A call that changes nothing takes a session in place of a token. Where nothing is said of security, the call needs one of them.
+/// A call that changes nothing takes a session in place of a token. Where nothing is said of
+/// security, the call needs one of them.
 fn take_sessions(operation: &mut Operation) {
     if operation.security.is_none() {
         operation.security = Some(vec![requirement(TOKEN), requirement(SESSION)]);

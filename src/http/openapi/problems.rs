@@ -1,4 +1,5 @@
-//! What a problem looks like: one schema for each code, with the fields that this code brings along (RFC 9457).
+//! What a problem looks like: one schema for each code, with the fields that this code brings along
+//! (RFC 9457).
 
 use crate::http::problem::Code;
 use axum::http::StatusCode;

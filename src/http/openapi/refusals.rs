@@ -1,4 +1,5 @@
-//! What calls can be refused with. Every handler names its codes, and the document lists them by status.
+//! What calls can be refused with. Every handler names its codes, and the document lists them by
+//! status.
 
 use super::problems;
 use crate::http::problem::Code;
@@ -11,7 +12,8 @@ pub const EVERY: &[Code] = &[Code::InvalidTask, Code::MisdirectedRequest, Code::
 pub const CALLER: &[Code] = &[Code::Unauthenticated, Code::Unavailable];
 /// What a call with a body can be refused with before anybody looks at what it asks for.
 pub const BODY: &[Code] = &[Code::MalformedJson, Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::RateLimited, Code::Busy];
-/// What a call is refused with that changes a workflow. A caller who is suspended while the call is under way is not permitted any more.
+/// What a call is refused with that changes a workflow. A caller who is suspended while the call is
+/// under way is not permitted any more.
 pub const CHANGE: &[Code] = &[Code::NotPermitted, Code::WorkflowNotFound, Code::WrongState];
 /// What a call is refused with that would be held for too long, beside too many others.
 pub const WAIT: &[Code] = &[Code::RateLimited, Code::Busy];

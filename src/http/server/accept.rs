@@ -46,7 +46,8 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Accepts connections until it is told to stop. What passes by itself, such as a lack of file descriptors, is waited out.
+    /// Accepts connections until it is told to stop. What passes by itself, such as a lack of file
+    /// descriptors, is waited out.
     ///
     /// # Errors
     /// Nothing will be accepted on this socket any more.
@@ -98,13 +99,15 @@ async fn serve(stream: TcpStream, router: Router, watcher: Watcher, place: &Plac
         let answer = router.clone().oneshot(request.map(Body::new));
         async move { answer.await.map(|response| response.map(|body| Answer::new(body, answering))) }
     });
-    // How long a head may take is for `Connection` to say, which also knows how long the client has been silent before it.
+    // How long a head may take is for `Connection` to say, which also knows how long the client has
+    // been silent before it.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(LARGEST_HEAD);
     watcher.watch(http.serve_connection(wire, service)).await
 }
 
-/// Whether the socket itself is not one any more that connections come from. Everything else that `accept` can say passes.
+/// Whether the socket itself is not one any more that connections come from. Everything else that
+/// `accept` can say passes.
 fn is_lost(error: &io::Error) -> bool {
     let lost = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::FAULT].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| lost.contains(&code))

@@ -1,8 +1,10 @@
-//! The connections that are open: how many there may be, and which of them goes first when there are too many.
+//! The connections that are open: how many there may be, and which of them goes first when there
+//! are too many.
 //!
-//! A connection that waits for its client costs the client nothing, so it is bounded three ways: by time, by the number that one
-//! address may have, and by eviction. Where there is no room the connection goes whose client has been silent the longest, one without
-//! a single request before one that has had an answer. A connection whose request is being answered is never evicted.
+//! A connection that waits for its client costs the client nothing, so it is bounded three ways: by
+//! time, by the number that one address may have, and by eviction. Where there is no room the
+//! connection goes whose client has been silent the longest, one without a single request before
+//! one that has had an answer. A connection whose request is being answered is never evicted.
 
 use crate::http::peer::Peer;
 use std::collections::HashMap;
@@ -98,7 +100,8 @@ impl Connection {
         Answering(Arc::clone(self))
     }
 
-    /// Returns when the connection is to be closed: its client has been waited for long enough, or it has to make room.
+    /// Returns when the connection is to be closed: its client has been waited for long enough, or
+    /// it has to make room.
     pub async fn outlived(&self) {
         loop {
             let (due, is_new) = self.with(|activity| (activity.due(), activity.phase == Phase::New));
@@ -141,7 +144,8 @@ impl Connections {
         Arc::new(Self { most, most_each, open: Mutex::default(), next: AtomicU64::new(0) })
     }
 
-    /// Takes a new connection in, in place of another one where there is no room; `None` where all of them are busy.
+    /// Takes a new connection in, in place of another one where there is no room; `None` where all
+    /// of them are busy.
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.values().filter(|connection| connection.peer == peer).count() >= self.most_each {

@@ -1,8 +1,10 @@
 //! A connection's bytes on their way in and out, watched for what its client owes us.
 //!
-//! It also reads heads more strictly than hyper does, which takes a bare line feed for the end of a line. What is in front of us may not,
-//! and two programs that cut one stream into different requests can be made to believe different things. A bare line feed in a head
-//! becomes a NUL, which hyper refuses with 400. Heads that a client sends ahead of the answer it still waits for are not looked at.
+//! It also reads heads more strictly than hyper does, which takes a bare line feed for the end of a
+//! line. What is in front of us may not, and two programs that cut one stream into different
+//! requests can be made to believe different things. A bare line feed in a head becomes a NUL,
+//! which hyper refuses with 400. Heads that a client sends ahead of the answer it still waits for
+//! are not looked at.
 
 use crate::http::server::connections::{Answering, Connection};
 use axum::body::{Body, Bytes, HttpBody};

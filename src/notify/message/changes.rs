@@ -8,7 +8,8 @@ use crate::notify::message::{cut, value};
 const MOST_CHANGES: usize = 8;
 const LONGEST_CHANGE: usize = 120;
 
-/// What is different from what people were asked about before, or from the request whose place this one has taken.
+/// What is different from what people were asked about before, or from the request whose place this
+/// one has taken.
 pub fn instead(notice: &Notice) -> String {
     let renewal = notice.workflow.open_round().and_then(|round| notice.workflow.renewal_of(round));
     if !notice.kind.asks() || (renewal.is_none() && notice.workflow.submission.supersedes.is_none()) {

@@ -1,11 +1,13 @@
 //! The stream of all workflows.
 //!
-//! The id of each message is a place in the order in which events become known ([`FeedPlace`]). Everything before it has been sent, so a
-//! client comes back to there. A place where something may still come in between is never handed out: an event
-//! that is told before it is watermark carries the last place that is.
+//! The id of each message is a place in the order in which events become known ([`FeedPlace`]).
+//! Everything before it has been sent, so a client comes back to there. A place where something may
+//! still come in between is never handed out: an event that is told before it is watermark carries
+//! the last place that is.
 //!
-//! Whoever comes back, or was too slow, reads the log up to what is watermark, page by page; then hears what is known beyond, and
-//! then the news. So each event comes once in a stream, those of a workflow in the order of their versions.
+//! Whoever comes back, or was too slow, reads the log up to what is watermark, page by page; then
+//! hears what is known beyond, and then the news. So each event comes once in a stream, those of a
+//! workflow in the order of their versions.
 
 use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
 use crate::actors::feed::{Listening, News, Told};
@@ -45,7 +47,8 @@ impl FromStr for Position {
     }
 }
 
-/// Whether a place lies behind everything that exists, so that no stream of this database has told it.
+/// Whether a place lies behind everything that exists, so that no stream of this database has told
+/// it.
 async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, ServiceError> {
     match position {
         // Another server may have told more than this one has looked at.
@@ -79,7 +82,8 @@ struct Backlog {
 }
 
 impl Service {
-    /// Follows all workflows that the caller may see, from where the client was or from now on; with what the stream begins with.
+    /// Follows all workflows that the caller may see, from where the client was or from now on;
+    /// with what the stream begins with.
     ///
     /// # Errors
     /// The client names a place that does not exist; too many streams; no database.

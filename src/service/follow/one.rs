@@ -51,7 +51,8 @@ pub struct OneWorkflow {
 }
 
 impl OneWorkflow {
-    /// What is sent next; `None` is the end: nothing can follow, or the caller is not to hear of it any more.
+    /// What is sent next; `None` is the end: nothing can follow, or the caller is not to hear of it
+    /// any more.
     pub async fn next<S: Sink>(&mut self) -> Option<S> {
         let mut messages = S::default();
         if !self.begun {

@@ -1,4 +1,5 @@
-//! What an agent is told about a tool call. Its model reads it, so it says what happened, what to do, and what not to.
+//! What an agent is told about a tool call. Its model reads it, so it says what happened, what to
+//! do, and what not to.
 
 use crate::domain::risk::Reason;
 use crate::domain::text::{in_a_line, says};

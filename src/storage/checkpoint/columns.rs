@@ -1,4 +1,5 @@
-//! What the columns of a row hold after a commit, derived from the commit's events and the state after them.
+//! What the columns of a row hold after a commit, derived from the commit's events and the state
+//! after them.
 
 use super::Advance;
 use crate::domain::policy::Role;
@@ -35,8 +36,9 @@ pub(super) fn reopened(advance: &Advance) -> Option<&Round> {
     advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
 }
 
-/// Whose rights a decision or a start rests on: the requester's and those of everybody who has approved; a no, a
-/// withdrawal, a comment, an exception and a resolution rest on their own person's. It is not written if one of them is suspended at that moment.
+/// Whose rights a decision or a start rests on: the requester's and those of everybody who has
+/// approved; a no, a withdrawal, a comment, an exception and a resolution rest on their own
+/// person's. It is not written if one of them is suspended at that moment.
 pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
     if has(|event| {
@@ -80,7 +82,8 @@ pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// Who breaks the glass with a commit: a review is opened with it, and the commit is not written while that person has an open one.
+/// Who breaks the glass with a commit: a review is opened with it, and the commit is not written
+/// while that person has an open one.
 pub(super) fn breaks_glass(events: &[Event]) -> Option<&str> {
     events.iter().find_map(|event| match event {
         Event::GlassBroken(broken) => Some(broken.approver.as_str()),
@@ -108,8 +111,10 @@ pub(super) fn timeout_after(round: &Round) -> Option<f64> {
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
 }
 
-/// When the report of an external action falls due, or the pause after a failure is over, in seconds from the commit: the commit is what it is counted from. A comment moves no
-/// deadline: then it is what is left of it, by the clock that follows the database's; the core itself asks once more whether it is due.
+/// When the report of an external action falls due, or the pause after a failure is over, in
+/// seconds from the commit: the commit is what it is counted from. A comment moves no deadline:
+/// then it is what is left of it, by the clock that follows the database's; the core itself asks
+/// once more whether it is due.
 pub(super) fn report_after(workflow: &Workflow, comments_at: Option<DateTime<Utc>>) -> Option<f64> {
     if let Some(rest) =
         workflow.steps.iter().find_map(|step| step.resting()).map(|(_, rest)| rest).filter(|_| !workflow.status().is_final())

@@ -1,4 +1,5 @@
-//! One request takes the place of another: the end of the one and the beginning of the other are one transaction.
+//! One request takes the place of another: the end of the one and the beginning of the other are
+//! one transaction.
 
 use super::super::pool::{unless_locked, within};
 use super::{Advance, Error, Opening, Storage, Written};

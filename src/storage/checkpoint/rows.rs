@@ -1,4 +1,5 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031, 0032), field by field.
+//! The rows of a batch as the database's functions take them: each struct is one of the types of
+//! `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031, 0032), field by field.
 
 use super::columns::{
     approvers, breaks_glass, comments_at, relies_on, reopened, report_after, request_after, resolution, reviews, starter, timeout_after,
@@ -220,8 +221,8 @@ pub(super) struct Commit<'a> {
 }
 
 impl<'a> Commit<'a> {
-    /// Adds its events to the log of a batch, and gives the seal of the workflow's row. Without keys nothing is sealed, and the server
-    /// does not act upon it.
+    /// Adds its events to the log of a batch, and gives the seal of the workflow's row. Without
+    /// keys nothing is sealed, and the server does not act upon it.
     pub fn log(self, storage: &Storage, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
         let Self { workflow_id, first, actor, via, events } = self;
         let keys = storage.keys().ok();

@@ -1,5 +1,5 @@
-//! The checker: what must be true of every history, whatever went wrong on the way. It knows nothing of how the server works, only
-//! what it promises.
+//! The checker: what must be true of every history, whatever went wrong on the way. It knows
+//! nothing of how the server works, only what it promises.
 
 use super::history::{Call, History, Line, Mark, Stored, Told};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -112,7 +112,8 @@ impl Checker<'_> {
         }
     }
 
-    /// What ran was approved, once for each start in the log, one after the other, and never after it was over.
+    /// What ran was approved, once for each start in the log, one after the other, and never after
+    /// it was over.
     fn starts(&mut self, id: Uuid, stored: &Stored, lines: &[&Line]) {
         let Some(submission) = submission(stored) else { return };
         let begun: BTreeSet<u32> = stored.log.iter().filter_map(started).collect();
@@ -147,7 +148,8 @@ impl Checker<'_> {
         }
     }
 
-    /// At rest nothing waits for a turn, nothing runs, and what is said to have succeeded has come to its end.
+    /// At rest nothing waits for a turn, nothing runs, and what is said to have succeeded has come
+    /// to its end.
     fn end(&mut self, id: Uuid, stored: &Stored, lines: &[&Line]) {
         let Some(submission) = submission(stored) else { return };
         if submission.action == ActionKind::External {
@@ -173,7 +175,8 @@ impl Checker<'_> {
         }
     }
 
-    /// `outcome_unknown` only where a start is in the log, and whoever made it no longer acts or had to end the action.
+    /// `outcome_unknown` only where a start is in the log, and whoever made it no longer acts or
+    /// had to end the action.
     fn unknown(&mut self, id: Uuid, stored: &Stored) {
         for one in &stored.log {
             let Event::OutcomeUnknown { attempt: of, reason, .. } = &one.event else { continue };
@@ -245,7 +248,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Each listener heard all events, those of a workflow in their order. What it heard again came later.
+    /// Each listener heard all events, those of a workflow in their order. What it heard again came
+    /// later.
     fn heard(&mut self) {
         for (number, heard) in self.history.heard.iter().enumerate() {
             let mut next: BTreeMap<Uuid, u32> = BTreeMap::new();
@@ -290,8 +294,8 @@ fn names(stored: &Stored) -> Vec<&'static str> {
     stored.log.iter().map(|one| one.event.name()).collect()
 }
 
-/// Before its first start as many different people as the last round needs had said yes, none of them the requester or the one whom it
-/// acts for; or nobody was asked, and its level asks nobody.
+/// Before its first start as many different people as the last round needs had said yes, none of
+/// them the requester or the one whom it acts for; or nobody was asked, and its level asks nobody.
 fn is_approved(stored: &Stored, submission: &Submission) -> bool {
     let mut asked: Option<&ApprovalTerms> = None;
     let mut yes: BTreeSet<&str> = BTreeSet::new();
@@ -317,7 +321,8 @@ fn is_approved(stored: &Stored, submission: &Submission) -> bool {
     true
 }
 
-/// When it was over with an attempt: its outcome, also an unknown one, or the end of the whole request before it.
+/// When it was over with an attempt: its outcome, also an unknown one, or the end of the whole
+/// request before it.
 fn over(stored: &Stored, attempt: u32) -> Option<DateTime<Utc>> {
     stored.log.iter().find_map(|one| {
         let is_over = match one.event {
@@ -346,7 +351,8 @@ fn name(call: &Call) -> &'static str {
     }
 }
 
-/// Whether it is an answer that a server in trouble may give. Everything that is asked about exists, and everybody is who they are.
+/// Whether it is an answer that a server in trouble may give. Everything that is asked about
+/// exists, and everybody is who they are.
 fn is_proper(told: &Told) -> bool {
     match (told.status, told.code.as_str()) {
         (200 | 202 | 429 | 503, _) => true,

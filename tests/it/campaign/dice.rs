@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Dice(TestRng);
 
 impl Dice {
-    /// The dice of one participant, who draws the same in each campaign of this seed, whatever the others draw.
+    /// The dice of one participant, who draws the same in each campaign of this seed, whatever the
+    /// others draw.
     pub fn new(seed: u64, participant: &str) -> Self {
         let mut bytes = [0_u8; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());

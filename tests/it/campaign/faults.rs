@@ -1,4 +1,5 @@
-//! The faults: each is a way in which lines, databases, machines and operators fail, and ends by itself.
+//! The faults: each is a way in which lines, databases, machines and operators fail, and ends by
+//! itself.
 
 use super::dice::Dice;
 use super::slots::Order;

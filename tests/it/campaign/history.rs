@@ -1,5 +1,5 @@
-//! What a campaign has seen: what is stored, what clients were told, what the runbooks wrote down, what listeners heard, and what became
-//! of each server.
+//! What a campaign has seen: what is stored, what clients were told, what the runbooks wrote down,
+//! what listeners heard, and what became of each server.
 
 use chrono::{DateTime, Utc};
 use parkbrake::domain::workflow::Recorded;
@@ -16,7 +16,8 @@ pub struct History {
     /// What each listener heard, in the order in which it came.
     pub heard: Vec<Vec<(Uuid, u32)>>,
     pub servers: BTreeMap<Uuid, Server>,
-    /// What should never be seen anywhere: a panic, an alarm, a server that gave up, a stream that lost its place.
+    /// What should never be seen anywhere: a panic, an alarm, a server that gave up, a stream that
+    /// lost its place.
     pub alarms: Vec<String>,
 }
 

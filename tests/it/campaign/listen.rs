@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// A heartbeat comes every 15 s; whoever hears nothing for less than that comes back all the same, as over a bad line.
+/// A heartbeat comes every 15 s; whoever hears nothing for less than that comes back all the same,
+/// as over a bad line.
 const SILENCE_LIMIT: Duration = Duration::from_secs(7);
 const PAUSE: Duration = Duration::from_millis(150);
 

@@ -1,4 +1,5 @@
-//! The workload: agents that submit, cancel and report, people who decide in a race and resolve what nobody knows.
+//! The workload: agents that submit, cancel and report, people who decide in a race and resolve
+//! what nobody knows.
 
 use super::dice::Dice;
 use super::history::{Call, Told};

@@ -1,8 +1,9 @@
-//! The fault campaign: a workload runs while faults happen in combinations that are drawn from a seed. Then everything heals, comes to
-//! rest, and a checker compares what is stored, what clients were told, what the runbooks wrote down and what listeners heard.
+//! The fault campaign: a workload runs while faults happen in combinations that are drawn from a
+//! seed. Then everything heals, comes to rest, and a checker compares what is stored, what clients
+//! were told, what the runbooks wrote down and what listeners heard.
 //!
-//! `CAMPAIGN_SEED=N` repeats one campaign, as far as timing allows; `CAMPAIGN_MINUTES=N` runs one after the other for so long, from
-//! that seed on. What is found says which seed it was.
+//! `CAMPAIGN_SEED=N` repeats one campaign, as far as timing allows; `CAMPAIGN_MINUTES=N` runs one
+//! after the other for so long, from that seed on. What is found says which seed it was.
 
 mod check;
 mod dice;
@@ -70,7 +71,8 @@ fn arguments(dice: &mut Dice) -> Vec<&'static str> {
     vec!["--lease", "8s", "--drain", "3s", "--connections", "8", "--max-resident", resident, "--turns", turns]
 }
 
-/// The faults, a few at a time, with a moment of calm between them, until each kind of this seed has happened and enough was submitted.
+/// The faults, a few at a time, with a moment of calm between them, until each kind of this seed
+/// has happened and enough was submitted.
 async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -> BTreeMap<Fault, usize> {
     let mut kinds = Fault::ALL.to_vec();
     dice.shuffle(&mut kinds);
@@ -98,8 +100,8 @@ async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -
     happened
 }
 
-/// Waits until nothing is under way, and the listeners have heard of everything. What makes no progress for too long is for the checker
-/// to name.
+/// Waits until nothing is under way, and the listeners have heard of everything. What makes no
+/// progress for too long is for the checker to name.
 async fn rest(world: &World, listeners: &[Listener]) {
     let (mut moved, mut last) = (Instant::now(), None);
     let mut calm = 0;
@@ -185,7 +187,8 @@ async fn campaign(seed: u64, least: Duration) -> (Figures, Vec<String>) {
             )
         })
         .collect();
-    // The harness keeps it, and shows it where something was found or where it is told to show everything.
+    // The harness keeps it, and shows it where something was found or where it is told to show
+    // everything.
     eprintln!("campaign of seed {seed}: {:.0?}, {} violations, {figures}", began.elapsed(), found.len());
     for one in &found {
         eprintln!("{one}");

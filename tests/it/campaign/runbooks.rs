@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A line of this size is appended whole. How long a run takes depends on its workflow: most end at once, some take seconds.
+/// A line of this size is appended whole. How long a run takes depends on its workflow: most end at
+/// once, some take seconds.
 const SCRIPT: &str = r#"#!/bin/sh
 note() { echo "$(date +%s.%N) $1 $PARKBRAKE_WORKFLOW_ID $PARKBRAKE_ATTEMPT $PARKBRAKE_IDEMPOTENCY_KEY" >> ledger; }
 note start
@@ -38,7 +39,8 @@ impl Runbooks {
         Self { folder: folder.to_owned() }
     }
 
-    /// A configuration with them: `once`, `again`, `build` and `drop` for people to approve, `look` and `peek` for nobody.
+    /// A configuration with them: `once`, `again`, `build` and `drop` for people to approve, `look`
+    /// and `peek` for nobody.
     pub fn config(&self) -> Config {
         let runbook = |(name, operation, idempotent): (&str, &str, bool)| {
             let folder = self.folder.display();

@@ -1,4 +1,5 @@
-//! Servers as an init system runs them: each in a slot of its own, started again whenever it ends, and disturbed on order.
+//! Servers as an init system runs them: each in a slot of its own, started again whenever it ends,
+//! and disturbed on order.
 
 use crate::support::{Config, Database, Process};
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +16,8 @@ use uuid::Uuid;
 /// Before a server that ended is started again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What is done to the server of a slot. One that is not there yet, or that waits for another server, is meant as well.
+/// What is done to the server of a slot. One that is not there yet, or that waits for another
+/// server, is meant as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// SIGKILL; it is started again at once.
@@ -178,8 +180,8 @@ async fn keep(program: Program, mut orders: mpsc::UnboundedReceiver<Order>, anno
 
 /// Reasons for which a server may end by itself.
 const GOOD_REASONS: [&str; 3] = ["another server has taken over", "another server works on this database", "the database is not available"];
-/// Errors that a server may report whose lease is about to lapse or is lost. The last one is the truth on a machine that is overloaded;
-/// what would follow from it, the ledger shows.
+/// Errors that a server may report whose lease is about to lapse or is lost. The last one is the
+/// truth on a machine that is overloaded; what would follow from it, the ledger shows.
 const GOOD_ERRORS: [&str; 3] = ["the action is ended", "another server has taken over", "processes of actions could not be ended"];
 
 fn life(status: Option<i32>, said: &[String], is_asked: bool) -> Life {

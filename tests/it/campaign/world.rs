@@ -1,4 +1,5 @@
-//! A world of its own for each campaign: a PostgreSQL that may be restarted, two slots for servers, and a proxy before each.
+//! A world of its own for each campaign: a PostgreSQL that may be restarted, two slots for servers,
+//! and a proxy before each.
 
 use super::history::{History, Server, Stored};
 use super::runbooks::Runbooks;
@@ -57,7 +58,8 @@ impl World {
         let cluster = start(&home).await;
         cluster.create_database("campaign").await.expect("a database");
         let database = Database { url: cluster.url("campaign") };
-        // The machine does not fail, but PostgreSQL does: what is committed has to be with the operating system by then.
+        // The machine does not fail, but PostgreSQL does: what is committed has to be with the
+        // operating system by then.
         database.execute("alter database campaign set synchronous_commit = on").await;
         parkbrake::storage::migrate(&database.url).await.expect("migrations");
         hand_out_tokens(&database).await;

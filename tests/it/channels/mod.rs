@@ -1,4 +1,5 @@
-//! The channels for people, each against a service that takes what the real one takes and nothing else.
+//! The channels for people, each against a service that takes what the real one takes and nothing
+//! else.
 
 mod email;
 mod linear;

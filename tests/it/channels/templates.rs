@@ -42,7 +42,8 @@ fn shipped_templates_never_fail() {
             let message = Message::of(&[notice]).unwrap();
             let text = template.render(&message);
             assert!(!text.trim().is_empty());
-            // What is left of a shipped template that failed is the title; only PagerDuty's says no more than that.
+            // What is left of a shipped template that failed is the title; only PagerDuty's says no
+            // more than that.
             assert!(text.trim() != message.title || matches!(shipped, Shipped::PagerDuty), "{shipped:?}: {text}");
         }
         assert!(template.render(&largest).len() > 20);

@@ -100,7 +100,8 @@ async fn an_approval_at_the_deadline_is_in_time_or_too_late_and_never_both() {
         let (app, alice) = (&app, &alice);
         async move {
             let id = accepted["workflow_id"].as_str().unwrap();
-            // Not to wait for something, but to aim: from 60 ms before the deadline to 60 ms after it.
+            // Not to wait for something, but to aim: from 60 ms before the deadline to 60 ms after
+            // it.
             let left = (time(&accepted["approval"]["expires_at"]) - database_now).num_microseconds().unwrap();
             let aim = left - 60_000 + 3_000 * i64::try_from(turn).unwrap();
             tokio::time::sleep_until(asked + std::time::Duration::from_micros(aim.try_into().unwrap_or(0))).await;

@@ -1,4 +1,5 @@
-//! Bodies that are not taken: each is answered with what is wrong, stored nowhere, and harms nobody.
+//! Bodies that are not taken: each is answered with what is wrong, stored nowhere, and harms
+//! nobody.
 
 use super::{RUNBOOKS, high_with, rows};
 use crate::support::client::high;

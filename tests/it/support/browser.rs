@@ -1,4 +1,5 @@
-//! A browser as far as the inbox needs one: it keeps a cookie, says where a form comes from, and sends the fields that a page holds.
+//! A browser as far as the inbox needs one: it keeps a cookie, says where a form comes from, and
+//! sends the fields that a page holds.
 
 use super::client::token;
 use regex::Regex;
@@ -21,7 +22,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page, which has this status and the headers that every page has, and nothing within it that the policy would stop.
+    /// The page, which has this status and the headers that every page has, and nothing within it
+    /// that the policy would stop.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.html);

@@ -1,4 +1,5 @@
-//! Holds the answers that tests get to the document of the API: every status is named there, and every body is of its schema.
+//! Holds the answers that tests get to the document of the API: every status is named there, and
+//! every body is of its schema.
 
 use jsonschema::Validator;
 use reqwest::Method;
@@ -46,7 +47,8 @@ pub fn call(method: &Method, path: &str) -> Option<(String, &'static Value)> {
     Some((format!("{method} {template}"), call))
 }
 
-/// What is wrong with a body that was sent with this status and media type; nothing, if all is as the document says.
+/// What is wrong with a body that was sent with this status and media type; nothing, if all is as
+/// the document says.
 pub fn faults(method: &Method, path: &str, status: u16, media_type: &str, body: &Value) -> Vec<String> {
     let Some((name, call)) = call(method, path) else { return Vec::new() };
     // Browsers get errors as pages.

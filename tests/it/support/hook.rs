@@ -1,4 +1,5 @@
-//! A receiver of webhooks that takes nothing but what Standard Webhooks 1.0 allows, and answers as it is told to.
+//! A receiver of webhooks that takes nothing but what Standard Webhooks 1.0 allows, and answers as
+//! it is told to.
 
 use super::eventually;
 use super::server::SECRET;

@@ -21,7 +21,8 @@ pub struct Entry {
 impl Ledger {
     pub fn new() -> Self {
         let ledger = Self { folder: tempfile::tempdir().expect("a folder") };
-        // A line of this size is appended whole; `sync` makes it last. It waits for the gate where there is one.
+        // A line of this size is appended whole; `sync` makes it last. It waits for the gate where
+        // there is one.
         let script = "#!/bin/sh
 write() { echo \"$1 $PARKBRAKE_WORKFLOW_ID $PARKBRAKE_ATTEMPT $PARKBRAKE_IDEMPOTENCY_KEY\" >> ledger; }
 write start
@@ -32,7 +33,8 @@ write end
         ledger
     }
 
-    /// Runbooks that keep this ledger: `once`, and `again`, which is idempotent; both as deployments.
+    /// Runbooks that keep this ledger: `once`, and `again`, which is idempotent; both as
+    /// deployments.
     pub fn runbooks(&self, config: Config) -> Config {
         let runbook = |name: &str, operation: &str, idempotent: bool| {
             let folder = self.folder.path().display();

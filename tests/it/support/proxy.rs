@@ -1,8 +1,8 @@
-//! A proxy before PostgreSQL that can be told to misbehave: it loses or holds the answer of a chosen statement, delays answers,
-//! freezes connections and cuts them.
+//! A proxy before PostgreSQL that can be told to misbehave: it loses or holds the answer of a
+//! chosen statement, delays answers, freezes connections and cuts them.
 //!
-//! It speaks TCP on loopback, reads the client's side of the protocol to know which statement runs, and forwards everything
-//! else byte for byte. A statement is chosen by a part of its text.
+//! It speaks TCP on loopback, reads the client's side of the protocol to know which statement runs,
+//! and forwards everything else byte for byte. A statement is chosen by a part of its text.
 
 use super::Database;
 use std::collections::HashMap;
@@ -223,7 +223,8 @@ async fn serve(client: TcpStream, socket: PathBuf, shared: Arc<Shared>, statemen
     let _ = client.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // While this is true, the answer to a statement is lost: after its last byte the connection is cut.
+    // While this is true, the answer to a statement is lost: after its last byte the connection is
+    // cut.
     let losing = watch::Sender::new(false);
     tokio::select! {
         _ = requests(from_client, to_server, &shared, &statements, &gates, &losing) => {}
@@ -321,7 +322,8 @@ async fn answers(
         let mut body = vec![0; length as usize - 4];
         from.read_exact(&mut body).await?;
         if *losing.borrow() {
-            // PostgreSQL is ready for the next statement: this one is carried out, and nobody will hear of it.
+            // PostgreSQL is ready for the next statement: this one is carried out, and nobody will
+            // hear of it.
             if kind == b'Z' {
                 return Ok(());
             }

@@ -12,7 +12,8 @@ pub async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.expect("a connection")
 }
 
-/// Sends bytes, and reads what comes until the server closes the connection or says nothing for a while.
+/// Sends bytes, and reads what comes until the server closes the connection or says nothing for a
+/// while.
 pub async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> String {
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();

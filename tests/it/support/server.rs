@@ -1,4 +1,5 @@
-//! Servers: in this process, where nothing has to be killed, and as the real program, where something has.
+//! Servers: in this process, where nothing has to be killed, and as the real program, where
+//! something has.
 
 use super::{Client, Config, Database, client};
 use chrono::DateTime;
@@ -121,7 +122,8 @@ impl TestApp {
         Self::launch(config, &settings, Database::migrated().await).await
     }
 
-    /// A server whose channels have these secrets, and whose Slack takes answers at an address of the test's.
+    /// A server whose channels have these secrets, and whose Slack takes answers at an address of
+    /// the test's.
     pub async fn with_services(config: Config, services: Services) -> Self {
         let settings = settings(&config);
         Self::launch_with(config, &settings, Database::migrated().await, services).await
@@ -148,7 +150,8 @@ impl TestApp {
             keys: keys(),
             migrate: true,
             base: Some(PathBuf::from("/")),
-            // Where nothing else is said every secret is the same, so that no test has to touch the environment.
+            // Where nothing else is said every secret is the same, so that no test has to touch the
+            // environment.
             environment: Box::new(move |name| {
                 let said = secrets.iter().find(|(known, _)| *known == name).map(|(_, secret)| secret.clone());
                 said.or_else(|| (name != "MISSING").then(|| SECRET.to_owned()))
@@ -277,7 +280,8 @@ impl Process {
         Self::ready(command).await
     }
 
-    /// Starts it and waits for nothing: a server that is to wait for another one. It ends with the test.
+    /// Starts it and waits for nothing: a server that is to wait for another one. It ends with the
+    /// test.
     pub fn started(config: &Config, database: &Database, arguments: &[&str]) -> JoinHandle<Self> {
         let (url, arguments) = (database.url.clone(), arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
         let config = config.path().to_owned();

@@ -90,7 +90,8 @@ impl Stream {
         self.ready.pop_front()
     }
 
-    /// Reads until it has heard of an event of a workflow, and gives everything that came until then.
+    /// Reads until it has heard of an event of a workflow, and gives everything that came until
+    /// then.
     pub async fn until(&mut self, workflow: &str, event: &str) -> Vec<Message> {
         let began = std::time::Instant::now();
         let mut heard = Vec::new();

@@ -274,7 +274,8 @@ pub struct ExecutionStartedDetail {
 pub struct ExecutionSucceededDetail<'a> {
     pub step: u32,
     pub attempt: u32,
-    /// Of an external action what was reported; of a runbook its exit status and the ends of its streams.
+    /// Of an external action what was reported; of a runbook its exit status and the ends of its
+    /// streams.
     #[schema(required)]
     pub output: Option<&'a Value>,
 }
@@ -284,7 +285,8 @@ pub struct ExecutionSucceededDetail<'a> {
 pub struct ExecutionFailedDetail<'a> {
     pub step: u32,
     pub attempt: u32,
-    /// Of an external action what was reported; of a runbook its exit status and the ends of its streams.
+    /// Of an external action what was reported; of a runbook its exit status and the ends of its
+    /// streams.
     #[schema(required)]
     pub output: Option<&'a Value>,
     pub error: &'a str,

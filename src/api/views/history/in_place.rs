@@ -1,4 +1,5 @@
-//! What is recorded where something stands in place of the people who are asked: a grant, or one person in an emergency.
+//! What is recorded where something stands in place of the people who are asked: a grant, or one
+//! person in an emergency.
 
 use crate::domain::policy::Role;
 use crate::domain::task::digest::Digest;

@@ -1,4 +1,5 @@
-//! A model for one call: it speaks as much of the interface of each client's model as the client needs to make a call and to tell what became of it.
+//! A model for one call: it speaks as much of the interface of each client's model as the client
+//! needs to make a call and to tell what became of it.
 
 use crate::cli::hook::Client;
 use serde_json::{Value, json};

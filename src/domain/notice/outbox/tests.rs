@@ -32,7 +32,8 @@ fn terms() -> ApprovalTerms {
     }
 }
 
-/// Levels of which low says nothing; ann and ben are leads, cora is cto, dora admin; eve has no address, and bot acts for ben.
+/// Levels of which low says nothing; ann and ben are leads, cora is cto, dora admin; eve has no
+/// address, and bot acts for ben.
 fn policy() -> Policy {
     with_warning(None)
 }

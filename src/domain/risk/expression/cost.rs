@@ -1,8 +1,9 @@
 //! How much it costs to evaluate a condition, at most, before it is evaluated.
 //!
-//! The evaluator of CEL cannot be stopped in the middle. So the steps of a condition over the very claims of a task are counted
-//! beforehand, each part by the most that it could do, and what would be more than the budget of an assessment is not evaluated.
-//! The same task costs the same on every machine.
+//! The evaluator of CEL cannot be stopped in the middle. So the steps of a condition over the very
+//! claims of a task are counted beforehand, each part by the most that it could do, and what would
+//! be more than the budget of an assessment is not evaluated. The same task costs the same on every
+//! machine.
 
 use crate::domain::risk::expression::parse::parts;
 use crate::domain::task::metadata::Metadata;
@@ -10,9 +11,11 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 use serde_json::{Map, Value as Json};
 
-/// Steps of one assessment, all conditions and readings together: some milliseconds. A step was measured at 4 to 12 nanoseconds.
+/// Steps of one assessment, all conditions and readings together: some milliseconds. A step was
+/// measured at 4 to 12 nanoseconds.
 pub const BUDGET: u64 = 200_000;
-/// Steps to compile a regular expression, which is done at each use: so many, and so many for each three bytes of what comes out.
+/// Steps to compile a regular expression, which is done at each use: so many, and so many for each
+/// three bytes of what comes out.
 const PATTERN: u64 = 300;
 const PATTERN_PER_THREE_BYTES: u64 = 2;
 /// Steps of a call, and of one turn of a loop, beside what is in it.
@@ -161,8 +164,8 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, known: &Known<'t>, bindings: &mut Bin
                 }
                 name if answers_with_one_value(name) => plain(steps.saturating_add(weight), Size::ONE),
                 "matches" => plain(steps.saturating_add(weight.saturating_mul(4)).saturating_add(known.steps_of_patterns(call)), Size::ONE),
-                // Any other function copies its arguments, looks at all of them, and makes something of them that is as long:
-                // at most a value for each byte.
+                // Any other function copies its arguments, looks at all of them, and makes
+                // something of them that is as long: at most a value for each byte.
                 _ => {
                     let long = weight.saturating_mul(BYTES);
                     plain(steps.saturating_add(weight.saturating_mul(4)), Size { weight: long.min(weight * 4), count: long, each: weight })
@@ -209,7 +212,8 @@ fn variable(name: &str, claims: &Claims<'_>) -> Size {
     }
 }
 
-/// Operators and functions whose value is a number, a moment, or true or false, and which look at their arguments once.
+/// Operators and functions whose value is a number, a moment, or true or false, and which look at
+/// their arguments once.
 fn answers_with_one_value(name: &str) -> bool {
     const ONE_VALUE: [&str; 23] = [
         operators::EQUALS,

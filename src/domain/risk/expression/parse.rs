@@ -1,8 +1,9 @@
 //! From the text of a condition to a program, within bounds.
 //!
-//! The parser and the evaluator of CEL recurse. Without bounds a condition with a few dozen brackets overflows the stack,
-//! which ends the whole process, whoever wrote it. So the text is bounded before it is parsed, it is parsed on a stack that
-//! is large enough for every text within the bounds, and what is kept is flat enough to be evaluated on any thread.
+//! The parser and the evaluator of CEL recurse. Without bounds a condition with a few dozen
+//! brackets overflows the stack, which ends the whole process, whoever wrote it. So the text is
+//! bounded before it is parsed, it is parsed on a stack that is large enough for every text within
+//! the bounds, and what is kept is flat enough to be evaluated on any thread.
 
 use crate::domain::risk::expression::InvalidExpression;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
@@ -13,11 +14,13 @@ use regex::RegexBuilder;
 const LONGEST: usize = 4_096;
 /// The deepest nesting of brackets in the text. Those in quotes count too.
 const MOST_BRACKETS: usize = 32;
-/// The deepest nesting of the parsed expression; the evaluator bears more than twice as much on a stack of 2 MiB.
+/// The deepest nesting of the parsed expression; the evaluator bears more than twice as much on a
+/// stack of 2 MiB.
 const DEEPEST: usize = 24;
 /// The largest compiled pattern of `matches`, in bytes.
 const LARGEST_PATTERN: usize = 64 * 1024;
-/// A stack on which every text within the bounds can be parsed, several times what was seen to be needed.
+/// A stack on which every text within the bounds can be parsed, several times what was seen to be
+/// needed.
 const STACK: usize = 64 * 1024 * 1024;
 
 /// Parses a condition.
@@ -78,8 +81,9 @@ pub fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
     }
 }
 
-/// Whether a loop runs inside of another one: then the steps multiply, and a task of a few kilobytes takes minutes. What a loop
-/// goes through may come from another one (`filter(…).exists(…)`), because that one ends first.
+/// Whether a loop runs inside of another one: then the steps multiply, and a task of a few
+/// kilobytes takes minutes. What a loop goes through may come from another one
+/// (`filter(…).exists(…)`), because that one ends first.
 fn loops_in_loops(expression: &IdedExpr, inside: bool) -> bool {
     match &expression.expr {
         Expr::Comprehension(_) if inside => true,
@@ -91,8 +95,8 @@ fn loops_in_loops(expression: &IdedExpr, inside: bool) -> bool {
     }
 }
 
-/// The patterns of `matches` in an expression, each with the bytes that it is compiled to, at most. To compile one, which is done at each
-/// use, costs more than everything else.
+/// The patterns of `matches` in an expression, each with the bytes that it is compiled to, at most.
+/// To compile one, which is done at each use, costs more than everything else.
 ///
 /// # Errors
 /// A pattern that the requester would choose, that is not sound, or that is too large.

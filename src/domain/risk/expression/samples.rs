@@ -1,8 +1,9 @@
-//! Conditions tried on samples of a task: a part that fails for all of them fails for every task, and a condition that fails
-//! counts as a match.
+//! Conditions tried on samples of a task: a part that fails for all of them fails for every task,
+//! and a condition that fails counts as a match.
 //!
-//! Each part is tried by itself, because `has(metadata.x) && …` hides what stands behind it from a task without metadata. What a
-//! condition reads from the metadata is filled with a value of each type.
+//! Each part is tried by itself, because `has(metadata.x) && …` hides what stands behind it from a
+//! task without metadata. What a condition reads from the metadata is filled with a value of each
+//! type.
 
 use crate::domain::risk::expression::InvalidExpression;
 use crate::domain::risk::expression::parse::parts;
@@ -15,7 +16,8 @@ use cel::{ExecutionError, IdedExpr, Value};
 use chrono::{DateTime, Duration};
 use serde_json::{Value as Json, json};
 
-/// More values of the metadata than this in one part are not tried in all combinations, and so nothing is said about it.
+/// More values of the metadata than this in one part are not tried in all combinations, and so
+/// nothing is said about it.
 const MOST_PATHS: usize = 3;
 /// The longest list that is made to have an element at an index.
 const LONGEST_LIST: usize = 16;
@@ -60,7 +62,8 @@ impl<'e> Trial<'e> {
         }
     }
 
-    /// Whether the samples say anything about this part: not about what a loop gathers, or goes through without our knowing what.
+    /// Whether the samples say anything about this part: not about what a loop gathers, or goes
+    /// through without our knowing what.
     fn can_be_tried(&self, expression: &IdedExpr) -> bool {
         match &expression.expr {
             Expr::Ident(name) if Some(name.as_str()) == self.gathering => false,
@@ -113,7 +116,8 @@ impl<'e> Trial<'e> {
         first.map_or(Ok(()), |error| Err(InvalidExpression::AlwaysFails(super::told(&error))))
     }
 
-    /// Whether a failure lies in what the part is, and no other text or number in its place would do.
+    /// Whether a failure lies in what the part is, and no other text or number in its place would
+    /// do.
     fn is_certain(&self, expression: &IdedExpr, error: &ExecutionError) -> bool {
         match error {
             ExecutionError::NoSuchKey(_) => match &expression.expr {
@@ -150,7 +154,8 @@ enum Step {
     Index(usize),
 }
 
-/// Gathers the ways to what the expression reads from the metadata. The answer is `false` where one cannot be known beforehand.
+/// Gathers the ways to what the expression reads from the metadata. The answer is `false` where one
+/// cannot be known beforehand.
 fn read_paths(expression: &IdedExpr, paths: &mut Vec<Vec<Step>>) -> bool {
     match path(expression) {
         Some(Ok(found)) => {
@@ -164,7 +169,8 @@ fn read_paths(expression: &IdedExpr, paths: &mut Vec<Vec<Step>>) -> bool {
     }
 }
 
-/// The way from the metadata to this expression, if it is one; an error where it depends on the task.
+/// The way from the metadata to this expression, if it is one; an error where it depends on the
+/// task.
 fn path(expression: &IdedExpr) -> Option<Result<Vec<Step>, ()>> {
     let (operand, step) = match &expression.expr {
         Expr::Ident(name) if name == "metadata" => return Some(Ok(Vec::new())),

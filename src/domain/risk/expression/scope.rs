@@ -1,4 +1,5 @@
-//! What conditions are evaluated over: the claims of a task once, and each reading of it in a scope of its own.
+//! What conditions are evaluated over: the claims of a task once, and each reading of it in a scope
+//! of its own.
 
 use crate::domain::risk::{severity, terraform};
 use crate::domain::task::SecurityFinding;
@@ -35,7 +36,8 @@ pub struct Words<'a> {
     pub resource: Option<&'a str>,
 }
 
-/// What every reading has in common, ready for any number of them; only what `variables` name is made ready.
+/// What every reading has in common, ready for any number of them; only what `variables` name is
+/// made ready.
 pub struct Base(Context<'static, 'static>);
 
 /// One reading, ready for any number of conditions.
@@ -90,7 +92,8 @@ fn text(text: &str) -> Value {
     Value::String(Arc::new(text.to_owned()))
 }
 
-/// A finding as conditions see it: its severity is one of the four words, whatever the scanner wrote.
+/// A finding as conditions see it: its severity is one of the four words, whatever the scanner
+/// wrote.
 fn finding(finding: &SecurityFinding) -> Value {
     let severity = severity::counted(&finding.severity);
     let fields = [("severity", Some(severity.as_str())), ("id", finding.id.as_deref()), ("title", finding.title.as_deref())];
@@ -119,8 +122,8 @@ pub fn value_of(json: &Json) -> Value {
     }
 }
 
-/// Whole numbers are `int`, however they are spelled (`2`, `2.0` and `2e0` are one number); others, and those too large for an
-/// `int`, are `double`.
+/// Whole numbers are `int`, however they are spelled (`2`, `2.0` and `2e0` are one number); others,
+/// and those too large for an `int`, are `double`.
 fn number_of(number: &Number) -> Value {
     /// 2⁶³, the first double above every `int`.
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;

@@ -1,4 +1,5 @@
-//! The words that a condition compares with: one that conditions never see makes a rule that never holds.
+//! The words that a condition compares with: one that conditions never see makes a rule that never
+//! holds.
 
 use crate::domain::risk::expression::InvalidExpression;
 use crate::domain::risk::expression::parse::parts;
@@ -139,7 +140,8 @@ pub fn check<'e>(expression: &'e IdedExpr, lists: &Lists<'_>, bindings: &mut Bin
     parts(expression).into_iter().try_for_each(|part| check(part, lists, bindings))
 }
 
-/// Whether a field that is looked for in a plan is one that plans have: `has(plan.deleted)` would never fail, and never hold.
+/// Whether a field that is looked for in a plan is one that plans have: `has(plan.deleted)` would
+/// never fail, and never hold.
 fn known_field(expression: &IdedExpr, bindings: &Bindings<'_>) -> Result<(), InvalidExpression> {
     let (operand, field) = match &expression.expr {
         Expr::Select(select) => (&*select.operand, Some(select.field.as_str())),

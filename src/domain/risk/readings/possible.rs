@@ -1,8 +1,9 @@
 //! Which values each field of a task has, or could have.
 //!
-//! What parkbrake runs is read as parkbrake knows it: a fact that the runbook does not state has every value, and the requester's
-//! claims only add readings, so no claim calms. What the requester does itself is read as claimed; what is left out could be
-//! anything that a claim could say. A word that nobody knows says nothing, so it could be anything too.
+//! What parkbrake runs is read as parkbrake knows it: a fact that the runbook does not state has
+//! every value, and the requester's claims only add readings, so no claim calms. What the requester
+//! does itself is read as claimed; what is left out could be anything that a claim could say. A
+//! word that nobody knows says nothing, so it could be anything too.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::{Facts, Reading, Resource, Value};
@@ -41,7 +42,8 @@ struct Field<'r> {
 }
 
 impl Rules {
-    /// Every way in which the task can be read: each value that a field is said to have, is known to have, or could have.
+    /// Every way in which the task can be read: each value that a field is said to have, is known
+    /// to have, or could have.
     pub fn readings(&self, task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) -> Vec<Reading> {
         let operations = self.operations_of(task, facts, reasons);
         let environments = self.environments_of(task, facts, reasons);
@@ -64,7 +66,8 @@ impl Rules {
         readings
     }
 
-    /// What the registry knows of a task's resource: its environment, the most dangerous if there are several, and its types.
+    /// What the registry knows of a task's resource: its environment, the most dangerous if there
+    /// are several, and its types.
     pub fn known(&self, task: &Task, facts: Option<&Facts>) -> (Option<&str>, BTreeSet<&str>) {
         let named = named(task, facts);
         let entries: Vec<_> = named.iter().flat_map(|(_, name)| self.registered(Some(name))).collect();
@@ -80,7 +83,8 @@ impl Rules {
         entries.iter().filter_map(|entry| entry.environment.as_deref()).min_by_key(|word| self.environments.rank(word))
     }
 
-    /// A resource that no entry matches is as little known as a word on no list: only whoever names it says what it is.
+    /// A resource that no entry matches is as little known as a word on no list: only whoever names
+    /// it says what it is.
     fn unregistered_resources(&self, task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) {
         let Some(level) = self.unregistered else { return };
         for (source, name) in named(task, facts).into_iter().filter(|(_, name)| self.registered(Some(name)).is_empty()) {
@@ -124,7 +128,8 @@ impl Rules {
         let mut values = Values::default();
         values.extend(of_claimed.into_iter().chain(of_real).map(Value::said));
         let known = of_claimed.into_iter().chain(of_real).map(|word| (REGISTRY, word.to_owned())).collect();
-        // What the claimed resource really is wins over a claim that is less dangerous; the claim counts beside what a runbook states.
+        // What the claimed resource really is wins over a claim that is less dangerous; the claim
+        // counts beside what a runbook states.
         let limit = of_claimed.filter(|_| facts.is_none()).map_or(usize::MAX, |word| words.rank(word));
         let possible = |name: &&str| words.rank(name) <= limit;
         let of_workspace = task.terraform().and_then(|plan| self.environment_of_workspace(plan));
@@ -163,8 +168,8 @@ impl Rules {
 
     /// Adds what is known of a field besides the claim, and gives back the claim.
     ///
-    /// Who is asked decides what is left unsaid: for what parkbrake runs only the runbook, whatever the requester claims; for what
-    /// the requester does itself, the requester.
+    /// Who is asked decides what is left unsaid: for what parkbrake runs only the runbook, whatever
+    /// the requester claims; for what the requester does itself, the requester.
     fn stated<'f>(
         &self,
         field: &Field<'_>,
@@ -212,7 +217,8 @@ const REGISTRY: &str = "the resource registry";
 const PLAN: &str = "the Terraform plan";
 const WORKSPACE: &str = "the workspace of the Terraform plan";
 
-/// An unrecognized word says nothing, so beside its own level it is assessed like a field that was left out.
+/// An unrecognized word says nothing, so beside its own level it is assessed like a field that was
+/// left out.
 fn everything_if_unrecognized(value: Value, vocabulary: &Vocabulary) -> Vec<Value> {
     if vocabulary.contains(&value.word) {
         return vec![value];
@@ -232,9 +238,9 @@ fn named<'t>(task: &'t Task, facts: Option<&'t Facts>) -> Vec<(&'t str, &'t str)
     claimed.map(|claimed| ("the request", claimed)).into_iter().chain(real).collect()
 }
 
-/// The names under which conditions see the resource: the requester's and the runbook's, each in every spelling in which the
-/// registry looks it up, so that no spelling slips past a condition. `None` is a resource that could be any: one that the
-/// runbook does not state.
+/// The names under which conditions see the resource: the requester's and the runbook's, each in
+/// every spelling in which the registry looks it up, so that no spelling slips past a condition.
+/// `None` is a resource that could be any: one that the runbook does not state.
 fn resources_of(task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) -> Vec<Option<String>> {
     let claimed = task.resource.as_deref();
     let real = facts.map(|facts| (facts.source.as_str(), facts.resource.as_deref()));
@@ -252,7 +258,8 @@ fn resources_of(task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) -
     resources
 }
 
-/// Notes that a field was left out, and what it is therefore assessed for; conditions also see it empty.
+/// Notes that a field was left out, and what it is therefore assessed for; conditions also see it
+/// empty.
 fn unsaid(field: &str, source: Option<&str>, values: &mut Values, reasons: &mut Vec<Reason>) {
     let names: Vec<String> = values.0.iter().map(|value| shown(&value.word)).collect();
     let unsaid = match source {

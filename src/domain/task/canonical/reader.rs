@@ -8,7 +8,8 @@ use std::fmt;
 
 /// Writes the next value of some JSON text in canonical form behind what is there.
 ///
-/// It is for `serde_json` reading a slice and nothing else: only there is a text that is lent from the source one without escapes.
+/// It is for `serde_json` reading a slice and nothing else: only there is a text that is lent from
+/// the source one without escapes.
 pub struct Rewriter<'a> {
     out: &'a mut Vec<u8>,
     /// How many lists and objects the value stands in.
@@ -70,7 +71,8 @@ impl<'de> Visitor<'de> for Rewriter<'_> {
         }
     }
 
-    /// A text without escapes is written as it stands: what would have to be escaped cannot stand in it bare.
+    /// A text without escapes is written as it stands: what would have to be escaped cannot stand
+    /// in it bare.
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
         quote(value, self.out);
         Ok(())

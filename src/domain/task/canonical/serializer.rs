@@ -1,4 +1,5 @@
-//! How `serde` hands a value over, piece by piece. A variant that holds something is an object of one member, as in `serde_json`.
+//! How `serde` hands a value over, piece by piece. A variant that holds something is an object of
+//! one member, as in `serde_json`.
 
 use super::{LAST_EXACT, List, Object, Writer, write_double, write_text};
 use serde::Serialize;

@@ -1,7 +1,8 @@
-//! A summary that somebody else made of a plan: whether it is within the bounds, and agrees with itself.
+//! A summary that somebody else made of a plan: whether it is within the bounds, and agrees with
+//! itself.
 //!
-//! It is a claim, like a whole plan: whoever sends one could have written the other. This keeps what is stored small, and what people
-//! are shown from contradicting what rules look at.
+//! It is a claim, like a whole plan: whoever sends one could have written the other. This keeps
+//! what is stored small, and what people are shown from contradicting what rules look at.
 
 use super::{
     Act, Attribute, LONGEST_NAME, LONGEST_VALUE, MOST_ATTRIBUTES, MOST_ATTRIBUTES_OF_ONE, MOST_CHANGES, MOST_OUTPUTS, MOST_TYPES, Summary,

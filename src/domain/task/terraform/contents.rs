@@ -1,7 +1,8 @@
-//! The digest of everything that a plan would do: its changes and outputs with all their values, and the state that it was made against.
+//! The digest of everything that a plan would do: its changes and outputs with all their values,
+//! and the state that it was made against.
 //!
-//! What changes nothing is left out, and so is what differs each time that the same plan is written (the time, say). Whole numbers count to
-//! the last digit up to 64 bits; others as doubles.
+//! What changes nothing is left out, and so is what differs each time that the same plan is written
+//! (the time, say). Whole numbers count to the last digit up to 64 bits; others as doubles.
 
 use super::Summary;
 use crate::domain::task::digest::{Digest, Digester};

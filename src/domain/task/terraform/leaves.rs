@@ -90,7 +90,8 @@ fn key(name: &str, is_first: bool) -> String {
 }
 
 impl Leaf<'_> {
-    /// How it is shown beside the other side of the change; `secrets` are hidden wherever they stand.
+    /// How it is shown beside the other side of the change; `secrets` are hidden wherever they
+    /// stand.
     pub(super) fn shown(&self, other: Option<&Self>, secrets: &sensitive::Secrets<'_>) -> String {
         match self {
             Self::Unknown => UNKNOWN.to_owned(),

@@ -1,8 +1,11 @@
-//! A Terraform or OpenTofu plan as evidence: what people need to see of it, and a digest of everything that it would do.
+//! A Terraform or OpenTofu plan as evidence: what people need to see of it, and a digest of
+//! everything that it would do.
 //!
-//! A plan holds secrets, and far more than anybody reads. So it is read once, as `terraform show -json` writes it, and only a [`Summary`] is
-//! kept. What the plan marks as sensitive never gets into the summary ([`sensitive`]). The digest covers the values that the
-//! summary leaves out ([`contents`]), and is never stored as it is, because a short secret could be guessed from it.
+//! A plan holds secrets, and far more than anybody reads. So it is read once, as
+//! `terraform show -json` writes it, and only a [`Summary`] is kept. What the plan marks as
+//! sensitive never gets into the summary ([`sensitive`]). The digest covers the values that the
+//! summary leaves out ([`contents`]), and is never stored as it is, because a short secret could be
+//! guessed from it.
 
 pub mod check;
 pub mod compare;
@@ -171,7 +174,8 @@ pub struct Change {
     pub unlisted: u64,
 }
 
-/// An attribute or an output that changes. Values are JSON, cut where they are long; [`SENSITIVE`] and [`UNKNOWN`] stand for others.
+/// An attribute or an output that changes. Values are JSON, cut where they are long; [`SENSITIVE`]
+/// and [`UNKNOWN`] stand for others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribute {
     pub path: String,

@@ -1,4 +1,5 @@
-//! A plan as `terraform show -json` and `tofu show -json` write it: what is used is read strictly, what is new is passed over.
+//! A plan as `terraform show -json` and `tofu show -json` write it: what is used is read strictly,
+//! what is new is passed over.
 
 use super::leaves::{Leaf, Leaves, add_unknown, gather, is_within, path_of};
 use super::sensitive::{Marks, Secrets, holds_true, is_named_secret};
@@ -205,7 +206,8 @@ fn listed(
     })
 }
 
-/// The attributes of a resource that change. Of what is taken away, only those by which people know it.
+/// The attributes of a resource that change. Of what is taken away, only those by which people know
+/// it.
 fn changed(act: Act, change: &Map<String, Value>, secrets: &Secrets<'_>) -> Vec<Attribute> {
     let (mut before, mut after) = (Leaves::new(), Leaves::new());
     let marks = Marks::of_change(change);

@@ -1,8 +1,9 @@
 //! What of a plan may not be shown: what the plan marks, and what is called like a secret.
 //!
-//! A mark (`before_sensitive`, `after_sensitive`) is `true`, or has the shape of the value with `true` at the parts that are sensitive. Where its
-//! shape does not fit the value, the whole value is hidden. The marks of both sides count for both: what becomes public by the change
-//! was a secret until now, and what becomes one is worth nothing once it was shown.
+//! A mark (`before_sensitive`, `after_sensitive`) is `true`, or has the shape of the value with
+//! `true` at the parts that are sensitive. Where its shape does not fit the value, the whole value
+//! is hidden. The marks of both sides count for both: what becomes public by the change was a
+//! secret until now, and what becomes one is worth nothing once it was shown.
 //!
 //! Beyond that, no value is shown that holds the text of something hidden.
 
@@ -81,7 +82,8 @@ pub(super) fn holds_true(mark: &Value) -> bool {
     }
 }
 
-/// Whether a value has a path that ends with a name that is given to secrets. A block of that name holds other things too.
+/// Whether a value has a path that ends with a name that is given to secrets. A block of that name
+/// holds other things too.
 pub(super) fn is_named_secret(path: &str, value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Number(_)) && is_secret_name(path)
 }

@@ -1,4 +1,5 @@
-//! The letters of `tar`, which stand before everything else and may have no dash: `tar czf a.tgz src` is `tar -c -z -f a.tgz src`.
+//! The letters of `tar`, which stand before everything else and may have no dash:
+//! `tar czf a.tgz src` is `tar -c -z -f a.tgz src`.
 
 use crate::domain::tools::word::Word;
 

@@ -6,7 +6,8 @@ use crate::domain::tools::rules::{Entry, Takes, Writes};
 use crate::domain::tools::shell::{Reader, Stdin, archives};
 use crate::domain::tools::word::{Known, Word};
 
-/// Where the programs of a system are. A program in any other folder is known by its whole path alone.
+/// Where the programs of a system are. A program in any other folder is known by its whole path
+/// alone.
 const SYSTEM: [&str; 8] = [
     "/bin/",
     "/usr/bin/",
@@ -131,7 +132,8 @@ impl Reader<'_> {
     fn matched(&mut self, entry: &Entry, (options, arguments): (&[Word], &[Word]), left: &[Word], what: &str) {
         let local = &self.rules.inside;
         let is_build = entry.is.environment == local.environment && entry.is.resource_type == local.resource_type;
-        // What a folder holds may tell a program what to run: settings of git, plugins of Terraform.
+        // What a folder holds may tell a program what to run: settings of git, plugins of
+        // Terraform.
         let obeys = entry.check.is_some_and(Check::is_about_folder) || entry.command.as_ref().is_some_and(|command| command.is_of("git"));
         let mut part = if (is_build || obeys) && !self.stays_inside(options) {
             let why = "`writes.outside`, because it works in another folder than the agent's";
@@ -166,7 +168,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Writes to a file, or into a folder, each of these under its own name: which of the two it is, is not known.
+    /// Writes to a file, or into a folder, each of these under its own name: which of the two it
+    /// is, is not known.
     fn write_into(&mut self, sources: &[Word], last: &Word) {
         let root = resolved(&self.root, "/");
         let is_root = |folder: &String| last.as_literal().is_some_and(|text| resolved(text, folder) == root);
@@ -183,7 +186,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a command works in the agent's folder, or below it: wherever it may be by now, and wherever its options send it.
+    /// Whether a command works in the agent's folder, or below it: wherever it may be by now, and
+    /// wherever its options send it.
     fn stays_inside(&self, options: &[Word]) -> bool {
         let root = resolved(&self.root, "/");
         let here = |place: &str| place == root || is_inside(place, &self.root);
@@ -194,8 +198,9 @@ impl Reader<'_> {
         !self.folders.is_empty() && self.folders.iter().all(|folder| here(&resolved(folder, "/"))) && options.iter().all(of_option)
     }
 
-    /// The options that stand before a subcommand, and the words after them; `None` where one of them has no value. A subcommand that has
-    /// subcommands of its own may have options too, as that of `docker compose`.
+    /// The options that stand before a subcommand, and the words after them; `None` where one of
+    /// them has no value. A subcommand that has subcommands of its own may have options too, as
+    /// that of `docker compose`.
     fn after_options(&self, name: &str, arguments: &[Word]) -> Option<(Vec<Word>, Vec<Word>)> {
         let rest = self.after_options_of(name, arguments)?;
         let mut options = arguments[..arguments.len() - rest.len()].to_vec();
@@ -231,7 +236,8 @@ impl Reader<'_> {
             } else if options.contains(&first.text) {
                 rest = after;
             } else {
-                // It may be a flag of the program itself, such as --version, of which an entry knows.
+                // It may be a flag of the program itself, such as --version, of which an entry
+                // knows.
                 break;
             }
         }

@@ -1,11 +1,13 @@
-//! Text that a script holds and that nobody runs: here-documents in which nothing is replaced, and what is in quotes behind a program to which its
-//! arguments are text, such as the message of a commit. What is looked for in scripts (`plain.rs`) is not looked for there.
+//! Text that a script holds and that nobody runs: here-documents in which nothing is replaced, and
+//! what is in quotes behind a program to which its arguments are text, such as the message of a
+//! commit. What is looked for in scripts (`plain.rs`) is not looked for there.
 
 use crate::domain::tools::shell::tree::{children, text};
 use std::ops::Range;
 use tree_sitter::Node;
 
-/// The bodies of here-documents whose end is in quotes, and where shell and grammar cannot but agree on where that is.
+/// The bodies of here-documents whose end is in quotes, and where shell and grammar cannot but
+/// agree on where that is.
 pub fn documents(root: Node<'_>, source: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut open = vec![root];

@@ -1,7 +1,9 @@
-//! Shell commands: parsed by the grammar of bash, and looked into as far as what runs is written there.
+//! Shell commands: parsed by the grammar of bash, and looked into as far as what runs is written
+//! there.
 //!
-//! `walk.rs` goes through the statements, `words.rs` finds out how much of each word is known, `redirects.rs` what is read and written
-//! beside the arguments, `wrappers.rs` looks into programs that run others, and `commands.rs` asks the entries.
+//! `walk.rs` goes through the statements, `words.rs` finds out how much of each word is known,
+//! `redirects.rs` what is read and written beside the arguments, `wrappers.rs` looks into programs
+//! that run others, and `commands.rs` asks the entries.
 
 mod archives;
 mod commands;
@@ -72,11 +74,13 @@ struct Reader<'r> {
     parts: Vec<Part>,
     /// What variables were set to in the command itself; `None`: to something that cannot be known.
     variables: BTreeMap<String, Option<Vec<Word>>>,
-    /// Whether it goes to another folder, or sets a variable: what does nothing else is read as going to a folder.
+    /// Whether it goes to another folder, or sets a variable: what does nothing else is read as
+    /// going to a folder.
     prepares: bool,
     /// What the arguments of the command that was read last are to it.
     takes: Takes,
-    /// Where text stands in the script that is read, of which nothing is run, and which names nothing.
+    /// Where text stands in the script that is read, of which nothing is run, and which names
+    /// nothing.
     prose: Vec<Range<usize>>,
     /// All variables that are set anywhere in the command.
     assigned: BTreeSet<String>,
@@ -136,7 +140,8 @@ impl<'r> Reader<'r> {
         let outer = std::mem::take(&mut self.prose);
         self.visit(tree.root_node(), text);
         let prose = std::mem::replace(&mut self.prose, outer);
-        // Last, because a part of it may be known to be worse than what nobody can read, or say where it acts.
+        // Last, because a part of it may be known to be worse than what nobody can read, or say
+        // where it acts.
         let documents = inert::documents(tree.root_node(), text);
         if let Some(why) = plain::odd(&inert::blanked(text, &documents), &inert::blanked(text, &[documents.as_slice(), &prose].concat())) {
             self.unmatched(text, why);
@@ -179,8 +184,8 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Goes to another folder. Whether that succeeds is not known, nor from which of the folders before: so the command may be in each of these,
-    /// and in each to which that leads.
+    /// Goes to another folder. Whether that succeeds is not known, nor from which of the folders
+    /// before: so the command may be in each of these, and in each to which that leads.
     fn go_to(&mut self, word: &Word) {
         use crate::domain::tools::places::{folders, resolved};
         let paths = match word.known {

@@ -1,5 +1,6 @@
-//! Whether a script is plain enough to be read: what everyday commands hardly ever hold, and in which a shell and its grammar may differ, or
-//! one word may come to stand for another, is not read at all. Such a script is unmatched, whatever its parts are.
+//! Whether a script is plain enough to be read: what everyday commands hardly ever hold, and in
+//! which a shell and its grammar may differ, or one word may come to stand for another, is not read
+//! at all. Such a script is unmatched, whatever its parts are.
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::sync::LazyLock;
@@ -119,7 +120,8 @@ const ODD: &[(&str, &str)] = &[
     (r"\bgrep\s+-\w*e\s+-", "a pattern begins with a dash"),
 ];
 
-/// All of a list, looked for in one pass. Words, blanks and ends of words are those of ASCII, as a shell has them.
+/// All of a list, looked for in one pass. Words, blanks and ends of words are those of ASCII, as a
+/// shell has them.
 fn set(list: &[(&str, &str)]) -> RegexSet {
     let patterns = list.iter().map(|(pattern, _)| pattern);
     RegexSetBuilder::new(patterns).unicode(false).size_limit(1 << 26).build().expect("the patterns of this file")
@@ -128,7 +130,8 @@ fn set(list: &[(&str, &str)]) -> RegexSet {
 static SURE: LazyLock<RegexSet> = LazyLock::new(|| set(UNSURE));
 static PLAIN: LazyLock<RegexSet> = LazyLock::new(|| set(ODD));
 
-/// Why a script is not read; `None` if it is plain. `words` is the same script without texts of which nothing is run.
+/// Why a script is not read; `None` if it is plain. `words` is the same script without texts of
+/// which nothing is run.
 pub fn odd(script: &str, words: &str) -> Option<&'static str> {
     // A carriage return at the end of a line is one of another system's line ends.
     let look = |set: &RegexSet, list: &[(&str, &'static str)], text: &str| {

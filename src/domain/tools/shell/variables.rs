@@ -1,4 +1,5 @@
-//! Variables: what they were set to in the command, which may be set at all, and which give a secret away.
+//! Variables: what they were set to in the command, which may be set at all, and which give a
+//! secret away.
 
 use crate::domain::risk::registry::glob;
 use crate::domain::tools::shell::Reader;
@@ -6,7 +7,8 @@ use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::word::{Known, Word};
 use tree_sitter::Node;
 
-/// What programs and the shell itself take from the environment, so that setting it changes what they do.
+/// What programs and the shell itself take from the environment, so that setting it changes what
+/// they do.
 const TELLING: &[&str] = &[
     "PATH",
     "IFS",

@@ -12,7 +12,8 @@ const LISTERS: [&str; 10] = ["find", "fd", "hostname", "id", "ls", "nproc", "pwd
 const FILTERS: [&str; 5] = ["grep", "head", "sort", "tail", "uniq"];
 
 impl Reader<'_> {
-    /// Notes every variable that is set anywhere: where it is used may be read before where it is set.
+    /// Notes every variable that is set anywhere: where it is used may be read before where it is
+    /// set.
     pub(super) fn find_assigned(&mut self, root: Node<'_>, source: &str) {
         let mut cursor = root.walk();
         loop {
@@ -118,7 +119,8 @@ impl Reader<'_> {
         }
     }
 
-    /// `left && right` or `left || right`: of the two, the right one is where the left one has succeeded, if it is asked for that.
+    /// `left && right` or `left || right`: of the two, the right one is where the left one has
+    /// succeeded, if it is asked for that.
     fn list(&mut self, node: Node<'_>, source: &str) {
         let mut all = self.folders.clone();
         let mut succeeded = self.folders.clone();
@@ -140,7 +142,8 @@ impl Reader<'_> {
         self.on_success = succeeded;
     }
 
-    /// Reads what runs more than once: what one pass sets, and where it goes, holds for the next one.
+    /// Reads what runs more than once: what one pass sets, and where it goes, holds for the next
+    /// one.
     fn again_and_again(&mut self, mut read: impl FnMut(&mut Self)) {
         loop {
             let before = (self.folders.clone(), self.variables.clone());
@@ -269,7 +272,8 @@ impl Reader<'_> {
         self.contexts.truncate(contexts);
     }
 
-    /// What a command substitution prints, as a word: names of what is there, or something that could be anything.
+    /// What a command substitution prints, as a word: names of what is there, or something that
+    /// could be anything.
     pub(super) fn substituted(&mut self, node: Node<'_>, source: &str) -> Word {
         let before = (self.stdin, self.folders.clone(), self.takes);
         self.stdin = Stdin::Made;
@@ -300,7 +304,8 @@ impl Reader<'_> {
     }
 }
 
-/// The text that `cat <<'END'` prints, in which nothing is replaced: so agents write messages of several lines.
+/// The text that `cat <<'END'` prints, in which nothing is replaced: so agents write messages of
+/// several lines.
 fn here_text<'s>(node: Node<'_>, source: &'s str) -> Option<&'s str> {
     let body = node.child_by_field_name("body").filter(|body| node.kind() == "redirected_statement" && text(*body, source) == "cat")?;
     let [redirect] = *children(node).into_iter().filter(|child| *child != body).collect::<Vec<_>>() else { return None };

@@ -140,7 +140,8 @@ impl Reader<'_> {
         self.variable(name, quoted)
     }
 
-    /// `${…}`: a plain name has the value of the variable; of all else, what it makes of the value is not known.
+    /// `${…}`: a plain name has the value of the variable; of all else, what it makes of the value
+    /// is not known.
     fn expansion(&mut self, node: Node<'_>, source: &str, quoted: bool) -> Word {
         let written = text(node, source);
         let inner = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();

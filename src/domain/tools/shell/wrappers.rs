@@ -4,7 +4,8 @@ use crate::domain::tools::pattern::{CommandPattern, Flags};
 use crate::domain::tools::shell::{Reader, Stdin};
 use crate::domain::tools::word::{Known, Word};
 
-/// A program that runs the words after its flags: the flags that are known, and how many words stand before the program.
+/// A program that runs the words after its flags: the flags that are known, and how many words
+/// stand before the program.
 struct Wrapper {
     names: &'static [&'static str],
     flags: &'static [&'static str],
@@ -92,8 +93,8 @@ impl Reader<'_> {
         self.contexts.truncate(contexts);
     }
 
-    /// Reads what runs as another user or on another machine. Only what reads is there what it is here: nothing there is the folder
-    /// that the agent works in.
+    /// Reads what runs as another user or on another machine. Only what reads is there what it is
+    /// here: nothing there is the folder that the agent works in.
     fn elsewhere(&mut self, why: &str, read: impl FnOnce(&mut Self)) {
         let before = self.parts.len();
         let folders = std::mem::take(&mut self.folders);
@@ -111,7 +112,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A shell runs the text after `-c`. A script in a file, and one that comes by a pipe, is not read.
+    /// A shell runs the text after `-c`. A script in a file, and one that comes by a pipe, is not
+    /// read.
     fn shell(&mut self, arguments: &[Word], what: &str) {
         let mut words = arguments.iter();
         let mut takes_text = false;

@@ -127,8 +127,8 @@ fn reason(workflow: &Workflow, setting: &Setting) -> String {
     }
 }
 
-/// Each way in which a configuration becomes stricter after ann's yes: what the deciding commit of tina then does, and what the
-/// start says where both approved before it.
+/// Each way in which a configuration becomes stricter after ann's yes: what the deciding commit of
+/// tina then does, and what the start says where both approved before it.
 #[test]
 fn what_became_stricter_holds_at_the_deciding_and_at_the_starting_commit() {
     let first = Setting::first();
@@ -189,7 +189,8 @@ fn the_new_round_ends_as_any_other_and_needs_approvals_of_its_own() {
     assert_eq!(two.round().map(|round| (round.number, round.approvals.len())), Some((2, 1)));
     let (events, three) = approve(&two, &today, "ben").unwrap();
     assert_eq!((events, reason(&three, &today).as_str()), (vec!["approved", "released"], "holds"));
-    // Who was suspended can answer again once restored, and what was given before the new round stays void.
+    // Who was suspended can answer again once restored, and what was given before the new round
+    // stays void.
     assert!(matches!(approve(&two, &today.changed(|s| s.suspended.clear()), "ann"), Ok((events, _)) if events == ["approved", "released"]));
 }
 
@@ -272,8 +273,9 @@ fn those_who_were_asked_by_then_are_asked_in_the_new_round_from_the_start() {
     assert_eq!((round.terms.approvers.clone(), round.terms.escalation.len()), (roles(&["lead", "tech", "cto"]), 0));
 }
 
-/// The role that somebody answered for is asked no more: what is left of their yes is not enough beside one of the same role. It is found
-/// when the other one approves, before anything is released, and nobody's second press of the button is a new answer.
+/// The role that somebody answered for is asked no more: what is left of their yes is not enough
+/// beside one of the same role. It is found when the other one approves, before anything is
+/// released, and nobody's second press of the button is a new answer.
 #[test]
 fn an_approval_whose_role_is_asked_no_more_does_not_count_by_it_in_the_deciding_commit() {
     let then = ApprovalTerms { distinct_roles: true, ..terms() };

@@ -168,8 +168,8 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     }
 }
 
-/// People are asked: at first, again because what was released may no longer start, again because something became stricter, or about the
-/// step of a plan whose turn has come.
+/// People are asked: at first, again because what was released may no longer start, again because
+/// something became stricter, or about the step of a plan whose turn has come.
 fn ask(workflow: &mut Workflow, next: Round, has_reason: bool) -> Option<()> {
     let place = next.step.map_or(Some(0), |step| usize::try_from(step).ok()?.checked_sub(1))?;
     let is_untouched = workflow.steps.iter().skip(place).all(|step| step.stage == Stage::Waiting);
@@ -197,7 +197,8 @@ fn open_round(workflow: &mut Workflow, number: u32) -> Option<&mut Round> {
     workflow.rounds.last_mut().filter(|round| round.is_open() && round.number == number)
 }
 
-/// While nothing runs: people are asked, it waits for its turn, or a step of a plan succeeded although the plan was cancelled.
+/// While nothing runs: people are asked, it waits for its turn, or a step of a plan succeeded
+/// although the plan was cancelled.
 fn cancel(workflow: &mut Workflow, number: Option<u32>) -> Option<()> {
     if workflow.round().map(|round| round.number) != number {
         return None;
@@ -227,7 +228,8 @@ fn has_running(workflow: &Workflow) -> bool {
     workflow.steps.iter().any(|step| step.running().is_some())
 }
 
-/// What an event of an attempt changes. Nothing is released or started while people are asked, or after they have said no.
+/// What an event of an attempt changes. Nothing is released or started while people are asked, or
+/// after they have said no.
 fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> Option<()> {
     let is_approved = workflow.round().is_none_or(|round| round.outcome == Some(RoundOutcome::Approved));
     let place = usize::try_from(id.step).ok()?.checked_sub(1)?;
@@ -243,7 +245,8 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
             step.rest = None;
             step.stage = Stage::Queued;
         }
-        // Logs from before there was a queue start an action right away, and the next attempt after one that was interrupted.
+        // Logs from before there was a queue start an action right away, and the next attempt after
+        // one that was interrupted.
         Event::ExecutionStarted { owner, token, .. } if is_next && (matches!(step.stage, Stage::Waiting | Stage::Queued) || is_running) => {
             end(step, Ended::Interrupted);
             step.stage = Stage::Started;

@@ -1,7 +1,9 @@
-//! Breaking the glass: in an emergency one person releases an action alone, and somebody else reviews it afterwards.
+//! Breaking the glass: in an emergency one person releases an action alone, and somebody else
+//! reviews it afterwards.
 //!
-//! It takes the place of the quorum and of the roles that are asked, and of nothing else: it is about the digest that was read, says why, and
-//! is never one's own request. Whether the same person has an open review elsewhere is for the commit to find out.
+//! It takes the place of the quorum and of the roles that are asked, and of nothing else: it is
+//! about the digest that was read, says why, and is never one's own request. Whether the same
+//! person has an open review elsewhere is for the commit to find out.
 
 use super::obligations::expires_at;
 use super::start;

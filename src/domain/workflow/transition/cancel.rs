@@ -35,7 +35,8 @@ pub(super) fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) 
     }
 }
 
-/// Ends a plan whose running step succeeded although somebody had cancelled it: the steps after it never start.
+/// Ends a plan whose running step succeeded although somebody had cancelled it: the steps after it
+/// never start.
 pub(super) fn end_of_plan(workflow: &Workflow, step: u32, request: &CancelRequest) -> Event {
     let title = workflow.submission.step_title(step);
     let CancelRequest { by, reason } = request;

@@ -1,4 +1,5 @@
-//! Somebody says something about a workflow, or asks its requester something. Nothing is decided by it, and nothing is void because of it.
+//! Somebody says something about a workflow, or asks its requester something. Nothing is decided by
+//! it, and nothing is void because of it.
 
 use super::{Answer, Guard};
 use crate::domain::policy::Principal;

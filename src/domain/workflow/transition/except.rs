@@ -1,4 +1,5 @@
-//! An exception from a freeze: a further decision about what is released, by somebody of a role that the freeze names.
+//! An exception from a freeze: a further decision about what is released, by somebody of a role
+//! that the freeze names.
 
 use super::{Answer, Guard, same_digest_as};
 use crate::domain::hold::Freeze;
@@ -7,7 +8,8 @@ use crate::domain::workflow::approval;
 use crate::domain::workflow::{Decision, Event, FreezeException, Refusal, Verdict, Workflow};
 use chrono::{DateTime, Utc};
 
-/// What somebody says of a freeze that holds a workflow. `until` is when it ends; `None` where it does not hold the workflow now.
+/// What somebody says of a freeze that holds a workflow. `until` is when it ends; `None` where it
+/// does not hold the workflow now.
 pub(super) fn except(
     workflow: &Workflow,
     by: &Principal,

@@ -1,4 +1,5 @@
-//! What has to happen next, and when: computed from the state alone, right after a commit and after a restart.
+//! What has to happen next, and when: computed from the state alone, right after a commit and after
+//! a restart.
 
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::{Attempt, AttemptId, Disposition, Rest, Round, RoundOutcome, Step, StepState, Workflow};
@@ -12,29 +13,38 @@ pub const REPORT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// One thing that has to happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obligation {
-    /// Wait for people, and come back at the deadline. Then `Tick` asks more people, or ends the request.
+    /// Wait for people, and come back at the deadline. Then `Tick` asks more people, or ends the
+    /// request.
     Park { deadline: Option<DateTime<Utc>> },
-    /// See to it that this process's runner has the attempt in its queue. When the attempt has a turn, the runner commits `Start`,
-    /// `RefuseStart` or `AskAgain`.
+    /// See to it that this process's runner has the attempt in its queue. When the attempt has a
+    /// turn, the runner commits `Start`, `RefuseStart` or `AskAgain`.
     Queue { attempt: AttemptId },
-    /// Wait for the end of the pause after a failure, and come back then. Then `Tick` releases the attempt.
+    /// Wait for the end of the pause after a failure, and come back then. Then `Tick` releases the
+    /// attempt.
     Rest { attempt: AttemptId, deadline: DateTime<Utc> },
-    /// Wait for the requester's report, and come back at the deadline. Then `Tick` asks for the report, or says that nobody knows.
+    /// Wait for the requester's report, and come back at the deadline. Then `Tick` asks for the
+    /// report, or says that nobody knows.
     AwaitReport { attempt: AttemptId, deadline: DateTime<Utc> },
-    /// This process has started the attempt. Nothing is started because of it: see to it that the runner knows of it. The runner commits
-    /// `Finish`; where it knows nothing of the attempt, `Disown` follows.
+    /// This process has started the attempt. Nothing is started because of it: see to it that the
+    /// runner knows of it. The runner commits `Finish`; where it knows nothing of the attempt,
+    /// `Disown` follows.
     Attend { attempt: AttemptId, token: Option<Uuid> },
-    /// This process has started the attempt, and somebody has cancelled it: see to it that the runner ends it. The rest is as for `Attend`.
+    /// This process has started the attempt, and somebody has cancelled it: see to it that the
+    /// runner ends it. The rest is as for `Attend`.
     End { attempt: AttemptId, token: Option<Uuid> },
-    /// Nobody knows how this attempt ended, and its runbook has a probe: see to it that the runner has it look. `Probed` follows.
+    /// Nobody knows how this attempt ended, and its runbook has a probe: see to it that the runner
+    /// has it look. `Probed` follows.
     Probe { attempt: AttemptId },
-    /// A process that may be gone had begun this attempt. `Recover` follows; the database refuses it while that process's server lives.
+    /// A process that may be gone had begun this attempt. `Recover` follows; the database refuses
+    /// it while that process's server lives.
     Recover { attempt: AttemptId },
-    /// The same of an attempt that somebody has cancelled: what is left of it on this machine is ended before `Recover` follows.
+    /// The same of an attempt that somebody has cancelled: what is left of it on this machine is
+    /// ended before `Recover` follows.
     Clear { attempt: AttemptId },
 }
 
-/// Everything that has to happen next. Empty where the workflow is final, or where only a person can go on.
+/// Everything that has to happen next. Empty where the workflow is final, or where only a person
+/// can go on.
 pub fn obligations(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
     if workflow.disposition != Disposition::Active {
         return Vec::new();
@@ -98,7 +108,8 @@ pub fn deadline(round: &Round) -> Option<DateTime<Utc>> {
     steps_left(round).map(|(_, at, _)| at).next().into_iter().chain(expires_at(round)).min()
 }
 
-/// When a requester is next asked to report, or, if it was, when nobody knows any more how its action went.
+/// When a requester is next asked to report, or, if it was, when nobody knows any more how its
+/// action went.
 pub fn report_deadline(workflow: &Workflow) -> Option<DateTime<Utc>> {
     let external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
     external.filter_map(|(_, step, state)| Some(report_by(step, state.running()?))).min()

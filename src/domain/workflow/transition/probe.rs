@@ -4,7 +4,8 @@ use super::{Answer, Guard, start};
 use crate::domain::workflow::{AttemptId, Event, ProbeAnswer, Workflow};
 use serde_json::Value;
 
-/// What follows from the answer of a probe: what happened has succeeded, what did not has failed, and is tried again where its runbook says so.
+/// What follows from the answer of a probe: what happened has succeeded, what did not has failed,
+/// and is tried again where its runbook says so.
 pub(super) fn probed(workflow: &Workflow, id: AttemptId, answer: ProbeAnswer, output: Option<&Value>, reason: Option<&str>) -> Answer {
     let unknown = workflow.step(id.step).and_then(|state| state.unknown());
     if !unknown.is_some_and(|attempt| attempt.number == id.number && !attempt.probed) {

@@ -28,8 +28,8 @@ pub(super) fn report(workflow: &Workflow, by: &Principal, step: Option<&StepName
     }
 }
 
-/// The external step that a report is about. Where there are several it has to say which: a report that was sent twice would otherwise be taken
-/// for the next one's.
+/// The external step that a report is about. Where there are several it has to say which: a report
+/// that was sent twice would otherwise be taken for the next one's.
 fn reported<'a>(workflow: &'a Workflow, step: Option<&StepName>) -> Result<(u32, &'a StepState), Refusal> {
     let mut external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
     let found = match step {

@@ -1,4 +1,5 @@
-//! The start of an action, and the end of an attempt: released, then started by whoever holds its token, then ended.
+//! The start of an action, and the end of an attempt: released, then started by whoever holds its
+//! token, then ended.
 
 use super::{Answer, Guard, cancel};
 use crate::domain::policy::{ApprovalTerms, Principal};
@@ -10,8 +11,9 @@ use uuid::Uuid;
 /// The first step of a plan. An approval lets its requester begin it at once where it is external.
 pub(super) const FIRST: u32 = 1;
 
-/// The event by which an attempt may begin. What parkbrake itself runs waits for its turn; an external action is its
-/// requester's to begin. Later steps of a plan all wait for a turn, so that the gate is asked before each of them.
+/// The event by which an attempt may begin. What parkbrake itself runs waits for its turn; an
+/// external action is its requester's to begin. Later steps of a plan all wait for a turn, so that
+/// the gate is asked before each of them.
 pub(super) fn release(plan: &Plan, AttemptId { step, number: attempt }: AttemptId, owner: Uuid) -> Event {
     match plan.step(step).map(|step| step.action) {
         Some(ActionKind::External) if step == FIRST && !is_claimed(plan, step) => {
@@ -26,7 +28,8 @@ fn is_claimed(plan: &Plan, step: u32) -> bool {
     plan.step(step).is_some_and(|step| step.is_claimed)
 }
 
-/// The first event of what needs no approval. A tool call has its claim with it, and begins at once.
+/// The first event of what needs no approval. A tool call has its claim with it, and begins at
+/// once.
 pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> Event {
     let first = AttemptId { step: FIRST, number: 1 };
     match claim {
@@ -35,8 +38,8 @@ pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> 
     }
 }
 
-/// One tool call claims what was released for it: a commit like every other start, so that one call passes and no other. The same call may ask
-/// again, because the answer was lost.
+/// One tool call claims what was released for it: a commit like every other start, so that one call
+/// passes and no other. The same call may ask again, because the answer was lost.
 pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uuid) -> Result<Answer, Refusal> {
     if workflow.submission.requested_by != by.name {
         return Err(Refusal::NotPermitted("a tool call is claimed by the agent that asked for it".to_owned()));
@@ -67,8 +70,9 @@ pub fn begins(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::ExecutionStarted { .. }))
 }
 
-/// The same events with each external action that would begin with them queued instead, for where a halt or a freeze holds it; `None` where
-/// none would begin, or only one that is in the queue already.
+/// The same events with each external action that would begin with them queued instead, for where a
+/// halt or a freeze holds it; `None` where none would begin, or only one that is in the queue
+/// already.
 pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<Vec<Event>> {
     let mut is_changed = false;
     let mut instead = |event: &Event| match event {
@@ -84,9 +88,10 @@ pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<V
     is_changed.then_some(events)
 }
 
-/// What follows an event of an attempt in the same commit: where the step has succeeded, the next one is released, unless somebody has
-/// cancelled the plan meanwhile; where it has failed, what undoes the last of those before it that can be undone. What undoes steps goes on in
-/// the same way, and stops where it fails.
+/// What follows an event of an attempt in the same commit: where the step has succeeded, the next
+/// one is released, unless somebody has cancelled the plan meanwhile; where it has failed, what
+/// undoes the last of those before it that can be undone. What undoes steps goes on in the same
+/// way, and stops where it fails.
 pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<Event> {
     let (succeeded, failed) = match &event {
         Event::ExecutionSucceeded { .. } | Event::Resolved { outcome: Resolution::Succeeded, .. } => {
@@ -107,7 +112,8 @@ pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<
     [event].into_iter().chain(next).collect()
 }
 
-/// The step that is next once this one has succeeded. What undoes steps is followed by what undoes the step before.
+/// The step that is next once this one has succeeded. What undoes steps is followed by what undoes
+/// the step before.
 fn after_success(workflow: &Workflow, step: u32) -> Option<u32> {
     let is_undoing = |step: u32| workflow.plan.step(step).map(|step| step.compensates.is_some());
     (is_undoing(step + 1)? == is_undoing(step)?).then_some(step + 1)
@@ -119,10 +125,12 @@ fn after_failure(workflow: &Workflow, step: u32) -> Option<u32> {
     workflow.numbered_steps().find(|(_, undo, _)| undo.compensates.is_some_and(|of| of < step)).map(|(number, ..)| number)
 }
 
-/// The one commit that starts an attempt. Where it is written already, its token says whose it was. An external action, which is queued only
-/// while it is held or as a later step of a plan, has none: it is its requester's to carry out. What a call has to claim is never started here.
+/// The one commit that starts an attempt. Where it is written already, its token says whose it was.
+/// An external action, which is queued only while it is held or as a later step of a plan, has
+/// none: it is its requester's to carry out. What a call has to claim is never started here.
 ///
-/// Where somebody has excepted the document that held from a freeze, only the other one is recorded: the exception is not about that.
+/// Where somebody has excepted the document that held from a freeze, only the other one is
+/// recorded: the exception is not about that.
 pub(super) fn start(workflow: &Workflow, id: AttemptId, (owner, token): (Uuid, Uuid), renewed: Option<&Renewed>) -> Answer {
     let AttemptId { step, number: attempt } = id;
     if is_claimed(&workflow.plan, step) {
@@ -188,7 +196,8 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
     }
 }
 
-/// The next attempt after a failure, where it may be tried again. What somebody has cancelled is not.
+/// The next attempt after a failure, where it may be tried again. What somebody has cancelled is
+/// not.
 pub(super) fn retry(workflow: &Workflow, id: AttemptId) -> Option<Event> {
     let state = workflow.step(id.step).filter(|state| state.cancel_requested().is_none())?;
     let planned = workflow.plan.step(id.step).filter(|step| step.idempotent)?;
@@ -207,7 +216,8 @@ pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Ou
     }
 }
 
-/// What becomes of an attempt whose process is gone. The database refuses it while that process's server holds its lease.
+/// What becomes of an attempt whose process is gone. The database refuses it while that process's
+/// server holds its lease.
 pub(super) fn recover(workflow: &Workflow, id: AttemptId, owner: Uuid) -> Answer {
     match workflow.running(id) {
         Some(attempt) if attempt.owner != owner => {

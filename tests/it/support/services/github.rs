@@ -1,4 +1,5 @@
-//! GitHub: the two calls of its API by which an App answers for a deployment, with the rules of its documentation
+//! GitHub: the two calls of its API by which an App answers for a deployment, with the rules of its
+//! documentation
 //! (docs.github.com/rest/actions/workflow-runs#review-custom-deployment-protection-rules-for-a-workflow-run).
 
 use super::http::{Call, Reply, Service, lock};
@@ -24,7 +25,8 @@ pub struct Github {
 
 #[derive(Default)]
 struct State {
-    /// Tokens that were made and not used; each is good for one call, so that a token that is kept is noticed.
+    /// Tokens that were made and not used; each is good for one call, so that a token that is kept
+    /// is noticed.
     tokens: Mutex<Vec<String>>,
     made: Mutex<u32>,
     /// Runs that wait, with the environment that they wait for.
@@ -138,7 +140,8 @@ fn bearer(call: &Call) -> &str {
     written.strip_prefix("Bearer ").unwrap_or_default()
 }
 
-/// Whether a token is the App's own, signed with its key, and good now for no more than ten minutes.
+/// Whether a token is the App's own, signed with its key, and good now for no more than ten
+/// minutes.
 fn signed(token: &str) -> Result<(), String> {
     let unreadable = || "A JSON web token could not be decoded".to_owned();
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| unreadable());

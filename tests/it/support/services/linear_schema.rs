@@ -1,5 +1,6 @@
-//! As much of GraphQL, and of Linear's schema, as it takes to be strict: one operation, whose variables have exactly the types
-//! of what they are given to, and which selects only what there is.
+//! As much of GraphQL, and of Linear's schema, as it takes to be strict: one operation, whose
+//! variables have exactly the types of what they are given to, and which selects only what there
+//! is.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -173,7 +174,8 @@ impl Tokens {
                 while !self.skip(")") {
                     let argument = self.name()?;
                     self.expect(":")?;
-                    // A number as it stands may be the size of a page; everything else has to be a variable.
+                    // A number as it stands may be the size of a page; everything else has to be a
+                    // variable.
                     if self.skip("$") {
                         arguments.insert(argument, self.name()?);
                     } else if argument != "first" || self.name()?.parse::<u32>().is_err() {

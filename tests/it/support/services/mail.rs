@@ -1,4 +1,5 @@
-//! A mail, read strictly (RFC 5322, 2045, 2047): lines, headers, and the two parts of `multipart/alternative`.
+//! A mail, read strictly (RFC 5322, 2045, 2047): lines, headers, and the two parts of
+//! `multipart/alternative`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -100,7 +101,8 @@ fn part(text: &str) -> Result<(Headers, &str), String> {
     Ok((headers, body))
 }
 
-/// A header's value with its encoded words decoded (RFC 2047); the white space between two of them goes away.
+/// A header's value with its encoded words decoded (RFC 2047); the white space between two of them
+/// goes away.
 fn words(value: &str) -> Result<String, String> {
     let word = regex::Regex::new(r"=\?([^?]*)\?([bBqQ])\?([^?]*)\?=(\s+(=\?))?").expect("a pattern");
     let mut decoded = Vec::new();

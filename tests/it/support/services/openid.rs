@@ -1,5 +1,5 @@
-//! An OpenID Connect provider: discovery, keys, and the token endpoint, which checks what RFC 6749 and RFC 7636 have it check. What its ID
-//! tokens say, and how they are signed, can be made wrong.
+//! An OpenID Connect provider: discovery, keys, and the token endpoint, which checks what RFC 6749
+//! and RFC 7636 have it check. What its ID tokens say, and how they are signed, can be made wrong.
 
 use super::http::{Call, Reply, Service, lock};
 use base64::Engine as _;
@@ -98,7 +98,8 @@ impl OpenId {
         *keys = Keys { number: keys.number + 1, elliptic: elliptic() };
     }
 
-    /// What somebody does at the address that a browser was sent to: signs in there. Gives where the browser is sent back to.
+    /// What somebody does at the address that a browser was sent to: signs in there. Gives where
+    /// the browser is sent back to.
     #[track_caller]
     pub fn sign_in(&self, address: &str, subject: Subject) -> String {
         let address = Url::parse(address).expect("an address");

@@ -1,4 +1,5 @@
-//! PagerDuty: the Events API v2, with the rules of its schema (developer.pagerduty.com/docs/send-alert-event).
+//! PagerDuty: the Events API v2, with the rules of its schema
+//! (developer.pagerduty.com/docs/send-alert-event).
 
 use super::http::{Call, Reply, Service, lock};
 use super::slack::keys;

@@ -1,5 +1,5 @@
-//! Slack: incoming webhooks, with the rules of Block Kit (docs.slack.dev/reference/block-kit), and the address at which it
-//! takes answers to buttons.
+//! Slack: incoming webhooks, with the rules of Block Kit (docs.slack.dev/reference/block-kit), and
+//! the address at which it takes answers to buttons.
 
 use super::http::{Call, Reply, Service, lock};
 use serde_json::{Map, Value};

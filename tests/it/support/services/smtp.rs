@@ -1,4 +1,5 @@
-//! A mail server: the dialogue of RFC 5321, to the letter, and whatever it is told to answer instead.
+//! A mail server: the dialogue of RFC 5321, to the letter, and whatever it is told to answer
+//! instead.
 
 use super::http::lock;
 use super::mail::{self, Mail};
@@ -20,7 +21,8 @@ pub struct Smtp {
 #[derive(Default)]
 struct Shared {
     mails: Mutex<Vec<Mail>>,
-    /// By the command, in capitals: what is answered in place of what is right. `CONNECT` and `.` are the beginning and the end.
+    /// By the command, in capitals: what is answered in place of what is right. `CONNECT` and `.`
+    /// are the beginning and the end.
     instead: Mutex<HashMap<&'static str, &'static str>>,
     complaints: Mutex<Vec<String>>,
 }
