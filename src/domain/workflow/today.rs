@@ -5,9 +5,9 @@
 //! today are asked as well, and the stricter of both hold. They can make an approval worthless;
 //! they never make one that the stored round did not have.
 
-mod principal;
+mod names;
 
-pub use principal::{Barred, InSlack};
+pub use names::{Barred, InSlack};
 
 use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
@@ -66,8 +66,8 @@ impl<'a> Today<'a> {
     /// Whether this principal may give this verdict on this request, and by which roles.
     ///
     /// # Errors
-    /// `NotPermitted` for who has no rights today, `SelfApproval` for the requester and whom it
-    /// acts for, `NotAnApprover` for everybody whose role is not asked.
+    /// `NotPermitted` if the caller has no rights today, `SelfApproval` for the requester and the
+    /// person it acts for, `NotAnApprover` if none of the caller's roles is asked.
     pub fn may_decide(self, submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
         self.has_rights(by)?;
         match verdict {

@@ -12,7 +12,7 @@ pub enum Barred {
 }
 
 impl Barred {
-    /// The words for it, after a name and `is`.
+    /// The text for it, after a name and `is`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Suspended => "suspended",
@@ -21,7 +21,7 @@ impl Barred {
     }
 }
 
-/// Why nobody of ours pressed.
+/// Why the person who pressed a button in Slack cannot be identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InSlack {
     Nobody,
@@ -30,8 +30,7 @@ pub enum InSlack {
 }
 
 impl Today<'_> {
-    /// What a name stands for: the one question that every way in asks before it lets anybody do
-    /// anything.
+    /// Who a name stands for. Every door asks this before it lets anybody do anything.
     ///
     /// # Errors
     /// The name has no rights today.
@@ -42,10 +41,10 @@ impl Today<'_> {
         self.policy.principal(name).ok_or(Barred::Unlisted)
     }
 
-    /// The person who is reached in Slack by this id. Two people with one id are nobody.
+    /// The person with this Slack id. If two people have the same id, neither is meant.
     ///
     /// # Errors
-    /// Nobody, more than one, or somebody without rights: what to tell them.
+    /// The id belongs to nobody, to more than one person, or to somebody without rights today.
     pub fn in_slack(self, slack_id: &str) -> Result<Principal, InSlack> {
         let mut known = self.policy.people().iter().filter(|(_, person)| person.slack.as_deref() == Some(slack_id));
         match (known.next(), known.next()) {
