@@ -152,7 +152,7 @@ impl App {
     /// Starts a server: it answers when this returns.
     ///
     /// # Errors
-    /// An unsound configuration, no database, an address that is taken.
+    /// The configuration is invalid, the database is unavailable, or the address is in use.
     pub async fn start(settings: &Settings, resources: Resources) -> Result<Self, StartError> {
         let configuration = Arc::new(load(settings, resources.base.clone(), &resources.launcher)?);
         // Bound first: a second server on the same address fails before it has touched anything.
@@ -239,7 +239,7 @@ impl App {
     /// The path of a link that signs the person in, once, whose token this is.
     ///
     /// # Errors
-    /// It is no good token of a person, or no database.
+    /// The token is not a valid token of a person, or the database is unavailable.
     pub async fn sign_in_path(&self, token: &str) -> Result<String, ServiceError> {
         Ok(self.service.link_by(token).await?.path)
     }
@@ -247,7 +247,7 @@ impl App {
     /// Runs until it is told to stop.
     ///
     /// # Errors
-    /// It could not go on.
+    /// The server could not go on.
     pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let stopped = tokio::select! {
             () = shutdown => {

@@ -124,7 +124,7 @@ impl SecretKeys {
     /// current one first.
     ///
     /// # Errors
-    /// No key, two sources, a file that cannot be read, or text that is no key.
+    /// There is no key or there are two, the file cannot be read, or the text is not a key.
     pub fn load(read: impl Fn(&str) -> Option<String>, file: Option<&Path>) -> Result<Self, Error> {
         match (read(VARIABLE).filter(|text| !text.trim().is_empty()), file) {
             (Some(_), Some(_)) => Err(Error::Twice),
@@ -137,7 +137,7 @@ impl SecretKeys {
     /// The key in a file, which is made with a new key for its owner alone if it is not there.
     ///
     /// # Errors
-    /// A file that can be neither read nor written.
+    /// The file can be neither read nor written.
     pub fn load_or_create(path: &Path) -> Result<Self, Error> {
         if !path.exists() {
             let failed = |cause| Error::File { path: path.to_owned(), cause };
@@ -162,7 +162,7 @@ impl SecretKeys {
     /// Keys from text; `place` names where it was found.
     ///
     /// # Errors
-    /// Text that is no key.
+    /// The text is not a key.
     pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
         let keys: Option<Vec<_>> = text.split_ascii_whitespace().map(unhex).collect();
         let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| Error::Unsound(place.to_owned()))?;
@@ -207,7 +207,7 @@ impl SecretKeys {
 /// A new key, as it is written: 256 random bits in 64 hexadecimal digits.
 ///
 /// # Errors
-/// The system gives no random numbers.
+/// The system provides no random numbers.
 pub fn generate() -> Result<String, Error> {
     let mut bytes = [0_u8; LENGTH];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;

@@ -56,7 +56,7 @@ impl Dispatcher {
     /// Has a new workflow opened for a task. The result is durable. The caller chooses the id.
     ///
     /// # Errors
-    /// `Unavailable` if nobody can say whether the task was stored.
+    /// `Unavailable` if it is not known whether the task was stored.
     pub async fn submit(&self, id: Uuid, admitted: AdmittedTask) -> Result<Submitted, Failure> {
         let (admitted, span) = (Box::new(admitted), telemetry::workflow(id));
         let answer = self.actors()?.supervisor.call(|reply| ToSupervisor::Submit { id, admitted, span, reply }, None).await;
@@ -69,8 +69,8 @@ impl Dispatcher {
     /// Takes a command to its workflow, and waits for its result for as long as `timeout` says.
     ///
     /// # Errors
-    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody
-    /// can say whether it was done.
+    /// The refusal. `NotFound` also if the caller may not see the workflow. `Unavailable` if it is
+    /// not known whether the command was stored.
     pub async fn command(&self, id: Uuid, command: Command, timeout: Option<Duration>) -> Result<CommandOutcome, Failure> {
         let command = Arc::new(command);
         for _ in 0..ATTEMPTS {

@@ -179,7 +179,7 @@ impl Engine {
     /// caller does not stay, and `held` is held until then.
     ///
     /// # Errors
-    /// Why it says nothing.
+    /// Why there is no output.
     #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
     pub async fn look_first(self: &Arc<Self>, task: &mut Task, held: impl Send + 'static) -> Result<(), String> {
         let Some(invocation) = task.action.runs.as_mut().filter(|runs| runs.precondition.is_some()) else { return Ok(()) };
@@ -199,7 +199,7 @@ impl Engine {
     /// Assesses a task, and parks or starts it. The result is durable. The caller chooses the id.
     ///
     /// # Errors
-    /// `Unavailable` if nobody can say whether the task was stored.
+    /// `Unavailable` if it is not known whether the task was stored.
     pub async fn submit(&self, id: Uuid, admitted: AdmittedTask) -> Result<Submitted, Failure> {
         self.dispatcher.submit(id, admitted).await
     }
@@ -207,8 +207,8 @@ impl Engine {
     /// Takes a command to its workflow, which is woken if necessary.
     ///
     /// # Errors
-    /// The refusal; `NotFound` also if the caller may not see the workflow; `Unavailable` if nobody
-    /// can say whether it was done.
+    /// The refusal. `NotFound` also if the caller may not see the workflow. `Unavailable` if it is
+    /// not known whether the command was stored.
     pub async fn command(&self, id: Uuid, command: Command) -> Result<CommandOutcome, Failure> {
         self.dispatcher.command(id, command, Some(ANSWER_TIMEOUT)).await
     }

@@ -11,8 +11,8 @@ impl Engine {
     /// Gives a grant; `None` where its giver has been suspended. `held` is held until that is done.
     ///
     /// # Errors
-    /// No database; it may have been given all the same, and giving it again with the same id is
-    /// safe.
+    /// The database is unavailable. The grant may have been stored all the same; giving it again
+    /// with the same id is safe.
     pub async fn give_grant_for(self: &Arc<Self>, new: NewGrant, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
         let engine = Arc::clone(self);
         see_through(async move {

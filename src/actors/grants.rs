@@ -26,7 +26,7 @@ impl GrantBook {
     /// The live grants, the oldest first, as of a moment ago.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn live(&self) -> Result<Arc<Vec<Grant>>, Error> {
         let mut known = self.known.lock().await;
         if let Some((_, grants)) = known.as_ref().filter(|(asked, _)| asked.elapsed() < AGING) {

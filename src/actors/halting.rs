@@ -42,7 +42,8 @@ impl Engine {
     /// Halts; with the halts in force afterwards. `held` is held until that is done.
     ///
     /// # Errors
-    /// No database; it may have been done all the same, and asking again is safe.
+    /// The database is unavailable. The change may have been made all the same; asking again is
+    /// safe.
     pub async fn halt_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Halted, Vec<Halt>), Error> {
         let engine = Arc::clone(self);
         see_through(async move {
@@ -74,7 +75,7 @@ impl Engine {
     /// is held until that is done.
     ///
     /// # Errors
-    /// As [`Self::halt_for`]; a drill that was begun ends by itself.
+    /// As [`Self::halt_for`]; a drill that has begun ends on its own.
     pub async fn drill_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Result<Drill, Halted>, Vec<Halt>), Error> {
         let engine = Arc::clone(self);
         see_through(async move {

@@ -68,7 +68,7 @@ impl HoldWatch {
     /// Asks the database now.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn refresh(&self) -> Result<Arc<HaltState>, Error> {
         // From before the question on: an answer that comes late is not taken for a newer one.
         let asked = Instant::now();

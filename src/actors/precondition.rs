@@ -33,7 +33,7 @@ pub async fn look_in_turn(invocation: &Invocation, executor: &dyn Executor, fenc
 /// must not depend on when it looks.
 ///
 /// # Errors
-/// Why it says nothing: it did not run, it failed, it ran out of time, or it printed too much.
+/// Why there is no output: the program did not run, failed, ran out of time, or printed too much.
 pub async fn look(invocation: &Invocation, executor: &dyn Executor, fence: &Arc<Fence>) -> Result<Option<String>, String> {
     let Some(precondition) = &invocation.precondition else { return Ok(None) };
     let found = executor.identify(invocation.looking(&precondition.command)).await;

@@ -35,7 +35,7 @@ impl Engine {
     /// What is wrong now.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn look_for_trouble(&self) -> Result<Arc<Troubles>, Error> {
         let names: Vec<String> = self.channels.keys().cloned().collect();
         let channels = self.storage.channels(&names).await?;

@@ -23,7 +23,8 @@ impl TaskBody {
     /// Reads the bytes of a body that was sent with this idempotency key.
     ///
     /// # Errors
-    /// They do not claim to be JSON, or are none, or are JSON that not every reader reads the same.
+    /// The bytes are not declared as JSON, are not JSON, or are JSON that two readers could read
+    /// differently.
     pub fn read(headers: &HeaderMap, bytes: &[u8], key: Option<String>) -> Result<Self, Problem> {
         if json::is_json(headers)
             && let Some(usual) = UsualTask::read(bytes)

@@ -41,7 +41,7 @@ impl Outage {
 /// Does something until the database answers.
 ///
 /// # Errors
-/// Its error, if the database was away for too long, or if it has answered.
+/// The step's error, if the database was unavailable for too long or has answered.
 pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(step: impl Fn() -> F) -> Result<T, Error> {
     let mut outage = Outage::default();
     loop {
@@ -55,7 +55,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(step: imp
 /// Waits for the database, brings it to this version, and connects.
 ///
 /// # Errors
-/// No database, or one that cannot be used.
+/// The database is unavailable or cannot be used.
 pub(super) async fn open_storage(database_url: &str, keys: &SecretKeys, migrate: bool, connections: u32) -> Result<Storage, Error> {
     let storage = Storage::connect(database_url, connections)?.with_keys(keys.clone());
     patiently(|| async {
@@ -80,7 +80,7 @@ pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
 /// which the database is away does not count.
 ///
 /// # Errors
-/// Another server goes on acting, or no database.
+/// Another server goes on acting, or the database is unavailable.
 pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fence) -> Result<(), StartError> {
     let mut outage = Outage::default();
     let (mut waited, mut longest, mut gone) = (Duration::ZERO, OUTAGE_LIMIT, None);

@@ -26,7 +26,7 @@ pub struct Args {
 /// Reads the configuration as a server would, and says everything that is wrong with it.
 ///
 /// # Errors
-/// It is not sound.
+/// The text is not valid.
 #[expect(clippy::disallowed_methods, reason = "this command is no server: it asks whether the secrets are there")]
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;

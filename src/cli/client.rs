@@ -62,7 +62,7 @@ impl Connection {
     /// Makes the client. `usual` is who gives such commands on a development server.
     ///
     /// # Errors
-    /// An URL that is none, or nobody to act as.
+    /// The URL is invalid, or there is nobody to act as.
     pub fn client(&self, usual: Kind) -> Result<Client, Error> {
         let given = self.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let url = base_url(&given)?;
@@ -133,7 +133,7 @@ impl Client {
     /// Sends a call and gives the body of the answer piece by piece, as it comes.
     ///
     /// # Errors
-    /// That the server said no, or broke off before the end; what `take` says.
+    /// The server refused or broke off before the end; or the error of `take`.
     pub async fn receive(&self, call: RequestBuilder, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let silent =
             || Error::Other(format!("{} has sent nothing for {} s: what came is not whole; try again", self.base, ANSWER.as_secs()));
@@ -171,7 +171,7 @@ impl Client {
     /// Sends a call and reads the answer.
     ///
     /// # Errors
-    /// That the server said no, did not answer, or is not parkbrake.
+    /// The server refused, did not answer, or is not parkbrake.
     pub async fn send(&self, call: RequestBuilder) -> Result<Answer, Error> {
         let response = call.send().await.map_err(|error| self.failure(&error))?;
         if !response.status().is_success() {
@@ -190,7 +190,7 @@ impl Client {
     /// Sends a call and gives the body of the answer, whatever its status.
     ///
     /// # Errors
-    /// That the server did not answer.
+    /// The server did not answer.
     pub async fn text(&self, call: RequestBuilder) -> Result<String, Error> {
         let response = call.send().await.map_err(|error| self.failure(&error))?;
         response.text().await.map_err(|error| self.failure(&error))

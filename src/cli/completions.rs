@@ -29,7 +29,7 @@ pub struct ManArgs {
 /// Prints the completions of a shell.
 ///
 /// # Errors
-/// Nobody reads them.
+/// The reader has closed the pipe.
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "parkbrake", &mut text);

@@ -61,7 +61,7 @@ impl Consent {
     /// whether a digest was named beforehand.
     ///
     /// # Errors
-    /// Nobody said yes, or nobody can be asked.
+    /// The person did not confirm, or there is no terminal to ask at.
     pub fn obtain(&self, workflow: &Value, bound: bool, asked: Option<Asked<'_>>) -> Result<(), Error> {
         if is_critical(workflow) { self.confirmed(&target(workflow), bound, asked) } else { self.agreed(asked) }
     }

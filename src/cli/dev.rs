@@ -38,7 +38,8 @@ pub struct Args {
 /// Serves until Ctrl-C, and stops everything that it started.
 ///
 /// # Errors
-/// No PostgreSQL on this machine, an address that is taken, an unsound configuration.
+/// PostgreSQL is not installed on this machine, the address is in use, or the configuration is
+/// invalid.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     if !args.settings.listen.ip().is_loopback() {
         return Err(Error::Other(format!(

@@ -64,7 +64,7 @@ pub enum Error {
 /// The development folder of this user.
 ///
 /// # Errors
-/// [`Error::NoHome`] where nothing says where it could be.
+/// [`Error::NoHome`] if no variable says where the file is.
 #[expect(clippy::disallowed_methods, reason = "this command is no server yet, and these are no secrets")]
 pub fn folder() -> Result<PathBuf, Error> {
     folder_for(is_root(), |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))

@@ -37,7 +37,7 @@ pub struct Args {
 /// Reads and assesses the call.
 ///
 /// # Errors
-/// The configuration is not sound, or the input is no JSON object.
+/// The configuration is invalid, or the input is not a JSON object.
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
     let configuration = config::load(&args.config, &base).map_err(|problems| {

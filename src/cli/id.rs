@@ -51,7 +51,7 @@ impl Client {
     /// The workflow that is meant.
     ///
     /// # Errors
-    /// No workflow, or more than one, ends so; the server does not say.
+    /// No workflow or more than one has such an id, or the server did not answer.
     pub async fn find(&self, given: &GivenId) -> Result<Uuid, Error> {
         let lists = [("/workflows/pending", usize::MAX), ("/workflows", PAGES)];
         let looked_through = format!("no request that waits, and none of the newest {} workflows, has", PAGES * PAGE);
@@ -61,7 +61,7 @@ impl Client {
     /// The grant that is meant.
     ///
     /// # Errors
-    /// No grant, or more than one, ends so; the server does not say.
+    /// No grant or more than one has such an id, or the server did not answer.
     pub async fn find_grant(&self, given: &GivenId) -> Result<Uuid, Error> {
         self.find_in(given, &[("/grants", 1)], ["/grants", "/grant_id"], "no grant has").await
     }

@@ -26,7 +26,7 @@ impl KeyArgs {
     /// The key.
     ///
     /// # Errors
-    /// There is none, or it is unsound.
+    /// There is no identity, or it is invalid.
     pub fn load(&self) -> Result<SecretKeys, Error> {
         SecretKeys::load(variable, self.secret_key_file.as_deref()).map_err(|error| Error::Other(error.to_string()))
     }
@@ -35,7 +35,7 @@ impl KeyArgs {
 /// Makes a key.
 ///
 /// # Errors
-/// The system gives no random numbers.
+/// The system provides no random numbers.
 pub fn run(command: &Command) -> Result<ExitCode, Error> {
     let Command::Generate = command;
     let mut page = Page::stdout();

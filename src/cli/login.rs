@@ -23,7 +23,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// There is no link, and why.
+/// Why there is no link.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let answer = client.send(client.call(Method::POST, "/sign-in/links").json(&json!({}))).await?;

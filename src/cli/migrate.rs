@@ -11,7 +11,7 @@ pub struct Args {}
 /// Applies the migrations that are missing. Running it again changes nothing.
 ///
 /// # Errors
-/// No database, or a migration that failed.
+/// The database is unavailable, or a migration failed.
 pub async fn run(_: Args) -> Result<ExitCode, Error> {
     storage::migrate(&database_url()?).await.map_err(|error| Error::Other(error.to_string()))?;
     Ok(ExitCode::SUCCESS)

@@ -78,7 +78,7 @@ fn level(text: &str) -> Result<Level, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// Why the server did not say.
+/// Why the server did not answer.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     if args.connection.json {
@@ -120,7 +120,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
 /// Reads what waits, the newest first, and hands on each page.
 ///
 /// # Errors
-/// Why the server did not say.
+/// Why the server did not answer.
 pub(super) async fn read(
     client: &Client,
     filter: &Filter,

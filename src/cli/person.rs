@@ -52,7 +52,7 @@ pub struct Folder {
 /// Suspends, restores, signs out or lists.
 ///
 /// # Errors
-/// No database, one that was not migrated, or a name that is not listed.
+/// The database is unavailable or not migrated, or the name is not listed.
 pub async fn run(command: Command) -> Result<ExitCode, Error> {
     let storage = Storage::connect(&database_url()?, 1).map_err(failed)?;
     let done = match command {

@@ -48,7 +48,7 @@ pub struct Args {
 /// Removes, or says what would be removed.
 ///
 /// # Errors
-/// No database, one that was not migrated, or no right to remove.
+/// The database is unavailable or not migrated, or the database user may not delete.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let storage = Storage::connect(&database_url()?, 1).map_err(failed)?;
     let done = prune(&storage, &args).await;

@@ -44,7 +44,7 @@ struct Found {
 /// server with one of the keys.
 ///
 /// # Errors
-/// No key, no database, one that was not migrated, or no right to seal.
+/// There is no key, the database is unavailable or not migrated, or the database user may not seal.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let storage = Storage::connect(&database_url()?, 1).map_err(failed)?.with_keys(args.key.load()?);
     let done = rekey(&storage, args.yes).await;

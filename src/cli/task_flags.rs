@@ -66,7 +66,7 @@ impl TaskFlags {
     /// The task as JSON, with the workflow that [`Self::supersedes`] stands for.
     ///
     /// # Errors
-    /// A plan that cannot be read.
+    /// The plan cannot be read.
     pub fn task(mut self, supersedes: Option<Uuid>) -> Result<Value, Error> {
         let mut task = Map::new();
         if let Some(file) = &self.terraform_plan {

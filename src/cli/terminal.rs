@@ -85,7 +85,7 @@ impl Page {
     /// Writes the page and leaves it empty.
     ///
     /// # Errors
-    /// [`Error::Closed`] where nobody reads any more.
+    /// [`Error::Closed`] if the reader has closed the pipe.
     pub fn print(&mut self) -> Result<(), Error> {
         write_out(&std::mem::take(&mut self.text))
     }
@@ -110,7 +110,7 @@ fn wanted(env: impl Fn(&str) -> Option<String>) -> bool {
 /// `\u…` for eyes.
 ///
 /// # Errors
-/// [`Error::Closed`] where nobody reads any more.
+/// [`Error::Closed`] if the reader has closed the pipe.
 pub fn print_json(body: &str) -> Result<(), Error> {
     let mut line = one_line(body);
     if io::stdout().is_terminal() {
@@ -157,7 +157,7 @@ pub fn write_out(text: &str) -> Result<(), Error> {
 /// Writes bytes as they are, for a file or another program.
 ///
 /// # Errors
-/// [`Error::Closed`] where nobody reads any more.
+/// [`Error::Closed`] if the reader has closed the pipe.
 pub fn write_bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {

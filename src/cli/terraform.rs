@@ -17,7 +17,7 @@ const SELECTED: &str = ".terraform/environment";
 /// Reads a plan from a file, or from standard input where it is `-`.
 ///
 /// # Errors
-/// Why it cannot be read. No value of it is in the words.
+/// Why it cannot be read. The text shows no value from it.
 pub fn read(file: &Path, workspace: Option<String>) -> Result<Plan, Error> {
     let name = escaped(&file.display().to_string());
     let bytes = bytes(file).map_err(|error| Error::Other(format!("cannot read {name}: {error}")))?;

@@ -45,7 +45,7 @@ pub enum Command {
 /// Makes, lists or revokes.
 ///
 /// # Errors
-/// No database, one that was not migrated, or nothing to revoke.
+/// The database is unavailable or not migrated, or there is nothing to revoke.
 pub async fn run(command: Command) -> Result<ExitCode, Error> {
     let storage = Storage::connect(&database_url()?, 1).map_err(failed)?;
     let done = match command {
@@ -83,7 +83,7 @@ async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, con
 /// What a name of the configuration stands for.
 ///
 /// # Errors
-/// The configuration is not sound, or does not list the name in this spelling.
+/// The configuration is invalid, or does not list the name in this spelling.
 pub(super) fn listed(config: &Path, name: &str) -> Result<Principal, Error> {
     let policy = policy(config)?;
     policy.principal(name).ok_or_else(|| {
@@ -102,7 +102,7 @@ pub(super) fn listed(config: &Path, name: &str) -> Result<Principal, Error> {
 /// The policy of a configuration.
 ///
 /// # Errors
-/// It is not sound.
+/// The text is not valid.
 pub(super) fn policy(config: &Path) -> Result<Policy, Error> {
     let unsound = |problems: Vec<config::Problem>| {
         let problems = problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();

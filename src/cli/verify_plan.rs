@@ -37,7 +37,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Why nobody can say.
+/// Why that is not known.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let plan = terraform::read(&args.plan, None)?;
     let client = args.connection.client(Kind::Agent)?;

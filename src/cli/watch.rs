@@ -45,7 +45,7 @@ pub struct Args {
 /// expired, 1 if it ended otherwise.
 ///
 /// # Errors
-/// Why the server did not say.
+/// Why the server did not answer.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let id = client.find(&args.id).await?;

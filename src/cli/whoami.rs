@@ -19,7 +19,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Why the server did not say.
+/// Why the server did not answer.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let answer = client.send(client.call(Method::GET, "/whoami")).await?;

@@ -67,7 +67,7 @@ pub struct Fault {
 /// Reads a text.
 ///
 /// # Errors
-/// Text that is not sound YAML or exceeds a budget.
+/// The text is not valid YAML, or it exceeds a budget.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     refuse_before_parsing(text)?;
     let reader = Reader::stopping_at(None);

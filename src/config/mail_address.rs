@@ -5,8 +5,8 @@ use lettre::Address;
 /// A bare address. A domain beyond ASCII is written in Punycode, as DNS has it.
 ///
 /// # Errors
-/// No address, or one whose part before the `@` is not ASCII: only servers with SMTPUTF8 take it,
-/// and most have none.
+/// The text is not an address, or its part before the `@` is not ASCII: only servers with SMTPUTF8
+/// accept that, and most lack it.
 pub fn parse(text: &str) -> Result<String, String> {
     const HOW: &str = "is no address: write it bare, such as ops@example.com";
     let (local, domain) = text.rsplit_once('@').ok_or(HOW)?;

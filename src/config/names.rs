@@ -10,7 +10,7 @@ const LONGEST: usize = 64;
 /// The name of a role: `[a-z][a-z0-9_-]*`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn role(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
     spelled(text, fits, "a role is written in a-z, 0-9, _ and -, and begins with a letter")
@@ -19,7 +19,7 @@ pub fn role(text: &str) -> Result<String, String> {
 /// The name of a team, spelled as a role is.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn team(text: &str) -> Result<String, String> {
     role(text).map_err(|_| "a team is written in a-z, 0-9, _ and -, and begins with a letter".to_owned())
 }
@@ -27,7 +27,7 @@ pub fn team(text: &str) -> Result<String, String> {
 /// The name of a person or an agent: `[A-Za-z0-9][A-Za-z0-9._@-]{0,63}`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn principal(text: &str) -> Result<String, String> {
     spelled(
         text,
@@ -39,7 +39,7 @@ pub fn principal(text: &str) -> Result<String, String> {
 /// The name of a runbook or a webhook, which a task names in `action.name`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn action(text: &str) -> Result<String, String> {
     let fits =
         starts(text, |first| first.is_ascii_alphanumeric()) && rest(text, |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -49,7 +49,7 @@ pub fn action(text: &str) -> Result<String, String> {
 /// The name of a channel: `[a-z][a-z0-9_-]*`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn channel(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
     spelled(text, fits, "a channel is written in a-z, 0-9, _ and -, and begins with a letter")
@@ -58,7 +58,7 @@ pub fn channel(text: &str) -> Result<String, String> {
 /// The name of a freeze: `[a-z][a-z0-9_-]*`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn freeze(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
     spelled(text, fits, "a freeze is written in a-z, 0-9, _ and -, and begins with a letter")
@@ -67,7 +67,7 @@ pub fn freeze(text: &str) -> Result<String, String> {
 /// The name of an argument of a runbook: `[A-Za-z][A-Za-z0-9_-]*`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn argument(text: &str) -> Result<String, String> {
     let fits =
         starts(text, |first| first.is_ascii_alphabetic()) && rest(text, |byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -77,7 +77,7 @@ pub fn argument(text: &str) -> Result<String, String> {
 /// The name of a trigger of the operator's own: `[a-z][a-z0-9_]*`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn trigger(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || byte == b'_');
     spelled(text, fits, "a trigger is written in a-z, 0-9 and _, and begins with a letter")
@@ -86,7 +86,7 @@ pub fn trigger(text: &str) -> Result<String, String> {
 /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn variable(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_alphabetic() || first == b'_')
         && rest(text, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -96,7 +96,7 @@ pub fn variable(text: &str) -> Result<String, String> {
 /// An account of the machine, `USER` or `USER:GROUP`.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn account(text: &str) -> Result<String, String> {
     let name = |name: &str| {
         name.len() <= LONGEST
@@ -114,7 +114,7 @@ pub fn account(text: &str) -> Result<String, String> {
 /// case.
 ///
 /// # Errors
-/// Any other spelling.
+/// Refuses any other spelling.
 pub fn word(text: &str) -> Result<String, String> {
     let fits = text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic() && !byte.is_ascii_uppercase());
     spelled(text, fits && !text.is_empty(), "words are compared trimmed and in ASCII lower case, so write it like that")

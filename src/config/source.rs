@@ -39,7 +39,7 @@ impl Source {
     /// Reads a file; `None` where there is no such file.
     ///
     /// # Errors
-    /// A file that cannot be read or is not sound YAML.
+    /// The file cannot be read, or it is not valid YAML.
     pub fn read(file: &Path) -> Result<Option<Self>, Problem> {
         let problem = |line, detail| Problem { file: file.to_owned(), line, key: String::new(), detail };
         match std::fs::metadata(file) {
@@ -65,7 +65,7 @@ impl Source {
     /// A file with this text.
     ///
     /// # Errors
-    /// Text that is not sound YAML, or that holds nothing.
+    /// The text is not valid YAML, or it is empty.
     pub fn of(file: &Path, text: String) -> Result<Self, Fault> {
         let root = document::parse(&text)?;
         if matches!(root.value, Value::Nothing) {

@@ -21,7 +21,7 @@ pub struct InvalidDuration(String);
 /// Reads `30s 15m 2h 3d`.
 ///
 /// # Errors
-/// Anything else, zero, and more than [`LONGEST`].
+/// The text is anything else, zero, or more than [`LONGEST`].
 pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let invalid = || InvalidDuration(text.to_owned());
     let unit = text.chars().last().ok_or_else(invalid)?;

@@ -29,7 +29,7 @@ impl Hosts {
 /// A host that a setting names.
 ///
 /// # Errors
-/// Anything but a host.
+/// The text is not a host.
 pub fn name(text: &str) -> Result<String, String> {
     let name = plain(text.trim());
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));

@@ -29,7 +29,7 @@ impl Size {
     /// Reads `64KiB 512MiB 2GiB`.
     ///
     /// # Errors
-    /// Anything else, zero, and more than 1024TiB.
+    /// The text is anything else, zero, or more than 1024TiB.
     pub fn parse(text: &str) -> Result<Self, InvalidSize> {
         let read = || {
             let (count, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;

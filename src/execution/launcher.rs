@@ -69,7 +69,7 @@ impl Launcher {
     /// the launcher is spoken to.
     ///
     /// # Errors
-    /// The system is short of files.
+    /// The system is short of file descriptors.
     #[expect(clippy::disallowed_methods, reason = "this is where what was approved is run")]
     pub fn command(&self, name: &str, arguments: &[String]) -> io::Result<(std::process::Command, Line)> {
         let (ours, theirs) = UnixStream::pair()?;

@@ -308,7 +308,7 @@ fn orders(invocation: &Invocation, program: Program, written: &Path, path: &OsSt
 /// files.
 ///
 /// # Errors
-/// What is missing or not safe, in words.
+/// What is missing or not safe.
 pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
     let turn = LOOKS.acquire().await.map_err(|error| error.to_string())?;
     let path = search_path(hardening::variable("PATH").as_deref());

@@ -20,7 +20,8 @@ const RESERVE: usize = 32;
 /// during the start.
 ///
 /// # Errors
-/// The reserve is not left, which is a shortage like any other; or the error of the start itself.
+/// Starting would use up the reserve, which is a shortage like any other; or the error of the start
+/// itself.
 pub fn beside_reserve<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _reserve = (0..RESERVE).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;
     start()

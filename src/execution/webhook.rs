@@ -101,7 +101,7 @@ impl Caller {
     /// Whoever can call these webhooks. `read` finds the variables of the environment.
     ///
     /// # Errors
-    /// Everything that keeps a webhook from being called, in a line each; no line shows a secret.
+    /// Every reason why a webhook cannot be called, one a line. No line shows a secret.
     pub fn new<'a>(
         webhooks: impl IntoIterator<Item = &'a Webhook>,
         read: &dyn Fn(&str) -> Option<String>,

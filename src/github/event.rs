@@ -88,7 +88,7 @@ impl Requested {
     /// What waits.
     ///
     /// # Errors
-    /// What is missing, or that the answer would not go to this API.
+    /// What is missing, or why the answer would not go to this API.
     pub fn waiting(self, api_url: &str) -> Result<Waiting, String> {
         if self.action != "requested" {
             return Err("the only action that is known is `requested`".to_owned());

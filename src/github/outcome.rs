@@ -52,7 +52,7 @@ impl Told {
     /// Gives its workflow.
     ///
     /// # Errors
-    /// No database, or too much at once.
+    /// The database is unavailable, or there are too many requests at once.
     pub async fn report(self, service: &Service, by: &Caller, permit: Arc<Permit>) -> Result<Option<Arc<Workflow>>, ServiceError> {
         let (Some(outcome), Some(run)) = (self.outcome(), &self.workflow_run) else { return Ok(None) };
         let of_run = key(self.repository.id, run.id, &self.deployment_status.environment);

@@ -27,7 +27,7 @@ pub trait FromBody: Sized {
     /// Reads all bytes of a body; the head says what format they claim to have.
     ///
     /// # Errors
-    /// They have another format, or do not fit.
+    /// The bytes have another format, or do not match the schema.
     fn from_body(head: Parts, bytes: Bytes) -> impl Future<Output = Result<Self, Problem>> + Send;
 }
 

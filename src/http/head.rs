@@ -37,8 +37,8 @@ const FOR_ALL: [&str; 2] = ["/healthz", "/readyz"];
 /// Looks at a head.
 ///
 /// # Errors
-/// The answer: 400 for a head that could be read in two ways or whose path is no text, 431 for one
-/// that is too large, 422 for a query that is none.
+/// The response: 400 for a head that could be read in two ways or whose path is not text, 431 for
+/// one that is too large, 422 for an invalid query.
 pub fn check(head: &Parts) -> Result<(), Box<Response>> {
     let malformed = |detail: &str| Err(Box::new(problem::plain(StatusCode::BAD_REQUEST, detail)));
     // Hardly any head has more values than names, and only such a one is asked about each of these.
@@ -74,7 +74,7 @@ pub fn check(head: &Parts) -> Result<(), Box<Response>> {
 /// browser.
 ///
 /// # Errors
-/// The answer: 421 for a name that is not this server's.
+/// The response: 421 for a name that is not this server's.
 pub fn is_for_us(head: &Parts, hosts: &Hosts) -> Result<(), Box<Response>> {
     let header = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let line = head.uri.authority().map(|authority| authority.as_str());

@@ -31,7 +31,8 @@ impl<T: DeserializeOwned + ToSchema + Send> FromBody for T {
 /// Reads the bytes of a body as JSON.
 ///
 /// # Errors
-/// They do not claim to be JSON, or are none, or are JSON that not every reader reads the same.
+/// The bytes are not declared as JSON, are not JSON, or are JSON that two readers could read
+/// differently.
 pub fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Problem> {
     if bytes.is_empty() {
         return Ok(Value::Object(Map::new()));
@@ -50,7 +51,7 @@ pub fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Problem> {
 /// A value as the type that a call takes.
 ///
 /// # Errors
-/// The first thing that does not fit, with its place.
+/// The first fault, with its place.
 pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, ServiceError> {
     serde_path_to_error::deserialize(value).map(|Named(decoded)| decoded).map_err(|error| {
         let pointer: String = error

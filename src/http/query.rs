@@ -96,7 +96,7 @@ pub fn invalid(name: &str, detail: impl Into<String>) -> Problem {
 /// The size of a page.
 ///
 /// # Errors
-/// Less than one, or more than a page can hold.
+/// The number is less than one, or more than a page can hold.
 fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
     match limit.unwrap_or(PAGE) {
         limit if (1..=LARGEST_PAGE).contains(&limit) => Ok(limit),
@@ -107,7 +107,7 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
 /// The place at which a page starts.
 ///
 /// # Errors
-/// Text that was not handed out as `next_cursor`.
+/// The text was not returned as `next_cursor`.
 pub fn cursor<C: Place>(text: Option<&str>) -> Result<Option<C>, Problem> {
     let read = |text: &str| text.parse().ok().filter(C::is_possible);
     text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not one that a list has handed out"))).transpose()
@@ -150,7 +150,7 @@ impl Period {
     /// The stretch that `from` and `until` name: a moment, or a day of UTC; a day is in it whole.
     ///
     /// # Errors
-    /// Text that is neither, or an end that does not come after the beginning.
+    /// The text is neither, or the end is not after the beginning.
     pub fn read(from: Option<&str>, until: Option<&str>) -> Result<Self, Problem> {
         let from = from.map(|text| moment("from", text, Days::new(0))).transpose()?;
         let until = until.map(|text| moment("until", text, Days::new(1))).transpose()?;
@@ -175,7 +175,7 @@ fn moment(name: &str, text: &str, later: Days) -> Result<DateTime<Utc>, Problem>
 /// The level that a parameter names.
 ///
 /// # Errors
-/// A word that is none.
+/// The word is not one of them.
 pub fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
     let known = || Level::ALL.map(Level::as_str).join(", ");
     text.map(|text| Level::parse(text).ok_or_else(|| invalid("risk_level", format!("has to be one of {}", known())))).transpose()
@@ -184,7 +184,7 @@ pub fn level(text: Option<&str>) -> Result<Option<Level>, Problem> {
 /// The status that a parameter names.
 ///
 /// # Errors
-/// A word that is none.
+/// The word is not one of them.
 pub fn status(text: &str) -> Result<Status, Problem> {
     let known = || Status::ALL.map(Status::as_str).join(", ");
     Status::parse(text).ok_or_else(|| invalid("status", format!("has to be one of {}", known())))

@@ -121,7 +121,7 @@ impl Submitted {
     /// What is asked for.
     ///
     /// # Errors
-    /// What does not fit, each with its place.
+    /// What is wrong, each fault with its place.
     pub fn request(self) -> Result<Request, ServiceError> {
         if self.faults.is_empty() { request(self.value) } else { Err(ServiceError::InvalidTask(self.faults)) }
     }

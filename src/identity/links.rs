@@ -36,7 +36,8 @@ impl Identity {
     /// are good.
     ///
     /// # Errors
-    /// The holder may not sign in today; no database, or no random numbers.
+    /// The holder may not sign in today; the database is unavailable, or the system provides no
+    /// random numbers.
     pub async fn link_by_token(&self, holder: &TokenHolder) -> Result<Option<NewLink>, Error> {
         self.make_link(&SignIn::by_token(holder)).await
     }
@@ -45,7 +46,8 @@ impl Identity {
     /// nothing where too many have been sent.
     ///
     /// # Errors
-    /// The person may not sign in today; no database, or no random numbers.
+    /// The person may not sign in today; the database is unavailable, or the system provides no
+    /// random numbers.
     pub async fn link_to_mailbox(&self, name: &str, address: &str) -> Result<Option<NewLink>, Error> {
         self.make_link(&SignIn { name: name.to_owned(), proof: Proof::Mail(address.to_owned()) }).await
     }
@@ -63,7 +65,7 @@ impl Identity {
     /// Whom a link signs in. Nothing is changed.
     ///
     /// # Errors
-    /// It signs nobody in, or no database.
+    /// The link signs nobody in, or the database is unavailable.
     pub async fn offer(&self, code: &str) -> Result<Offer, Error> {
         let link = self.storage.sign_in_link(code).await?.ok_or_else(|| unproved(UNKNOWN))?;
         let person = self.person(&link.sign_in).await?;
@@ -73,7 +75,8 @@ impl Identity {
     /// Spends a link and begins the session of whom it signs in; gives the session's id.
     ///
     /// # Errors
-    /// Somebody else was faster; no database, or no random numbers.
+    /// Somebody else was faster; the database is unavailable, or the system provides no random
+    /// numbers.
     pub async fn take(&self, offer: Offer) -> Result<String, Error> {
         let id = random_hex::<32>()?;
         if self.storage.spend_sign_in_link(offer.link, &id).await? { Ok(id) } else { Err(unproved(UNKNOWN)) }

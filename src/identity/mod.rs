@@ -89,7 +89,7 @@ impl Identity {
     /// The caller of a request to the API.
     ///
     /// # Errors
-    /// There is no good token, or no database.
+    /// The request has no valid token, or the database is unavailable.
     pub async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Error> {
         if method.is_safe()
             && !headers.contains_key(header::AUTHORIZATION)
@@ -104,7 +104,8 @@ impl Identity {
     /// Who of ours a member of a Slack workspace is, whose press Slack has signed.
     ///
     /// # Errors
-    /// No database. Within the answer: why it is nobody who has rights today.
+    /// The database is unavailable. The answer itself says why the member is nobody with rights
+    /// today.
     pub async fn in_slack(&self, slack_id: &str) -> Result<Result<Caller, InSlack>, Error> {
         let suspended = self.suspensions.current().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -115,7 +116,7 @@ impl Identity {
     /// it.
     ///
     /// # Errors
-    /// No database. Within the answer: why it has no rights today.
+    /// The database is unavailable. The answer itself says why the agent has no rights today.
     pub async fn for_service(&self, name: &str, via: Via) -> Result<Result<Caller, Barred>, Error> {
         let suspended = self.suspensions.current().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -125,7 +126,7 @@ impl Identity {
     /// Whose token this is, asked of the database.
     ///
     /// # Errors
-    /// It is no good token, or no database.
+    /// The token is not valid, or the database is unavailable.
     pub async fn holder(&self, token: &str) -> Result<TokenHolder, Error> {
         known(self.storage.token_holder(token).await?)
     }
@@ -134,7 +135,7 @@ impl Identity {
     /// is no agent's.
     ///
     /// # Errors
-    /// The name has no rights today, or stands for something else than when the token was made.
+    /// The name has no rights today, or its kind has changed since the token was made.
     pub async fn principal(&self, holder: &TokenHolder) -> Result<Principal, Error> {
         let name = &holder.name;
         let principal = self.named(name, "token").await?;
@@ -150,7 +151,7 @@ impl Identity {
     /// token is still good, the database has said.
     ///
     /// # Errors
-    /// The name has no rights today or is not a person's, or the proof holds no longer.
+    /// The name has no rights today or is not a person's, or the proof no longer holds.
     pub async fn person(&self, sign_in: &SignIn) -> Result<Principal, Error> {
         let name = &sign_in.name;
         let principal = self.named(name, "sign-in").await?;
@@ -191,7 +192,7 @@ impl Identity {
 /// The token that a request brings.
 ///
 /// # Errors
-/// It brings none.
+/// The request has no bearer token.
 pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     let written = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = written

@@ -9,7 +9,8 @@ impl Identity {
     /// the session's id.
     ///
     /// # Errors
-    /// It is nobody of ours, or somebody without rights today; no database, or no random numbers.
+    /// The subject is nobody in the configuration, or somebody without rights today; the database
+    /// is unavailable, or the system provides no random numbers.
     pub async fn begin_session_by_openid(&self, issuer: &str, subject: &str, email: Option<&str>) -> Result<(String, String), Error> {
         let sign_in = self.known_by_openid(issuer, subject, email).ok_or_else(|| {
             unproved(format!(

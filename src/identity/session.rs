@@ -33,7 +33,7 @@ impl Identity {
     /// today.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn session(&self, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Error> {
         let Some(id) = id_in(headers) else { return Ok(None) };
         let Some(sign_in) = self.storage.session(id, by_hand).await? else { return Ok(None) };
@@ -49,7 +49,7 @@ impl Identity {
     /// than the token.
     ///
     /// # Errors
-    /// No database, or no random numbers.
+    /// The database is unavailable, or the system provides no random numbers.
     pub async fn begin_session(&self, holder: &TokenHolder) -> Result<String, Error> {
         let id = random_hex::<32>()?;
         self.storage.begin_session(&id, &SignIn::by_token(holder)).await?;
@@ -59,7 +59,7 @@ impl Identity {
     /// Ends the session of a request, if it has one.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn end_session(&self, headers: &HeaderMap) -> Result<(), Error> {
         if let Some(id) = id_in(headers) {
             self.storage.end_session(id).await?;

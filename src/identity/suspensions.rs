@@ -28,7 +28,7 @@ impl Suspensions {
     /// Who is suspended, as of at most a second ago.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn current(&self) -> Result<Arc<Suspended>, Error> {
         if let Some(fresh) = self.known_for(AGING) {
             return Ok(fresh);
@@ -50,7 +50,7 @@ impl Suspensions {
     /// Asks the database now.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn refresh(&self) -> Result<Arc<Suspended>, Error> {
         // From before the question on: what is suspended while it is answered may be missing from
         // the answer.

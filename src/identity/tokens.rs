@@ -27,7 +27,7 @@ impl Tokens {
     /// What a token turns out to be.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn holder(&self, storage: &Storage, token: &str) -> Result<Presented, Error> {
         let hash = storage.token_hash(token)?;
         if let Some(holder) = self.remembered(hash) {

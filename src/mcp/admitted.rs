@@ -21,7 +21,7 @@ impl Admitted {
     /// The room for a change, which goes along with its work. Whoever only looks or waits drops it.
     ///
     /// # Errors
-    /// It was taken before: a message is one call.
+    /// The key was taken before: a message is one call.
     pub fn take(&self) -> Result<Arc<Permit>, ServiceError> {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ServiceError::internal)
     }

@@ -86,7 +86,7 @@ fn usual_page() -> i64 {
 /// Reads arguments field by field.
 ///
 /// # Errors
-/// The first thing that does not fit, with its place.
+/// The first fault, with its place.
 pub fn read<T: DeserializeOwned + ToSchema>(arguments: Option<JsonObject>) -> Result<T, ServiceError> {
     json::decode(Value::Object(arguments.unwrap_or_default()))
 }
@@ -94,7 +94,7 @@ pub fn read<T: DeserializeOwned + ToSchema>(arguments: Option<JsonObject>) -> Re
 /// Takes the idempotency key out of the arguments of a submit.
 ///
 /// # Errors
-/// It is no key.
+/// The text is not a key.
 pub fn take_key(arguments: &mut JsonObject) -> Result<Option<String>, ServiceError> {
     match arguments.remove("idempotency_key") {
         None | Some(Value::Null) => Ok(None),

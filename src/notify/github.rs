@@ -66,7 +66,7 @@ impl Github {
     /// The App with this id and key, at GitHub or at a server of one's own.
     ///
     /// # Errors
-    /// TLS cannot be set up, or the key is none.
+    /// TLS cannot be set up, or the text is not a key.
     pub fn new(api_url: &str, app_id: &str, private_key: &str, clock: Arc<Clock>) -> Result<Self, String> {
         let key = Rs256::of_pem(private_key).map_err(|why| format!("its private_key {why}"))?;
         Ok(Self { client: client::client(REQUEST_TIMEOUT)?, api_url: api_url.to_owned(), app_id: app_id.to_owned(), key, clock })

@@ -113,7 +113,7 @@ impl Provider {
     /// A provider that sends browsers back to the server at `public_url`.
     ///
     /// # Errors
-    /// An address is not sound, or TLS could not be set up.
+    /// An address is invalid, or TLS could not be set up.
     pub fn new(settings: OpenIdSettings, secret: Option<Secret>, public_url: &str, clock: Arc<Clock>) -> Result<Self, String> {
         let redirect = RedirectUrl::new(format!("{public_url}{CALLBACK}")).map_err(|error| error.to_string())?;
         Ok(Self { settings, secret, redirect, http: Http::new()?, clock, known: Mutex::default() })
@@ -137,7 +137,7 @@ impl Provider {
     /// Whom a code proves that the provider has given to the browser of this attempt.
     ///
     /// # Errors
-    /// It proves nobody, or the provider cannot be used.
+    /// The code proves nobody, or the provider cannot be used.
     pub async fn prove(&self, code: &str, attempt: &Attempt) -> Result<Proven, Error> {
         let client = self.client(self.metadata(false).await?);
         let answer = client
@@ -228,7 +228,7 @@ fn said(error: &dyn std::error::Error) -> String {
 /// A secret for an attempt.
 ///
 /// # Errors
-/// The system gives no random numbers.
+/// The system provides no random numbers.
 pub fn new_secret() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;

@@ -17,7 +17,7 @@ impl Rs256 {
     /// `\n`, as variables of the environment often are, they are taken apart again.
     ///
     /// # Errors
-    /// It is no such key. The reason shows nothing of it.
+    /// The text is not such a key. The reason shows none of it.
     pub fn of_pem(pem: &str) -> Result<Self, String> {
         let pem = pem.replace("\\n", "\n");
         let unfit = || "is no RSA private key in PEM format: give the whole file, with its first and last line".to_owned();
@@ -32,7 +32,7 @@ impl Rs256 {
     /// A token with these claims.
     ///
     /// # Errors
-    /// The system gives no random numbers.
+    /// The system provides no random numbers.
     pub fn token(&self, claims: &Value) -> Result<String, String> {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", encode(&json!({"alg": "RS256", "typ": "JWT"})), encode(claims));

@@ -28,7 +28,7 @@ impl Key {
     /// the variable `name`.
     ///
     /// # Errors
-    /// A secret that is none. The error does not show it.
+    /// The text is not such a secret. The error does not show it.
     pub fn read(name: &SecretName, secret: &Secret) -> Result<Self, String> {
         let encoded = secret.expose().trim().strip_prefix(PREFIX);
         let bytes = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).filter(|bytes| SECRET.contains(&bytes.len()));

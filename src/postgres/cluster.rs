@@ -51,8 +51,8 @@ impl Cluster {
     /// is still shutting down there, and until the new one answers.
     ///
     /// # Errors
-    /// The folder cannot be used, is somebody else's, or is in use; the programs do not run, or the
-    /// server does not start: then with its log.
+    /// The folder cannot be used, belongs to somebody else, or is in use; or the programs do not
+    /// run; or the server does not start, and then the error has its log.
     pub async fn start(programs: &Programs, folder: &Path, options: Options) -> Result<Self, Error> {
         let folder = Folder::lock(folder).await?;
         let account = Account::for_data(&folder.data())?;

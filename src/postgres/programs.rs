@@ -40,7 +40,8 @@ impl Programs {
     /// says, or where the packages of Debian, PGDG and Homebrew put them, the newest version first.
     ///
     /// # Errors
-    /// There are none, or none where the variable says; the text says how to install them.
+    /// The programs are not installed, or not where the variable says; the text says how to install
+    /// them.
     #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
     pub fn find() -> Result<Self, NotFound> {
         if let Some(chosen) = std::env::var_os(CHOICE).filter(|value| !value.is_empty()) {

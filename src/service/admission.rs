@@ -54,7 +54,8 @@ impl Admission {
     /// dropped.
     ///
     /// # Errors
-    /// `rate-limited` where this name has too much under way, `busy` where all together have.
+    /// `rate-limited` if this caller has too many requests under way, `busy` if all callers
+    /// together have.
     pub fn admit(self: &Arc<Self>, name: &str, bytes: usize) -> Result<Arc<Permit>, ServiceError> {
         let asked = Share { requests: 1, bytes };
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,7 @@ impl Service {
     /// first time, where it is the very same again.
     ///
     /// # Errors
-    /// A text that says nothing or too much, the refusal, or that nobody can say what became of it.
+    /// The text is empty or too long; the refusal; or an error if the outcome is not known.
     pub async fn comment(&self, by: &Caller, id: Uuid, text: &str, ask: bool, permit: Arc<Permit>) -> Result<u32, ServiceError> {
         let text = text.trim();
         if !says(text) {

@@ -42,7 +42,7 @@ impl Service {
     /// One person's yes; every approval goes this way.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn approve(
         &self,
         by: &Caller,
@@ -90,7 +90,7 @@ impl Service {
     /// One person's no.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn reject(&self, by: &Caller, id: Uuid, saying: Saying, permit: Arc<Permit>) -> Result<Decision, ServiceError> {
         same_caller(by, saying.named.as_deref(), "rejected_by")?;
         let reason = short("/reason", saying.note)?;
@@ -101,7 +101,7 @@ impl Service {
     /// One person takes the own yes back.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn withdraw(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Decision, ServiceError> {
         let reason = short("/reason", reason)?;
         let command = Command::Withdraw { by: by.principal(), reason };
@@ -112,7 +112,7 @@ impl Service {
     /// being ended when this returns, and has ended if it did so within the wait.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn cancel(
         &self,
         by: &Caller,
@@ -128,7 +128,7 @@ impl Service {
     /// How an external action went, as its requester says; of a plan, which step it was.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn report(
         &self,
         by: &Caller,
@@ -152,7 +152,7 @@ impl Service {
     /// What somebody found out about an unknown outcome.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn resolve(
         &self,
         by: &Caller,
@@ -191,7 +191,7 @@ fn same_caller(by: &Caller, written: Option<&str>, field: &str) -> Result<(), Se
 /// A note that is not too long to be kept.
 ///
 /// # Errors
-/// It is too long; the pointer says which note.
+/// The note is too long; the pointer says which.
 pub(super) fn short(pointer: &str, text: Option<String>) -> Result<Option<String>, ServiceError> {
     match text {
         Some(text) if text.len() > LONGEST_NOTE => Err(ServiceError::invalid(pointer, format!("is longer than {LONGEST_NOTE} bytes"))),

@@ -55,7 +55,7 @@ impl Service {
     /// stored, and it can be asked again.
     ///
     /// # Errors
-    /// There is no workflow that the caller may see; no database.
+    /// There is no workflow with this id that the caller may see, or the database is unavailable.
     pub async fn verify_plan(&self, by: &Caller, id: Uuid, presented: &Presented) -> Result<Verified, ServiceError> {
         let workflow = self.history(by, id).await?.workflow;
         let bytes = self.engine.storage.document(id, workflow.document_number()).await.map_err(about(id))?.unwrap_or_default();

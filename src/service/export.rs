@@ -76,7 +76,7 @@ impl Service {
     /// now. The first page is read before this returns.
     ///
     /// # Errors
-    /// An agent asks; too many exports are being written; no database.
+    /// The caller is an agent, too many exports are being written, or the database is unavailable.
     pub async fn export(
         &self,
         by: &Caller,

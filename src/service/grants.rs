@@ -68,8 +68,8 @@ impl Service {
     /// Gives a grant.
     ///
     /// # Errors
-    /// Everything that is wrong with it, or why the caller may not give it; nobody can say whether
-    /// it was given.
+    /// Everything that is wrong with it, or why the caller may not give it; or an error if it is
+    /// not known whether it was given.
     pub async fn give_grant(&self, by: &Caller, wanted: WantedGrant, permit: Arc<Permit>) -> Result<Grant, ServiceError> {
         if by.kind != PrincipalKind::Person {
             return Err(ServiceError::NotAnApprover("a grant is given by people; an agent never decides".to_owned()));
@@ -142,7 +142,8 @@ impl Service {
     /// asked about again. What was revoked or has expired stays as it was.
     ///
     /// # Errors
-    /// There is no such grant; the caller decides nothing; nobody can say whether it was done.
+    /// There is no such grant, the caller may not decide, or it is not known whether the grant was
+    /// revoked.
     pub async fn revoke_grant(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Grant, ServiceError> {
         let grant = self.grant(by, id).await?;
         if grant.given_by != by.name && !self.may_revoke(by) {
@@ -171,7 +172,7 @@ impl Service {
     /// The latest grants, however they stand, the newest first.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn grants(&self, by: &Caller) -> Result<Vec<Grant>, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         Ok(self.engine.storage.grants(LISTED).await?)
@@ -180,7 +181,7 @@ impl Service {
     /// One grant.
     ///
     /// # Errors
-    /// There is none with this id; an agent asks; no database.
+    /// There is none with this id, the caller is an agent, or the database is unavailable.
     pub async fn grant(&self, by: &Caller, id: Uuid) -> Result<Grant, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         self.engine.storage.grant(id).await?.ok_or(ServiceError::GrantNotFound)

@@ -81,8 +81,8 @@ impl Service {
     /// Halting what is halted changes nothing, and says who halted it.
     ///
     /// # Errors
-    /// The caller is no admin, gives no reason, or names no environment; nobody can say whether it
-    /// was done.
+    /// The caller is not an admin, gives no reason, or names no environment; or it is not known
+    /// whether the halt was stored.
     pub async fn halt(&self, by: &Caller, scope: Scope, permit: Arc<Permit>) -> Result<Standing, ServiceError> {
         let new = self.new_halt(by, scope, None)?;
         let environment = new.environment.clone();
@@ -100,7 +100,8 @@ impl Service {
     /// what is not halted changes nothing.
     ///
     /// # Errors
-    /// The caller is no admin, or names no environment; nobody can say whether it was done.
+    /// The caller is not an admin, or names no environment; or it is not known whether the halt was
+    /// lifted.
     pub async fn resume(&self, by: &Caller, scope: Scope, permit: Arc<Permit>) -> Result<Standing, ServiceError> {
         only_admins(by)?;
         let environment = self.environment(scope.environment)?;
@@ -125,7 +126,7 @@ impl Service {
     /// it is on record.
     ///
     /// # Errors
-    /// As [`Self::halt`]; something is halted already, so that a drill would show nothing.
+    /// As [`Self::halt`]; or something is halted already, so a drill would show nothing.
     pub async fn drill(&self, by: &Caller, scope: Scope, permit: Arc<Permit>) -> Result<Standing, ServiceError> {
         let new = self.new_halt(by, scope, Some(()))?;
         let environment = new.environment.clone();
@@ -145,7 +146,7 @@ impl Service {
     /// The halts in force, and the latest entries of the log.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn halt_page(&self, by: &Caller) -> Result<HaltPage, ServiceError> {
         only_people(by, "the log of halts is for people; a workflow of yours says by itself whether it is held")?;
         let halts = self.engine.holds.refresh().await?.halts.clone();

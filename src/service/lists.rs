@@ -76,7 +76,7 @@ impl Service {
     /// What waits for people.
     ///
     /// # Errors
-    /// No database; nobody knows who is suspended.
+    /// The database is unavailable, so it is not known who is suspended.
     pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting, Place>, ServiceError> {
         let page = self.engine.storage.pending(&pending_filter(by, query)).await?;
         let undecidable = self.engine.undecidable_among(&page.items).await?;
@@ -86,7 +86,7 @@ impl Service {
     /// The ids of what waits for people, in the order that is asked for.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn pending_ids(&self, by: &Caller, query: PendingQuery) -> Result<Vec<Uuid>, ServiceError> {
         only_people(by, "what waits is gone through by people")?;
         Ok(self.engine.storage.pending_ids(&pending_filter(by, query)).await?)
@@ -95,7 +95,7 @@ impl Service {
     /// How much waits for people, whatever page is asked for.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn pending_counts(&self, by: &Caller, query: PendingQuery) -> Result<PendingCounts, ServiceError> {
         only_people(by, "what waits is counted for people")?;
         Ok(PendingCounts(self.engine.storage.pending_counts(&pending_filter(by, query)).await?))
@@ -104,7 +104,7 @@ impl Service {
     /// Workflows: all that the caller may see, or those of them that are looked for.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn list(&self, by: &Caller, search: Search) -> Result<Finds, ServiceError> {
         let Search { status, risk_level, requested_by, approver, runbook, from, until, text, oldest_first, counts, after, limit } = search;
         let visible_to = visible(by);
@@ -119,7 +119,7 @@ impl Service {
     /// What one person decided, the latest first.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn decisions_of(&self, by: &Caller, name: &str, after: Option<Cursor>, limit: i64) -> Result<Page<Decided>, ServiceError> {
         only_people(by, "the decisions of people are for people to look at")?;
         Ok(self.engine.storage.decisions_of(name, after, limit).await?.map(Decided::from))
@@ -128,7 +128,7 @@ impl Service {
     /// What workflows are about, by their ids.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn targets(&self, by: &Caller, ids: &[Uuid]) -> Result<BTreeMap<Uuid, About>, ServiceError> {
         only_people(by, "what workflows are about is listed for people")?;
         let targets = self.engine.storage.targets(ids).await?;

@@ -75,7 +75,7 @@ impl Service {
     /// Notices, the newest first.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn notices(&self, by: &Caller, query: NoticeQuery) -> Result<Page<Notice, Uuid>, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         let NoticeQuery { status, channel, workflow_id, after, limit } = query;
@@ -86,8 +86,8 @@ impl Service {
     /// Has a notice sent once more.
     ///
     /// # Errors
-    /// The caller is no admin; there is no such notice, or it cannot be sent again as it is; no
-    /// database.
+    /// The caller is not an admin; there is no such notice, or it cannot be sent again in its
+    /// state; or the database is unavailable.
     pub async fn resend_notice(&self, by: &Caller, id: Uuid, permit: Arc<Permit>) -> Result<Notice, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         if !by.has_role(roles::ADMIN) {

@@ -34,7 +34,8 @@ impl Service {
     /// this secret: the person's name, and the session's id.
     ///
     /// # Errors
-    /// It proves nobody of ours; the provider or the database does not answer.
+    /// The code proves nobody in the configuration, or the provider or the database does not
+    /// answer.
     pub async fn sign_in_by_openid(&self, secret: &str, code: &str) -> Result<(String, String), ServiceError> {
         let provider = self.openid.as_ref().ok_or_else(none)?;
         let proven = provider.prove(code, &Attempt::new(secret)).await.map_err(refused)?;

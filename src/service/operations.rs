@@ -42,7 +42,7 @@ impl Service {
     /// The metrics, in the text format of OpenMetrics. They tell of everybody's workflows.
     ///
     /// # Errors
-    /// An agent asks.
+    /// The caller is an agent.
     pub fn metrics(&self, by: &Caller) -> Result<String, ServiceError> {
         only_people(by, "metrics tell of everybody's workflows: read them with the token of a person, such as an auditor")?;
         let (metrics, under_way) = (&self.engine.metrics, self.admissions.changes.under_way());

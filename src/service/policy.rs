@@ -79,7 +79,7 @@ impl Service {
     /// The rules in effect on this server.
     ///
     /// # Errors
-    /// An agent asks; nobody knows who is suspended.
+    /// The caller is an agent, or it is not known who is suspended.
     pub async fn policy(&self, by: &Caller) -> Result<PolicyView, ServiceError> {
         only_people(by, "the policy is for people; an agent asks how a task would be assessed")?;
         let matrix = self.matrix().await?;

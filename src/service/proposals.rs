@@ -46,7 +46,7 @@ impl Service {
     /// is not proposed.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn grant_proposals(&self, by: &Caller) -> Result<Proposals, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         let limits = &self.engine.configuration.grants;

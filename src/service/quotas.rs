@@ -46,7 +46,7 @@ impl Quotas {
     /// where there is no room for that.
     ///
     /// # Errors
-    /// `rate-limited`, or no database to count by.
+    /// `rate-limited`; or the database, which holds the counters, is unavailable.
     pub async fn admit(&self, engine: &Engine, agent: &str, would_wait: impl FnOnce() -> bool + Send) -> Result<Reservation, ServiceError> {
         let account = self.take(engine, agent)?;
         Self::room(engine, agent, account, would_wait).await
@@ -55,7 +55,7 @@ impl Quotas {
     /// The same for an agent that has taken its turn already.
     ///
     /// # Errors
-    /// `rate-limited`, or no database to count by.
+    /// `rate-limited`; or the database, which holds the counters, is unavailable.
     pub async fn room(
         engine: &Engine,
         agent: &str,

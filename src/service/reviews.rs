@@ -25,7 +25,7 @@ impl Service {
     /// Says what somebody found where another one broke the glass, which closes the review.
     ///
     /// # Errors
-    /// The refusal, or that nobody can say what became of it.
+    /// The refusal, or an error if the outcome is not known.
     pub async fn close_review(
         &self,
         by: &Caller,
@@ -41,7 +41,7 @@ impl Service {
     /// The reviews that are open, the oldest first.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn open_reviews(&self, by: &Caller) -> Result<Vec<OpenReview>, ServiceError> {
         only_people(by, "reviews are for people to look at")?;
         let rows = self.engine.storage.open_reviews().await?;

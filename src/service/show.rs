@@ -55,7 +55,7 @@ impl Service {
     /// A workflow that the caller may see.
     ///
     /// # Errors
-    /// There is none that the caller may see; no database.
+    /// There is none with this id that the caller may see, or the database is unavailable.
     pub async fn show(&self, by: &Caller, id: Uuid) -> Result<Shown, ServiceError> {
         let history = self.history(by, id).await?;
         self.shown(history).await
@@ -64,7 +64,7 @@ impl Service {
     /// The same, once its version is beyond `since`, or the time is up.
     ///
     /// # Errors
-    /// As [`Self::show`]; too many waits.
+    /// As [`Self::show`]; or too many callers are waiting.
     pub async fn wait(&self, by: &Caller, id: Uuid, since: u32, timeout: Duration) -> Result<Shown, ServiceError> {
         // Asked before waiting, so that nobody learns from the waiting that there is something.
         let history = self.history(by, id).await?;

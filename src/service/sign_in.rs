@@ -18,7 +18,8 @@ impl Service {
     /// token.
     ///
     /// # Errors
-    /// It is no good token of a person, too many links were made at this moment, or no database.
+    /// The token is not a valid token of a person, too many links are being made, or the database
+    /// is unavailable.
     pub async fn link_by(&self, token: &str) -> Result<NewLink, ServiceError> {
         let holder = self.identity.holder(token).await?;
         if self.identity.principal(&holder).await?.kind != PrincipalKind::Person {

@@ -116,8 +116,8 @@ impl Service {
     /// How requests went.
     ///
     /// # Errors
-    /// An agent asks; the stretch of time is too long or has no end after its beginning; no
-    /// database.
+    /// The caller is an agent, the period is too long or does not end after it begins, or the
+    /// database is unavailable.
     pub async fn statistics(&self, by: &Caller, query: StatisticsQuery) -> Result<Statistics, ServiceError> {
         only_people(by, "statistics are for people")?;
         let now = self.engine.storage.now().await?;

@@ -80,7 +80,8 @@ impl Service {
     /// rests, and it is as large as the largest of what it may wait for.
     ///
     /// # Errors
-    /// What is wrong with the task, too much at once, or that nobody can say whether it was stored.
+    /// What is wrong with the task; too many requests at once; or an error if it is not known
+    /// whether the task was stored.
     pub async fn submit(&self, by: &Caller, new: NewTask, permit: Arc<Permit>) -> Result<Submitted, ServiceError> {
         let NewTask { request, key, wait } = new;
         // Asked first, so that the first answer is given again even where the configuration has
@@ -239,7 +240,7 @@ impl Service {
     /// The workflow that a key of this principal was first used for.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn first_used_for(&self, by: &Caller, key: &str) -> Result<Option<Uuid>, ServiceError> {
         Ok(self.engine.storage.first_use(&by.name, key).await?.map(|first| first.workflow_id))
     }

@@ -86,7 +86,7 @@ impl Service {
     /// The state of the system, as it is now.
     ///
     /// # Errors
-    /// An agent asks; no database.
+    /// The caller is an agent, or the database is unavailable.
     pub async fn system(&self, by: &Caller) -> Result<System, ServiceError> {
         only_people(by, "the state of the system is for people")?;
         let (engine, storage) = (&self.engine, &self.engine.storage);

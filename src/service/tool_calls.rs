@@ -87,7 +87,7 @@ impl Service {
     /// same call of the same session.
     ///
     /// # Errors
-    /// Too much at once, or that nobody can say: then the call may not run.
+    /// Too many requests at once, or the answer is not known; the call may then not run.
     pub async fn tool_call(&self, by: &Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<ToolAnswer, ServiceError> {
         let by = Caller::new(by.principal(), door(call.client));
         let Some(asked) = self.read_call(by, call, permit) else {
@@ -106,7 +106,7 @@ impl Service {
     /// How a call that was allowed went.
     ///
     /// # Errors
-    /// No such call was allowed; the refusal; or that nobody can say what became of it.
+    /// No such call was allowed; the refusal; or an error if the outcome is not known.
     pub async fn tool_result(
         &self,
         by: &Caller,

@@ -97,7 +97,7 @@ impl Storage {
     /// Requests that wait, in the order of the filter, and where the next page starts.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn pending(&self, filter: &PendingFilter) -> Result<Page<PendingRow, Place>, Error> {
         let mut db = self.lease_list().await?;
         let (ids, end) = match &filter.visible_to {
@@ -112,7 +112,7 @@ impl Storage {
     /// What is due, and when the next one will be. The application's clock is not asked.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn due(&self, limit: i64) -> Result<Due, Error> {
         let mut db = self.lease_background().await?;
         let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
@@ -150,7 +150,7 @@ impl Storage {
     /// The requests that wait, newest first: what a restart takes into memory.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn newest_pending(&self, limit: i64) -> Result<Vec<Uuid>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(

@@ -132,7 +132,7 @@ impl Storage {
     /// Opens a batch of workflows; the answers are in the order of the rows.
     ///
     /// # Errors
-    /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
+    /// The result of no row is known: the database did not answer, or refused the batch as a whole.
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
         self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|opening: &Opening| &opening.events)).await?;
         match self.open_once(batch, false).await {
@@ -173,7 +173,7 @@ impl Storage {
     /// No workflow may be in a batch twice.
     ///
     /// # Errors
-    /// Nothing is known of any row: the database did not answer, or refused the batch as a whole.
+    /// The result of no row is known: the database did not answer, or refused the batch as a whole.
     pub async fn advance<R: Borrow<Advance>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
         self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|advance: &Advance| &advance.events)).await?;
         let mut db = self.lease_writer().await?;
@@ -204,7 +204,7 @@ impl Storage {
     /// be one with oneself.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn written_before(
         &self,
         workflow_id: Uuid,

@@ -70,7 +70,7 @@ impl Connections {
     /// Takes one.
     ///
     /// # Errors
-    /// There is none in time, or no database.
+    /// No connection is free in time, or the database is unavailable.
     pub async fn lease(&self) -> Result<Lease, Error> {
         let (connection, taken) = match self.0.take() {
             Ok(Ready { connection, taken, .. }) => (connection, taken),

@@ -29,7 +29,7 @@ impl Storage {
     /// A person's decisions, newest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn decisions_of(&self, name: &str, after: Option<Cursor>, limit: i64) -> Result<Page<DecisionRow>, Error> {
         let mut db = self.lease_list().await?;
         let after = after.unwrap_or(Cursor::FIRST);

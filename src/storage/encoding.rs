@@ -13,7 +13,7 @@ impl Storage {
     /// Whether the database can hold every text.
     ///
     /// # Errors
-    /// It cannot, or it does not answer.
+    /// The server cannot, or it does not answer.
     pub async fn require_utf8(&self) -> Result<(), Error> {
         let mut db = self.lease().await?;
         require_utf8(&mut db).await?;

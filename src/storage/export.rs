@@ -51,7 +51,7 @@ impl Storage {
     /// It reads to its end, whether or not the caller stays.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn export_page(&self, place: ExportPlace, size: i64) -> Result<(Vec<ExportRow>, Option<ExportPlace>), Error> {
         let storage = self.clone();
         to_its_end(async move { storage.read_export_page(place, size).await }).await

@@ -71,7 +71,7 @@ impl Storage {
     /// written and before it is followed.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed_restart(&self) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         within(sqlx::query!("select feed_restart()").execute(&mut *db)).await?;
@@ -82,7 +82,7 @@ impl Storage {
     /// What is certain now. What is read after this has seen everything that had ended by then.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed_mark(&self) -> Result<FeedMark, Error> {
         let mut db = self.lease_background().await?;
         // Locks are read after the snapshot was taken that says which number is next; in between
@@ -114,7 +114,7 @@ impl Storage {
     /// may see them, so that each page costs the same however few of them its reader may see.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed(&self, after: FeedPlace, until: i64, limit: i64) -> Result<FeedPage, Error> {
         let mut db = self.lease_list().await?;
         let page = page(&mut db, after, until, limit).await?;
@@ -126,7 +126,7 @@ impl Storage {
     /// does not wait behind those.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed_news(&self, from: i64, limit: i64) -> Result<FeedPage, Error> {
         let mut db = self.lease_background().await?;
         let page = page(&mut db, FeedPlace::before(from), i64::MAX, limit).await?;
@@ -137,7 +137,7 @@ impl Storage {
     /// Whether the first event after a place is older than this; not where there is none.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed_is_older(&self, place: FeedPlace, age: TimeDelta) -> Result<bool, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_scalar!(
@@ -159,7 +159,7 @@ impl Storage {
     /// backup did not hold.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed_was_lost(&self, place: FeedPlace) -> Result<bool, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_scalar!(r#"select $1 > lost_after and $1 < goes_on_at as "was_lost!" from feed_base"#, place.order);
@@ -173,7 +173,7 @@ impl Storage {
     /// that were written before there was an order.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn feed_place_at(&self, at: DateTime<Utc>, age: TimeDelta) -> Result<Option<FeedPlace>, Error> {
         let mark = self.feed_mark().await?;
         let mut db = self.lease_list().await?;

@@ -126,7 +126,8 @@ impl Storage {
     /// was given first.
     ///
     /// # Errors
-    /// No database, or it does not answer in time; it may have been given all the same.
+    /// The database is unavailable, or it does not answer in time. The grant may have been stored
+    /// all the same.
     pub async fn give_grant(&self, new: &NewGrant) -> Result<Option<Grant>, Error> {
         let terms = serde_json::to_string(&new.terms).map_err(|error| Error::Unavailable(error.to_string()))?;
         let mut row = Row {
@@ -182,7 +183,7 @@ impl Storage {
     /// A grant.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn grant(&self, id: Uuid) -> Result<Option<Grant>, Error> {
         Ok(grants!(self, "from grant_as_used where grant_id = $1", id).into_iter().next())
     }
@@ -190,7 +191,7 @@ impl Storage {
     /// The grants that let something pass at this moment, the oldest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn live_grants(&self) -> Result<Vec<Grant>, Error> {
         Ok(grants!(
             self,
@@ -201,7 +202,7 @@ impl Storage {
     /// The latest grants, however they stand, the newest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn grants(&self, limit: i64) -> Result<Vec<Grant>, Error> {
         Ok(grants!(self, "from grant_as_used order by given_at desc, grant_id limit $1", limit))
     }

@@ -96,7 +96,7 @@ impl Storage {
     /// The halts in force, the oldest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn halts(&self) -> Result<HaltState, Error> {
         let mut db = self.lease_background().await?;
         // One statement, so that the number and the halts are of one moment.
@@ -120,8 +120,8 @@ impl Storage {
     /// Halts an environment, or everything.
     ///
     /// # Errors
-    /// No database, or it does not answer in time; it may have been done all the same, and asking
-    /// again is safe.
+    /// The database is unavailable, or it does not answer in time. The change may have been made
+    /// all the same; asking again is safe.
     pub async fn halt(&self, new: &NewHalt) -> Result<Halted, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(
@@ -177,7 +177,7 @@ impl Storage {
     /// there.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn acknowledge_halts(&self, server_id: Uuid, number: i64) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!("update server set halts_known = $2 where server_id = $1 and halts_known < $2", server_id, number);
@@ -189,7 +189,7 @@ impl Storage {
     /// The servers that act now, and how far each knows the log.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn halts_known(&self) -> Result<Vec<HaltKnown>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
@@ -205,7 +205,7 @@ impl Storage {
     /// The latest entries of the log, the newest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn operations(&self, limit: i64) -> Result<Vec<OperationRow>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(

@@ -15,7 +15,7 @@ impl Storage {
     /// What this principal first used a key for.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn first_use(&self, principal: &str, key: &str) -> Result<Option<FirstUse>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(

@@ -146,7 +146,7 @@ impl ServerLease {
     /// Gives the lease back, so that the next server can act at once.
     ///
     /// # Errors
-    /// The database did not answer; then the lease lapses by itself.
+    /// The database did not answer; then the lease lapses on its own.
     pub async fn release(&mut self, server_id: Uuid) -> Result<(), Error> {
         let mut db = self.connection().await?;
         let query = sqlx::query!(

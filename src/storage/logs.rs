@@ -42,7 +42,7 @@ impl Storage {
     /// The log of a workflow, oldest first; empty where there is none.
     ///
     /// # Errors
-    /// No database, or a row that cannot be read.
+    /// The database is unavailable, or a row cannot be read.
     pub async fn log(&self, workflow_id: Uuid) -> Result<Vec<Recorded>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
@@ -61,7 +61,8 @@ impl Storage {
     /// wrote. Each is verified for itself; a workflow that is not there is missing from the answer.
     ///
     /// # Errors
-    /// No database, or no secret key: nothing is known of any of them.
+    /// The database is unavailable, or there is no secret key. Nothing is then known about any of
+    /// them.
     pub async fn proven_logs(&self, workflow_ids: &[Uuid]) -> Result<Logs, Error> {
         self.proven_logs_by(self.lease().await?, workflow_ids).await
     }
@@ -93,7 +94,7 @@ impl Storage {
     /// [number](crate::domain::workflow::Workflow::document_number).
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn document(&self, workflow_id: Uuid, document: u32) -> Result<Option<Vec<u8>>, Error> {
         let mut db = self.lease().await?;
         let number = i32::try_from(document).unwrap_or(i32::MAX);
@@ -106,7 +107,7 @@ impl Storage {
     /// The canonical bytes of the document that holds in a workflow.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn last_document(&self, workflow_id: Uuid) -> Result<Option<Vec<u8>>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
@@ -121,7 +122,7 @@ impl Storage {
     /// The version that a workflow is at.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn version(&self, workflow_id: Uuid) -> Result<Option<u32>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!("select version from workflow where workflow_id = $1", workflow_id);

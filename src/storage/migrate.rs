@@ -32,8 +32,8 @@ const UNANSWERED: u32 = 2;
 /// connection is given up.
 ///
 /// # Errors
-/// `Unavailable` if the database is not there or the connection was lost; otherwise a database that
-/// cannot be used, or a migration that failed.
+/// `Unavailable` if the database cannot be reached or the connection was lost; otherwise the
+/// database cannot be used, or a migration failed.
 pub async fn migrate(database_url: &str) -> Result<(), Error> {
     let keepalives = [("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "2"), ("tcp_keepalives_count", "3")];
     let options = options(database_url)?.options(keepalives);

@@ -54,7 +54,7 @@ impl Storage {
     /// page starts. It may hold less than was asked for, where few of many fit.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn notices(&self, filter: &NoticeFilter) -> Result<Page<NoticeRow, Uuid>, Error> {
         let mut db = self.lease_list().await?;
         // One filter chooses, by an index, and the others are applied to a window of what it chose.
@@ -116,7 +116,7 @@ impl Storage {
     /// request that is settled.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn resend_notice(&self, id: Uuid) -> Result<Resent, Error> {
         let mut db = self.lease().await?;
         let update = sqlx::query!(

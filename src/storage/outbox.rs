@@ -60,7 +60,7 @@ impl Storage {
     /// being sent: it is given up.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn due_notices(&self, channel: &str, all: bool, limit: i64) -> Result<Vec<DueNotice>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(
@@ -113,7 +113,7 @@ impl Storage {
     /// others.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn still_pending(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!("select notice_id from notice where notice_id = any ($1) and status = 'pending'", ids);
@@ -125,7 +125,7 @@ impl Storage {
     /// Whether a recipient was ever asked about a workflow on a channel.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn was_asked(&self, workflow_id: Uuid, channel: &str, recipient: Option<&str>) -> Result<bool, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
@@ -147,7 +147,7 @@ impl Storage {
     /// that waits already.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn notice_done(&self, id: Uuid, done: Done<'_>, next: Option<Next>) -> Result<(), Error> {
         let (status, attempts, error) = match done {
             Done::Delivered => ("delivered", 1, None),
@@ -189,7 +189,7 @@ impl Storage {
     /// got it is to hear the end.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn notice_overtaken(&self, id: Uuid) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(
@@ -207,7 +207,7 @@ impl Storage {
     /// An attempt failed; there is another one after a pause.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn notice_failed(&self, id: Uuid, error: &str, pause: Duration) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(
@@ -227,7 +227,7 @@ impl Storage {
     /// A notice is not to be sent now: it falls due after a pause, as if it had been written then.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn notice_rests(&self, id: Uuid, pause: Duration) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(
@@ -245,7 +245,7 @@ impl Storage {
     /// A notice is no longer true, or is not wanted, and is not sent.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn notice_cancelled(&self, id: Uuid, reason: &str) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         let query =
@@ -259,7 +259,7 @@ impl Storage {
     /// Says how many there were.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn give_up_notices_beyond(&self, channels: &[String], reason: &str) -> Result<u64, Error> {
         let mut given_up = 0;
         loop {
@@ -290,7 +290,7 @@ impl Storage {
     /// each ends at [`MOST_COUNTED`].
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn waiting_notices(&self) -> Result<Vec<(String, i64)>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(

@@ -8,7 +8,7 @@ impl Storage {
     /// Keeps a configuration, so that the `policy_version` of an event can be looked up for ever.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn keep_policy(&self, version: &Digest, document: &str) -> Result<(), Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(

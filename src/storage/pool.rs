@@ -107,7 +107,7 @@ impl Storage {
     /// The database's clock.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn now(&self) -> Result<DateTime<Utc>, Error> {
         let mut db = self.lease().await?;
         let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;

@@ -31,7 +31,7 @@ impl Storage {
     /// another.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn precedent(&self, kind: &Kind<'_>, workflow_id: Uuid) -> Result<Option<Precedent>, Error> {
         let mut db = self.lease_list().await?;
         // Documents are opened one by one, newest first, and only those of this requester's

@@ -32,7 +32,7 @@ impl Storage {
     /// Requests since a moment that stand beside at least so many approved ones much like them.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn past_requests(&self, since: DateTime<Utc>, at_least: u32) -> Result<PastRequests, Error> {
         let mut db = self.lease_list().await?;
         let recent = Choice { from: Some(id_at(since)), has_more: true, ..Choice::default() };

@@ -39,7 +39,7 @@ impl Storage {
     /// last change was before the cut-off. `None` where there are none after it.
     ///
     /// # Errors
-    /// No database, or one that refuses.
+    /// The database is unavailable, or it refuses.
     pub async fn prune_step(&self, cut_off: DateTime<Utc>, after: Uuid, limit: i32) -> Result<Option<PruneStep>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(
@@ -59,7 +59,7 @@ impl Storage {
     /// their unknown outcome.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn unresolved(&self, cut_off: DateTime<Utc>) -> Result<i64, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(
@@ -79,7 +79,7 @@ impl Storage {
     /// after this id.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn prune_preview(&self, cut_off: DateTime<Utc>, after: Uuid, limit: i32) -> Result<Vec<PrunePreview>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(

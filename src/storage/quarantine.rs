@@ -17,7 +17,7 @@ impl Storage {
     /// Leaves a workflow alone.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn quarantine(&self, workflow_id: Uuid, reason: &str, failures: i32) -> Result<(), Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(
@@ -35,7 +35,7 @@ impl Storage {
     /// Why a workflow is left alone, if it is.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn quarantined(&self, workflow_id: Uuid) -> Result<Option<Quarantine>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(Quarantine, "select reason, failures, since from quarantine where workflow_id = $1", workflow_id);
@@ -47,7 +47,7 @@ impl Storage {
     /// Lets every workflow out, to be tried again; gives how many there were.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn clear_quarantine(&self) -> Result<u64, Error> {
         let mut db = self.lease().await?;
         let done = within(sqlx::query!("delete from quarantine").execute(&mut *db)).await?;

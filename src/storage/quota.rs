@@ -7,7 +7,7 @@ impl Storage {
     /// Counts the requests of a requester that wait for people, but no further than a number.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn count_pending_of(&self, requester: &str, most: u32) -> Result<u32, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(

@@ -23,7 +23,7 @@ pub(super) fn write_target(target: &Target) -> String {
 /// An event from its row.
 ///
 /// # Errors
-/// A row that this version cannot read, or that somebody has changed.
+/// This version cannot read the row, or somebody has changed it.
 pub(super) fn read(
     workflow_id: Uuid,
     version: i32,

@@ -11,7 +11,7 @@ impl Storage {
     /// than this, by the database's clock.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn rejected_lately(&self, requested_by: &str, digest: &Digest, within_last: Duration) -> Result<Option<Uuid>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_scalar!(

@@ -67,7 +67,7 @@ impl Storage {
     /// How this database is sealed. The first server's key becomes the database's.
     ///
     /// # Errors
-    /// No database, or no key.
+    /// The database is unavailable, or there is no key.
     pub async fn sealing(&self) -> Result<Sealing, Error> {
         let keys = self.keys()?;
         let mut db = self.lease().await?;
@@ -87,7 +87,7 @@ impl Storage {
     /// Says that everything is sealed with the current key.
     ///
     /// # Errors
-    /// No database, no key, or no right to do so.
+    /// The database is unavailable, there is no key, or the database user lacks the right.
     pub async fn sealed(&self) -> Result<(), Error> {
         let check = self.keys()?.seal(Purpose::Head, KEY_CHECK).to_vec();
         let mut db = self.lease().await?;
@@ -101,7 +101,7 @@ impl Storage {
     /// none after it.
     ///
     /// # Errors
-    /// No database, no key, or no right to do so.
+    /// The database is unavailable, there is no key, or the database user lacks the right.
     pub async fn reseal_step(&self, after: Uuid, limit: i64, write: bool, adopt: bool) -> Result<Option<Resealed>, Error> {
         let keys = self.keys()?;
         let mut db = self.lease().await?;

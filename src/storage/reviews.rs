@@ -19,7 +19,7 @@ impl Storage {
     /// The open reviews, the oldest first. There is at most one for each person.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn open_reviews(&self) -> Result<Vec<OpenReviewRow>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(

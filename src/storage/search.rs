@@ -113,7 +113,7 @@ impl Storage {
     /// A page of what is looked for.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn search(&self, search: &SearchFilter) -> Result<Finds, Error> {
         let mut db = self.lease_list().await?;
         let candidates = candidates::choose(&mut db, &search.choice(), search.limit).await?;
@@ -128,7 +128,7 @@ impl Storage {
     /// and whether there may be more behind them.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn count(&self, search: &SearchFilter) -> Result<(i64, bool), Error> {
         let mut db = self.lease_list().await?;
         let choice = Choice { has_more: true, ..search.choice() };

@@ -141,7 +141,7 @@ impl Storage {
     /// Begins a session, and forgets the sessions that are over.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn begin_session(&self, id: &str, sign_in: &SignIn) -> Result<(), Error> {
         let hash = self.session_hash(id)?;
         let mut db = self.lease().await?;
@@ -172,7 +172,7 @@ impl Storage {
     /// keeps it from going idle.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn session(&self, id: &str, by_hand: bool) -> Result<Option<SignIn>, Error> {
         let (storage, id) = (self.clone(), id.to_owned());
         to_its_end(async move { storage.look_up_session(&id, by_hand).await }).await
@@ -227,7 +227,7 @@ impl Storage {
     /// Ends a session, if there is one.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn end_session(&self, id: &str) -> Result<(), Error> {
         let hashes: Vec<Vec<u8>> = self.keys()?.seals(Purpose::SessionHash, &[id.as_bytes()]).into_iter().map(Vec::from).collect();
         let mut db = self.lease().await?;
@@ -240,7 +240,7 @@ impl Storage {
     /// many sessions that were.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn sign_out(&self, name: &str) -> Result<u64, Error> {
         let mut db = self.lease().await?;
         // The links first: a link that was spent before they are gone has begun its session by

@@ -34,7 +34,7 @@ impl Storage {
     /// until when it is good, or nothing where too many of this person's are.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn make_sign_in_link(&self, code: &str, sign_in: &SignIn) -> Result<Option<DateTime<Utc>>, Error> {
         let keys = self.keys()?;
         let hash: Seal = keys.seal(Purpose::LinkHash, &[code.as_bytes()]);
@@ -78,7 +78,7 @@ impl Storage {
     /// The link with this code, if it is good now. Looking at it changes nothing.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn sign_in_link(&self, code: &str) -> Result<Option<GoodLink>, Error> {
         let (storage, code) = (self.clone(), code.to_owned());
         to_its_end(async move { storage.look_up_link(&code).await }).await
@@ -121,7 +121,7 @@ impl Storage {
     /// of those who spend it finds it.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn spend_sign_in_link(&self, link: GoodLink, session_id: &str) -> Result<bool, Error> {
         let (storage, session_id) = (self.clone(), session_id.to_owned());
         to_its_end(async move { storage.spend(&link, &session_id).await }).await

@@ -63,7 +63,7 @@ impl Storage {
     /// they were asked from `open_from` on.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn asked(&self, from: DateTime<Utc>, open_from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Asked, Error> {
         let mut db = self.lease_list().await?;
         let settled = settled(&mut db, from, until).await?;

@@ -19,7 +19,7 @@ impl Storage {
     /// Who is suspended now.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn suspended(&self) -> Result<Suspended, Error> {
         Ok(self.suspensions().await?.into_iter().map(|row| row.name).collect())
     }
@@ -27,7 +27,7 @@ impl Storage {
     /// The suspensions that last, by name.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn suspensions(&self) -> Result<Vec<SuspensionRow>, Error> {
         let mut db = self.lease().await?;
         let query =
@@ -40,7 +40,7 @@ impl Storage {
     /// Takes all rights of a name away; gives whether it had any until now.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn suspend(&self, name: &str, reason: Option<&str>) -> Result<bool, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(
@@ -56,7 +56,7 @@ impl Storage {
     /// Ends the suspension of a name; gives whether there was one.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn restore(&self, name: &str) -> Result<bool, Error> {
         let mut db = self.lease().await?;
         let query =

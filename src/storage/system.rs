@@ -54,7 +54,7 @@ impl Storage {
     /// The servers: the one that acts first, then those of before, the latest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn servers(&self) -> Result<Vec<ServerRow>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(
@@ -70,7 +70,7 @@ impl Storage {
     /// How these channels do, in their order.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn channels(&self, channels: &[String]) -> Result<Vec<ChannelRow>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(
@@ -104,7 +104,7 @@ impl Storage {
     /// How many notices that were made within this time were given up; the count ends at 1,000.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn dead_notices(&self, within_time: TimeDelta) -> Result<i64, Error> {
         let mut db = self.lease_list().await?;
         let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
@@ -121,7 +121,7 @@ impl Storage {
     /// The workflows that are left alone, the latest first, and how many there are in all.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn left_alone(&self) -> Result<(Vec<LeftAloneRow>, i64), Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(

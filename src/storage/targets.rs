@@ -23,7 +23,7 @@ impl Storage {
     /// What these workflows are about, in no order.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn targets(&self, workflow_ids: &[Uuid]) -> Result<Vec<AboutRow>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(

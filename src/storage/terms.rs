@@ -57,7 +57,7 @@ impl Storage {
     /// them.
     ///
     /// # Errors
-    /// No database, or no right to do so.
+    /// The database is unavailable, or the database user lacks the right.
     pub(super) async fn store_terms(&self, events: impl Iterator<Item = &Event>) -> Result<(), Error> {
         for terms in events.filter_map(terms_of) {
             if self.terms.name(terms).is_some() {
@@ -81,7 +81,7 @@ impl Storage {
     /// Reads the terms that rows of logs name and this server does not know yet.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub(super) async fn read_terms<'a>(&self, rows: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         let missing = rows.filter_map(Event::terms_named).filter(|name| self.terms.named(*name).is_none());
         let names: BTreeSet<Vec<u8>> = missing.map(|name| name.as_bytes().to_vec()).collect();

@@ -100,7 +100,7 @@ impl Storage {
     /// sealed anew.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn token_holder(&self, token: &str) -> Result<Presented, Error> {
         let (storage, token) = (self.clone(), token.to_owned());
         to_its_end(async move { storage.look_up_token(&token).await }).await
@@ -152,7 +152,7 @@ impl Storage {
     /// that it stands for.
     ///
     /// # Errors
-    /// No database, or no secret key.
+    /// The database is unavailable, or there is no secret key.
     pub async fn store_token(&self, token: &NewToken<'_>) -> Result<(), Error> {
         let hash = self.token_hash(token.token)?;
         let seal = self.keys()?.seal(Purpose::TokenSeal, &sealed(&hash, token.kind, token.principal, &token.token_id));
@@ -177,7 +177,7 @@ impl Storage {
     /// Every token, newest first.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
@@ -195,7 +195,7 @@ impl Storage {
     /// until now.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn revoke_tokens(&self, token_id: Option<Uuid>, principal: &str) -> Result<u64, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(

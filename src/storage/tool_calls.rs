@@ -30,7 +30,7 @@ impl Storage {
     /// The last workflow that was parked for the same call of a requester.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn latest_call(&self, principal: &str, identity: &Digest) -> Result<Option<LatestCall>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(
@@ -52,7 +52,7 @@ impl Storage {
     /// Keeps which workflow a call was allowed by, so that its result is found.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn keep_use(&self, principal: &str, used: &ToolUse, identity: &Digest, workflow_id: Uuid) -> Result<(), Error> {
         self.keep(principal, &use_key(used), identity.as_str(), workflow_id).await.map(drop)
     }
@@ -61,7 +61,7 @@ impl Storage {
     /// it is this call that is told, also if it asks again; the next one may ask anew.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn tells(&self, principal: &str, used: &ToolUse, workflow_id: Uuid) -> Result<bool, Error> {
         let key = format!(" told {workflow_id}");
         if self.keep(principal, &key, used.digest().as_str(), workflow_id).await? {

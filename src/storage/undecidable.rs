@@ -24,7 +24,7 @@ impl Storage {
     /// The groups of what waits. One look into an index for each, however much waits there.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn pending_groups(&self) -> Result<Vec<PendingGroup>, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(

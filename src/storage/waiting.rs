@@ -18,7 +18,7 @@ impl Storage {
     /// its place on.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn pending_ids(&self, filter: &PendingFilter) -> Result<Vec<Uuid>, Error> {
         let mut db = self.lease_list().await?;
         let ids = of_all(&mut db, filter, filter.limit).await?;
@@ -30,7 +30,7 @@ impl Storage {
     /// [`MOST_COUNTED_OF_PLACE`] are counted.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn pending_counts(&self, filter: &PendingFilter) -> Result<BTreeMap<String, i64>, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(

@@ -23,7 +23,7 @@ impl Storage {
     /// from after this one on; without those in quarantine.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn running(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
@@ -42,7 +42,7 @@ impl Storage {
     /// Workflows of whose action nobody knows how it ended, the newest ones.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn of_unknown_outcome(&self) -> Result<Vec<Uuid>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_scalar!(
@@ -56,7 +56,7 @@ impl Storage {
     /// Which of these workflows, whose actions run, somebody has cancelled.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn cancelled_while_running(&self, ids: &[Uuid]) -> Result<BTreeSet<Uuid>, Error> {
         if ids.is_empty() {
             return Ok(BTreeSet::new());
@@ -77,7 +77,7 @@ impl Storage {
     /// has to be read from their documents.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn queued(&self, after: Option<Uuid>, limit: i64, with_targets: bool) -> Result<Vec<QueuedRow>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query_as!(

@@ -19,7 +19,7 @@ impl Fields {
     /// What the part of an address after its question mark says.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The text cannot be read.
     pub fn of_query(query: &str) -> Result<Self, Problem> {
         let unread = || invalid("query", "cannot be read");
         let address: Uri = format!("/?{query}").parse().map_err(|_| unread())?;
@@ -38,7 +38,7 @@ impl Fields {
     /// The value of a field, if it says something.
     ///
     /// # Errors
-    /// It stands twice, so that nobody can say which one is meant.
+    /// The field occurs twice, so it is not clear which value is meant.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {

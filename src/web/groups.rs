@@ -62,7 +62,7 @@ struct Kind(Vec<String>);
 /// of its kind is in none.
 ///
 /// # Errors
-/// No database.
+/// Fails if the database is unavailable.
 pub async fn of(web: &Web, session: &Session, rows: &[Waiting]) -> Result<Vec<Group>, Problem> {
     let read = |id: Uuid| async move {
         let (shown, choice) = web.service.to_decide(&session.person, id).await?;

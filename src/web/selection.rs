@@ -35,7 +35,7 @@ impl Selection {
     /// What an address asks for.
     ///
     /// # Errors
-    /// A parameter stands twice or makes no sense.
+    /// A parameter occurs twice or is invalid.
     pub fn of(fields: &Fields) -> Result<Self, Problem> {
         let known = || Order::ALL.map(Order::as_str).join(", ");
         let order = fields.one("sort")?;
@@ -59,7 +59,7 @@ impl Selection {
     /// What a form or an address carries along of the list that it belongs to.
     ///
     /// # Errors
-    /// No list has carried it.
+    /// The text is not one that a list has made.
     pub fn carried_by(text: &str) -> Result<Self, Problem> {
         Self::of(&Fields::of_query(text)?)
     }
@@ -104,7 +104,7 @@ impl Selection {
     /// what was found of so many.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn ids(&self, web: &Web, session: &Session, most: usize) -> Result<Vec<Uuid>, Problem> {
         let Some(words) = self.words.as_deref() else {
             return Ok(web.service.pending_ids(&session.person, self.query(None, most)).await?);

@@ -30,7 +30,7 @@ impl FromRequestParts<Web> for Session {
 /// Whose session a request belongs to.
 ///
 /// # Errors
-/// No database.
+/// Fails if the database is unavailable.
 pub async fn of(web: &Web, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Problem> {
     web.service.identity.session(headers, by_hand).await.map_err(|error| ServiceError::from(error).into())
 }

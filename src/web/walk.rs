@@ -45,7 +45,7 @@ impl Walk {
     /// Where a request stands, if its page was opened from a list.
     ///
     /// # Errors
-    /// The list makes no sense; no database.
+    /// The list is invalid, or the database is unavailable.
     pub async fn of(web: &Web, session: &Session, id: Uuid, carried: Option<&str>) -> Result<Option<Self>, Problem> {
         let Some(selection) = carried.map(Selection::carried_by).transpose()? else { return Ok(None) };
         let ids = selection.ids(web, session, MOST + 1).await?;
@@ -83,7 +83,7 @@ impl Onward {
     /// left. To be asked for before the decision, which takes the request out of the list.
     ///
     /// # Errors
-    /// The form carries no list that makes sense.
+    /// The form names an invalid list.
     pub async fn of(web: &Web, session: &Session, id: Uuid, fields: &Fields) -> Result<Self, Problem> {
         let Some(selection) = fields.one("in")?.map(Selection::carried_by).transpose()? else { return Ok(Self(None)) };
         // A decision is not refused because nobody knows what comes after it.
@@ -130,7 +130,7 @@ impl Last {
     /// What an address says was done to another request, if this session has done it.
     ///
     /// # Errors
-    /// No database.
+    /// Fails if the database is unavailable.
     pub async fn of(web: &Web, session: &Session, query: &Fields) -> Result<Option<Self>, Problem> {
         let (Some(id), Some(done), Some(seal)) = (query.one("last")?, query.one("done")?, query.one("seal")?) else { return Ok(None) };
         let Ok(id) = Uuid::try_parse(id) else { return Ok(None) };

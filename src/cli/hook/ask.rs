@@ -76,7 +76,7 @@ impl Server {
     /// Asks whether a call may run.
     ///
     /// # Errors
-    /// Anything but a decision: then the call may not.
+    /// Anything other than a decision; the call is then not allowed.
     pub fn decide(&self, call: &Value) -> Result<Decision, String> {
         let body = self.post("/agents/tool-calls", call)?;
         let decision: Decision =
@@ -98,7 +98,7 @@ impl Server {
     /// Looks whether the server knows the token.
     ///
     /// # Errors
-    /// It does not, or does not answer.
+    /// The server does not, or it does not answer.
     pub fn check(&self) -> Result<(), String> {
         let request = self.agent.get(format!("{}/workflows/pending?limit=1", self.base)).header("authorization", &self.authorization);
         self.answer(request.call()).map(drop)

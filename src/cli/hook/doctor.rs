@@ -53,7 +53,7 @@ pub fn is_canary(call: &Value) -> bool {
 /// Runs the command.
 ///
 /// # Errors
-/// The hook does not protect, or that could not be found out.
+/// The hook does not protect, or that could not be checked.
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut page = Page::stdout();
     let found = canary(args)?;

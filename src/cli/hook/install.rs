@@ -40,7 +40,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// The settings cannot be read or written, or nobody said yes.
+/// The settings cannot be read or written, or the person did not confirm.
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let path = match &args.file {
         Some(file) => file.clone(),

@@ -44,7 +44,7 @@ pub struct ListArgs {
 /// Opens the screen, or closes a review.
 ///
 /// # Errors
-/// There is no terminal, or no server; why the review was not closed.
+/// There is no terminal or no server, or the review was not closed; the error says why.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let (Some(id), Some(_)) = (&args.id, &args.finding) else {

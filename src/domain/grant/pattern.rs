@@ -69,7 +69,7 @@ impl Like {
     /// Reads text with stars.
     ///
     /// # Errors
-    /// Text of stars alone, which would match everything, and text that is too long.
+    /// The text is only stars, which would match everything, or it is too long.
     pub fn new(written: &str) -> Result<Self, String> {
         if !written.chars().any(char::is_alphanumeric) {
             return Err(format!("`{}` names nothing: write at least one letter or digit beside the stars", shown(written)));

@@ -54,7 +54,7 @@ impl Bucket {
     /// Takes a token out.
     ///
     /// # Errors
-    /// There is none; how long it takes until there is.
+    /// How long it takes until one is free.
     pub fn take(&mut self, quota: Quota, now: Duration) -> Result<(), Duration> {
         let rate = f64::from(quota.submits_per_minute) / MINUTE.as_secs_f64();
         let filled = self.tokens + now.saturating_sub(self.at).as_secs_f64() * rate;

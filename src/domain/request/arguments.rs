@@ -150,7 +150,7 @@ pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awai
 /// awaited have no value yet, and stay as they are written.
 ///
 /// # Errors
-/// Every argument that is missing, unknown, or does not match its pattern.
+/// Every argument that is missing or unknown, or that does not match its pattern.
 pub fn checked(
     declared: &BTreeMap<String, Argument>,
     given: &Map<String, Value>,

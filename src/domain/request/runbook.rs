@@ -54,7 +54,7 @@ impl Runbook {
     /// What it would run with these arguments, and what parkbrake then knows of the task.
     ///
     /// # Errors
-    /// Every argument that is missing, unknown, or does not match its pattern.
+    /// Every argument that is missing or unknown, or that does not match its pattern.
     pub fn resolve(&self, given: &Map<String, Value>) -> Result<(Invocation, Facts), Vec<Misfit>> {
         self.resolve_awaiting(given, &[])
     }
@@ -63,7 +63,7 @@ impl Runbook {
     /// stand in the command as they are written.
     ///
     /// # Errors
-    /// As [`Self::resolve`]; an argument that cannot wait.
+    /// As [`Self::resolve`]; and an argument that has to be known now.
     pub fn resolve_awaiting(&self, given: &Map<String, Value>, awaits: &[String]) -> Result<(Invocation, Facts), Vec<Misfit>> {
         let source = format!("runbook `{}`", self.name);
         let args = checked(&self.args, given, awaits, &source)?;

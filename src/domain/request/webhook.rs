@@ -26,7 +26,7 @@ impl Webhook {
     /// The call that it would make with these arguments, and what parkbrake then knows of the task.
     ///
     /// # Errors
-    /// Every argument that is missing, unknown, or does not match its pattern.
+    /// Every argument that is missing or unknown, or that does not match its pattern.
     pub fn resolve(&self, given: &Map<String, Value>) -> Result<(Call, Facts), Vec<Misfit>> {
         self.resolve_awaiting(given, &[])
     }
@@ -34,7 +34,7 @@ impl Webhook {
     /// The same where some arguments name outputs of earlier steps, and have no value yet.
     ///
     /// # Errors
-    /// As [`Self::resolve`]; an argument that cannot wait.
+    /// As [`Self::resolve`]; and an argument that has to be known now.
     pub fn resolve_awaiting(&self, given: &Map<String, Value>, awaits: &[String]) -> Result<(Call, Facts), Vec<Misfit>> {
         let source = format!("webhook `{}`", self.name);
         let args = match &self.args {

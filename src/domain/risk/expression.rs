@@ -89,7 +89,8 @@ impl Expression {
     /// Compiles a condition, and refuses one that could never be evaluated.
     ///
     /// # Errors
-    /// Text that does not parse, names that do not exist, and an answer that is not true or false.
+    /// The text does not parse, names something that does not exist, or yields neither true nor
+    /// false.
     pub fn compile(source: &str) -> Result<Self, InvalidExpression> {
         let program = parse::program(source)?;
         let references = program.references();
@@ -175,8 +176,8 @@ impl Expression {
     /// Whether the condition holds in this scope.
     ///
     /// # Errors
-    /// A condition that fails while it is evaluated, or that answers neither true nor false. The
-    /// caller counts it as a match.
+    /// The condition fails while it is evaluated, or yields neither true nor false. The caller
+    /// counts that as a match.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
         match self.program.execute(scope.context()) {
             Ok(Value::Bool(answer)) => Ok(answer),

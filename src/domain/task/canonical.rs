@@ -26,7 +26,7 @@ const MEMBERS: usize = 12;
 /// The canonical bytes of a value.
 ///
 /// # Errors
-/// Something in it is no JSON: a map with keys that are not texts, a whole number of more than 64
+/// Something in it is not JSON: a map with keys that are not strings, or an integer of more than 64
 /// bits.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(2048);

@@ -22,8 +22,8 @@ pub fn entitled_roles(round: &Round) -> Vec<&Role> {
 /// Whether this principal may give this verdict on this request, and by which roles.
 ///
 /// # Errors
-/// `SelfApproval` for the requester and the person it acts for, `NotAnApprover` for everybody whose
-/// role is not asked.
+/// `SelfApproval` for the requester and the person it acts for, `NotAnApprover` if none of the
+/// caller's roles is asked.
 pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
     // A no is always safe, so an entitled person may say it even of a request of their own.
     if verdict == Verdict::Approved && round.terms.separation_of_duties {

@@ -17,7 +17,7 @@ const UNKNOWN: DateTime<Utc> = DateTime::UNIX_EPOCH;
 /// it one.
 ///
 /// # Errors
-/// An event that cannot follow.
+/// The event cannot follow.
 pub fn follow(id: Uuid, workflow: Option<Workflow>, events: &[Event], actor: &str, via: Via) -> Result<Workflow, Impossible> {
     let first = workflow.as_ref().map_or(1, |workflow| workflow.version + 1);
     let mut state = workflow;

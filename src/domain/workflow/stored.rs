@@ -127,7 +127,7 @@ impl Event {
     /// their name.
     ///
     /// # Errors
-    /// What is no event that this version knows, and one whose terms are not there.
+    /// This version does not know the event, or its terms are missing.
     pub fn from_stored_with(text: &str, terms: impl Fn(TermsName) -> Option<Arc<ApprovalTerms>>) -> Result<Self, Unreadable> {
         let Some(Asked { round, terms: name, reason, step, .. }) = named(text) else { return Self::from_stored(text) };
         Ok(Self::ApprovalRequested { round, terms: terms(name).ok_or(Unreadable::NoTerms)?, reason, step })
@@ -137,7 +137,7 @@ impl Event {
     /// upgraded one by one, the next schema is read as far as this version knows it.
     ///
     /// # Errors
-    /// What is no event that this version knows.
+    /// This version does not know the event.
     pub fn from_stored(text: &str) -> Result<Self, Unreadable> {
         let Marked { schema } = serde_json::from_str(text)?;
         if schema > SCHEMA + 1 {

@@ -26,7 +26,7 @@ const EMPTY: [(&str, bool); 3] = [("/tmp", true), ("/var/tmp", true), ("/run", f
 /// The order to make the sandbox.
 ///
 /// # Errors
-/// There is no bubblewrap, or a path cannot be said to it.
+/// There is no bubblewrap, or a path cannot be passed to it.
 pub fn enclose(sandbox: &Sandbox, invocation: &Invocation, written: &Path, tie: Tie, path: &OsStr) -> Result<Order, String> {
     let program = invocation.program.iter().map(|program| &program.path);
     let files = invocation.files.iter().map(|file| &file.path);

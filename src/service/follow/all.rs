@@ -86,7 +86,8 @@ impl Service {
     /// with what the stream begins with.
     ///
     /// # Errors
-    /// The client names a place that does not exist; too many streams; no database.
+    /// The client names a position that does not exist, too many streams are open, or the database
+    /// is unavailable.
     pub async fn follow_all<S: Sink>(
         &self,
         by: Caller,

@@ -18,7 +18,8 @@ impl Service {
     /// Follows a workflow, from where the client was or from its beginning.
     ///
     /// # Errors
-    /// There is none that the caller may see; too many streams; no database.
+    /// There is none with this id that the caller may see, too many streams are open, or the
+    /// database is unavailable.
     pub async fn follow(
         &self,
         by: &Caller,

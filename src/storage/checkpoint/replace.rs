@@ -15,7 +15,7 @@ impl Storage {
     /// Writes both, or neither: nobody ever sees both of them wait, or none.
     ///
     /// # Errors
-    /// Nothing is known of it: the database did not answer, or refused it.
+    /// The result is not known: the database did not answer, or refused the write.
     pub async fn replace(&self, Replacement { opening, ending }: &Replacement) -> Result<Written, Error> {
         self.store_terms(opening.events.iter().chain(&ending.events)).await?;
         let mut db = self.lease_writer().await?;

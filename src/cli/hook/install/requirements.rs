@@ -10,7 +10,7 @@ const NEEDED: &str = "hooks = true";
 /// The requirements with hooks kept on, and everything else as it is.
 ///
 /// # Errors
-/// They say the contrary.
+/// The settings say the opposite.
 pub fn with_hooks_on(before: &str) -> Result<String, Error> {
     let name = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
     let Some(section) = before.lines().position(|line| name(line) == SECTION) else {

@@ -15,7 +15,7 @@ impl Summary {
     /// What is wrong with it.
     ///
     /// # Errors
-    /// The first thing, with its place.
+    /// The first fault, with its place.
     pub fn check(&self) -> Result<(), (String, String)> {
         let wrong = |place: &str, detail: String| Err((place.to_owned(), detail));
         if self.changes.len() > MOST_CHANGES {

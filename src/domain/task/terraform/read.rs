@@ -36,7 +36,7 @@ type Happening<'p> = (Act, &'p Map<String, Value>, &'p Map<String, Value>);
 /// Reads a plan. The workspace is what the requester says.
 ///
 /// # Errors
-/// What is wrong with it. No value of the plan is in the words.
+/// What is wrong with it. The text shows no value of the plan.
 pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable> {
     let plan = object(plan, "")?;
     check_kind(plan)?;

@@ -25,7 +25,7 @@ impl Impossible {
 /// What a log folds to; `None` for an empty one.
 ///
 /// # Errors
-/// An event that cannot follow the ones before it.
+/// An event cannot follow the ones before it.
 pub fn replay<'a>(id: Uuid, log: impl IntoIterator<Item = &'a Recorded>) -> Result<Option<Workflow>, Impossible> {
     log.into_iter().try_fold(None, |workflow, recorded| apply(id, workflow, recorded).map(Some))
 }
@@ -33,7 +33,7 @@ pub fn replay<'a>(id: Uuid, log: impl IntoIterator<Item = &'a Recorded>) -> Resu
 /// The state after one more event.
 ///
 /// # Errors
-/// An event that cannot follow this state, or whose version is not the next.
+/// The event cannot follow this state, or its version is not the next.
 pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Result<Workflow, Impossible> {
     let impossible = || Impossible { version: recorded.version, event: recorded.event.name() };
     let Some(mut workflow) = workflow else {
