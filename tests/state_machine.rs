@@ -2,7 +2,7 @@
 //! to `domain::transition`, cell by cell, so that neither can change without the other.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Principal, PrincipalKind};
+use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Principal, PrincipalKind, SignedIn};
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::risk::target::Target;
@@ -102,6 +102,7 @@ impl Now {
             remind_every: FIRST,
             report_within: REPORT,
             rejected_memory: Duration::ZERO,
+            recent_sign_in: None,
             goal: None,
             warn_before: None,
         };
@@ -525,6 +526,7 @@ fn cell(workflow: &Workflow, answer: Result<Answer, Refusal>, actor: &str) -> St
             Refusal::NotPermitted(_) => "not-permitted",
             Refusal::NotAnApprover(_) => "not-an-approver",
             Refusal::SelfApproval(_) => "self-approval",
+            Refusal::SignInAgain(_) => "sign-in-again",
             Refusal::JustificationRequired => "justification-required",
             Refusal::DigestMismatch(_) => "digest-mismatch",
             Refusal::AlreadyDecided(_) => "already-decided",
@@ -1083,7 +1085,7 @@ fn moment(guard: Option<DateTime<Utc>>) -> String {
 
 fn person(name: &str, roles: &[&str]) -> Principal {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles, on_behalf_of: None, via: Via::Rest }
+    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles, on_behalf_of: None, via: Via::Rest, signed_in: SignedIn::now() }
 }
 
 fn approve(name: &str) -> Command {

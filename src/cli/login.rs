@@ -4,18 +4,23 @@ use crate::cli::Error;
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
 use crate::cli::facts::text;
-use crate::cli::terminal::{Page, print_json};
+use crate::cli::terminal::{Page, complain, print_json};
 use reqwest::{Method, Url};
 use serde_json::json;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::process::Command;
 
 /// Print a link that signs you in to the inbox: open it in a browser within 10 minutes, and press
-/// its button.
+/// its button; with `--open` the browser opens by itself.
 ///
 /// It works once, and is as good as your password until then: send it to nobody. The session ends
 /// with the token.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Open the link in your browser. Where there is none, the link is there to be opened by hand.
+    #[arg(long)]
+    open: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -39,9 +44,41 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     // What a server sends is shown only where it is a link.
     let link = Url::parse(&link).map_err(|_| strange())?;
     let mut page = Page::stdout();
-    page.line(link);
+    page.line(&link);
     page.print()?;
+    if args.open && !has_opened(&link).await {
+        complain("No browser could be opened: open the link by hand.");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The programs that open a link in a browser, with the arguments that come before it.
+const OPENERS: &[(&str, &[&str])] = if cfg!(target_os = "macos") {
+    &[("open", &[])]
+} else if cfg!(windows) {
+    &[("rundll32", &["url.dll,FileProtocolHandler"])]
+} else {
+    &[("xdg-open", &[]), ("wslview", &[])]
+};
+
+/// How long such a program may take to say that it cannot. One that still runs is the browser.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Opens a link in a browser; says whether a program for that was found and content. Others on this
+/// machine can see its arguments while it runs, and so the code, which still takes the press of a
+/// button, and signs in once.
+#[expect(clippy::disallowed_methods, reason = "it is the browser of whoever runs this command")]
+async fn has_opened(link: &Url) -> bool {
+    for (program, before) in OPENERS {
+        let mut opener = Command::new(program);
+        opener.args(*before).arg(link.as_str()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let Ok(mut opener) = opener.spawn() else { continue };
+        match tokio::time::timeout(PATIENCE, opener.wait()).await {
+            Ok(ended) if !ended.as_ref().is_ok_and(ExitStatus::success) => {}
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// An address for a browser below the address of a server. Browsers keep a session over TLS alone,

@@ -20,7 +20,7 @@ mod document;
 const KEYS: [&str; 9] =
     ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
 const PERSON_KEYS: [&str; 5] = ["roles", "email", "slack", "linear", "team"];
-const POLICY_KEYS: [&str; 10] = [
+const POLICY_KEYS: [&str; 11] = [
     "required",
     "distinct_roles",
     "expire_after",
@@ -31,6 +31,7 @@ const POLICY_KEYS: [&str; 10] = [
     REPORT_WITHIN,
     "break_glass",
     "goal",
+    "require_recent_sign_in",
 ];
 /// The one that also holds where nobody is asked.
 const REPORT_WITHIN: &str = "report_within";
@@ -89,6 +90,8 @@ pub struct Terms {
     pub rejected_memory: Duration,
     /// Within what time requests should be decided, for the statistics.
     pub goal: Option<Duration>,
+    /// How recently whoever says yes has to have signed in.
+    pub recent_sign_in: Option<Duration>,
 }
 
 impl Default for Terms {
@@ -103,6 +106,7 @@ impl Default for Terms {
             warn_before: None,
             rejected_memory: Duration::ZERO,
             goal: None,
+            recent_sign_in: None,
         }
     }
 }
@@ -295,6 +299,7 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         require_digest: boolean("require_digest"),
         rejected_memory: fields.get("rejected_memory").and_then(|at| at.duration()).unwrap_or_default(),
         goal: fields.get("goal").and_then(|at| at.duration()),
+        recent_sign_in: fields.get("require_recent_sign_in").and_then(|at| at.duration()),
         report_within: fields.get(REPORT_WITHIN).and_then(|at| at.duration()).unwrap_or(transition::REPORT_WITHIN),
     };
     let is_of_decisions = POLICY_KEYS.iter().any(|key| *key != REPORT_WITHIN && fields.get(key).is_some());

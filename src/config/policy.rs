@@ -69,6 +69,7 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
         warn_before: written.warn_before,
         rejected_memory: written.rejected_memory,
         goal: written.goal,
+        recent_sign_in: written.recent_sign_in,
     })
 }
 

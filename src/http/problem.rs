@@ -22,6 +22,7 @@ pub enum Code {
     NotPermitted,
     NotAnApprover,
     SelfApproval,
+    SignInAgain,
     IdentityMismatch,
     WorkflowNotFound,
     NoticeNotFound,
@@ -48,12 +49,13 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::NotPermitted,
         Self::NotAnApprover,
         Self::SelfApproval,
+        Self::SignInAgain,
         Self::IdentityMismatch,
         Self::WorkflowNotFound,
         Self::NoticeNotFound,
@@ -86,6 +88,7 @@ impl Code {
             Self::NotPermitted => (StatusCode::FORBIDDEN, "not-permitted", "You may not do this"),
             Self::NotAnApprover => (StatusCode::FORBIDDEN, "not-an-approver", "You may not decide this request"),
             Self::SelfApproval => (StatusCode::FORBIDDEN, "self-approval", "Somebody else has to decide this"),
+            Self::SignInAgain => (StatusCode::FORBIDDEN, "sign-in-again", "Your sign-in is too old for this"),
             Self::IdentityMismatch => (StatusCode::FORBIDDEN, "identity-mismatch", "The name in the body is not yours"),
             Self::WorkflowNotFound => (StatusCode::NOT_FOUND, "workflow-not-found", "There is no such workflow"),
             Self::NoticeNotFound => (StatusCode::NOT_FOUND, "notice-not-found", "There is no such notice"),
@@ -194,6 +197,7 @@ impl From<ServiceError> for Problem {
             ServiceError::NotPermitted(_) => Self::new(Code::NotPermitted, detail),
             ServiceError::NotAnApprover(_) => Self::new(Code::NotAnApprover, detail),
             ServiceError::SelfApproval(_) => Self::new(Code::SelfApproval, detail),
+            ServiceError::SignInAgain(_) => Self::new(Code::SignInAgain, detail),
             ServiceError::IdentityMismatch(_) => Self::new(Code::IdentityMismatch, detail),
             ServiceError::WorkflowNotFound => Self::new(Code::WorkflowNotFound, detail),
             ServiceError::NoticeNotFound => Self::new(Code::NoticeNotFound, detail),

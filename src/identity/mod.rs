@@ -18,7 +18,7 @@ pub use session::{Session, begun, cookie, ended};
 pub use suspensions::Suspensions;
 
 use crate::config::Configuration;
-use crate::domain::policy::{Principal, PrincipalKind};
+use crate::domain::policy::{Principal, PrincipalKind, SignedIn};
 use crate::domain::task::digest::hex;
 use crate::domain::via::Via;
 use crate::domain::workflow::today::{Barred, InSlack, Today};
@@ -98,7 +98,8 @@ impl Identity {
             return Ok(session.person);
         }
         let holder = known(self.tokens.holder(&self.storage, bearer(headers)?).await?)?;
-        Ok(Caller::new(self.principal(&holder).await?, Via::Rest))
+        // A token proves who calls with each call.
+        Ok(Caller::new(Principal { signed_in: SignedIn::now(), ..self.principal(&holder).await? }, Via::Rest))
     }
 
     /// Who of ours a member of a Slack workspace is, whose press Slack has signed.

@@ -1,7 +1,8 @@
 //! Whom an OpenID Connect provider has proved: who of ours that is, by the configuration.
 
+use crate::domain::policy::sign_in::Proven;
 use crate::identity::{Error, Identity, random_hex, unproved};
-use crate::storage::{Proof, SignIn};
+use crate::storage::{Proof, Said, SignIn};
 
 impl Identity {
     /// Begins the session of the person whom a provider knows by this subject, or, where the
@@ -11,8 +12,9 @@ impl Identity {
     /// # Errors
     /// The subject is nobody in the configuration, or somebody without rights today; the database
     /// is unavailable, or the system provides no random numbers.
-    pub async fn begin_session_by_openid(&self, issuer: &str, subject: &str, email: Option<&str>) -> Result<(String, String), Error> {
-        let sign_in = self.known_by_openid(issuer, subject, email).ok_or_else(|| {
+    pub async fn begin_session_by_openid(&self, proven: Proven) -> Result<(String, String), Error> {
+        let sign_in = self.known_by_openid(&proven).ok_or_else(|| {
+            let subject = &proven.subject;
             unproved(format!(
                 "the provider knows you by the subject {subject}, and nobody here is known by that: an operator writes it under \
                  `openid_connect.people` in sign-in.yaml"
@@ -24,16 +26,17 @@ impl Identity {
         Ok((person.name, id))
     }
 
-    fn known_by_openid(&self, issuer: &str, subject: &str, email: Option<&str>) -> Option<SignIn> {
-        let settings = self.configuration.sign_in.openid.as_ref().filter(|settings| settings.issuer == issuer)?;
+    fn known_by_openid(&self, Proven { issuer, subject, email, signed_in_at }: &Proven) -> Option<SignIn> {
+        let settings = self.configuration.sign_in.openid.as_ref().filter(|settings| settings.issuer == *issuer)?;
+        let said = Said { signed_in_at: *signed_in_at };
         if let Some(name) = settings.subjects.get(subject) {
-            let proof = Proof::OpenId { issuer: issuer.to_owned(), subject: subject.to_owned() };
+            let proof = Proof::OpenId { issuer: issuer.clone(), subject: subject.clone(), said };
             return Some(SignIn { name: name.clone(), proof });
         }
-        let address = email?;
+        let address = email.as_deref()?;
         let has_it = |name: &str| self.has_address(name, address);
         let name = self.configuration.policy.people().keys().find(|name| has_it(name))?;
-        let sign_in = SignIn { name: name.clone(), proof: Proof::OpenIdMail { issuer: issuer.to_owned(), address: address.to_owned() } };
+        let sign_in = SignIn { name: name.clone(), proof: Proof::OpenIdMail { issuer: issuer.clone(), address: address.to_owned(), said } };
         self.is_proved_by_openid(&sign_in).then_some(sign_in)
     }
 
@@ -42,9 +45,9 @@ impl Identity {
     pub(super) fn is_proved_by_openid(&self, SignIn { name, proof }: &SignIn) -> bool {
         let Some(settings) = &self.configuration.sign_in.openid else { return false };
         match proof {
-            Proof::OpenId { issuer, subject } => *issuer == settings.issuer && settings.subjects.get(subject) == Some(name),
+            Proof::OpenId { issuer, subject, .. } => *issuer == settings.issuer && settings.subjects.get(subject) == Some(name),
             // Whose subject is known is proved by nothing else: mail addresses are given to others.
-            Proof::OpenIdMail { issuer, address } => {
+            Proof::OpenIdMail { issuer, address, .. } => {
                 *issuer == settings.issuer && settings.match_email && !settings.has_subject(name) && self.has_address(name, address)
             }
             Proof::Token(_) | Proof::Mail(_) => false,

@@ -5,10 +5,12 @@
 //! safe); `HttpOnly` keeps it from scripts; `SameSite=Lax` lets a link in a notice open the inbox,
 //! and keeps other sites' forms out. The id is 256 random bits; the database has its hash only.
 
+use crate::domain::policy::{Principal, SignedIn};
 use crate::domain::via::Via;
 use crate::identity::{Caller, Error, Identity, random_hex};
-use crate::storage::{SignIn, TokenHolder};
+use crate::storage::{GoodSession, Proof, SignIn, TokenHolder};
 use axum::http::{HeaderMap, header};
+use chrono::{DateTime, Utc};
 
 /// The cookie that holds a session's id.
 const COOKIE: &str = "__Host-parkbrake";
@@ -17,6 +19,8 @@ const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 /// Somebody who is signed in.
 pub struct Session {
     pub person: Caller,
+    /// Whether a provider has proved who that is.
+    pub by_provider: bool,
     /// The secret that the cookie holds; it goes nowhere else.
     id: String,
 }
@@ -36,9 +40,14 @@ impl Identity {
     /// Fails if the database is unavailable.
     pub async fn session(&self, headers: &HeaderMap, by_hand: bool) -> Result<Option<Session>, Error> {
         let Some(id) = id_in(headers) else { return Ok(None) };
-        let Some(sign_in) = self.storage.session(id, by_hand).await? else { return Ok(None) };
+        let Some(GoodSession { sign_in, begun_at, now }) = self.storage.session(id, by_hand).await? else { return Ok(None) };
         match self.person(&sign_in).await {
-            Ok(person) => Ok(Some(Session { person: Caller::new(person, Via::Inbox), id: id.to_owned() })),
+            Ok(person) => {
+                let signed_in = SignedIn { ago: signed_in_at(&sign_in.proof, begun_at).map(|at| (now - at).to_std().unwrap_or_default()) };
+                let by_provider = matches!(sign_in.proof, Proof::OpenId { .. } | Proof::OpenIdMail { .. });
+                let person = Caller::new(Principal { signed_in, ..person }, Via::Inbox);
+                Ok(Some(Session { person, by_provider, id: id.to_owned() }))
+            }
             // Signing in again says why.
             Err(Error::Unproved(_)) => Ok(None),
             Err(error) => Err(error),
@@ -65,6 +74,15 @@ impl Identity {
             self.storage.end_session(id).await?;
         }
         Ok(())
+    }
+}
+
+/// When the holder of a session proved who they are; nothing where nobody can say. What a provider
+/// says of a later time than the session's begin is of its clock.
+fn signed_in_at(proof: &Proof, begun_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match proof {
+        Proof::Token(_) | Proof::Mail(_) => Some(begun_at),
+        Proof::OpenId { said, .. } | Proof::OpenIdMail { said, .. } => said.signed_in_at.map(|at| at.min(begun_at)),
     }
 }
 

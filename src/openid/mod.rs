@@ -8,13 +8,14 @@
 mod http;
 
 use crate::clock::Clock;
-use crate::domain::policy::sign_in::OpenIdSettings;
+use crate::domain::policy::sign_in::{OpenIdSettings, Proven};
 use crate::domain::task::digest::{Digest, hex};
 use crate::outbound::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::Http;
 use openidconnect::core::{
-    CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreIdTokenClaims, CoreJwsSigningAlgorithm, CoreProviderMetadata,
+    CoreAuthPrompt, CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreIdTokenClaims, CoreJwsSigningAlgorithm,
+    CoreProviderMetadata,
 };
 use openidconnect::{
     AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet,
@@ -43,6 +44,10 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
+/// How the secret of an attempt ends in which somebody signs in again. Whoever takes it away comes
+/// back with another state, and is of no attempt.
+const AGAIN: &str = "-again";
+
 type Client = CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
 
 /// Why nobody was signed in. The texts name no secret.
@@ -54,6 +59,9 @@ pub enum Error {
     Code(String),
     #[error("what the OpenID Connect provider says proves nobody: {0}")]
     Token(String),
+    /// It was to have somebody sign in again.
+    #[error("the OpenID Connect provider does not say that somebody has signed in again: {0}")]
+    Again(&'static str),
 }
 
 /// One way to the provider and back, of one browser.
@@ -64,6 +72,17 @@ impl Attempt {
     /// An attempt of a browser that has this secret, which nobody can guess.
     pub fn new(secret: &str) -> Self {
         Self(Secret::new(secret))
+    }
+
+    /// The same, in which the provider has whoever comes sign in again, though it may know them
+    /// still.
+    pub fn again(secret: &str) -> (Self, String) {
+        let secret = format!("{secret}{AGAIN}");
+        (Self::new(&secret), secret)
+    }
+
+    fn is_again(&self) -> bool {
+        self.0.expose().ends_with(AGAIN)
     }
 
     fn state(&self) -> String {
@@ -88,15 +107,6 @@ impl Attempt {
         let digest = Digest::of(format!("parkbrake sign-in {purpose}: {}", self.0.expose()).as_bytes());
         digest.as_str().trim_start_matches("sha256:").to_owned()
     }
-}
-
-/// Whom the provider has proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proven {
-    pub issuer: String,
-    pub subject: String,
-    /// The mail address, where the provider says that it has verified it.
-    pub email: Option<String>,
 }
 
 /// A provider, and what parkbrake is there.
@@ -129,6 +139,7 @@ impl Provider {
         let request =
             client.authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || CsrfToken::new(state), move || Nonce::new(nonce));
         let request = if self.settings.match_email { request.add_scope(Scope::new("email".to_owned())) } else { request };
+        let request = if attempt.is_again() { request.add_prompt(CoreAuthPrompt::Login).set_max_age(Duration::ZERO) } else { request };
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(attempt.verifier()));
         let (url, _, _) = request.set_pkce_challenge(challenge).url();
         Ok(url.into())
@@ -148,7 +159,7 @@ impl Provider {
             .await
             .map_err(|error| Error::Code(said(&error)))?;
         let token = answer.id_token().ok_or_else(|| Error::Token("there is no ID token".to_owned()))?;
-        match self.claims(&client, token, attempt) {
+        let proven = match self.claims(&client, token, attempt) {
             // The provider may have taken up another key since.
             Err(ClaimsVerificationError::SignatureVerification(_)) => {
                 let client = self.client(self.metadata(true).await?);
@@ -156,7 +167,20 @@ impl Provider {
             }
             other => other.map(|claims| self.proven(claims)),
         }
-        .map_err(|error| Error::Token(error.to_string()))
+        .map_err(|error| Error::Token(error.to_string()))?;
+        if attempt.is_again() {
+            self.is_anew(&proven)?;
+        }
+        Ok(proven)
+    }
+
+    /// Whether somebody has just signed in at the provider.
+    fn is_anew(&self, proven: &Proven) -> Result<(), Error> {
+        match proven.signed_in_at {
+            None => Err(Error::Again("its ID token has no auth_time, or one that is to come")),
+            Some(at) if self.clock.now() - at > SKEW => Err(Error::Again("by its auth_time it did not have them sign in again")),
+            Some(_) => Ok(()),
+        }
     }
 
     fn claims<'t>(
@@ -176,10 +200,12 @@ impl Provider {
 
     fn proven(&self, claims: &CoreIdTokenClaims) -> Proven {
         let verified = claims.email_verified() == Some(true);
+        let not_to_come = |at: &DateTime<Utc>| *at - self.clock.now() <= SKEW;
         Proven {
             issuer: self.settings.issuer.clone(),
             subject: claims.subject().as_str().to_owned(),
             email: claims.email().filter(|_| verified).map(|email| email.as_str().to_owned()),
+            signed_in_at: claims.auth_time().filter(not_to_come),
         }
     }
 

@@ -23,6 +23,9 @@ pub enum ServiceError {
     NotAnApprover(String),
     #[error("{0}")]
     SelfApproval(String),
+    /// The caller has signed in too long ago.
+    #[error("{0}")]
+    SignInAgain(String),
     /// The caller names somebody else as the one who acts.
     #[error("{0}")]
     IdentityMismatch(String),
@@ -105,6 +108,7 @@ impl From<Refusal> for ServiceError {
             Refusal::NotPermitted(_) => Self::NotPermitted(detail),
             Refusal::NotAnApprover(_) => Self::NotAnApprover(detail),
             Refusal::SelfApproval(_) => Self::SelfApproval(detail),
+            Refusal::SignInAgain(_) => Self::SignInAgain(detail),
             Refusal::JustificationRequired => Self::JustificationRequired,
             Refusal::DigestMismatch(_) => Self::DigestMismatch(detail),
             Refusal::AlreadyDecided(decision) => Self::AlreadyDecided(decision),

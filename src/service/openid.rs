@@ -10,17 +10,19 @@ impl Service {
         self.engine.configuration.sign_in.openid.as_ref().map(|settings| settings.host())
     }
 
-    /// Begins an attempt: a secret for the browser to keep, and where it is sent to.
+    /// Begins an attempt: a secret for the browser to keep, and where it is sent to. With `again`
+    /// the provider has whoever comes sign in again.
     ///
     /// # Errors
     /// There is no provider, or it does not answer.
-    pub async fn begin_openid(&self) -> Result<(String, String), ServiceError> {
+    pub async fn begin_openid(&self, again: bool) -> Result<(String, String), ServiceError> {
         let provider = self.openid.as_ref().ok_or_else(none)?;
         let secret = new_secret().map_err(|error| {
             tracing::error!(%error, "the system gives no random numbers");
             ServiceError::internal()
         })?;
-        let address = provider.address(&Attempt::new(&secret)).await.map_err(refused)?;
+        let (attempt, secret) = if again { Attempt::again(&secret) } else { (Attempt::new(&secret), secret) };
+        let address = provider.address(&attempt).await.map_err(refused)?;
         Ok((secret, address))
     }
 
@@ -39,7 +41,7 @@ impl Service {
     pub async fn sign_in_by_openid(&self, secret: &str, code: &str) -> Result<(String, String), ServiceError> {
         let provider = self.openid.as_ref().ok_or_else(none)?;
         let proven = provider.prove(code, &Attempt::new(secret)).await.map_err(refused)?;
-        Ok(self.identity.begin_session_by_openid(&proven.issuer, &proven.subject, proven.email.as_deref()).await?)
+        Ok(self.identity.begin_session_by_openid(proven).await?)
     }
 }
 
@@ -57,6 +59,12 @@ fn refused(error: Error) -> ServiceError {
         Error::Code(reason) => {
             tracing::info!(reason, "the OpenID Connect provider did not take a code");
             ServiceError::Unauthenticated("the provider did not confirm this sign-in; begin again".to_owned())
+        }
+        Error::Again(reason) => {
+            tracing::warn!(reason, "the OpenID Connect provider does not say that somebody has signed in again");
+            let detail = "the provider does not say that you have signed in again just now, so this does not count as a recent sign-in; \
+                          sign in with your token or a link, and tell an operator, whose log has the reason";
+            ServiceError::Unauthenticated(detail.to_owned())
         }
         Error::Token(reason) => {
             tracing::warn!(reason, "what the OpenID Connect provider says proves nobody");

@@ -140,6 +140,7 @@ impl Service {
         say(terms.distinct_roles, "each approval by another role");
         say(terms.require_justification, "with a justification");
         say(terms.require_digest, "with the digest");
+        said.extend(policy.recent_sign_in.map(|within| format!("by whoever has signed in within the last {}", duration::show(within))));
         let step = |step: &EscalationStep| format!("escalates to {} after {}", step.to.join(", "), duration::show(step.after));
         said.extend(terms.escalation.iter().map(step));
         said.extend(terms.expire_after.map(|after| format!("expires after {}", duration::show(after))));

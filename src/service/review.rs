@@ -59,6 +59,8 @@ pub struct Choice {
     pub may_withdraw: bool,
     /// Why there is nothing to decide, or why only half of it.
     pub why_not: Option<String>,
+    /// Whether the reader could approve it after signing in again.
+    pub needs_sign_in: bool,
     pub needs_justification: bool,
 }
 
@@ -179,7 +181,7 @@ impl Service {
         let approve = today.decide(workflow, &approve);
         let reject = today.decide(workflow, &Command::Reject { by: by.principal(), reason: note, digest });
         let withdraw = today.decide(workflow, &Command::Withdraw { by: by.principal(), reason: None });
-        let may = |answer: &Result<Answer, Refusal>| matches!(answer, Ok(Answer::Commit { .. }));
+        let may_now = |answer: &Result<Answer, Refusal>| matches!(answer, Ok(Answer::Commit { .. }));
         let why_not = match &approve {
             Err(refusal) => Some(refusal.to_string()),
             Ok(Answer::Repeat(_)) => Some("You have approved this request. It waits for others.".to_owned()),
@@ -188,11 +190,12 @@ impl Service {
         };
         let terms = workflow.round().map(|round| today.review(&workflow.submission, round).terms);
         Some(Choice {
-            may_approve: may(&approve) && is_sound,
-            may_reject: may(&reject),
+            may_approve: may_now(&approve) && is_sound,
+            may_reject: may_now(&reject),
             has_approved: matches!(approve, Ok(Answer::Repeat(_))),
-            may_withdraw: may(&withdraw),
+            may_withdraw: may_now(&withdraw),
             why_not,
+            needs_sign_in: is_too_old(&approve) && is_sound,
             needs_justification: terms.is_some_and(|terms| terms.require_justification),
         })
     }
@@ -215,7 +218,7 @@ impl Service {
         let breaks = Command::BreakGlass { by: by.clone(), justification: note.clone(), digest, roles: Vec::new(), owner };
         let reviews = today.decide(workflow, &Command::Review { by, finding: note, deciders: Vec::new() });
         Glass {
-            may_break: is_sound && matches!(today.decide(workflow, &breaks), Ok(Answer::Commit { .. })),
+            may_break: is_sound && may(&today.decide(workflow, &breaks)),
             open: workflow.open_review().map(|review| (review.broken_by.clone(), review.opened_at)),
             may_review: matches!(reviews, Ok(Answer::Commit { .. })),
             why_not: reviews.err().map(|refusal| refusal.to_string()),
@@ -237,8 +240,8 @@ impl Service {
             freeze,
             until,
             roles: exception,
-            is_allowed: matches!(answer, Ok(Answer::Commit { .. })),
-            why_not: answer.err().map(|refusal| refusal.to_string()),
+            is_allowed: may(&answer),
+            why_not: answer.err().filter(|refusal| !matches!(refusal, Refusal::SignInAgain(_))).map(|refusal| refusal.to_string()),
         })
     }
 
@@ -248,6 +251,17 @@ impl Service {
         let found = self.engine.storage.precedent(&kind, workflow.id).await?;
         Ok(found.map(|row| Precedent { workflow_id: row.workflow_id, approved_at: row.approved_at, document: row.document }))
     }
+}
+
+/// Whether a form is shown for it: where signing in again is all that is missing, sending the form
+/// says so.
+fn may(answer: &Result<Answer, Refusal>) -> bool {
+    matches!(answer, Ok(Answer::Commit { .. })) || is_too_old(answer)
+}
+
+/// Whether all that is missing is a sign-in that is not as old.
+fn is_too_old(answer: &Result<Answer, Refusal>) -> bool {
+    matches!(answer, Err(Refusal::SignInAgain(_)))
 }
 
 /// How somebody may take a task back, found by asking the core.

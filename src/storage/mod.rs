@@ -71,7 +71,7 @@ pub use quarantine::Quarantine;
 pub use reseal::{Resealed, Sealing};
 pub use reviews::OpenReviewRow;
 pub use search::{Finds, FoundRow, SearchFilter};
-pub use sessions::{Proof, SignIn};
+pub use sessions::{GoodSession, Proof, Said, SignIn};
 pub use sign_in_links::{GoodLink, LINK_LIFETIME};
 pub use statistics::{Asked, MOST_REQUESTS, MOST_WAITING, OpenFigures, SettledRow, WaitingRow};
 pub use suspensions::SuspensionRow;

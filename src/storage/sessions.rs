@@ -6,6 +6,7 @@ use super::{Error, Storage, TokenHolder};
 use crate::domain::policy::PrincipalKind;
 use crate::secret_key::{Purpose, Seal, SecretKeys};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -30,9 +31,27 @@ pub enum Proof {
     /// The mailbox with this address, to which a link was sent.
     Mail(String),
     /// An OpenID Connect provider, which knows the person by this subject.
-    OpenId { issuer: String, subject: String },
+    OpenId { issuer: String, subject: String, said: Said },
     /// An OpenID Connect provider, which has verified that this mail address is the person's.
-    OpenIdMail { issuer: String, address: String },
+    OpenIdMail { issuer: String, address: String, said: Said },
+}
+
+/// What else a provider said of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// When the person signed in there; nothing where it did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_in_at: Option<DateTime<Utc>>,
+}
+
+impl Said {
+    /// What was said, behind what proves the person: nothing where nothing was.
+    fn written(&self) -> String {
+        if *self == Self::default() {
+            return String::new();
+        }
+        serde_json::to_string(self).map(|said| format!("\n{said}")).unwrap_or_default()
+    }
 }
 
 const MAIL: &str = "mail:";
@@ -50,15 +69,20 @@ impl Proof {
     }
 
     fn read(text: &str) -> Option<Self> {
-        // An issuer is an address, which has no blank.
+        // An issuer is an address, which has no blank; neither a subject nor an address has a line
+        // break, behind which stands what else was said.
+        let (text, said) = match text.split_once('\n') {
+            Some((text, said)) => (text, serde_json::from_str(said).ok()?),
+            None => (text, Said::default()),
+        };
         let two = |rest: &str| rest.split_once(' ').map(|(issuer, known_by)| (issuer.to_owned(), known_by.to_owned()));
         if let Some(address) = text.strip_prefix(MAIL) {
             return Some(Self::Mail(address.to_owned()));
         }
         if let Some(rest) = text.strip_prefix(OPENID_MAIL) {
-            return two(rest).map(|(issuer, address)| Self::OpenIdMail { issuer, address });
+            return two(rest).map(|(issuer, address)| Self::OpenIdMail { issuer, address, said });
         }
-        text.strip_prefix(OPENID).and_then(two).map(|(issuer, subject)| Self::OpenId { issuer, subject })
+        text.strip_prefix(OPENID).and_then(two).map(|(issuer, subject)| Self::OpenId { issuer, subject, said })
     }
 
     pub(super) fn token_id(&self) -> Option<Uuid> {
@@ -72,10 +96,19 @@ impl Proof {
         match self {
             Self::Token(_) => None,
             Self::Mail(address) => Some(format!("{MAIL}{address}")),
-            Self::OpenId { issuer, subject } => Some(format!("{OPENID}{issuer} {subject}")),
-            Self::OpenIdMail { issuer, address } => Some(format!("{OPENID_MAIL}{issuer} {address}")),
+            Self::OpenId { issuer, subject, said } => Some(format!("{OPENID}{issuer} {subject}{}", said.written())),
+            Self::OpenIdMail { issuer, address, said } => Some(format!("{OPENID_MAIL}{issuer} {address}{}", said.written())),
         }
     }
+}
+
+/// A session that is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoodSession {
+    pub sign_in: SignIn,
+    pub begun_at: DateTime<Utc>,
+    /// The database's time when it was looked up.
+    pub now: DateTime<Utc>,
 }
 
 impl SignIn {
@@ -173,12 +206,12 @@ impl Storage {
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
-    pub async fn session(&self, id: &str, by_hand: bool) -> Result<Option<SignIn>, Error> {
+    pub async fn session(&self, id: &str, by_hand: bool) -> Result<Option<GoodSession>, Error> {
         let (storage, id) = (self.clone(), id.to_owned());
         to_its_end(async move { storage.look_up_session(&id, by_hand).await }).await
     }
 
-    async fn look_up_session(&self, id: &str, by_hand: bool) -> Result<Option<SignIn>, Error> {
+    async fn look_up_session(&self, id: &str, by_hand: bool) -> Result<Option<GoodSession>, Error> {
         let keys = self.keys()?;
         let hashes: Vec<Vec<u8>> = keys.seals(Purpose::SessionHash, &[id.as_bytes()]).into_iter().map(Vec::from).collect();
         let mut db = self.lease().await?;
@@ -199,7 +232,7 @@ impl Storage {
                  where $3 and s.session_hash = good.session_hash and good.last_seen_at < clock_timestamp() - interval '1 minute'
              )
              select session_hash as "session_hash!", token_id, proof, principal as "principal!", seal as "seal!", created_at as "created_at!",
-                    token_hash as "token_hash?", kind as "kind?", holder as "holder?", token_seal as "token_seal?"
+                    clock_timestamp() as "now!", token_hash as "token_hash?", kind as "kind?", holder as "holder?", token_seal as "token_seal?"
              from good"#,
             &hashes,
             IDLE.as_secs_f64(),
@@ -218,6 +251,7 @@ impl Storage {
             seal: &row.seal,
         };
         let found = stored.verified(keys, Purpose::SessionSeal, &row.session_hash);
+        let found = found.map(|sign_in| GoodSession { sign_in, begun_at: row.created_at, now: row.now });
         if found.is_none() {
             tracing::error!("a row of the table `session` was not written by parkbrake and is refused");
         }
@@ -259,15 +293,23 @@ mod tests {
     #[test]
     fn a_proof_is_read_back_as_it_was_stored() {
         let issuer = || "https://login.example.com/realms/ops".to_owned();
+        let said = || Said { signed_in_at: Some(DateTime::UNIX_EPOCH) };
         for proof in [
             Proof::Token(Uuid::from_u128(7)),
             Proof::Mail("a@example.com".to_owned()),
-            Proof::OpenId { issuer: issuer(), subject: "a b c".to_owned() },
-            Proof::OpenIdMail { issuer: issuer(), address: "a@example.com".to_owned() },
+            Proof::OpenId { issuer: issuer(), subject: "a b c".to_owned(), said: Said::default() },
+            Proof::OpenId { issuer: issuer(), subject: "a b c".to_owned(), said: said() },
+            Proof::OpenIdMail { issuer: issuer(), address: "a@example.com".to_owned(), said: said() },
         ] {
             assert_eq!(Proof::stored(proof.token_id(), proof.text().as_deref()), Some(proof));
         }
-        for (token_id, text) in [(None, None), (Some(Uuid::from_u128(7)), Some("mail:a")), (None, Some("a")), (None, Some("openid:a"))] {
+        for (token_id, text) in [
+            (None, None),
+            (Some(Uuid::from_u128(7)), Some("mail:a")),
+            (None, Some("a")),
+            (None, Some("openid:a")),
+            (None, Some("openid:a b\n{")),
+        ] {
             assert_eq!(Proof::stored(token_id, text), None);
         }
     }

@@ -3,7 +3,7 @@
 //! API has no need of: the typed confirmation of a critical one.
 
 use crate::domain::risk::level::Level;
-use crate::domain::workflow::Resolution;
+use crate::domain::workflow::{Decision, Resolution};
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
 use crate::service::decide::{Saying, TakingBack};
@@ -16,6 +16,7 @@ use crate::web::session::{self, Session};
 use crate::web::walk::{self, Onward};
 use axum::extract::State;
 use axum::response::Response;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// `POST /inbox/workflows/{id}/approve`
@@ -40,7 +41,7 @@ pub async fn approve(
         web.service.approve(&session.person, id, saying, permit).await.map_err(Problem::from)
     };
     match decided.await {
-        Ok((_, decision)) => Ok(session::go_to(&match decision.remaining {
+        Ok((_, decision)) => Ok(session::go_to(&match forgotten(&web, &session, id, decision).remaining {
             0 if is_exception => walk::after(&session, &fields, id, "excepted"),
             0 if break_glass => walk::after(&session, &fields, id, "broken"),
             0 => onward.after(&session, &fields, id, "approved"),
@@ -61,7 +62,10 @@ pub async fn reject(
     let named = fields.one("rejected_by")?.map(str::to_owned);
     let onward = Onward::of(&web, &session, id, &fields).await?;
     match web.service.reject(&session.person, id, Saying { note: reason, digest, named, ..Saying::default() }, permit).await {
-        Ok(_) => Ok(session::go_to(&onward.after(&session, &fields, id, "rejected"))),
+        Ok(decision) => {
+            forgotten(&web, &session, id, decision);
+            Ok(session::go_to(&onward.after(&session, &fields, id, "rejected")))
+        }
         Err(error) => refused(&web, &session, id, &fields, error.into()).await,
     }
 }
@@ -144,6 +148,12 @@ async fn confirm(web: &Web, session: &Session, id: Uuid, typed: Option<&str>) ->
     Err(Problem::new(Code::InvalidTask, detail))
 }
 
+/// What was decided; what was written before it is kept no longer.
+fn forgotten(web: &Web, session: &Session, id: Uuid, decision: Decision) -> Decision {
+    web.drafts.forget(&session.person.name, id);
+    decision
+}
+
 /// The page again, with what was written, and why it was not taken.
 pub async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, problem: Problem) -> Result<Response, Problem> {
     let (status, detail) = problem.said();
@@ -151,13 +161,18 @@ pub async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, pr
         return Err(problem);
     }
     let written = |name: &str| Ok::<_, Problem>(fields.one(name)?.unwrap_or_default().to_owned());
-    let attempted = Attempted {
+    let mut attempted = Attempted {
         detail: detail.to_owned(),
+        kept: false,
         justification: written("justification")?,
         reason: written("reason")?,
         confirmation: written("confirmation")?,
         comment: written("text")?,
     };
+    if problem.code() == Code::SignInAgain {
+        attempted.kept =
+            web.drafts.keep(&session.person.name, id, Attempted { detail: String::new(), ..attempted.clone() }, Instant::now());
+    }
     let carried = fields.one("in")?;
     let mut page = detail::page_of(web, session, id, Around { attempted: Some(attempted), carried, ..Around::default() }).await?;
     *page.status_mut() = status;

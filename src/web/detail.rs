@@ -18,17 +18,19 @@ use crate::service::review::{LOOKED_THROUGH, Precedent};
 use crate::web::Web;
 use crate::web::csrf;
 use crate::web::document_view::DocumentView;
-use crate::web::form::Fields;
+use crate::web::form::{Fields, address};
 use crate::web::page;
 use crate::web::record::{self, Decided, Record};
 use crate::web::relative_time::RelativeTime;
 use crate::web::session::Session;
+use crate::web::sign_in;
 use crate::web::walk::{self, Last, Walk};
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Differences that a page shows.
@@ -37,9 +39,12 @@ const MOST_DIFFERENCES: usize = 60;
 const LONGEST_VALUE: usize = 300;
 
 /// What a person wrote into the form, and why it was not taken.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Attempted {
+    /// Why it was not taken; empty where somebody comes back to what they wrote.
     pub detail: String,
+    /// Whether it is there when they come back.
+    pub kept: bool,
     pub justification: String,
     pub reason: String,
     pub confirmation: String,
@@ -55,6 +60,8 @@ struct Choice {
     may_withdraw: bool,
     /// Why there is no form, or why only half of it.
     why_not: Option<String>,
+    /// Whether signing in again would help.
+    needs_sign_in: bool,
     needs_justification: bool,
     is_confirmed: bool,
 }
@@ -108,7 +115,8 @@ pub async fn show(State(web): State<Web>, session: Session, WorkflowId(id): Work
         csrf::is_seal(session.id(), &walk::receipt(id, done), seal)
     });
     let last = Last::of(&web, &session, &query).await?;
-    page_of(&web, &session, id, Around { attempted: None, done, last, carried: query.one("in")? }).await
+    let attempted = web.drafts.of(&session.person.name, id, Instant::now());
+    page_of(&web, &session, id, Around { attempted, done, last, carried: query.one("in")? }).await
 }
 
 /// What stands around a request: how its page was come to.
@@ -147,7 +155,7 @@ pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>)
     };
     // How the page was come to, and what goes on around the request.
     let around = json!({
-        "attempted": attempted, "done": done, "last": last, "walk": walk, "changed": changed,
+        "attempted": attempted, "sign_in_again": sign_in::again(session, &here(id, carried)), "done": done, "last": last, "walk": walk, "changed": changed,
         "resting": workflow.resting().map(|(attempt, until)| json!({"attempt": attempt.number, "until": RelativeTime::of(until, now)})),
         "held": shown.held.as_ref().map(ToString::to_string), "quarantine": shown.quarantine.as_ref().map(|left| &left.reason)});
     let mut page = json!({
@@ -178,6 +186,11 @@ pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>)
         page.extend(around);
     }
     Ok(page::render(web, session, "detail.html", page))
+}
+
+/// The address of a request, as it was opened from a list.
+fn here(id: Uuid, carried: Option<&str>) -> String {
+    address(&format!("/inbox/workflows/{id}"), &[("in", carried)])
 }
 
 /// What the attempt that runs has written so far.
@@ -215,8 +228,9 @@ impl From<review::Resolving> for Resolving {
 impl Choice {
     /// A critical request is approved by somebody who has typed what it is about.
     fn of(choice: review::Choice, level: Level) -> Self {
-        let review::Choice { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_justification } = choice;
-        Self { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_justification, is_confirmed: level == Level::Critical }
+        let review::Choice { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_sign_in, needs_justification } = choice;
+        let is_confirmed = level == Level::Critical;
+        Self { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_sign_in, needs_justification, is_confirmed }
     }
 }
 

@@ -14,6 +14,7 @@ mod decide;
 mod detail;
 mod docs;
 mod document_view;
+mod drafts;
 mod form;
 mod grants;
 mod groups;
@@ -49,6 +50,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use docs::Reference;
+use drafts::Drafts;
 use page::Pages;
 use serde_json::Value;
 use sign_in_limiter::SignInLimiter;
@@ -63,6 +65,8 @@ pub struct Web {
     sign_in_limiter: Arc<SignInLimiter>,
     /// For those who ask for mail, whom nobody knows yet.
     mail_limiter: Arc<SignInLimiter>,
+    /// What people wrote who had to sign in again.
+    drafts: Arc<Drafts>,
     /// What `/docs` shows.
     reference: Arc<Reference>,
 }
@@ -75,6 +79,7 @@ impl Web {
             pages: Arc::default(),
             sign_in_limiter: Arc::default(),
             mail_limiter: Arc::default(),
+            drafts: Arc::default(),
             reference: Arc::new(Reference::of(document)),
         }
     }

@@ -21,10 +21,11 @@ use std::time::Instant;
 /// `GET /sign-in`
 pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
     let next = wanted(&query)?;
-    match session::of(&web, &headers, true).await? {
-        Some(_) => Ok(session::go_to(next)),
-        None => Ok(form(&web, next, None)),
+    // Who signs in again is signed in; whoever it was is found out anew.
+    if query.one("again")?.is_none() && session::of(&web, &headers, true).await?.is_some() {
+        return Ok(session::go_to(next));
     }
+    Ok(form(&web, next, None))
 }
 
 /// The form of the page for signing in, of somebody who is not known yet.
@@ -101,6 +102,12 @@ pub async fn sign_out(State(web): State<Web>, headers: HeaderMap, _: Posted) -> 
 pub fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
+}
+
+/// Where somebody signs in again who is signed in: at the provider, if that is how they did.
+pub fn again(session: &Session, next: &str) -> String {
+    let place = if session.by_provider { "/sign-in/openid" } else { "/sign-in" };
+    address(place, &[("again", Some("yes")), ("next", Some(next))])
 }
 
 /// The page for signing in, with the reason why nobody was signed in.

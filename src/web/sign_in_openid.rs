@@ -32,7 +32,7 @@ pub async fn go(State(web): State<Web>, peer: Peer, headers: HeaderMap, query: F
     let Some(place) = web.sign_in_limiter.enter(peer).await else {
         return Ok(refusal(&web, next, Code::RateLimited, "Too many people are signing in at the moment. Try again shortly."));
     };
-    let begun = web.service.begin_openid().await;
+    let begun = web.service.begin_openid(query.one("again")?.is_some()).await;
     drop(place);
     match begun {
         Ok((secret, address)) => {

@@ -2,14 +2,21 @@
 //! `actors/workflow.rs` and `actors/runner.rs`, one at a time.
 
 use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, attempt, token};
-use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM};
+use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM, SignedIn};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
 use parkbrake::domain::workflow::{Command, Disowned, Event, Outcome, Workflow};
 use uuid::Uuid;
 
 fn person(name: &str, role: &str) -> Principal {
-    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles: [role.to_owned()].into(), on_behalf_of: None, via: Via::Rest }
+    Principal {
+        name: name.to_owned(),
+        kind: PrincipalKind::Person,
+        roles: [role.to_owned()].into(),
+        on_behalf_of: None,
+        via: Via::Rest,
+        signed_in: SignedIn::now(),
+    }
 }
 
 /// The token of the attempt that is under way.

@@ -64,6 +64,8 @@ enum Before {
     AtAStep,
     /// The same, and the digest is that of the whole plan.
     AtAStepForThePlan,
+    /// Whoever has signed in did so too long ago.
+    SignedInLongAgo,
 }
 
 /// A rule: what somebody tries, and what every door says and does about it.
@@ -180,6 +182,23 @@ const HASTY: &[Rule] = &[
     rule("expired, and rejected", Before::Expired, "alice", What::Reject, "expired"),
 ];
 
+/// The rules where a yes needs a recent sign-in. Whoever brings a token with each call has always
+/// signed in just now; a button in Slack never says when.
+const RECENT: &[Rule] = &[
+    Rule {
+        refused: Some("signed in within the last 1s"),
+        ..done("a yes long after the sign-in", Before::SignedInLongAgo, What::Approve, Some("approved"))
+    },
+    done("a no long after the sign-in", Before::SignedInLongAgo, What::Reject, Some("rejected")),
+    rule(
+        "the wrong role, long after the sign-in",
+        Before::SignedInLongAgo,
+        "nora",
+        What::Approve,
+        "is decided by people with one of the roles",
+    ),
+];
+
 const WORDY: &[Rule] = &[Rule {
     name: "no justification",
     before: Before::Parked,
@@ -263,15 +282,18 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
             }
             let is_agent = rule.who.ends_with("-bot");
             let refused = rule.refused.map(|words| door.tells_agents().filter(|_| is_agent).unwrap_or(words));
+            // The one rule that asks how somebody came to the door.
+            let asks_when = rule.refused.is_some() && rule.event.is_some();
+            let refused = refused.filter(|_| !(asks_when && door.proves_each_time()));
+            let event = rule.event.filter(|_| refused.is_none());
             let (heard, log) = attempt(&app, door, rule, is_frozen.then_some("works")).await;
             let as_told = match (&heard, refused) {
                 (Heard::Done, None) => true,
                 (Heard::Refused(text), Some(words)) => text.contains(words),
                 _ => false,
             };
-            let as_logged =
-                log.first().map(String::as_str) == rule.event.map(|event| format!("{event} by {} at the door", rule.who)).as_deref();
-            let same = *first.get_or_insert_with(|| log.clone()) == log;
+            let as_logged = log.first().map(String::as_str) == event.map(|event| format!("{event} by {} at the door", rule.who)).as_deref();
+            let same = asks_when || *first.get_or_insert_with(|| log.clone()) == log;
             is_sound &= as_told && as_logged && same;
             let mark = if as_told && as_logged && same { "as it should" } else { "OTHERWISE" };
             let _ = writeln!(matrix, "  {:6} {mark}: {}, log: {log:?}", door.name(), brief(&heard));
@@ -314,6 +336,8 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     let mut owing = other_id.clone();
     match rule.before {
+        // Beyond the second that the policy grants.
+        Before::SignedInLongAgo => tokio::time::sleep(std::time::Duration::from_millis(1_100)).await,
         Before::Parked | Before::Released | Before::AtAStep | Before::AtAStepForThePlan => {}
         Before::Running => drop(bot.wait_for(&id, "executing").await),
         Before::Frozen => drop(app.client("tess").approve(&id).await.expect(200)),
@@ -396,6 +420,11 @@ async fn a_step_that_is_approved_by_itself_is_decided_by_the_same_rules_at_every
 async fn the_glass_is_broken_and_reviewed_by_the_same_rules_at_every_door_that_is_for_it() {
     let config = Config::new();
     hold(config, "policies: { medium: { required: 2, break_glass: [sre] } }\n", GLASS).await;
+}
+
+#[tokio::test]
+async fn a_recent_sign_in_is_asked_for_a_yes_at_every_door_at_which_somebody_does_not_prove_themselves_each_time() {
+    hold(Config::new(), "policies: { medium: { require_recent_sign_in: 1s } }\n", RECENT).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Signing in through an OpenID Connect provider, and what of its words proves nobody.
 
 use crate::support::browser::Page;
-use crate::support::client::token;
+use crate::support::client::{medium, token};
 use crate::support::server::Services;
 use crate::support::services::http::Reply;
 use crate::support::services::openid::{CLIENT, CLIENT_SECRET, OpenId, Signing, Subject};
@@ -195,6 +195,85 @@ async fn a_session_ends_when_the_configuration_no_longer_says_whose_the_proof_is
             assert_eq!(page.status == 200, is_in, "{whom}: {}", page.status);
         }
     }
+}
+
+/// Where the page of a request leads whose approver has signed in too long ago.
+fn again(page: &Page) -> String {
+    let (before, _) = page.html.split_once("\">Sign in again</a>").unwrap_or_else(|| panic!("no way to sign in again in {}", page.html));
+    before.rsplit_once('"').unwrap().1.replace("&#x2f;", "/").replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_yes_long_after_the_sign_in_leads_through_the_provider_again_and_back_to_what_was_written() {
+    let provider = OpenId::start().await;
+    let mut app = start(&provider).await;
+    let now = || chrono::Utc::now().timestamp();
+    provider.twist(move |claims| claims["auth_time"] = json!(now() - 7_200));
+    let (before, _) = sign_in(&app, &provider, ALICE).await;
+    // The rule comes later than the session.
+    let policies = "policies: { medium: { require_recent_sign_in: 1h } }";
+    std::fs::write(app.config.path().join("hitl/approval-policies.yaml"), format!("{PEOPLE}{policies}\n")).unwrap();
+    app.restart().await;
+    let mut browser = Browser::with_cookie(app.addr, before.cookie.as_deref());
+    let id = app.client("deploy-bot").submit(medium()).await["workflow_id"].as_str().unwrap().to_owned();
+    let (here, approve) = (format!("/inbox/workflows/{id}"), format!("/inbox/workflows/{id}/approve"));
+    let page = browser.get(&here).await.expect(200);
+    page.has("has signed in within the last 1h, and you did before that").lacks("Approve exactly this").has(">Reject</button>");
+    let digest = app.client("alice").workflow(&id).await["digest"].as_str().unwrap().to_owned();
+    let form_token = page.hidden("/sign-out")[0].1.clone();
+    let fields = [("form_token", form_token.as_str()), ("digest", &digest), ("justification", "read <b>all</b> of it")];
+    let refused = browser.post(&approve, &fields).await.expect(403);
+    refused.has("Nothing was decided").has("what you wrote is here when you come back");
+    let place = again(&refused);
+    assert_eq!(place, format!("/sign-in/openid?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
+
+    // A provider that does not ask again, and one that does not say when it did, prove nothing.
+    let stale: [Twist; 2] = [
+        Box::new(move |claims| claims["auth_time"] = json!(now() - 7_200)),
+        Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("auth_time"))),
+    ];
+    for twist in stale {
+        provider.twist(twist);
+        let page = browser.get(&place).await;
+        keep(&mut browser, &page);
+        let asked = reqwest::Url::parse(page.location()).unwrap();
+        let asks = |name: &str, value: &str| asked.query_pairs().any(|(one, said)| one == name && said == value);
+        assert!(asks("prompt", "login") && asks("max_age", "0"), "{asked}");
+        let path = provider.sign_in(page.location(), ALICE);
+        back(&mut browser, &path).await.expect(401).has("does not say that you have signed in again just now");
+    }
+    // Whoever takes away that it is to be anew is of another attempt.
+    let page = browser.get(&place).await;
+    let attempt = page.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().replace("-again.", ".");
+    let path = provider.sign_in(page.location(), ALICE);
+    Browser::with_cookie(app.addr, Some(&attempt)).get(&path).await.expect(401).has("begun in another browser");
+
+    provider.twist(|_| {});
+    let page = browser.get(&place).await;
+    keep(&mut browser, &page);
+    let path = provider.sign_in(page.location(), ALICE);
+    assert_eq!(back(&mut browser, &path).await.location(), here);
+    let page = browser.get(&here).await.expect(200);
+    page.has("Nothing was decided yet").has("read &lt;b&gt;all&lt;&#x2f;b&gt; of it</textarea>");
+    let done = browser.submit(&page, &approve, &[("justification", "read <b>all</b> of it")]).await;
+    assert!(done.location().contains("done=approved"), "{}", done.location());
+    browser.get(&here).await.expect(200).lacks("Nothing was decided yet");
+    assert_eq!(sessions(&app).await, 1, "the session of before has ended");
+}
+
+#[tokio::test]
+async fn who_signed_in_with_a_token_signs_in_again_with_it() {
+    let app = TestApp::with(Config::new().with_policies("policies: { medium: { require_recent_sign_in: 1s } }")).await;
+    let mut browser = Browser::of(app.addr, "alice").await;
+    let id = app.client("deploy-bot").submit(medium()).await["workflow_id"].as_str().unwrap().to_owned();
+    let here = format!("/inbox/workflows/{id}");
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let place = again(&browser.get(&here).await.expect(200));
+    assert_eq!(place, format!("/sign-in?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
+    browser.get(&place).await.expect(200).has("Your token");
+    let before = browser.cookie.clone();
+    assert_eq!(browser.sign_in(&token("alice"), &here).await.location(), here);
+    assert_ne!(browser.cookie, before);
 }
 
 #[tokio::test]

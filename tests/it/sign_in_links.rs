@@ -261,6 +261,39 @@ async fn somebody_has_few_links_at_once_and_who_asks_by_mail_gets_no_more_than_t
 }
 
 #[tokio::test]
+async fn the_link_is_opened_in_a_browser_where_that_is_wished_and_printed_either_way() {
+    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let opened = folder.path().join("opened");
+    let opener = folder.path().join("xdg-open");
+    let login = |path: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command.args(["login", "--open"]).env("PARKBRAKE_URL", format!("http://{}", app.addr)).env("PARKBRAKE_TOKEN", token("alice"));
+        command.env("PATH", path).env_remove("PARKBRAKE_AS");
+        command
+    };
+    // There is no browser, and then one that does not want to.
+    let nothing = folder.path().join("nothing");
+    let with_one = folder.path().to_str().unwrap().to_owned();
+    for (path, script) in [
+        (nothing.to_str().unwrap().to_owned(), None),
+        (with_one.clone(), Some("exit 3")),
+        (with_one, Some(r#"printf %s "$1" > "$OPENED""#)),
+    ] {
+        if let Some(script) = script {
+            std::fs::write(&opener, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&opener, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let output = login(path).env("OPENED", &opened).output().await.expect("the program");
+        let (said, complaint) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success() && said.contains("/sign-in/link?code=pbl_"), "{said}{complaint}");
+        let was_opened = script.is_some_and(|script| script.starts_with("printf"));
+        assert_eq!(complaint.contains("open the link by hand"), !was_opened, "{complaint}");
+        assert_eq!(std::fs::read_to_string(&opened).ok().as_deref(), was_opened.then(|| said.trim()));
+    }
+}
+
+#[tokio::test]
 async fn the_command_line_prints_a_link_and_no_code_is_in_the_log() {
     let (config, database) = (Config::new(), Database::migrated().await);
     hand_out_tokens(&database).await;

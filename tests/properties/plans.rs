@@ -2,7 +2,7 @@
 //! at a time, in order, each once.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parkbrake::domain::policy::{Agent, ApprovalTerms, LevelPolicy, Person, Policy, Principal, PrincipalKind, SYSTEM, Suspended};
+use parkbrake::domain::policy::{Agent, ApprovalTerms, LevelPolicy, Person, Policy, Principal, PrincipalKind, SYSTEM, SignedIn, Suspended};
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::risk::target::Target;
@@ -103,6 +103,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
         remind_every: Duration::from_secs(60),
         report_within: Duration::from_secs(60),
         rejected_memory: Duration::ZERO,
+        recent_sign_in: None,
         goal: None,
         warn_before: None,
     };
@@ -152,6 +153,7 @@ fn principal(name: &str, kind: PrincipalKind, roles: &[&str]) -> Principal {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         on_behalf_of: None,
         via: Via::Rest,
+        signed_in: SignedIn::now(),
     }
 }
 

@@ -6,7 +6,7 @@
 //! functions under test.
 
 use crate::world::{self, AGENTS, Dice, PEOPLE, STRANGERS, World, after, cases, hold, parked};
-use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
+use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind, SignedIn};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::today::Today;
 use parkbrake::domain::workflow::transition::Answer;
@@ -103,7 +103,7 @@ pub fn yes(world: &World, name: &str) -> Command {
     let roles = world.people.get(name).map_or_else(everything, |person| person.roles.clone());
     let on_behalf_of = world.agents.get(name).and_then(|agent| agent.on_behalf_of.clone());
     Command::Approve {
-        by: Principal { name: name.to_owned(), kind, roles, on_behalf_of, via: Via::Rest },
+        by: Principal { name: name.to_owned(), kind, roles, on_behalf_of, via: Via::Rest, signed_in: SignedIn::now() },
         justification: Some("I looked".to_owned()),
         digest: Some(world::digest().to_string()),
         owner: Uuid::nil(),

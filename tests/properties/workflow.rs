@@ -3,7 +3,7 @@
 
 use crate::oracle::{self, Directory};
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
-use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind, SYSTEM};
+use parkbrake::domain::policy::{ApprovalTerms, EscalationStep, Principal, PrincipalKind, SYSTEM, SignedIn};
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
 use parkbrake::domain::task::ActionKind;
@@ -33,7 +33,14 @@ fn directory() -> impl Strategy<Value = Directory> {
     let people = prop::collection::vec(some_roles(0), PEOPLE.len());
     let owners = prop::collection::vec(prop::option::of(select(&PEOPLE[..])), AGENTS.len());
     (people, owners).prop_map(|(roles, owners)| {
-        let principal = |name: &str, kind| Principal { name: name.to_owned(), kind, roles: [].into(), on_behalf_of: None, via: Via::Rest };
+        let principal = |name: &str, kind| Principal {
+            name: name.to_owned(),
+            kind,
+            roles: [].into(),
+            on_behalf_of: None,
+            via: Via::Rest,
+            signed_in: SignedIn::now(),
+        };
         let person = |(name, roles): (&&str, Vec<String>)| Principal {
             roles: roles.into_iter().collect(),
             ..principal(name, PrincipalKind::Person)

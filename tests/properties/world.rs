@@ -111,6 +111,7 @@ impl World {
             remind_every: Duration::from_secs(60),
             report_within: Duration::from_secs(60),
             rejected_memory: Duration::ZERO,
+            recent_sign_in: None,
             goal: None,
             warn_before: None,
         };

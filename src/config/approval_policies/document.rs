@@ -64,6 +64,9 @@ impl Terms {
         if let Some(goal) = self.goal {
             document["goal"] = json!(duration::show(goal).to_string());
         }
+        if let Some(within) = self.recent_sign_in {
+            document["require_recent_sign_in"] = json!(duration::show(within).to_string());
+        }
         // Left out where it is not used, so that a configuration from before this key has the
         // version that it had.
         if !self.rejected_memory.is_zero() {

@@ -2,6 +2,9 @@
 
 pub mod quota;
 pub mod sign_in;
+mod signed_in;
+
+pub use signed_in::SignedIn;
 
 use crate::domain::duration;
 use crate::domain::risk::level::Level;
@@ -64,7 +67,14 @@ impl Policy {
     /// rights. Who is suspended is not known here: ask
     /// [`Today::principal`](crate::domain::workflow::today::Today::principal).
     pub fn principal(&self, name: &str) -> Option<Principal> {
-        let principal = |kind, roles, on_behalf_of| Principal { name: name.to_owned(), kind, roles, on_behalf_of, via: Via::Rest };
+        let principal = |kind, roles, on_behalf_of| Principal {
+            name: name.to_owned(),
+            kind,
+            roles,
+            on_behalf_of,
+            via: Via::Rest,
+            signed_in: SignedIn::default(),
+        };
         match (self.people.get(name), self.agents.get(name)) {
             (Some(person), _) => Some(principal(PrincipalKind::Person, person.roles.clone(), None)),
             (None, Some(agent)) => Some(principal(PrincipalKind::Agent, BTreeSet::new(), agent.on_behalf_of.clone())),
@@ -95,6 +105,8 @@ pub struct LevelPolicy {
     pub rejected_memory: Duration,
     /// Within what time people should decide, for the statistics.
     pub goal: Option<Duration>,
+    /// How recently whoever says yes has to have signed in; left out, it does not matter.
+    pub recent_sign_in: Option<Duration>,
 }
 
 /// Under what terms a request is decided. A parked workflow keeps the terms that it was parked
@@ -155,6 +167,8 @@ pub struct Principal {
     pub on_behalf_of: Option<String>,
     /// The door by which this call came.
     pub via: Via,
+    /// How the caller proved who they are.
+    pub signed_in: SignedIn,
 }
 
 impl Principal {

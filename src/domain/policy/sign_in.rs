@@ -1,5 +1,6 @@
 //! How people sign in to the inbox, besides with their tokens.
 
+use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 /// The whole of `sign-in.yaml`, resolved.
@@ -25,6 +26,17 @@ pub struct OpenIdSettings {
     /// Whether a mail address that the provider has verified proves the person who has it, where
     /// that person has no subject.
     pub match_email: bool,
+}
+
+/// Whom a provider has proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    pub issuer: String,
+    pub subject: String,
+    /// The mail address, where the provider says that it has verified it.
+    pub email: Option<String>,
+    /// When that person has signed in there, where the provider says so.
+    pub signed_in_at: Option<DateTime<Utc>>,
 }
 
 impl OpenIdSettings {

@@ -239,6 +239,9 @@ pub enum Refusal {
     NotAnApprover(String),
     #[error("{0}")]
     SelfApproval(String),
+    /// The caller has signed in too long ago for a yes at this level.
+    #[error("{0}")]
+    SignInAgain(String),
     #[error("a justification is needed: say in a sentence why")]
     JustificationRequired,
     #[error("{0}")]

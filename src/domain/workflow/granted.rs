@@ -60,7 +60,10 @@ impl Today<'_> {
                 ))
             })?;
         }
-        approval::roles_of(by, &policy.terms.approvers.iter().collect::<Vec<_>>())
+        let roles = approval::roles_of(by, &policy.terms.approvers.iter().collect::<Vec<_>>())?;
+        // A grant is a yes in advance.
+        self.has_signed_in_recently(level, by)?;
+        Ok(roles)
     }
 
     /// The yes of a grant to a request that was just opened, and what the request adds to the

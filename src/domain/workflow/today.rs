@@ -91,6 +91,26 @@ impl<'a> Today<'a> {
     /// # Errors
     /// The refusal, which changes nothing.
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
+        let answer = self.answer(workflow, command)?;
+        // Asked last: nobody signs in again to hear that something else is wrong. Who says the same
+        // twice is answered as the first time.
+        if let (Command::Approve { by, .. } | Command::BreakGlass { by, .. } | Command::Except { by, .. }, Answer::Commit { .. }) =
+            (command, &answer)
+        {
+            self.has_signed_in_recently(workflow.asked_level(), by)?;
+        }
+        Ok(answer)
+    }
+
+    /// Whether whoever says yes has signed in as recently as the level asks today. It is asked when
+    /// they say it, and not again at the start: it is about who sits at a screen, and not about who
+    /// may decide.
+    pub(super) fn has_signed_in_recently(self, level: Level, by: &Principal) -> Result<(), Refusal> {
+        let within = self.policy.level(level).recent_sign_in;
+        within.and_then(|within| by.signed_in.too_long_ago(level, within)).map_or(Ok(()), |why| Err(Refusal::SignInAgain(why)))
+    }
+
+    fn answer(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
         match (command, workflow.open_round()) {
             (Command::Approve { by, .. }, Some(round)) => self.approve(workflow, round, by, command),
             (Command::BreakGlass { by, .. }, _) => self.break_glass(workflow, by, command),

@@ -204,6 +204,9 @@ fn advice(code: Code) -> &'static str {
         Code::NotPermitted => "The caller may see this, and may not do it. `detail` says who may.",
         Code::NotAnApprover => "The caller has none of the roles that are asked now. `detail` names those that are still needed.",
         Code::SelfApproval => "The caller is on the requester's side. Somebody else has to approve.",
+        Code::SignInAgain => {
+            "The level asks for a recent sign-in (`require_recent_sign_in`), and this caller has none. Calls with a token never hear it."
+        }
         Code::IdentityMismatch => "The body names somebody else than the token does. Leave the field out.",
         Code::WorkflowNotFound => "There is no workflow with this id that the caller may see.",
         Code::NoticeNotFound => "There is no notice with this id.",

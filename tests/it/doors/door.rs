@@ -79,6 +79,10 @@ pub trait Door {
     fn takes_names(&self) -> bool {
         false
     }
+    /// Whether whoever decides by this door proves with each call who they are.
+    fn proves_each_time(&self) -> bool {
+        false
+    }
     /// What an agent is told at a door that is for people; none at one that is for everybody.
     fn tells_agents(&self) -> Option<&'static str> {
         None
@@ -100,6 +104,10 @@ impl Door for Rest<'_> {
 
     fn via(&self) -> &'static str {
         "rest"
+    }
+
+    fn proves_each_time(&self) -> bool {
+        true
     }
 
     fn takes_names(&self) -> bool {
@@ -243,6 +251,10 @@ impl Door for Cli<'_> {
     /// It goes through the API.
     fn via(&self) -> &'static str {
         "rest"
+    }
+
+    fn proves_each_time(&self) -> bool {
+        true
     }
 
     fn decide<'a>(&'a self, act: &'a Act<'a>) -> BoxFuture<'a, Heard> {

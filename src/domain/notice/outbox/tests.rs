@@ -47,6 +47,7 @@ fn with_warning(warn_before: Option<Duration>) -> Policy {
         remind_every: REMIND,
         report_within: REMIND,
         rejected_memory: Duration::ZERO,
+        recent_sign_in: None,
         goal: None,
         warn_before,
     };

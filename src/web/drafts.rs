@@ -1,0 +1,78 @@
+//! What people wrote into a form that was not taken because they had to sign in again, until they
+//! come back to it. It is nowhere but in memory: a server that starts anew has forgotten it.
+
+use crate::web::detail::Attempted;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long somebody may take to come back.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+/// So many are kept; a further one takes the place of the oldest.
+const MOST: usize = 256;
+/// Bytes of one; what is longer is not kept, and would not be taken either.
+const LONGEST: usize = 16 * 1024;
+
+/// What was written, by who wrote it about which request.
+#[derive(Debug, Default)]
+pub struct Drafts(Mutex<HashMap<(String, Uuid), (Instant, Attempted)>>);
+
+impl Drafts {
+    /// Keeps what somebody wrote; says whether it did.
+    pub fn keep(&self, name: &str, id: Uuid, written: Attempted, now: Instant) -> bool {
+        let Attempted { justification, reason, confirmation, comment, .. } = &written;
+        if [justification, reason, confirmation, comment].into_iter().map(String::len).sum::<usize>() > LONGEST {
+            return false;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (since, _)| now.duration_since(*since) < KEPT);
+        if kept.len() >= MOST
+            && let Some(oldest) = kept.iter().min_by_key(|(_, (since, _))| *since).map(|(key, _)| key.clone())
+        {
+            kept.remove(&oldest);
+        }
+        kept.insert((name.to_owned(), id), (now, written));
+        true
+    }
+
+    /// What somebody wrote about a request. It stays, because looking at a page changes nothing.
+    pub fn of(&self, name: &str, id: Uuid, now: Instant) -> Option<Attempted> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, written) = kept.get(&(name.to_owned(), id))?;
+        (now.duration_since(*since) < KEPT).then(|| written.clone())
+    }
+
+    /// Forgets it, because somebody has decided.
+    pub fn forget(&self, name: &str, id: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(name.to_owned(), id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> Attempted {
+        Attempted { justification: text.to_owned(), ..Attempted::default() }
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_theirs_for_a_while_and_as_many_are_kept_as_may_be() {
+        let (drafts, now) = (Drafts::default(), Instant::now());
+        let id = Uuid::from_u128;
+        assert!(drafts.keep("alice", id(0), written("because"), now));
+        assert!(!drafts.keep("alice", id(9), written(&"x".repeat(LONGEST + 1)), now));
+        let of = |name: &str, number: u128, at: Instant| drafts.of(name, id(number), at).map(|kept| kept.justification);
+        assert_eq!(of("alice", 0, now).as_deref(), Some("because"));
+        assert_eq!((of("tom", 0, now), of("alice", 1, now), of("alice", 9, now)), (None, None, None));
+        assert_eq!(of("alice", 0, now + KEPT), None);
+        let later = now + Duration::from_secs(1);
+        for number in 1..=MOST as u128 {
+            drafts.keep("alice", id(number), written("more"), later);
+        }
+        assert_eq!((of("alice", 0, later), of("alice", 1, later).as_deref()), (None, Some("more")), "the oldest makes room");
+        drafts.forget("alice", id(1));
+        assert_eq!(of("alice", 1, later), None);
+    }
+}
