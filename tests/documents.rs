@@ -1,6 +1,10 @@
 //! The documents, held to the program: their commands run, their examples are read, and the
 //! references are written from it.
 
+#[path = "documents/blocks.rs"]
+mod blocks;
+#[path = "documents/clap.rs"]
+mod clap;
 #[path = "documents/commands.rs"]
 mod commands;
 #[path = "documents/examples.rs"]
@@ -11,7 +15,10 @@ mod reference;
 mod reference_of_calls;
 #[path = "documents/reference_of_configuration.rs"]
 mod reference_of_configuration;
+#[path = "documents/shapes.rs"]
+mod shapes;
 
+use blocks::{Block, blocks};
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -23,6 +30,9 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// Those of them that are written from the program.
+const GENERATED: [&str; 3] = ["CLI_REFERENCE.md", "CONFIGURATION.md", "HTTP_REFERENCE.md"];
+
 /// The documents that people read.
 fn documents() -> Vec<String> {
     let mut found: Vec<String> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned).to_vec();
@@ -30,35 +40,5 @@ fn documents() -> Vec<String> {
     let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).map(|name| format!("support/docs/{name}"));
     found.extend(pages.filter(|path| path.extension().is_some_and(|end| end == "md")).filter_map(|path| named(&path)));
     found.sort();
-    found
-}
-
-/// A fenced block of a document.
-struct Block {
-    language: String,
-    text: String,
-    /// Where it begins, for a message.
-    line: usize,
-    /// The heading that it stands under.
-    heading: String,
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let (mut found, mut open, mut heading): (Vec<Block>, Option<Block>, String) = (Vec::new(), None, String::new());
-    for (at, line) in page.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
-            (None, Some(language)) => {
-                open = Some(Block { language: language.trim().to_owned(), text: String::new(), line: at + 1, heading: heading.clone() });
-            }
-            (Some(_), Some(_)) => found.extend(open.take()),
-            (Some(block), None) => block.text.extend([line, "\n"]),
-            (None, None) => {
-                if let Some(text) = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')) {
-                    text.clone_into(&mut heading);
-                }
-            }
-        }
-    }
-    assert!(open.is_none(), "a block does not end");
     found
 }

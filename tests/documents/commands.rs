@@ -179,3 +179,22 @@ fn the_examples_of_the_guide_to_the_api_answer_as_it_says() {
         assert!(said.contains(answer(block)), "API.md, line {}: {}\nanswered: {said}", block.line, block.text);
     }
 }
+
+/// They ask no server, so that none is there.
+#[test]
+fn the_commands_of_agent_tools_explain() {
+    let mut seen = 0;
+    for block in blocks(&read("support/docs/AGENT_TOOLS.md")).iter().filter(|block| block.language == "sh") {
+        for line in block.text.lines() {
+            let mut shell = Command::new("bash");
+            let path =
+                format!("{}:{}", Path::new(PROGRAM).parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
+            let output =
+                shell.args(["-euc", line]).current_dir(root()).env("PATH", path).env_remove("PARKBRAKE_CONFIG").output().expect("bash");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("high"), "{line}: {said}{}", String::from_utf8_lossy(&output.stderr));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+}

@@ -3,7 +3,7 @@
 
 use crate::{blocks, documents, read, root};
 use parkbrake::config;
-use serde_json::Value;
+use serde_yaml::{Mapping, Value};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,7 +14,7 @@ fn every_block_of_json_can_be_parsed() {
         for block in blocks(&read(&name)).iter().filter(|block| block.language == "json") {
             // A part of an object stands without its braces.
             let text = if block.text.starts_with('"') { format!("{{{}}}", block.text) } else { block.text.clone() };
-            serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{name}, line {}: {error}", block.line));
+            serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{name}, line {}: {error}", block.line));
             seen += 1;
         }
     }
@@ -54,7 +54,8 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn every_example_of_notifications_loads() {
     let mut seen = 0;
-    for block in blocks(&read("support/docs/NOTIFICATIONS.md")).iter().filter(|block| block.language == "yaml") {
+    let page = read("support/docs/NOTIFICATIONS.md");
+    for block in blocks(&page).iter().filter(|block| block.language == "yaml" && block.not_run.is_none()) {
         // The buttons are shown by themselves, as they stand below a channel.
         let above =
             if block.text.starts_with(' ') { "channels:\n  ops:\n    type: slack\n    webhook_url: { from_env: HOOK }\n" } else { "" };
@@ -68,4 +69,48 @@ fn every_example_of_notifications_loads() {
         seen += 1;
     }
     assert!(seen >= 6, "the page has examples");
+}
+
+/// The files of an example: each begins with a comment that names it, and what follows.
+fn files(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        match (line.strip_prefix("# ").filter(|name| name.ends_with(".yaml")), found.last_mut()) {
+            (Some(name), _) => found.push((name.to_owned(), String::new())),
+            (None, Some((_, file))) => file.extend([line, "\n"]),
+            (None, None) => panic!("an example begins with the name of its file: {text}"),
+        }
+    }
+    found
+}
+
+/// What an example says is put into a configuration that is whole.
+#[test]
+fn every_example_of_a_file_loads() {
+    let mut seen = 0;
+    for name in ["support/docs/INTEGRATIONS.md", "support/docs/OPERATIONS.md"] {
+        for block in blocks(&read(name)).iter().filter(|block| block.language == "yaml" && block.not_run.is_none()) {
+            let folder = tempfile::tempdir().expect("a folder");
+            copy(&root().join("tests/fixtures/configuration"), folder.path());
+            for (file, text) in files(&block.text) {
+                let path = folder.path().join(file);
+                let mut whole: Mapping =
+                    serde_yaml::from_str(&std::fs::read_to_string(&path).expect("a file of the configuration")).expect("YAML");
+                let example: Mapping = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}, line {}: {error}", block.line));
+                for (key, value) in example {
+                    match (whole.get_mut(&key).and_then(Value::as_mapping_mut), value) {
+                        (Some(there), Value::Mapping(more)) => there.extend(more),
+                        (_, value) => drop(whole.insert(key, value)),
+                    }
+                }
+                std::fs::write(path, serde_yaml::to_string(&whole).expect("YAML")).expect("a file");
+                seen += 1;
+            }
+            if let Err(problems) = config::load(folder.path(), root()) {
+                let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                panic!("{name}, line {}: {}", block.line, said.join("; "));
+            }
+        }
+    }
+    assert_eq!(seen, 4, "the pages have examples");
 }

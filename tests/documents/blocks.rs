@@ -1,0 +1,93 @@
+//! The blocks of the documents: each is run, loaded or compared by a test, or says why it is not.
+//!
+//! A block that no test can run has a line above it that readers do not see:
+//! `<!-- not run: why -->`.
+
+use crate::{GENERATED, documents, read};
+use std::collections::BTreeMap;
+
+/// A fenced block of a document.
+pub struct Block {
+    pub language: String,
+    pub text: String,
+    /// Where it begins, for a message.
+    pub line: usize,
+    /// The heading that it stands under.
+    pub heading: String,
+    /// Why no test runs it.
+    pub not_run: Option<String>,
+}
+
+/// The blocks of a page. One that stands in a list loses the indentation of the list.
+pub fn blocks(page: &str) -> Vec<Block> {
+    let (mut found, mut open, mut heading, mut above): (Vec<Block>, Option<(Block, usize)>, String, &str) =
+        (Vec::new(), None, String::new(), "");
+    for (at, line) in page.lines().enumerate() {
+        let bare = line.trim_start();
+        match (&mut open, bare.strip_prefix("```")) {
+            (None, Some(language)) => {
+                let not_run = above.trim().strip_prefix("<!-- not run: ").and_then(|why| why.strip_suffix(" -->")).map(str::to_owned);
+                let block =
+                    Block { language: language.trim().to_owned(), text: String::new(), line: at + 1, heading: heading.clone(), not_run };
+                open = Some((block, line.len() - bare.len()));
+            }
+            (Some(_), Some(_)) => found.extend(open.take().map(|(block, _)| block)),
+            (Some((block, indentation)), None) => {
+                let within = line.len() - bare.len();
+                block.text.extend([&line[within.min(*indentation)..], "\n"]);
+            }
+            (None, None) => {
+                if let Some(text) = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')) {
+                    text.clone_into(&mut heading);
+                }
+            }
+        }
+        above = line;
+    }
+    assert!(open.is_none(), "a block does not end");
+    found
+}
+
+/// Which blocks a test holds, by document and language, and which test that is.
+const HELD: &[(&str, &str, &str)] = &[
+    ("README.md", "sh", "commands::the_first_approval_of_the_readme_works_as_it_stands"),
+    ("QUICK_START.md", "sh", "commands::the_quick_start_works_as_it_stands"),
+    ("API.md", "bash", "commands::the_examples_of_the_guide_to_the_api_answer_as_it_says"),
+    ("API.md", "json", "shapes::examples_of_bodies_are_of_their_schemas"),
+    ("AGENT_TOOLS.md", "sh", "commands::the_commands_of_agent_tools_explain"),
+    ("AGENT_TOOLS.md", "yaml", "src/config/tests/agent_tools.rs"),
+    ("HITL_INTEGRATION.md", "bash", "tests/scripts/guide.rs"),
+    ("HITL_INTEGRATION.md", "python", "tests/scripts/guide.rs"),
+    ("INTEGRATIONS.md", "yaml", "examples::every_example_of_a_file_loads"),
+    ("NOTIFICATIONS.md", "yaml", "examples::every_example_of_notifications_loads"),
+    ("OPERATIONS.md", "sql", "tests/it/roles.rs"),
+    ("OPERATIONS.md", "text", "clap::every_command_that_a_document_names_is_one"),
+    ("OPERATIONS.md", "yaml", "examples::every_example_of_a_file_loads"),
+    ("RISK_ASSESSMENT.md", "json", "shapes::examples_of_bodies_are_of_their_schemas"),
+    ("RISK_ASSESSMENT.md", "text", "src/config/tests/docs.rs"),
+    ("RISK_ASSESSMENT.md", "yaml", "src/config/tests/docs.rs"),
+];
+
+/// How many blocks no test runs. One more is written down here, by whoever could not help it.
+const NOT_RUN: usize = 20;
+
+#[test]
+fn every_block_is_held_by_a_test_or_says_why_it_is_not() {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for name in documents() {
+        let short = name.rsplit('/').next().expect("a name");
+        for block in blocks(&read(&name)).iter().filter(|_| !GENERATED.contains(&short)) {
+            let held = HELD.iter().any(|(document, language, _)| *document == short && *language == block.language);
+            match &block.not_run {
+                Some(why) => *reasons.entry(why.clone()).or_default() += 1,
+                None => assert!(
+                    held,
+                    "{name}, line {} ({}): no test holds this block; have one run it, or write `<!-- not run: why -->` above it",
+                    block.line, block.language
+                ),
+            }
+        }
+    }
+    let marked: usize = reasons.values().sum();
+    assert_eq!(marked, NOT_RUN, "blocks that no test runs: {reasons:#?}");
+}

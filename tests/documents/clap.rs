@@ -1,0 +1,77 @@
+//! The commands of parkbrake that the documents name, read by the program's own parser.
+
+use crate::blocks::blocks;
+use crate::{GENERATED, documents, read};
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use parkbrake::cli::Cli;
+use regex::Regex;
+
+/// What begins like a command and is a line of the log.
+const NO_COMMANDS: [&str; 1] = ["parkbrake is ready"];
+
+/// The words of a command, as a shell has them. What stands for something is left as it is; of
+/// `a|b` the first is taken, and brackets around what may be left out are taken away.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in text.chars().chain([' ']) {
+        match (quote, character) {
+            (Some(open), close) if open == close => quote = None,
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '[' | ']') => {}
+            (None, ' ') => {
+                let first = word.split('|').next().unwrap_or_default().to_owned();
+                words.extend(Some(first).filter(|word| !word.is_empty() && word != "…" && word != "\\"));
+                word.clear();
+            }
+            _ => word.push(character),
+        }
+    }
+    words
+}
+
+/// The commands of a page: those in its blocks, and those in its sentences.
+fn commands(page: &str) -> Vec<(String, bool)> {
+    let in_block =
+        Regex::new(r"(?m)(?:^|\$\(|&& |\|\| |sudo )(parkbrake (?:[^|;&>#\n\x22']|\x22[^\x22]*\x22|'[^']*')*)").expect("a pattern");
+    let inline = Regex::new(r"`(parkbrake [^`]+)`").expect("a pattern");
+    let scripts = blocks(page).into_iter().filter(|block| ["sh", "bash", "text"].contains(&block.language.as_str()));
+    let mut found: Vec<(String, bool)> = Vec::new();
+    for block in scripts {
+        let text = block.text.replace("\\\n", " ");
+        found.extend(in_block.captures_iter(&text).map(|found| (found[1].trim_end_matches([')', ' ']).to_owned(), true)));
+    }
+    // A command may go on in the next line of a paragraph.
+    let prose = page.replace("\n   ", " ").replace("\n  ", " ").replace('\n', " ").replace("\\|", "|");
+    found.extend(inline.captures_iter(&prose).map(|found| (found[1].to_owned(), false)));
+    found
+}
+
+#[test]
+fn every_command_that_a_document_names_is_one() {
+    let mut seen = 0;
+    for name in documents().into_iter().filter(|name| !GENERATED.iter().any(|generated| name.ends_with(generated))) {
+        for (command, is_whole) in commands(&read(&name)) {
+            if NO_COMMANDS.iter().any(|start| command.starts_with(start)) {
+                continue;
+            }
+            // In a sentence another program may follow; in a block the pattern has cut it off.
+            let command_line = if is_whole { &command } else { command.split(" && ").next().unwrap_or_default() };
+            if let Err(error) = Cli::command().try_get_matches_from(words(command_line)) {
+                let about_values = matches!(
+                    error.kind(),
+                    ErrorKind::ValueValidation
+                        | ErrorKind::InvalidValue
+                        | ErrorKind::DisplayHelp
+                        | ErrorKind::DisplayVersion
+                        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                );
+                // In a sentence a command is named, and not written out.
+                let is_named = matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand);
+                assert!(about_values || (is_named && !is_whole), "{name}: `{command}`: {error}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 80, "the documents name commands: {seen}");
+}
