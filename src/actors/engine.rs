@@ -22,7 +22,7 @@ use crate::actors::turns::TurnLimits;
 use crate::actors::versions::Versions;
 use crate::actors::wakeup::Wakeup;
 use crate::clock::Clock;
-use crate::config::Configuration;
+use crate::config::{Configuration, manifests};
 use crate::domain::policy::{Principal, Suspended};
 use crate::domain::task::Task;
 use crate::domain::workflow::live_output::{LiveOutput, ReadTo};
@@ -31,6 +31,7 @@ use crate::domain::workflow::{Command, Recorded, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Resent, Storage};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -89,6 +90,12 @@ pub struct WorkflowHistory {
 }
 
 impl Engine {
+    /// The manifests of Kubernetes that a text of YAML holds: what reads the configuration reads
+    /// them.
+    pub fn manifests(&self, text: &str) -> Option<Vec<Map<String, Value>>> {
+        manifests::read(text)
+    }
+
     /// An engine without actors; the root starts them.
     pub fn new(parts: Parts) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());

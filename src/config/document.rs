@@ -77,6 +77,19 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     })
 }
 
+/// Reads a text of one document or more, all within the budgets of one.
+///
+/// # Errors
+/// Text that is not sound YAML or exceeds a budget.
+pub fn parse_all(text: &str) -> Result<Vec<Node>, Fault> {
+    refuse_before_parsing(text)?;
+    let reader = Reader::stopping_at(None);
+    let fault = |error: serde_yaml::Error| Fault { line: None, detail: format!("is not sound YAML: {error}") };
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| Walk { reader: &reader, depth: 0 }.deserialize(document).map_err(fault))
+        .collect()
+}
+
 /// The line of a place in the text that it was read from, counted from 1.
 pub fn line_of(text: &str, place: Place) -> Option<usize> {
     let reader = Reader::stopping_at(Some(place));

@@ -18,6 +18,7 @@ mod freezes;
 mod grants;
 mod interrupt_triggers;
 mod mail_address;
+pub mod manifests;
 mod names;
 mod notifications;
 mod placeholders;

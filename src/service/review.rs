@@ -16,6 +16,7 @@ use crate::service::show::Shown;
 use crate::service::{Service, ServiceError};
 use crate::storage::{self, Kind};
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -163,6 +164,11 @@ impl Service {
         let (environment, resource_types) = configuration.rules.known(task, facts.as_ref());
         let (environment, resource_types) = (environment.map(str::to_owned), resource_types.into_iter().map(str::to_owned).collect());
         Known { facts, environment, resource_types }
+    }
+
+    /// The manifests of Kubernetes that a text of YAML holds; `None` where it is anything else.
+    pub fn manifests(&self, text: &str) -> Option<Vec<Map<String, Value>>> {
+        self.engine.manifests(text)
     }
 
     /// The rules by which tasks are assessed now.

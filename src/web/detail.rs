@@ -19,6 +19,7 @@ use crate::web::Web;
 use crate::web::csrf;
 use crate::web::document_view::DocumentView;
 use crate::web::form::{Fields, address};
+use crate::web::manifest::{self, Manifests};
 use crate::web::page;
 use crate::web::record::{self, Decided, Record};
 use crate::web::relative_time::RelativeTime;
@@ -142,11 +143,12 @@ pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>)
     let submission = &workflow.submission;
     let runs = workflow.numbered_steps().any(|(_, step, state)| step.action == ActionKind::Runbook && state.running().is_some());
     let live = if runs { Some(live(web.service.output(&session.person, id, None).await?.as_ref())) } else { None };
+    let manifests: Manifests<'_> = &|text| web.service.manifests(text);
     let exact = DocumentView::of(web, workflow, &shown.document);
-    let since = precedent.map(|precedent| since(&precedent, &shown.document, now));
-    let earlier = shown.earlier.as_ref().map(|earlier| Instead::of(earlier, &shown.document));
+    let since = precedent.map(|precedent| since(&precedent, &shown.document, now, manifests));
+    let earlier = shown.earlier.as_ref().map(|earlier| Instead::of(earlier, &shown.document, manifests));
     let changed = workflow.round().and_then(|round| workflow.renewal_of(round)).map(|renewal| {
-        let (differences, left_out) = shortened(renewal.changes.clone());
+        let (differences, left_out) = shortened(renewal.changes.clone(), manifests);
         json!({"reason": renewal.reason, "differences": differences, "left_out": left_out})
     });
     let settled_by = match workflow.approval_status() {
@@ -234,23 +236,24 @@ impl Choice {
     }
 }
 
-fn since(precedent: &Precedent, document: &[u8], now: DateTime<Utc>) -> Since {
+fn since(precedent: &Precedent, document: &[u8], now: DateTime<Utc>, manifests: Manifests<'_>) -> Since {
     let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
-    let (differences, left_out) = shortened(difference::between(&read(&precedent.document), &read(document)));
+    let (differences, left_out) = shortened(difference::between(&read(&precedent.document), &read(document)), manifests);
     let approved = precedent.approved_at.map(|at| RelativeTime::of(at, now));
     Since { workflow_id: precedent.workflow_id, approved, differences, left_out }
 }
 
 impl Instead {
-    fn of(earlier: &Earlier, document: &[u8]) -> Self {
-        let shown = earlier.differences(document).map(shortened);
+    fn of(earlier: &Earlier, document: &[u8], manifests: Manifests<'_>) -> Self {
+        let shown = earlier.differences(document).map(|differences| shortened(differences, manifests));
         let left_out = shown.as_ref().map_or(0, |(_, left_out)| *left_out);
         Self { workflow_id: earlier.workflow_id, differences: shown.map(|(differences, _)| differences), left_out }
     }
 }
 
 /// As many differences as a page shows, with their values cut, and how many are left out.
-fn shortened(mut differences: Vec<Difference>) -> (Vec<Difference>, usize) {
+fn shortened(differences: Vec<Difference>, manifests: Manifests<'_>) -> (Vec<Difference>, usize) {
+    let mut differences = manifest::explained(differences, manifests);
     let left_out = differences.len().saturating_sub(MOST_DIFFERENCES);
     differences.truncate(MOST_DIFFERENCES);
     for difference in &mut differences {

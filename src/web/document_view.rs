@@ -12,6 +12,7 @@ use crate::domain::task::plan::{Document, PlaybookUse, step_digest};
 use crate::domain::workflow::Workflow;
 use crate::service::review::is_sound;
 use crate::web::Web;
+use crate::web::manifest::Manifests;
 use crate::web::payload::{self, Field};
 use crate::web::terraform_view::TerraformView;
 use serde::Serialize;
@@ -146,12 +147,13 @@ impl DocumentView {
     /// nothing could be shown of what would run.
     pub fn of(web: &Web, workflow: &Workflow, document: &[u8]) -> Option<Self> {
         let submission = &workflow.submission;
+        let manifests: Manifests<'_> = &|text| web.service.manifests(text);
         let stored = Document::read(document).ok()?;
         let digest = Digest::of(document);
         let asked = workflow.round().and_then(|round| round.step);
         let about = submission.target.clone().or_else(|| stored.single().map(Target::claimed)).unwrap_or_default();
         let is_plan = stored.single().is_none();
-        let metadata = if let Document::Plan(plan) = &stored { payload::fields(&plan.metadata) } else { Vec::new() };
+        let metadata = if let Document::Plan(plan) = &stored { payload::fields(&plan.metadata, manifests) } else { Vec::new() };
         let playbook = match &stored {
             Document::Plan(plan) => plan.playbook.as_deref().map(PlaybookView::of),
             Document::Task(_) => None,
@@ -164,9 +166,9 @@ impl DocumentView {
                 level_word: planned.map(|step| step.level),
                 undoes: planned.and_then(|step| step.compensates),
                 terraform: task.terraform().map(TerraformView::of),
-                runs: runs(task),
+                runs: runs(task, manifests),
                 target: target(web, task, planned.map_or(&about, |step| &step.target)),
-                claim: claim(task),
+                claim: claim(task, manifests),
             }
         };
         Some(Self {
@@ -196,7 +198,7 @@ impl PlaybookView {
     }
 }
 
-fn runs(task: &Task) -> Runs {
+fn runs(task: &Task, manifests: Manifests<'_>) -> Runs {
     let action = &task.action;
     let (invocation, call) = (action.runs.as_ref(), action.calls.as_ref());
     let word = |word: &String| Word { text: one_way(word), is_foreign: !word.is_ascii() };
@@ -214,7 +216,7 @@ fn runs(task: &Task) -> Runs {
         url: call.map(|call| one_way(&call.url)),
         secret: call.and_then(|call| call.secret.clone()),
         others: invocation.map(others).or(call.map(others)).unwrap_or_default(),
-        arguments: payload::fields(&action.args),
+        arguments: payload::fields(&action.args, manifests),
     }
 }
 
@@ -287,14 +289,14 @@ fn once_each(words: impl Iterator<Item = String>) -> Vec<String> {
     })
 }
 
-fn claim(task: &Task) -> Claim {
+fn claim(task: &Task, manifests: Manifests<'_>) -> Claim {
     let finding = |finding: &crate::domain::task::SecurityFinding| Finding {
         severity: finding.severity.clone(),
         id: finding.id.clone().unwrap_or_default(),
         title: finding.title.clone().unwrap_or_default(),
     };
     Claim {
-        metadata: payload::fields(&task.metadata),
+        metadata: payload::fields(&task.metadata, manifests),
         description: task.description.clone(),
         findings: task.security_findings.iter().map(finding).collect(),
         cost: task.estimated_cost.map(|cost| format!("${cost}")),

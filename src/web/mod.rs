@@ -22,6 +22,7 @@ mod halts;
 mod history;
 mod in_force;
 mod list;
+mod manifest;
 mod page;
 mod payload;
 mod person;

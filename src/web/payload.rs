@@ -3,6 +3,7 @@
 //!
 //! Nothing is left out: what is folded is on the page, and opens without a script.
 
+use crate::web::manifest::{self, Manifests};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -10,8 +11,6 @@ use serde_json::{Map, Value};
 const MOST_LINES: usize = 40;
 /// Characters of a list or an object that stands in one line.
 const LONGEST_INLINE: usize = 60;
-/// Images of a manifest that its heading names.
-const MOST_IMAGES: usize = 3;
 
 /// A value and its name.
 #[derive(Debug, PartialEq, Serialize)]
@@ -43,28 +42,28 @@ struct Line {
 }
 
 /// The fields of an object.
-pub fn fields(object: &Map<String, Value>) -> Vec<Field> {
-    object.iter().map(|(name, value)| Field::of(name, value)).collect()
+pub fn fields(object: &Map<String, Value>, manifests: Manifests<'_>) -> Vec<Field> {
+    object.iter().map(|(name, value)| Field::of(name, value, manifests)).collect()
 }
 
 impl Field {
-    fn of(name: &str, value: &Value) -> Self {
-        let shown = Shown::of(value);
+    fn of(name: &str, value: &Value, manifests: Manifests<'_>) -> Self {
+        let shown = Shown::of(value, manifests);
         Self { name: name.to_owned(), is_open: shown.lines() <= MOST_LINES, shown }
     }
 }
 
 impl Shown {
-    fn of(value: &Value) -> Self {
+    fn of(value: &Value, manifests: Manifests<'_>) -> Self {
         let plain = || Self::Plain { text: value.to_string() };
         match value {
-            Value::String(text) if text.trim_end_matches('\n').contains('\n') => lines(text),
+            Value::String(text) if text.trim_end_matches('\n').contains('\n') => lines(text, manifests),
             Value::Object(fields) if !is_short(value) => {
-                let note = manifest(fields).unwrap_or_else(|| counted(fields.len(), "field"));
-                Self::Group { note, fields: fields.iter().map(|(name, field)| Field::of(name, field)).collect() }
+                let note = manifest::title(fields).unwrap_or_else(|| counted(fields.len(), "field"));
+                Self::Group { note, fields: fields.iter().map(|(name, field)| Field::of(name, field, manifests)).collect() }
             }
             Value::Array(items) if !is_short(value) => {
-                let fields = items.iter().enumerate().map(|(place, item)| Field::of(&place.to_string(), item));
+                let fields = items.iter().enumerate().map(|(place, item)| Field::of(&place.to_string(), item, manifests));
                 Self::Group { note: counted(items.len(), "item"), fields: fields.collect() }
             }
             _ => plain(),
@@ -93,7 +92,7 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// Text of several lines, each as it is.
-fn lines(text: &str) -> Shown {
+fn lines(text: &str, manifests: Manifests<'_>) -> Shown {
     let is_diff = is_unified_diff(text);
     let change = |line: &str| match line.as_bytes() {
         _ if !is_diff => "",
@@ -107,6 +106,9 @@ fn lines(text: &str) -> Shown {
     let lines: Vec<Line> = split.map(|line| Line { text: line.to_owned(), change: change(line) }).collect();
     let what = if is_diff { "line of a diff" } else { "line" };
     let note = if is_diff && lines.len() != 1 { format!("{} lines of a diff", lines.len()) } else { counted(lines.len(), what) };
+    // The text stays whole, whatever is said of it.
+    let about = if is_diff { None } else { manifests(text).map(|found| manifest::titles(&found)) };
+    let note = about.map_or(note.clone(), |about| format!("{note} of YAML: {about}"));
     Shown::Lines { note, lines }
 }
 
@@ -116,59 +118,13 @@ fn is_unified_diff(text: &str) -> bool {
     all.windows(3).any(|three| three[0].starts_with("--- ") && three[1].starts_with("+++ ") && three[2].starts_with("@@ "))
 }
 
-/// What a manifest of Kubernetes is about: kind, namespace, name, replicas and images.
-fn manifest(fields: &Map<String, Value>) -> Option<String> {
-    fields.get("apiVersion")?.as_str()?;
-    let kind = fields.get("kind")?.as_str()?;
-    let text = |pointer: &str| at(fields, pointer).and_then(Value::as_str);
-    let name = [text("metadata/namespace"), text("metadata/name")].into_iter().flatten().collect::<Vec<_>>().join("/");
-    let replicas = at(fields, "spec/replicas").and_then(Value::as_u64).map(counted_replicas);
-    let mut images = Vec::new();
-    fields.values().for_each(|field| gather_images(field, &mut images));
-    let more = images.len().saturating_sub(MOST_IMAGES);
-    images.truncate(MOST_IMAGES);
-    let images = (!images.is_empty())
-        .then(|| format!("{}{}", images.join(", "), if more > 0 { format!(" and {more} more") } else { String::new() }));
-    let said = [Some(name).filter(|name| !name.is_empty()), replicas, images].into_iter().flatten().collect::<Vec<_>>().join(", ");
-    Some(format!("Kubernetes {kind} {said}").trim_end().to_owned())
-}
-
-fn counted_replicas(count: u64) -> String {
-    format!("{count} replica{}", if count == 1 { "" } else { "s" })
-}
-
-fn at<'v>(fields: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
-    let (first, rest) = path.split_once('/')?;
-    fields.get(first)?.get(rest)
-}
-
-/// Every image of a container, once each.
-fn gather_images(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(image) if name == "image" => {
-                        if !found.contains(image) {
-                            found.push(image.clone());
-                        }
-                    }
-                    _ => gather_images(field, found),
-                }
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| gather_images(item, found)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     fn shown(value: Value) -> Value {
-        serde_json::to_value(Field::of("x", &value)).unwrap()
+        serde_json::to_value(Field::of("x", &value, &|_| None)).unwrap()
     }
 
     #[test]
@@ -203,16 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_kubernetes_says_what_it_is() {
-        let container = |image: &str| json!({"name": "c", "image": image});
-        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api", "namespace": "shop"},
-            "spec": {"replicas": 3, "template": {"spec": {"containers": [container("api:1.4.2"), container("proxy:2")], "initContainers": [container("api:1.4.2")]}}}});
-        assert_eq!(shown(deployment)["note"], "Kubernetes Deployment shop/api, 3 replicas, api:1.4.2, proxy:2");
-        let plain = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"a": "b"}}});
-        assert_eq!(shown(plain)["note"], "Kubernetes Namespace shop");
-        assert_eq!(
-            shown(json!({"kind": "Deployment", "some": "thing that is longer than sixty characters, so it is a group"}))["note"],
-            "2 fields"
-        );
+    fn a_text_of_manifests_says_what_they_are_and_keeps_every_line() {
+        let manifests =
+            |text: &str| text.contains("kind").then(|| vec![json!({"apiVersion": "v1", "kind": "Namespace"}).as_object().unwrap().clone()]);
+        let field = serde_json::to_value(Field::of("x", &json!("kind: Namespace\n# a remark"), &manifests)).unwrap();
+        assert_eq!((&field["kind"], &field["note"]), (&json!("lines"), &json!("2 lines of YAML: Kubernetes Namespace")));
+        assert_eq!(field["lines"][1]["text"], "# a remark");
     }
 }

@@ -32,6 +32,40 @@ async fn metadata_and_arguments_are_read_as_what_they_are() {
 }
 
 #[tokio::test]
+async fn manifests_in_yaml_say_what_they_are_and_what_of_them_differs_from_the_request_before() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let manifest = |replicas: u64, remark: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: api, namespace: shop}}\nspec:\n  replicas: {replicas}{remark}\n  template:\n    spec:\n      containers: [{{name: api, image: api:1.4.2}}]\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: api, namespace: shop}}\n"
+        )
+    };
+    let task = |yaml: String| {
+        let mut task = high();
+        task["action"] = json!({"type": "external", "name": "apply", "args": {"manifest": yaml}});
+        task
+    };
+    let first = bot.submit_id(task(manifest(3, ""))).await;
+    let mut second = task(manifest(30, " # <b>"));
+    second["supersedes"] = json!(first);
+    let second = bot.submit_id(second).await;
+    let alice = Browser::of(app.addr, "alice").await;
+    let page = alice.get(&format!("/inbox/workflows/{second}")).await.expect(200);
+    page.has("13 lines of YAML: Kubernetes Deployment shop&#x2f;api, 30 replicas, api:1.4.2; Kubernetes Service shop&#x2f;api")
+        .has("  replicas: 30 # &lt;b&gt;\n")
+        .has("<code>&#x2f;action&#x2f;args&#x2f;manifest: &#x2f;Deployment shop api&#x2f;spec&#x2f;replicas</code>")
+        .has("<del><code class=\"value\">3</code></del>")
+        .has("<ins><code class=\"value\">30</code></ins>")
+        .has("<code>&#x2f;action&#x2f;args&#x2f;manifest</code>");
+    // Where only a remark differs, no field does, and the text still does.
+    let mut third = task(manifest(30, " # other"));
+    third["supersedes"] = json!(second);
+    let third = bot.submit_id(third).await;
+    let page = alice.get(&format!("/inbox/workflows/{third}")).await.expect(200);
+    page.has("<code>&#x2f;action&#x2f;args&#x2f;manifest</code>").lacks("manifest: &#x2f;Deployment");
+}
+
+#[tokio::test]
 async fn what_is_long_is_folded_and_every_line_of_it_is_on_the_page() {
     let app = TestApp::start().await;
     let text: String = (0..1_000).map(|n| format!("resource number {n} changes in some way\n")).collect();
