@@ -112,7 +112,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["agents/", "api/", "app/router.rs", "github/", "http/", "identity/", "mcp/", "slack/", "web/"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
-    ("tower_http", &["app/router.rs", "web/"]),
+    ("tower_http", &["app/router.rs", "http/compression.rs", "web/"]),
     ("serde_yaml", &["config/"]),
     ("cel", &["domain/risk/expression"]),
     ("chrono_tz", &["config/freezes.rs", "domain/hold/"]),

@@ -6,7 +6,7 @@ use crate::domain::hosts::Hosts;
 use crate::github::{self, GithubApp};
 use crate::http::openapi::Document;
 use crate::http::problem;
-use crate::http::{head, routing};
+use crate::http::{compression, head, routing};
 use crate::mcp;
 use crate::service::Service;
 use crate::slack::{self, Slack};
@@ -37,6 +37,8 @@ pub fn router(service: &Service, slack: Option<Slack>, github: Vec<GithubApp>, h
         .method_not_allowed_fallback(routing::method_not_allowed)
         .layer(CatchPanicLayer::custom(routing::panicked))
         .layer(middleware::from_fn_with_state(Front { web, hosts: Arc::new(hosts) }, finish))
+        .layer(compression::layer())
+        .layer(middleware::from_fn(compression::only_if_asked_here))
 }
 
 /// The description of everything that programs can call.

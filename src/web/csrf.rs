@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub const FIELD: &str = "form_token";
 /// What is sealed for the token of forms; no message that is sealed can be it.
 const FORM: &str = "form";
+/// Bytes of a seal.
+const SEAL: usize = 32;
 
 /// A form that somebody who is signed in sent from one of our pages. A handler that takes it cannot
 /// be reached otherwise.
@@ -52,20 +54,42 @@ impl FromRequest<Web> for Posted {
         let read = body::receive::<Fields>(&web.service.admissions.changes, &session.person.name, request).await;
         let (fields, permit) = read.map_err(Problem::into_response)?;
         let token = fields.one(FIELD).map_err(Problem::into_response)?.unwrap_or_default();
-        if is_seal(session.id(), FORM, token) { Ok(Self { session, fields, permit }) } else { Err(foreign()) }
+        if is_form_token(session.id(), token) { Ok(Self { session, fields, permit }) } else { Err(foreign()) }
     }
 }
 
 impl Session {
-    /// The token for the forms of this session's pages.
-    pub fn form_token(&self) -> String {
+    /// A token for the forms of one page of this session.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn form_token(&self) -> Result<String, Problem> {
         form_token(self.id())
     }
 }
 
-/// The token for the forms of a session. It says nothing of the session's id.
-fn form_token(session_id: &str) -> String {
-    seal(session_id, FORM)
+/// A token for the forms of one page. It says nothing of the session's id.
+///
+/// Pages are compressed, and the length of a compressed page would tell somebody who could put
+/// words into it how much of a secret they have guessed (BREACH). So no two pages have the same
+/// token: each is a random pad, and then what the session seals with that pad laid over it.
+fn form_token(session_id: &str) -> Result<String, Problem> {
+    let mut pad = [0; SEAL];
+    getrandom::fill(&mut pad).map_err(|error| {
+        tracing::error!(%error, "the system gives no random numbers");
+        Problem::internal()
+    })?;
+    let seal = keyed(session_id, FORM).finalize().into_bytes();
+    let masked: Vec<u8> = pad.iter().zip(&seal).map(|(pad, byte)| pad ^ byte).collect();
+    Ok(hex(&pad) + &hex(&masked))
+}
+
+/// Whether a page of this session had this token.
+fn is_form_token(session_id: &str, token: &str) -> bool {
+    let Some(token) = unhex(token).filter(|token| token.len() == 2 * SEAL) else { return false };
+    let (pad, masked) = token.split_at(SEAL);
+    let seal: Vec<u8> = pad.iter().zip(masked).map(|(pad, byte)| pad ^ byte).collect();
+    keyed(session_id, FORM).verify_slice(&seal).is_ok()
 }
 
 /// What only this session could have put behind a text.
@@ -128,12 +152,29 @@ mod tests {
 
     #[test]
     fn a_seal_holds_for_one_session_and_one_text() {
-        let token = form_token("one");
+        let token = seal("one", FORM);
         assert!(is_seal("one", FORM, &token));
         for (id, text, seal) in [("two", FORM, token.as_str()), ("one", "approved", &token), ("one", FORM, ""), ("one", FORM, &token[2..])]
         {
             assert!(!is_seal(id, text, seal));
         }
         assert!(!is_seal("one", FORM, "zz") && !is_seal("one", FORM, "é0"));
+    }
+
+    #[test]
+    fn each_page_has_a_token_of_its_own_and_each_of_them_holds() {
+        let tokens: Vec<String> = (0..3).map(|_| form_token("one").unwrap()).collect();
+        for token in &tokens {
+            assert!(is_form_token("one", token) && !is_form_token("two", token));
+            assert_eq!(tokens.iter().filter(|other| *other == token).count(), 1);
+            // Neither half is the same on two pages, and the seal itself, or a part of a token, is
+            // none.
+            assert!(tokens.iter().all(|other| other == token || (other[..64] != token[..64] && other[64..] != token[64..])));
+            assert!(!is_form_token("one", &token[..64]) && !is_form_token("one", &token[64..]) && !is_form_token("one", &token[2..]));
+        }
+        let other_half = format!("{}{}", &tokens[0][..64], &tokens[1][64..]);
+        for forged in [seal("one", FORM).as_str(), &seal("one", FORM).repeat(2), "", "zz", "é0", &other_half, &"0".repeat(128)] {
+            assert!(!is_form_token("one", forged), "{forged}");
+        }
     }
 }

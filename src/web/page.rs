@@ -105,6 +105,10 @@ pub fn render(web: &Web, session: &Session, template: &str, shown: Json) -> Resp
 /// A page for somebody who may be signed in.
 pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: Json) -> Response {
     let now = web.service.now();
+    let form_token = match session.map(Session::form_token).transpose() {
+        Ok(token) => token,
+        Err(problem) => return problem.into_response(),
+    };
     // Who is not signed in is told nothing of the house.
     let halts = session.map(|_| web.service.halts()).unwrap_or_default();
     let mut all = json!({
@@ -112,7 +116,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
         "halts": halts.into_iter().map(|halt| InForce::of(halt, now)).collect::<Vec<_>>(),
         "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
         "now": RelativeTime::of(now, now).iso,
-        "form_token": session.map(Session::form_token),
+        "form_token": form_token,
         "assets": web.pages.assets,
     });
     if let (Json::Object(all), Json::Object(shown)) = (&mut all, shown) {
