@@ -32,6 +32,8 @@ pub struct ExportQuery {
     /// `jsonl` if left out: each line is an ExportedWorkflow. `csv`: a table with a line of names.
     #[param(value_type = Option<Format>)]
     format: Option<String>,
+    /// Whether each line has the document itself as well, whole; of `jsonl` only.
+    documents: Option<bool>,
 }
 
 /// How an export is written.
@@ -68,10 +70,10 @@ impl Format {
         head
     }
 
-    fn lines(self, page: &[Exported]) -> String {
+    fn lines(self, page: &[Exported], documents: bool) -> String {
         let mut text = String::new();
         for exported in page {
-            let exported = ExportedWorkflow::from(exported);
+            let exported = if documents { ExportedWorkflow::with_document(exported) } else { exported.into() };
             match self {
                 Self::Jsonl => exported.add_line(&mut text),
                 Self::Csv => exported.add_row(&mut text),
@@ -116,12 +118,16 @@ pub async fn export(
     Parameters(query): Parameters<ExportQuery>,
 ) -> Result<Response, Problem> {
     let format = query.format.as_deref().map_or(Ok(Format::Jsonl), Format::parse)?;
+    let documents = query.documents.unwrap_or_default();
+    if documents && format == Format::Csv {
+        return Err(invalid("documents", "is for jsonl: a table has no room for documents"));
+    }
     let Period { from, until } = Period::read(query.from.as_deref(), query.until.as_deref())?;
     let export = service.export(&by, reauthentication, from, until).await?;
     let start = (Some(format.head()), export);
     let pages = stream::try_unfold(start, move |(head, mut export)| async move {
         let page = export.next().await.inspect_err(|error| tracing::warn!(%error, "an export ended before it was whole"))?;
-        let text = page.map(|page| head.unwrap_or_default() + &format.lines(&page));
+        let text = page.map(|page| head.unwrap_or_default() + &format.lines(&page, documents));
         Ok::<_, Broken>(text.map(|text| (Bytes::from(text), (None, export))))
     });
     let mut response = Response::new(Body::from_stream(pages));

@@ -37,6 +37,7 @@ pub mod reject;
 pub mod rekey;
 pub mod resolve;
 mod review;
+mod rules;
 pub mod serve;
 mod show;
 pub mod status;
@@ -77,6 +78,9 @@ pub enum Command {
     Dev(dev::Args),
     /// Say whether a configuration is sound
     Check(check::Args),
+    /// Say what a changed configuration would have made of past requests
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Say how a tool call of a coding agent is read, why, and at what level it comes out
     Explain(explain::Args),
     /// Bring the database to this version; needs DATABASE_URL
@@ -170,6 +174,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Check(args) => check::run(&args),
+            Command::Rules(command) => rules::run(command).await,
             Command::Explain(args) => explain::run(&args),
             Command::Migrate(args) => migrate::run(args).await,
             Command::Prune(args) => prune::run(args).await,

@@ -144,7 +144,7 @@ impl Service {
     fn ask_somebody(&self, assessment: &mut Assessment) -> Option<()> {
         let policy = &self.engine.configuration.policy;
         if policy.level(assessment.level).auto_approve {
-            let level = Level::ALL.into_iter().find(|level| *level > assessment.level && !policy.level(*level).auto_approve)?;
+            let level = policy.asked_above(assessment.level)?;
             let detail = "no entry of hitl/agent-tools.yaml reads all of this call, and what is not read does not run by itself".to_owned();
             assessment.reasons.insert(0, Reason { trigger: "unread".to_owned(), level, detail });
             assessment.level = level;

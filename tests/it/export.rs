@@ -164,10 +164,25 @@ async fn pages_follow_each_other_without_a_gap_and_end_where_the_export_began() 
     assert_eq!(exported(&nora, &format!("?from={today}T00:00:00Z&until={}", today + chrono::Days::new(9))).await.len(), 40);
     assert!(exported(&nora, &format!("?from={}", today + chrono::Days::new(2))).await.is_empty());
     assert!(exported(&nora, "?until=2026-01-01").await.is_empty());
-    for wrong in ["from=tomorrow", "from=2026-10-02&until=2026-10-01", "format=xml", "limit=1", "from=2026-10-01T00:00:00"] {
+    for wrong in
+        ["from=tomorrow", "from=2026-10-02&until=2026-10-01", "format=xml", "documents=maybe", "limit=1", "from=2026-10-01T00:00:00"]
+    {
         let problem = nora.get(&format!("/workflows/export?{wrong}")).await.problem(422, "invalid-task");
         assert!(problem["detail"].as_str().unwrap().contains(wrong.split('=').next().unwrap()) || wrong.contains("until"), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn an_export_has_the_documents_where_they_are_asked_for() {
+    let app = TestApp::start().await;
+    let id = app.client("deploy-bot").submit_id(high()).await;
+    let nora = app.client("nora");
+    let line = exported(&nora, "?documents=true").await.remove(0);
+    assert_eq!(line["document"], nora.workflow(&id).await["task"]);
+    assert_eq!(exported(&nora, "?documents=false").await[0].get("document"), None);
+    assert_eq!(exported(&nora, "").await[0].get("document"), None);
+    let problem = nora.get("/workflows/export?format=csv&documents=true").await.problem(422, "invalid-task");
+    assert!(problem["detail"].as_str().unwrap().contains("a table has no room for documents"), "{problem}");
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ pub struct ExportedWorkflow<'a> {
     /// Why the rest is not told; null where all is.
     #[schema(required)]
     problem: Option<&'a str>,
+    /// The document itself, a task or a plan as `GET /workflows/{id}` shows it; only where it is
+    /// asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    document: Option<Value>,
 }
 
 /// What is done in one step.
@@ -137,6 +142,7 @@ impl<'a> From<&'a Exported> for ExportedWorkflow<'a> {
             decisions: Vec::new(),
             attempts: Vec::new(),
             problem: exported.story.as_ref().err().map(String::as_str),
+            document: None,
         };
         let Ok(story) = &exported.story else { return empty };
         let Story { workflow, log, target, document, digest } = story;
@@ -164,7 +170,7 @@ impl<'a> From<&'a Exported> for ExportedWorkflow<'a> {
     }
 }
 
-impl ExportedWorkflow<'_> {
+impl<'a> ExportedWorkflow<'a> {
     /// The names of the columns of a table.
     pub const COLUMNS: [&'static str; 23] = [
         "workflow_id",
@@ -229,6 +235,12 @@ impl ExportedWorkflow<'_> {
             self.problem.unwrap_or_default(),
         ];
         csv::row(text, cells);
+    }
+
+    /// The same with the document itself.
+    pub fn with_document(exported: &'a Exported) -> Self {
+        let document = exported.story.as_ref().ok().and_then(|story| serde_json::from_slice(&story.document.canonical()).ok());
+        Self { document, ..exported.into() }
     }
 
     /// Adds it as a line of JSON.

@@ -47,6 +47,11 @@ impl Policy {
         &self.levels[level as usize]
     }
 
+    /// The lowest level above this one at which people are asked.
+    pub fn asked_above(&self, level: Level) -> Option<Level> {
+        Level::ALL.into_iter().find(|higher| *higher > level && !self.level(*higher).auto_approve)
+    }
+
     /// Every role that decides at some level.
     pub fn deciders(&self) -> Vec<Role> {
         let roles: BTreeSet<&Role> = self.levels.iter().flat_map(|level| &level.terms.approvers).collect();

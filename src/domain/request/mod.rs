@@ -14,6 +14,7 @@ pub mod idempotency;
 mod named;
 pub mod plan;
 pub mod playbook;
+pub mod preview;
 pub mod runbook;
 mod usual;
 pub mod webhook;

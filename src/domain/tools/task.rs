@@ -1,7 +1,7 @@
 //! A tool call as a task: what people are shown, and what is recorded of it.
 
 use crate::domain::task::metadata::Metadata;
-use crate::domain::task::{Action, Task};
+use crate::domain::task::{Action, ActionKind, Task};
 use crate::domain::text::{escaped, in_a_line};
 use crate::domain::tools::{Client, Reading, ToolCall, ToolFacts};
 use regex::Regex;
@@ -29,6 +29,22 @@ impl Client {
 }
 
 impl ToolCall {
+    /// The call that a task was made of; `None` of any other task.
+    pub fn of(task: &Task) -> Option<Self> {
+        let call = task.metadata.get("tool_call").filter(|_| task.action.kind == ActionKind::External)?;
+        let text = |name: &str| call.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            client: serde_json::from_value(call.get("client")?.clone()).ok()?,
+            session_id: text("session_id")?,
+            tool_use_id: text("tool_use_id")?,
+            tool_name: task.action.name.clone()?,
+            tool_input: Value::Object(task.action.args.clone()),
+            cwd: text("cwd")?,
+            repo: text("repo"),
+            permission_mode: text("permission_mode"),
+        })
+    }
+
     /// The task: an action of the requester's own, with the whole input of the call. These are the
     /// facts of its most dangerous part.
     pub fn task(&self, requested_by: &str, reading: &Reading, facts: &ToolFacts) -> Task {
