@@ -18,7 +18,7 @@ mod terraform;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use stub::{HOSTILE, ID, Ran, Stub, already_decided, nowhere, problem, run, task, workflow};
+use stub::{HOSTILE, ID, Ran, Stub, already_decided, nowhere, problem, run, target, task, workflow};
 use terminal::on_a_terminal;
 
 fn parkbrake(stub: &Stub, args: &[&str]) -> Command {
@@ -272,6 +272,23 @@ fn watch_prints_each_event_once_and_says_how_it_ended() {
     stub.on(&wait, 200, &workflow("rejected", 3));
     let rejected = ran(&stub, &["watch", ID, "--json"]);
     assert_eq!((rejected.code, rejected.out.lines().count()), (Some(3), 2), "{rejected:?}");
+}
+
+#[test]
+fn status_and_watch_name_the_steps_of_a_plan_and_the_one_that_waits() {
+    let stub = Stub::start();
+    let mut plan = workflow("pending_approval", 5);
+    plan["workflow"]["steps"] = json!([
+        {"n": 1, "name": "build", "status": "succeeded", "risk_level": "low", "target": target()},
+        {"n": 2, "name": "release", "status": "pending_approval", "risk_level": "high", "target": target()}]);
+    for event in [3, 4] {
+        plan["workflow"]["history"][event]["detail"]["step"] = json!(1);
+    }
+    stub.on(&format!("GET /workflows/{ID}/status"), 200, &plan);
+    ran(&stub, &["status", ID]).said(&["now          step 2 (release) of 2 waits for approval", "execution_started of step 1 (build) by"]);
+    stub.on(&format!("GET /workflows/{ID}/wait"), 200, &workflow("completed", 5));
+    let watched = ran(&stub, &["watch", ID]);
+    watched.said(&["now pending_approval\n         step 2 (release) of 2 waits for approval", "execution_succeeded of step 1 (build) by"]);
 }
 
 #[test]

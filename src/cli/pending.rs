@@ -155,7 +155,7 @@ impl Sort {
     pub fn sort(self, items: &mut [Value], now: DateTime<Utc>) {
         // A level that is not known here may be a worse one.
         let level = |item: &Value| {
-            let level = text(item, "/risk_level").and_then(Level::parse);
+            let level = Level::parse(asked_level(item));
             Reverse((level.is_none(), level))
         };
         // What has no deadline comes last.
@@ -168,6 +168,11 @@ impl Sort {
             Self::Newest => items.sort_by_cached_key(|item| Reverse(asked(item))),
         }
     }
+}
+
+/// The level of what people are asked about: of the step that waits, or of the whole.
+pub(super) fn asked_level(item: &Value) -> &str {
+    text(item, "/step/risk_level").or_else(|| text(item, "/risk_level")).unwrap_or("?")
 }
 
 /// What happens next if nobody decides, and when.
@@ -195,7 +200,7 @@ fn print(page: &mut Page, items: &[Value], wide: bool, now: DateTime<Utc>) {
 
 fn row(item: &Value, wide: bool, now: DateTime<Utc>) -> Vec<Cell> {
     let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
-    let level = text(item, "/risk_level").unwrap_or("?");
+    let level = asked_level(item);
     let asked = text(item, "/requested_at").and_then(times::read);
     let due = due(item, now).map(|(at, what)| format!("{} {}", escaped(what), times::size(at - now)));
     let (id, what) = (word("/workflow_id"), what(item));
@@ -223,6 +228,7 @@ pub(super) struct What {
 pub(super) fn what(item: &Value) -> What {
     let named = item.get("target").filter(|target| target.is_object()).map_or_else(|| "?".to_owned(), show::named);
     let differs = !list(item, "/target/differs").is_empty();
+    let named = number(item, "/step/n").map_or_else(|| named.clone(), |step| format!("{named} (step {step})"));
     What { text: if differs { format!("{DIFFERS} {named}") } else { named }, differs }
 }
 
@@ -268,6 +274,18 @@ mod tests {
         assert_eq!(order(Sort::Due), "acdb");
         assert_eq!(order(Sort::Oldest), "dbac");
         assert_eq!(order(Sort::Newest), "cabd");
+    }
+
+    #[test]
+    fn a_plan_that_is_approved_step_by_step_stands_at_the_level_of_the_step_that_waits() {
+        let now = times::read("2026-11-27T07:00:00Z").unwrap();
+        let mut items = items();
+        items[1]["step"] = json!({"n": 2, "risk_level": "low"});
+        Sort::Level.sort(&mut items, now);
+        let order: String = items.iter().map(|item| text(item, "/workflow_id").unwrap()).collect();
+        assert_eq!(order, "dcab");
+        let cells = row(&items[3], false, now).into_iter().map(|(text, _)| text).collect::<Vec<_>>().join("|");
+        assert_eq!(cells, "LOW|2h|no deadline|bot|deploy in production (step 2)|team_lead, cto 1/2|b");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod changes;
 mod runs;
+mod steps;
 mod terraform;
 
 use crate::cli::facts::{list, number, text, texts};
@@ -16,6 +17,7 @@ use crate::domain::risk::target::{DIFFERS, is_warning};
 use crate::domain::text::escaped;
 use runs::runs;
 use serde_json::Value;
+pub use steps::standing;
 
 /// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
 pub const WARNING: &str = "warning";
@@ -34,11 +36,11 @@ pub fn request(page: &mut Page, workflow: &Value) {
         runs(page, &task["action"]);
     }
     for (step, planned) in steps.iter().zip(list(workflow, "/steps")) {
-        step_of_plan(page, step, planned);
+        steps::planned(page, step, planned);
     }
     for planned in list(workflow, "/steps").iter().skip(steps.len()) {
         let of = number(planned, "/compensates").and_then(|of| usize::try_from(of).ok()?.checked_sub(1));
-        undoing(page, of.and_then(|place| steps.get(place)).unwrap_or(&Value::Null), planned);
+        steps::undoing(page, of.and_then(|place| steps.get(place)).unwrap_or(&Value::Null), planned);
     }
     target(page, workflow);
     reasons(page, workflow);
@@ -57,6 +59,9 @@ pub fn request(page: &mut Page, workflow: &Value) {
 /// Everything that is known of a workflow.
 pub fn workflow(page: &mut Page, workflow: &Value) {
     request(page, workflow);
+    for (place, step) in standing(workflow).iter().enumerate() {
+        page.fact(if place == 0 { "now" } else { "" }, step);
+    }
     for (place, given) in list(workflow, "/decisions").iter().enumerate() {
         page.fact(if place == 0 { "decisions" } else { "" }, decision(given));
     }
@@ -71,16 +76,18 @@ pub fn workflow(page: &mut Page, workflow: &Value) {
         page.fact("held", line);
     }
     for (place, happened) in list(workflow, "/history").iter().enumerate() {
-        let line = event(page, happened);
+        let line = event(page, workflow, happened);
         page.fact(if place == 0 { "history" } else { "" }, line);
     }
 }
 
-/// One event of a history in a line.
-pub fn event(page: &Page, event: &Value) -> String {
+/// One event of a workflow's history in a line.
+pub fn event(page: &Page, workflow: &Value, event: &Value) -> String {
     let version = number(event, "/version").unwrap_or(0);
     let at = page.paint(FAINT, &moment(event, "/at"));
-    let mut line = format!("{version:>3}  {at}  {} by {}", word(event, "/event", "?"), word(event, "/actor", "?"));
+    let of = number(event, "/detail/step").and_then(|step| steps::title(workflow, step)).map(|step| format!(" of {step}"));
+    let (what, actor) = (word(event, "/event", "?"), word(event, "/actor", "?"));
+    let mut line = format!("{version:>3}  {at}  {what}{} by {actor}", of.unwrap_or_default());
     if let Some(via) = text(event, "/via").filter(|via| *via != "system") {
         line.push_str(&format!(" via {}", escaped(via)));
     }
@@ -159,41 +166,6 @@ fn timetable(page: &mut Page, approval: &Value) {
     for (place, step) in steps.enumerate() {
         page.fact(if place == 0 { "then" } else { "" }, step);
     }
-}
-
-/// One step of a plan: how it stands, what it would run, on what, and what the requester says of
-/// it.
-fn step_of_plan(page: &mut Page, step: &Value, planned: &Value) {
-    let name = text(step, "/name").map(|name| format!(" {}", escaped(name))).unwrap_or_default();
-    let level = text(planned, "/risk_level").unwrap_or("?");
-    let line = format!(
-        "{}{name}: {}, {} by itself",
-        number(planned, "/n").unwrap_or(0),
-        word(planned, "/status", "?"),
-        page.paint(Style::of(level), &escaped(level))
-    );
-    page.fact("step", line);
-    terraform::plan(page, step);
-    runs(page, &step["action"]);
-    target(page, planned);
-    cost(page, step);
-    quoted(page, "claims", text(step, "/description").unwrap_or_default());
-    besides(page, step);
-}
-
-/// What undoes a step, if a later one fails.
-fn undoing(page: &mut Page, step: &Value, planned: &Value) {
-    let level = text(planned, "/risk_level").unwrap_or("?");
-    let line = format!(
-        "{} undoes step {} if a later one fails: {}, {} by itself",
-        number(planned, "/n").unwrap_or(0),
-        number(planned, "/compensates").unwrap_or(0),
-        word(planned, "/status", "?"),
-        page.paint(Style::of(level), &escaped(level))
-    );
-    page.fact("step", line);
-    runs(page, &step["compensate"]["action"]);
-    target(page, planned);
 }
 
 /// What it is about, as far as parkbrake knows, and where the requester called it something else.

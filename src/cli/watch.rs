@@ -98,12 +98,15 @@ fn print_news(workflow: &Value, seen: u64) -> Result<(), Error> {
         show::heading(&mut page, workflow);
     }
     for event in list(workflow, "/history").iter().filter(|event| number(event, "/version").is_some_and(|version| version > seen)) {
-        let line = show::event(&page, event);
+        let line = show::event(&page, workflow, event);
         page.line(line);
     }
     if let Some(status) = text(workflow, "/status") {
         let status = page.paint(Style::of(status), &escaped(status));
         page.line(format_args!("     now {status}"));
+        for step in show::standing(workflow) {
+            page.line(format_args!("         {step}"));
+        }
     }
     page.print()
 }

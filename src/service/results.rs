@@ -37,6 +37,17 @@ pub struct Waiting {
     pub digest: String,
     /// Whether nobody of the configuration could decide it.
     pub undecidable: bool,
+    /// Of a plan whose steps are approved one by one, the step that waits.
+    pub step: Option<AskedStep>,
+}
+
+/// The step of a plan that people are asked about by itself.
+#[derive(Debug)]
+pub struct AskedStep {
+    /// Its place in the plan, counted from 1.
+    pub n: u32,
+    /// How dangerous it is by itself.
+    pub risk_level: String,
 }
 
 impl Waiting {
@@ -59,7 +70,13 @@ impl Waiting {
             expires_at: row.expires_at,
             due_at: row.due_at,
             digest: row.digest,
+            step: row.step.map(|step| AskedStep { n: step.n, risk_level: step.risk_level }),
         }
+    }
+
+    /// The level of what people are asked about: of the step that waits, or of the whole.
+    pub fn asked_level(&self) -> &str {
+        self.step.as_ref().map_or(&self.risk_level, |step| &step.risk_level)
     }
 
     /// Where it stands in a list of this order.

@@ -224,7 +224,8 @@ async fn decide_and_reply(service: &Service, slack: &Slack, apps: &[SlackApp], p
         Ok((workflow, decision)) => told(&workflow, &decision),
         Err(why) => {
             tracing::warn!(slack.user = shown(&press.user.id), button = ?word, reason = why, "a button in Slack was refused");
-            let inbox = slack.inbox.as_deref().map(|inbox| format!(" The inbox is at {inbox}.")).unwrap_or_default();
+            let stop = if why.ends_with('.') { "" } else { "." };
+            let inbox = slack.inbox.as_deref().map(|inbox| format!("{stop} The inbox is at {inbox}.")).unwrap_or_default();
             json!({"response_type": "ephemeral", "replace_original": false, "text": format!("{}{inbox}", mrkdwn(&why))})
         }
     };

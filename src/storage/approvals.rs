@@ -12,6 +12,7 @@ use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -35,6 +36,17 @@ pub struct PendingRow {
     /// When something falls due next: an escalation or the expiry.
     pub due_at: Option<DateTime<Utc>>,
     pub digest: String,
+    /// Of a plan whose steps are approved one by one, the step that waits.
+    pub step: Option<AskedStep>,
+}
+
+/// The step of a plan that people are asked about by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedStep {
+    /// Its place in the plan, counted from 1.
+    pub n: u32,
+    /// How dangerous it is by itself.
+    pub risk_level: String,
 }
 
 impl PendingRow {
@@ -233,25 +245,44 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
         ids
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
-    let rows = rows.into_iter().map(|row| {
-        let document: Value = serde_json::from_slice(&row.document).unwrap_or_default();
-        PendingRow {
-            workflow_id: row.workflow_id,
-            task_id: row.task_id,
-            risk_level: row.risk_level,
-            description: document["description"].as_str().unwrap_or_default().to_owned(),
-            target: targets::read(row.target.as_deref()),
-            requested_by: row.requested_by,
-            requested_at: row.requested_at,
-            approvers: row.approvers,
-            required: row.required,
-            approvals: row.approvals,
-            escalation_level: row.escalation_level,
-            timetable: timetable(&row.timetable),
-            expires_at: row.expires_at,
-            due_at: row.timeout_at,
-            digest: row.digest,
-        }
+    let rows: Vec<_> = rows.into_iter().map(|row| (serde_json::from_slice::<Value>(&row.document).unwrap_or_default(), row)).collect();
+    // Few plans are approved step by step, so most pages need no second look.
+    let stepwise: Vec<Uuid> = rows.iter().filter(|(document, _)| document["gate"] == "step").map(|(_, row)| row.workflow_id).collect();
+    let mut steps = if stepwise.is_empty() { BTreeMap::new() } else { asked_steps(db, &stepwise).await? };
+    let rows = rows.into_iter().map(|(document, row)| PendingRow {
+        step: steps.remove(&row.workflow_id),
+        workflow_id: row.workflow_id,
+        task_id: row.task_id,
+        risk_level: row.risk_level,
+        description: document["description"].as_str().unwrap_or_default().to_owned(),
+        target: targets::read(row.target.as_deref()),
+        requested_by: row.requested_by,
+        requested_at: row.requested_at,
+        approvers: row.approvers,
+        required: row.required,
+        approvals: row.approvals,
+        escalation_level: row.escalation_level,
+        timetable: timetable(&row.timetable),
+        expires_at: row.expires_at,
+        due_at: row.timeout_at,
+        digest: row.digest,
     });
     Ok(rows.collect())
+}
+
+/// The steps that people are asked about, by the plans that they belong to.
+async fn asked_steps(db: &mut Lease, plans: &[Uuid]) -> Result<BTreeMap<Uuid, AskedStep>, Error> {
+    let query = sqlx::query!(
+        r#"select c.workflow_id as "workflow_id!", asked.step as "step!", submitted.data::jsonb #>> array['steps', (asked.step - 1)::text, 'level'] as "level!"
+           from unnest($1::uuid[]) as c (workflow_id)
+           cross join lateral (select (e.data::jsonb ->> 'step')::integer as step from workflow_event e
+                               where e.workflow_id = c.workflow_id and e.kind = 'approval_requested'
+                               order by e.workflow_id desc, e.version desc limit 1) asked
+           join workflow_event submitted on submitted.workflow_id = c.workflow_id and submitted.version = 1
+           where submitted.data::jsonb #>> array['steps', (asked.step - 1)::text, 'level'] is not null"#,
+        plans
+    );
+    let rows = within(query.fetch_all(&mut **db)).await?;
+    let step = |n: i32, risk_level: String| Some(AskedStep { n: u32::try_from(n).ok()?, risk_level });
+    Ok(rows.into_iter().filter_map(|row| Some((row.workflow_id, step(row.step, row.level)?))).collect())
 }

@@ -139,24 +139,13 @@ impl Storage {
     }
 }
 
-/// The first of these workflows that fit, one more than a page holds. Each is found by its id:
-/// joined in any other way, all workflows might be read. Documents are opened one by one, until
-/// there are enough.
-async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Vec<FoundRow>, Error> {
-    let query = sqlx::query!(
-        r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at, w.updated_at,
-                  (select q.reason from quarantine q where q.workflow_id = w.workflow_id) as quarantine,
-                  t.task ->> 'description' as description, target_of(w.target, d.document) as target,
-                  t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name, jsonb_array_length(t.task -> 'steps') as steps,
-                  t.task #> '{action,runs,command}' as command, w.approval_status, w.approved_by, w.resolved_by, w.resolved_at,
-                  (select (e.data::jsonb #>> '{output,exit_status}')::bigint from workflow_event e
-                   where e.workflow_id = w.workflow_id and e.kind in ('execution_succeeded', 'execution_failed', 'execution_cancelled')
-                   order by e.workflow_id desc, e.version desc limit 1) as exit_status
-           from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
-           cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
-           cross join lateral (select content as document from document d where d.workflow_id = c.workflow_id and d.round = 1 offset 0) d
-           cross join lateral (select convert_from(d.document, 'UTF8')::jsonb as task offset 0) t
-           where ($2::text is null or w.status = $2)
+/// A query over workflows whose ids are `$1`, with the one condition by which they fit what is
+/// looked for. The head of the query calls the row `w`, its id `c.workflow_id` and its document
+/// `t.task`.
+macro_rules! of_those_that_fit {
+    ($query:ident, $head:tt, $tail:tt, $ids:expr, $search:expr $(, $more:expr)*) => {
+        sqlx::$query!(
+            $head + r#" where ($2::text is null or w.status = $2)
              and ($3::text is null or w.risk_level = $3)
              and ($4::text is null or w.requested_by = $4)
              and ($5::timestamptz is null or w.created_at >= $5)
@@ -171,20 +160,45 @@ async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Ve
              and ($9::text is null
                   or t.task #>> '{action,type}' = 'runbook' and t.task #>> '{action,name}' = $9
                   or jsonb_path_exists(t.task, '$.steps[*].action ? (@.type == "runbook" && @.name == $name)', jsonb_build_object('name', $9::text)))
-             and ($10::text is null or w.requested_by = $10 or w.on_behalf_of = $11)
-           order by c.place
-           limit $12"#,
+             and ($10::text is null or w.requested_by = $10 or w.on_behalf_of = $11)"# + $tail,
+            $ids,
+            $search.status.map(Status::as_str),
+            $search.risk_level.map(Level::as_str),
+            $search.requested_by.as_deref(),
+            $search.from,
+            $search.until,
+            $search.text.as_deref(),
+            $search.approver.as_deref(),
+            $search.runbook.as_deref(),
+            $search.visible_to.as_ref().map(|visible| visible.agent.as_str()),
+            $search.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref())
+            $(, $more)*
+        )
+    };
+}
+
+/// The first of these workflows that fit, one more than a page holds. Each is found by its id:
+/// joined in any other way, all workflows might be read. Documents are opened one by one, until
+/// there are enough.
+async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Vec<FoundRow>, Error> {
+    let query = of_those_that_fit!(
+        query,
+        r#"select w.workflow_id, w.status, w.risk_level, w.task_id, w.requested_by, w.on_behalf_of, w.digest, w.created_at, w.updated_at,
+                  (select q.reason from quarantine q where q.workflow_id = w.workflow_id) as quarantine,
+                  t.task ->> 'description' as description, target_of(w.target, d.document) as target,
+                  t.task #>> '{action,type}' as action, t.task #>> '{action,name}' as action_name, jsonb_array_length(t.task -> 'steps') as steps,
+                  t.task #> '{action,runs,command}' as command, w.approval_status, w.approved_by, w.resolved_by, w.resolved_at,
+                  (select (e.data::jsonb #>> '{output,exit_status}')::bigint from workflow_event e
+                   where e.workflow_id = w.workflow_id and e.kind in ('execution_succeeded', 'execution_failed', 'execution_cancelled')
+                   order by e.workflow_id desc, e.version desc limit 1) as exit_status
+           from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
+           cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
+           cross join lateral (select content as document from document d where d.workflow_id = c.workflow_id and d.round = 1 offset 0) d
+           cross join lateral (select convert_from(d.document, 'UTF8')::jsonb as task offset 0) t
+"#,
+        " order by c.place limit $12",
         ids,
-        search.status.map(Status::as_str),
-        search.risk_level.map(Level::as_str),
-        search.requested_by.as_deref(),
-        search.from,
-        search.until,
-        search.text.as_deref(),
-        search.approver.as_deref(),
-        search.runbook.as_deref(),
-        search.visible_to.as_ref().map(|visible| visible.agent.as_str()),
-        search.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref()),
+        search,
         search.limit + 1
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
@@ -217,39 +231,17 @@ async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Ve
 /// How many of these workflows fit. Documents are opened only where something is looked for in
 /// them.
 async fn counted(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<i64, Error> {
-    let query = sqlx::query_scalar!(
+    let query = of_those_that_fit!(
+        query_scalar,
         r#"select count(*) as "count!"
            from unnest($1::uuid[]) as c (workflow_id)
            cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) w
            left join lateral (select convert_from(d.content, 'UTF8')::jsonb as task from document d
                               where d.workflow_id = c.workflow_id and d.round = 1 and ($7::text is not null or $9::text is not null) offset 0) t on true
-           where ($2::text is null or w.status = $2)
-             and ($3::text is null or w.risk_level = $3)
-             and ($4::text is null or w.requested_by = $4)
-             and ($5::timestamptz is null or w.created_at >= $5)
-             and ($6::timestamptz is null or w.created_at < $6)
-             and ($7::text is null
-                  or strpos(lower(concat_ws(E'\n', t.task ->> 'description', w.task_id, t.task ->> 'resource', w.target::jsonb ->> 'resource',
-                                            t.task #>> '{action,name}')), lower($7)) > 0
-                  or length($7) >= 6 and right(w.workflow_id::text, length($7)) = lower($7))
-             and ($8::text is null
-                  or exists (select from workflow_event e where e.workflow_id = c.workflow_id and e.actor = $8
-                             and e.kind in ('approved', 'rejected', 'withdrawn', 'glass_broken')))
-             and ($9::text is null
-                  or t.task #>> '{action,type}' = 'runbook' and t.task #>> '{action,name}' = $9
-                  or jsonb_path_exists(t.task, '$.steps[*].action ? (@.type == "runbook" && @.name == $name)', jsonb_build_object('name', $9::text)))
-             and ($10::text is null or w.requested_by = $10 or w.on_behalf_of = $11)"#,
+"#,
+        "",
         ids,
-        search.status.map(Status::as_str),
-        search.risk_level.map(Level::as_str),
-        search.requested_by.as_deref(),
-        search.from,
-        search.until,
-        search.text.as_deref(),
-        search.approver.as_deref(),
-        search.runbook.as_deref(),
-        search.visible_to.as_ref().map(|visible| visible.agent.as_str()),
-        search.visible_to.as_ref().and_then(|visible| visible.on_behalf_of.as_deref())
+        search
     );
     within(query.fetch_one(&mut **db)).await
 }

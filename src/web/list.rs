@@ -50,6 +50,9 @@ struct Waiting {
     /// Whether nobody of the configuration could decide it.
     undecidable: bool,
     next: Option<Next>,
+    /// Of a plan whose steps are approved one by one: the number of the step that waits, and the
+    /// plan's own level.
+    step: Option<(u32, String)>,
 }
 
 /// What falls due next.
@@ -188,7 +191,8 @@ fn item(row: service::Waiting, targets: &Abouts, now: DateTime<Utc>) -> Waiting 
         action: targets.get(&row.workflow_id).and_then(|target| action(target.action.as_deref(), target.action_name.as_deref())),
         next: next(&row, now),
         undecidable: row.undecidable,
-        level: row.risk_level,
+        level: row.asked_level().to_owned(),
+        step: row.step.map(|step| (step.n, row.risk_level)),
         task_id: row.task_id,
         description: text::in_a_line(&row.description),
         requested_by: row.requested_by,

@@ -113,8 +113,8 @@ const USUAL: &[Rule] = &[
     done("the same yes twice", Before::Said, What::Approve, None),
     done("the same no twice", Before::Said, What::Reject, None),
     rule("self-approval", Before::Parked, "tom", What::Approve, "somebody else has to approve it"),
-    rule("the wrong role approves", Before::Parked, "nora", What::Approve, "is decided by people with one of the roles"),
-    rule("the wrong role rejects", Before::Parked, "nora", What::Reject, "is decided by people with one of the roles"),
+    rule("the wrong role approves", Before::Parked, "nora", What::Approve, "it needs team_lead; you are auditor and sre"),
+    rule("the wrong role rejects", Before::Parked, "nora", What::Reject, "it needs team_lead; you are auditor and sre"),
     rule("a stale digest", Before::Stale, "alice", What::Approve, "the decision is about another document"),
     rule("decided otherwise", Before::Rejected, "tess", What::Approve, "rejected by alice already"),
     rule("cancelled", Before::Cancelled, "alice", What::Approve, "its status is cancelled"),
@@ -174,7 +174,7 @@ const STEPWISE: &[Rule] = &[
         "the decision is about another document",
     ),
     rule("a step of one's own plan", Before::AtAStep, "tom", What::Approve, "somebody else has to approve it"),
-    rule("a step, by the wrong role", Before::AtAStep, "nora", What::Approve, "is decided by people with one of the roles"),
+    rule("a step, by the wrong role", Before::AtAStep, "nora", What::Approve, "it needs team_lead; you are auditor and sre"),
 ];
 
 const HASTY: &[Rule] = &[
@@ -218,7 +218,7 @@ const FROZEN: &[Rule] = &[
         Before::Frozen,
         "nora",
         What::Approve,
-        "an exception from the freeze works is approved by people",
+        "an exception from the freeze works needs team_lead; you are auditor and sre",
     ),
     rule("an exception for one's own request", Before::Frozen, "tom", What::Approve, "somebody else has to approve it"),
     Rule {

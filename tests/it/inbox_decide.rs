@@ -77,7 +77,7 @@ async fn who_may_not_decide_is_told_why() {
     let approve = format!("{}/approve", place(&id));
     for (name, why, may_reject) in [
         ("tom", "deploy-bot submitted this task on behalf of tom; somebody else has to approve it", true),
-        ("nora", "this request is decided by people with one of the roles: team_lead, tech_lead; nora has: auditor", false),
+        ("nora", "it needs team_lead or tech_lead; you are auditor", false),
     ] {
         let browser = Browser::of(app.addr, name).await;
         let page = browser.get(&place(&id)).await.expect(200);
@@ -183,7 +183,7 @@ async fn several_are_rejected_at_once_each_by_itself_and_none_approved() {
     question.has("Reject 4 requests?").has("value=\"we &lt;i&gt;freeze&lt;&#x2f;i&gt;\"");
     assert_eq!(bot.workflow(&mine).await["status"], "pending_approval");
     let done = alice.submit(&question, "/inbox/reject", &[("reason", "we <i>freeze</i>")]).await.expect(200);
-    done.has("1 of 4 rejected").has("approved by alice already").has("decided by people with one of the roles").has("there is no workflow");
+    done.has("1 of 4 rejected").has("approved by alice already").has("it needs ").has("there is no workflow");
     let status = async |id: &str| bot.workflow(id).await["approval_status"].clone();
     assert_eq!(bot.workflow(&mine).await["decisions"][0]["justification"], "we <i>freeze</i>");
     assert_eq!(status(&mine).await, "rejected");

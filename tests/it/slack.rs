@@ -163,7 +163,7 @@ async fn a_press_that_may_not_decide_decides_nothing_and_is_told_why() {
         ("<!channel>", &value, "&lt;!channel&gt;"),
         ("U04", &value, "beside two names"),
         ("U02", &value, "on behalf of tom; somebody else has to approve it"),
-        ("U03", &other, "decided by people with one of the roles: team_lead"),
+        ("U03", &other, "it needs team_lead; you are tech_lead"),
         ("U03", &format!("{id} {other_digest}"), "about another document"),
         ("U03", &format!("{} {other_digest}", uuid::Uuid::now_v7()), "no workflow with this id"),
         ("U03", &serious_value, "with a justification"),

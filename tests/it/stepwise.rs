@@ -1,9 +1,9 @@
 //! Plans with `"gate": "step"`: each step is asked about by itself when its turn has come, at its
 //! own level.
 
-use crate::support::client::events;
+use crate::support::client::{events, high, medium};
 use crate::support::server::hand_out_tokens;
-use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
+use crate::support::{Browser, Client, Config, Database, Ledger, Process, TestApp, eventually};
 use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::task::plan::step_digest;
 use serde_json::{Value, json};
@@ -37,6 +37,30 @@ async fn asked(client: &Client, id: &str, step: u64) -> Value {
 }
 
 #[tokio::test]
+async fn lists_have_a_plan_at_the_level_of_the_step_that_waits() {
+    let app = TestApp::start().await;
+    let id = app.client("deploy-bot").submit_id(stepwise([medium(), high()])).await;
+    let alice = app.client("alice");
+    let listed = || async { alice.get("/workflows/pending").await.expect(200)["workflows"][0].clone() };
+    let browser = Browser::of(app.addr, "alice").await;
+    for (n, level) in [(1, "medium"), (2, "high")] {
+        let workflow = asked(&alice, &id, n).await;
+        let waits = listed().await;
+        assert_eq!((&waits["risk_level"], &waits["step"]), (&json!("high"), &json!({"n": n, "risk_level": level})));
+        let list = browser.get("/?of=all").await.expect(200);
+        list.has(&format!("step {n} of a high plan")).has(&format!("<span class=\"level level-{level}\">"));
+        if n == 1 {
+            list.lacks("<span class=\"level level-high\">");
+            alice.post(&format!("/workflows/{id}/approve"), json!({"digest": workflow["approval"]["step"]["digest"]})).await.expect(200);
+            app.client("deploy-bot").post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded", "step": 1})).await.expect(200);
+        }
+    }
+    // A task, and a plan that waits as a whole, have no step.
+    app.client("deploy-bot").submit_id(high()).await;
+    assert_eq!(listed().await.get("step"), None);
+}
+
+#[tokio::test]
 async fn low_steps_run_at_once_and_each_other_one_is_asked_about_when_its_turn_has_come() {
     let (ledger, app) = app().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -59,6 +83,8 @@ async fn low_steps_run_at_once_and_each_other_one_is_asked_about_when_its_turn_h
     let subject = step_digest(&Digest::of(&canonical), 2);
     assert_eq!(workflow["approval"]["step"]["digest"], subject.as_str());
     assert_eq!(workflow["approval"]["step"]["risk_level"], "high");
+    let waits = alice.get("/workflows/pending").await.expect(200)["workflows"][0].clone();
+    assert_eq!(waits["step"], json!({"n": 2, "risk_level": "high"}));
     let door = format!("/workflows/{id}/approve");
     let approve = |digest: Value| alice.post(&door, json!({"digest": digest}));
     approve(accepted["digest"].clone()).await.problem(412, "digest-mismatch");

@@ -59,6 +59,20 @@ struct Pending<'a> {
     /// Whether too few people have the roles that are asked, now or later, so that it waits for
     /// ever unless people or roles change.
     undecidable: bool,
+    /// Of a plan with `"gate": "step"`: the step that people are asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    step: Option<PendingStep<'a>>,
+}
+
+/// The step of a plan that waits by itself.
+#[derive(Debug, Serialize, ToSchema)]
+struct PendingStep<'a> {
+    /// Its place in the plan, counted from 1.
+    n: u32,
+    /// How dangerous it is by itself.
+    #[schema(value_type = Level)]
+    risk_level: &'a str,
 }
 
 impl<'a> From<&'a Page<Waiting, Place>> for PendingPage<'a> {
@@ -90,6 +104,7 @@ impl<'a> From<&'a Waiting> for Pending<'a> {
             expires_at: row.expires_at.map(Time),
             digest: &row.digest,
             undecidable: row.undecidable,
+            step: row.step.as_ref().map(|step| PendingStep { n: step.n, risk_level: &step.risk_level }),
         }
     }
 }

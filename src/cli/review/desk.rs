@@ -5,7 +5,7 @@
 //! approved is the document on the screen.
 
 use crate::cli::facts::text;
-use crate::cli::pending::Sort;
+use crate::cli::pending::{Sort, asked_level};
 use crate::cli::{consent, show};
 use crate::domain::text::escaped;
 use chrono::{DateTime, Utc};
@@ -329,7 +329,7 @@ pub fn outcome(answer: &Value) -> String {
 
 /// The levels of what waits, with how many there are of each.
 pub fn counts(items: &[&Value]) -> Vec<(&'static str, usize)> {
-    let count = |level: &str| items.iter().filter(|item| text(item, "/risk_level") == Some(level)).count();
+    let count = |level: &str| items.iter().filter(|item| asked_level(item) == level).count();
     ["critical", "high", "medium", "low"].into_iter().map(|level| (level, count(level))).filter(|(_, count)| *count > 0).collect()
 }
 

@@ -3,6 +3,7 @@
 
 use super::desk::{Desk, Form, Kind, counts};
 use crate::cli::facts::text;
+use crate::cli::pending::asked_level;
 use crate::cli::{id, pending, times};
 use crate::domain::text::escaped;
 use chrono::{DateTime, Utc};
@@ -78,7 +79,7 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, desk: &Desk, listed: &[&Value], 
 
 fn row(item: &Value, now: DateTime<Utc>) -> Line<'static> {
     let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
-    let level = text(item, "/risk_level").unwrap_or("?");
+    let level = asked_level(item);
     let age = text(item, "/requested_at").and_then(times::read).map_or_else(|| "?".to_owned(), |at| times::size(now - at));
     let what = pending::what(item);
     Line::from(vec![

@@ -4,6 +4,7 @@
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, Role};
 use crate::domain::text::says;
 use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 
 /// The roles that may decide now: those of the level, as the configuration has them, then those
@@ -29,7 +30,7 @@ pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdic
     if verdict == Verdict::Approved && round.terms.separation_of_duties {
         separate(submission, by)?;
     }
-    roles_of(by, &entitled_roles(round))
+    roles_of_round(by, round, &entitled_roles(round))
 }
 
 /// Whether somebody else than the requester, and than the person it acts for, is asking.
@@ -51,24 +52,50 @@ pub fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// The roles by which a principal may decide where these are asked.
+/// The roles by which a principal may decide where these are asked. `what` needs them, in the words
+/// of a refusal.
 ///
 /// # Errors
 /// `NotAnApprover` for agents, and for people without any of them.
-pub fn roles_of(by: &Principal, entitled: &[&Role]) -> Result<Vec<Role>, Refusal> {
+pub fn roles_of(by: &Principal, what: &str, entitled: &[&Role]) -> Result<Vec<Role>, Refusal> {
     let roles: Vec<Role> = by.roles.iter().filter(|role| entitled.contains(role)).cloned().collect();
-    if by.kind != PrincipalKind::Person || roles.is_empty() {
-        let asked = entitled.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
-        let who = if by.kind == PrincipalKind::Agent { "an agent never decides".to_owned() } else { has_roles(by) };
-        return Err(Refusal::NotAnApprover(format!("this request is decided by people with one of the roles: {asked}; {who}")));
+    if by.kind == PrincipalKind::Person && !roles.is_empty() {
+        return Ok(roles);
     }
-    Ok(roles)
+    let who = match (by.kind, by.roles.is_empty()) {
+        (PrincipalKind::Agent, _) => "an agent never decides".to_owned(),
+        (PrincipalKind::Person, true) => "you have no role".to_owned(),
+        (PrincipalKind::Person, false) => format!("you are {}", listed(by.roles.iter(), "and")),
+    };
+    Err(Refusal::NotAnApprover(format!("{what} needs {}; {who}", listed(entitled.iter().copied(), "or"))))
 }
 
-fn has_roles(by: &Principal) -> String {
-    match by.roles.len() {
-        0 => format!("{} has no role", by.name),
-        _ => format!("{} has: {}", by.name, by.roles.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+/// The same for a round of approval; whoever is asked later is told when.
+///
+/// # Errors
+/// The same.
+pub fn roles_of_round(by: &Principal, round: &Round, entitled: &[&Role]) -> Result<Vec<Role>, Refusal> {
+    roles_of(by, "it", entitled).map_err(|refusal| match (refusal, asked_later(by, round)) {
+        (Refusal::NotAnApprover(why), Some((role, at))) if by.kind == PrincipalKind::Person => {
+            Refusal::NotAnApprover(format!("{why}; {role} is asked at {}", at.format("%Y-%m-%d %H:%M UTC")))
+        }
+        (refusal, _) => refusal,
+    })
+}
+
+/// The first role of a principal that a later escalation asks, and when it does.
+fn asked_later<'a>(by: &Principal, round: &'a Round) -> Option<(&'a Role, DateTime<Utc>)> {
+    let mut later = round.terms.escalation.iter().skip(round.escalation_level as usize);
+    let (role, after) = later.find_map(|step| Some((step.to.iter().find(|role| by.roles.contains(*role))?, step.after)))?;
+    Some((role, round.opened_at.checked_add_signed(TimeDelta::from_std(after).ok()?)?))
+}
+
+/// Roles as a sentence lists them: `a`, `a or b`, `a, b or c`.
+fn listed<'a>(roles: impl Iterator<Item = &'a Role>, word: &str) -> String {
+    let roles: Vec<&str> = roles.map(String::as_str).collect();
+    match roles.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} {word} {last}", before.join(", ")),
+        _ => roles.concat(),
     }
 }
 

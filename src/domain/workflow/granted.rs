@@ -60,7 +60,7 @@ impl Today<'_> {
                 ))
             })?;
         }
-        let roles = approval::roles_of(by, &policy.terms.approvers.iter().collect::<Vec<_>>())?;
+        let roles = approval::roles_of(by, "this grant", &policy.terms.approvers.iter().collect::<Vec<_>>())?;
         // A grant is a yes in advance.
         self.has_signed_in_recently(level, by)?;
         Ok(roles)

@@ -73,12 +73,12 @@ impl<'a> Today<'a> {
         match verdict {
             // A no is always safe, so whoever is entitled by the round may say it, even of a
             // request of their own.
-            Verdict::Rejected | Verdict::Withdrawn => approval::roles_of(by, &approval::entitled_roles(round)),
+            Verdict::Rejected | Verdict::Withdrawn => approval::roles_of_round(by, round, &approval::entitled_roles(round)),
             Verdict::Approved => {
                 if self.separates(submission, round) {
                     self.separate(submission, &by.name)?;
                 }
-                approval::roles_of(by, &self.entitled(submission, round))
+                approval::roles_of_round(by, round, &self.entitled(submission, round))
             }
         }
     }

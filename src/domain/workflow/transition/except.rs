@@ -3,7 +3,7 @@
 
 use super::{Answer, Guard, same_digest_as};
 use crate::domain::hold::Freeze;
-use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::policy::{Principal, Role};
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{Decision, Event, FreezeException, Refusal, Verdict, Workflow};
 use chrono::{DateTime, Utc};
@@ -50,12 +50,7 @@ fn roles_of(by: &Principal, freeze: &Freeze) -> Result<Vec<Role>, Refusal> {
     if freeze.exception.is_empty() {
         return Err(Refusal::NotAnApprover(format!("the freeze {name} has no exceptions")));
     }
-    let held: Vec<Role> = by.roles.iter().filter(|role| freeze.exception.contains(role)).cloned().collect();
-    if by.kind == PrincipalKind::Person && !held.is_empty() {
-        return Ok(held);
-    }
-    let asked = freeze.exception.join(", ");
-    Err(Refusal::NotAnApprover(format!("an exception from the freeze {name} is approved by people with one of the roles: {asked}")))
+    approval::roles_of(by, &format!("an exception from the freeze {name}"), &freeze.exception.iter().collect::<Vec<_>>())
 }
 
 /// An exception as it stands in the state.

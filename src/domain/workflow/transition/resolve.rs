@@ -2,7 +2,7 @@
 
 use super::obligations::report_by;
 use super::{Answer, Guard, start};
-use crate::domain::policy::{Principal, PrincipalKind, Role, roles};
+use crate::domain::policy::{Principal, Role, roles};
 use crate::domain::task::ActionKind;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{AttemptId, Event, Refusal, Resolution, Round, Workflow};
@@ -53,13 +53,12 @@ fn may_resolve(workflow: &Workflow, round: Option<&Round>, by: &Principal, decid
     if round.is_none_or(|round| round.terms.separation_of_duties) {
         approval::separate(&workflow.submission, by)?;
     }
-    let entitled = round.map_or_else(|| deciders.iter().collect(), approval::entitled_roles);
-    let held = by.roles.iter().filter(|role| entitled.contains(role) || *role == roles::ADMIN).cloned().collect::<Vec<_>>();
-    if by.kind != PrincipalKind::Person || held.is_empty() {
-        let asked = entitled.into_iter().map(String::as_str).chain([roles::ADMIN]).collect::<Vec<_>>().join(", ");
-        return Err(Refusal::NotAnApprover(format!("an unknown outcome is resolved by people with one of the roles: {asked}")));
+    let admin = roles::ADMIN.to_owned();
+    let mut entitled = round.map_or_else(|| deciders.iter().collect(), approval::entitled_roles);
+    if !entitled.contains(&&admin) {
+        entitled.push(&admin);
     }
-    Ok(held)
+    approval::roles_of(by, "resolving an unknown outcome", &entitled)
 }
 
 fn wrong(workflow: &Workflow, detail: &str) -> Refusal {
