@@ -112,5 +112,5 @@ fn every_example_of_a_file_loads() {
             }
         }
     }
-    assert_eq!(seen, 4, "the pages have examples");
+    assert!(seen >= 4, "the pages have examples: {seen}");
 }
