@@ -5,6 +5,7 @@
 //! outside of them. The root installs the references, and takes them out again while it replaces
 //! the actors.
 
+use crate::actors::answering::{Afterwards, Answering};
 use crate::actors::messages::{Job, RegistryRef, Remembered, SupervisorRef, TimerRef, ToRegistry, ToSupervisor, ToTimer};
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::domain::workflow::Command;
@@ -21,7 +22,6 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 const ATTEMPTS: u32 = 3;
 
 /// The actors to which work is sent.
-#[derive(Clone)]
 pub struct ActorRefs {
     pub supervisor: SupervisorRef,
     pub registry: RegistryRef,
@@ -30,12 +30,12 @@ pub struct ActorRefs {
 
 /// Where the actors are; `None` while the server starts, stops, or replaces them.
 #[derive(Default)]
-pub struct Dispatcher(RwLock<Option<ActorRefs>>);
+pub struct Dispatcher(RwLock<Option<Arc<ActorRefs>>>);
 
 impl Dispatcher {
     /// Sends work to these actors from now on.
     pub(super) fn install(&self, actors: ActorRefs) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actors);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(actors));
     }
 
     /// Sends work to nobody until actors are installed again.
@@ -43,7 +43,7 @@ impl Dispatcher {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn actors(&self) -> Result<ActorRefs, Failure> {
+    fn actors(&self) -> Result<Arc<ActorRefs>, Failure> {
         let actors = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         actors.ok_or_else(|| Failure::Unavailable("the server is starting or stopping".to_owned()))
     }
@@ -53,14 +53,16 @@ impl Dispatcher {
         self.actors().is_ok()
     }
 
-    /// Has a new workflow opened for a task. The result is durable. The caller chooses the id.
+    /// Has a new workflow opened for a task, and waits for the result for as long as a caller
+    /// waits. The result is durable. The caller chooses the id. The work goes on to its end even if
+    /// nobody waits; `afterwards` hears of it however it ends.
     ///
     /// # Errors
     /// `Unavailable` if it is not known whether the task was stored.
-    pub async fn submit(&self, id: Uuid, admitted: AdmittedTask) -> Result<Submitted, Failure> {
+    pub async fn submit(&self, id: Uuid, admitted: AdmittedTask, afterwards: Afterwards) -> Result<Submitted, Failure> {
         let (admitted, span) = (Box::new(admitted), telemetry::workflow(id));
-        let answer = self.actors()?.supervisor.call(|reply| ToSupervisor::Submit { id, admitted, span, reply }, None).await;
-        match answer {
+        let submit = |reply| ToSupervisor::Submit { id, admitted, span, reply: Answering { reply, afterwards } };
+        match self.actors()?.supervisor.call(submit, Some(ANSWER_TIMEOUT)).await {
             Ok(CallResult::Success(answer)) => answer,
             _ => Err(unanswered()),
         }

@@ -4,6 +4,7 @@
 //! Nothing depends on the caller staying: a command that is on its way is decided and committed, or
 //! refused, whether or not anybody waits for the answer.
 
+use crate::actors::answering::Afterwards;
 use crate::actors::dispatcher::{ANSWER_TIMEOUT, ActorRefs, Dispatcher, unanswered};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
@@ -208,7 +209,7 @@ impl Engine {
     /// # Errors
     /// `Unavailable` if it is not known whether the task was stored.
     pub async fn submit(&self, id: Uuid, admitted: AdmittedTask) -> Result<Submitted, Failure> {
-        self.dispatcher.submit(id, admitted).await
+        self.dispatcher.submit(id, admitted, Afterwards::default()).await
     }
 
     /// Takes a command to its workflow, which is woken if necessary.
@@ -227,18 +228,12 @@ impl Engine {
     /// # Errors
     /// As [`Self::submit`]; `Unavailable` also if the work does not end in time.
     pub async fn submit_for(
-        self: &Arc<Self>,
+        &self,
         id: Uuid,
         admitted: AdmittedTask,
         after: impl FnOnce(&Result<Submitted, Failure>) + Send + 'static,
     ) -> Result<Submitted, Failure> {
-        let engine = Arc::clone(self);
-        see_through(async move {
-            let answer = engine.submit(id, admitted).await;
-            after(&answer);
-            answer
-        })
-        .await
+        self.dispatcher.submit(id, admitted, Afterwards::new(after)).await
     }
 
     /// Takes a client's command to its workflow, whether or not the client stays. `held` is held

@@ -1,7 +1,8 @@
 //! The references of the actors that talk to each other, and the messages they take. Each message
 //! says what follows it; the actor's own file says how.
 
-use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
+use crate::actors::answering::Answering;
+use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure};
 use crate::domain::workflow::{Command, Workflow};
 use chrono::{DateTime, Utc};
 use ractor::{ActorRef, RpcReplyPort};
@@ -78,7 +79,7 @@ pub enum ToRegistry {
 pub enum ToSupervisor {
     /// An actor is started that assesses the task, checkpoints it, and answers, all within this
     /// span of the workflow.
-    Submit { id: Uuid, admitted: Box<AdmittedTask>, span: Span, reply: RpcReplyPort<Result<Submitted, Failure>> },
+    Submit { id: Uuid, admitted: Box<AdmittedTask>, span: Span, reply: Answering },
     /// The workflow's actor is started. If it may not be started now, its jobs are refused.
     Start(Start),
     /// From the supervisor to itself, once the pause after a failure is over: the workflow is

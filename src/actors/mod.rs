@@ -18,6 +18,7 @@
 //!
 //! The rest of the program sees only [`engine::Engine`] and the types of [`protocol`].
 
+mod answering;
 pub mod approval_registry;
 pub mod attempt;
 pub mod batch;

@@ -19,13 +19,14 @@ mod open;
 mod pass;
 mod supersede;
 
+use crate::actors::answering::Answering;
 use crate::actors::checkpointer::CheckpointerRef;
 use crate::actors::grants::GrantBook;
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, Ticket, TimerRef, ToRegistry};
 use crate::actors::metrics::Metrics;
-use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
+use crate::actors::protocol::{AdmittedTask, Failure};
 use crate::actors::runner::Runner;
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -34,7 +35,7 @@ use crate::domain::workflow::transition;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
 use crate::telemetry;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{Instrument as _, Span};
@@ -83,7 +84,7 @@ impl From<Error> for Stale {
 /// What an actor is started for. It gets all of its work at the start and ends when that is done.
 pub enum Work {
     /// The task is assessed and checkpointed; then whoever submitted it is answered.
-    Submit { admitted: Box<AdmittedTask>, span: Span, reply: RpcReplyPort<Result<Submitted, Failure>> },
+    Submit { admitted: Box<AdmittedTask>, span: Span, reply: Answering },
     /// The jobs are done one after the other.
     Jobs(Start),
 }

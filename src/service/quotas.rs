@@ -9,6 +9,7 @@ use crate::service::ServiceError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// How long somebody should wait before asking again who has as many requests waiting as it may.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -148,7 +149,6 @@ impl Reservation {
     }
 
     /// Notes what came of it.
-    #[expect(clippy::disallowed_methods, reason = "it only counts, some seconds later")]
     pub fn release(mut self, answer: &Result<Submitted, Failure>) {
         let may_wait = match answer {
             Ok(Submitted::Accepted(workflow)) => workflow.status() == Status::PendingApproval,
@@ -156,14 +156,17 @@ impl Reservation {
             Err(_) => true,
         };
         let Some(account) = self.0.take() else { return };
-        if matches!(answer, Err(Failure::Unavailable(_))) {
+        // At the end of the process work is dropped where no task can be spawned any more, and
+        // nobody counts.
+        match Handle::try_current() {
             // It may be committed yet; a count that is made before that would not see it.
-            tokio::spawn(async move {
-                tokio::time::sleep(LATEST).await;
-                account.with(|books| books.ledger.release(may_wait));
-            });
-        } else {
-            account.with(|books| books.ledger.release(may_wait));
+            Ok(runtime) if matches!(answer, Err(Failure::Unavailable(_))) => {
+                runtime.spawn(async move {
+                    tokio::time::sleep(LATEST).await;
+                    account.with(|books| books.ledger.release(may_wait));
+                });
+            }
+            _ => account.with(|books| books.ledger.release(may_wait)),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::candidates::{Visible, WINDOW};
 use super::connections::Lease;
 use super::pool::within;
-use super::{Error, Storage, page_of, targets, waiting};
+use super::targets::Outline;
+use super::{Error, Storage, page_of, waiting};
 use crate::domain::page::Page;
 use crate::domain::policy::{EscalationStep, Role};
 use crate::domain::risk::level::Level;
@@ -11,7 +12,6 @@ use crate::domain::risk::order::{Order, Place};
 use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
@@ -129,10 +129,17 @@ impl Storage {
         let mut db = self.lease_background().await?;
         let now = within(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *db)).await?;
         let due = sqlx::query_scalar!(
-            "select w.workflow_id from workflow w
-             where w.approval_status = 'pending' and w.timeout_at <= $1
-               and not exists (select from quarantine q where q.workflow_id = w.workflow_id offset 0)
-             order by w.timeout_at limit $2",
+            "select r.workflow_id
+             from pending_place p
+             cross join lateral (
+                 select w.workflow_id, coalesce(w.timeout_at, 'infinity') as due from workflow w
+                 where w.status = 'pending_approval'
+                   and waiting_place(w.risk_level, w.approvers) = p.place and coalesce(w.timeout_at, 'infinity') <= $1
+                   and not exists (select from quarantine q where q.workflow_id = w.workflow_id offset 0)
+                 order by waiting_place(w.risk_level, w.approvers), coalesce(w.timeout_at, 'infinity')
+                 limit $2
+             ) r
+             order by r.due limit $2",
             now,
             limit
         );
@@ -148,10 +155,18 @@ impl Storage {
         );
         workflows.extend(within(reports.fetch_all(&mut *db)).await?);
         let next = sqlx::query_scalar!(
-            "select timeout_at from workflow where approval_status = 'pending' and timeout_at > $1 order by timeout_at limit 1",
+            "select min(r.timeout_at) as next
+             from pending_place p
+             cross join lateral (
+                 select w.timeout_at from workflow w
+                 where w.status = 'pending_approval'
+                   and waiting_place(w.risk_level, w.approvers) = p.place and coalesce(w.timeout_at, 'infinity') > $1
+                 order by waiting_place(w.risk_level, w.approvers), coalesce(w.timeout_at, 'infinity')
+                 limit 1
+             ) r",
             now
         );
-        let next = within(next.fetch_optional(&mut *db)).await?.flatten();
+        let next = within(next.fetch_one(&mut *db)).await?;
         let report = sqlx::query_scalar!("select report_due_at from workflow where report_due_at > $1 order by report_due_at limit 1", now);
         let report = within(report.fetch_optional(&mut *db)).await?.flatten();
         let next = next.into_iter().chain(report).min();
@@ -236,7 +251,7 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
     let query = sqlx::query!(
         r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
                 r.required as "required!", r.approvals as "approvals!", r.escalation_level as "escalation_level!",
-                r.timetable as "timetable!", r.expires_at, r.timeout_at, r.digest, d.document as "document!", target_of(r.target, d.document) as target
+                r.timetable as "timetable!", r.expires_at, r.timeout_at, r.digest, d.document as "document!", r.target
          from unnest($1::uuid[]) with ordinality as c (workflow_id, place)
          cross join lateral (select * from workflow w where w.workflow_id = c.workflow_id offset 0) r
          cross join lateral (select content as document from document d where d.workflow_id = c.workflow_id and d.round = 1 offset 0) d
@@ -245,17 +260,17 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
         ids
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
-    let rows: Vec<_> = rows.into_iter().map(|row| (serde_json::from_slice::<Value>(&row.document).unwrap_or_default(), row)).collect();
+    let rows: Vec<_> = rows.into_iter().map(|row| (Outline::of(&row.document), row)).collect();
     // Few plans are approved step by step, so most pages need no second look.
-    let stepwise: Vec<Uuid> = rows.iter().filter(|(document, _)| document["gate"] == "step").map(|(_, row)| row.workflow_id).collect();
+    let stepwise: Vec<Uuid> = rows.iter().filter(|(outline, _)| outline.is_stepwise()).map(|(_, row)| row.workflow_id).collect();
     let mut steps = if stepwise.is_empty() { BTreeMap::new() } else { asked_steps(db, &stepwise).await? };
-    let rows = rows.into_iter().map(|(document, row)| PendingRow {
+    let rows = rows.into_iter().map(|(outline, row)| PendingRow {
         step: steps.remove(&row.workflow_id),
         workflow_id: row.workflow_id,
         task_id: row.task_id,
         risk_level: row.risk_level,
-        description: document["description"].as_str().unwrap_or_default().to_owned(),
-        target: targets::read(row.target.as_deref()),
+        target: outline.target(row.target.as_deref()),
+        description: outline.description.unwrap_or_default(),
         requested_by: row.requested_by,
         requested_at: row.requested_at,
         approvers: row.approvers,

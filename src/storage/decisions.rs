@@ -1,7 +1,8 @@
 //! One person's decisions, from the log.
 
 use super::pool::within;
-use super::{Error, Storage, page_of, targets};
+use super::targets::Outline;
+use super::{Error, Storage, page_of};
 use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
@@ -36,7 +37,7 @@ impl Storage {
         let query = sqlx::query!(
             r#"select e.workflow_id, e.kind as verdict, e.at, e.via,
                       coalesce(e.data::jsonb ->> 'justification', e.data::jsonb ->> 'reason') as note,
-                      w.status, w.risk_level, w.requested_by, target_of(w.target, d.document) as target
+                      w.status, w.risk_level, w.requested_by, w.target, d.document
                from workflow_event e
                cross join lateral (select * from workflow w where w.workflow_id = e.workflow_id offset 0) w
                cross join lateral (select content as document from document d where d.workflow_id = e.workflow_id and d.round = 1 offset 0) d
@@ -60,7 +61,7 @@ impl Storage {
             status: row.status,
             risk_level: row.risk_level,
             requested_by: row.requested_by,
-            target: targets::read(row.target.as_deref()),
+            target: Outline::of(&row.document).target(row.target.as_deref()),
         });
         Ok(page_of(decisions.collect(), limit, None, |row| Cursor { at: row.at, workflow_id: row.workflow_id }))
     }

@@ -32,16 +32,28 @@ impl Storage {
         Ok(())
     }
 
-    /// Why a workflow is left alone, if it is.
+    /// A document of a workflow, by its
+    /// [number](crate::domain::workflow::Workflow::document_number), and why the workflow is left
+    /// alone, if it is: what a look at it needs beside its log, in one round trip.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn quarantined(&self, workflow_id: Uuid) -> Result<Option<Quarantine>, Error> {
+    pub async fn document_and_quarantine(&self, workflow_id: Uuid, document: u32) -> Result<(Option<Vec<u8>>, Option<Quarantine>), Error> {
         let mut db = self.lease().await?;
-        let query = sqlx::query_as!(Quarantine, "select reason, failures, since from quarantine where workflow_id = $1", workflow_id);
-        let row = within(query.fetch_optional(&mut *db)).await?;
+        let number = i32::try_from(document).unwrap_or(i32::MAX);
+        let query = sqlx::query!(
+            r#"select d.content as "content?", q.reason as "reason?", q.failures as "failures?", q.since as "since?"
+               from (select $1::uuid as workflow_id) asked
+               left join document d on d.workflow_id = asked.workflow_id and d.round = $2
+               left join quarantine q on q.workflow_id = asked.workflow_id"#,
+            workflow_id,
+            number
+        );
+        let row = within(query.fetch_one(&mut *db)).await?;
         db.release();
-        Ok(row)
+        let quarantine = row.reason.zip(row.failures).zip(row.since);
+        let quarantine = quarantine.map(|((reason, failures), since)| Quarantine { reason, failures, since });
+        Ok((row.content, quarantine))
     }
 
     /// Lets every workflow out, to be tried again; gives how many there were.

@@ -86,14 +86,8 @@ const CASES: &[Case] = &[
     case("w.requested_by = $1 and w.status = 'pending_approval'", "a quota", "'bot-1', 1000", 300.0),
     case("and place_of(w.status, w.risk_level, w.approvers) >= p.place\n                 order by", "a restart", "1000", 3_000.0),
     case("where r.approval_status = 'pending'", "a page", "SOME", 9_000.0),
-    case(
-        "w.timeout_at <= $1
-",
-        "due",
-        "now(), 512",
-        2_500.0,
-    ),
-    case("timeout_at > $1 order by timeout_at", "next", "now()", 10.0),
+    case("coalesce(w.timeout_at, 'infinity') <= $1", "due", "now(), 512", 2_500.0),
+    case("select min(r.timeout_at) as next", "next", "now()", 100.0),
     case("w.report_due_at <= $1", "reports that are due", "now(), 512", 1_500.0),
     case("report_due_at > $1 order by report_due_at", "the next report", "now()", 10.0),
     case("where p.status = 'outcome_unknown'", "unresolved", "now() - interval '30 days'", 1_000.0),

@@ -3,6 +3,7 @@
 
 use super::commit::call;
 use super::{Dependencies, Memory, Stale, WorkflowActor};
+use crate::actors::answering::Answering;
 use crate::actors::checkpointer;
 use crate::actors::metrics::LevelLabel;
 use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
@@ -19,18 +20,12 @@ use crate::domain::workflow::transition;
 use crate::domain::workflow::{Event, PlannedStep, Submission, Workflow};
 use crate::storage::{Opening, Written};
 use chrono::{DateTime, Utc};
-use ractor::RpcReplyPort;
 use std::sync::Arc;
 use uuid::Uuid;
 
 impl WorkflowActor {
     /// Opens the workflow, answers, and parks.
-    pub(super) async fn submit(
-        &self,
-        memory: &mut Memory,
-        admitted: AdmittedTask,
-        reply: RpcReplyPort<Result<Submitted, Failure>>,
-    ) -> Result<(), Stale> {
+    pub(super) async fn submit(&self, memory: &mut Memory, admitted: AdmittedTask, reply: Answering) -> Result<(), Stale> {
         match self.checkpoint(admitted).await {
             Ok(Submitted::Accepted(workflow)) => {
                 let fulfilled = Box::pin(self.fulfill(Arc::clone(&workflow))).await;
@@ -40,13 +35,13 @@ impl WorkflowActor {
                     *memory = Memory::holds(Arc::clone(now));
                     self.park(memory, None);
                 }
-                let _ = reply.send(Ok(Submitted::Accepted(workflow)));
+                reply.send(Ok(Submitted::Accepted(workflow)));
                 fulfilled.map(drop)
             }
             // It may have been written all the same, by a commit that was sent twice or whose
             // answer was lost.
             other => {
-                let _ = reply.send(other);
+                reply.send(other);
                 Box::pin(self.look(memory)).await?;
                 self.park(memory, None);
                 Ok(())

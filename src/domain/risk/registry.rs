@@ -17,7 +17,13 @@ pub struct Resource {
 impl Resource {
     /// Whether this entry speaks of a resource of this name, however the name is spelled.
     pub fn matches(&self, resource: &str) -> bool {
-        spellings(resource).iter().any(|spelling| glob(self.pattern.as_bytes(), spelling.as_bytes()))
+        self.speaks_of(&spellings(resource))
+    }
+
+    /// Whether this entry speaks of a resource with these [`spellings`]. Whoever asks many entries
+    /// makes them once.
+    pub fn speaks_of(&self, spellings: &[String]) -> bool {
+        spellings.iter().any(|spelling| glob(self.pattern.as_bytes(), spelling.as_bytes()))
     }
 }
 

@@ -76,7 +76,9 @@ impl Rules {
 
     /// The entries of the registry that speak of this resource.
     fn registered(&self, resource: Option<&str>) -> Vec<&Resource> {
-        resource.map(|name| self.resources.iter().filter(|entry| entry.matches(name)).collect()).unwrap_or_default()
+        let Some(name) = resource else { return Vec::new() };
+        let spellings = spellings(name);
+        self.resources.iter().filter(|entry| entry.speaks_of(&spellings)).collect()
     }
 
     fn most_dangerous<'r>(&self, entries: &[&'r Resource]) -> Option<&'r str> {

@@ -1,0 +1,77 @@
+//! The answer to a submit: it goes to the caller, who may have gone away, and first to whatever has
+//! to hear of it all the same.
+
+use crate::actors::dispatcher::unanswered;
+use crate::actors::protocol::{Failure, Submitted};
+use ractor::RpcReplyPort;
+
+/// What is done once it is known what came of a submit. It is done even if the work is lost on its
+/// way; then nobody can say what came of it.
+#[derive(Default)]
+pub struct Afterwards(Option<Box<Act>>);
+
+/// Hears what came of a submit.
+type Act = dyn FnOnce(&Result<Submitted, Failure>) + Send;
+
+impl Afterwards {
+    /// Does this; what it owns is held until then.
+    pub fn new(act: impl FnOnce(&Result<Submitted, Failure>) + Send + 'static) -> Self {
+        Self(Some(Box::new(act)))
+    }
+
+    fn act(&mut self, answer: &Result<Submitted, Failure>) {
+        if let Some(act) = self.0.take() {
+            act(answer);
+        }
+    }
+}
+
+impl Drop for Afterwards {
+    fn drop(&mut self) {
+        self.act(&Err(unanswered()));
+    }
+}
+
+/// Where the answer to a submit goes.
+pub struct Answering {
+    pub reply: RpcReplyPort<Result<Submitted, Failure>>,
+    pub afterwards: Afterwards,
+}
+
+impl Answering {
+    /// Gives the answer.
+    pub fn send(self, answer: Result<Submitted, Failure>) {
+        let Self { reply, mut afterwards } = self;
+        afterwards.act(&answer);
+        let _ = reply.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    fn heard() -> (Afterwards, Arc<Mutex<Vec<String>>>) {
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        let told = Arc::clone(&heard);
+        (Afterwards::new(move |answer| told.lock().unwrap().push(format!("{answer:?}"))), heard)
+    }
+
+    #[test]
+    fn what_follows_hears_of_the_answer_once_although_the_caller_has_gone_away() {
+        let (afterwards, heard) = heard();
+        let (reply, caller) = ractor::concurrency::oneshot();
+        drop(caller);
+        Answering { reply: reply.into(), afterwards }.send(Ok(Submitted::KeyUsed));
+        assert_eq!(*heard.lock().unwrap(), ["Ok(KeyUsed)"]);
+    }
+
+    #[test]
+    fn what_follows_hears_that_nobody_can_say_where_the_work_was_lost() {
+        let (afterwards, heard) = heard();
+        drop(afterwards);
+        let heard = heard.lock().unwrap();
+        assert!(heard.len() == 1 && heard[0].starts_with("Err(Unavailable("), "{heard:?}");
+    }
+}
