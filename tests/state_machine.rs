@@ -484,7 +484,7 @@ fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_
     let roles = vec!["team_lead".to_owned()];
     let approved = |round, digest| {
         let (approver, roles) = ("tess".to_owned(), roles.clone());
-        Event::Approved(Approval { round, approver, roles, digest, justification: None, remaining: 0 })
+        Event::Approved(Approval { round, approver, roles, digest, justification: None, remaining: 0, by_groups: Vec::new() })
     };
     let subject = asked.submission.digest.clone();
     for event in [
@@ -883,6 +883,7 @@ fn events() -> Vec<Event> {
             digest: digest(),
             justification: Some(text()),
             remaining: 0,
+            by_groups: Vec::new(),
         }),
         Event::GlassBroken(GlassBroken {
             round: 1,
@@ -1033,6 +1034,7 @@ fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Even
         digest: Digest::of(b"the document"),
         justification: None,
         remaining: 0,
+        by_groups: Vec::new(),
     };
     let requested = Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None, step: None };
     vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]

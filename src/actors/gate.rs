@@ -23,6 +23,7 @@ use crate::domain::workflow::{AttemptId, Renewed, Round, Workflow};
 use crate::fence::Fence;
 use crate::identity::Suspensions;
 use crate::storage::{Error, Storage};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -230,7 +231,7 @@ impl Gate {
         let today = Today { policy: &self.configuration.policy, suspended };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
         let objection = objection.or_else(|| the_grant_stands(candidate));
-        match objection.or_else(|| the_rules_of_today_are_met(candidate, today)) {
+        match objection.or_else(|| the_rules_of_today_are_met(candidate, today, self.holds.now())) {
             None => self.what_was_approved(candidate).await,
             Some(objection) => Err(objection),
         }
@@ -345,9 +346,9 @@ fn the_grant_stands(candidate: &Candidate<'_>) -> Option<Objection> {
 
 /// The guard of today's rules: those who approved may still do so and are enough, or nobody has to
 /// be asked.
-fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>) -> Option<Objection> {
+fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>, now: DateTime<Utc>) -> Option<Objection> {
     let workflow = candidate.workflow;
-    match today.standing(workflow, candidate.attempt.step) {
+    match today.standing(workflow, candidate.attempt.step, now) {
         Standing::Holds => None,
         Standing::AskAgain { terms, reason } => Some(Objection::AskUnder(terms, reason)),
         Standing::Refused { reason } => Some(Objection::Refuse(reason)),

@@ -112,6 +112,11 @@ impl HoldWatch {
         covers.then(|| freeze.holds_until(self.clock.now()))?
     }
 
+    /// The database's time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// What holds an action with this target now.
     pub fn held_at(&self, target: &Target) -> Option<Held> {
         let halts = self.known();

@@ -50,7 +50,7 @@ use crate::domain::hold::Freeze;
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
 use crate::domain::policy::quota::Quotas;
-use crate::domain::policy::sign_in::SignInSettings;
+use crate::domain::policy::sign_in::{OpenIdSettings, SignInSettings};
 use crate::domain::request::Actions;
 use crate::domain::request::playbook::Playbook;
 use crate::domain::request::runbook::Runbook;
@@ -234,6 +234,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         notifications::check_agents(&file, &notifications, &policy);
     }
     let sign_in = sign_in::resolve(sign_in?, &notifications, &policy);
+    let policy = policy.with_group_roles(sign_in.openid.as_ref().and_then(OpenIdSettings::group_roles));
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 

@@ -1,13 +1,22 @@
 //! `sign-in.yaml`: how people sign in to the inbox, besides with their tokens.
 
 use crate::config::address;
+use crate::config::names;
 use crate::config::value::{At, from_env};
+use crate::domain::duration;
 use crate::domain::notice::{Medium, Notifications};
-use crate::domain::policy::Policy;
-use crate::domain::policy::sign_in::{OpenIdSettings, SignInSettings};
+use crate::domain::policy::sign_in::{Groups, OpenIdSettings, SignInSettings};
+use crate::domain::policy::{Policy, Role, roles};
+use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long groups give roles where nothing is said.
+const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+/// How long a session lasts at most.
+const SESSION: Duration = Duration::from_secs(7 * 86_400);
 
 /// What the file says, with where it says so.
 #[derive(Default)]
@@ -25,6 +34,7 @@ struct OpenId<'s> {
     /// The subject of each person, by name.
     people: Vec<(&'s str, String, At<'s>)>,
     match_email: bool,
+    groups: Option<(Groups, Vec<(Role, At<'s>)>)>,
 }
 
 /// Reads the file.
@@ -37,7 +47,7 @@ pub fn read<'s>(file: &At<'s>) -> SignIn<'s> {
 }
 
 fn provider(at: At<'_>) -> Option<OpenId<'_>> {
-    let fields = at.fields(&["issuer", "client_id", "client_secret", "people", "match_email"])?;
+    let fields = at.fields(&["issuer", "client_id", "client_secret", "people", "match_email", "groups"])?;
     let issuer = fields.required("issuer", "write the address of the provider, spelled as it does itself").and_then(|at| at.parsed(issuer));
     let client_id = fields.required("client_id", "write the id under which parkbrake is registered there");
     let client_id = client_id.and_then(|at| at.text().map(str::to_owned));
@@ -52,11 +62,42 @@ fn provider(at: At<'_>) -> Option<OpenId<'_>> {
     let people = people.unwrap_or_default().into_iter().filter_map(|(name, at)| Some((name, at.parsed(subject)?, at)));
     let people: Vec<_> = people.collect();
     let match_email = fields.get("match_email").and_then(|at| at.boolean()).unwrap_or(false);
+    let groups = fields.get("groups").and_then(groups);
     let (issuer, client_id) = (issuer?, client_id?);
     if client_secret == Some(None) {
         return None;
     }
-    Some(OpenId { at, issuer, client_id, client_secret: client_secret.flatten(), people, match_email })
+    Some(OpenId { at, issuer, client_id, client_secret: client_secret.flatten(), people, match_email, groups })
+}
+
+/// Which roles the groups of the provider give.
+fn groups(at: At<'_>) -> Option<(Groups, Vec<(Role, At<'_>)>)> {
+    let fields = at.fields(&["claim", "scope", "roles", "max_age"])?;
+    let claim = fields.get("claim").map_or(Some("groups".to_owned()), |at| at.parsed(word));
+    let scope = fields.get("scope").map(|at| at.parsed(word));
+    let longest = fields.get("max_age").map_or(Some(LONGEST), |at| {
+        let longest = at.duration()?;
+        if longest > SESSION {
+            at.problem("is longer than the 7 days that a session lasts; write at most 7d");
+        }
+        Some(longest)
+    });
+    let (mut roles, mut named) = (BTreeMap::<String, BTreeSet<Role>>::new(), Vec::new());
+    let written = fields.required("roles", "write which roles each group gives, such as { sre-oncall: [sre] }")?;
+    for (group, at) in written.entries("groups: the name of a group and a list of roles").unwrap_or_default() {
+        for at in at.items("roles").unwrap_or_default() {
+            let Some(role) = at.parsed(names::role) else { continue };
+            roles.entry(group.to_owned()).or_default().insert(role.clone());
+            named.push((role, at));
+        }
+    }
+    Some((Groups { claim: claim?, scope: scope.map_or(Some(None), |scope| scope.map(Some))?, roles, longest: longest? }, named))
+}
+
+/// The name of a claim or a scope.
+fn word(text: &str) -> Result<String, &'static str> {
+    let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+    if sound { Ok(text.to_owned()) } else { Err("is no name: write it as the provider has it, without blanks and quotation marks") }
 }
 
 /// The address of a provider: over TLS, unless it is this very machine.
@@ -97,7 +138,7 @@ pub fn resolve(written: SignIn<'_>, notifications: &Notifications, policy: &Poli
 }
 
 fn of_provider(written: OpenId<'_>, notifications: &Notifications, policy: &Policy) -> OpenIdSettings {
-    let OpenId { at, issuer, client_id, client_secret, people, match_email } = written;
+    let OpenId { at, issuer, client_id, client_secret, people, match_email, groups } = written;
     if notifications.public_url.is_none() {
         at.problem("needs the address that the provider sends people back to; write public_url into notifications.yaml");
     }
@@ -120,7 +161,30 @@ fn of_provider(written: OpenId<'_>, notifications: &Notifications, policy: &Poli
             at.problem(format!("matches people by mail address, and more than one of them has {}", shown(&twice)));
         }
     }
-    OpenIdSettings { issuer, client_id, client_secret, subjects, match_email }
+    let groups = groups.map(|(groups, named)| {
+        for (role, at) in named {
+            decides(&role, &at, policy);
+        }
+        groups
+    });
+    OpenIdSettings { issuer, client_id, client_secret, subjects, match_email, groups }
+}
+
+/// Notes a role that groups cannot give: it counts for deciding requests alone.
+fn decides(role: &Role, at: &At<'_>, policy: &Policy) {
+    if [roles::ADMIN, roles::AUDITOR].contains(&role.as_str()) {
+        at.problem(format!(
+            "`{role}` is a role of parkbrake's own, which no group gives; write it under `people` of approval-policies.yaml"
+        ));
+        return;
+    }
+    let levels = || Level::ALL.into_iter().map(|level| &policy.level(level).terms);
+    let asked: BTreeSet<&Role> =
+        levels().flat_map(|terms| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to))).collect();
+    if !asked.contains(role) {
+        let known = asked.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        at.problem(format!("`{role}` is asked at no level, so the group gives nothing by it; name one of: {known}"));
+    }
 }
 
 /// The values as a document; nothing where there are none, so that a configuration without the file
@@ -134,6 +198,13 @@ pub fn document(settings: &SignInSettings) -> Option<Value> {
             "subjects": openid.subjects,
             "match_email": openid.match_email,
         })
+    };
+    let of_provider = |openid: &OpenIdSettings| {
+        let mut document = of_provider(openid);
+        if let Some(Groups { claim, scope, roles, longest }) = &openid.groups {
+            document["groups"] = json!({ "claim": claim, "scope": scope, "roles": roles, "max_age": duration::show(*longest).to_string() });
+        }
+        document
     };
     let document = || json!({ "mail": settings.mail, "openid_connect": settings.openid.as_ref().map(of_provider) });
     (*settings != SignInSettings::default()).then(document)

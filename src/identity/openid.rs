@@ -26,9 +26,11 @@ impl Identity {
         Ok((person.name, id))
     }
 
-    fn known_by_openid(&self, Proven { issuer, subject, email, signed_in_at }: &Proven) -> Option<SignIn> {
+    fn known_by_openid(&self, Proven { issuer, subject, email, signed_in_at, groups }: &Proven) -> Option<SignIn> {
         let settings = self.configuration.sign_in.openid.as_ref().filter(|settings| settings.issuer == *issuer)?;
-        let said = Said { signed_in_at: *signed_in_at };
+        // Not which groups there are else: a provider may name hundreds.
+        let gives = |group: &&String| settings.groups.as_ref().is_some_and(|groups| groups.roles.contains_key(*group));
+        let said = Said { signed_in_at: *signed_in_at, groups: groups.iter().filter(gives).cloned().collect() };
         if let Some(name) = settings.subjects.get(subject) {
             let proof = Proof::OpenId { issuer: issuer.clone(), subject: subject.clone(), said };
             return Some(SignIn { name: name.clone(), proof });

@@ -5,7 +5,7 @@
 //! safe); `HttpOnly` keeps it from scripts; `SameSite=Lax` lets a link in a notice open the inbox,
 //! and keeps other sites' forms out. The id is 256 random bits; the database has its hash only.
 
-use crate::domain::policy::{Principal, SignedIn};
+use crate::domain::policy::{GroupRole, Principal, SignedIn};
 use crate::domain::via::Via;
 use crate::identity::{Caller, Error, Identity, random_hex};
 use crate::storage::{GoodSession, Proof, SignIn, TokenHolder};
@@ -43,7 +43,9 @@ impl Identity {
         let Some(GoodSession { sign_in, begun_at, now }) = self.storage.session(id, by_hand).await? else { return Ok(None) };
         match self.person(&sign_in).await {
             Ok(person) => {
-                let signed_in = SignedIn { ago: signed_in_at(&sign_in.proof, begun_at).map(|at| (now - at).to_std().unwrap_or_default()) };
+                let roles = self.roles_of_groups(&sign_in.proof, &person, begun_at, now);
+                let signed_in =
+                    SignedIn { roles, ago: signed_in_at(&sign_in.proof, begun_at).map(|at| (now - at).to_std().unwrap_or_default()) };
                 let by_provider = matches!(sign_in.proof, Proof::OpenId { .. } | Proof::OpenIdMail { .. });
                 let person = Caller::new(Principal { signed_in, ..person }, Via::Inbox);
                 Ok(Some(Session { person, by_provider, id: id.to_owned() }))
@@ -52,6 +54,16 @@ impl Identity {
             Err(Error::Unproved(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The roles that groups give the holder of a session, besides the listed ones.
+    fn roles_of_groups(&self, proof: &Proof, person: &Principal, begun_at: DateTime<Utc>, now: DateTime<Utc>) -> Vec<GroupRole> {
+        let (Proof::OpenId { said, .. } | Proof::OpenIdMail { said, .. }, Some(group_roles)) =
+            (proof, self.configuration.policy.group_roles())
+        else {
+            return Vec::new();
+        };
+        group_roles.given(&said.groups, begun_at, now, &person.roles)
     }
 
     /// Begins a session of a person who has shown a token, and gives its id. It lasts no longer

@@ -5,6 +5,7 @@
 //! state, the nonce and the verifier of the code are made from it. So nothing is stored, and a code
 //! that was given to another browser is worth nothing here.
 
+mod claims;
 mod http;
 
 use crate::clock::Clock;
@@ -12,14 +13,12 @@ use crate::domain::policy::sign_in::{OpenIdSettings, Proven};
 use crate::domain::task::digest::{Digest, hex};
 use crate::outbound::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
+use claims::{Client, IdToken, IdTokenClaims};
 use http::Http;
-use openidconnect::core::{
-    CoreAuthPrompt, CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreIdTokenClaims, CoreJwsSigningAlgorithm,
-    CoreProviderMetadata,
-};
+use openidconnect::core::{CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod, CoreJwsSigningAlgorithm, CoreProviderMetadata};
 use openidconnect::{
-    AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
+    AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,8 +46,6 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
 /// How the secret of an attempt ends in which somebody signs in again. Whoever takes it away comes
 /// back with another state, and is of no attempt.
 const AGAIN: &str = "-again";
-
-type Client = CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
 
 /// Why nobody was signed in. The texts name no secret.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +137,8 @@ impl Provider {
             client.authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || CsrfToken::new(state), move || Nonce::new(nonce));
         let request = if self.settings.match_email { request.add_scope(Scope::new("email".to_owned())) } else { request };
         let request = if attempt.is_again() { request.add_prompt(CoreAuthPrompt::Login).set_max_age(Duration::ZERO) } else { request };
+        let scope = self.settings.groups.as_ref().and_then(|groups| groups.scope.clone());
+        let request = if let Some(scope) = scope { request.add_scope(Scope::new(scope)) } else { request };
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(attempt.verifier()));
         let (url, _, _) = request.set_pkce_challenge(challenge).url();
         Ok(url.into())
@@ -183,12 +182,7 @@ impl Provider {
         }
     }
 
-    fn claims<'t>(
-        &self,
-        client: &Client,
-        token: &'t CoreIdToken,
-        attempt: &Attempt,
-    ) -> Result<&'t CoreIdTokenClaims, ClaimsVerificationError> {
+    fn claims<'t>(&self, client: &Client, token: &'t IdToken, attempt: &Attempt) -> Result<&'t IdTokenClaims, ClaimsVerificationError> {
         let (now, clock) = (self.clock.now(), Arc::clone(&self.clock));
         let verifier = client
             .id_token_verifier()
@@ -198,13 +192,14 @@ impl Provider {
         token.claims(&verifier, &Nonce::new(attempt.nonce()))
     }
 
-    fn proven(&self, claims: &CoreIdTokenClaims) -> Proven {
+    fn proven(&self, claims: &IdTokenClaims) -> Proven {
         let verified = claims.email_verified() == Some(true);
         let not_to_come = |at: &DateTime<Utc>| *at - self.clock.now() <= SKEW;
         Proven {
             issuer: self.settings.issuer.clone(),
             subject: claims.subject().as_str().to_owned(),
             email: claims.email().filter(|_| verified).map(|email| email.as_str().to_owned()),
+            groups: self.settings.groups.as_ref().map(|groups| claims.additional_claims().texts(&groups.claim)).unwrap_or_default(),
             signed_in_at: claims.auth_time().filter(not_to_come),
         }
     }
@@ -214,7 +209,7 @@ impl Provider {
         let methods = metadata.token_endpoint_auth_methods_supported();
         let basic = methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
         let secret = self.secret.as_ref().map(|secret| ClientSecret::new(secret.expose().to_owned()));
-        CoreClient::from_provider_metadata(metadata, ClientId::new(self.settings.client_id.clone()), secret)
+        Client::from_provider_metadata(metadata, ClientId::new(self.settings.client_id.clone()), secret)
             .set_redirect_uri(self.redirect.clone())
             .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
     }

@@ -159,7 +159,7 @@ fn visible(by: &Caller) -> Option<Visible> {
 fn pending_filter(by: &Caller, query: PendingQuery) -> PendingFilter {
     let PendingQuery { risk_level, role, mine, order, after, limit } = query;
     // An agent has no roles, and so decides nothing.
-    let decidable_by = mine.then(|| Decider { name: by.name.clone(), roles: by.roles.iter().cloned().collect() });
+    let decidable_by = mine.then(|| Decider { name: by.name.clone(), roles: by.deciding().roles.into_iter().collect() });
     PendingFilter { risk_level, role, decidable_by, visible_to: visible(by), order, after, limit }
 }
 

@@ -2,7 +2,7 @@
 //! to know why.
 
 use crate::domain::duration;
-use crate::domain::policy::EscalationStep;
+use crate::domain::policy::{EscalationStep, GroupRoles};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::matrix::Matrix;
 use crate::domain::risk::triggers::{Condition, Trigger};
@@ -20,6 +20,8 @@ pub struct PolicyView {
     pub levels: Vec<LevelView>,
     pub triggers: Vec<TriggerView>,
     pub separation_of_duties: bool,
+    /// The groups of the sign-in provider, with the roles that each gives.
+    pub groups: Vec<(String, Vec<String>)>,
     /// The level of a word that is on no list.
     pub unrecognized: Level,
     /// The least level of a resource that is named and not registered, if there is one.
@@ -75,6 +77,10 @@ pub struct TriggerView {
     pub place: Option<String>,
 }
 
+fn group_roles(given: &GroupRoles) -> Vec<(String, Vec<String>)> {
+    given.roles.iter().map(|(group, roles)| (group.clone(), roles.iter().cloned().collect())).collect()
+}
+
 impl Service {
     /// The rules in effect on this server.
     ///
@@ -120,6 +126,7 @@ impl Service {
             agents: configuration.policy.agents().iter().map(agent).collect(),
             levels: Level::ALL.map(level).into(),
             triggers: rules.triggers.iter().map(trigger).collect(),
+            groups: configuration.policy.group_roles().map(group_roles).unwrap_or_default(),
             separation_of_duties: configuration.policy.level(Level::Critical).terms.separation_of_duties,
             unrecognized: rules.unrecognized,
             unregistered: rules.unregistered,

@@ -42,6 +42,9 @@ pub struct Said {
     /// When the person signed in there; nothing where it did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_in_at: Option<DateTime<Utc>>,
+    /// The groups of which the person is, as far as they gave a role when the session began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 impl Said {
@@ -293,7 +296,7 @@ mod tests {
     #[test]
     fn a_proof_is_read_back_as_it_was_stored() {
         let issuer = || "https://login.example.com/realms/ops".to_owned();
-        let said = || Said { signed_in_at: Some(DateTime::UNIX_EPOCH) };
+        let said = || Said { signed_in_at: Some(DateTime::UNIX_EPOCH), groups: vec!["sre on\ncall".to_owned()] };
         for proof in [
             Proof::Token(Uuid::from_u128(7)),
             Proof::Mail("a@example.com".to_owned()),

@@ -114,7 +114,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
     let mut all = json!({
         "alarms": session.map(|session| web.service.known_troubles(&session.person)).unwrap_or_default(),
         "halts": halts.into_iter().map(|halt| InForce::of(halt, now)).collect::<Vec<_>>(),
-        "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.roles})),
+        "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.deciding().roles})),
         "now": RelativeTime::of(now, now).iso,
         "form_token": form_token,
         "assets": web.pages.assets,

@@ -33,7 +33,7 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
         "section": "policy", "asked": asked, "tried": tried, "version": policy.version, "weaknesses": policy.weaknesses,
         "people": people.into_iter().map(person).collect::<Vec<_>>(), "agents": agents.into_iter().map(agent).collect::<Vec<_>>(),
         "levels": levels.into_iter().map(level).collect::<Vec<_>>(), "triggers": triggers.into_iter().map(trigger).collect::<Vec<_>>(),
-        "separation_of_duties": policy.separation_of_duties, "unrecognized": policy.unrecognized, "unregistered": policy.unregistered,
+        "separation_of_duties": policy.separation_of_duties, "groups": policy.groups, "unrecognized": policy.unrecognized, "unregistered": policy.unregistered,
         "operations": policy.operations, "environments": policy.environments, "resource_types": policy.resource_types,
         "runbooks": policy.runbooks, "matrix": matrix(&policy.matrix)});
     Ok(page::render(&web, &session, "policy.html", shown))

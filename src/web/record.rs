@@ -5,7 +5,7 @@ use crate::domain::duration;
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::transition;
-use crate::domain::workflow::{Decision, Event, ProbeAnswer, Recorded, Resolution, Round, Status, Submission, Workflow};
+use crate::domain::workflow::{Approval, Decision, Event, ProbeAnswer, Recorded, Resolution, Round, Status, Submission, Workflow};
 use crate::web::relative_time::RelativeTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -172,6 +172,12 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
     Some(Output { name: name.to_owned(), text: text[cut..].to_owned(), is_cut: cut > 0 })
 }
 
+/// Which of the roles of an approval groups gave.
+fn by_groups(approval: &Approval) -> String {
+    let given = approval.by_groups.iter().map(|given| format!(", as {} by the group {}", given.role, given.group));
+    given.collect()
+}
+
 fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) -> Happened {
     let (what, said) = match &recorded.event {
         Event::Submitted(submission) => (format!("submitted, assessed as {}", submission.assessment.level), None),
@@ -184,8 +190,12 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
             ),
             reason.clone(),
         ),
-        Event::Approved(approval) if approval.remaining == 0 => ("approved".to_owned(), approval.justification.clone()),
-        Event::Approved(approval) => (format!("approved, {} more needed", approval.remaining), approval.justification.clone()),
+        Event::Approved(approval) if approval.remaining == 0 => {
+            (format!("approved{}", by_groups(approval)), approval.justification.clone())
+        }
+        Event::Approved(approval) => {
+            (format!("approved{}, {} more needed", by_groups(approval), approval.remaining), approval.justification.clone())
+        }
         Event::GlassBroken(broken) => {
             (format!("broke the glass: approved alone, {} missing", broken.missing), Some(broken.justification.clone()))
         }

@@ -190,13 +190,7 @@ const RECENT: &[Rule] = &[
         ..done("a yes long after the sign-in", Before::SignedInLongAgo, What::Approve, Some("approved"))
     },
     done("a no long after the sign-in", Before::SignedInLongAgo, What::Reject, Some("rejected")),
-    rule(
-        "the wrong role, long after the sign-in",
-        Before::SignedInLongAgo,
-        "nora",
-        What::Approve,
-        "is decided by people with one of the roles",
-    ),
+    rule("the wrong role, long after the sign-in", Before::SignedInLongAgo, "nora", What::Approve, "it needs team_lead"),
 ];
 
 const WORDY: &[Rule] = &[Rule {

@@ -277,6 +277,53 @@ async fn who_signed_in_with_a_token_signs_in_again_with_it() {
 }
 
 #[tokio::test]
+async fn a_group_of_the_provider_gives_a_role_for_deciding_in_that_session_and_for_nothing_else() {
+    let provider = OpenId::start().await;
+    let mut app = start(&provider).await;
+    let with_groups = settings(&provider, "match_email: true, groups: { claim: teams, scope: teams, roles: { sre-oncall: [team_lead] } }");
+    let write = |app: &TestApp, text: &str| std::fs::write(app.config.path().join("sign-in.yaml"), text).unwrap();
+    write(&app, &with_groups);
+    app.restart().await;
+    provider.twist(|claims| claims["teams"] = json!(["everybody", "sre-oncall"]));
+    let mut before = Browser::new(app.addr);
+    let address = go(&mut before, "/").await;
+    assert!(address.contains("teams"), "the scope is asked for: {address}");
+    let path = provider.sign_in(&address, TOM);
+    back(&mut before, &path).await;
+    let tom = |app: &TestApp| Browser::with_cookie(app.addr, before.cookie.as_deref());
+    let approve = async |app: &TestApp, id: &str| {
+        let page = tom(app).get(&format!("/inbox/workflows/{id}")).await.expect(200);
+        tom(app).submit(&page, &format!("/inbox/workflows/{id}/approve"), &[]).await
+    };
+    app.client("cora").post("/halt", json!({"reason": "so that nothing starts"})).await.expect(200);
+    // Nobody acts for tom here: lone requests of the bot.
+    let first = app.client("deploy-bot").submit_id(medium()).await;
+    app.client("tom").approve(&first).await.problem(403, "not-an-approver");
+    assert!(tom(&app).get("/?mine=1").await.expect(200).ids().contains(&first), "it waits for him");
+    tom(&app).get("/inbox/people/tom").await.expect(200).has("You may decide as team_lead in this session, too, by the group sre-oncall");
+    tom(&app).get("/inbox/policy").await.expect(200).has("<code>sre-oncall</code> gives team_lead");
+    let whoami: Value = serde_json::from_str(&tom(&app).get("/whoami").await.html).unwrap();
+    assert_eq!((&whoami["roles"], &whoami["by_groups"]), (&json!(["tech_lead"]), &json!([{"role": "team_lead", "group": "sre-oncall"}])));
+    assert!(approve(&app, &first).await.location().contains("done=approved"));
+    let history = app.client("alice").workflow(&first).await["history"].to_string();
+    assert!(history.contains(r#""by_groups":[{"role":"team_lead","group":"sre-oncall"}]"#), "{history}");
+    tom(&app).get(&format!("/inbox/workflows/{first}")).await.expect(200).has("as team_lead by the group sre-oncall");
+
+    // The role stands as long as the configuration takes the group for it: at the start as well.
+    app.client("cora").post("/resume", json!({"reason": "go on"})).await.expect(200);
+    app.client("deploy-bot").wait_for(&first, "executing").await;
+    app.client("cora").post("/halt", json!({"reason": "once more"})).await.expect(200);
+    let second = app.client("deploy-bot").submit_id(medium()).await;
+    assert!(approve(&app, &second).await.location().contains("done=approved"));
+    write(&app, &settings(&provider, "match_email: true"));
+    app.restart().await;
+    app.client("cora").post("/resume", json!({"reason": "go on"})).await.expect(200);
+    let asked = app.client("deploy-bot").wait_for(&second, "pending_approval").await;
+    assert!(asked.to_string().contains("the approval of tom no longer counts"), "{asked}");
+    tom(&app).get(&format!("/inbox/workflows/{second}")).await.expect(200).lacks("Approve exactly this");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_or_says_no_keeps_nobody_from_signing_in_with_a_token() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;

@@ -22,7 +22,7 @@ fn released_by(world: &World, workflow: &Workflow, name: &str) -> Option<Workflo
 /// Whether what is released may start.
 fn may_start(world: &World, workflow: &Workflow) -> bool {
     let (policy, suspended) = (world.policy(), world.suspensions());
-    Today { policy: &policy, suspended: &suspended }.standing(workflow, 1) == Standing::Holds
+    Today { policy: &policy, suspended: &suspended }.standing(workflow, 1, chrono::DateTime::UNIX_EPOCH) == Standing::Holds
 }
 
 /// Whether the approvals of a workflow's round are enough by the terms of that round and by

@@ -53,5 +53,5 @@ pub use steps::AssessedStep;
 pub use submission::{Assessed, Submitted};
 pub use success::Success;
 pub use system::SystemAnswer;
-pub use whoami::WhoAmI;
+pub use whoami::{ByGroup, WhoAmI};
 pub use workflow::{WorkflowAnswer, target_of};

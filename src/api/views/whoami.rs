@@ -1,7 +1,7 @@
 //! The caller.
 
 use super::Success;
-use crate::domain::policy::{Principal, PrincipalKind, Role};
+use crate::domain::policy::{GroupRole, Principal, PrincipalKind, Role};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -16,9 +16,28 @@ pub struct WhoAmI<'a> {
     /// The roles of a person, in the order of the alphabet. An agent has none.
     #[schema(value_type = Vec<String>)]
     roles: &'a BTreeSet<Role>,
+    /// Further roles, which groups of the sign-in provider give for approving and rejecting in this
+    /// session of the inbox; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    by_groups: Vec<ByGroup<'a>>,
     /// The person that an agent acts for; null for a person.
     #[schema(required)]
     on_behalf_of: Option<&'a str>,
+}
+
+/// A role that a group of the sign-in provider gives.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ByGroup<'a> {
+    pub role: &'a str,
+    pub group: &'a str,
+}
+
+impl<'a> ByGroup<'a> {
+    /// These roles as they are sent.
+    pub fn all(given: &'a [GroupRole]) -> Vec<Self> {
+        given.iter().map(|given| Self { role: &given.role, group: &given.group }).collect()
+    }
 }
 
 /// What a name stands for.
@@ -36,6 +55,13 @@ impl<'a> From<&'a Principal> for WhoAmI<'a> {
             PrincipalKind::Person => "person",
             PrincipalKind::Agent => "agent",
         };
-        Self { success: Success, name: &principal.name, kind, roles: &principal.roles, on_behalf_of: principal.on_behalf_of.as_deref() }
+        Self {
+            success: Success,
+            name: &principal.name,
+            kind,
+            roles: &principal.roles,
+            by_groups: ByGroup::all(&principal.signed_in.roles),
+            on_behalf_of: principal.on_behalf_of.as_deref(),
+        }
     }
 }

@@ -4,7 +4,7 @@ pub mod quota;
 pub mod sign_in;
 mod signed_in;
 
-pub use signed_in::SignedIn;
+pub use signed_in::{GroupRole, GroupRoles, SignedIn};
 
 use crate::domain::duration;
 use crate::domain::risk::level::Level;
@@ -34,12 +34,24 @@ pub struct Policy {
     levels: [LevelPolicy; 4],
     people: BTreeMap<String, Person>,
     agents: BTreeMap<String, Agent>,
+    group_roles: Option<GroupRoles>,
 }
 
 impl Policy {
     /// A policy of one entry for each level, the least dangerous first.
     pub fn new(levels: [LevelPolicy; 4], people: BTreeMap<String, Person>, agents: BTreeMap<String, Agent>) -> Self {
-        Self { levels, people, agents }
+        Self { levels, people, agents, group_roles: None }
+    }
+
+    /// The same policy, where groups of a provider give roles.
+    #[must_use]
+    pub fn with_group_roles(self, group_roles: Option<GroupRoles>) -> Self {
+        Self { group_roles, ..self }
+    }
+
+    /// Which roles the groups of a provider give, if they give any.
+    pub fn group_roles(&self) -> Option<&GroupRoles> {
+        self.group_roles.as_ref()
     }
 
     /// What holds at a level.
@@ -181,6 +193,14 @@ impl Principal {
     #[must_use]
     pub fn by(self, via: Via) -> Self {
         Self { via, ..self }
+    }
+
+    /// The caller, with the roles that groups give as well: as who approves and rejects.
+    #[must_use]
+    pub fn deciding(&self) -> Self {
+        let mut deciding = self.clone();
+        deciding.roles.extend(self.signed_in.roles.iter().map(|given| given.role.clone()));
+        deciding
     }
 
     /// Whether the caller has a role.

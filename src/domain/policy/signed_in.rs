@@ -1,7 +1,11 @@
 //! How a caller has proved who they are.
 
 use crate::domain::duration;
+use crate::domain::policy::Role;
 use crate::domain::risk::level::Level;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How a caller has proved who they are. The default proves nothing beyond the name.
@@ -9,12 +13,15 @@ use std::time::Duration;
 pub struct SignedIn {
     /// How long ago that was, by the database's clock; nothing where nobody can say.
     pub ago: Option<Duration>,
+    /// The roles that groups of a provider give, besides those that are listed. They count for
+    /// approving and rejecting, and for nothing else.
+    pub roles: Vec<GroupRole>,
 }
 
 impl SignedIn {
     /// By a token that came with this very call.
     pub fn now() -> Self {
-        Self { ago: Some(Duration::ZERO) }
+        Self { ago: Some(Duration::ZERO), roles: Vec::new() }
     }
 
     /// Why the caller has to sign in again before saying yes at a level that asks for a sign-in
@@ -32,5 +39,45 @@ impl SignedIn {
                  did; sign in to the inbox again, and approve there"
             )),
         }
+    }
+}
+
+/// A role that somebody has because a provider has said that they are of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRole {
+    pub role: Role,
+    pub group: String,
+    /// The provider.
+    pub issuer: String,
+    /// When the person signed in by what it said.
+    pub said_at: DateTime<Utc>,
+}
+
+/// Which roles the groups of a provider give, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRoles {
+    pub issuer: String,
+    /// The roles of each group.
+    pub roles: BTreeMap<String, BTreeSet<Role>>,
+    /// How long a sign-in gives them.
+    pub longest: Duration,
+}
+
+impl GroupRoles {
+    /// The roles that these groups give, but for those that somebody has anyway.
+    pub fn given(&self, groups: &[String], said_at: DateTime<Utc>, now: DateTime<Utc>, has: &BTreeSet<Role>) -> Vec<GroupRole> {
+        let roles = self.roles.iter().filter(|(group, _)| groups.contains(group));
+        let roles = roles.flat_map(|(group, roles)| roles.iter().map(move |role| (group, role))).filter(|(_, role)| !has.contains(*role));
+        let given = roles.map(|(group, role)| GroupRole { role: role.clone(), group: group.clone(), issuer: self.issuer.clone(), said_at });
+        given.filter(|given| self.still_give(given, Some(now))).collect()
+    }
+
+    /// Whether the configuration of today still gives a role by what was said; and whether that is
+    /// recent enough, where somebody says what time it is.
+    pub fn still_give(&self, given: &GroupRole, now: Option<DateTime<Utc>>) -> bool {
+        let longest = TimeDelta::from_std(self.longest).unwrap_or(TimeDelta::MAX);
+        given.issuer == self.issuer
+            && self.roles.get(&given.group).is_some_and(|roles| roles.contains(&given.role))
+            && now.is_none_or(|now| now - given.said_at <= longest)
     }
 }

@@ -194,6 +194,18 @@ impl Command {
         matches!(self, Self::Approve { .. } | Self::BreakGlass { .. } | Self::Reject { .. } | Self::Except { .. } | Self::Withdraw { .. })
     }
 
+    /// The same, where groups give whoever decides further roles; none where they do not, or where
+    /// such roles do not count.
+    pub fn with_roles_of_groups(&self) -> Option<Self> {
+        let (Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Withdraw { by, .. }) = self else { return None };
+        let deciding = (!by.signed_in.roles.is_empty()).then(|| by.deciding())?;
+        let mut widened = self.clone();
+        if let Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Withdraw { by, .. } = &mut widened {
+            *by = deciding;
+        }
+        Some(widened)
+    }
+
     /// Whether it asks who is suspended today.
     pub fn asks_today(&self) -> bool {
         self.is_decision() || matches!(self, Self::Comment { .. } | Self::Review { .. })

@@ -2,7 +2,7 @@
 //! has a default.
 
 use crate::domain::duration;
-use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::policy::{ApprovalTerms, GroupRole, Role};
 use crate::domain::risk::Assessment;
 use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
@@ -330,6 +330,9 @@ pub struct Approval {
     pub justification: Option<String>,
     /// How many more were needed after it.
     pub remaining: u32,
+    /// Those of the roles that groups of a provider gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_groups: Vec<GroupRole>,
 }
 
 /// A yes that was given in advance, for requests of this kind.

@@ -92,6 +92,6 @@ impl GrantedApproval {
     /// The approval that it stands for.
     pub(super) fn as_approval(&self) -> Approval {
         let Self { round, approver, roles, digest, justification, .. } = self.clone();
-        Approval { round, approver, roles, digest, justification: Some(justification), remaining: 0 }
+        Approval { round, approver, roles, digest, justification: Some(justification), remaining: 0, by_groups: Vec::new() }
     }
 }

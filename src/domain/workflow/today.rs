@@ -15,6 +15,7 @@ use crate::domain::risk::level::Level;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition::{self, Answer};
 use crate::domain::workflow::{Approval, Command, Event, Exception, Refusal, Round, Submission, Verdict, Workflow};
+use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -91,7 +92,8 @@ impl<'a> Today<'a> {
     /// # Errors
     /// The refusal, which changes nothing.
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
-        let answer = self.answer(workflow, command)?;
+        let widened = command.with_roles_of_groups();
+        let answer = self.answer(workflow, widened.as_ref().unwrap_or(command))?;
         // Asked last: nobody signs in again to hear that something else is wrong. Who says the same
         // twice is answered as the first time.
         if let (Command::Approve { by, .. } | Command::BreakGlass { by, .. } | Command::Except { by, .. }, Answer::Commit { .. }) =
@@ -152,7 +154,7 @@ impl<'a> Today<'a> {
         self.requester_has_rights(workflow)?;
         let Command::Approve { justification, digest, owner, .. } = command else { return transition::decide(workflow, command) };
         let is_new = round.approvals.iter().all(|given| given.approver != by.name);
-        let review = self.review_with(submission, round, is_new.then_some(roles.as_slice()));
+        let review = self.review_with(submission, round, is_new.then_some(roles.as_slice()), None);
         let command = Command::Approve {
             by: Principal { roles: roles.into_iter().collect(), ..by.clone() },
             justification: justification.clone(),
@@ -267,15 +269,16 @@ impl<'a> Today<'a> {
 
     /// Looks at a round in the light of today.
     pub fn review<'r>(self, submission: &Submission, round: &'r Round) -> Review<'r> {
-        self.review_with(submission, round, None)
+        self.review_with(submission, round, None, None)
     }
 
-    /// The same, where one more approval by somebody with these roles is about to be added.
-    fn review_with<'r>(self, submission: &Submission, round: &'r Round, adding: Option<&[Role]>) -> Review<'r> {
+    /// The same, where one more approval by somebody with these roles is about to be added, or at a
+    /// certain time.
+    fn review_with<'r>(self, submission: &Submission, round: &'r Round, adding: Option<&[Role]>, now: Option<DateTime<Utc>>) -> Review<'r> {
         let (terms, mut changes) = self.stricter(submission, round);
         let mut counted = Vec::new();
         for approval in &round.approvals {
-            match self.counts(submission, round, &terms, approval) {
+            match self.counts(submission, round, (&terms, now), approval) {
                 Ok(roles) => counted.push((approval, roles)),
                 Err(why) => changes.push(format!("the approval of {} no longer counts: {why}", approval.approver)),
             }
@@ -292,8 +295,14 @@ impl<'a> Today<'a> {
     }
 
     /// By which roles an approval still counts.
-    fn counts(self, submission: &Submission, round: &Round, terms: &ApprovalTerms, given: &Approval) -> Result<Vec<Role>, String> {
-        let by = self.principal(&given.approver).map_err(|barred| format!("{} is {}", given.approver, barred.as_str()))?;
+    fn counts(
+        self,
+        submission: &Submission,
+        round: &Round,
+        (terms, now): (&ApprovalTerms, Option<DateTime<Utc>>),
+        given: &Approval,
+    ) -> Result<Vec<Role>, String> {
+        let mut by = self.principal(&given.approver).map_err(|barred| format!("{} is {}", given.approver, barred.as_str()))?;
         if round.broken_by.as_ref() == Some(&given.approver) {
             self.separate(submission, &given.approver).map_err(|refusal| refusal.to_string())?;
             let roles: Vec<Role> =
@@ -301,6 +310,10 @@ impl<'a> Today<'a> {
             let may_not = || format!("{} may no longer break the glass", given.approver);
             return if roles.is_empty() { Err(may_not()) } else { Ok(roles) };
         }
+        // What a provider said counts as long as today's configuration takes it for the role.
+        let group_roles = self.policy.group_roles();
+        let stand = given.by_groups.iter().filter(|given| group_roles.is_some_and(|group_roles| group_roles.still_give(given, now)));
+        by.roles.extend(stand.map(|given| given.role.clone()));
         let roles = self.may_decide(submission, round, &by, Verdict::Approved).map_err(|refusal| refusal.to_string())?;
         let roles: Vec<Role> = roles.into_iter().filter(|role| given.roles.contains(role)).collect();
         if roles.is_empty() {
@@ -352,7 +365,7 @@ impl<'a> Today<'a> {
 
     /// Whether what was released may start: the approvals that were given satisfy the rules of
     /// today, or nobody had to approve and nobody has to today.
-    pub fn standing(self, workflow: &Workflow, step: u32) -> Standing {
+    pub fn standing(self, workflow: &Workflow, step: u32, now: DateTime<Utc>) -> Standing {
         let (submission, round) = (&workflow.submission, workflow.round_of(step));
         let requester = &submission.requested_by;
         if let Err(barred) = self.principal(requester) {
@@ -368,7 +381,7 @@ impl<'a> Today<'a> {
                 Standing::AskAgain { terms: Arc::clone(&policy.terms), reason }
             };
         };
-        let review = self.review(submission, round);
+        let review = self.review_with(submission, round, None, Some(now));
         if review.remaining_with(None) == 0 {
             return Standing::Holds;
         }

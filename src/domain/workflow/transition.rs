@@ -138,6 +138,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
             roles.join(", ")
         )));
     }
+    let by_groups = by.signed_in.roles.iter().filter(|given| roles.contains(&given.role)).cloned().collect();
     let mut events = vec![Event::Approved(Approval {
         round: round.number,
         approver: by.name.clone(),
@@ -145,6 +146,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
         digest: round.subject.clone(),
         justification: justification.map(str::to_owned),
         remaining,
+        by_groups,
     })];
     if remaining == 0 {
         events.extend(start::release_next(workflow, owner));

@@ -79,6 +79,7 @@ fn approved(approver: &str, remaining: u32) -> Event {
         digest,
         justification: None,
         remaining,
+        by_groups: Vec::new(),
     })
 }
 

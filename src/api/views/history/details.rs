@@ -4,6 +4,7 @@ mod planned;
 mod probed;
 mod renewed;
 
+use crate::api::views::ByGroup;
 use crate::api::views::assessment::{Assessment, Target};
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, Role};
@@ -142,6 +143,10 @@ pub struct ApprovedDetail<'a> {
     pub justification: Option<&'a str>,
     /// How many more were needed after it.
     pub remaining: u32,
+    /// Those of the roles that groups of the sign-in provider gave; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub by_groups: Vec<ByGroup<'a>>,
 }
 
 /// One person's no.
@@ -348,6 +353,7 @@ impl<'a> From<&'a workflow::Approval> for ApprovedDetail<'a> {
             digest: &approval.digest,
             justification: approval.justification.as_deref(),
             remaining: approval.remaining,
+            by_groups: ByGroup::all(&approval.by_groups),
         }
     }
 }

@@ -108,8 +108,15 @@ fn submission(level: Level, requested_by: &str, on_behalf_of: Option<&str>) -> E
 }
 
 fn approved(by: &str, remaining: u32) -> Event {
-    let approval =
-        Approval { round: 1, approver: by.to_owned(), roles: roles(&["lead"]), digest: Digest::of(b""), justification: None, remaining };
+    let approval = Approval {
+        round: 1,
+        approver: by.to_owned(),
+        roles: roles(&["lead"]),
+        digest: Digest::of(b""),
+        justification: None,
+        remaining,
+        by_groups: Vec::new(),
+    };
     Event::Approved(approval)
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::policy::{Agent, LevelPolicy, Person};
+use crate::domain::policy::{Agent, GroupRoles, LevelPolicy, Person};
 use crate::domain::risk::Assessment;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
@@ -36,6 +36,7 @@ struct Setting {
     auto_approve: bool,
     terms: ApprovalTerms,
     suspended: Vec<&'static str>,
+    group_roles: Option<GroupRoles>,
 }
 
 impl Setting {
@@ -49,6 +50,7 @@ impl Setting {
             auto_approve: false,
             terms: terms(),
             suspended: Vec::new(),
+            group_roles: None,
         }
     }
 
@@ -66,7 +68,7 @@ impl Setting {
             warn_before: None,
         };
         let levels = [level(true), level(true), level(self.auto_approve), level(false)];
-        let policy = Policy::new(levels, self.people.clone(), self.agents.clone());
+        let policy = Policy::new(levels, self.people.clone(), self.agents.clone()).with_group_roles(self.group_roles.clone());
         ask(Today { policy: &policy, suspended: &self.suspended.iter().collect() })
     }
 
@@ -121,7 +123,7 @@ fn approve(workflow: &Workflow, setting: &Setting, name: &str) -> Result<(Vec<&'
 }
 
 fn reason(workflow: &Workflow, setting: &Setting) -> String {
-    match setting.with(|today| today.standing(workflow, 1)) {
+    match setting.with(|today| today.standing(workflow, 1, DateTime::UNIX_EPOCH)) {
         Standing::Holds => "holds".to_owned(),
         Standing::AskAgain { reason, .. } => reason,
         Standing::Refused { reason } => format!("refused: {reason}"),
@@ -291,4 +293,54 @@ fn an_approval_whose_role_is_asked_no_more_does_not_count_by_it_in_the_deciding_
     assert_eq!(workflow.round().unwrap().approvals.len(), 1);
     let again = today.with(|now| now.decide(&one, &yes(now, "ann", None)));
     assert!(matches!(again, Ok(Answer::Repeat(_))), "{again:?}");
+}
+
+/// Dan has no role, and a group of the provider makes him a lead for an hour from his sign-in on.
+#[test]
+fn a_role_of_a_group_counts_at_the_deciding_and_at_the_starting_commit_while_it_is_given_and_not_too_old() {
+    let group_roles = GroupRoles {
+        issuer: "https://login.example.com".to_owned(),
+        roles: BTreeMap::from([("oncall".to_owned(), roles(&["lead"]))]),
+        longest: Duration::from_secs(3_600),
+    };
+    let first = Setting::first().changed(|s| {
+        s.terms.required = 1;
+        s.people.insert("dan".to_owned(), Person::default());
+        s.group_roles = Some(group_roles.clone());
+    });
+    let at = |minutes: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minutes);
+    let groups = ["oncall".to_owned(), "other".to_owned()];
+    let given = |now| group_roles.given(&groups, at(0), now, &BTreeSet::new());
+    assert_eq!((given(at(60)).len(), given(at(61)).len()), (1, 0), "a sign-in gives roles for an hour");
+    assert_eq!(group_roles.given(&groups, at(0), at(0), &roles(&["lead"])), [], "what is listed needs no group");
+
+    let workflow = parked(Some(first.terms.clone()), None);
+    assert!(matches!(approve(&workflow, &first, "dan"), Err(Refusal::NotAnApprover(_))), "without the session there is no role");
+    let approve = |today: Today<'_>| {
+        let Command::Approve { mut by, justification, digest, owner } = yes(today, "dan", None) else { unreachable!() };
+        by.signed_in.roles = given(at(0));
+        today.decide(&workflow, &Command::Approve { by, justification, digest, owner })
+    };
+    let Ok(Answer::Commit { events, .. }) = first.with(approve) else { panic!("dan may approve") };
+    let [Event::Approved(approval), Event::Released { .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((&approval.roles, &approval.by_groups), (&roles(&["lead"]), &given(at(0))));
+    let approved = events.into_iter().fold(workflow.clone(), |workflow, event| after(Some(workflow), event));
+
+    let standing = |today: &Setting, minutes| match today.with(|today| today.standing(&approved, 1, at(minutes))) {
+        Standing::Holds => "holds".to_owned(),
+        Standing::AskAgain { reason, .. } => reason,
+        Standing::Refused { reason } => format!("refused: {reason}"),
+    };
+    assert_eq!((standing(&first, 0).as_str(), standing(&first, 60).as_str()), ("holds", "holds"));
+    assert!(standing(&first, 61).contains("the approval of dan no longer counts"), "{}", standing(&first, 61));
+    let changed = |change: fn(&mut GroupRoles)| first.changed(|s| change(s.group_roles.as_mut().unwrap()));
+    for (what, today) in [
+        ("no groups", first.changed(|s| s.group_roles = None)),
+        ("another provider", changed(|groups| groups.issuer = "https://elsewhere.example.com".to_owned())),
+        ("another role", changed(|groups| drop(groups.roles.insert("oncall".to_owned(), roles(&["tech"]))))),
+        ("no such group", changed(|groups| groups.roles.clear())),
+    ] {
+        assert!(standing(&today, 0).contains("the approval of dan no longer counts"), "{what}: {}", standing(&today, 0));
+    }
+    assert!(standing(&first.changed(|s| s.suspended.push("dan")), 0).contains("dan is suspended"));
 }
