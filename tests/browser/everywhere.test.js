@@ -1,6 +1,7 @@
 // What holds on every page: for everybody, in light and dark, on a phone, whatever an agent writes.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { assertAccessible, assertFits, base, call, critical, open, signedIn, status, submit, test } from "./browser.js";
 
 /// The pages, each as it is with something on it.
@@ -23,6 +24,13 @@ async function pages() {
     "a search": "/inbox/history?text=orders&status=pending_approval",
     "a person": "/inbox/people/alice",
     statistics: "/inbox/statistics?days=7",
+    "statistics of a year": "/inbox/statistics?days=365",
+    policy: "/inbox/policy",
+    "a task that is tried": "/inbox/policy?operation=deploy&environment=production&resource=api&resource_type=service",
+    "a task that is none": "/inbox/policy?operation=deploy&estimated_cost=much",
+    system: "/inbox/system",
+    grants: "/inbox/grants",
+    halts: "/inbox/halts",
     "what is not there": "/inbox/workflows/0198f0a0-0000-7000-8000-000000000000",
   };
 }
@@ -46,8 +54,8 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
-test("a phone is wide enough for everything", async (t) => {
-  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+for (const width of [390, 320]) test(`a phone of ${width} pixels is wide enough for everything`, async (t) => {
+  const phone = { viewport: { width, height: 844 }, hasTouch: true, isMobile: true };
   const nobody = await open(t, phone);
   await nobody.goto(`${base}/sign-in`);
   await assertFits(nobody, "signing in");
@@ -59,6 +67,41 @@ test("a phone is wide enough for everything", async (t) => {
   }
   await page.goto(`${base}/`);
   await assertAccessible(page, "the list on a phone");
+});
+
+test("every page comes in fewer than 40 KB", async (t) => {
+  const page = await signedIn(t, "cora");
+  for (const [what, path] of Object.entries(await pages())) {
+    const response = await page.goto(base + path);
+    const { responseBodySize: sent } = await response.request().sizes();
+    assert.ok(sent > 0 && sent < 40_000, `${what}: ${sent} bytes`);
+    assert.equal(response.headers()["content-encoding"], "gzip", what);
+  }
+});
+
+test("every page says the same without a script", async (t) => {
+  const [plain, scripted] = [await signedIn(t, "cora", { javaScriptEnabled: false }), await signedIn(t, "cora")];
+  const headings = (page) => page.locator("main :is(h1, h2, h3, summary, button[type=submit], a[href])").count();
+  for (const [what, path] of Object.entries(await pages())) {
+    await plain.goto(base + path);
+    await scripted.goto(base + path);
+    assert.ok(await plain.locator("main h1").isVisible(), what);
+    assert.equal(await headings(plain), await headings(scripted), what);
+  }
+  // The form of a page that was made without a script reaches the server.
+  await plain.goto(`${base}/inbox/policy`);
+  await plain.getByLabel("Operation").fill("delete");
+  await plain.getByRole("button", { name: "Try" }).click();
+  await plain.locator("#tried").waitFor();
+});
+
+test("the history gives an export as a whole file", async (t) => {
+  const id = await submit();
+  const page = await signedIn(t, "cora");
+  await page.goto(`${base}/inbox/history`);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "JSON lines" }).click()]);
+  const lines = readFileSync(await download.path(), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.ok(lines.some((line) => line.workflow_id === id && line.problem === null), download.suggestedFilename());
 });
 
 test("without a script everything can be read and decided", async (t) => {

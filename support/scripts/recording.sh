@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Makes the recording of README.md anew: runs the program against a server of its own, keeps what it prints on a terminal,
+# and writes support/docs/images/recording.svg, which moves without a script. Needs node and `script` (util-linux).
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
+
+need_cargo
+need_compiler
+need_postgres
+need_script_tools
+has node || fail 'node is missing: install it, and run this again'
+has script || fail 'script is missing: it comes with util-linux'
+cd "$root"
+say 'building'
+cargo build --locked --quiet
+parkbrake=$root/target/debug/parkbrake
+
+source support/scripts/lib/dev-server.sh
+# The recording shows the folder of the runbooks: not the one where this checkout happens to be.
+mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake is there already: remove it first'
+folder=/tmp/parkbrake
+tidy_up() { rm -rf "$folder"; }
+mkdir "$folder/support"
+cp -r support/runbooks "$folder/support/"
+cp -r config "$home/config"
+sed -i.bak "s|working_dir: \\.|working_dir: $folder|" "$home/config/runbooks.yaml" && rm "$home/config/runbooks.yaml.bak"
+start_server "$home/config"
+
+# record COMMAND: runs it on a terminal of 100 columns, and keeps it with what it printed.
+record() {
+  local printed
+  printed=$(script -qec "stty cols 100 rows 50; ${1//parkbrake /$parkbrake }" /dev/null </dev/null)
+  jq -n --arg command "$1" --arg printed "$printed" '{command: $command, printed: $printed}' >>"$home/screens"
+}
+
+say 'recording'
+record "parkbrake submit --operation deploy --environment production --resource-type service \\
+    --description 'Deploy api 1.4.2' --runbook deploy-service --arg service=api --arg version=1.4.2"
+id=$("$parkbrake" pending --json | jq -r '.workflows[0].workflow_id[-6:]')
+record 'parkbrake pending'
+record "parkbrake approve $id --as alice --yes --justification 'Tests are green'"
+record "parkbrake watch $id"
+jq -s . "$home/screens" | node support/scripts/lib/terminal-svg.js >support/docs/images/recording.svg
+say "support/docs/images/recording.svg is written ($(wc -c <support/docs/images/recording.svg) bytes)"
