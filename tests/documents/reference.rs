@@ -131,9 +131,13 @@ fn the_reference_of_the_command_line_is_what_the_program_says() {
     let mut program = Cli::command();
     program.build();
     let mut page = String::from(
-        "# Command line\n\nEvery command, written from the program by `task docs`. A flag wins over its variable, the variable over the \
-         default.\nExit statuses are in [HITL_INTEGRATION.md](HITL_INTEGRATION.md#with-the-command-line); what the settings of a server \
-         are for is in\n[OPERATIONS.md](OPERATIONS.md#settings).\n",
+        "# Command line
+
+Every command, written from the program by `task docs`. A flag wins over its variable, the variable
+over the default. Exit statuses are in
+[HITL_INTEGRATION.md](HITL_INTEGRATION.md#with-the-command-line); what the settings of a server are
+for is in [OPERATIONS.md](OPERATIONS.md#settings).
+",
     );
     let mut counts = BTreeMap::new();
     count(&program, &mut counts);

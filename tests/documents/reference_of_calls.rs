@@ -50,9 +50,12 @@ fn the_reference_of_the_api_is_what_the_server_describes() {
     let document = description.value();
     let paths = document["paths"].as_object().expect("paths");
     let mut page = String::from(
-        "# HTTP reference\n\nEvery call, written by `task docs` from the description that a server serves as `/openapi.json`; `/docs` of a \
-         running server has\nevery field and example. [API.md](API.md) says what to call when, and what each problem means. A field in bold is required,
-         in bodies of several forms by one of them.\n",
+        "# HTTP reference
+
+Every call, written by `task docs` from the description that a server serves as `/openapi.json`;
+`/docs` of a running server has every field and example. [API.md](API.md) says what to call when,
+and what each problem means. A field in bold is required, in bodies of several forms by one of them.
+",
     );
     let mut written = 0;
     for tag in document["tags"].as_array().expect("tags") {
