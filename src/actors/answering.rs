@@ -1,7 +1,6 @@
 //! The answer to a submit: it goes to the caller, who may have gone away, and first to whatever has
 //! to hear of it all the same.
 
-use crate::actors::dispatcher::unanswered;
 use crate::actors::protocol::{Failure, Submitted};
 use ractor::RpcReplyPort;
 
@@ -45,6 +44,11 @@ impl Answering {
         afterwards.act(&answer);
         let _ = reply.send(answer);
     }
+}
+
+/// What a caller hears that got no answer.
+pub(super) fn unanswered() -> Failure {
+    Failure::Unavailable("there was no answer in time; whether it was done is not known, and asking again is safe".to_owned())
 }
 
 #[cfg(test)]

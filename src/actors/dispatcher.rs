@@ -5,7 +5,7 @@
 //! outside of them. The root installs the references, and takes them out again while it replaces
 //! the actors.
 
-use crate::actors::answering::{Afterwards, Answering};
+use crate::actors::answering::{Afterwards, Answering, unanswered};
 use crate::actors::messages::{Job, RegistryRef, Remembered, SupervisorRef, TimerRef, ToRegistry, ToSupervisor, ToTimer};
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure, Submitted};
 use crate::domain::workflow::Command;
@@ -112,9 +112,4 @@ impl Dispatcher {
             let _ = actors.registry.cast(ToRegistry::Remember(parked));
         }
     }
-}
-
-/// What a caller hears that got no answer.
-pub(super) fn unanswered() -> Failure {
-    Failure::Unavailable("there was no answer in time; whether it was done is not known, and asking again is safe".to_owned())
 }

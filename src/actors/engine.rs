@@ -4,8 +4,8 @@
 //! Nothing depends on the caller staying: a command that is on its way is decided and committed, or
 //! refused, whether or not anybody waits for the answer.
 
-use crate::actors::answering::Afterwards;
-use crate::actors::dispatcher::{ANSWER_TIMEOUT, ActorRefs, Dispatcher, unanswered};
+use crate::actors::answering::{Afterwards, unanswered};
+use crate::actors::dispatcher::{ANSWER_TIMEOUT, ActorRefs, Dispatcher};
 use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
 use crate::actors::grants::GrantBook;
