@@ -2,7 +2,8 @@
 //! it out, so nothing runs here; but it begins by the same commit as everything else, behind the
 //! same gate.
 
-use crate::actors::dispatcher::{ANSWER_TIMEOUT, unanswered};
+use crate::actors::answering::unanswered;
+use crate::actors::dispatcher::ANSWER_TIMEOUT;
 use crate::actors::gate::Verdict;
 use crate::actors::protocol::Failure;
 use crate::actors::runner::Runner;
