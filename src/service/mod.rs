@@ -79,6 +79,8 @@ pub struct Shared {
     /// Held while a link for a mail is made: links of one person are counted first, and two at once
     /// would not count each other.
     mail_turn: tokio::sync::Mutex<()>,
+    /// The places of the tool calls that are being read.
+    readers: Arc<Semaphore>,
     /// The matrix of the rules, once somebody has asked for it.
     matrix: OnceCell<Arc<Matrix>>,
     /// True once the server is stopping.
@@ -99,9 +101,10 @@ impl Service {
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
         let WaysIn { mailer, openid } = ways_in;
         let (admissions, mails) = (Admissions::new(limits), Arc::new(Semaphore::new(sign_in::MAILS)));
+        let readers = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))));
         let (quotas, matrix) = (Quotas::default(), OnceCell::new());
         let mail_turn = tokio::sync::Mutex::default();
-        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, mail_turn, matrix, closing }))
+        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, mail_turn, readers, matrix, closing }))
     }
 
     /// The time, as the database has it.

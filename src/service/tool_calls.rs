@@ -90,7 +90,7 @@ impl Service {
     /// Too many requests at once, or the answer is not known; the call may then not run.
     pub async fn tool_call(&self, by: &Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<ToolAnswer, ServiceError> {
         let by = Caller::new(by.principal(), door(call.client));
-        let Some(asked) = self.read_call(by, call, permit) else {
+        let Some(asked) = self.read_apart(by, call, permit).await? else {
             return Ok(ToolAnswer::deny(None, words::unread(call)));
         };
         let needs_nobody = self.engine.configuration.policy.level(asked.level).auto_approve;
@@ -119,6 +119,20 @@ impl Service {
         let used = ToolUse::of(&by.name, session_id, tool_use_id);
         let first = self.engine.storage.first_use(&by.name, &use_key(&used)).await?.ok_or(ServiceError::WorkflowNotFound)?;
         self.report(&by, first.workflow_id, None, outcome, permit).await
+    }
+
+    /// Reads a call on a thread that may be busy for a while, and few calls at the same time:
+    /// whatever calls hold, the lease is renewed and others are answered meanwhile.
+    async fn read_apart(&self, by: Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<Option<Asked>, ServiceError> {
+        let turn = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| ServiceError::internal())?;
+        let (service, call) = (self.clone(), call.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let read = service.read_call(by, &call, permit);
+            // A caller that hangs up meanwhile gives no place to the next one.
+            drop(turn);
+            read
+        });
+        read.await.map_err(|_| ServiceError::internal())
     }
 
     /// Reads a call into a task, and assesses all of it. `None` where some of it cannot be read,

@@ -15,12 +15,20 @@ const PATHS_AND_PATTERN: [&str; 5] = ["file_path", "path", "notebook_path", "glo
 /// The members that name a file which is written.
 const WRITTEN: [&str; 3] = ["file_path", "notebook_path", "path"];
 
+/// The longest path that is looked up, in bytes.
+const LONGEST_PATH: usize = 4_096;
+/// How many files a patch may name.
+const MOST_FILES: usize = 400;
+
 /// The parts of a call of a tool that takes no shell command.
 pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     if call.tool_name == "apply_patch" {
         return patch(rules, call);
     }
     let paths: &[&str] = if call.tool_name == "Glob" { &PATHS_AND_PATTERN } else { &PATHS };
+    if let Some(path) = texts(call, paths).find(|path| path.len() > LONGEST_PATH) {
+        return vec![rules.unmatched(path, "it is too long for a path")];
+    }
     for list in rules.lists() {
         let entries: Vec<_> = list.iter().filter(|entry| entry.command.is_none() && entry.tool.fit(&call.tool_name)).collect();
         if entries.is_empty() {
@@ -71,6 +79,9 @@ fn patch(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     let files: Vec<&str> = files.collect();
     if !text.trim_start().starts_with("*** Begin Patch") {
         return vec![rules.unmatched(&call.tool_name, "its input is no patch")];
+    }
+    if files.len() > MOST_FILES || files.iter().any(|file| file.len() > LONGEST_PATH) {
+        return vec![rules.unmatched(&call.tool_name, "it names too many files, or one that is too long for a path")];
     }
     written(rules, call, files.into_iter())
 }

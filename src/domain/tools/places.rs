@@ -143,9 +143,19 @@ pub fn could_fit(pattern: &str, written: &str) -> bool {
     })
 }
 
+/// How many bytes a shell makes of a word with wildcards, before it looks at what is there.
+pub fn spelled_out(written: &str) -> usize {
+    expanded(written).map_or(usize::MAX, |all| all.iter().map(String::len).sum())
+}
+
 /// What a shell makes of the braces in a word; `None` where that is too much.
 fn expanded(word: &str) -> Option<Vec<String>> {
     const MOST: usize = 64;
+    // No path is longer.
+    const LONGEST: usize = 4_096;
+    if word.len() > LONGEST {
+        return None;
+    }
     let (mut open, mut done) = (vec![word.to_owned()], Vec::new());
     while let Some(word) = open.pop() {
         let inner = word.find('}').and_then(|end| Some((word[..end].rfind('{')?, end)));

@@ -171,8 +171,7 @@ impl ToolRules {
 
     /// What naming a path is, beside what the command does with it: of secrets it gives them away.
     pub(super) fn named(&self, word: &Word, folder: &str) -> Option<Part> {
-        let pieces = word.text.split(['=', ',', '@', ':', ' ', '\n', '"', '\'']).filter(|piece| !piece.is_empty());
-        for piece in std::iter::once(word.text.as_str()).chain(pieces) {
+        for piece in std::iter::once(word.text.as_str()).chain(word.pieces()) {
             let place = Place::of(piece, folder);
             let found = self.paths.iter().find_map(|rule| Some((rule.read.as_ref()?, rule.covers(piece, word.known, &place)?)));
             if let Some((facts, by)) = found {

@@ -1,5 +1,7 @@
 //! A word of a command, and how much of it is known before it runs.
 
+use crate::domain::tools::places::spelled_out;
+
 /// How much of a word is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
@@ -31,6 +33,19 @@ impl Word {
     /// The text, where all of it is known.
     pub fn as_literal(&self) -> Option<&str> {
         (self.known == Known::Literal).then_some(self.text.as_str())
+    }
+
+    /// The names that it may hold, beside the whole of it: `key=file`, `host:file`, `a,b`.
+    pub fn pieces(&self) -> impl Iterator<Item = &str> {
+        self.text.split(['=', ',', '@', ':', ' ', '\n', '"', '\'']).filter(|piece| !piece.is_empty())
+    }
+
+    /// How much there is to look up of it.
+    pub fn names(&self) -> usize {
+        match self.known {
+            Known::Glob => spelled_out(&self.text),
+            Known::Literal | Known::Begins | Known::Crafted => self.pieces().count(),
+        }
     }
 
     /// Whether it is an option. A single hyphen is none: it stands for standard input.

@@ -33,6 +33,9 @@ const DEEPEST: usize = 60;
 const MOST_PARTS: usize = 400;
 /// How many words a command may have; the text of here-documents is none.
 const MOST_WORDS: usize = 2_000;
+/// How much may be looked up of what a command names: a name counts one, a byte of a word with
+/// wildcards one, and all of it again for each folder that the command may be in.
+const MOST_LOOKS: usize = 3_000;
 /// How many folders a command may go through.
 const MOST_FOLDERS: usize = 8;
 
@@ -90,6 +93,7 @@ struct Reader<'r> {
     stdin: Stdin,
     depth: usize,
     words_left: usize,
+    looks_left: usize,
 }
 
 /// What a command reads from its standard input.
@@ -120,6 +124,7 @@ impl<'r> Reader<'r> {
             stdin: Stdin::Made,
             depth: 0,
             words_left: MOST_WORDS,
+            looks_left: MOST_LOOKS,
         }
     }
 
@@ -175,8 +180,17 @@ impl<'r> Reader<'r> {
         self.depth -= 1;
     }
 
-    /// Notes a word that names a secret.
+    /// Notes a word that names a secret. A command that names more than can be looked up in a
+    /// moment is unmatched: otherwise a few calls would keep the server from everything else.
     fn mention(&mut self, word: &Word) {
+        if self.looks_left == 0 {
+            return;
+        }
+        let looks = word.names().saturating_mul(self.folders.len().max(1));
+        self.looks_left = self.looks_left.saturating_sub(looks);
+        if self.looks_left == 0 {
+            return self.unmatched(&word.text, "the command names too much to look it all up");
+        }
         let folders = if self.folders.is_empty() { std::slice::from_ref(&self.root) } else { self.folders.as_slice() };
         let found = folders.iter().find_map(|folder| self.rules.named(word, folder));
         if let Some(part) = found {

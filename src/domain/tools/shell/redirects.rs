@@ -52,6 +52,10 @@ impl Reader<'_> {
         if place.starts_with("/dev/tcp/") || place.starts_with("/dev/udp/") {
             return self.unmatched(place, "it is a connection to somewhere else");
         }
+        if self.looks_left == 0 {
+            // It is known already that not all of it is looked up.
+            return;
+        }
         let part = self.rules.written(target, &self.root, &self.folders);
         self.add(part);
     }
