@@ -6,7 +6,67 @@ use crate::domain::tools::shell::{Reader, Stdin};
 use crate::domain::tools::word::Word;
 use tree_sitter::Node;
 
+/// Statements with a beginning and an end of their own: a redirection behind one is opened before
+/// it begins.
+const GROUPS: [&str; 7] =
+    ["subshell", "compound_statement", "for_statement", "c_style_for_statement", "while_statement", "if_statement", "case_statement"];
+
 impl Reader<'_> {
+    /// A statement with redirections. Words after a redirection are arguments of the command.
+    ///
+    /// The grammar puts a redirection of the last command of a list around the whole list:
+    /// `cd x && cat > f` writes to `x/f`. So what stands behind a list or a pipeline is read where
+    /// that has led; what stands behind a group, where the group begins.
+    pub(super) fn redirected(&mut self, node: Node<'_>, source: &str) {
+        let body = node.child_by_field_name("body");
+        let redirections: Vec<Node<'_>> = children(node).into_iter().filter(|child| Some(*child) != body).collect();
+        let before = self.stdin;
+        let reads = |child: &Node<'_>| child.kind() != "file_redirect" || text(*child, source).contains('<');
+        if redirections.iter().any(reads) {
+            self.stdin = Stdin::Made;
+        }
+        let unknown = "it is not known whose arguments stand after the redirection";
+        match body {
+            Some(body) if body.kind() == "command" => {
+                let more = self.redirections(&redirections, source);
+                self.deeper(text(body, source), |reader| reader.command(body, more, source));
+            }
+            Some(body) => {
+                let is_group = GROUPS.contains(&body.kind());
+                let mut more = if is_group { self.redirections(&redirections, source) } else { Vec::new() };
+                self.visit(body, source);
+                if !is_group {
+                    let led = self.on_success.clone();
+                    self.or_in(led);
+                    more = self.redirections(&redirections, source);
+                }
+                if !more.is_empty() {
+                    self.unmatched(text(node, source), unknown);
+                }
+            }
+            None => {
+                let more = self.redirections(&redirections, source);
+                if !more.is_empty() {
+                    self.run(&more, text(node, source));
+                }
+            }
+        }
+        self.stdin = before;
+    }
+
+    /// Reads redirections; gives back the words that stand among them and belong to the command.
+    fn redirections(&mut self, redirections: &[Node<'_>], source: &str) -> Vec<Word> {
+        let mut more: Vec<Word> = Vec::new();
+        for child in redirections {
+            if ["file_redirect", "heredoc_redirect", "herestring_redirect"].contains(&child.kind()) {
+                more.extend(self.redirect(*child, source));
+            } else {
+                self.visit(*child, source);
+            }
+        }
+        more
+    }
+
     /// Reads a redirection. Words that stand after it belong to the command: they are given back.
     pub(super) fn redirect(&mut self, node: Node<'_>, source: &str) -> Vec<Word> {
         match node.kind() {
