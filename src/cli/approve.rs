@@ -1,7 +1,7 @@
 //! `parkbrake approve`: shows what would run, asks, and approves exactly that.
 //!
-//! The digest that is sent is not the one that the server names beside the task but the one of the
-//! document that was shown, computed here. So a yes binds to what stood on the screen: if anything
+//! The command sends the digest of the document that it has shown, computed here, rather than the
+//! digest that the server names. So an approval is bound to what was on the screen: if anything
 //! else is stored, the server refuses it (412).
 
 use crate::cli::client::Connection;
@@ -100,8 +100,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The digest of the task that an answer shows, or of the step of it that people are asked about;
-/// the one that it names beside the task has to be the same.
+/// The digest of the task in an answer, or of the step that people are asked about. It has to equal
+/// the digest that the server names.
 pub(super) fn digest_of(workflow: &Value) -> Result<String, Error> {
     let Some(task) = workflow.get("task").filter(|task| task.is_object()) else {
         return Err(Error::Other("the server does not show what would run, so nothing was approved".to_owned()));

@@ -1,5 +1,5 @@
-//! `parkbrake cancel`: the requester, or an admin, takes a task back, and learns what became of
-//! what was running.
+//! `parkbrake cancel`: the requester or an admin takes a task back, and learns how a running
+//! attempt ended.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;

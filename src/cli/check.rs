@@ -1,4 +1,4 @@
-//! `parkbrake check`: is a configuration sound?
+//! `parkbrake check`: checks a configuration.
 
 use crate::cli::terminal::Page;
 use crate::cli::{Error, launcher};
@@ -26,7 +26,7 @@ pub struct Args {
 /// Reads the configuration as a server would, and says everything that is wrong with it.
 ///
 /// # Errors
-/// The text is not valid.
+/// The configuration is invalid.
 #[expect(clippy::disallowed_methods, reason = "this command is no server: it asks whether the secrets are there")]
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;

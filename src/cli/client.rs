@@ -1,5 +1,5 @@
-//! The client of the API that every command uses: where the server is, who is asking, and what an
-//! answer means.
+//! The client of the API that every command uses: where the server is, who is calling, and what a
+//! response means.
 //!
 //! The token goes into one header, marked as sensitive, and nowhere else: not into errors, not into
 //! `Debug`. A development token goes only to this very machine, and no redirect is followed, so no
@@ -18,7 +18,7 @@ pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8001";
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long it may take to answer, beyond what it was asked to wait.
+/// How long it may take to answer, in addition to the wait that was requested.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Where the server is and who is asking: the same flags for every command.
@@ -59,7 +59,8 @@ impl Answer {
 }
 
 impl Connection {
-    /// Makes the client. `usual` is who gives such commands on a development server.
+    /// Makes the client. `usual` is the kind of principal that gives such commands on a development
+    /// server.
     ///
     /// # Errors
     /// The URL is invalid, or there is nobody to act as.
@@ -68,7 +69,7 @@ impl Connection {
         let url = base_url(&given)?;
         let local = is_loopback(&url);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, self.authorization(usual, local, &given)?)]);
-        // Fails only where a provider is installed already, which then serves as well.
+        // Fails only if a provider is already installed, which then does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .default_headers(headers)
@@ -120,17 +121,17 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.base)).timeout(ANSWER)
     }
 
-    /// A call that the server may hold for as long as it was asked to.
+    /// A call that the server may hold for as long as requested.
     pub fn patient_call(&self, method: Method, path: &str, held: Duration) -> RequestBuilder {
         self.call(method, path).timeout(ANSWER + held)
     }
 
-    /// A call whose answer may take as long as it is long.
+    /// A call whose response may be long, and so may take any time.
     pub fn long_call(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    /// Sends a call and gives the body of the answer piece by piece, as it comes.
+    /// Sends a call and passes on the body of the response piece by piece, as it arrives.
     ///
     /// # Errors
     /// The server refused or broke off before the end; or the error of `take`.
@@ -154,7 +155,7 @@ impl Client {
         Ok(())
     }
 
-    /// What an answer says that is no success.
+    /// The error in a response that is not a success.
     async fn refusal(&self, response: reqwest::Response) -> Result<Error, Error> {
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -187,7 +188,7 @@ impl Client {
         Ok(Answer { body, value })
     }
 
-    /// Sends a call and gives the body of the answer, whatever its status.
+    /// Sends a call and returns the body of the response, whatever its status.
     ///
     /// # Errors
     /// The server did not answer.
@@ -208,7 +209,7 @@ impl Client {
     }
 }
 
-/// What lies at the bottom of an error of the connection.
+/// The innermost cause of a connection error.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
@@ -237,8 +238,7 @@ pub(super) fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Whether it is this machine: decided by the name that is written, not by what a resolver makes of
-/// it.
+/// Whether it is this machine, judged by the name as written, without resolving it.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

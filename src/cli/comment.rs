@@ -1,4 +1,4 @@
-//! `parkbrake comment`: says something about a workflow, or asks its requester something.
+//! `parkbrake comment`: comments on a workflow, or asks its requester a question.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;

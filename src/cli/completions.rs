@@ -1,5 +1,5 @@
-//! `parkbrake completions` and `parkbrake man`: what a shell and `man` want to know of the
-//! commands, made from the commands themselves.
+//! `parkbrake completions` and `parkbrake man`: shell completions and manual pages, generated from
+//! the commands.
 
 use crate::cli::terminal::{complain, write_out};
 use crate::cli::{Cli, Error};

@@ -1,9 +1,9 @@
-//! The question that `parkbrake approve` asks before it approves, and what answers it where nobody
-//! can be asked.
+//! The question that `parkbrake approve` asks before it approves, and the flags that answer it if
+//! there is no terminal.
 //!
-//! On a terminal somebody reads what would run and says yes; a critical request is approved by
-//! typing its target, as in the inbox. Without a terminal `--yes` says yes, and for a critical
-//! request `--confirm TARGET` or `--digest` says that it is the one that is meant.
+//! On a terminal, a person reads what would run and confirms; for a critical request they type its
+//! target, as in the inbox. Without a terminal, `--yes` confirms, and for a critical request
+//! `--confirm TARGET` or `--digest` says which one is meant.
 
 use crate::cli::Error;
 use crate::cli::facts::text;
@@ -12,7 +12,7 @@ use crate::domain::text::escaped;
 use serde_json::Value;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// What was said beforehand.
+/// The answers given as flags.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Consent {
     /// Approve without asking; needed where there is no terminal to ask on
@@ -24,7 +24,7 @@ pub struct Consent {
     confirm: Option<String>,
 }
 
-/// Who can be asked.
+/// The person who can be asked.
 pub struct Asked<'a> {
     input: &'a mut dyn BufRead,
     output: &'a mut dyn Write,
@@ -35,7 +35,7 @@ impl<'a> Asked<'a> {
         Self { input, output }
     }
 
-    /// The answer in a line; nothing where the input has ended.
+    /// The answer, one line; empty if the input has ended.
     fn ask(&mut self, question: &str) -> Result<String, Error> {
         let mut answer = String::new();
         write!(self.output, "{question} ").and_then(|()| self.output.flush()).map_err(Error::Output)?;
@@ -46,19 +46,19 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Whether somebody sits at the other end, who sees what is shown and can answer.
+/// Whether there is a person at a terminal who sees the output and can answer.
 pub fn is_somebody_there() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 impl Consent {
-    /// Whether nothing is left to be asked or compared where a digest is named as well.
+    /// Whether the flags, together with a digest, leave nothing to ask or compare.
     pub fn suffices(&self) -> bool {
         self.yes && self.confirm.is_none()
     }
 
-    /// Whether this request may be approved: it was said beforehand, or it is said now. `bound` is
-    /// whether a digest was named beforehand.
+    /// Obtains consent to approve this request, from the flags or from the person. `bound` says
+    /// whether a digest was given as a flag.
     ///
     /// # Errors
     /// The person did not confirm, or there is no terminal to ask at.
@@ -105,12 +105,12 @@ impl Consent {
 /// Whether it is approved only by typing its target.
 pub fn is_critical(workflow: &Value) -> bool {
     let level = text(workflow, "/approval/step/risk_level").or_else(|| text(workflow, "/risk_level"));
-    // A level that is not known here may be a worse one.
+    // A level that this version does not know may be a worse one.
     !matches!(level.and_then(Level::parse), Some(Level::Low | Level::Medium | Level::High))
 }
 
-/// What has to be typed, as it is shown so that it can be: the rule of `Target::confirmation`, for
-/// an answer of any version.
+/// What has to be typed, in the form in which it is shown. The rule is that of
+/// `Target::confirmation`, for answers of any server version.
 pub fn target(workflow: &Value) -> String {
     let asked = &workflow["approval"]["step"];
     let known = if asked.is_object() { asked } else { workflow };
@@ -157,7 +157,7 @@ mod tests {
             assert_eq!(result.is_ok(), approved, "{answer:?}");
             assert!(asked.contains("db-prod<U+202E>"), "{asked}");
         }
-        // A yes beforehand answers the question, and does not say which target is meant.
+        // `--yes` answers the question, but does not say which target is meant.
         assert!(answered(&consent(true, None), "critical", false, Some("\n")).0.is_err());
         assert!(answered(&consent(true, None), "a level of tomorrow", false, None).0.is_err());
     }

@@ -1,4 +1,5 @@
-//! `parkbrake dev`: everything that it takes to try parkbrake out, and nothing left behind.
+//! `parkbrake dev`: everything that is needed to try parkbrake out. It stops everything that it has
+//! started.
 
 use crate::app::{App, Pace, Resources};
 use crate::cli::dev_home::{self, Identity, Kind};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 const DATABASE: &str = "parkbrake";
 
-/// What the shipped runbooks run.
+/// The scripts that the shipped runbooks run.
 const RUNBOOK_SCRIPTS: [(&str, &str); 2] = [
     ("support/runbooks/deploy.sh", include_str!("../../support/runbooks/deploy.sh")),
     ("support/runbooks/disk-usage.sh", include_str!("../../support/runbooks/disk-usage.sh")),
@@ -99,7 +100,7 @@ async fn open_the_door(app: &App, home: &Path, keys: &SecretKeys, database_url: 
     welcome(app, policy, &links, &tokens, database_url)
 }
 
-/// Whose configuration holds: the one that was named, the one that is here, or the shipped one.
+/// Which configuration is used: the named one, the one in this folder, or the shipped one.
 fn with_configuration(mut settings: Settings, home: &Path) -> Result<(Settings, Option<PathBuf>), Error> {
     if settings.config.is_some() || settings.config_dir().join("hitl").is_dir() {
         return Ok((settings, None));
@@ -122,7 +123,7 @@ fn unpack(path: &Path, contents: &str, mode: u32) -> Result<(), Error> {
         .map_err(|error| Error::Other(format!("cannot write {}: {error}", path.display())))
 }
 
-/// Gives everybody of the configuration a token. Those of earlier runs stay good.
+/// Gives everybody in the configuration a token. Tokens of earlier runs stay valid.
 #[expect(clippy::disallowed_methods, reason = "no server runs yet whose clock could be asked, and nothing is listed by this id")]
 async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<(PathBuf, Vec<Identity>), Error> {
     let earlier = dev_home::read(home).unwrap_or_default();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const FILE: &str = "tokens";
 
-/// What a principal of the development server is.
+/// The kind of a principal of the development server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Person,
@@ -122,8 +122,8 @@ pub fn read(folder: &Path) -> Result<Vec<Identity>, Error> {
         .collect()
 }
 
-/// Writes the file anew, for its owner alone; a reader sees the old one or the new one, never half
-/// of it.
+/// Replaces the file, readable by its owner alone. A reader sees the old file or the new one, never
+/// half of it.
 ///
 /// # Errors
 /// [`Error::Unusable`] with what the file system says.
@@ -144,7 +144,7 @@ pub fn write(folder: &Path, identities: &[Identity]) -> Result<PathBuf, Error> {
     }
 }
 
-/// Creates the file with its final mode: there is no moment at which somebody else could open it.
+/// Creates the file with its final mode, so that nobody else can open it at any moment.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -159,7 +159,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whom to act as: the one who is named, else the first of the kind that gives such commands.
+/// Whom to act as: the named one, or else the first of the kind that gives such commands.
 ///
 /// # Errors
 /// [`Error::Unknown`] for a name that is not there, [`Error::NobodyOfKind`] where there is nobody

@@ -1,4 +1,4 @@
-//! Why a command failed, and what is said about it.
+//! Why a command failed, and how that is reported.
 
 use crate::cli::exit;
 use crate::cli::problem::Problem;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Why a command failed. The text says what to do about it, and never holds a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Whoever read our standard output has read enough, as `parkbrake pending | head` does.
+    /// The reader of standard output has closed it, as in `parkbrake pending | head`.
     #[error("standard output was closed")]
     Closed,
     #[error("cannot write to standard output: {0}")]
@@ -29,10 +29,10 @@ pub enum Error {
     Strange { url: String, detail: String },
     #[error(transparent)]
     DevHome(#[from] dev_home::Error),
-    /// The command lacks something that it needs here.
+    /// The command was called without something that it needs.
     #[error("{0}")]
     Usage(String),
-    /// Anything that only one command can run into, in its own words.
+    /// A failure of one command only, in its own words.
     #[error("{0}")]
     Other(String),
 }
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may well succeed in a moment.
+    /// Whether the same call may succeed in a moment.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TooSlow { .. } | Self::Broken { .. } => true,

@@ -70,8 +70,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         permission_mode: None,
     };
     let reading = configuration.tools.read(&call);
-    // The time of day is the database's alone, and no database is asked: conditions on `now` are
-    // asked about the year 1970.
+    // Only the database knows the time, and no database is asked here: conditions on `now` are
+    // evaluated for the year 1970.
     let judged = reading.judge(&configuration.rules, &args.requester, DateTime::UNIX_EPOCH);
     let asks = !configuration.policy.level(judged.assessment.level).auto_approve || !judged.is_matched;
     let mut page = Page::stdout();

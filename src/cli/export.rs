@@ -1,4 +1,4 @@
-//! `parkbrake export`: everything of a stretch of time, into a file.
+//! `parkbrake export`: all workflows of a period, into a file.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -77,7 +77,7 @@ struct Part {
 }
 
 impl Part {
-    /// It tells of everybody's workflows, so only its owner reads it.
+    /// It holds everybody's workflows, so only its owner may read it.
     fn beside(path: &Path) -> Result<Self, Error> {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");

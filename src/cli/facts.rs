@@ -1,8 +1,8 @@
 //! Reading single facts out of an answer of the server.
 //!
 //! The answers are read fact by fact rather than into types: a client that refuses a whole answer
-//! because a newer server says one thing more, or one thing less, would be of no use at the moment
-//! when a human has to decide.
+//! because a newer server has one field more or less would be useless at the moment when a person
+//! has to decide.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! `parkbrake grant create`, `grant list`, `grant proposals` and `grant revoke`: a yes that is
-//! given in advance.
+//! `parkbrake grant create`, `grant list`, `grant proposals` and `grant revoke`: approvals given in
+//! advance.
 
 use crate::cli::Error;
 use crate::cli::client::{Client, Connection};
@@ -135,7 +135,7 @@ fn reason(reason: Option<&str>) -> Value {
 
 /// The call's body: what was given, and nothing else.
 fn body(args: &CreateArgs, like: Option<Uuid>) -> Value {
-    // Made here, so that a call that is sent twice gives one grant.
+    // The client makes the id, so that a call that is sent twice gives one grant.
     let mut body = json!({"grant_id": Uuid::new_v4(), "expires_in": args.expires_in, "justification": args.justification});
     let like = like.map(|id| id.to_string());
     for (field, given) in [

@@ -1,7 +1,7 @@
-//! The id of a workflow on the command line: whole, or its end.
+//! The id of a workflow on the command line: the whole id, or its end.
 //!
 //! Ids begin with the time, so those of one day begin alike, and people copy their ends. An end is
-//! looked up among what waits and what was submitted last; where it fits none or several of these,
+//! looked up among the waiting and the latest workflows. If it matches none or several of them,
 //! nothing is done.
 
 use crate::cli::Error;
@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// How many characters an end has at least.
+/// The fewest characters of an end.
 const SHORTEST: usize = 6;
-/// How many characters are shown where an id is shortened.
+/// How many characters of a shortened id are shown.
 const SHOWN: usize = 8;
-/// The most that a server gives at once.
+/// The most that a server returns at once.
 const PAGE: usize = 500;
 /// How many pages of the newest workflows are looked through.
 const PAGES: usize = 4;
@@ -66,8 +66,8 @@ impl Client {
         self.find_in(given, &[("/grants", 1)], ["/grants", "/grant_id"], "no grant has").await
     }
 
-    /// Looks an id up in lists, of each of which so many pages are read. `places` are those of the
-    /// items in a page and of the id in an item.
+    /// Looks an id up in lists, reading the given number of pages of each. `places` are the JSON
+    /// pointers to the items in a page and to the id in an item.
     async fn find_in(&self, given: &GivenId, lists: &[(&str, usize)], places: [&str; 2], none_has: &str) -> Result<Uuid, Error> {
         let end = match given {
             GivenId::Whole(id) => return Ok(*id),
@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Adds the ids of a list that end so.
+    /// Adds the ids in a list that have this end.
     async fn collect(&self, found: &mut BTreeSet<Uuid>, end: &str, path: &str, pages: usize, [items, id]: [&str; 2]) -> Result<(), Error> {
         let mut cursor: Option<String> = None;
         for _ in 0..pages {

@@ -26,7 +26,7 @@ impl KeyArgs {
     /// The key.
     ///
     /// # Errors
-    /// There is no identity, or it is invalid.
+    /// There is no key, or it is invalid.
     pub fn load(&self) -> Result<SecretKeys, Error> {
         SecretKeys::load(variable, self.secret_key_file.as_deref()).map_err(|error| Error::Other(error.to_string()))
     }

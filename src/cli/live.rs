@@ -1,4 +1,4 @@
-//! What a runbook writes, for those who watch it.
+//! The output of a runbook, for people who watch it.
 
 use crate::cli::Error;
 use crate::cli::client::Client;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::mem::take;
 use uuid::Uuid;
 
-/// Beyond this a line is printed although it has not ended.
+/// A line that is longer is printed before it has ended.
 const LONGEST_LINE: usize = 4_096;
 
 /// How far a runbook's output has been printed.
@@ -22,7 +22,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Prints what has come, in whole lines. A server that does not say it is asked again later.
+    /// Prints the new output, in whole lines. If the server does not answer, it is asked again
+    /// later.
     ///
     /// # Errors
     /// It cannot be printed.

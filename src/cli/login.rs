@@ -41,7 +41,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         Some(url) => url.to_owned(),
         None => below(client.base(), text(&answer.value, "/path").ok_or_else(strange)?),
     };
-    // What a server sends is shown only where it is a link.
+    // What a server sends is shown only if it is a link.
     let link = Url::parse(&link).map_err(|_| strange())?;
     let mut page = Page::stdout();
     page.line(&link);
@@ -81,8 +81,8 @@ async fn has_opened(link: &Url) -> bool {
     false
 }
 
-/// An address for a browser below the address of a server. Browsers keep a session over TLS alone,
-/// but for `localhost`.
+/// An address for a browser, below the address of a server. Browsers keep a session only over TLS,
+/// except on `localhost`.
 pub(super) fn below(base: &str, path: &str) -> String {
     let whole = format!("{}{path}", base.trim_end_matches('/'));
     let Ok(mut url) = Url::parse(&whole) else { return whole };

@@ -2,8 +2,8 @@
 //! start a program.
 //!
 //! Each line is a message; it is sent to `/mcp` of the server, and the answer is written as a line.
-//! So the tools are the same by both ways, and there is nothing to lose: what was submitted is on
-//! the server.
+//! So both transports offer the same tools, and this process has nothing to lose: everything
+//! submitted is on the server.
 
 use crate::cli::Error;
 use crate::cli::client::{Client, Connection};
@@ -21,12 +21,12 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// Bytes of a message.
 const LONGEST_MESSAGE: u64 = 1024 * 1024;
-/// How long a tool may wait on the server, beyond the time that every call has.
+/// How long a tool may wait on the server, in addition to the time limit of every call.
 const LONGEST_WAIT: Duration = Duration::from_secs(55);
-/// JSON-RPC's code for a failure that is the server's.
+/// JSON-RPC's code for a failure of the server.
 const SERVER_ERROR: i64 = -32000;
 const PARSE_ERROR: i64 = -32700;
-/// Where a message says which revision it is of.
+/// Where a message names its protocol revision.
 const REVISION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
 /// Serves the Model Context Protocol on standard input and output; ends when standard input does.
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let mut input = BufReader::new(tokio::io::stdin());
     let mut calls = JoinSet::new();
     let mut under_way: HashMap<String, AbortHandle> = HashMap::new();
-    // What was read of a message stays here while an answer is written.
+    // The part of a message read so far is kept here while an answer is written.
     let mut line = Vec::new();
     loop {
         let mut rest = (&mut input).take(LONGEST_MESSAGE.saturating_sub(line.len() as u64));
@@ -59,7 +59,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
                 Err(error) => return Err(Error::Other(format!("standard input cannot be read: {error}"))),
             },
             Some(done) = calls.join_next(), if !calls.is_empty() => {
-                // One that was cancelled by its client ends without an answer.
+                // A call that its client has cancelled ends without an answer.
                 if let Ok(answered) = done {
                     answered?;
                 }
@@ -100,7 +100,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
 /// Passes messages on.
 struct Bridge {
     client: Client,
-    /// The revision that was agreed on at the beginning, of a client that says it only then.
+    /// The revision agreed on at the beginning, for a client that names it only then.
     revision: Mutex<Option<String>>,
 }
 
@@ -118,7 +118,7 @@ impl Bridge {
         say(&answer)
     }
 
-    /// The call for a message, with the headers that the transport over HTTP has beside it.
+    /// The call for a message, with the headers that the HTTP transport requires.
     fn call(&self, message: &Value) -> RequestBuilder {
         let call = self.client.patient_call(Method::POST, "/mcp", LONGEST_WAIT);
         let agreed = self.revision.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -132,7 +132,7 @@ impl Bridge {
         )
     }
 
-    /// What the server answers: a message, or in words why there is none.
+    /// The server's answer: a message, or the reason why there is none.
     async fn sent(&self, call: RequestBuilder) -> Result<Value, Said> {
         let unreachable = |error: Error| Said { words: error.to_string(), problem: None };
         let body = self.client.text(call).await.map_err(unreachable)?;

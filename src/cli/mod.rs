@@ -1,8 +1,8 @@
 //! The command line: one file per command, and what they share.
 //!
-//! Every command is `run(args) -> Result<ExitCode, Error>`. What it says goes to standard output
-//! through [`terminal`]; why it failed is the error, which only [`Cli::run`] prints. Exit status 0:
-//! done, 1: refused or failed, 2: wrong usage, 3: rejected, 4: expired, 5: the server cannot be
+//! Every command is `run(args) -> Result<ExitCode, Error>`. Its output goes to standard output
+//! through [`terminal`]; its error says why it failed, and only [`Cli::run`] prints it. Exit status
+//! 0: done, 1: refused or failed, 2: wrong usage, 3: rejected, 4: expired, 5: the server cannot be
 //! reached, 6: not permitted.
 
 pub mod approve;
@@ -157,7 +157,7 @@ pub enum Command {
 }
 
 impl Cli {
-    /// Takes the secrets of a server out of its environment, and closes its memory.
+    /// Removes the secrets of a server from its environment, and protects its memory.
     ///
     /// # Errors
     /// The system refuses.
@@ -213,8 +213,7 @@ impl Cli {
     }
 }
 
-/// The variables by which the commands are set: all that their flags read. A secret is never a
-/// flag.
+/// The variables that the commands read through their flags. A secret is never a flag.
 fn plain_variables() -> Vec<String> {
     let command = Cli::command();
     let flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
@@ -222,7 +221,7 @@ fn plain_variables() -> Vec<String> {
     of_flags.chain(["PARKBRAKE_LOG", "PARKBRAKE_POSTGRES_BIN", "PARKBRAKE_DEV_HOME"].map(str::to_owned)).collect()
 }
 
-/// What starts runbooks: this very program.
+/// What starts runbooks: this program itself.
 fn launcher() -> Result<Launcher, Error> {
     Launcher::own().map_err(|error| Error::Other(format!("this program cannot open its own file, which starts runbooks: {error}")))
 }
@@ -232,8 +231,8 @@ fn variable(name: &str) -> Option<String> {
     hardening::variable(name)?.into_string().ok()
 }
 
-/// Where the database is. It is taken from the environment alone: a command line can be read by
-/// everybody on the machine.
+/// Where the database is. It is read only from the environment, because everybody on the machine
+/// can read a command line.
 fn database_url() -> Result<String, Error> {
     let url = variable("DATABASE_URL").filter(|url| !url.is_empty()).ok_or_else(|| {
         Error::Other("DATABASE_URL is not set: say where PostgreSQL is, as in postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
@@ -241,7 +240,7 @@ fn database_url() -> Result<String, Error> {
     Ok(with_password(url, variable("PGPASSWORD")))
 }
 
-/// Adds the password that PostgreSQL's own tools read from the environment, where the address has
+/// Adds the password that PostgreSQL's own tools read from the environment, if the address has
 /// none.
 fn with_password(url: String, password: Option<String>) -> String {
     let (Some(password), Ok(mut parsed)) = (password, reqwest::Url::parse(&url)) else { return url };

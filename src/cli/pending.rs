@@ -89,7 +89,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     loop {
         let mut items = match read(&client, &args.filter, |_| Ok(())).await {
             Ok(items) => items,
-            // What was shown before stays on the terminal; the server may only be starting anew.
+            // The last table stays on the terminal; the server may only be restarting.
             Err(error) if args.watch && !before.is_empty() && error.is_passing() => {
                 complain(&format!("parkbrake: {error}\nparkbrake: trying again"));
                 tokio::time::sleep(PAUSE).await;
@@ -101,7 +101,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         args.sort.sort(&mut items, now);
         let mut page = Page::stdout();
         print(&mut page, &items, args.wide, now);
-        // The ages alone are no news for somebody who reads them from a file.
+        // A change of the ages alone is not news for somebody who reads a file.
         let news = if is_terminal() { page.text().to_owned() } else { items.iter().map(Value::to_string).collect() };
         if news != before {
             if args.watch && is_terminal() {
@@ -117,7 +117,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     }
 }
 
-/// Reads what waits, the newest first, and hands on each page.
+/// Reads the waiting requests, the newest first, and passes on each page.
 ///
 /// # Errors
 /// Why the server did not answer.
@@ -158,7 +158,7 @@ impl Sort {
             let level = Level::parse(asked_level(item));
             Reverse((level.is_none(), level))
         };
-        // What has no deadline comes last.
+        // Requests without a deadline come last.
         let due = |item: &Value| due(item, now).map_or(DateTime::<Utc>::MAX_UTC, |(at, _)| at);
         let asked = |item: &Value| text(item, "/requested_at").and_then(times::read);
         match self {
@@ -232,7 +232,7 @@ pub(super) fn what(item: &Value) -> What {
     What { text: if differs { format!("{DIFFERS} {named}") } else { named }, differs }
 }
 
-/// Whose word it waits for.
+/// Whose decision it waits for.
 pub(super) fn needs(item: &Value) -> Cell {
     if item["undecidable"] == true {
         return ("nobody can decide".to_owned(), Style::of("critical"));

@@ -74,7 +74,7 @@ async fn suspend(storage: &Storage, name: &str, reason: Option<&str>, config: &P
         false => format!("{name} has been suspended before, and still is"),
     });
     page.print()?;
-    // So that no session of before is good again once the name is restored.
+    // Ends the sessions, so that none becomes valid again when the name is restored.
     storage.sign_out(name).await.map(drop).map_err(failed)
 }
 

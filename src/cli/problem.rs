@@ -7,7 +7,7 @@ use crate::domain::text::escaped;
 use serde_json::Value;
 use std::fmt;
 
-/// What the server said instead of an answer.
+/// The problem that the server returned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     pub status: u16,
@@ -16,8 +16,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problem in an answer of this status; a body that is none (a proxy's page, say) is left
-    /// out.
+    /// The problem in a response with this status. A body that is not a problem, such as a proxy's
+    /// page, is left out.
     pub fn new(status: u16, body: &[u8], retry_after: Option<&str>) -> Self {
         let body = serde_json::from_slice(body).ok().filter(Value::is_object).unwrap_or(Value::Null);
         Self { status, body, retry_after: retry_after.map(str::to_owned) }
@@ -28,7 +28,7 @@ impl Problem {
         text(&self.body, "/code")
     }
 
-    /// The exit status of a command that was refused so.
+    /// The exit status of a command that was refused with this problem.
     pub fn exit_status(&self) -> u8 {
         match (self.status, self.code()) {
             (401 | 403, _) => exit::NOT_PERMITTED,
@@ -65,7 +65,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One decision in a line: who, as what, which way, when, why.
+/// One decision in a line: who decided, with which roles, through which door, when, and why.
 pub fn decision(decision: &Value) -> String {
     let verdict = text(decision, "/verdict").unwrap_or("decided");
     let mut line = format!("{} by {}", escaped(verdict), escaped(text(decision, "/approver").unwrap_or("somebody")));

@@ -1,7 +1,7 @@
-//! `parkbrake prune`: removes what ended long ago.
+//! `parkbrake prune`: removes workflows that ended long ago.
 //!
-//! Beside a server under full load: a step is a short transaction, and between two of them this
-//! process rests for as long as the last one took.
+//! It may run next to a server under full load: a step is a short transaction, and after each one
+//! this process rests for as long as the step took.
 
 use crate::cli::terminal::{Page, complain, print_json};
 use crate::cli::{Error, database_url};
@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The database refuses less as well: what ended today may still be looked at, and told of.
+/// The database also refuses a shorter time: people may still read what ended today, and notices
+/// about it may still be sent.
 const YOUNGEST: Duration = Duration::from_secs(86_400);
 /// Workflows of a step.
 const STEP: i32 = 500;
@@ -22,7 +23,7 @@ const STEP: i32 = 500;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Workflows that a dry run looks at in one statement.
 const PREVIEW: i32 = 2_000;
-/// How often it says how far it has come.
+/// How often it reports its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
 /// How often a step is tried again while the database does not answer, and after what pause.
 const TRIES: u32 = 5;
@@ -67,7 +68,7 @@ async fn prune(storage: &Storage, args: &Args) -> Result<(), Error> {
     if args.yes { remove(storage, cut_off, args.json).await } else { preview(storage, cut_off, args).await }
 }
 
-/// What was found of one status.
+/// What was found with one status.
 #[derive(Default)]
 struct Found {
     workflows: i64,
@@ -173,15 +174,15 @@ async fn remove(storage: &Storage, cut_off: DateTime<Utc>, as_json: bool) -> Res
     page.print()
 }
 
-/// What stays although it is old, and why.
+/// Says what stays although it is old, and why.
 fn say_unresolved(page: &mut Page, count: i64) {
     if count > 0 {
         page.fact("stay", format_args!("{count}, whose outcome is unknown until somebody resolves it (`parkbrake resolve`)"));
     }
 }
 
-/// A step, tried again where the database is busy or away for a moment. One whose answer was lost
-/// has removed what it found, and the next one finds it gone.
+/// One step, tried again if the database is busy or unavailable for a moment. If the answer was
+/// lost, the step may have removed its workflows; the next step then does not find them.
 async fn step(storage: &Storage, cut_off: DateTime<Utc>, after: Uuid) -> Result<Option<PruneStep>, Error> {
     let mut tries = 1;
     loop {

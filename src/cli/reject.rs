@@ -1,4 +1,4 @@
-//! `parkbrake reject`: a no, with its reason.
+//! `parkbrake reject`: rejects a request, with a reason.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;

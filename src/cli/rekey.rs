@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 /// Workflows of a step.
 const STEP: i64 = 500;
-/// How often it says how far it has come.
+/// How often it reports its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// How many workflows are named that somebody else wrote.
+/// How many of the workflows that somebody else wrote are named.
 const MOST_NAMED: usize = 20;
 
 /// Seal what is stored with the current secret key; needs DATABASE_URL. Without --yes it only says
@@ -40,7 +40,7 @@ struct Found {
     foreign: Vec<(Uuid, String)>,
 }
 
-/// Seals, or says what would be sealed. The exit status is 1 where something was not written by a
+/// Seals, or says what would be sealed. The exit status is 1 if anything was not written by a
 /// server with one of the keys.
 ///
 /// # Errors

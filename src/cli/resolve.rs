@@ -1,4 +1,4 @@
-//! `parkbrake resolve`: somebody found out what became of an action whose outcome is unknown.
+//! `parkbrake resolve`: records the outcome of an action whose outcome was unknown.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;

@@ -45,8 +45,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends at Ctrl-C or SIGTERM, which are heard from the moment of this call on: also by a process
-/// whose parent had told it to ignore them, as a shell does for what it starts in the background.
+/// Completes at Ctrl-C or SIGTERM. They are handled from this call on, even if the parent process
+/// had them ignored, as a shell does for background jobs.
 ///
 /// # Errors
 /// The system refuses to listen for signals.

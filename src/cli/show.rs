@@ -1,8 +1,8 @@
 //! A workflow as people read it: first what parkbrake knows, then what the requester says, marked
 //! as a claim.
 //!
-//! Every word that came from outside passes through [`escaped`], and text of several lines keeps a
-//! bar in front of each, so that no description can draw a line that looks like one of ours.
+//! All text from outside passes through [`escaped`], and each line of a longer text has a bar in
+//! front, so that no description can imitate a line of parkbrake's.
 
 mod changes;
 mod runs;
@@ -19,7 +19,7 @@ use runs::runs;
 use serde_json::Value;
 pub use steps::standing;
 
-/// What is said of a reason by which the requester and parkbrake disagree, whatever its level.
+/// The label of a reason by which the requester and parkbrake disagree, whatever its level.
 pub const WARNING: &str = "warning";
 
 /// What an approver has to see before deciding: level, what exactly would run, on what, why it
@@ -95,7 +95,7 @@ pub fn event(page: &Page, workflow: &Value, event: &Value) -> String {
     if !to.is_empty() {
         line.push_str(&format!(" to {}", escaped(&to.join(", "))));
     }
-    // The rest of the detail stands elsewhere on the page, or is of use to programs only.
+    // The rest of the detail is elsewhere on the page, or useful only to programs.
     let said = ["/detail", "/detail/reason", "/detail/justification", "/detail/error", "/detail/text"];
     if let Some(said) = said.iter().find_map(|place| text(event, place).filter(|said| !said.is_empty())) {
         line.push_str(&format!(": {}", escaped(said)));
@@ -116,7 +116,7 @@ pub fn heading(page: &mut Page, workflow: &Value) {
     page.line(line);
 }
 
-/// Why it has its level.
+/// Why the request has its level.
 pub fn reasons(page: &mut Page, workflow: &Value) {
     for (place, reason) in list(workflow, "/assessment/reasons").iter().enumerate() {
         let trigger = text(reason, "/trigger").unwrap_or("?");
@@ -168,12 +168,12 @@ fn timetable(page: &mut Page, approval: &Value) {
     }
 }
 
-/// What it is about, as far as parkbrake knows, and where the requester called it something else.
+/// The target as parkbrake knows it, and what the requester called it if that differs.
 fn target(page: &mut Page, workflow: &Value) {
     let task = &workflow["task"];
     match workflow.get("target").filter(|target| target.is_object()) {
         Some(known) => page.fact("target", named(known)),
-        // A server of an earlier version does not say what it knows.
+        // A server of an earlier version does not send what it knows.
         None if task.is_object() => page.fact("target", format!("{} (as the requester says)", named(task))),
         None => {}
     }
@@ -219,7 +219,7 @@ fn claim(page: &mut Page, workflow: &Value) {
     besides(page, task);
 }
 
-/// What the requester says besides its words.
+/// What the requester says in addition to the description.
 fn besides(page: &mut Page, task: &Value) {
     for finding in list(task, "/security_findings") {
         let words = ["/severity", "/id", "/title"].map(|fact| word(finding, fact, "")).join(" ");
@@ -230,8 +230,7 @@ fn besides(page: &mut Page, task: &Value) {
     }
 }
 
-/// The request whose place it has taken, and what is different; and the one that has taken its own
-/// place.
+/// The request that this one supersedes, with the differences; and the one that supersedes it.
 fn superseding(page: &mut Page, workflow: &Value) {
     if let Some(by) = text(workflow, "/superseded_by") {
         page.fact("superseded", format!("by {}", escaped(by)));
@@ -273,7 +272,7 @@ fn execution(page: &mut Page, attempt: &Value) {
     }
 }
 
-/// Text of several lines, each behind a bar.
+/// Text of several lines, with a bar in front of each.
 fn quoted(page: &mut Page, label: &str, words: &str) {
     let words = words.trim_end_matches(['\n', '\r']);
     for (place, line) in words.split('\n').enumerate() {
@@ -294,7 +293,7 @@ fn compact(value: &Value) -> String {
     if value.is_null() { String::new() } else { escaped(&value.to_string()) }
 }
 
-/// One argument as a shell would have to be told it, so that the line reads in one way only.
+/// One argument, quoted as for a shell, so that the line is unambiguous.
 fn argument(argument: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
     if !argument.is_empty() && argument.chars().all(plain) {

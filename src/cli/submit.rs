@@ -49,7 +49,7 @@ fn key(text: &str) -> Result<String, String> {
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Agent)?;
     let body = match &args.file {
-        // Sent as it is, so that what the server says of it (a duplicate key, say) holds for the
+        // Sent unchanged, so that the server's errors (a duplicate key, for example) apply to the
         // file.
         Some(file) => digest::read(file)?,
         None => {
@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     } else {
         print(&answer.value)?
     }
-    // What still waits or runs has not failed; neither has what has no known outcome yet.
+    // A workflow that still waits or runs has not failed; neither has one with an unknown outcome.
     let ended = text(&answer.value, "/status").and_then(Status::parse).filter(|status| status.is_final());
     Ok(ended.map_or(ExitCode::SUCCESS, watch::exit_status))
 }

@@ -1,4 +1,4 @@
-//! Rows under headings, in columns as wide as what stands in them.
+//! Rows under headings, in columns as wide as their contents.
 
 use crate::cli::terminal::{FAINT, Page, Style};
 use unicode_width::UnicodeWidthChar as _;
@@ -9,12 +9,11 @@ const GAP: &str = "  ";
 /// A column is not made narrower than this.
 const NARROWEST: usize = 12;
 
-/// A place of a table: its text, which holds nothing that a terminal would act on, and how it
-/// looks.
+/// A cell of a table: its text, which has no terminal control characters, and its style.
 pub type Cell = (String, Style);
 
-/// Adds a table to a page. Where `width` is given and a row would be wider, the column `flexible`
-/// is cut so that it fits.
+/// Adds a table to a page. If `width` is given and a row would be wider, the column `flexible` is
+/// cut to fit.
 pub fn table(page: &mut Page, headings: &[&str], rows: &[Vec<Cell>], flexible: usize, width: Option<usize>) {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.width()).collect();
     for row in rows {
@@ -42,7 +41,7 @@ pub fn table(page: &mut Page, headings: &[&str], rows: &[Vec<Cell>], flexible: u
     }
 }
 
-/// The beginning of a text, with `…` where something is left out.
+/// The beginning of a text, with `…` if the rest is left out.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

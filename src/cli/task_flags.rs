@@ -63,7 +63,7 @@ pub struct TaskFlags {
 }
 
 impl TaskFlags {
-    /// The task as JSON, with the workflow that [`Self::supersedes`] stands for.
+    /// The task as JSON. `supersedes` is the workflow that the flag of this name stands for.
     ///
     /// # Errors
     /// The plan cannot be read.
@@ -115,7 +115,7 @@ fn object(pairs: Vec<(String, String)>) -> Value {
 /// `false`, or a list, an object or text in JSON. Everything else is text: `1.10`, `007` and `1e3`
 /// are names of something, and would come back as other numbers.
 fn typed(text: String) -> Value {
-    /// Beyond it a double holds not every whole number.
+    /// Above it, a double cannot hold every integer.
     const LARGEST: u64 = 1 << 53;
     let whole = text.parse::<i64>().ok().filter(|number| number.unsigned_abs() <= LARGEST && number.to_string() == text);
     let fraction = || text.parse::<f64>().ok().filter(|number| number.is_finite() && text.contains('.') && number.to_string() == text);

@@ -1,4 +1,4 @@
-//! What is written, and how: colors only for eyes, a closed pipe as a normal end, and nothing raw
+//! Terminal output: colors only for people, a closed pipe is a normal end, and no unescaped text
 //! from others.
 
 use crate::cli::Error;
@@ -27,15 +27,15 @@ impl Style {
     }
 }
 
-/// What empties a terminal and goes back to its first line.
+/// The sequence that clears a terminal and returns to its first line.
 pub const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 
-/// Whether somebody looks at what is written.
+/// Whether standard output is a terminal.
 pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// How many columns the terminal has; nothing where there is no terminal.
+/// The width of the terminal in columns; `None` without a terminal.
 pub fn width() -> Option<usize> {
     if !is_terminal() {
         return None;
@@ -43,7 +43,7 @@ pub fn width() -> Option<usize> {
     ratatui::crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
 }
 
-/// A page that is put together and then written at once.
+/// A page that is built first and then written at once.
 #[derive(Debug)]
 pub struct Page {
     text: String,
@@ -76,7 +76,7 @@ impl Page {
         let _ = writeln!(self.text, "{line}");
     }
 
-    /// Adds a fact under a label; what is continued stands in the same column.
+    /// Adds a fact with a label. A continuation has an empty label and the same column.
     pub fn fact(&mut self, label: &str, value: impl std::fmt::Display) {
         let label = self.paint(FAINT, &format!("{label:<12}"));
         self.line(format_args!("  {label} {value}"));
@@ -95,19 +95,19 @@ impl Page {
         self.text.insert_str(0, text);
     }
 
-    /// What stands on the page so far.
+    /// The page so far.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Whether the surroundings allow colors (see no-color.org).
+/// Whether the environment allows colors (see no-color.org).
 fn wanted(env: impl Fn(&str) -> Option<String>) -> bool {
     env("NO_COLOR").is_none_or(|value| value.is_empty()) && env("TERM").is_none_or(|value| value != "dumb")
 }
 
-/// Writes a body of the server as one line: as it is for a program, with what cannot be seen as
-/// `\u…` for eyes.
+/// Writes a body from the server as one line: unchanged for a program, with invisible characters as
+/// `\u…` for people.
 ///
 /// # Errors
 /// [`Error::Closed`] if the reader has closed the pipe.
@@ -120,7 +120,8 @@ pub fn print_json(body: &str) -> Result<(), Error> {
     write_out(&line)
 }
 
-/// A line break in JSON is white space between two tokens: inside text it can only stand as `\n`.
+/// A line break in JSON is always white space between two tokens: in a string it has to be written
+/// as `\n`.
 fn one_line(body: &str) -> String {
     body.trim().replace("\r\n", " ").replace(['\n', '\r'], " ")
 }
@@ -140,12 +141,12 @@ fn escape_json(body: &str) -> String {
     escaped
 }
 
-/// Says something on standard error; a terminal that is gone is no reason to fail.
+/// Writes a line to standard error. A closed terminal is no reason to fail.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether standard output is shown to somebody.
+/// Whether a person sees standard output.
 pub fn is_shown() -> bool {
     io::stdout().is_terminal()
 }

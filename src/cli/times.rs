@@ -1,12 +1,12 @@
-//! Moments as people read them on a terminal: their own time to the second, and distances.
+//! Times as people read them on a terminal: local time to the second, and durations.
 //!
-//! A text that is no moment is shown as it is: an answer of another version is of more use than
-//! none.
+//! Text that is not a time is shown unchanged, because an answer of another version is more useful
+//! than none.
 
 use crate::domain::text::escaped;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// The time of this machine. It orders and describes what the server says, and decides nothing.
+/// The time of this machine. It orders and describes the server's answers, and decides nothing.
 #[expect(clippy::disallowed_methods, reason = "a client is no server: how long ago something was is shown by its own clock")]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
@@ -17,13 +17,13 @@ pub fn read(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
 }
 
-/// A moment in the time zone of this machine, to the second.
+/// A time in the time zone of this machine, to the second.
 pub fn local(text: &str) -> String {
     let local = |at: DateTime<Utc>| at.with_timezone(&chrono::Local).to_rfc3339_opts(SecondsFormat::Secs, true);
     read(text).map_or_else(|| escaped(text), local)
 }
 
-/// A distance in its largest unit, rounded down: `45s 3m 2h 5d`.
+/// A duration in its largest unit, rounded down: `45s 3m 2h 5d`.
 pub fn size(distance: TimeDelta) -> String {
     let seconds = distance.num_seconds().max(0);
     match seconds {

@@ -80,7 +80,7 @@ async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, con
     page.print()
 }
 
-/// What a name of the configuration stands for.
+/// Who a name in the configuration is.
 ///
 /// # Errors
 /// The configuration is invalid, or does not list the name in this spelling.
@@ -102,7 +102,7 @@ pub(super) fn listed(config: &Path, name: &str) -> Result<Principal, Error> {
 /// The policy of a configuration.
 ///
 /// # Errors
-/// The text is not valid.
+/// The configuration is invalid.
 pub(super) fn policy(config: &Path) -> Result<Policy, Error> {
     let unsound = |problems: Vec<config::Problem>| {
         let problems = problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
@@ -141,7 +141,7 @@ async fn revoke(storage: &Storage, id_or_name: &str) -> Result<(), Error> {
     page.print()
 }
 
-/// A new token: 256 random bits, with a prefix by which scanners for leaked secrets know it.
+/// A new token: 256 random bits, with a prefix by which secret scanners recognize it.
 pub(super) fn random_token() -> Result<String, Error> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| Error::Other(format!("the system gives no random numbers: {error}")))?;

@@ -1,8 +1,8 @@
 //! `parkbrake watch`: follows a workflow until it has ended.
 //!
 //! A request may stay parked for days, and the server may be restarted meanwhile, so once it has
-//! answered, a call that fails is tried again for some minutes. What was seen is counted in
-//! versions: no event is missed and none is shown twice.
+//! answered, a call that fails is tried again for some minutes. The version of the last event seen
+//! is remembered, so that no event is missed and none is shown twice.
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
@@ -21,10 +21,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long the server is asked to hold a call: below the minute after which proxies give up.
+/// How long the server is asked to hold a call: less than the minute after which proxies give up.
 const HOLD: Duration = Duration::from_secs(55);
 
-/// The pause after an answer that came at once and said nothing new.
+/// The pause after an immediate answer without anything new.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a call is tried again, with pauses of 1, 2, 4, … 30 s between: about four minutes.
@@ -58,7 +58,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
             if args.connection.json {
                 print_json(&answer.body)?;
             } else {
-                // What was written before stands before what became of it.
+                // The output comes before the outcome.
                 live.print_news(&client, id).await?;
                 live.finish()?;
                 print_news(workflow, seen)?;
@@ -78,7 +78,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     }
 }
 
-/// How a command ends whose workflow ended so.
+/// The exit status for the final status of a workflow.
 pub(super) fn exit_status(status: Status) -> ExitCode {
     match status {
         Status::Completed => ExitCode::SUCCESS,
@@ -111,7 +111,7 @@ fn print_news(workflow: &Value, seen: u64) -> Result<(), Error> {
     page.print()
 }
 
-/// Waits for what comes after a version, and prints meanwhile what the runbook writes.
+/// Waits for the events after a version, and meanwhile prints the runbook's output.
 async fn wait_and_follow(client: &Client, id: Uuid, seen: u64, live: &mut Live) -> Result<Answer, Error> {
     let mut answer = pin!(wait(client, id, seen));
     loop {
@@ -122,7 +122,7 @@ async fn wait_and_follow(client: &Client, id: Uuid, seen: u64, live: &mut Live) 
     }
 }
 
-/// Waits for what comes after a version.
+/// Waits for the events after a version.
 pub(super) async fn wait(client: &Client, id: Uuid, seen: u64) -> Result<Answer, Error> {
     let mut pause = Duration::from_secs(1);
     for tries in 1.. {

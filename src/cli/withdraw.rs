@@ -1,4 +1,4 @@
-//! `parkbrake withdraw`: an approver takes the own yes back.
+//! `parkbrake withdraw`: an approver takes an approval back.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;

@@ -1,5 +1,5 @@
-//! What GitHub says of a deployment that waits, and the task that it becomes. GitHub says more, and
-//! may say other things tomorrow.
+//! GitHub's delivery about a waiting deployment, and the task that it becomes. Unknown fields are
+//! ignored, because GitHub sends more and may add others.
 
 use crate::domain::task::digest::Digest;
 use crate::domain::text::in_a_line;
@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// How many pull requests are named in the task.
+/// The most pull requests that the task names.
 const MOST_PULL_REQUESTS: usize = 20;
-/// What numbers of GitHub have to be less than, so that every reader of JSON reads them the same.
+/// GitHub's numbers have to be less than this, so that every JSON reader reads them the same.
 const LARGEST: u64 = 1 << 53;
 
 /// A delivery of the event `deployment_protection_rule`, as far as it matters here.
@@ -68,7 +68,7 @@ struct Installation {
     id: u64,
 }
 
-/// A deployment that waits, with all that is needed to ask people, and to answer GitHub.
+/// A waiting deployment, with everything that is needed to ask people and to answer GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub repository: String,
@@ -85,7 +85,7 @@ pub struct Waiting {
 }
 
 impl Requested {
-    /// What waits.
+    /// The waiting deployment.
     ///
     /// # Errors
     /// What is missing, or why the answer would not go to this API.
@@ -124,8 +124,8 @@ impl Requested {
     }
 }
 
-/// The run that a callback is about, if it is one of this repository at this API. The address
-/// itself is never called: it is made anew.
+/// The run that a callback is about, if it belongs to this repository at this API. The received
+/// address is never called; the address of the answer is built from its parts.
 fn run(callback: &str, api_url: &str, repository: &str) -> Option<u64> {
     let rest = callback.strip_prefix(api_url)?.strip_prefix("/repos/")?.strip_suffix("/deployment_protection_rule")?;
     let (named, run) = rest.split_once("/actions/runs/")?;
@@ -144,8 +144,8 @@ impl Waiting {
         let Self { repository, environment, sha, reference, sender, run_id, .. } = self;
         let short: String = sha.chars().take(10).collect();
         let description = format!("Deploy {repository} ({reference}, {short}) to {environment}, asked by {sender} in run {run_id}");
-        // A name that could be read in two ways is left out, and the deployment is then assessed as
-        // one to anywhere.
+        // A name that could be read in two ways is left out. The deployment is then assessed as one
+        // to any environment.
         let word = environment.trim();
         let claimed = (word.len() <= 128 && word.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')).then_some(word);
         json!({
@@ -170,23 +170,23 @@ impl Waiting {
         })
     }
 
-    /// The same for all deliveries about its run and its environment.
+    /// The idempotency key for all deliveries about this run and environment.
     pub fn key(&self) -> String {
         key(self.repository_id, self.run_id, &self.environment)
     }
 
-    /// The same for all deliveries about this deployment.
+    /// The idempotency key for all deliveries about this deployment.
     pub fn key_of_its_own(&self) -> String {
         key_of_its_own(&self.key(), self.deployment_id)
     }
 }
 
-/// Under what a run and an environment ask the first time.
+/// The key of the first request of a run and an environment.
 pub fn key(repository_id: u64, run_id: u64, environment: &str) -> String {
     format!("github/{}", Digest::of(json!([repository_id, run_id, environment]).to_string().as_bytes()))
 }
 
-/// Under what one of their deployments asks later.
+/// The key of a later deployment of the same run and environment.
 pub fn key_of_its_own(key: &str, deployment_id: u64) -> String {
     format!("{key}/{deployment_id}")
 }

@@ -1,9 +1,9 @@
-//! Deployments in GitHub Actions: an environment's protection rule asks here, and waits until
+//! Deployments in GitHub Actions: an environment's protection rule asks parkbrake, and waits until
 //! people have decided.
 //!
-//! GitHub signs what it says, and what it says is taken as the claim of an agent that the
-//! configuration names; what follows is the same as of a submit by the API. The answer to GitHub is
-//! a notice (`notify/github.rs`). Nothing that comes in here decides.
+//! GitHub signs its deliveries. Their content is treated as the claim of an agent that the
+//! configuration names, and everything else is as for a task submitted through the API. The answer
+//! to GitHub is a notice (`notify/github.rs`). No delivery decides anything.
 
 mod event;
 mod outcome;
@@ -38,20 +38,20 @@ use uuid::Uuid;
 
 /// The event by which GitHub asks.
 const ASKS: &str = "deployment_protection_rule";
-/// The event by which GitHub says how a deployment went.
+/// The event by which GitHub reports the outcome of a deployment.
 const TELLS: &str = "deployment_status";
 
-/// A GitHub App whose rule asks here.
+/// A GitHub App whose protection rule asks parkbrake.
 #[derive(Clone)]
 pub struct GithubApp {
     pub webhook_secret: String,
-    /// In whose name its deployments are requested.
+    /// The agent that requests its deployments.
     pub agent: String,
-    /// Where the API is that answers go to, without a slash at the end.
+    /// The address of the API that gets the answers, without a slash at the end.
     pub api_url: String,
 }
 
-/// What the handler works with: the use cases, and the Apps, if there are any.
+/// What the handler works with: the use cases, and the Apps, if any.
 #[derive(Clone)]
 pub struct Rule {
     service: Service,
@@ -68,13 +68,13 @@ pub fn calls() -> OpenApiRouter<Rule> {
     OpenApiRouter::default().routes(routes!(deployment_protection_rule))
 }
 
-/// What became of a delivery.
+/// The result of a delivery.
 #[derive(Serialize, ToSchema)]
 #[schema(as = GithubDeliveryAnswer)]
 struct Taken {
     /// The workflow of the deployment; null where the delivery asks for nothing.
     workflow_id: Option<Uuid>,
-    /// Where it stood then.
+    /// The status of the workflow at that moment.
     #[schema(value_type = Option<String>)]
     status: Option<Status>,
 }
@@ -149,7 +149,7 @@ async fn deployment_protection_rule(State(Rule { service, .. }): State<Rule>, si
     }
 }
 
-/// The agent that a channel names, if it has rights today.
+/// The agent that a channel names, if the agent has rights today.
 async fn agent(service: &Service, name: &str) -> Result<Caller, ServiceError> {
     let found = service.identity.for_service(name, Via::Github).await?;
     found.map_err(|barred| {
@@ -157,16 +157,16 @@ async fn agent(service: &Service, name: &str) -> Result<Caller, ServiceError> {
     })
 }
 
-/// The workflow of a deployment. The first one of a run and an environment has it for all that wait
-/// while it is undecided, because GitHub's answer is for all of them; one that is asked for later
-/// has a workflow of its own.
+/// The workflow of a deployment. While it is undecided, all waiting deployments of the same run and
+/// environment share it, because GitHub's answer covers all of them. A deployment that is requested
+/// later gets its own workflow.
 async fn submit(service: &Service, by: &Caller, waiting: &Waiting, permit: Arc<Permit>) -> Result<(Uuid, Status), ServiceError> {
     let under = |key: String| {
         let key = Some(IdempotencyKey { fingerprint: Digest::of(key.as_bytes()), key });
         NewTask { request: submitted::Submitted::new(waiting.task()).request(), key, wait: None }
     };
     let Submitted { workflow, .. } = service.submit(by, under(waiting.key()), Arc::clone(&permit)).await?;
-    // What was asked before is answered as it was then; what counts is how it stands now.
+    // A repeated submission returns the first answer; what counts is the status now.
     let mut shown = service.show(by, workflow.id).await?;
     let is_undecided = matches!(shown.workflow.status(), Status::PendingApproval | Status::Queued);
     if !is_undecided && !is_about(&shown.document, waiting.deployment_id) {
@@ -176,8 +176,8 @@ async fn submit(service: &Service, by: &Caller, waiting: &Waiting, permit: Arc<P
     Ok((shown.workflow.id, shown.workflow.status()))
 }
 
-/// A delivery that GitHub has signed. A handler that takes it cannot be reached otherwise, and
-/// nothing of it was read before.
+/// A delivery with GitHub's valid signature. A handler that takes this type cannot be reached
+/// without it, and nothing of the body is read before the check.
 struct Signed {
     app: GithubApp,
     headers: HeaderMap,

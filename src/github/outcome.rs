@@ -1,4 +1,4 @@
-//! How a deployment went that was let through: GitHub's event `deployment_status`.
+//! The outcome of an approved deployment: GitHub's event `deployment_status`.
 
 use crate::domain::task::plan::Document;
 use crate::domain::text::shown;
@@ -12,13 +12,13 @@ use serde_json::json;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A delivery of the event, as far as it matters here.
+/// The fields of the event that are needed.
 #[derive(Deserialize, ToSchema)]
 pub struct Told {
     deployment_status: State,
     deployment: Numbered,
     repository: Numbered,
-    /// None of a deployment that no run has made.
+    /// None for a deployment that no run has made.
     #[serde(default)]
     workflow_run: Option<Numbered>,
 }
@@ -37,7 +37,7 @@ struct Numbered {
 }
 
 impl Told {
-    /// How it went; `None` while it goes on.
+    /// The outcome; `None` while the deployment goes on.
     fn outcome(&self) -> Option<Outcome> {
         let state = self.deployment_status.state.as_str();
         let output = Some(json!({"state": state, "url": self.deployment_status.target_url}));
@@ -48,8 +48,8 @@ impl Told {
         }
     }
 
-    /// Reports it, if it is about a deployment that was let through and of which nobody knows more.
-    /// Gives its workflow.
+    /// Reports the outcome, if the deployment was approved and has no outcome yet. Returns its
+    /// workflow.
     ///
     /// # Errors
     /// The database is unavailable, or there are too many requests at once.

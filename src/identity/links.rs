@@ -1,5 +1,5 @@
-//! Links that sign a person in, once. Opening one changes nothing, so that a program that follows
-//! the links of a mail spends none; the press of a button on its page does.
+//! Links that sign a person in once. Opening a link changes nothing, so a program that follows the
+//! links in a mail does not spend it; the button on its page does.
 
 use crate::domain::via::Via;
 use crate::identity::{Caller, Error, Identity, random_hex, unproved};
@@ -8,32 +8,32 @@ use chrono::{DateTime, Utc};
 
 /// What every code begins with.
 const PREFIX: &str = "pbl_";
-/// Bytes of a code: 128 bits, which nobody guesses within the minutes that it is good.
+/// Bytes of a code. Nobody can guess 128 bits within the minutes that a link is valid.
 const BYTES: usize = 16;
-/// What is said of a link that signs nobody in.
+/// The error for a link that signs nobody in.
 const UNKNOWN: &str = "this link has been used, is older than 10 minutes, or was never made; ask for a new one";
 
-/// A link that was just made. Its code is a secret.
+/// A new link. Its code is a secret.
 pub struct NewLink {
     /// Whom it signs in.
     pub name: String,
-    /// Where it leads on this server, with the code.
+    /// Its path on this server, with the code.
     pub path: String,
     pub expires_at: DateTime<Utc>,
 }
 
-/// A link that is good, and whom it signs in.
+/// A valid link, and whom it signs in.
 pub struct Offer {
     pub person: Caller,
     link: GoodLink,
 }
 
-/// Where links lead to, below the address of the server.
+/// The path of links, below the address of the server.
 const PLACE: &str = "/sign-in/link";
 
 impl Identity {
-    /// Makes a link that signs in the holder of a token; nothing where too many of that person's
-    /// are good.
+    /// Makes a link that signs in the holder of a token. `None` if that person already has too many
+    /// valid links.
     ///
     /// # Errors
     /// The holder may not sign in today; the database is unavailable, or the system provides no
@@ -42,8 +42,8 @@ impl Identity {
         self.make_link(&SignIn::by_token(holder)).await
     }
 
-    /// Makes a link that signs in the person with this name and mail address, to be sent there;
-    /// nothing where too many have been sent.
+    /// Makes a link, to be mailed, that signs in the person with this name and mail address. `None`
+    /// if too many have been sent.
     ///
     /// # Errors
     /// The person may not sign in today; the database is unavailable, or the system provides no
@@ -62,7 +62,7 @@ impl Identity {
         Ok(expires_at.map(|expires_at| NewLink { name: person.name, path: format!("{PLACE}?code={code}"), expires_at }))
     }
 
-    /// Whom a link signs in. Nothing is changed.
+    /// Whom a link signs in. Changes nothing.
     ///
     /// # Errors
     /// The link signs nobody in, or the database is unavailable.
@@ -72,7 +72,8 @@ impl Identity {
         Ok(Offer { person: Caller::new(person, Via::Inbox), link })
     }
 
-    /// Spends a link and begins the session of whom it signs in; gives the session's id.
+    /// Spends a link and begins a session for the person whom it signs in. Returns the session's
+    /// id.
     ///
     /// # Errors
     /// Somebody else was faster; the database is unavailable, or the system provides no random

@@ -1,9 +1,9 @@
-//! Who is calling: bearer tokens and sessions prove a name, and the configuration says what that
-//! name stands for today.
+//! Who is calling. Bearer tokens and sessions prove a name, and the configuration says who that
+//! name is today.
 //!
-//! Where nothing is changed, the session of somebody who is signed in to the inbox is accepted by
-//! the API too, because a browser cannot send a token along with a stream. A change through the API
-//! always takes a token: a cookie comes with whatever makes a browser send a request.
+//! For reading, the API also accepts the session of a person who is signed in to the inbox, because
+//! a browser cannot send a token with an event stream. A change through the API always needs a
+//! token, because a browser sends the cookie with any request, whoever caused it.
 
 mod links;
 mod openid;
@@ -28,16 +28,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tokens::Tokens;
 
-/// What is said of a token that nobody can use.
+/// The error for a token that nobody can use.
 const UNKNOWN: &str = "this token is not known, was revoked, or has expired";
 const VOID: &str = "this token was made before tokens were sealed with the secret key that the server has now; ask for a new one";
 
-/// Somebody whose name was proved, and the door by which they came.
+/// A person or agent whose name was proved, and the door they came through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(Arc<Principal>);
 
 impl Caller {
-    /// A caller who came by this door.
+    /// A caller who came through this door.
     pub fn new(principal: Principal, via: Via) -> Self {
         Self(Arc::new(principal.by(via)))
     }
@@ -56,7 +56,7 @@ impl Deref for Caller {
     }
 }
 
-/// Why somebody is not let in.
+/// Why a caller is not admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The name was not proved, or has no rights today.
@@ -81,7 +81,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Proves names by what this storage holds, and asks this configuration what they stand for.
+    /// Proves names by this storage, and looks them up in this configuration.
     pub fn new(storage: Storage, configuration: Arc<Configuration>, suspensions: Arc<Suspensions>) -> Self {
         Self { storage, configuration, suspensions, tokens: Tokens::default() }
     }
@@ -102,7 +102,7 @@ impl Identity {
         Ok(Caller::new(Principal { signed_in: SignedIn::now(), ..self.principal(&holder).await? }, Via::Rest))
     }
 
-    /// Who of ours a member of a Slack workspace is, whose press Slack has signed.
+    /// Which person a member of a Slack workspace is; Slack has signed the button press.
     ///
     /// # Errors
     /// The database is unavailable. The answer itself says why the member is nobody with rights
@@ -113,8 +113,8 @@ impl Identity {
         Ok(today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)))
     }
 
-    /// The agent with this name, for which a service has signed that the configuration trusts with
-    /// it.
+    /// The agent with this name, for a signed call of a service that the configuration trusts with
+    /// this agent.
     ///
     /// # Errors
     /// The database is unavailable. The answer itself says why the agent has no rights today.
@@ -124,7 +124,7 @@ impl Identity {
         Ok(today.principal(name).map(|agent| Caller::new(agent, via)))
     }
 
-    /// Whose token this is, asked of the database.
+    /// Looks up in the database whose token this is.
     ///
     /// # Errors
     /// The token is not valid, or the database is unavailable.
@@ -132,8 +132,8 @@ impl Identity {
         known(self.storage.token_holder(token).await?)
     }
 
-    /// Who the holder of a token is today. A token is for a name as one kind: what was a person's
-    /// is no agent's.
+    /// Who the holder of a token is today. A token is valid for a name of one kind only: a person's
+    /// token never becomes an agent's.
     ///
     /// # Errors
     /// The name has no rights today, or its kind has changed since the token was made.
@@ -148,8 +148,8 @@ impl Identity {
         Ok(principal)
     }
 
-    /// The person who signs in, or has signed in, if what proved it holds today as well. Whether a
-    /// token is still good, the database has said.
+    /// The person who signs in, or has signed in, if the proof still holds today. The database has
+    /// already checked whether a token is still valid.
     ///
     /// # Errors
     /// The name has no rights today or is not a person's, or the proof no longer holds.
@@ -177,7 +177,7 @@ impl Identity {
         Ok(principal)
     }
 
-    /// What a name stands for today; `what` is what its holder has shown.
+    /// Who a name is today; `what` is the kind of proof that its holder has shown.
     async fn named(&self, name: &str, what: &str) -> Result<Principal, Error> {
         let suspended = self.suspensions.current().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -202,14 +202,14 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(unproved("only bearer tokens are taken")) }
 }
 
-/// So many random bytes, as they are written.
+/// This many random bytes, in hexadecimal.
 fn random_hex<const BYTES: usize>() -> Result<String, Error> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(Error::NoRandomNumbers)?;
     Ok(hex(&bytes))
 }
 
-/// The holder of a token that is good.
+/// The holder of a valid token.
 fn known(presented: Presented) -> Result<TokenHolder, Error> {
     match presented {
         Presented::Good(holder) => Ok(holder),

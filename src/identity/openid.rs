@@ -1,13 +1,13 @@
-//! Whom an OpenID Connect provider has proved: who of ours that is, by the configuration.
+//! Which person of the configuration an OpenID Connect provider has proved.
 
 use crate::domain::policy::sign_in::Proven;
 use crate::identity::{Error, Identity, random_hex, unproved};
 use crate::storage::{Proof, Said, SignIn};
 
 impl Identity {
-    /// Begins the session of the person whom a provider knows by this subject, or, where the
-    /// configuration says so, by a mail address that it has verified; gives the person's name and
-    /// the session's id.
+    /// Begins a session for the person whom a provider knows by this subject, or, if the
+    /// configuration allows it, by a mail address that the provider has verified. Returns the
+    /// person's name and the session's id.
     ///
     /// # Errors
     /// The subject is nobody in the configuration, or somebody without rights today; the database
@@ -42,13 +42,13 @@ impl Identity {
         self.is_proved_by_openid(&sign_in).then_some(sign_in)
     }
 
-    /// Whether the configuration of today still says that what a provider has proved is this
-    /// person.
+    /// Whether today's configuration still assigns the provider's proof to this person.
     pub(super) fn is_proved_by_openid(&self, SignIn { name, proof }: &SignIn) -> bool {
         let Some(settings) = &self.configuration.sign_in.openid else { return false };
         match proof {
             Proof::OpenId { issuer, subject, .. } => *issuer == settings.issuer && settings.subjects.get(subject) == Some(name),
-            // Whose subject is known is proved by nothing else: mail addresses are given to others.
+            // A person with a known subject is proved only by it, because mail addresses are
+            // reassigned.
             Proof::OpenIdMail { issuer, address, .. } => {
                 *issuer == settings.issuer && settings.match_email && !settings.has_subject(name) && self.has_address(name, address)
             }

@@ -1,4 +1,4 @@
-//! Proof again and again, for a request that is answered for a long time.
+//! Repeated proof of the caller, for a request that is answered over a long time.
 
 use crate::identity::{Error, Identity};
 use crate::storage;
@@ -6,10 +6,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use std::time::{Duration, Instant};
 
-/// How long a stream goes on whose caller could not be proved anew, because the database is away.
+/// How long a stream goes on if its caller cannot be proved again because the database is
+/// unavailable.
 const UNPROVED: Duration = Duration::from_secs(60);
 
-/// What a request brought to prove its caller, and when it last did.
+/// The proof that a request brought, and when it was last checked.
 pub struct Reauthentication {
     method: Method,
     headers: HeaderMap,
@@ -17,13 +18,13 @@ pub struct Reauthentication {
 }
 
 impl Reauthentication {
-    /// Proof by the head of a request whose caller has just been proved.
+    /// The proof in the head of a request whose caller has just been proved.
     pub fn of(parts: &Parts) -> Self {
         Self { method: parts.method.clone(), headers: parts.headers.clone(), proved: Instant::now() }
     }
 
-    /// Whether the caller may still be answered. Where nobody can say, because the database is
-    /// away, that holds for a while.
+    /// Whether the caller may still be answered. If the database is unavailable, the last answer
+    /// holds for a while.
     pub async fn holds(&mut self, identity: &Identity) -> bool {
         match identity.caller(&self.method, &self.headers).await {
             Ok(_) => {

@@ -1,9 +1,10 @@
-//! Sessions: who is signed in, by a cookie that only this origin's pages over a safe connection can
-//! have.
+//! Sessions: who is signed in, by a cookie that only this origin can set and read over a secure
+//! connection.
 //!
-//! `__Host-` and `Secure` tie the cookie to this host and to TLS (browsers take `localhost` for
-//! safe); `HttpOnly` keeps it from scripts; `SameSite=Lax` lets a link in a notice open the inbox,
-//! and keeps other sites' forms out. The id is 256 random bits; the database has its hash only.
+//! `__Host-` and `Secure` tie the cookie to this host and to TLS (browsers treat `localhost` as
+//! secure); `HttpOnly` keeps it from scripts; `SameSite=Lax` lets a link in a notice open the
+//! inbox, and keeps other sites' forms out. The id is 256 random bits; the database has only its
+//! hash.
 
 use crate::domain::policy::{GroupRole, Principal, SignedIn};
 use crate::domain::via::Via;
@@ -21,20 +22,20 @@ pub struct Session {
     pub person: Caller,
     /// Whether a provider has proved who that is.
     pub by_provider: bool,
-    /// The secret that the cookie holds; it goes nowhere else.
+    /// The secret in the cookie; it goes nowhere else.
     id: String,
 }
 
 impl Session {
-    /// The secret, for what only this session can know.
+    /// The secret, from which values are made that only this session can know.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Identity {
-    /// Whose session a request belongs to, if it is good now and its holder is one of the people
-    /// today.
+    /// Whose session a request belongs to, if the session is valid and its holder is listed as a
+    /// person today.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -50,7 +51,7 @@ impl Identity {
                 let person = Caller::new(Principal { signed_in, ..person }, Via::Inbox);
                 Ok(Some(Session { person, by_provider, id: id.to_owned() }))
             }
-            // Signing in again says why.
+            // The next sign-in explains why.
             Err(Error::Unproved(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -66,8 +67,8 @@ impl Identity {
         group_roles.given(&said.groups, begun_at, now, &person.roles)
     }
 
-    /// Begins a session of a person who has shown a token, and gives its id. It lasts no longer
-    /// than the token.
+    /// Begins a session for a person who has shown a token, and returns its id. The session lasts
+    /// no longer than the token.
     ///
     /// # Errors
     /// The database is unavailable, or the system provides no random numbers.
@@ -103,7 +104,7 @@ pub fn begun(id: &str) -> String {
     format!("{COOKIE}={id}; {ATTRIBUTES}")
 }
 
-/// The cookie that takes the place of an ended session's.
+/// The cookie that deletes an ended session's cookie.
 pub fn ended() -> String {
     format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0")
 }
@@ -113,8 +114,8 @@ fn id_in(headers: &HeaderMap) -> Option<&str> {
     cookie(headers, COOKIE)
 }
 
-/// What a cookie of ours holds. A second cookie of this name can only be somebody's trick, and
-/// neither is believed.
+/// The value of one of our cookies. A second cookie with the same name can only be an attack, so
+/// neither is accepted.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     let mut found = cookies.filter_map(|cookie| cookie.trim().split_once('=')).filter(|(known, _)| *known == name).map(|(_, held)| held);

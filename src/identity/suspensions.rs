@@ -1,15 +1,15 @@
-//! Who is suspended, as the database said a moment ago.
+//! Who is suspended, as read from the database a moment ago.
 //!
-//! Every request asks this, so the database is not asked each time: an answer is at most a second
-//! old. That is enough for reading. A decision and a start do not rest on it: the commit itself
-//! asks the database, and this only says what to tell.
+//! Every request needs this, so it is cached: an answer is at most a second old. That is enough for
+//! reading. Decisions and starts do not rely on it: their commit checks the database itself, and
+//! this answer only explains a refusal.
 
 use crate::domain::policy::Suspended;
 use crate::storage::{Error, Storage};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// From this age on, an answer is replaced by the next one who asks; everybody else still takes it.
+/// From this age on, the next caller refreshes the answer, while others still use it.
 const AGING: Duration = Duration::from_millis(400);
 /// No answer is older than this.
 const OLDEST: Duration = Duration::from_secs(1);
@@ -52,8 +52,8 @@ impl Suspensions {
     /// # Errors
     /// Fails if the database is unavailable.
     pub async fn refresh(&self) -> Result<Arc<Suspended>, Error> {
-        // From before the question on: what is suspended while it is answered may be missing from
-        // the answer.
+        // The age counts from before the query: a suspension during the query may be missing from
+        // its answer.
         let asked = Instant::now();
         let current = Arc::new(self.storage.suspended().await?);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -63,8 +63,8 @@ impl Suspensions {
         Ok(current)
     }
 
-    /// As it was last known, however old that is: for what may be said to whom, where nothing is
-    /// decided.
+    /// The last known answer, however old: for deciding who sees what, never for decisions about
+    /// requests.
     pub fn last_known(&self) -> Arc<Suspended> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, known)| Arc::clone(known)).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! Bearer tokens that were good a moment ago, so that the database is not asked about them for each
-//! request.
+//! A cache of bearer tokens that were valid a moment ago, so that not every request asks the
+//! database.
 
 use crate::secret_key::Seal;
 use crate::storage::{Error, Presented, Storage, TokenHolder};
@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a token is believed without asking the database again; a revocation takes effect within
+/// How long a token is accepted without asking the database again. A revocation takes effect within
 /// this time.
 const BELIEVED: Duration = Duration::from_secs(2);
-/// So many tokens are remembered at most.
+/// The most tokens that are remembered.
 const MOST: usize = 10_000;
 
 /// The tokens, by their hashes.
@@ -24,7 +24,7 @@ struct Believed {
 }
 
 impl Tokens {
-    /// What a token turns out to be.
+    /// Whose token it is, or why it is not accepted.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -33,11 +33,11 @@ impl Tokens {
         if let Some(holder) = self.remembered(hash) {
             return Ok(Presented::Good(holder));
         }
-        // Believed from the question on: a revocation that comes before the answer may not be in
-        // it.
+        // The time counts from the query: a revocation during the query may be missing from its
+        // answer.
         let asked = Instant::now();
-        // Boxed, because it is rare: a request's future is moved several times, and is as large as
-        // the largest of what it may wait for.
+        // Boxed, because it is rare: a request's future is as large as the largest future that it
+        // may await, and it is moved several times.
         let presented = Box::pin(storage.token_holder(token)).await?;
         if let Presented::Good(holder) = &presented {
             let until = asked + holder.left.unwrap_or(BELIEVED).min(BELIEVED);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 /// How long the provider may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an answer, of which no sound one has nearly as many.
+/// The most bytes of an answer. No valid answer is nearly as large.
 const LARGEST: usize = 512 * 1024;
 
-/// Why a call failed. No text holds what was sent.
+/// Why a call failed. The text never holds what was sent.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failed(String);
 
-/// What makes the calls. It follows no redirect: what is sent is meant for the provider.
+/// The HTTP client. It follows no redirects, because what is sent is meant for the provider alone.
 pub struct Http(reqwest::Client);
 
 impl Http {
@@ -36,7 +36,7 @@ impl AsyncHttpClient<'_> for Http {
     }
 }
 
-/// Makes a call and reads the answer, but not without an end.
+/// Makes a call and reads the answer, up to a limit.
 async fn call(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, Failed> {
     let failed = |error: reqwest::Error| Failed(client::cause(&error.without_url()));
     let request = reqwest::Request::try_from(request).map_err(failed)?;

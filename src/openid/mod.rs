@@ -1,9 +1,9 @@
 //! Signing in through an OpenID Connect provider: the authorization code flow with PKCE.
 //!
 //! A browser is sent to the provider and comes back with a code, which is exchanged for an ID
-//! token. What ties both halves together is a secret that only this browser has, in a cookie: the
-//! state, the nonce and the verifier of the code are made from it. So nothing is stored, and a code
-//! that was given to another browser is worth nothing here.
+//! token. A secret in a cookie, which only this browser has, ties both halves together: the state,
+//! the nonce and the code verifier are derived from it. So nothing is stored, and a code that was
+//! given to another browser is worthless here.
 
 mod claims;
 mod http;
@@ -23,14 +23,14 @@ use openidconnect::{
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where the provider sends browsers back to, below the address of the server.
+/// The path to which the provider sends browsers back, below the address of the server.
 pub const CALLBACK: &str = "/sign-in/openid/callback";
-/// How long what the provider says of itself is believed.
+/// How long the provider's metadata and keys are cached.
 const BELIEVED: Duration = Duration::from_secs(300);
-/// How far the provider's clock may be from the database's.
+/// How far the provider's clock may differ from the database's.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
-/// The ways of signing that are accepted: each with a key of which the provider shows one half. A
-/// shared secret signs nothing here.
+/// The signature algorithms that are accepted, all with public keys. Signatures with a shared
+/// secret are refused.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
@@ -47,7 +47,7 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
 /// back with another state, and is of no attempt.
 const AGAIN: &str = "-again";
 
-/// Why nobody was signed in. The texts name no secret.
+/// Why nobody was signed in. No text shows a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the OpenID Connect provider cannot be used: {0}")]
@@ -61,12 +61,12 @@ pub enum Error {
     Again(&'static str),
 }
 
-/// One way to the provider and back, of one browser.
+/// One browser's attempt to sign in: the way to the provider and back.
 #[derive(Clone)]
 pub struct Attempt(Secret);
 
 impl Attempt {
-    /// An attempt of a browser that has this secret, which nobody can guess.
+    /// The attempt of the browser that has this secret, which nobody can guess.
     pub fn new(secret: &str) -> Self {
         Self(Secret::new(secret))
     }
@@ -86,7 +86,7 @@ impl Attempt {
         self.made("state")
     }
 
-    /// Whether a browser comes back from this attempt.
+    /// Whether a returning browser belongs to this attempt.
     pub fn has_state(&self, state: &str) -> bool {
         self.state() == state
     }
@@ -99,14 +99,14 @@ impl Attempt {
         self.made("code verifier")
     }
 
-    /// Three texts of 64 digits, of which none tells another.
+    /// Derives one of three texts of 64 digits. None reveals another.
     fn made(&self, purpose: &str) -> String {
         let digest = Digest::of(format!("parkbrake sign-in {purpose}: {}", self.0.expose()).as_bytes());
         digest.as_str().trim_start_matches("sha256:").to_owned()
     }
 }
 
-/// A provider, and what parkbrake is there.
+/// A provider, and parkbrake's registration there.
 pub struct Provider {
     settings: OpenIdSettings,
     secret: Option<Secret>,
@@ -126,7 +126,7 @@ impl Provider {
         Ok(Self { settings, secret, redirect, http: Http::new()?, clock, known: Mutex::default() })
     }
 
-    /// Where a browser is sent to.
+    /// The address to which a browser is sent.
     ///
     /// # Errors
     /// The provider cannot be used.
@@ -144,7 +144,7 @@ impl Provider {
         Ok(url.into())
     }
 
-    /// Whom a code proves that the provider has given to the browser of this attempt.
+    /// Whom the provider has proved with a code that it gave to the browser of this attempt.
     ///
     /// # Errors
     /// The code proves nobody, or the provider cannot be used.
@@ -159,7 +159,7 @@ impl Provider {
             .map_err(|error| Error::Code(said(&error)))?;
         let token = answer.id_token().ok_or_else(|| Error::Token("there is no ID token".to_owned()))?;
         let proven = match self.claims(&client, token, attempt) {
-            // The provider may have taken up another key since.
+            // The provider may have changed its keys since.
             Err(ClaimsVerificationError::SignatureVerification(_)) => {
                 let client = self.client(self.metadata(true).await?);
                 self.claims(&client, token, attempt).map(|claims| self.proven(claims))
@@ -205,7 +205,7 @@ impl Provider {
     }
 
     fn client(&self, metadata: CoreProviderMetadata) -> Client {
-        // Basic, unless the provider says that it takes the secret in the body alone.
+        // Basic, unless the provider says that it accepts the secret only in the body.
         let methods = metadata.token_endpoint_auth_methods_supported();
         let basic = methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
         let secret = self.secret.as_ref().map(|secret| ClientSecret::new(secret.expose().to_owned()));
@@ -214,8 +214,7 @@ impl Provider {
             .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
     }
 
-    /// What the provider says of itself, and its keys; asked anew where `anew` says so, or where
-    /// the last answer is too old.
+    /// The provider's metadata and keys; read again if `anew` is set or the last answer is too old.
     async fn metadata(&self, anew: bool) -> Result<CoreProviderMetadata, Error> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, metadata)) = known.filter(|(asked, _)| !anew && asked.elapsed() < BELIEVED) {
@@ -229,13 +228,13 @@ impl Provider {
     }
 }
 
-/// A token that was made long ago, or is to be made, is none of this attempt.
+/// A token issued long ago, or in the future, does not belong to this attempt.
 fn is_recent(issued: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), String> {
     let age = now - issued;
     if age.abs() <= SKEW { Ok(()) } else { Err("it was not issued just now; are both clocks right?".to_owned()) }
 }
 
-/// An error with what caused it. The answer of the provider, which may hold tokens, is not in it.
+/// An error with its causes. It never holds the provider's answer, which may have tokens in it.
 fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut deeper = error.source();

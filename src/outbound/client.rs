@@ -1,8 +1,8 @@
 //! HTTP clients for calls to addresses that the operator wrote, and the rule about private
 //! networks.
 //!
-//! An address may be a secret (Slack's is), so no error that comes from here names one. No redirect
-//! is followed: what is sent is meant for the address that the operator wrote, and for no other.
+//! An address may be a secret (Slack's is), so no error from this module names one. Redirects are
+//! not followed: what is sent is meant only for the address that the operator wrote.
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Url, redirect};
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// How long the other side may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client for an address that the operator wrote; whether it may be one of this machine or of a
-/// private network is the operator's choice.
+/// A client for an address that the operator wrote. The operator chooses whether the address may be
+/// on this machine or in a private network.
 ///
 /// # Errors
 /// TLS could not be set up.
@@ -31,19 +31,19 @@ pub fn client(timeout: Duration) -> Result<Client, String> {
     built(builder(timeout))
 }
 
-/// A client that connects to public addresses only: what a name resolves to is looked at when the
-/// connection is made, so that a name that changes its mind does not lead inside. An address in
-/// place of a name is not resolved; ask [`is_inside`] first.
+/// A client that connects to public addresses only: the resolved address is checked when the
+/// connection is made, so that a name whose address changes cannot lead into a private network. An
+/// address in place of a name is not resolved; ask [`is_inside`] first.
 ///
 /// # Errors
 /// TLS could not be set up.
 pub fn public_client(timeout: Duration) -> Result<Client, String> {
-    // A proxy would resolve the name again, and out of sight.
+    // A proxy would resolve the name again, unchecked.
     built(builder(timeout).no_proxy().dns_resolver(Arc::new(PublicAddresses)))
 }
 
 fn builder(timeout: Duration) -> ClientBuilder {
-    // Fails only where a provider is installed already, which then serves as well.
+    // Fails only if a provider is already installed, which then does as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("parkbrake/", env!("CARGO_PKG_VERSION")))
@@ -56,7 +56,7 @@ fn built(builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| format!("cannot set up a connection: {}", cause(&error)))
 }
 
-/// What lies at the bottom of an error of the connection, where no address is named.
+/// The innermost cause of a connection error, which names no address.
 pub fn cause(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
@@ -87,8 +87,8 @@ impl Resolve for PublicAddresses {
     }
 }
 
-/// Whether an address can be somebody else's on the public internet (the registries of special
-/// addresses of the IANA).
+/// Whether an address can belong to somebody else on the public internet (by IANA's special-purpose
+/// address registries).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -125,7 +125,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         // Protocol assignments and documentation.
         [0x2001, 0..=0x1ff | 0xdb8, ..] => false,
         [0x3fff, 0..=0xfff, ..] => false,
-        // Everything else that has been given out as global unicast.
+        // Everything else that is assigned as global unicast.
         [0x2000..=0x3fff, ..] => true,
         _ => false,
     }

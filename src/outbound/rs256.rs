@@ -1,5 +1,4 @@
-//! JSON Web Tokens that are signed with RS256 (RFC 7515, RFC 7518), for services that know the
-//! public key.
+//! JSON Web Tokens signed with RS256 (RFC 7515, RFC 7518), for services that know the public key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +12,8 @@ use serde_json::{Value, json};
 pub struct Rs256(RsaKeyPair);
 
 impl Rs256 {
-    /// The key in a PEM file (`RSA PRIVATE KEY` or `PRIVATE KEY`). Where its lines were joined by
-    /// `\n`, as variables of the environment often are, they are taken apart again.
+    /// The key in a PEM file (`RSA PRIVATE KEY` or `PRIVATE KEY`). If its lines were joined by a
+    /// literal `\n`, as is common in environment variables, they are split again.
     ///
     /// # Errors
     /// The text is not such a key. The reason shows none of it.

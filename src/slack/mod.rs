@@ -1,9 +1,8 @@
 //! Buttons in Slack: a press becomes the same decision as a call of the API.
 //!
-//! Slack says who pressed, and signs what it says; the configuration says which person of ours that
-//! is, and at which levels a button is enough. Whether that person may decide is for the core to
-//! say, as for every other channel. A press that comes twice, or is replayed, finds the decision
-//! made.
+//! Slack says who pressed, and signs that. The configuration says which person this is, and at
+//! which levels a button is enough. The core says whether that person may decide, as for every
+//! other door. A press that is repeated or replayed finds the decision already made.
 
 use crate::domain::notice::buttons::{self, Question, Word, mrkdwn};
 use crate::domain::risk::level::Level;
@@ -36,22 +35,22 @@ use utoipa_axum::routes;
 
 /// How old a press may be, in seconds.
 const OLDEST: i64 = 300;
-/// How far Slack's clock may be ahead of ours, in seconds. More would make the time longer in which
-/// a press can be sent again.
+/// How far Slack's clock may be ahead of ours, in seconds. A larger value would extend the time in
+/// which a press can be replayed.
 const AHEAD: i64 = 5;
-/// Slack wants an answer within three seconds; what takes longer goes on, and is told at the
-/// address of the press.
+/// Slack wants an answer within three seconds. A longer decision goes on, and its result is sent to
+/// the address that came with the press.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Sends an answer to the address that came with a press.
 pub type Answer = Arc<dyn Fn(&str, Value) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// The buttons of all channels that have some.
+/// The buttons of all channels that have any.
 #[derive(Clone)]
 pub struct Slack {
     /// One for each channel with buttons.
     pub apps: Vec<SlackApp>,
-    /// Where people decide what a button may not.
+    /// The inbox, where people decide what a button may not.
     pub inbox: Option<String>,
     pub answer: Answer,
 }
@@ -62,18 +61,18 @@ pub struct SlackApp {
     pub signing_secret: String,
     /// At which levels its buttons decide.
     pub levels: Vec<Level>,
-    /// The workspace whose members may press them; left out, any that the app is installed in.
+    /// The workspace whose members may press them; if left out, any workspace with the app.
     pub team_id: Option<String>,
 }
 
-/// What the handler works with: the use cases, and the buttons, if any channel has some.
+/// What the handler works with: the use cases, and the buttons, if any channel has them.
 #[derive(Clone)]
 pub struct Buttons {
     service: Service,
     slack: Option<Arc<Slack>>,
 }
 
-/// The route by which Slack tells of presses.
+/// The route by which Slack reports presses.
 pub fn routes(service: Service, slack: Option<Slack>) -> Router {
     Router::from(calls()).with_state(Buttons { service, slack: slack.map(Arc::new) })
 }
@@ -91,8 +90,8 @@ struct Envelope {
     payload: String,
 }
 
-/// What Slack tells of a press, as far as it matters here; Slack tells more, and may tell other
-/// things tomorrow.
+/// The fields of a press that are needed. Unknown fields are ignored, because Slack sends more and
+/// may add others.
 #[derive(Deserialize)]
 struct Press {
     #[serde(rename = "type")]
@@ -119,8 +118,8 @@ struct Team {
 }
 
 impl Press {
-    /// Whether it was pressed in this workspace by one of its members, as far as Slack says: a
-    /// shared channel has members of others.
+    /// Whether a member of this workspace pressed it there, as Slack says. A shared channel has
+    /// members of other workspaces too.
     fn is_of(&self, team_id: &str) -> bool {
         let mut said = self.team.iter().map(|team| &team.id).chain(&self.user.team_id).peekable();
         said.peek().is_some() && said.all(|id| id == team_id)
@@ -167,14 +166,15 @@ async fn interactions(
         let deciding = tokio::spawn(async move { decide_and_reply(&service, &slack, &apps, &press, question).await });
         let _ = tokio::time::timeout(REPLY_TIMEOUT, deciding).await;
     }
-    // A link in a message is a button as well: its press is told to us, and there is nothing to do.
+    // A link in a message is a button too. Slack reports its press, and there is nothing to do.
     StatusCode::OK
 }
 
-/// A press that Slack has signed. A handler that takes it cannot be reached otherwise.
+/// A press with Slack's valid signature. A handler that takes this type cannot be reached without
+/// it.
 struct Signed {
     slack: Arc<Slack>,
-    /// Several channels may be of one app, each with levels of its own.
+    /// Several channels may belong to one app, each with its own levels.
     apps: Vec<SlackApp>,
     press: Press,
     /// Held until the press is answered.
@@ -208,7 +208,7 @@ impl FromRequest<Buttons> for Signed {
     }
 }
 
-/// Whether Slack has signed these bytes, and lately: the signature is over version, time and body.
+/// Whether Slack has signed these bytes recently. The signature covers version, time and body.
 fn is_signed(app: &SlackApp, headers: &HeaderMap, body: &Bytes, now: i64) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(signature), Some(timestamp)) = (header("x-slack-signature"), header("x-slack-request-timestamp")) else { return false };
@@ -217,7 +217,7 @@ fn is_signed(app: &SlackApp, headers: &HeaderMap, body: &Bytes, now: i64) -> boo
     digits.is_some_and(|digits| signature::fits(&app.signing_secret, &[b"v0:", timestamp.as_bytes(), b":", body], digits))
 }
 
-/// Decides, and tells the person in Slack what came of it.
+/// Decides, and tells the person in Slack the result.
 async fn decide_and_reply(service: &Service, slack: &Slack, apps: &[SlackApp], press: &Press, question: Question) {
     let word = question.word;
     let answer = match decide(service, apps, press, question).await {
@@ -232,7 +232,7 @@ async fn decide_and_reply(service: &Service, slack: &Slack, apps: &[SlackApp], p
     (slack.answer)(&press.response_url, answer).await;
 }
 
-/// The same decision as by the API, of whoever pressed.
+/// Makes the same decision as the API would, for the person who pressed.
 async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Question) -> Result<(Workflow, Decision), String> {
     let levels = levels(apps, press)?;
     let by = person(service, &press.user.id).await?;
@@ -259,8 +259,8 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
     Ok((workflow, decision))
 }
 
-/// At which levels a press decides: those of all channels whose app signed it, where it came from
-/// the workspace that is theirs.
+/// The levels at which a press decides: those of all channels whose app signed it and whose
+/// workspace it came from.
 fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
     let of_team: Vec<&SlackApp> = apps.iter().filter(|app| app.team_id.as_deref().is_none_or(|team_id| press.is_of(team_id))).collect();
     if of_team.is_empty() {
@@ -274,7 +274,7 @@ fn is_shown_whole(document: &[u8]) -> bool {
     Document::read(document).is_ok_and(|document| buttons::covered(&document).is_some())
 }
 
-/// Who of ours somebody in Slack is, if that person has rights today.
+/// Which person a Slack member is, if that person has rights today.
 async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
     let found = service.identity.in_slack(slack_id).await.map_err(|error| said(error.into()))?;
     found.map_err(|why| match why {
@@ -289,7 +289,7 @@ async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
     })
 }
 
-/// What the room reads of a decision. While more approvals are needed the message stays, with its
+/// What the channel reads about a decision. While more approvals are needed, the message keeps its
 /// buttons.
 fn told(workflow: &Workflow, decision: &Decision) -> Value {
     let (verdict, by) = (decision.verdict.as_str(), mrkdwn(&shown(&decision.approver)));

@@ -1,5 +1,5 @@
-//! The style, the script and the icon: part of the program, named by their contents, so that a
-//! browser may keep them.
+//! The style sheet, the script and the icon. They are compiled in and named by their contents, so
+//! browsers may cache them.
 
 use crate::domain::task::digest::Digest;
 use crate::http::routing;
@@ -48,7 +48,7 @@ impl Default for Assets {
     }
 }
 
-/// What a phone needs to keep the inbox beside its programs.
+/// The web app manifest, with which a phone can install the inbox as an app.
 fn manifest(icon: &str) -> String {
     json!({
         "name": "parkbrake", "short_name": "parkbrake", "description": "What waits for a decision", "id": "/", "start_url": "/", "scope": "/",

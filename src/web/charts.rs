@@ -1,33 +1,33 @@
-//! Charts, drawn as SVG on the server: bars with axes and labels, and words for those who do not
-//! see them.
+//! Charts, drawn as SVG on the server: bars with axes and labels, and a description for screen
+//! readers.
 //!
-//! There is no style in a chart, because a page may hold none: colors come from the classes
-//! `series-0` to `series-3`, everything else from attributes. Whatever a chart shows stands beside
-//! it as a table, too.
+//! A chart has no inline style, because the content security policy forbids it: colors come from
+//! the classes `series-0` to `series-3`, everything else from attributes. The page shows the same
+//! data as a table beside each chart.
 
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 480.0;
-/// Room for the words left of the bars, and for the figures right of them.
+/// Room for the labels to the left of the bars, and for the figures to the right.
 const LEFT: f64 = 110.0;
 const RIGHT: f64 = 12.0;
-/// Room for the words below the axis.
+/// Room for the labels below the axis.
 const BOTTOM: f64 = 28.0;
-/// The longest word of an axis, in characters.
+/// The longest label on an axis, in characters.
 const LONGEST: usize = 14;
 
 /// What a chart shows.
 pub struct Chart<'a> {
-    /// What makes the ids in the page its own.
+    /// The prefix that makes the chart's element ids unique in the page.
     pub id: &'a str,
     pub title: &'a str,
-    /// The same in a sentence, for those who do not see it.
+    /// The same in a sentence, for screen readers.
     pub description: &'a str,
-    /// The names of the series; of one alone there is nothing to tell apart.
+    /// The names of the series. A single series gets no legend.
     pub series: &'a [&'a str],
     pub categories: Vec<Category>,
     pub unit: Unit,
-    /// What is aimed at, as lines across the columns.
+    /// The goals, drawn as lines across the columns.
     pub goals: Vec<f64>,
 }
 
@@ -52,7 +52,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// A value as it is read.
+    /// A value as it is shown.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Count => format!("{value:.0}"),
@@ -60,7 +60,7 @@ impl Unit {
         }
     }
 
-    /// The distances that marks of an axis may have, the smallest first.
+    /// The distances that an axis may have between its marks, the smallest first.
     fn steps(self) -> Vec<f64> {
         let decades = |from: f64| (0..12).flat_map(move |decade| [1.0, 2.0, 5.0].map(|digit| from * digit * 10_f64.powi(decade)));
         match self {
@@ -97,7 +97,7 @@ pub fn duration(seconds: f64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// Bars that lie: a group for each category, a bar for each series.
+/// Horizontal bars: a group for each category, a bar for each series.
 pub fn bar_chart(chart: &Chart<'_>) -> String {
     let (bar, gap, above) = (14.0, 12.0, chart.top());
     let group = bar * count(chart.series.len()) + gap;
@@ -123,7 +123,7 @@ pub fn bar_chart(chart: &Chart<'_>) -> String {
     svg
 }
 
-/// Columns that stand: one for each category, the series stacked upon each other.
+/// Columns: one for each category, with the series stacked.
 pub fn column_chart(chart: &Chart<'_>) -> String {
     let (height, left) = (240.0, 48.0);
     let columns = chart.categories.iter().map(|category| category.values.iter().sum());
@@ -137,7 +137,7 @@ pub fn column_chart(chart: &Chart<'_>) -> String {
         let _ = write!(svg, r#"<line class="grid" x1="{left}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
         text(&mut svg, left - 8.0, y + 4.5, "end", &chart.unit.show(*mark));
     }
-    // As many words as there is room for, and always the last one.
+    // As many labels as there is room for, and always the last one.
     let every = (70.0 / column).ceil().max(1.0);
     for (place, category) in chart.categories.iter().enumerate() {
         let middle = left + column * (count(place) + 0.5);
@@ -179,8 +179,7 @@ fn opening(chart: &Chart<'_>, height: f64) -> String {
     svg
 }
 
-/// A bar, at least so large that a value that is not nothing is seen; with its value for those who
-/// point at it.
+/// A bar, large enough that any value above zero is visible. Its tooltip shows the value.
 fn rectangle(svg: &mut String, chart: &Chart<'_>, category: &Category, series: usize, [x, y, width, height]: [f64; 4]) {
     let value = category.values[series];
     if value <= 0.0 {

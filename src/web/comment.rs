@@ -1,4 +1,4 @@
-//! Saying something about a request, and asking its requester something.
+//! Commenting on a request, and asking its requester a question.
 
 use crate::http::path::WorkflowId;
 use crate::http::problem::Problem;

@@ -1,8 +1,9 @@
-//! Was this form sent from one of our pages?
+//! Protection from cross-site request forgery: whether a form was sent from one of our pages.
 //!
-//! Three things have to hold, and each alone would do in a sound browser: the session cookie is
-//! `SameSite=Lax`, so another site's form comes without it; the browser says that the form came
-//! from this origin; and the form carries a token that only a page of the same session can know.
+//! Three conditions have to hold, and each alone would be enough in a correct browser: the session
+//! cookie is `SameSite=Lax`, so another site's form comes without it; the browser says that the
+//! form came from this origin; and the form carries a token that only a page of the same session
+//! can know.
 
 use crate::domain::task::digest::hex;
 use crate::http::body;
@@ -21,17 +22,17 @@ use std::sync::Arc;
 
 /// The field of a form that holds its token.
 pub const FIELD: &str = "form_token";
-/// What is sealed for the token of forms; no message that is sealed can be it.
+/// The text that is sealed to make the token of forms. No sealed message can equal it.
 const FORM: &str = "form";
 /// Bytes of a seal.
 const SEAL: usize = 32;
 
-/// A form that somebody who is signed in sent from one of our pages. A handler that takes it cannot
-/// be reached otherwise.
+/// A form that a signed-in person sent from one of our pages. A handler that takes this type cannot
+/// be reached in any other way.
 pub struct Posted {
     pub session: Session,
     pub fields: Fields,
-    /// Held until what the form asks for is done.
+    /// Held until the form has been handled.
     pub permit: Arc<Permit>,
 }
 
@@ -92,13 +93,12 @@ fn is_form_token(session_id: &str, token: &str) -> bool {
     keyed(session_id, FORM).verify_slice(&seal).is_ok()
 }
 
-/// What only this session could have put behind a text.
+/// The seal of a text: a MAC that only this session could have made.
 pub fn seal(session_id: &str, text: &str) -> String {
     hex(&keyed(session_id, text).finalize().into_bytes())
 }
 
-/// Whether a seal is the session's own, compared without telling by the time how much of it is
-/// right.
+/// Whether this session made the seal, compared in constant time.
 pub fn is_seal(session_id: &str, text: &str, seal: &str) -> bool {
     unhex(seal).is_some_and(|seal| keyed(session_id, text).verify_slice(&seal).is_ok())
 }
@@ -115,8 +115,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     (digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit)).then(|| digits.chunks(2).map(pair).collect())?
 }
 
-/// Whether the browser says that a request came from this origin. One that says nothing of it is
-/// refused: every browser that keeps `__Host-` cookies says it with each form.
+/// Whether the browser says that a request came from this origin. A request without that statement
+/// is refused: every browser that supports `__Host-` cookies sends it with each form.
 pub fn is_from_here(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site") {

@@ -1,6 +1,6 @@
 //! Approving and rejecting one request, taking an approval or the request back, and resolving one
-//! whose outcome is unknown. The decision itself is the API's; here are only the form, and what the
-//! API has no need of: the typed confirmation of a critical one.
+//! whose outcome is unknown. The service makes the decision, as it does for the API. This module
+//! adds the form, and the typed confirmation of a critical request, which the API does not need.
 
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::{Decision, Resolution};
@@ -134,7 +134,8 @@ pub async fn review(
     }
 }
 
-/// Whether a critical request's target was typed, so that nobody approves one out of habit.
+/// Checks that the target of a critical request was typed, so that nobody approves one out of
+/// habit.
 async fn confirm(web: &Web, session: &Session, id: Uuid, typed: Option<&str>) -> Result<(), Problem> {
     let shown = web.service.show(&session.person, id).await?;
     if shown.workflow.asked_level() != Level::Critical {
@@ -154,7 +155,7 @@ fn forgotten(web: &Web, session: &Session, id: Uuid, decision: Decision) -> Deci
     decision
 }
 
-/// The page again, with what was written, and why it was not taken.
+/// The page again, with what the person wrote and why it was refused.
 pub async fn refused(web: &Web, session: &Session, id: Uuid, fields: &Fields, problem: Problem) -> Result<Response, Problem> {
     let (status, detail) = problem.said();
     if problem.is_missing() {

@@ -1,5 +1,5 @@
-//! One request: what would happen, first and from the canonical bytes; then why it waits, what its
-//! requester says, and what became of it.
+//! The page of one request. It shows first what would happen, read from the canonical bytes; then
+//! why the request waits, what its requester says, and its outcome.
 
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
@@ -34,12 +34,12 @@ use serde_json::{Value, json};
 use std::time::Instant;
 use uuid::Uuid;
 
-/// Differences that a page shows.
+/// The most differences that a page shows.
 const MOST_DIFFERENCES: usize = 60;
-/// Characters of a value in the list of differences.
+/// The most characters of a value in the list of differences.
 const LONGEST_VALUE: usize = 300;
 
-/// What a person wrote into the form, and why it was not taken.
+/// What a person wrote into the form, and why it was refused.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Attempted {
     /// Why it was not taken; empty where somebody comes back to what they wrote.
@@ -59,7 +59,7 @@ struct Choice {
     may_reject: bool,
     has_approved: bool,
     may_withdraw: bool,
-    /// Why there is no form, or why only half of it.
+    /// Why there is no form, or only half of it.
     why_not: Option<String>,
     /// Whether signing in again would help.
     needs_sign_in: bool,
@@ -67,14 +67,14 @@ struct Choice {
     is_confirmed: bool,
 }
 
-/// What a person may do about an outcome that nobody knows.
+/// What a person may do about an unknown outcome.
 #[derive(Debug, Serialize)]
 struct Resolving {
     is_allowed: bool,
     why_not: Option<String>,
 }
 
-/// What a person may do about a freeze that holds it.
+/// What a person may do about a freeze that holds the request.
 #[derive(Debug, Serialize)]
 struct Excepting {
     freeze: String,
@@ -91,7 +91,7 @@ impl Excepting {
     }
 }
 
-/// What is different since a request of the same kind was approved.
+/// What has changed since a request of the same kind was approved.
 #[derive(Debug, Serialize)]
 struct Since {
     workflow_id: Uuid,
@@ -100,7 +100,7 @@ struct Since {
     left_out: usize,
 }
 
-/// What is different from the request whose place this one has taken.
+/// The differences from the request that this one supersedes.
 #[derive(Debug, Serialize)]
 struct Instead {
     workflow_id: Uuid,
@@ -120,14 +120,14 @@ pub async fn show(State(web): State<Web>, session: Session, WorkflowId(id): Work
     page_of(&web, &session, id, Around { attempted, done, last, carried: query.one("in")? }).await
 }
 
-/// What stands around a request: how its page was come to.
+/// The context of a request's page: how the person got there.
 #[derive(Default)]
 pub struct Around<'a> {
-    /// What was tried and refused.
+    /// What the person tried, and why it was refused.
     pub attempted: Option<Attempted>,
-    /// What was done to it just now.
+    /// What the person has just done to the request.
     pub done: Option<&'a str>,
-    /// What was done to the request before it.
+    /// What the person did to the request before this one.
     pub last: Option<Last>,
     /// The list that it was opened from.
     pub carried: Option<&'a str>,
@@ -155,7 +155,7 @@ pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>)
         ApprovalStatus::Approved | ApprovalStatus::Rejected => workflow.deciding().map(|decision| record::decided(decision, now)),
         _ => None,
     };
-    // How the page was come to, and what goes on around the request.
+    // How the person got to the page, and what goes on around the request.
     let around = json!({
         "attempted": attempted, "sign_in_again": sign_in::again(session, &here(id, carried)), "done": done, "last": last, "walk": walk, "changed": changed,
         "resting": workflow.resting().map(|(attempt, until)| json!({"attempt": attempt.number, "until": RelativeTime::of(until, now)})),
@@ -195,7 +195,7 @@ fn here(id: Uuid, carried: Option<&str>) -> String {
     address(&format!("/inbox/workflows/{id}"), &[("in", carried)])
 }
 
-/// What the attempt that runs has written so far.
+/// The output so far of the running attempt.
 fn live(output: Option<&LiveOutput>) -> Value {
     let output = output.map(|output| {
         let attempt = output.read_to.attempt;
@@ -204,7 +204,7 @@ fn live(output: Option<&LiveOutput>) -> Value {
     json!({ "output": output })
 }
 
-/// How far each step of a plan is; empty for a single task.
+/// The progress of each step of a plan; empty for a single task.
 fn plan(workflow: &Workflow) -> Vec<Value> {
     let planned = &workflow.submission.steps;
     let step = |((number, _, state), planned): ((u32, &Step, &StepState), &PlannedStep)| {
@@ -214,8 +214,8 @@ fn plan(workflow: &Workflow) -> Vec<Value> {
     workflow.numbered_steps().zip(planned).map(step).collect()
 }
 
-/// One reason of an assessment; that requester and parkbrake disagree is a warning, whatever its
-/// level.
+/// One reason of an assessment. A disagreement between requester and parkbrake is a warning,
+/// whatever its level.
 fn why(reason: &Reason) -> Value {
     json!({"level": reason.level, "trigger": reason.trigger, "detail": reason.detail, "is_warning": target::is_warning(&reason.trigger)})
 }
@@ -228,7 +228,7 @@ impl From<review::Resolving> for Resolving {
 }
 
 impl Choice {
-    /// A critical request is approved by somebody who has typed what it is about.
+    /// Whoever approves a critical request has to type its target.
     fn of(choice: review::Choice, level: Level) -> Self {
         let review::Choice { may_approve, may_reject, has_approved, may_withdraw, why_not, needs_sign_in, needs_justification } = choice;
         let is_confirmed = level == Level::Critical;
@@ -251,7 +251,7 @@ impl Instead {
     }
 }
 
-/// As many differences as a page shows, with their values cut, and how many are left out.
+/// The differences that a page shows, with long values cut, and the number that is left out.
 fn shortened(differences: Vec<Difference>, manifests: Manifests<'_>) -> (Vec<Difference>, usize) {
     let mut differences = manifest::explained(differences, manifests);
     let left_out = differences.len().saturating_sub(MOST_DIFFERENCES);

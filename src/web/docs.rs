@@ -19,7 +19,7 @@ pub struct Reference {
     shapes: Vec<Shape>,
 }
 
-/// The calls that belong together.
+/// Calls that belong together.
 #[derive(Debug, Serialize)]
 struct Part {
     name: String,
@@ -78,14 +78,14 @@ struct Shape {
 #[derive(Debug, Serialize)]
 struct Field {
     name: String,
-    /// Where it stands, for a parameter.
+    /// Where a parameter goes: path, query or header.
     place: String,
     kind: Kind,
     is_required: bool,
     description: Vec<Paragraph>,
 }
 
-/// What a value is, in words, with a link where it has a name.
+/// The type of a value, in words, with a link if the type has a name.
 #[derive(Debug, Default, Serialize)]
 struct Kind {
     before: String,
@@ -99,7 +99,7 @@ pub async fn show(State(web): State<Web>, session: Session) -> Result<Response, 
 }
 
 impl Reference {
-    /// What a document of OpenAPI says.
+    /// Reads an OpenAPI document.
     pub fn of(document: &Value) -> Self {
         let parts = list(&document["tags"]).map(|tag| part(document, tag)).collect();
         let shapes = entries(&document["components"]["schemas"]).map(|(name, schema)| shape(name, schema)).collect();
@@ -171,7 +171,7 @@ fn answered(status: &str, answer: &Value) -> Answer {
         media_type: content.map(|(media_type, _)| media_type.to_owned()).unwrap_or_default(),
         kinds,
         headers: entries(&answer["headers"]).map(header).collect(),
-        // A problem's example says nothing that its schema does not.
+        // The example of a problem adds nothing to its schema.
         examples: content.filter(|_| status.starts_with('2')).map(|(_, content)| examples(content)).unwrap_or_default(),
     }
 }
@@ -193,7 +193,7 @@ fn shape(name: &str, schema: &Value) -> Shape {
     }
 }
 
-/// What a value of this schema is.
+/// The type that a schema describes.
 fn kind(schema: &Value) -> Kind {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or_default().to_owned();
@@ -251,7 +251,7 @@ fn examples(content: &Value) -> Vec<Example> {
     only.into_iter().chain(named).collect()
 }
 
-/// What is said of a field, which stands with its name where it may be null.
+/// The description of a field. A field that may be null has it next to its name.
 fn told(schema: &Value) -> Vec<Paragraph> {
     let mut nested = list(&schema["oneOf"]).map(|one| &one["description"]);
     prose(Some(&schema["description"]).filter(|own| own.is_string()).or_else(|| nested.find(|one| one.is_string())).unwrap_or(&Value::Null))

@@ -1,5 +1,5 @@
-//! What exactly would happen, read from the bytes that the digest is taken of, apart from what the
-//! requester says about it.
+//! What exactly would happen, read from the bytes that the digest covers, and kept apart from what
+//! the requester says about it.
 
 use crate::domain::duration;
 use crate::domain::risk::level::Level;
@@ -21,33 +21,34 @@ use serde_json::Value;
 /// The document as people read it before they decide.
 #[derive(Debug, Serialize)]
 pub struct DocumentView {
-    /// The digest of the bytes that are shown, computed now.
+    /// The digest of the bytes shown, computed now.
     pub digest: String,
-    /// What a decision names: this digest, or that of the step that people are asked about.
+    /// The digest that a decision has to name: this one, or that of the step that people are asked
+    /// about.
     subject: String,
-    /// Whether each step of the plan is approved by itself.
+    /// Whether each step of the plan is approved on its own.
     is_stepwise: bool,
-    /// Whether it is the one that the log has.
+    /// Whether it is the digest in the log.
     pub is_sound: bool,
     pub document: String,
-    /// What it is about, with nothing cut.
+    /// The headline of the request, with nothing cut.
     pub headline: String,
     /// The same for the title of a page: long names are cut, and a claim that differs has its mark.
     title: String,
-    /// Where the requester called it something else.
+    /// What the requester called it, if that differs.
     pub called: Option<String>,
     /// The requester's words.
     description: String,
-    /// What the requester says of a plan as a whole.
+    /// What the requester says about a plan as a whole.
     metadata: Vec<Field>,
     is_plan: bool,
-    /// How many steps the plan has, without what would undo them.
+    /// How many steps the plan has, not counting the steps that undo others.
     count: usize,
-    /// The playbook that has made the steps.
+    /// The playbook that made the steps.
     playbook: Option<PlaybookView>,
-    /// What is done, in its order: the one task, or the steps of a plan.
+    /// What would be done, in order: the single task, or the steps of a plan.
     steps: Vec<StepView>,
-    /// What has to be typed where a request is critical.
+    /// What the approver of a critical request has to type.
     pub confirmation: String,
 }
 
@@ -56,11 +57,11 @@ pub struct DocumentView {
 struct StepView {
     number: usize,
     name: Option<String>,
-    /// The step that it would undo.
+    /// The step that this one would undo.
     undoes: Option<u32>,
-    /// How dangerous the step of a plan is by itself.
+    /// The level of the step of a plan on its own.
     level_word: Option<Level>,
-    /// The Terraform plan that is shown with it.
+    /// The Terraform plan that the requester attached.
     terraform: Option<TerraformView>,
     runs: Runs,
     target: Vec<Aspect>,
@@ -72,21 +73,21 @@ struct StepView {
 struct Runs {
     kind: &'static str,
     name: Option<String>,
-    /// The argument vector, each element so that it reads in one way only.
+    /// The argument vector, each element written unambiguously.
     command: Vec<Word>,
     working_dir: Option<String>,
-    /// The account, where it is not the server's.
+    /// The account that it runs as, if it is not the server's.
     user: Option<String>,
     program: Option<File>,
     files: Vec<File>,
     timeout: Option<String>,
     env: Vec<String>,
     is_idempotent: bool,
-    /// Where a webhook's call goes.
+    /// The URL that a webhook calls.
     url: Option<String>,
     /// The variable of the secret that a webhook's call is signed with.
     secret: Option<String>,
-    /// What else the document says of the command or the call.
+    /// What else the document says about the command or the call.
     others: Vec<(String, String)>,
     /// The arguments of the request, as JSON.
     arguments: Vec<Field>,
@@ -103,11 +104,11 @@ struct File {
 #[derive(Debug, Serialize)]
 struct Word {
     text: String,
-    /// Letters that are not ASCII may look like others.
+    /// Whether it has non-ASCII letters, which may look like others.
     is_foreign: bool,
 }
 
-/// One fact of what it acts on: as the requester says, and as the configuration knows.
+/// One fact about the target: as the requester says, and as the configuration knows.
 #[derive(Debug, Serialize)]
 struct Aspect {
     name: &'static str,
@@ -118,7 +119,7 @@ struct Aspect {
     is_foreign: bool,
 }
 
-/// What the requester says beside it.
+/// What else the requester says.
 #[derive(Debug, Serialize)]
 struct Claim {
     description: String,
@@ -143,8 +144,8 @@ struct PlaybookView {
 }
 
 impl DocumentView {
-    /// Reads the document of a workflow; `None` where it is neither a task nor a plan, so that
-    /// nothing could be shown of what would run.
+    /// Reads the document of a workflow. `None` if it is neither a task nor a plan; nobody can then
+    /// be shown what would run.
     pub fn of(web: &Web, workflow: &Workflow, document: &[u8]) -> Option<Self> {
         let submission = &workflow.submission;
         let manifests: Manifests<'_> = &|text| web.service.manifests(text);
@@ -180,7 +181,7 @@ impl DocumentView {
             headline: about.whole(),
             title: about.headline(),
             called: about.called(),
-            // Of a plan whose steps are approved one by one, the step that people are asked about.
+            // For a plan whose steps are approved one by one: the step that people are asked about.
             confirmation: workflow.asked_target().unwrap_or(&about).confirmation(),
             description: stored.description().to_owned(),
             metadata,
@@ -225,16 +226,15 @@ fn file(artifact: &Artifact) -> File {
     File { path: one_way(&artifact.path.display().to_string()), digest }
 }
 
-/// What the document says of a command or a call beyond what the page names: nothing that is
-/// approved is left out.
+/// Everything else that the document says about a command or a call, so that the page leaves out
+/// nothing that is approved.
 fn others(runs: &impl Serialize) -> Vec<(String, String)> {
     const NAMED: [&str; 10] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent", "url", "secret"];
     let Ok(Value::Object(all)) = serde_json::to_value(runs) else { return Vec::new() };
     fields(&all).into_iter().filter(|(name, _)| !NAMED.contains(&name.as_str())).collect()
 }
 
-/// Text that reads in one way only: as it is where it is plain, and else in quotes, as JSON writes
-/// it.
+/// Unambiguous text: unchanged if it is plain, otherwise quoted as in JSON.
 fn one_way(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { Value::from(word).to_string() }
@@ -264,8 +264,8 @@ fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
     ];
     rows.into_iter()
         .map(|(name, claimed, known, vocabulary): (&'static str, Option<&String>, Vec<String>, _)| {
-            // What was known when it was submitted stands first; the configuration may know
-            // something else today.
+            // What was known at submission comes first; the configuration may know something else
+            // today.
             let then = about.differs.iter().filter(|one| one.field.replace('_', " ") == name).map(|one| one.known.clone());
             let known = once_each(then.chain(known));
             Aspect {

@@ -1,5 +1,5 @@
-//! What forms and the addresses of pages say: names with values, read from
-//! `application/x-www-form-urlencoded` and written as it.
+//! Form fields and query parameters: names with values, read from and written as
+//! `application/x-www-form-urlencoded`.
 
 use crate::domain::request::Fault;
 use crate::http::body::FromBody;
@@ -11,12 +11,12 @@ use axum::http::request::Parts;
 use axum::http::{Request, Uri};
 use std::fmt::Write as _;
 
-/// The fields of a form, or the parameters of an address, in their order.
+/// The fields of a form, or the parameters of an address, in order.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// What the part of an address after its question mark says.
+    /// Reads the query of an address.
     ///
     /// # Errors
     /// The text cannot be read.
@@ -30,12 +30,12 @@ impl Fields {
     fn sound(fields: Vec<(String, String)>) -> Result<Self, Problem> {
         match fields.iter().find(|(_, value)| value.contains('\0')) {
             Some((name, _)) => Err(Problem::invalid(&[Fault::new(format!("/{name}"), "holds a NUL character")])),
-            // Browsers end the lines of a text field with both characters.
+            // Browsers end the lines of a text field with CRLF.
             None => Ok(Self(fields.into_iter().map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect())),
         }
     }
 
-    /// The value of a field, if it says something.
+    /// The value of a field, unless it is empty.
     ///
     /// # Errors
     /// The field occurs twice, so it is not clear which value is meant.
@@ -47,7 +47,7 @@ impl Fields {
         }
     }
 
-    /// Every value of a field that may stand several times.
+    /// Every value of a field that may occur several times.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
@@ -79,7 +79,7 @@ pub fn address(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     address
 }
 
-/// A value as it can stand anywhere in an address.
+/// A value, percent-encoded for any part of an address.
 pub fn encoded(value: &str) -> String {
     value.bytes().fold(String::new(), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

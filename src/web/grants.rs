@@ -1,4 +1,5 @@
-//! What is granted and what is proposed, giving a grant like a request, and revoking one.
+//! The page of grants: shows given and proposed grants, gives a grant for requests like a given
+//! one, and revokes one.
 
 use crate::domain::grant::Grant;
 use crate::http::problem::{Code, Problem};
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What else a proposal would have let pass: how many of it are named.
+/// How many of the other requests that a proposal would have let pass are named.
 const NAMED: usize = 5;
 /// The page.
 const PLACE: &str = "/inbox/grants";
@@ -56,7 +57,7 @@ pub async fn revoke(
     }
 }
 
-/// What a form asks for. A field that is left empty is left out.
+/// The grant that a form asks for. Empty fields are left out.
 fn wanted(fields: &Fields) -> Result<WantedGrant, Problem> {
     let text = |name: &str| Ok::<_, Problem>(fields.one(name)?.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned));
     let unfit = |what: &str| Problem::new(Code::InvalidTask, format!("{what} cannot be read; correct it, and send the form again"));
@@ -81,13 +82,13 @@ fn receipt(done: &str) -> String {
     format!("grants {done}")
 }
 
-/// The page again, by an address that only this server can make, for this session alone.
+/// Redirects to the page, by an address that only this server can make and only for this session.
 fn after(session: &Session, done: &str) -> Response {
     let seal = csrf::seal(session.id(), &receipt(done));
     session::go_to(&address(PLACE, &[("done", Some(done)), ("seal", Some(&seal))]))
 }
 
-/// The page again, with what was written, and why it was not taken.
+/// The page again, with what the person wrote and why it was refused.
 async fn refused(web: &Web, session: &Session, written: &Fields, problem: &Problem) -> Result<Response, Problem> {
     let (status, detail) = problem.said();
     let mut page = page_of(web, session, written, Some(detail), None).await?;
@@ -109,7 +110,7 @@ async fn page_of(web: &Web, session: &Session, written: &Fields, refused: Option
         "written": json!({
             "like": text("like")?, "resource": text("resource")?, "expires_in": text("expires_in")?, "uses": text("uses")?, "cost": text("cost")?,
             "justification": text("justification")? }),
-        // So that a form that is sent twice gives one grant.
+        // Makes a form that is sent twice give one grant.
         "grant_id": web.service.new_grant_id()});
     Ok(page::render(web, session, "grants.html", shown))
 }

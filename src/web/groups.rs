@@ -1,5 +1,5 @@
-//! Requests of one kind in one table: what is the same in all of them stands above it, and what
-//! differs is a column. Each is approved by itself, by the digest of its own document.
+//! Requests of one kind in one table: common values stand above it, and each value that differs is
+//! a column. Each request is approved on its own, by the digest of its own document.
 
 use crate::domain::risk::level::Level;
 use crate::domain::task::difference;
@@ -17,49 +17,49 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Columns beyond which a table is not read any more.
+/// The most columns of a table that people still read.
 const MOST_COLUMNS: usize = 8;
-/// Characters of a cell; whoever would have to read more opens the request.
+/// The most characters of a cell. If there is more to read, the request has to be opened.
 const LONGEST_CELL: usize = 300;
-/// Characters of what is the same in all of them.
+/// The most characters of the common values.
 const LONGEST_COMMON: usize = 8_000;
 
 /// Requests that can be compared in one table.
 #[derive(Debug, Serialize)]
 pub struct Group {
     ids: Vec<Uuid>,
-    /// What is the same in all documents, with its place in them.
+    /// The common values, each with its place in the documents.
     common: Vec<(String, String)>,
-    /// Where what differs stands; several places where they always say the same.
+    /// The places of each differing value; more than one if they always have the same value.
     columns: Vec<Vec<String>>,
     rows: BTreeMap<Uuid, Row>,
     needs_justification: bool,
     is_critical: bool,
 }
 
-/// What a table says of one of them beside its line in the list.
+/// What a table shows of one request in addition to its line in the list.
 #[derive(Debug, Serialize)]
 struct Row {
     cells: Vec<Option<String>>,
-    /// What an approval is for; none where it cannot be given here.
+    /// The digest to approve; none if it cannot be approved here.
     digest: Option<String>,
     why_not: Option<String>,
 }
 
 impl Group {
-    /// Whether a request is in it.
+    /// Whether the group has this request.
     pub fn holds(&self, id: Uuid) -> bool {
         self.ids.contains(&id)
     }
 }
 
-/// What makes requests of one kind: who asks, how dangerous it is, what would be done, by what, and
-/// with which arguments.
+/// What requests of one kind have in common: requester, level, operation, action, and the names of
+/// the arguments.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kind(Vec<String>);
 
-/// The tables of a page, in the order of the first request of each. A request that is the only one
-/// of its kind is in none.
+/// The tables of a page, in the order of the first request of each. A request without another of
+/// its kind is in no table.
 ///
 /// # Errors
 /// Fails if the database is unavailable.
@@ -81,13 +81,13 @@ pub async fn of(web: &Web, session: &Session, rows: &[Waiting]) -> Result<Vec<Gr
     Ok(groups)
 }
 
-/// What a line of the list says of its kind, so that only what may have others of its kind is read.
+/// What a line of the list already tells about its kind, so that only documents that may belong
+/// together are read.
 fn roughly(row: &Waiting) -> (&str, &str, &str) {
     (&row.requested_by, &row.risk_level, &row.target.operation)
 }
 
-/// The kind of a single task whose document is the one that was submitted; plans are read one by
-/// one.
+/// The kind of a single task whose document matches the log. Plans are not grouped.
 fn kind(shown: &Shown) -> Option<Kind> {
     let document = Document::read(&shown.document).ok()?;
     let task = document.single()?;
@@ -105,8 +105,8 @@ fn kind(shown: &Shown) -> Option<Kind> {
     Some(Kind(kind))
 }
 
-/// The table of requests of one kind; `None` where they differ in so much, or say so much, that
-/// each has to be read by itself.
+/// The table of requests of one kind. `None` if they differ in too many places or are too long, so
+/// that each has to be read on its own.
 fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     let fields: Vec<BTreeMap<String, String>> = members
         .iter()
@@ -134,10 +134,10 @@ fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     })
 }
 
-/// What is the same everywhere, with its place, and the places where something differs: those that
-/// always say the same together.
+/// The common values with their places, and the places that differ. Places that always have the
+/// same value are together.
 type Compared = (Vec<(String, String)>, Vec<Vec<String>>);
-/// What every document says at some places, where it says anything there; and these places.
+/// The value of each document, if any, at some places; and these places.
 type Column<'a> = (Vec<Option<&'a String>>, Vec<String>);
 
 fn compare(all: &[BTreeMap<String, String>]) -> Option<Compared> {
@@ -158,12 +158,12 @@ fn compare(all: &[BTreeMap<String, String>]) -> Option<Compared> {
     if columns.len() > MOST_COLUMNS || columns.iter().any(is_long) || size > LONGEST_COMMON {
         return None;
     }
-    // The arguments come first, as they are what somebody looks for.
+    // The arguments come first, because people look for them.
     columns.sort_by_key(|(_, places)| !places.iter().any(|place| place.starts_with("/action/args/")));
     Some((common, columns.into_iter().map(|(_, places)| places).collect()))
 }
 
-/// A place in a document as the head of a column.
+/// A place in a document as a column heading.
 fn name(place: &str) -> String {
     if let Some(argument) = place.strip_prefix("/action/args/") {
         return argument.to_owned();
@@ -174,7 +174,7 @@ fn name(place: &str) -> String {
     }
 }
 
-/// A value as it is read: text that reads in one way only stands without its quotes.
+/// A value as it is shown. Unambiguous text has no quotes.
 fn plain(json: &str) -> String {
     let is_plain = |text: &str| text.chars().all(|letter| letter.is_ascii_graphic() || letter == ' ') && !text.contains(['"', '\\']);
     let looks_like_text = |text: &str| {

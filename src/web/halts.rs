@@ -1,4 +1,4 @@
-//! What is halted, halting, and lifting a halt.
+//! The page of halts: shows them, halts, and lifts a halt.
 
 use crate::http::problem::Problem;
 use crate::service::halts::{HaltPage, Operation, Scope, Standing};
@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a form offers for everything.
+/// The option that stands for everything.
 const EVERYTHING: &str = "everything";
 /// The page.
 const PLACE: &str = "/inbox/halts";
@@ -92,7 +92,7 @@ fn receipt(done: &str) -> String {
     format!("halts {done}")
 }
 
-/// The page again, by an address that only this server can make, for this session alone.
+/// Redirects to the page, by an address that only this server can make and only for this session.
 fn after(session: &Session, done: &str) -> Response {
     let seal = csrf::seal(session.id(), &receipt(done));
     session::go_to(&address(PLACE, &[("done", Some(done)), ("seal", Some(&seal))]))

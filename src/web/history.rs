@@ -1,4 +1,4 @@
-//! All workflows, settled ones too, and looking for one.
+//! The history: all workflows, settled ones too, with a search.
 
 use crate::domain::risk::level::Level;
 use crate::domain::text;
@@ -24,9 +24,9 @@ use uuid::Uuid;
 
 /// Workflows of a page.
 const PAGE: i64 = 25;
-/// Characters of a command that a line shows; the request's own page has all of it.
+/// The most characters of a command in a line. The request's own page shows all of it.
 const SHOWN: usize = 120;
-/// What a search can be narrowed by, as the address names it.
+/// The filters of a search, as the address names them.
 const FILTERS: [&str; 9] = ["status", "level", "requested_by", "approver", "runbook", "from", "until", "text", "sort"];
 
 /// One workflow.
@@ -43,10 +43,10 @@ struct Line {
     requested_by: String,
     created: RelativeTime,
     decided_by: Vec<String>,
-    /// In a word, where nobody decided.
+    /// How it was settled, in a few words, if nobody decided.
     settled: Option<&'static str>,
     decided: Option<RelativeTime>,
-    /// By what it is done, if that has a name.
+    /// The name of the action, if it has one.
     action: Option<String>,
     command: Option<String>,
     exit_status: Option<i64>,
@@ -96,7 +96,7 @@ pub async fn search(State(web): State<Web>, session: Session, query: Fields) -> 
     Ok(page::render(&web, &session, "history.html", shown))
 }
 
-/// How many there are, in words.
+/// The number of results, in words.
 fn counted(count: Count) -> String {
     let Count { found, is_cut } = count;
     match (found, is_cut) {

@@ -1,4 +1,4 @@
-//! A halt that is in force, as every page shows it at its top.
+//! A halt in force, as every page shows it at the top.
 
 use crate::domain::hold::Halt;
 use crate::web::relative_time::RelativeTime;

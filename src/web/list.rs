@@ -1,4 +1,4 @@
-//! What waits: for the person who looks, or for anybody.
+//! The list of waiting requests: those that the reader may decide, or all.
 
 use crate::domain::page::Page;
 use crate::domain::risk::level::Level;
@@ -35,7 +35,7 @@ const GROUPED_PAGE: usize = 30;
 struct Waiting {
     id: Uuid,
     level: String,
-    /// What would be done, and where.
+    /// The headline: what would be done, and where.
     kind: String,
     headline: String,
     called: Option<String>,
@@ -47,7 +47,7 @@ struct Waiting {
     approvals: i32,
     required: i32,
     approvers: String,
-    /// Whether nobody of the configuration could decide it.
+    /// Whether nobody in the configuration could decide it.
     undecidable: bool,
     next: Option<Next>,
     /// Of a plan whose steps are approved one by one: the number of the step that waits, and the
@@ -102,12 +102,12 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
     Ok(page::render(&web, &session, template, shown))
 }
 
-/// How much waits, as a page says it.
+/// How many requests wait, as a page shows it.
 #[derive(Serialize)]
 struct Counts {
     mine: String,
     all: String,
-    /// In what is selected; nothing where words are looked for.
+    /// In the current selection; none if it searches for words.
     selected: Option<String>,
     /// Whether something critical waits for the reader.
     is_critical: bool,
@@ -139,7 +139,7 @@ fn counted(requests: i64) -> String {
     if requests > MOST_COUNTED { format!("{MOST_COUNTED}+") } else { requests.to_string() }
 }
 
-/// A request that somebody released by breaking the glass, and that nobody has reviewed.
+/// A request that somebody released by breaking the glass and that nobody has reviewed yet.
 #[derive(Serialize)]
 struct OpenReview {
     id: Uuid,
@@ -161,8 +161,8 @@ impl OpenReview {
 
 type Abouts = BTreeMap<Uuid, About>;
 
-/// The rows of a page with what they are about, where the next page starts, and whether it starts
-/// there only because so many were looked through.
+/// The rows of a page with their documents, where the next page starts, and whether it starts there
+/// only because the search window was used up.
 async fn page_of(
     web: &Web,
     session: &Session,
@@ -219,7 +219,7 @@ fn next(row: &service::Waiting, now: DateTime<Utc>) -> Option<Next> {
     Some(Next { at: RelativeTime::of(at, now), what })
 }
 
-/// By what it would be done, if that has a name.
+/// The name of the action, if it has one.
 pub fn action(kind: Option<&str>, name: Option<&str>) -> Option<String> {
     Some(format!("{} {}", kind?, text::shown(name?)))
 }

@@ -1,10 +1,10 @@
-//! The inbox: what waits for people, as pages that a browser shows.
+//! The inbox: browser pages for everything that waits for people.
 //!
-//! Pages are made on the server and work without a script; the one script that there is
-//! (`static/inbox.js`) only keeps what is shown up to date. People sign in with a token (`sign_in`)
-//! or a link (`sign_in_link`) and get a session (`session`); every form proves that it came from
-//! here (`csrf`). What a page shows of a request comes from its canonical bytes, and what a form
-//! decides goes the same way as a call of the API (`service/decide.rs`). A GET never decides.
+//! Pages are made on the server and work without a script; the scripts only keep the pages up to
+//! date and add keys. People sign in with a token (`sign_in`) or a link (`sign_in_link`) and get a
+//! session (`session`); every form proves that it came from here (`csrf`). What a page shows of a
+//! request comes from its canonical bytes, and a form's decision takes the same path as an API call
+//! (`service/decide.rs`). A GET never decides.
 
 mod assets;
 mod charts;
@@ -58,13 +58,13 @@ use sign_in_limiter::SignInLimiter;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// What the pages work with; a handle that is copied for each request.
+/// What the pages work with. A cheap handle, cloned for each request.
 #[derive(Clone)]
 pub struct Web {
     pub service: Service,
     pages: Arc<Pages>,
     sign_in_limiter: Arc<SignInLimiter>,
-    /// For those who ask for mail, whom nobody knows yet.
+    /// Limits requests for links by mail, whose senders are not known yet.
     mail_limiter: Arc<SignInLimiter>,
     /// What people wrote who had to sign in again.
     drafts: Arc<Drafts>,
@@ -86,7 +86,7 @@ impl Web {
     }
 }
 
-/// The pages. Whatever goes wrong in one of them is a page too.
+/// The routes of the pages. Errors are shown as pages too.
 pub fn routes(web: &Web) -> Router {
     Router::new()
         .route("/", get(list::waiting))

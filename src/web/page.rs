@@ -1,4 +1,4 @@
-//! Pages: a template and what it shows become a response, with the headers that every page has.
+//! Renders a template into a response, with the headers that every page has.
 
 use crate::domain::text;
 use crate::http::problem::{Problem, ProblemDocument, Unplaced};
@@ -16,8 +16,8 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, Output, State as Rendering, UndefinedBehavior};
 use serde_json::{Value as Json, json};
 
-/// What a page may do: show what this server sends, and talk to it. There is no script or style
-/// within pages.
+/// The content security policy: a page may show what this server sends, and talk to it. It has no
+/// inline script or style.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
@@ -72,7 +72,7 @@ pub struct Pages {
 
 impl Default for Pages {
     /// # Panics
-    /// A template that is not sound, which the tests would have found.
+    /// Fails for an invalid template, which the tests would have found.
     fn default() -> Self {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -85,8 +85,8 @@ impl Default for Pages {
 }
 
 /// How a value is written into a page: escaped, and with every character that could hide or reorder
-/// something shown by its number. Nothing is no text: what may be missing has to be asked for
-/// first.
+/// something shown by its number. An undefined value is an error: a template has to check first
+/// whether an optional value is there.
 fn write(output: &mut Output, state: &mut Rendering, value: &Value) -> Result<(), Error> {
     if value.is_none() {
         return Err(Error::new(ErrorKind::InvalidOperation, "a value that is missing would be shown as text"));
@@ -109,7 +109,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
-    // Who is not signed in is told nothing of the house.
+    // Halts and alarms are shown only to people who are signed in.
     let halts = session.map(|_| web.service.halts()).unwrap_or_default();
     let mut all = json!({
         "alarms": session.map(|session| web.service.known_troubles(&session.person)).unwrap_or_default(),
@@ -131,8 +131,8 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
     }
 }
 
-/// What every page gets: where something went wrong, words for it; and the headers that keep it to
-/// itself.
+/// Adds to every page the explanation of an error, if there is one, and the headers that isolate
+/// it.
 pub async fn dress(State(web): State<Web>, request: Request<Body>, next: Next) -> Response {
     let place = request.uri().path().to_owned();
     let mut response = explained(&web, next.run(request).await, &place);
@@ -140,7 +140,7 @@ pub async fn dress(State(web): State<Web>, request: Request<Body>, next: Next) -
     response
 }
 
-/// The same response; where it is a problem, as a page. `place` is the path that was asked for.
+/// The same response; a problem becomes a page. `place` is the requested path.
 pub fn explained(web: &Web, mut response: Response, place: &str) -> Response {
     match response.extensions_mut().remove::<Unplaced>() {
         Some(Unplaced(problem)) => {
@@ -156,8 +156,8 @@ fn dress_up(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        // The form of a page says where it comes from; nobody else learns which request somebody
-        // looked at.
+        // Our own forms have to say where they come from; no other site learns which request
+        // somebody read.
         (header::REFERRER_POLICY, "same-origin"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -169,7 +169,7 @@ fn dress_up(response: &mut Response) {
 /// A problem as a page, with the problem's status and headers.
 fn explain(web: &Web, response: Response, problem: &ProblemDocument, place: &str) -> Response {
     let (mut parts, _) = response.into_parts();
-    // Who opens the address of a form again wanted the page that it stands on.
+    // Whoever opens the address of a form again wants the page with that form.
     let forms = ["/approve", "/reject", "/withdraw", "/comments", "/resolve"];
     let form = forms.into_iter().find_map(|form| place.strip_suffix(form));
     let back = form.filter(|page| page.starts_with("/inbox/workflows/"));

@@ -1,15 +1,15 @@
-//! What a requester sends beside the words, as people read it: JSON with its keys, text with its
-//! lines, and what is long folded.
+//! What a requester sends in addition to the description, made readable: JSON with its keys, text
+//! with its lines, and long values folded.
 //!
-//! Nothing is left out: what is folded is on the page, and opens without a script.
+//! Nothing is left out: folded values are in the page, and open without a script.
 
 use crate::web::manifest::{self, Manifests};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Lines of one value that are in sight; what has more is folded.
+/// The most lines of a value that is shown open; a longer one is folded.
 const MOST_LINES: usize = 40;
-/// Characters of a list or an object that stands in one line.
+/// The most characters of a list or an object that is written on one line.
 const LONGEST_INLINE: usize = 60;
 
 /// A value and its name.
@@ -18,7 +18,7 @@ pub struct Field {
     name: String,
     #[serde(flatten)]
     shown: Shown,
-    /// Whether it is in sight.
+    /// Whether it is shown open.
     is_open: bool,
 }
 
@@ -26,7 +26,7 @@ pub struct Field {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Shown {
-    /// In one line, as JSON writes it: so that `2` is not `"2"`.
+    /// On one line, written as JSON, so that `2` differs from `"2"`.
     Plain { text: String },
     /// Text of several lines.
     Lines { note: String, lines: Vec<Line> },
@@ -34,7 +34,7 @@ enum Shown {
     Group { note: String, fields: Vec<Field> },
 }
 
-/// One line of a text; in a unified diff with what becomes of it.
+/// One line of a text. In a unified diff it has its kind of change.
 #[derive(Debug, PartialEq, Serialize)]
 struct Line {
     text: String,
@@ -70,7 +70,7 @@ impl Shown {
         }
     }
 
-    /// How many lines it takes, everything in it open.
+    /// How many lines it takes with everything in it open.
     fn lines(&self) -> usize {
         match self {
             // A long line is broken by the page.
@@ -81,7 +81,7 @@ impl Shown {
     }
 }
 
-/// Whether a list or an object is short enough to stand in one line.
+/// Whether a list or an object is short enough for one line.
 fn is_short(value: &Value) -> bool {
     let text = value.to_string();
     text.len() <= LONGEST_INLINE && !text.contains("\\n")
@@ -91,7 +91,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Text of several lines, each as it is.
+/// Text of several lines, each unchanged.
 fn lines(text: &str, manifests: Manifests<'_>) -> Shown {
     let is_diff = is_unified_diff(text);
     let change = |line: &str| match line.as_bytes() {
@@ -112,7 +112,7 @@ fn lines(text: &str, manifests: Manifests<'_>) -> Shown {
     Shown::Lines { note, lines }
 }
 
-/// Whether a text is a unified diff: two lines that name files, and then a hunk.
+/// Whether a text is a unified diff: two lines that name files, then a hunk.
 fn is_unified_diff(text: &str) -> bool {
     let all: Vec<&str> = text.lines().collect();
     all.windows(3).any(|three| three[0].starts_with("--- ") && three[1].starts_with("+++ ") && three[2].starts_with("@@ "))

@@ -1,4 +1,4 @@
-//! The rules in effect, with file and line, and what they make of a task that somebody tries.
+//! The rules in effect, with file and line, and how they assess a task that somebody tries.
 
 use crate::domain::risk::matrix::Matrix;
 use crate::http::problem::Problem;
@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-/// The words of a task that the form has.
+/// The fields of a task that the form has.
 const WORDS: [&str; 4] = ["operation", "environment", "resource", "resource_type"];
 
 /// `GET /inbox/policy`
@@ -39,7 +39,8 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
     Ok(page::render(&web, &session, "policy.html", shown))
 }
 
-/// What the rules make of the task of the form; it is asked like any other, and nothing is stored.
+/// How the rules assess the task in the form. It is assessed like any other task, and nothing is
+/// stored.
 async fn tried(web: &Web, session: &Session, query: &Fields) -> Result<Value, Problem> {
     let assessed = match task(query)? {
         Ok(task) => {

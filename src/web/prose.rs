@@ -1,5 +1,5 @@
-//! Text with code in it, as descriptions have it: paragraphs apart by an empty line, code between
-//! grave accents.
+//! Text with code in it, as in descriptions: an empty line separates paragraphs, and backticks
+//! enclose code.
 
 use serde::Serialize;
 

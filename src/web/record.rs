@@ -1,5 +1,4 @@
-//! What happened to a request and what will: its timetable, its decisions, its history, and what
-//! came out of it.
+//! The record of a request: its timetable, its decisions, its history and its results.
 
 use crate::domain::duration;
 use crate::domain::via::Via;
@@ -12,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Characters of an output that a page shows; the rest is for the API.
+/// The most characters of an output that a page shows; the API has the rest.
 const SHOWN: usize = 16 * 1024;
 
 #[derive(Debug, Serialize)]
@@ -40,7 +39,7 @@ pub struct Decided {
     pub note: Option<String>,
     pub at: RelativeTime,
     via: Via,
-    /// The standing grant by which it was given in advance.
+    /// The grant that approved it in advance.
     by_grant: Option<Uuid>,
     break_glass: bool,
 }
@@ -54,7 +53,7 @@ struct Attempt {
     started: Option<RelativeTime>,
     finished: Option<RelativeTime>,
     error: Option<String>,
-    /// The numbers and truths of its output.
+    /// The numbers and booleans in its output.
     facts: Vec<(String, String)>,
     output: Vec<Output>,
 }
@@ -93,7 +92,7 @@ impl Record {
     }
 }
 
-/// What falls due next of a request that waits.
+/// What happens next to a waiting request unless somebody decides.
 pub fn next_step(workflow: &Workflow, now: DateTime<Utc>) -> Option<Step> {
     let round = workflow.open_round()?;
     timetable(round, now).into_iter().find(|step| !step.is_taken)
@@ -108,7 +107,7 @@ fn timetable(round: &Round, now: DateTime<Utc>) -> Vec<Step> {
     });
     let expiry =
         transition::expires_at(round).map(|at| Step { at: RelativeTime::of(at, now), what: "expires".to_owned(), is_taken: false });
-    // What would come after the end never comes.
+    // Steps after the expiry never happen.
     let end = transition::expires_at(round).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let in_time = round.terms.escalation.iter().filter(|step| transition::after(round, step.after) < end).count();
     escalations.take(in_time).chain(expiry).collect()
@@ -167,7 +166,7 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
     if text.is_empty() || value.is_null() {
         return None;
     }
-    // How something ended is what matters of it.
+    // The end of an output says how it went, so the beginning is cut.
     let cut = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(place, _)| place);
     Some(Output { name: name.to_owned(), text: text[cut..].to_owned(), is_cut: cut > 0 })
 }

@@ -1,5 +1,5 @@
-//! Rejecting several requests at once, each answered by itself. There is no approving of several: a
-//! yes is for what one has read.
+//! Rejects several requests at once, with a result for each. Several requests cannot be approved at
+//! once: an approval is for what one has read.
 
 use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
@@ -16,10 +16,10 @@ use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Requests of one form.
+/// The most requests in one form.
 const MOST: usize = 100;
 
-/// What became of one of them.
+/// The result for one request.
 #[derive(Debug, Serialize)]
 struct Outcome {
     id: Uuid,

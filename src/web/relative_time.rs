@@ -1,9 +1,9 @@
-//! Moments as people read them: UTC to the minute, and how long ago or how soon.
+//! Times as people read them: UTC to the minute, and how long ago or how soon.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
-/// A moment, seen from another.
+/// A time, relative to another.
 #[derive(Debug, Clone, Serialize)]
 pub struct RelativeTime {
     /// For programs.

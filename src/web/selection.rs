@@ -1,5 +1,5 @@
-//! Which of the requests that wait somebody looks through, and in which order: as an address says
-//! it, and as a form carries it along.
+//! Which waiting requests a person goes through, and in which order: as an address says it, and as
+//! forms carry it along.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::order::{Order, Place};
@@ -13,26 +13,26 @@ use crate::web::form::{Fields, address};
 use crate::web::session::Session;
 use uuid::Uuid;
 
-/// How many requests are looked through for words at a time.
+/// How many requests a page searches for words at a time.
 pub const WINDOW: usize = 1_000;
 
-/// A part of what waits, in an order.
+/// A part of the waiting requests, in an order.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Not only what the reader may decide.
+    /// Everybody's requests, not only those that the reader may decide.
     pub is_everybodys: bool,
     pub level: Option<Level>,
-    /// Only what this role may decide.
+    /// Only requests that this role may decide.
     pub role: Option<String>,
-    /// Only what has these words in it.
+    /// Only requests that contain these words.
     pub words: Option<String>,
     pub order: Option<Order>,
-    /// Whether requests of one kind stand together, in a table of what differs.
+    /// Whether requests of one kind are grouped in a table of their differences.
     pub is_grouped: bool,
 }
 
 impl Selection {
-    /// What an address asks for.
+    /// Reads the selection from an address.
     ///
     /// # Errors
     /// A parameter occurs twice or is invalid.
@@ -56,7 +56,7 @@ impl Selection {
         })
     }
 
-    /// What a form or an address carries along of the list that it belongs to.
+    /// Reads the selection that a form or an address carries along.
     ///
     /// # Errors
     /// The text is not one that a list has made.
@@ -64,7 +64,7 @@ impl Selection {
         Self::of(&Fields::of_query(text)?)
     }
 
-    /// The same as text, to be carried along.
+    /// The selection as text, to be carried along.
     pub fn carried(&self) -> String {
         match self.address(None).split_once('?') {
             Some((_, query)) => query.to_owned(),
@@ -72,8 +72,7 @@ impl Selection {
         }
     }
 
-    /// What comes first: the most dangerous, and of one level what falls due next, unless something
-    /// else is asked for.
+    /// The order: by default the most dangerous first, and within a level what falls due next.
     pub fn order(&self) -> Order {
         self.order.unwrap_or(Order::Level)
     }
@@ -83,12 +82,12 @@ impl Selection {
         Self { order: (order != Order::Level).then_some(order), ..self.clone() }
     }
 
-    /// Whether it leaves something out beside what the reader may not decide.
+    /// Whether it filters by more than what the reader may decide.
     pub fn is_filtered(&self) -> bool {
         self.level.is_some() || self.role.is_some() || self.words.is_some()
     }
 
-    /// The same without the words, as the service is asked for it.
+    /// The query for the service, which does not search for words.
     pub fn query(&self, after: Option<Place>, limit: usize) -> PendingQuery {
         PendingQuery {
             risk_level: self.level,
@@ -100,8 +99,8 @@ impl Selection {
         }
     }
 
-    /// The ids of what it selects, in its order: as many as this, or, where words are looked for,
-    /// what was found of so many.
+    /// The ids of the selected requests, in order: this many, or, in a search for words, the
+    /// matches among this many.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -115,7 +114,7 @@ impl Selection {
         Ok(rows.iter().filter(|row| holds(row, targets.get(&row.workflow_id), words)).map(|row| row.workflow_id).collect())
     }
 
-    /// The address of its list, from a place on.
+    /// The address of its list, starting after a position.
     pub fn address(&self, after: Option<Place>) -> String {
         let cursor = after.map(|place| place.to_string());
         address(
@@ -133,7 +132,7 @@ impl Selection {
     }
 }
 
-/// Whether the words stand in what a line is about, but for capitals.
+/// Whether a line contains the words, ignoring case.
 pub fn holds(row: &service::Waiting, about: Option<&About>, words: &str) -> bool {
     let Target { operation, resource, environment, .. } = &row.target;
     let named = [resource, environment, &row.task_id].into_iter().flatten().chain(about.and_then(|about| about.action_name.as_ref()));

@@ -1,4 +1,4 @@
-//! Sessions as pages see them: who is not signed in is sent to sign in, and comes back.
+//! Sessions for pages: whoever is not signed in is sent to sign in, and returns afterwards.
 
 use crate::http::problem::Problem;
 use crate::service::ServiceError;
@@ -14,10 +14,10 @@ pub use crate::identity::Session;
 impl FromRequestParts<Web> for Session {
     type Rejection = Response;
 
-    /// For pages: who is not signed in is sent to sign in, and comes back.
+    /// For pages: whoever is not signed in is sent to sign in, and returns afterwards.
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        // What the script fetches is not done by hand, and must not keep a forgotten screen signed
-        // in for ever.
+        // What the script fetches is no activity of the person, and must not keep a forgotten
+        // screen signed in forever.
         let by_hand = !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("fragment=")));
         match of(web, &parts.headers, by_hand).await {
             Ok(Some(session)) => Ok(session),
@@ -35,15 +35,15 @@ pub async fn of(web: &Web, headers: &HeaderMap, by_hand: bool) -> Result<Option<
     web.service.identity.session(headers, by_hand).await.map_err(|error| ServiceError::from(error).into())
 }
 
-/// Sends somebody to sign in, and then to where they wanted to go.
+/// Redirects to the sign-in page, which then leads to where the person wanted to go.
 pub fn ask_to_sign_in(wanted: &str) -> Response {
-    // The page of a decision is the page of its request.
+    // The address of a decision leads back to the page of its request.
     let wanted = wanted.strip_suffix("/approve").or_else(|| wanted.strip_suffix("/reject")).unwrap_or(wanted);
     let wanted = if wanted == "/inbox" { "/" } else { wanted };
     go_to(&address("/sign-in", &[("next", (wanted != "/").then_some(wanted))]))
 }
 
-/// Sends a browser to another page of ours, which it asks for with GET.
+/// Redirects a browser to another page of ours, which it requests with GET.
 pub fn go_to(place: &str) -> Response {
     let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()

@@ -28,7 +28,7 @@ pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> 
     Ok(form(&web, next, None))
 }
 
-/// The form of the page for signing in, of somebody who is not known yet.
+/// The sign-in form, sent by somebody who is not known yet.
 pub struct Credentials(pub Fields);
 
 impl<S: Sync> FromRequest<S> for Credentials {
@@ -84,8 +84,7 @@ pub async fn sign_in(
     signed_in(&web, &headers, &person.name, &id, next).await
 }
 
-/// Gives a browser the session that has begun. An id from before is never taken over, and its
-/// session ends.
+/// Gives a browser its new session. An earlier session id is never reused, and its session ends.
 pub async fn signed_in(web: &Web, headers: &HeaderMap, name: &str, id: &str, next: &str) -> Result<Response, Problem> {
     web.service.identity.end_session(headers).await.map_err(ServiceError::from)?;
     tracing::info!(person = %name, "somebody signed in to the inbox");
@@ -98,7 +97,7 @@ pub async fn sign_out(State(web): State<Web>, headers: HeaderMap, _: Posted) -> 
     Ok(([(header::SET_COOKIE, identity::ended())], session::go_to("/sign-in")).into_response())
 }
 
-/// Words of a problem, as a sentence of its own.
+/// The text of a problem as a complete sentence.
 pub fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
@@ -110,7 +109,7 @@ pub fn again(session: &Session, next: &str) -> String {
     address(place, &[("again", Some("yes")), ("next", Some(next))])
 }
 
-/// The page for signing in, with the reason why nobody was signed in.
+/// The sign-in page, with the reason why nobody was signed in.
 pub fn refusal(web: &Web, next: &str, code: Code, why: &str) -> Response {
     form(web, next, Some((code, why)))
 }
@@ -134,12 +133,12 @@ fn form(web: &Web, next: &str, refused: Option<(Code, &str)>) -> Response {
     response
 }
 
-/// Where somebody wanted to go: one of our pages, and never another site's.
+/// Where the person wanted to go: one of our pages, never another site's.
 pub fn wanted(fields: &Fields) -> Result<&str, Problem> {
     Ok(inside(fields.one("next")?.unwrap_or("/")))
 }
 
-/// The same place, if it is one of our pages; else the first of them.
+/// The same place if it is one of our pages; otherwise the start page.
 pub fn inside(next: &str) -> &str {
     let ours = next == "/" || next.starts_with("/?") || next.starts_with("/inbox/");
     if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" }

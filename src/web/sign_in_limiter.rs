@@ -1,10 +1,10 @@
-//! The limiter of signing in: tokens are looked up a few at a time, and nobody is made to wait for
-//! somebody else's wrong token.
+//! Limits sign-ins: tokens are looked up a few at a time, and nobody has to wait because of
+//! somebody else's wrong tokens.
 //!
-//! A token is 256 random bits, so that guessing is hopeless however fast it is; what is bounded
-//! here is the work that guessing makes. A wrong token is answered at once and holds nothing. An
-//! address that has sent many wrong ones has its tokens looked up one at a time, after one another,
-//! beside everybody else's. A right token is always taken, so that nobody can lock anybody out.
+//! A token is 256 random bits, so that guessing is hopeless however fast it is; this limiter bounds
+//! the work that guessing causes. A wrong token is answered at once and holds no place. If an
+//! address has sent many wrong tokens, its tokens are looked up one at a time, apart from everybody
+//! else's. A valid token is always accepted, so nobody can lock anybody out.
 
 use crate::http::peer::Peer;
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Tokens that are looked up at the same moment.
 const AT_ONCE: usize = 4;
-/// How long somebody waits for a look-up.
+/// How long a sign-in waits for its look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many wrong tokens an address may send within the window before it is told to wait.
+/// How many wrong tokens an address may send within the window before it has to wait.
 const ALLOWED: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered.
+/// The most addresses that are remembered.
 const MOST: usize = 10_000;
 
 /// Who looks up tokens, and which addresses have sent wrong ones.
 #[derive(Debug)]
 pub struct SignInLimiter {
     usual: Semaphore,
-    /// For the addresses that have sent many wrong tokens.
+    /// The place for addresses that have sent many wrong tokens.
     suspicious: Semaphore,
     wrong: Mutex<HashMap<Peer, Wrong>>,
 }
@@ -45,14 +45,14 @@ impl Default for SignInLimiter {
 }
 
 impl SignInLimiter {
-    /// Waits until a token of this address may be looked up; `None` where that takes too long.
+    /// Waits until a token from this address may be looked up; `None` if that takes too long.
     pub async fn enter(&self, peer: Peer) -> Option<SemaphorePermit<'_>> {
         let lane = if self.is_suspicious(peer, Instant::now()) { &self.suspicious } else { &self.usual };
         tokio::time::timeout(LOOKUP_TIMEOUT, lane.acquire()).await.ok()?.ok()
     }
 
-    /// Notes that an address has sent a wrong token, or has asked for a mail; says for how long it
-    /// should send no other, if it has sent many.
+    /// Records that an address has sent a wrong token or asked for a mail. If there were many,
+    /// returns how long it should wait.
     pub fn note_wrong(&self, peer: Peer, now: Instant) -> Option<Duration> {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= MOST {

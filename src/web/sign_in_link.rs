@@ -1,5 +1,5 @@
-//! Signing in by a link. Opening it only shows whom it signs in: programs that look through mail
-//! open links, too. The button spends it.
+//! Signing in by a link. Opening it only shows whom it signs in, because programs that scan mail
+//! open links too. The button spends it.
 
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};
@@ -45,7 +45,7 @@ pub async fn take(State(web): State<Web>, peer: Peer, headers: HeaderMap, Creden
     }
 }
 
-/// Whom a link signs in, or the page that says why nobody.
+/// Whom a link signs in, or the page that says why it signs nobody in.
 async fn look_up(web: &Web, peer: Peer, code: &str) -> Result<Result<Offer, Response>, Problem> {
     let Some(place) = web.sign_in_limiter.enter(peer).await else {
         return Ok(Err(refusal(web, Code::RateLimited, "Too many links are being looked up at the moment. Try again shortly.")));

@@ -1,5 +1,5 @@
-//! Asking for a link by mail. The page that answers is the same whether the name is known or not,
-//! and comes before anybody has looked.
+//! Asking for a link by mail. The answer is the same whether the name is known or not, and is sent
+//! before the name is looked up.
 
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};

@@ -1,8 +1,8 @@
-//! Signing in through an OpenID Connect provider: there, and back.
+//! Signing in through an OpenID Connect provider: the way there, and the way back.
 //!
-//! A browser comes back by a GET, because that is how providers send it, and with a cookie that
-//! only an attempt of its own gave it. Without that cookie, or with another state than the
-//! attempt's, nobody is signed in: so no other site signs anybody in as somebody else.
+//! Providers send the browser back with a GET. It brings a cookie that only its own attempt gave
+//! it. Without that cookie, or with another state than the attempt's, nobody is signed in, so no
+//! other site can sign anybody in as somebody else.
 
 use crate::domain::text::shown;
 use crate::http::peer::Peer;
@@ -17,10 +17,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
 
-/// The cookie of an attempt: its secret, and where somebody wanted to go.
+/// The cookie of an attempt: its secret, and where the person wanted to go.
 const COOKIE: &str = "__Host-parkbrake-openid";
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
-/// What is said to a browser that comes back from no attempt of its own.
+/// The error for a browser that did not begin this attempt.
 const STRANGE: &str = "This sign-in was begun in another browser, more than 10 minutes ago, or has been used. Begin again.";
 
 /// `GET /sign-in/openid`
@@ -47,7 +47,7 @@ pub async fn go(State(web): State<Web>, peer: Peer, headers: HeaderMap, query: F
 /// `GET /sign-in/openid/callback`
 pub async fn back(State(web): State<Web>, peer: Peer, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
     let mut response = come_back(&web, peer, &headers, &query).await?;
-    // An attempt is over once a browser has come back, however it went.
+    // An attempt is over once the browser has come back, whatever the result.
     give(&mut response, &format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0"));
     Ok(response)
 }

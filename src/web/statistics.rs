@@ -1,4 +1,4 @@
-//! How requests for approval went, as figures and charts.
+//! Statistics of requests for approval, as figures and charts.
 
 use crate::domain::figures::Times;
 use crate::domain::risk::level::Level;
@@ -19,7 +19,7 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 
-/// How many days may be looked at with one press; the second is what is shown first.
+/// The periods with a button of their own, in days; the second is the default.
 const WINDOWS: [u32; 3] = [7, 30, 90];
 
 /// One chart, with the same figures as a table.
@@ -31,7 +31,7 @@ struct Figure {
     svg: String,
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
-    /// Where the table is to be had as a file.
+    /// Where the table can be downloaded.
     csv: String,
 }
 
@@ -62,7 +62,8 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
         team: team.map(str::to_owned),
     };
     let statistics = web.service.statistics(&session.person, filter).await?;
-    // The tables are of the very same days, also if midnight comes before they are asked for.
+    // The downloads cover exactly these days, even if midnight passes before somebody downloads
+    // them.
     let (from, until) = (written(statistics.from), period.until.map(written));
     let csv = |table: &str| {
         let filters = [("risk_level", level_word), ("requested_by", requester), ("team", team), ("table", Some(table))];
@@ -96,7 +97,7 @@ pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Re
     Ok(page::render(&web, &session, "statistics.html", shown))
 }
 
-/// The first moment of so many days, of which today is the last.
+/// The beginning of a period of this many days that ends today.
 fn beginning(now: DateTime<Utc>, days: u32) -> DateTime<Utc> {
     let first = now.date_naive().checked_sub_days(Days::new(u64::from(days) - 1));
     first.map_or(now - TimeDelta::days(i64::from(days)), |first| first.and_time(NaiveTime::MIN).and_utc())
@@ -130,7 +131,7 @@ fn share(share: Option<f64>) -> String {
     share.map_or_else(|| "no goal".to_owned(), |share| format!("{:.0} %", share * 100.0))
 }
 
-/// What waits now at each level.
+/// The requests waiting now at each level.
 fn waiting(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     let row = |one: &WaitingFigures| {
         let oldest = one.oldest.map_or_else(|| "none".to_owned(), |at| RelativeTime::of(at, statistics.until).words);
@@ -201,7 +202,7 @@ fn by_level(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
 /// The columns of [`compared`].
 const COMPARED: [&str; 7] = ["Decided", "Mean", "Median", "90th percentile", "Within the goal", "Median before", "Within before"];
 
-/// The figures of what has a name in common.
+/// The figures of each group.
 fn by_group((id, title, head): (&str, &str, &'static str), groups: &[Group], csv: String) -> Figure {
     let drawn = groups.iter().filter_map(|group| Some(bars(&group.name, &group.times.now?)));
     let chart = Chart {
@@ -259,7 +260,7 @@ fn stretches(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     figure(&chart, bar_chart, vec!["Time", "Decisions", "In all up to here", "Share"], found.iter().map(row).collect(), csv("stretches"))
 }
 
-/// From one length of time to another, with the unit said once where it is the same.
+/// From one duration to another; the unit is written once if it is the same.
 fn span(from: f64, to: f64) -> String {
     let (from, to) = (length(from), length(to));
     match (from.split_once(' '), to.split_once(' ')) {
@@ -268,7 +269,7 @@ fn span(from: f64, to: f64) -> String {
     }
 }
 
-/// A length of time that is whole in its unit.
+/// A duration as a whole number of its unit.
 fn length(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 3_600.0 => format!("{:.0} min", seconds / 60.0),
@@ -295,7 +296,7 @@ fn outcomes(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     figure(&chart, column_chart, vec!["Day", "Approved", "Rejected", "Expired", "Cancelled"], days().map(row).collect(), csv("days"))
 }
 
-/// How many requests nobody answered until the next were asked.
+/// How many requests escalated because nobody answered in time.
 fn escalations(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     let chart = Chart {
         id: "escalations",

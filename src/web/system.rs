@@ -1,4 +1,4 @@
-//! The state of the system: what runs, what could not be said or is not known, and what is halted.
+//! The state of the system: what runs, undelivered notices, unknown outcomes, and halts.
 
 use crate::domain::hold::Halt;
 use crate::http::problem::{Code, Problem};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 /// The page.
 const PLACE: &str = "/inbox/system";
-/// What a form has done.
+/// What the form did.
 const RESENT: &str = "resent";
 
 /// `GET /inbox/system`

@@ -1,17 +1,17 @@
-//! A Terraform plan as a page shows it: counts, then what is taken away, then everything else,
-//! folded where it is long.
+//! A Terraform plan as a page shows it: counts, then what is destroyed, then everything else,
+//! folded if it is long.
 
 use crate::domain::task::terraform::{Act, Attribute, Change, SENSITIVE, Summary, UNKNOWN};
 use serde::Serialize;
 
-/// Changes that a page shows before one asks for the others.
+/// The most changes that a page shows open.
 const MOST_OPEN: usize = 8;
 
 /// A plan.
 #[derive(Debug, Serialize)]
 pub struct TerraformView {
     counts: String,
-    /// Whether something that exists is taken away.
+    /// Whether something that exists is destroyed.
     destroys: bool,
     workspace: Option<String>,
     version: Option<String>,
@@ -31,7 +31,7 @@ struct ChangeView {
     act: &'static str,
     destroys: bool,
     name: String,
-    /// Why, where it was, and that it is imported.
+    /// The reason, an earlier address, and whether the resource is imported.
     notes: Vec<String>,
     attributes: Vec<AttributeView>,
     unlisted: u64,
@@ -46,11 +46,11 @@ struct AttributeView {
     forces_replacement: bool,
 }
 
-/// A value, or what stands in place of one.
+/// A value, or its placeholder.
 #[derive(Debug, Serialize)]
 struct Shown {
     text: String,
-    /// Whether it stands for a value that is not shown.
+    /// Whether it is a placeholder for a value that is not shown.
     stands_for: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Going through what waits, one request after the other: where a request stands in the list that
-//! it was opened from, what comes before and after it, and what became of the one before.
+//! Going through the waiting requests one after the other: a request's position in the list that it
+//! was opened from, its neighbors, and the result of the last decision.
 
 use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
@@ -12,17 +12,17 @@ use crate::web::session::Session;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// How far into a list somebody goes.
+/// How far into a list a person can go.
 const MOST: usize = 1_000;
 
 /// The list that a request was opened from, seen from that request.
 #[derive(Debug, Serialize)]
 pub struct Walk {
-    /// As the forms of its page carry it along.
+    /// The list, as the forms of the page carry it along.
     carried: String,
     /// The address of the request, with its list.
     here: String,
-    /// Its place, from 1; none where it waits no longer, or not for this list.
+    /// Its position, from 1; none if it is no longer in this list.
     position: Option<usize>,
     total: String,
     previous: Option<String>,
@@ -30,7 +30,7 @@ pub struct Walk {
     list: String,
 }
 
-/// What somebody did last, on the page that follows.
+/// What the person did last, shown on the next page.
 #[derive(Debug, Serialize)]
 pub struct Last {
     done: String,
@@ -42,7 +42,7 @@ pub struct Last {
 }
 
 impl Walk {
-    /// Where a request stands, if its page was opened from a list.
+    /// The position of a request, if its page was opened from a list.
     ///
     /// # Errors
     /// The list is invalid, or the database is unavailable.
@@ -75,18 +75,18 @@ pub fn place(id: Uuid, from: Option<&Selection>, more: &[(&str, &str)]) -> Strin
     address(&format!("/inbox/workflows/{id}"), &parameters)
 }
 
-/// Where somebody goes on who is about to decide a request.
+/// Where a person goes after deciding a request.
 pub struct Onward(Option<(Selection, Option<Uuid>)>);
 
 impl Onward {
-    /// What comes after a request in the list that it was opened from, or else the first of what is
-    /// left. To be asked for before the decision, which takes the request out of the list.
+    /// The request after this one in the list that it was opened from, or the first that is left.
+    /// It has to be found before the decision, which takes the request out of the list.
     ///
     /// # Errors
     /// The form names an invalid list.
     pub async fn of(web: &Web, session: &Session, id: Uuid, fields: &Fields) -> Result<Self, Problem> {
         let Some(selection) = fields.one("in")?.map(Selection::carried_by).transpose()? else { return Ok(Self(None)) };
-        // A decision is not refused because nobody knows what comes after it.
+        // A decision is not refused because its successor cannot be found.
         let ids = selection.ids(web, session, MOST + 1).await.unwrap_or_default();
         let after = ids.iter().position(|one| *one == id).and_then(|position| ids.get(position + 1));
         let next = after.or_else(|| ids.first().filter(|first| **first != id)).copied();
@@ -94,11 +94,11 @@ impl Onward {
     }
 
     /// The page that follows the decision: the next request, or the list where nothing is left,
-    /// with a proof of what was done; or the page of the request itself, if it was opened from no
+    /// with a proof of what was done; or the page of the request itself if it was not opened from a
     /// list.
     pub fn after(&self, session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
         let Some((selection, next)) = &self.0 else { return after(session, fields, id, done) };
-        // Who decided in a table of the list goes on there.
+        // Whoever decided in a table of the list goes on there.
         let next = next.filter(|_| !matches!(fields.one("back"), Ok(Some("list"))));
         let (id, seal) = (id.to_string(), csrf::seal(session.id(), &receipt(id, done)));
         let more = [("last", id.as_str()), ("done", done), ("seal", &seal)];
@@ -112,22 +112,22 @@ impl Onward {
     }
 }
 
-/// Where a browser goes after a decision was taken, to see what became of it. Only this server can
-/// make such an address, for this session alone: nobody can send somebody a link that says that
-/// they approved something.
+/// Where a browser goes after a decision, to see its result. Only this server can make such an
+/// address, and only for this session: nobody can send a person a link that claims that they
+/// approved something.
 pub fn after(session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
     let seal = csrf::seal(session.id(), &receipt(id, done));
     let carried = fields.one("in").ok().flatten();
     address(&format!("/inbox/workflows/{id}"), &[("in", carried), ("done", Some(done)), ("seal", Some(&seal))])
 }
 
-/// What is sealed of something that was done to a request.
+/// The text to seal for something that was done to a request.
 pub fn receipt(id: Uuid, done: &str) -> String {
     format!("{id} {done}")
 }
 
 impl Last {
-    /// What an address says was done to another request, if this session has done it.
+    /// What an address says was done to another request, if this session did it.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -94,7 +94,7 @@ async fn what_is_critical_or_not_for_the_reader_has_no_button_in_a_table() {
     }
     let page = Browser::of(app.addr, "cora").await.get("/?group=kind&of=all").await.expect(200);
     page.has("2 × <bdi>delete in production</bdi>").has("open it: critical requests are confirmed by their target");
-    page.has("2 × <bdi>deploy in production</bdi>").has("cora has: admin, cto");
+    page.has("2 × <bdi>deploy in production</bdi>").has("you are admin and cto");
     assert_eq!(buttons(&page), []);
 }
 

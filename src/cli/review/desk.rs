@@ -1,5 +1,5 @@
-//! What the full-screen review knows, and what a key does to it. Pure: it neither reads keys nor
-//! calls the server.
+//! The state of the full-screen review, and what each key does to it. Pure: it neither reads keys
+//! nor calls the server.
 //!
 //! No single key decides: `a` and `r` open a form, and Enter in it sends the decision. What is
 //! approved is the document on the screen.
@@ -20,7 +20,7 @@ const STRIDE: u16 = 10;
 pub struct Desk {
     /// Everything that waits, in order.
     items: Vec<Value>,
-    /// The id of the request that is looked at.
+    /// The id of the selected request.
     chosen: Option<String>,
     /// That request, once it has been read.
     open: Option<Open>,
@@ -28,30 +28,30 @@ pub struct Desk {
     pub form: Option<Form>,
     pub helps: bool,
     pub search: String,
-    /// What became of the last decision, or what went wrong.
+    /// The result of the last decision, or what went wrong.
     pub said: String,
 }
 
-/// A request that was read, as it stands on the screen.
+/// A request that was read, as the screen shows it.
 #[derive(Debug, Clone)]
 pub struct Open {
     pub id: String,
     /// What the person reads.
     pub text: String,
-    /// The digest of what stands there; an error where it cannot be approved.
+    /// The digest of what is shown; an error if it cannot be approved.
     pub digest: Result<String, String>,
     /// What has to be typed before a critical request is approved.
     pub target: Option<String>,
     pub needs_justification: bool,
 }
 
-/// What is being written.
+/// The form that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
     pub kind: Kind,
     /// What is typed into each field.
     pub fields: Vec<Field>,
-    /// The field that is written in.
+    /// The field with the cursor.
     pub at: usize,
     /// Why it was not sent.
     pub refused: String,
@@ -69,7 +69,7 @@ pub struct Field {
     pub label: String,
     pub text: String,
     pub required: bool,
-    /// The only text that is taken.
+    /// The only text that is accepted.
     pub only: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub enum Wish {
 }
 
 impl Open {
-    /// A request as the server answers it, with the digest of what it shows.
+    /// A request as the server returned it, with the digest of what the screen shows.
     pub fn of(workflow: &Value, text: String, digest: Result<String, String>) -> Self {
         Self {
             id: id_of(workflow).unwrap_or_default().to_owned(),
@@ -105,8 +105,8 @@ impl Open {
 }
 
 impl Desk {
-    /// Takes in what waits now. What is looked at stays, also where it moved; where it is gone,
-    /// what came after it is looked at.
+    /// Takes in the requests that wait now. The selected request stays selected even if it moved;
+    /// if it is gone, the one after it is selected.
     pub fn refresh(&mut self, mut items: Vec<Value>, now: DateTime<Utc>) {
         Sort::Level.sort(&mut items, now);
         let place = self.place().unwrap_or(0);
@@ -121,7 +121,7 @@ impl Desk {
         }
     }
 
-    /// What is listed: all that waits, or what the search leaves.
+    /// The listed requests: all that wait, or those that match the search.
     pub fn listed(&self) -> Vec<&Value> {
         let words = self.search.to_lowercase();
         let fits = |item: &&Value| {
@@ -132,18 +132,18 @@ impl Desk {
         self.items.iter().filter(fits).collect()
     }
 
-    /// The place in the list of what is looked at.
+    /// The position of the selected request in the list.
     pub fn place(&self) -> Option<usize> {
         self.listed().iter().position(|item| id_of(item) == self.chosen.as_deref())
     }
 
-    /// The id of what is looked at.
+    /// The id of the selected request.
     pub fn chosen(&self) -> Option<&str> {
         self.chosen.as_deref()
     }
 
-    /// Takes in a request that was read. Where it is not what somebody was deciding on any more,
-    /// that decision is not sent.
+    /// Takes in a request that was read. If it is no longer what the person was deciding, that
+    /// decision is not sent.
     pub fn read(&mut self, open: Open) {
         if self.open.as_ref().is_some_and(|before| before.id == open.id && before.digest != open.digest) {
             let decides = self.form.take_if(|form| form.kind != Kind::Search).is_some();
@@ -157,7 +157,7 @@ impl Desk {
         self.open = Some(open);
     }
 
-    /// The request that is looked at, if it has been read.
+    /// The selected request, if it has been read.
     pub fn shown(&self) -> Option<&Open> {
         self.open.as_ref().filter(|open| Some(open.id.as_str()) == self.chosen())
     }
@@ -177,8 +177,8 @@ impl Desk {
         self.choose(id);
     }
 
-    /// What was pasted goes into a form, in one line; elsewhere it does nothing, so that no pasted
-    /// text decides.
+    /// Pasted text goes into a form, on one line. Elsewhere it does nothing, so that no pasted text
+    /// decides.
     pub fn paste(&mut self, pasted: &str) {
         if let Some(form) = &mut self.form {
             form.fields[form.at].text.extend(pasted.chars().map(|character| if character.is_control() { ' ' } else { character }));
@@ -245,7 +245,7 @@ impl Desk {
         Wish::Nothing
     }
 
-    /// Sends the form, if what is written in it suffices.
+    /// Sends the form, if it is filled in correctly.
     fn send(&mut self) -> Wish {
         let Some(mut form) = self.form.take() else { return Wish::Nothing };
         if let Some((place, why)) = form.fields.iter().enumerate().find_map(|(place, field)| Some((place, field.lacks()?))) {
@@ -300,7 +300,7 @@ impl Field {
         Self { label: label.to_owned(), text: String::new(), required, only: None }
     }
 
-    /// What is wrong with what is written.
+    /// What is wrong with the text in the form.
     fn lacks(&self) -> Option<String> {
         let written = self.text.trim();
         match &self.only {
@@ -315,7 +315,7 @@ fn id_of(item: &Value) -> Option<&str> {
     text(item, "/workflow_id")
 }
 
-/// What became of a decision, in a line.
+/// The result of a decision, in a line.
 pub fn outcome(answer: &Value) -> String {
     let id = escaped(text(answer, "/workflow_id").unwrap_or("?"));
     match answer.get("approvals_remaining").and_then(Value::as_u64) {
@@ -327,7 +327,7 @@ pub fn outcome(answer: &Value) -> String {
     }
 }
 
-/// The levels of what waits, with how many there are of each.
+/// The number of waiting requests at each level.
 pub fn counts(items: &[&Value]) -> Vec<(&'static str, usize)> {
     let count = |level: &str| items.iter().filter(|item| asked_level(item) == level).count();
     ["critical", "high", "medium", "low"].into_iter().map(|level| (level, count(level))).filter(|(_, count)| *count > 0).collect()

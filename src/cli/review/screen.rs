@@ -17,13 +17,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// How often what waits is read again.
+/// How often the waiting requests are read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// How often whoever reads keys looks whether they are still asked for.
+/// How often the reader of keys checks whether they are still needed.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
-/// Keys that wait while the server is asked; the terminal keeps what is typed beyond that.
+/// Keys that are buffered during a call to the server; the terminal keeps any further ones.
 const EVENTS: usize = 64;
 
 /// Shows the screen until the person leaves it.
@@ -37,7 +37,7 @@ pub async fn run(client: Client, filter: Filter) -> Result<ExitCode, Error> {
         ));
     }
     let mut desk = Desk::default();
-    // A server that does not answer is said before the screen is taken.
+    // Reports a server that does not answer before the screen is switched.
     desk.refresh(pending::read(&client, &filter, |_| Ok(())).await?, times::now());
     let mut terminal = ratatui::try_init().map_err(Error::Output)?;
     let pasting = execute!(io::stdout(), EnableBracketedPaste);
@@ -58,7 +58,7 @@ async fn follow(terminal: &mut ratatui::DefaultTerminal, client: &Client, filter
         terminal.draw(|frame| draw(frame, desk, times::now())).map_err(Error::Output)?;
         let wish = tokio::select! {
             event = events.recv() => match event {
-                // Nobody sits at the terminal any more.
+                // The terminal is gone.
                 None => return Ok(()),
                 Some(Event::Key(key)) if key.kind != KeyEventKind::Release => desk.key(key),
                 Some(Event::Paste(text)) => {
@@ -90,7 +90,7 @@ async fn follow(terminal: &mut ratatui::DefaultTerminal, client: &Client, filter
     }
 }
 
-/// Keys as they are pressed, until nobody asks for them any more.
+/// Keys as they are pressed, until the receiver is dropped.
 fn read_events() -> mpsc::Receiver<Event> {
     let (sender, receiver) = mpsc::channel(EVENTS);
     tokio::task::spawn_blocking(move || {
@@ -105,7 +105,7 @@ fn read_events() -> mpsc::Receiver<Event> {
     receiver
 }
 
-/// Reads what is looked at, where it was not read yet or may have changed.
+/// Reads the selected request, if it has not been read yet or may have changed.
 async fn open_chosen(client: &Client, desk: &mut Desk) {
     if desk.shown().is_some() {
         return;
@@ -137,7 +137,7 @@ async fn refresh(client: &Client, filter: &Filter, desk: &mut Desk) {
     }
 }
 
-/// Sends a decision, says what became of it, and goes on to what waits next.
+/// Sends a decision, shows its result, and goes on to the next request.
 async fn decide(client: &Client, filter: &Filter, desk: &mut Desk, path: &str, body: &Value) {
     let sent = client.send(client.call(Method::POST, path).json(body)).await;
     let said = sent.map_or_else(|error| error.to_string(), |answer| outcome(&answer.value));

@@ -17,7 +17,7 @@ pub fn changes(page: &mut Page, of: &Value) {
     }
 }
 
-/// Why people are asked about another document than before, and what is different.
+/// Why people are asked about a different document than before, and the differences.
 pub fn renewed(page: &mut Page, workflow: &Value) {
     let Some(changed) = workflow.pointer("/approval/changed").filter(|changed| changed.is_object()) else { return };
     let reason = page.paint(Style::of(WARNING), &word(changed, "/reason", "?"));

@@ -1,4 +1,4 @@
-//! What would happen once it may: the command, the call, or the requester's own doing.
+//! What would happen after approval: the command, the call, or the requester's own action.
 
 use crate::cli::facts::{text, texts};
 use crate::cli::show::{argument, compact, word};
@@ -6,14 +6,13 @@ use crate::cli::terminal::{BOLD, Page};
 use crate::domain::text::escaped;
 use serde_json::Value;
 
-/// What is said of a command in words of our own; whatever else the document holds is shown as it
-/// is.
+/// The fields of a command that have their own wording; all other fields are shown unchanged.
 const NAMED: [&str; 8] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent"];
 
-/// The same of a call.
+/// The same for a call.
 const OF_A_CALL: [&str; 4] = ["url", "secret", "timeout", "idempotent"];
 
-/// What would happen, from the document that the digest is taken of.
+/// What would happen, from the document that the digest covers.
 pub fn runs(page: &mut Page, action: &Value) {
     let name = word(action, "/name", "(no name)");
     if let Some(runs) = action.get("runs").filter(|runs| runs.is_object()) {

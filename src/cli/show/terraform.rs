@@ -1,4 +1,4 @@
-//! A Terraform plan as people read it before they decide: what is taken away first.
+//! A Terraform plan as people read it before they decide: what is destroyed comes first.
 
 use super::word;
 use crate::cli::facts::{list, number, text};
