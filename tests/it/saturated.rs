@@ -28,8 +28,8 @@ async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
         )
         .await;
     let over = Arc::new(AtomicBool::new(false));
-    // Each of them has something to show, and so asks what it is about.
-    let lists = ["/workflows", "/workflows/pending", "/workflows?status=pending_approval", "/workflows/pending?risk_level=high"];
+    // Each of them has something to show, and has the database say what it is about.
+    let lists = ["/workflows", "/workflows?risk_level=high", "/workflows?status=pending_approval", "/workflows?requested_by=deploy-bot"];
     let listing: Vec<_> = (0..8)
         .map(|turn| {
             let (reader, over, path) = (app.client("nora"), Arc::clone(&over), lists[turn % lists.len()]);
@@ -58,6 +58,8 @@ async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
         let mut browser = Browser::new(app.addr);
         assert_eq!(browser.sign_in(&token("alice"), "/inbox/history").await.location(), "/inbox/history");
     }
+    // A list that the database would answer has no connection of another kind either.
+    alice.get("/workflows/pending").await.problem(503, "unavailable");
     let mut stream = alice.follow("/events").await;
     let id = bot.submit_id(high()).await;
     stream.until(&id, "approval_requested").await;
