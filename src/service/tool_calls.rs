@@ -12,8 +12,8 @@ use crate::actors::protocol::{AdmittedTask, Failure, Submitted};
 use crate::domain::policy::PrincipalKind;
 use crate::domain::request::idempotency::IdempotencyKey;
 use crate::domain::request::plan::{Admitted, AssessedCall};
+use crate::domain::request::tool_call;
 use crate::domain::risk::level::Level;
-use crate::domain::risk::{Assessment, Reason};
 use crate::domain::task::digest::Digest;
 use crate::domain::tools::{Client, ToolCall, ToolUse};
 use crate::domain::via::Via;
@@ -139,31 +139,12 @@ impl Service {
     /// and nobody could be asked.
     fn read_call(&self, by: Caller, call: &ToolCall, permit: Arc<Permit>) -> Option<Asked> {
         let configuration = &self.engine.configuration;
-        let (rules, now) = (&configuration.rules, self.now());
-        let reading = configuration.tools.read(call);
-        let judged = reading.judge(rules, &by.name, now);
-        let task = call.task(&by.name, &reading, &judged.facts);
-        let mut assessment = rules.assess(&task, None, &by.name, now).and(judged.assessment);
-        if !judged.is_matched {
-            self.ask_somebody(&mut assessment)?;
-        }
+        let rules = (&configuration.rules, &configuration.policy);
+        let (task, assessment) = tool_call::assess(&configuration.tools, call, rules, &by.name, self.now())?;
         let used = ToolUse::of(&by.name, &call.session_id, &call.tool_use_id);
         let level = assessment.level;
         let work = Admitted { call: Some(AssessedCall { token: used.token(), assessment }), ..(task, None).into() };
         Some(Asked { identity: call.identity(&by.name), by, used, work, level, permit, turn: None })
-    }
-
-    /// What nobody could read is never let through unread: it has at least the lowest level at
-    /// which people are asked.
-    fn ask_somebody(&self, assessment: &mut Assessment) -> Option<()> {
-        let policy = &self.engine.configuration.policy;
-        if policy.level(assessment.level).auto_approve {
-            let level = policy.asked_above(assessment.level)?;
-            let detail = "no entry of hitl/agent-tools.yaml reads all of this call, and what is not read does not run by itself".to_owned();
-            assessment.reasons.insert(0, Reason { trigger: "unread".to_owned(), level, detail });
-            assessment.level = level;
-        }
-        Some(())
     }
 
     /// A call of a level that needs no approval: recorded as begun, in one commit.

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod playbook;
 pub mod preview;
 pub mod runbook;
+pub mod tool_call;
 mod usual;
 pub mod webhook;
 

@@ -1,7 +1,7 @@
 //! How something that was submitted before would be assessed under a changed configuration.
 
 use crate::domain::policy::Policy;
-use crate::domain::request::Actions;
+use crate::domain::request::{Actions, tool_call};
 use crate::domain::risk::Rules;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::Facts;
@@ -27,7 +27,11 @@ impl Preview<'_> {
     pub fn level(self, document: &Document, requested_by: &str, at: DateTime<Utc>) -> Result<Level, String> {
         match document {
             Document::Task(task) => match ToolCall::of(task) {
-                Some(call) => self.level_of_call(&call, requested_by, at),
+                Some(call) => {
+                    let assessed = tool_call::assess(self.tools, &call, (self.rules, self.policy), requested_by, at);
+                    let unasked = || "nobody could be asked about a tool call that cannot be read".to_owned();
+                    assessed.map(|(_, assessment)| assessment.level).ok_or_else(unasked)
+                }
                 None => Ok(self.rules.assess(task, self.facts(task)?.as_ref(), requested_by, at).level),
             },
             Document::Plan(plan) => {
@@ -36,17 +40,6 @@ impl Preview<'_> {
                 Ok(self.rules.assess_plan(plan, &facts, requested_by, at).whole.level)
             }
         }
-    }
-
-    fn level_of_call(self, call: &ToolCall, requested_by: &str, at: DateTime<Utc>) -> Result<Level, String> {
-        let reading = self.tools.read(call);
-        let judged = reading.judge(self.rules, requested_by, at);
-        let task = call.task(requested_by, &reading, &judged.facts);
-        let level = self.rules.assess(&task, None, requested_by, at).level.max(judged.assessment.level);
-        if judged.is_matched || !self.policy.level(level).auto_approve {
-            return Ok(level);
-        }
-        self.policy.asked_above(level).ok_or_else(|| "nobody could be asked about a tool call that cannot be read".to_owned())
     }
 
     fn facts(self, task: &Task) -> Result<Option<Facts>, String> {
