@@ -17,6 +17,7 @@ use crate::service::{Listed, ServiceError};
 use chrono::TimeDelta;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// Seconds after which a look at what waits for people is worth another one.
@@ -273,6 +274,9 @@ pub struct Refused {
     /// The workflow that was rejected before.
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_id: Option<Uuid>,
+    /// Who rejected it, and in what words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_s: Option<u64>,
 }
@@ -283,13 +287,15 @@ impl From<ServiceError> for Refused {
             ServiceError::InvalidTask(faults) => faults.clone(),
             _ => Vec::new(),
         };
-        let workflow_id = match &error {
-            ServiceError::AlreadyRejected { workflow_id, .. } => Some(*workflow_id),
-            _ => None,
+        let (workflow_id, decision) = match &error {
+            ServiceError::AlreadyRejected { workflow_id, decision, .. } => {
+                (Some(*workflow_id), serde_json::to_value(Decided::from(&**decision)).ok())
+            }
+            _ => (None, None),
         };
         let problem = Problem::from(error);
         let (_, code, title) = problem.code().facts();
-        Self { code, title, detail: problem.said().1.to_owned(), errors, workflow_id, retry_after_s: problem.retry_after() }
+        Self { code, title, detail: problem.said().1.to_owned(), errors, workflow_id, decision, retry_after_s: problem.retry_after() }
     }
 }
 
