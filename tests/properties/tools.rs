@@ -104,6 +104,23 @@ fn what_is_too_long_or_too_deep_is_unmatched() {
 }
 
 #[test]
+fn what_names_too_much_to_look_it_all_up_is_unmatched() {
+    let wild = format!("*{}", "a*".repeat(15));
+    let patch = (0..500).map(|n| format!("*** Add File: src/{n}.rs\n+x\n")).collect::<String>();
+    for (tool, input) in [
+        ("Bash", json!({ "command": format!("cat {}", vec![wild.as_str(); 1_900].join(" ")) })),
+        ("Bash", json!({ "command": format!("cat {}", "{a,b}{c,d}{e,f}*".repeat(200)) })),
+        ("Bash", json!({ "command": format!("cat '{}'", "a ".repeat(20_000)) })),
+        ("Bash", json!({ "command": format!("cd a; cd b; cd c; cat {}", vec!["x=y:z"; 500].join(" ")) })),
+        ("Read", json!({ "file_path": "a ".repeat(20_000) })),
+        ("apply_patch", json!({ "command": format!("*** Begin Patch\n{patch}*** End Patch") })),
+    ] {
+        let (judged, because) = judged(tool, input);
+        assert!(!judged.is_matched && judged.assessment.level > Level::Low, "{}", because.chars().take(200).collect::<String>());
+    }
+}
+
+#[test]
 fn tools_that_are_no_shell_are_read_by_their_name_and_their_files() {
     let low = |tool: &str, input: Value| judged(tool, input).0.assessment.level == Level::Low;
     for (tool, input) in [

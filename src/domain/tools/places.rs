@@ -45,6 +45,11 @@ pub fn is_inside(path: &str, folder: &str) -> bool {
     folder != "/" && folder != "~" && path.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// Whether a resolved path is a home, or a folder in which homes are.
+pub fn is_home_or_above(path: &str) -> bool {
+    ["~", "/", "/home", "/Users"].contains(&path)
+}
+
 /// Whether a resolved path is below a folder for temporary files.
 pub fn is_temporary(path: &str) -> bool {
     TEMPORARY.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
@@ -76,6 +81,12 @@ impl PathPattern {
     /// The pattern as it is written.
     pub fn written(&self) -> &str {
         &self.written
+    }
+
+    /// Whether what it is about lies in this folder. A pattern about every folder lies in none.
+    pub fn is_below(&self, folder: &str) -> bool {
+        let below = self.compared.strip_prefix(&folder.to_ascii_lowercase());
+        self.is_anchored && below.is_some_and(|rest| rest.starts_with('/') || folder == "/")
     }
 
     /// Whether a place fits.

@@ -181,6 +181,22 @@ impl ToolRules {
         None
     }
 
+    /// What reading all of a folder is, beside what the command does with it, where secrets are in
+    /// it.
+    pub(super) fn holds_secrets(&self, folder: &str) -> Option<Part> {
+        let holds = |pattern: &&PathPattern| pattern.is_below(folder);
+        let found = self.paths.iter().find_map(|rule| {
+            let facts = rule.read.as_ref()?;
+            let by = if places::is_home_or_above(folder) {
+                rule.paths.first().map(|_| format!("`paths`, because secrets lie in {folder} ({})", rule.place))
+            } else {
+                rule.paths.iter().find(holds).map(|pattern| format!("`{}`, which lies in it ({})", pattern.written(), rule.place))
+            };
+            Some((facts, by?))
+        });
+        found.map(|(facts, by)| self.part(&format!("all of {folder}"), facts, &by))
+    }
+
     /// What writing to a path is, from each of the folders that the command may be in.
     pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Part {
         if path.known == Known::Crafted || (path.known == Known::Glob && !places::names_files(&path.text)) {

@@ -95,6 +95,7 @@ impl Reader<'_> {
             }
             return self.unmatched(what, &format!("an option of {name} has no value"));
         };
+        self.mention_folders(name, arguments);
         let rules = self.rules;
         for list in rules.lists() {
             let found: Vec<(&Entry, Vec<Word>)> = list

@@ -3,10 +3,12 @@
 //!
 //! `walk.rs` goes through the statements, `words.rs` finds out how much of each word is known,
 //! `redirects.rs` what is read and written beside the arguments, `wrappers.rs` looks into programs
-//! that run others, and `commands.rs` asks the entries.
+//! that run others, `folders.rs` knows what reads whole folders, and `commands.rs` asks the
+//! entries.
 
 mod archives;
 mod commands;
+mod folders;
 mod inert;
 mod plain;
 mod redirects;

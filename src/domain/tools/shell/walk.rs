@@ -1,5 +1,6 @@
 //! The statements of a script. What is no kind of statement that is known here is unmatched.
 
+use crate::domain::tools::places::{is_home_or_above, resolved};
 use crate::domain::tools::rules::Takes;
 use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::shell::{MOST_PARTS, Reader, Stdin, inert};
@@ -321,7 +322,11 @@ fn lists(node: Node<'_>, source: &str) -> Option<Prints> {
         "rg" => words.any(|word| word == "-l" || word == "--files"),
         other => LISTERS.contains(&other),
     };
-    if names && rest.clone().all(plain) {
+    // A secret of a home has no name that anybody wrote.
+    let quiet = |word: &str| !is_home_or_above(&resolved(word.trim_matches(['"', '\'']), "/folder"));
+    let shows_all =
+        program == "ls" && rest.clone().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(['a', 'A']));
+    if names && !shows_all && rest.clone().all(|word| plain(word) && quiet(word)) {
         return Some(Prints::What);
     }
     let files = rest.filter(|word| !word.starts_with('-') && !word.bytes().all(|byte| byte.is_ascii_digit())).count();
