@@ -88,7 +88,7 @@ fn postgres_answers(home: &Path) -> bool {
 fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
     let (home, folder) = (home(), tempfile::tempdir().unwrap());
     let dev = Dev::start(home.path(), folder.path());
-    for said in ["alice (team_lead)", "deploy-bot (for tom)", "tokens", "parkbrake submit"] {
+    for said in ["alice (team_lead)", "deploy-bot (for tom)", "tokens", "parkbrake submit", "export PARKBRAKE_DEV_HOME=/"] {
         assert!(dev.welcome.contains(said), "{said} in {}", dev.welcome);
     }
     let tokens = home.path().join("tokens");

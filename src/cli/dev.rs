@@ -3,7 +3,7 @@
 
 use crate::app::{App, Pace, Resources};
 use crate::cli::dev_home::{self, Identity, Kind};
-use crate::cli::terminal::Page;
+use crate::cli::terminal::{Page, shell_word};
 use crate::cli::{Error, launcher, login, serve, token, variable};
 use crate::config;
 use crate::domain::policy::{Policy, PrincipalKind};
@@ -155,7 +155,9 @@ fn welcome(app: &App, policy: &Policy, links: &[(&str, String)], tokens: &Path, 
         Some(person) => format!("{name} (for {person})"),
         None => name.clone(),
     });
-    let elsewhere = if app.addr.port() == 8001 { String::new() } else { format!("export PARKBRAKE_URL={url}\n    ") };
+    let at_another_address = (app.addr.port() != 8001).then(|| format!("export PARKBRAKE_URL={url}\n    "));
+    let in_another_home = dev_home::named().map(|home| format!("export PARKBRAKE_DEV_HOME={}\n    ", shell_word(&home.to_string_lossy())));
+    let elsewhere = [at_another_address, in_another_home].into_iter().flatten().collect::<String>();
     let mut page = Page::stdout();
     page.line(format_args!("parkbrake is ready at {url}  (open one of these links in a browser; each signs in once, within 10 minutes)"));
     let width = links.iter().map(|(name, _)| name.len()).max().unwrap_or_default();

@@ -70,6 +70,12 @@ pub fn folder() -> Result<PathBuf, Error> {
     folder_for(is_root(), |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
 }
 
+/// The development folder, where a variable names it: other terminals need that variable, too.
+#[expect(clippy::disallowed_methods, reason = "this command is no server yet, and these are no secrets")]
+pub fn named() -> Option<PathBuf> {
+    std::env::var_os("PARKBRAKE_DEV_HOME").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 fn folder_for(root: bool, env: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, Error> {
     if let Some(home) = env("PARKBRAKE_DEV_HOME") {
         return Ok(home);

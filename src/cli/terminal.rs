@@ -167,6 +167,12 @@ pub fn write_bytes(bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
+/// A word as one types it into a shell.
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +196,14 @@ mod tests {
         let same: serde_json::Value = serde_json::from_str(&escaped).unwrap();
         assert_eq!(same, serde_json::from_str::<serde_json::Value>(&body).unwrap());
         assert_eq!(one_line("{\n \"a\":\r\n1}\n"), "{  \"a\": 1}");
+    }
+
+    #[test]
+    fn a_word_is_quoted_as_a_shell_reads_it() {
+        for (word, written) in
+            [("/usr/bin/parkbrake", "/usr/bin/parkbrake"), ("/a b/c", "'/a b/c'"), ("it's", r"'it'\''s'"), ("", "''"), ("$(x)", "'$(x)'")]
+        {
+            assert_eq!(shell_word(word), written);
+        }
     }
 }

@@ -6,7 +6,7 @@ mod requirements;
 use crate::cli::client::{DEFAULT_URL, env};
 use crate::cli::consent::is_somebody_there;
 use crate::cli::hook::{Client, ShimArgs};
-use crate::cli::terminal::Page;
+use crate::cli::terminal::{Page, shell_word};
 use crate::cli::{Error, terminal};
 use crate::domain::duration;
 use crate::domain::text::escaped;
@@ -147,13 +147,7 @@ fn command(args: &Args) -> Result<String, Error> {
         words.extend(["--token-file".to_owned(), file.display().to_string()]);
     }
     words.extend(["--deadline".to_owned(), duration::show(args.shim.deadline).to_string()]);
-    Ok(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    Ok(words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "))
 }
 
 /// The settings with the hook, in the place of one that an earlier install wrote.
@@ -266,15 +260,6 @@ mod tests {
     fn settings_that_are_something_else_are_left_alone() {
         for wrong in [json!([]), json!({"hooks": []}), json!({"hooks": {"PreToolUse": {}}})] {
             assert!(with_hook(Client::Codex, wrong.clone(), "c", 5).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_word_is_quoted_as_a_shell_reads_it() {
-        for (word, written) in
-            [("/usr/bin/parkbrake", "/usr/bin/parkbrake"), ("/a b/c", "'/a b/c'"), ("it's", r"'it'\''s'"), ("", "''"), ("$(x)", "'$(x)'")]
-        {
-            assert_eq!(quoted(word), written);
         }
     }
 }
