@@ -1,4 +1,4 @@
-//! Taking a task back: at once while nothing runs, and otherwise by ending what runs.
+//! Cancels a task: at once if nothing runs, and otherwise by stopping what runs.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -23,13 +23,14 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelBody {
-    /// At most 4,096 bytes; `No reason provided` if it says nothing.
+    /// At most 4,096 bytes. Recorded as `No reason provided` if it is empty.
     #[serde(default)]
     #[schema(max_length = 4096)]
     reason: Option<String>,
 }
 
-/// What a cancel says: the reason in the body, and in the head how long the caller prefers to wait.
+/// A cancel request: the reason in the body, and in the headers how long the caller prefers to
+/// wait.
 impl FromBody for TakingBack {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
         let wait = preferred_wait(&head.headers);
@@ -42,14 +43,14 @@ refused_with!(CancelProblems = CALLER, BODY, CHANGE);
 
 /// Cancel
 ///
-/// Takes a task back. While it waits for people, or for its turn to run, it is `cancelled` at once.
-/// While a runbook runs or a webhook is called, the answer is 202 with `cancel_requested`: the
-/// processes of the runbook are told to end, and killed a few seconds later; then the workflow is
-/// `cancelled`, or `completed` if it had succeeded first. A call that was made cannot be taken
-/// back: without its answer the outcome is unknown. Later steps of a plan never start. What an
-/// external action does only its requester can end. With `Prefer: wait=N` the answer is held, for
-/// at most N seconds, until what runs has ended. For the requester, the person that it acts for,
-/// and admins.
+/// Cancels a task. While it waits for people, or for its turn to run, it becomes `cancelled` at
+/// once. While a runbook runs or a webhook is being called, the answer is 202 with
+/// `cancel_requested`: parkbrake asks the runbook's processes to stop, and kills them a few seconds
+/// later; then the workflow is `cancelled`, or `completed` if it had succeeded first. A webhook
+/// call that was sent cannot be undone: if no answer comes, the outcome is unknown. Later steps of
+/// a plan never start. Only the requester can stop an external action. With `Prefer: wait=N` the
+/// answer is held for at most N seconds, until what runs has stopped. For the requester, the person
+/// that it acts for, and admins.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/cancel",
@@ -62,10 +63,10 @@ refused_with!(CancelProblems = CALLER, BODY, CHANGE);
     ),
     request_body(content = Option<CancelBody>, example = json!({"reason": "Superseded"})),
     responses(
-        (status = 200, description = "Nothing of it runs: it is cancelled, or what was waited for has ended.", headers(
+        (status = 200, description = "Nothing runs any more: the workflow is cancelled, or the attempt that the call waited for has ended.", headers(
             ("Preference-Applied" = Option<String>, description = "`wait=N`, if the answer was held."),
         ), body = TakenBack, example = json!(examples::taken_back("cancelled"))),
-        (status = 202, description = "What runs is being ended.", headers(
+        (status = 202, description = "Parkbrake is stopping what runs.", headers(
             ("Preference-Applied" = Option<String>, description = "`wait=N`, if the answer was held."),
         ), body = TakenBack, example = json!(examples::taken_back("executing"))),
         CancelProblems,

@@ -1,4 +1,4 @@
-//! What people and agents say about a workflow, beside what they decide.
+//! What people and agents say about a workflow, apart from decisions.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommentBody {
-    /// At most 4,096 bytes; blanks and invisible characters alone say nothing.
+    /// At most 4,096 bytes. It has to contain more than blanks and invisible characters.
     #[schema(min_length = 1, max_length = 4096)]
     text: String,
     /// Whether it is a question to the requester.
@@ -29,10 +29,11 @@ refused_with!(CommentProblems = CALLER, BODY, CHANGE);
 
 /// Comment, or ask the requester
 ///
-/// For whoever may see the workflow, whatever its status. It decides nothing: an approval that was
-/// given stands, and one that is on its way counts. With `ask` it is a question to the requester:
-/// reminders rest until the requester's side says something, for an hour at most; deadlines do not.
-/// The very same comment of the same caller right after the first is not written again.
+/// For everybody who may see the workflow, whatever its status. A comment decides nothing:
+/// approvals that were given still count, and so does one that is being sent. With `ask`, it is a
+/// question to the requester: reminders pause until the requester's side comments, for an hour at
+/// most; deadlines do not. If the same caller repeats the same comment right away, it is stored
+/// once.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/comments",

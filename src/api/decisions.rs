@@ -1,5 +1,5 @@
-//! Approve, reject, withdraw, the report of a result, and what somebody found out about one that is
-//! unknown. Whether the caller may is for the core to say.
+//! Approve, reject, withdraw, report a result, and resolve an unknown outcome. The core decides
+//! whether the caller may.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -21,25 +21,26 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveBody {
-    /// Why it may be done, at most 4,096 bytes. Required where `approval.require_justification` is
-    /// true; blanks and invisible characters alone say nothing.
+    /// Why the action may run, at most 4,096 bytes. Required if `approval.require_justification` is
+    /// true; it then has to contain more than blanks and invisible characters.
     #[serde(default)]
     #[schema(max_length = 4096)]
     justification: Option<String>,
-    /// The digest of what was read. Where it is given it has to fit; required where
+    /// The digest of the document that was read. If it is given, it has to match; required if
     /// `approval.require_digest` is true.
     #[serde(default)]
     digest: Option<String>,
-    /// May stand, and has to be the caller's name.
+    /// Optional; if given, it has to be the caller's name.
     #[serde(default)]
     approved_by: Option<String>,
-    /// The name of the freeze that holds what is released, as `held.freeze` says it: then this is
-    /// an exception from it, which needs a justification and one of the roles of `held.exception`.
+    /// The name of the freeze that holds the released action, from `held.freeze`. The approval is
+    /// then an exception from that freeze, which needs a justification and one of the roles in
+    /// `held.exception`.
     #[serde(default)]
     exception: Option<String>,
-    /// In an emergency, and where the policy lets the caller: the action is released without the
-    /// others who are asked. Needs `digest` and a justification. It is told on every channel and to
-    /// everybody who was skipped, and somebody else has to review it.
+    /// For emergencies, if the policy permits it: releases the action without the other approvers.
+    /// Needs `digest` and a justification. Every channel and every approver who was skipped is
+    /// notified, and somebody else has to review it.
     #[serde(default)]
     break_glass: bool,
 }
@@ -62,8 +63,8 @@ refused_with!(
 
 /// Approve
 ///
-/// For people with a role that is asked now, who are not on the requester's side. When enough have
-/// approved, the action is released in the same commit.
+/// For people with a role that is asked now, who are not on the requester's side. The approval that
+/// completes the quorum releases the action in the same commit.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/approve",
@@ -95,14 +96,14 @@ pub async fn approve(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RejectBody {
-    /// At most 4,096 bytes; `No reason provided` if it says nothing.
+    /// At most 4,096 bytes. Recorded as `No reason provided` if it is empty.
     #[serde(default)]
     #[schema(max_length = 4096)]
     reason: Option<String>,
-    /// The digest of what was read. Where it is given it has to fit.
+    /// The digest of the document that was read. If it is given, it has to match.
     #[serde(default)]
     digest: Option<String>,
-    /// May stand, and has to be the caller's name.
+    /// Optional; if given, it has to be the caller's name.
     #[serde(default)]
     rejected_by: Option<String>,
 }
@@ -116,8 +117,8 @@ refused_with!(
 
 /// Reject
 ///
-/// It will not run, and nobody can approve it any more. One no is enough, whatever the quorum. For
-/// people with a role that is asked now, and for the requester.
+/// The action will not run, and nobody can approve it any more. One rejection is enough, whatever
+/// the quorum. For people with a role that is asked now, and for the requester.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/reject",
@@ -141,7 +142,7 @@ pub async fn reject(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithdrawBody {
-    /// At most 4,096 bytes; `No reason provided` if it says nothing.
+    /// At most 4,096 bytes. Recorded as `No reason provided` if it is empty.
     #[serde(default)]
     #[schema(max_length = 4096)]
     reason: Option<String>,
@@ -149,11 +150,11 @@ pub struct WithdrawBody {
 
 refused_with!(WithdrawProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code::AlreadyDecided, Code::Expired]);
 
-/// Take an approval back
+/// Withdraw an approval
 ///
-/// An approver takes the own yes back, as long as others are missing. It no longer counts, and the
-/// same person may approve again. Once as many as are needed have approved, nothing can be taken
-/// back.
+/// Approvers can withdraw their own approval while more approvals are needed. It no longer counts,
+/// and the same person may approve again. Once enough people have approved, no approval can be
+/// withdrawn.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/withdraw",
@@ -179,11 +180,11 @@ pub async fn withdraw(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResultBody {
-    /// Of a plan: the external step that it is about. Required where the plan has several.
+    /// For a plan: the external step that the report is about. Required if the plan has several.
     #[serde(default)]
     step: Option<ReportedStep>,
     outcome: Reported,
-    /// Any JSON; kept with the attempt.
+    /// Any JSON; it is stored with the attempt.
     #[serde(default)]
     output: Option<Value>,
     /// What went wrong, for `failed`.
@@ -208,7 +209,7 @@ impl From<ReportedStep> for StepName {
     }
 }
 
-/// How an action went.
+/// The reported outcome of an action.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ReportedOutcome)]
 #[serde(rename_all = "lowercase")]
@@ -221,9 +222,9 @@ refused_with!(ReportProblems = CALLER, BODY, CHANGE, [Code::Halted]);
 
 /// Report a result
 ///
-/// How an `external` action went. For the requester and the person that it acts for, while the
-/// status is `executing` or `outcome_unknown`. Reporting the same outcome again changes nothing,
-/// and the first `output` stays.
+/// Reports how an `external` action ended. For the requester and the person that it acts for, while
+/// the status is `executing` or `outcome_unknown`. Reporting the same outcome again changes
+/// nothing, and the first `output` is kept.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/result",
@@ -259,7 +260,7 @@ pub async fn result(
 #[serde(deny_unknown_fields)]
 pub struct ResolveBody {
     outcome: Resolution,
-    /// How you know, at most 4,096 bytes. Required, and has to say something.
+    /// How you know, at most 4,096 bytes. Required; it has to contain more than blanks.
     #[serde(default)]
     #[schema(max_length = 4096)]
     justification: Option<String>,
@@ -269,9 +270,9 @@ refused_with!(ResolveProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code
 
 /// Resolve an unknown outcome
 ///
-/// Says what became of an action of which nobody knows whether it happened. For people who may
-/// approve at its level (at any level, where nobody was asked) and for admins, but not for the
-/// requester's side where duties are separated.
+/// States the outcome of an action that parkbrake does not know. For people who may approve at its
+/// level (at any level, if nobody was asked) and for admins; where duties are separated, not for
+/// the requester's side.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/resolve",
@@ -280,7 +281,7 @@ refused_with!(ResolveProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code
     params(("id" = Uuid, Path, description = "The workflow's id.")),
     request_body(content = ResolveBody, example = json!({"outcome": "failed", "justification": "Nothing of it is in the deploy log"})),
     responses(
-        (status = 200, description = "The workflow is completed or failed, or after `retry` released once more.", body = StatusChange,
+        (status = 200, description = "The workflow is completed or failed, or, after `retry`, released once more.", body = StatusChange,
             example = json!(examples::status_change("failed"))),
         ResolveProblems,
     ),

@@ -1,5 +1,5 @@
-//! Event streams (Server-Sent Events): what happens, as it happens, and what was missed by whoever
-//! comes back.
+//! Event streams (Server-Sent Events): what happens, as it happens, and what a client missed before
+//! it reconnected.
 
 mod frame;
 
@@ -23,7 +23,7 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
-    /// The `id:` of the last message that was heard.
+    /// The `id:` of the last message that the client received.
     since: Option<String>,
 }
 
@@ -33,13 +33,13 @@ refused_with!(FollowAllProblems = CALLER, WAIT);
 ///
 /// What happens to all workflows that the caller may see, from now on or after `since`, as
 /// Server-Sent Events. Each message is one event: its `data:` is a StreamEvent, its `event:` the
-/// event's name, and its `id:` an opaque place in the order in which events become known.
+/// event's name, and its `id:` an opaque position in the order in which events become known.
 ///
-/// Each event comes once in a connection, those of one workflow in the order of their versions;
-/// after a reconnection some may come again (tell them by `workflow_id` and `version`). A place
-/// that is more than 24 hours old, or that a restored database has lost, is answered by a message
-/// `reset`, whose `data:` is a StreamReset: read the lists anew, the stream goes on from there.
-/// Every 15 s without news there is a comment.
+/// A connection delivers each event once, and the events of one workflow in the order of their
+/// versions. After a reconnection some events may come again; recognize them by `workflow_id` and
+/// `version`. If a position is more than 24 hours old, or a restored database has lost it, a
+/// message `reset` comes, whose `data:` is a StreamReset: read the lists again; the stream goes on
+/// from there. Every 15 s without news there is a comment.
 #[utoipa::path(
     get,
     path = "/events",
@@ -47,10 +47,10 @@ refused_with!(FollowAllProblems = CALLER, WAIT);
     tag = openapi::STREAMS,
     params(
         EventsQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, and goes before it. A browser sends it by itself."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same as `since`, and takes precedence over it. Browsers send it automatically."),
     ),
     responses(
-        (status = 200, description = "The stream. It ends with the server, or with the caller's right to hear it.", body = String,
+        (status = 200, description = "The stream. It ends when the server stops, or when the caller may no longer read it.", body = String,
             content_type = "text/event-stream", example = json!(examples::STREAM)),
         FollowAllProblems,
     ),
@@ -86,12 +86,12 @@ refused_with!(FollowProblems = CALLER, [Code::WorkflowNotFound], WAIT);
     params(
         ("id" = Uuid, Path, description = "The workflow's id."),
         EventsQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, and goes before it. A browser sends it by itself."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same as `since`, and takes precedence over it. Browsers send it automatically."),
     ),
     responses(
         (status = 200, description = "The stream. It ends after the last event of a workflow to which nothing can happen any more.", body = String,
             content_type = "text/event-stream", example = json!(examples::STREAM)),
-        (status = 204, description = "Nothing can happen to the workflow any more, and everything that did was heard. A browser stops at this."),
+        (status = 204, description = "Nothing more can happen to the workflow, and the client has received every event. A browser does not reconnect after this."),
         FollowProblems,
     ),
 )]
@@ -105,7 +105,7 @@ pub async fn of_workflow(
 ) -> Result<Response, Problem> {
     let since = since::<u32>(&headers, query.since.as_deref())?;
     match service.follow(&by, reauthentication, id, since).await? {
-        // An `EventSource` takes this for the end, and does not come back.
+        // An `EventSource` takes this as the end, and does not reconnect.
         Opened::Ended => Ok(StatusCode::NO_CONTENT.into_response()),
         Opened::Following(workflow) => {
             Ok(frame::response(workflow, async |mut workflow| workflow.next::<Frames>().await.map(|frames| (frames, workflow))))
@@ -113,7 +113,7 @@ pub async fn of_workflow(
     }
 }
 
-/// What a client heard last, or else what it asks for.
+/// The last event that the client received, by header or parameter.
 fn since<T: FromStr>(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<Since<T>>, Problem> {
     let heard = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
     let (name, text) = match (heard, asked) {

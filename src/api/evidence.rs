@@ -1,4 +1,4 @@
-//! Is this Terraform plan the one that was approved?
+//! Checks whether a Terraform plan is the one that was approved.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -24,14 +24,14 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanToVerify {
-    /// As of a task.
+    /// The same as in a task.
     #[schema(value_type = SentEvidence)]
     evidence: EvidenceRequest,
-    /// The digest that was approved, as `PARKBRAKE_DIGEST` says it. Left out: it is not compared.
+    /// The digest that was approved, from `PARKBRAKE_DIGEST`. If left out, it is not compared.
     #[serde(default)]
     #[schema(max_length = 128)]
     digest: Option<String>,
-    /// Of a plan of several steps in which several show a Terraform plan: which one is meant.
+    /// If several steps of the plan show a Terraform plan: which step is meant.
     #[serde(default)]
     #[schema(minimum = 1)]
     step: Option<u32>,
@@ -43,7 +43,7 @@ refused_with!(VerifyProblems = CALLER, BODY, [Code::WorkflowNotFound]);
 ///
 /// For the step that applies the plan, right before it does. `verified` is true only if the plan
 /// does exactly what was submitted and approved, sensitive values included, and the workflow is
-/// released and has not ended. Nothing is stored; it can be asked again.
+/// released and has not ended. Nothing is stored; it can be verified again.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/verify-plan",
@@ -69,7 +69,7 @@ pub async fn verify_plan(
     Ok(Json(PlanVerification::of(id, &verified)).into_response())
 }
 
-/// What somebody asks about.
+/// The plan in the request.
 pub struct Asked(Presented);
 
 impl FromBody for Asked {

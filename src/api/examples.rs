@@ -1,4 +1,4 @@
-//! Examples of the document: answers as a server with the shipped configuration gave them.
+//! Examples in the OpenAPI document: answers that a server with the shipped configuration gave.
 
 use crate::api::views::Readiness;
 use crate::service;
@@ -15,7 +15,7 @@ pub const STREAM: &str = include_str!("examples/stream.txt");
 pub const EXPORT_LINE: &str = include_str!("examples/export.jsonl");
 pub const EXPORT_TABLE: &str = include_str!("examples/export.csv");
 
-/// A part of the figures as a table.
+/// A part of the statistics as a table.
 pub const STATISTICS_TABLE: &str = "week,decided,mean_s,median_s,p90_s,within_goal\r\n2026-11-23,42,516.2,198.4,1304.9,0.5952\r\n";
 
 pub fn statistics() -> Value {

@@ -1,4 +1,4 @@
-//! Everything of a stretch of time in one file, for whoever has to account for it.
+//! Everything from a period in one file, for audits.
 
 use crate::api::examples;
 use crate::api::views::ExportedWorkflow;
@@ -21,22 +21,22 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ExportQuery {
-    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment
+    /// Only workflows submitted at this time or later: a day in UTC (`2026-10-01`) or a time
     /// (`2026-10-01T08:00:00Z`). Left out: from the beginning.
     #[param(example = "2026-10-01")]
     from: Option<String>,
-    /// Only what was submitted before this moment, or until the end of this day. Left out, or in
-    /// the future: until now.
+    /// Only workflows submitted before this time, or by the end of this day. Left out, or in the
+    /// future: until now.
     #[param(example = "2026-10-31")]
     until: Option<String>,
-    /// `jsonl` if left out: each line is an ExportedWorkflow. `csv`: a table with a line of names.
+    /// `jsonl` if left out: each line is an ExportedWorkflow. `csv`: a table with a header row.
     #[param(value_type = Option<Format>)]
     format: Option<String>,
-    /// Whether each line has the document itself as well, whole; of `jsonl` only.
+    /// Whether each line includes the whole document; only for `jsonl`.
     documents: Option<bool>,
 }
 
-/// How an export is written.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(as = ExportFormat, rename_all = "lowercase")]
 enum Format {
@@ -53,7 +53,7 @@ impl Format {
         }
     }
 
-    /// The media type, and how the name of a file ends.
+    /// The media type, and the extension of the file.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Jsonl => ("application/jsonl", "attachment; filename=\"parkbrake-export.jsonl\""),
@@ -61,7 +61,7 @@ impl Format {
         }
     }
 
-    /// What stands before the first workflow.
+    /// The text before the first workflow.
     fn head(self) -> String {
         let mut head = String::new();
         if self == Self::Csv {
@@ -87,16 +87,16 @@ refused_with!(ExportProblems = CALLER, [Code::NotPermitted], WAIT);
 
 /// Export workflows
 ///
-/// Everything that was submitted in a stretch of time, the oldest first, with every decision and
-/// every attempt: for audits, and for people. It is streamed, and read page by page while it is
-/// written, so each workflow is as it was when its page was read; what is submitted after the
-/// export began is not in it. Nothing is in it that `GET /workflows/{id}` does not show, and no
-/// output.
+/// Everything that was submitted in a period, the oldest first, with every decision and every
+/// attempt: for audits, and for people. The server streams the export and reads page by page while
+/// it writes, so each workflow is as it was when its page was read; an export does not contain what
+/// is submitted after it began. It contains nothing that `GET /workflows/{id}` does not show, and
+/// no output.
 ///
-/// An export that cannot be written to its end (the server stops, the database stays away, the
-/// token is revoked) breaks the connection off: only one whose last chunk came is whole. Two
-/// exports of one person are written at once, and four in all. In a table a cell that would begin a
-/// formula is led by an apostrophe, and `argv`, `decisions` and `attempts` are JSON.
+/// If the server cannot finish an export (it stops, the database stays unavailable, the token is
+/// revoked), it breaks the connection: an export is complete only if its last chunk arrived. A
+/// person can write two exports at once, and a server four in all. In a table, a cell that would
+/// begin a formula starts with an apostrophe, and `argv`, `decisions` and `attempts` are JSON.
 #[utoipa::path(
     get,
     path = "/workflows/export",

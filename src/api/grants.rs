@@ -1,4 +1,4 @@
-//! Standing grants: giving, listing and revoking them.
+//! Standing grants: create, list and revoke.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -20,15 +20,15 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Without `like` the pattern is what is written here; with it, what is left out is as in that
-/// request.
+/// Without `like`, the pattern consists of the fields given here; with it, fields that are left out
+/// are as in that request.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantBody {
-    /// Your own choice of an id: giving the same grant again with it changes nothing.
+    /// An id that you choose: sending the same grant with it again changes nothing.
     #[serde(default)]
     grant_id: Option<Uuid>,
-    /// A request of the kind that is to pass, to the letter.
+    /// A request of the kind that is to pass, taken literally.
     #[serde(default)]
     like: Option<Uuid>,
     /// Whose requests may pass.
@@ -38,7 +38,8 @@ pub struct GrantBody {
     operation: Option<String>,
     #[serde(default)]
     environment: Option<String>,
-    /// A star stands for visible ASCII without `/`; at least one letter or digit stands beside it.
+    /// A star stands for visible ASCII without `/`; it needs at least one letter or digit beside
+    /// it.
     #[serde(default)]
     #[schema(max_length = 1024)]
     resource: Option<String>,
@@ -49,25 +50,25 @@ pub struct GrantBody {
     /// The highest level that may pass; never `critical`.
     #[serde(default)]
     level: Option<String>,
-    /// For how long, such as `2h`; the policy says how long at most.
+    /// For how long, such as `2h`; the policy sets the maximum.
     #[serde(default)]
     expires_in: Option<String>,
-    /// How many requests may pass; as many as the policy allows, if left out.
+    /// How many requests may pass; if left out, as many as the policy allows.
     #[serde(default)]
     #[schema(minimum = 1)]
     uses: Option<u32>,
-    /// The most that these may cost together, in US dollars. With it a request that says nothing of
-    /// its cost does not pass.
+    /// The most that these may cost together, in US dollars. If it is set, a request that does not
+    /// state its cost does not pass.
     #[serde(default)]
     #[schema(minimum = 0)]
     cost: Option<f64>,
-    /// Why, at most 4,096 bytes. Required, and has to say something.
+    /// Why, at most 4,096 bytes. Required; it has to contain more than blanks.
     #[serde(default)]
     #[schema(max_length = 4096)]
     justification: Option<String>,
 }
 
-/// What carries it out.
+/// What performs the action.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = GrantActionBody)]
@@ -85,10 +86,11 @@ refused_with!(GiveProblems = CALLER, BODY, [Code::NotPermitted, Code::NotAnAppro
 
 /// Give a grant
 ///
-/// A yes in advance, to requests of a narrow kind, for a while: they are released without anybody
-/// being asked, each in the commit that counts it. For people who could approve each of them alone;
-/// never for critical risk, nor where more than one person or the digest is needed. It is asked
-/// again before each start: who gave it must still be entitled, and nobody may have revoked it.
+/// Approves requests of a narrow kind in advance, for a limited time: they are released without
+/// asking anybody, each in the commit that counts it. For people who could approve each of them
+/// alone; never for critical risk, nor if more than one person or the digest is needed. Parkbrake
+/// checks the grant again before each start: the person who gave it must still be entitled, and it
+/// must not have been revoked.
 #[utoipa::path(
     post,
     path = "/grants",
@@ -141,7 +143,7 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
 
 /// List the grants
 ///
-/// The latest, however they stand. For people.
+/// The latest, whether they are still valid or not. For people.
 #[utoipa::path(
     get,
     path = "/grants",
@@ -158,9 +160,10 @@ refused_with!(ProposeProblems = CALLER, [Code::NotPermitted]);
 
 /// List the grants that are proposed
 ///
-/// Where people have approved the same often enough, and never rejected it, the narrowest grant
-/// that lets it pass is proposed. Nothing is given by that: whoever may gives it with
-/// `POST /grants` and `like`. Only what could be given now is proposed. For people.
+/// If people have approved the same kind of request often enough, and never rejected it, parkbrake
+/// proposes the narrowest grant that lets it pass. A proposal grants nothing: whoever may give it
+/// does so with `POST /grants` and `like`. Only grants that could be given now are proposed. For
+/// people.
 #[utoipa::path(
     get,
     path = "/grants/proposals",
@@ -177,7 +180,7 @@ refused_with!(OneProblems = CALLER, [Code::NotPermitted, Code::GrantNotFound]);
 
 /// One grant
 ///
-/// How it stands now. For people.
+/// Its state now. For people.
 #[utoipa::path(
     get,
     path = "/grants/{id}",
@@ -204,10 +207,10 @@ refused_with!(RevokeProblems = CALLER, BODY, [Code::NotPermitted, Code::GrantNot
 
 /// Revoke a grant
 ///
-/// From the answer on nothing passes by it, on any server; what it let pass and has not started is
-/// asked about again when its turn comes. What is running goes on. Revoking what was revoked
-/// changes nothing. For whoever gave it, for people with a role that decides at some level, and for
-/// admins.
+/// Once this call is answered, no request passes by this grant on any server. Requests that it let
+/// pass and that have not started need an approval when their turn comes. What is running goes on.
+/// Revoking a revoked grant changes nothing. For the person who gave it, for people with a role
+/// that decides at some level, and for admins.
 #[utoipa::path(
     post,
     path = "/grants/{id}/revoke",
@@ -231,7 +234,7 @@ fn unknown() -> Problem {
     ServiceError::GrantNotFound.into()
 }
 
-/// The id in a path. What is no id names no grant.
+/// The id in a path. A text that is not an id names no grant.
 pub struct GrantId(pub Uuid);
 
 impl FromRequestParts<Service> for GrantId {

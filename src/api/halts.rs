@@ -1,4 +1,4 @@
-//! Halting everything or one environment, and lifting a halt.
+//! Halts everything or one environment, and lifts halts.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -17,16 +17,15 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HaltBody {
-    /// Why, at most 4,096 bytes. Required, and has to say something.
+    /// Why, at most 4,096 bytes. Required; it has to contain more than blanks.
     #[serde(default)]
     #[schema(max_length = 4096)]
     reason: Option<String>,
-    /// The one environment that is halted, in any spelling of the configuration; everything if left
-    /// out.
+    /// The one environment to halt, in any spelling that the configuration knows; everything if
+    /// left out.
     #[serde(default)]
     environment: Option<String>,
-    /// Lift the halt as soon as every server has said that it is halted, and say how long that
-    /// took.
+    /// Lift the halt as soon as every server has confirmed it, and report how long that took.
     #[serde(default)]
     drill: bool,
 }
@@ -35,10 +34,10 @@ refused_with!(HaltProblems = CALLER, BODY, [Code::NotPermitted, Code::Halted]);
 
 /// Halt
 ///
-/// From the answer on nothing starts to run, or nothing in one environment, on any server and
-/// whatever crashes. What is released stays `queued` and says so in `held`; decisions are still
-/// taken, and what is running goes on. A task whose environment is not known is held by every halt.
-/// Halting what is halted changes nothing and says who halted it. For admins.
+/// Once this call is answered, nothing starts to run (or nothing in one environment), on any server
+/// and whatever crashes. Released workflows stay `queued`, and `held` says why; people can still
+/// decide, and what is running goes on. Every halt holds a task whose environment is not known.
+/// Halting again changes nothing and reports who halted it. For admins.
 #[utoipa::path(
     post,
     path = "/halt",
@@ -70,8 +69,8 @@ refused_with!(ResumeProblems = CALLER, BODY, [Code::NotPermitted]);
 
 /// Lift a halt
 ///
-/// What it held starts in the order in which requesters take turns. Lifting what is not halted
-/// changes nothing. `halted` says whether another halt still holds what was named. For admins.
+/// What it held starts in the order in which requesters take turns. Lifting a halt that does not
+/// exist changes nothing. `halted` says whether another halt still applies. For admins.
 #[utoipa::path(
     post,
     path = "/resume",
@@ -90,7 +89,7 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
 
 /// List the halts
 ///
-/// Those in force, and the latest entries of the log of halts, resumes and drills. For people.
+/// The halts in force, and the latest entries of the log of halts, resumes and drills. For people.
 #[utoipa::path(
     get,
     path = "/halts",

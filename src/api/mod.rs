@@ -1,5 +1,4 @@
-//! The REST API: what is sent is parsed, a use case is called, and what it gives is rendered as
-//! JSON.
+//! The REST API: a handler parses the request, calls a use case, and renders its result as JSON.
 
 mod cancel;
 mod comments;
@@ -29,12 +28,12 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What streams tell, and lines of exports, which no answer refers to.
+/// The schemas of stream messages and export lines, to which no answer refers.
 #[derive(OpenApi)]
 #[openapi(components(schemas(views::Happened, views::Reset, views::ExportedWorkflow)))]
 struct OfStreams;
 
-/// Every call of the API, each with its description.
+/// Every call of the API, each with its documentation.
 pub fn calls() -> OpenApiRouter<Service> {
     OpenApiRouter::with_openapi(OfStreams::openapi())
         .routes(routes!(tasks::orchestrate))

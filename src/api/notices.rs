@@ -1,4 +1,4 @@
-//! Notices: what was said to the outside, what could not be said, and saying it once more.
+//! Notices: what was sent, what could not be sent, and sending it again.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -22,10 +22,10 @@ const STATUSES: [&str; 4] = ["pending", "delivered", "cancelled", "dead"];
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
-    /// Only those of which this became.
+    /// Only those with this status.
     #[param(value_type = Option<NoticeStatus>)]
     status: Option<String>,
-    /// Only those of this channel.
+    /// Only those to this channel.
     channel: Option<String>,
     /// Only those about this workflow.
     #[param(value_type = Option<Uuid>)]
@@ -36,7 +36,7 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
 
 /// List notices
 ///
-/// The newest first. For people: a notice names people and how they are reached.
+/// The newest first. For people: a notice names people and their addresses.
 #[utoipa::path(
     get,
     path = "/notices",
@@ -68,7 +68,7 @@ refused_with!(ResendProblems = CALLER, BODY, [Code::NotPermitted, Code::NoticeNo
 
 /// Send a notice again
 ///
-/// Makes it due again, whatever became of it, with the same id and a day of attempts of its own.
+/// Makes the notice due again, whatever its status, with the same id and another day of attempts.
 /// For admins.
 #[utoipa::path(
     post,
@@ -93,7 +93,7 @@ fn unknown() -> Problem {
     ServiceError::NoticeNotFound.into()
 }
 
-/// The id in a path. What is no id names no notice.
+/// The id in a path. A text that is not an id names no notice.
 pub struct NoticeId(pub Uuid);
 
 impl FromRequestParts<Service> for NoticeId {

@@ -1,4 +1,4 @@
-//! For those who run the server: is it alive, is it ready, what does it count.
+//! For operators: liveness, readiness and metrics.
 
 use crate::api::examples;
 use crate::api::views::{Health, Readiness};
@@ -15,7 +15,7 @@ refused_with!(OpenProblems = EVERY);
 
 /// Is the process alive?
 ///
-/// It asks neither the database nor the actors. Without a token.
+/// Asks neither the database nor the actors. Needs no token.
 #[utoipa::path(
     get,
     path = "/healthz",
@@ -30,8 +30,8 @@ pub async fn healthz() -> Json<Health> {
 
 /// Can the server do its work?
 ///
-/// The database answers, the actors are at work, the server has the right to act on the database,
-/// and it is not stopping. Without a token.
+/// True if the database answers, the actors are running, the server holds the lease on the
+/// database, and it is not stopping. Needs no token.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -41,7 +41,7 @@ pub async fn healthz() -> Json<Health> {
     responses(
         (status = 200, description = "It can.", body = Readiness, example = json!(examples::readiness(true))),
         (status = 503, description = "It cannot.", headers(
-            ("Retry-After" = u32, description = "After how many seconds it is worth asking again."),
+            ("Retry-After" = u32, description = "After how many seconds to ask again."),
         ), body = Readiness, example = json!(examples::readiness(false))),
         OpenProblems,
     ),
@@ -58,8 +58,8 @@ refused_with!(MetricsProblems = CALLER, [Code::NotPermitted]);
 
 /// Counters for Prometheus
 ///
-/// In the OpenMetrics text format. For people, because the numbers tell of everybody's workflows; a
-/// scraper needs the token of one, such as an auditor's.
+/// In the OpenMetrics text format. For people, because the numbers describe everybody's workflows;
+/// a scraper needs the token of a person, such as an auditor's.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -78,7 +78,7 @@ pub async fn metrics(State(service): State<Service>, by: Caller) -> Result<Respo
 
 /// The API, described
 ///
-/// This document. Without a token; `/docs` shows it to people who are signed in.
+/// This document. Needs no token; `/docs` shows it to people who are signed in.
 #[utoipa::path(
     get,
     path = "/openapi.json",

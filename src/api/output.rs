@@ -19,7 +19,8 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct OutputQuery {
-    /// `after` of the answer before. Left out: from the beginning, as far as it is kept.
+    /// `after` from the previous answer. Left out: from the beginning, as far as the output is
+    /// kept.
     #[param(pattern = r"^\d+\.\d+\.\d+\.\d+$", example = "1.1.2048.0")]
     after: Option<String>,
 }
@@ -28,11 +29,11 @@ refused_with!(OutputProblems = CALLER, [Code::WorkflowNotFound]);
 
 /// Read what a runbook writes
 ///
-/// What the attempt that runs now has written since `after`: ask again, once a second, with the
-/// `after` of the answer. Secrets are masked as in the output that is recorded, and what may be the
-/// beginning of one is held back. It is in the memory of the server that runs the attempt, which
-/// keeps the last 64 KiB of each stream: on every other server, after a restart, and some time
-/// after the end there is none. Once an attempt has ended, its output is in `GET /workflows/{id}`.
+/// What the current attempt has written since `after`: ask again, once a second, with the `after`
+/// of the answer. Secrets are masked as in the recorded output, and text that may be the beginning
+/// of a secret is held back. The output is in the memory of the server that runs the attempt, which
+/// keeps the last 64 KiB of each stream. Other servers have none, and it is gone after a restart
+/// and some time after the end. Once an attempt has ended, its output is in `GET /workflows/{id}`.
 #[utoipa::path(
     get,
     path = "/workflows/{id}/output",
@@ -48,7 +49,7 @@ pub async fn output(
     Parameters(query): Parameters<OutputQuery>,
 ) -> Result<Response, Problem> {
     let read =
-        |text: &str| ReadTo::parse(text).ok_or_else(|| invalid("after", "give what `after` of an answer of this call was".to_owned()));
+        |text: &str| ReadTo::parse(text).ok_or_else(|| invalid("after", "send the `after` of an earlier answer to this call".to_owned()));
     let read_to = query.after.as_deref().map(read).transpose()?;
     let output = service.output(&by, id, read_to).await?;
     Ok(Json(OutputAnswer::of(id, output.as_ref())).into_response())

@@ -1,4 +1,4 @@
-//! The reviews that follow where somebody has broken the glass.
+//! The reviews that follow when somebody breaks the glass.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviewBody {
-    /// What you found, at most 4,096 bytes. Required, and has to say something.
+    /// What you found, at most 4,096 bytes. Required; it has to contain more than blanks.
     #[serde(default)]
     #[schema(max_length = 4096)]
     finding: Option<String>,
@@ -27,9 +27,10 @@ refused_with!(ReviewProblems = CALLER, BODY, CHANGE, [Code::NotAnApprover, Code:
 
 /// Close a review
 ///
-/// Says what somebody found where another one broke the glass; from then on that person may break
-/// it again. For people with a role that decides at the level, for admins and auditors; not for who
-/// broke it, nor for the requester's side. It can be done whatever has become of the workflow.
+/// Records what you found about somebody else's breaking the glass; from then on that person may
+/// break it again. For people with a role that decides at the level, for admins and auditors; not
+/// for the person who broke it, nor for the requester's side. The status of the workflow does not
+/// matter.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/review",
@@ -53,8 +54,8 @@ refused_with!(ListProblems = CALLER, [Code::NotPermitted]);
 
 /// List the open reviews
 ///
-/// Where somebody broke the glass and nobody else has said what they found, the oldest first. For
-/// people.
+/// The cases in which somebody broke the glass and nobody else has recorded a finding yet, the
+/// oldest first. For people.
 #[utoipa::path(
     get,
     path = "/reviews",

@@ -24,8 +24,8 @@ refused_with!(LinkProblems = CALLER, BODY, [Code::NotPermitted]);
 /// Make a sign-in link
 ///
 /// Whoever opens the link in a browser and presses its button is signed in as the caller, once,
-/// within 10 minutes: send it to nobody. The session ends with the token that this call is made
-/// with. For people.
+/// within 10 minutes: send it to nobody. The session ends when the token ends that made this call.
+/// For people.
 #[utoipa::path(
     post,
     path = "/sign-in/links",

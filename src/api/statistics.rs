@@ -1,4 +1,4 @@
-//! How requests for approval went, as figures.
+//! Statistics of requests for approval.
 
 use crate::api::examples;
 use crate::api::views::{StatisticsAnswer, Table};
@@ -20,12 +20,12 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct FiguresQuery {
-    /// What people were asked then or later: a day of UTC (`2026-10-01`) or a moment
+    /// Only requests made at this time or later: a day in UTC (`2026-10-01`) or a time
     /// (`2026-10-01T08:00:00Z`). Left out: 30 days.
     #[param(example = "2026-10-01")]
     from: Option<String>,
-    /// What they were asked before this moment, or until the end of this day. Left out, or in the
-    /// future: until now. At most 366 days after `from`.
+    /// Only requests made before this time, or by the end of this day. Left out, or in the future:
+    /// until now. At most 366 days after `from`.
     #[param(example = "2026-10-31")]
     until: Option<String>,
     /// Only of this level.
@@ -33,9 +33,9 @@ pub struct FiguresQuery {
     risk_level: Option<String>,
     /// Only of this requester.
     requested_by: Option<String>,
-    /// Only what people of this team decided.
+    /// Only requests that people of this team decided.
     team: Option<String>,
-    /// Only this part, as a table of comma-separated values.
+    /// Only this part, as comma-separated values.
     #[param(value_type = Option<Table>)]
     table: Option<String>,
 }
@@ -45,10 +45,10 @@ refused_with!(FiguresProblems = CALLER, [Code::NotPermitted]);
 /// How long people let requests wait
 ///
 /// Mean, median, 90th percentile and the share within the goal (`policies.LEVEL.goal`), each beside
-/// those of the stretch of time before, which is as long; by level, role, team, requester and
-/// person, and week by week. A decision is an approval that was the last one needed, or a
-/// rejection, by a person; what a standing grant let pass is none. At most the newest 50,000
-/// requests are looked at.
+/// the figures of the preceding period of the same length; by level, role, team, requester and
+/// person, and week by week. A decision is an approval that completed the quorum, or a rejection,
+/// by a person; requests that a standing grant let pass do not count. The newest 50,000 requests
+/// are evaluated at most.
 #[utoipa::path(
     get,
     path = "/statistics",

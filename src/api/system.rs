@@ -1,4 +1,4 @@
-//! The state of the system, for those who run it.
+//! The state of the system, for operators.
 
 use crate::api::examples;
 use crate::api::views::SystemAnswer;
@@ -12,18 +12,18 @@ use axum::response::{IntoResponse as _, Response};
 
 refused_with!(SystemProblems = CALLER, [Code::NotPermitted]);
 
-/// What state is the system in?
+/// Read the state of the system
 ///
-/// Which server acts and until when, how each channel does, which notices were given up, which
-/// workflows are left alone, of which actions nobody knows the outcome, what runs, what is halted,
-/// and which reviews are open; `troubles` says in sentences what somebody should look after. Each
-/// list has at most 50 entries, the latest first. For people.
+/// Which server acts and until when, the state of each channel, notices that were given up,
+/// quarantined workflows, unknown outcomes, running workflows, halts, and open reviews; `troubles`
+/// says in sentences what needs attention. Each list has at most 50 entries, the latest first. For
+/// people.
 #[utoipa::path(
     get,
     path = "/system",
     operation_id = "system",
     tag = openapi::OPERATIONS,
-    responses((status = 200, description = "The state, as it is now.", body = SystemAnswer, example = json!(examples::system())), SystemProblems),
+    responses((status = 200, description = "The current state.", body = SystemAnswer, example = json!(examples::system())), SystemProblems),
 )]
 pub async fn system(State(service): State<Service>, by: Caller) -> Result<Response, Problem> {
     let system = service.system(&by).await?;

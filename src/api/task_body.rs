@@ -1,5 +1,5 @@
-//! The one place where bytes become a task: in one pass where the body is as usual, and else the
-//! careful way, which says what is wrong. Plans always take the careful way.
+//! The one place that turns bytes into a task: in one pass if the body is ordinary, and otherwise
+//! on a slower path that says what is wrong. Plans always take the slower path.
 
 use crate::domain::request::Request;
 use crate::domain::request::UsualTask;
@@ -11,11 +11,11 @@ use crate::service::ServiceError;
 use axum::http::HeaderMap;
 use serde_json::Value;
 
-/// A task as it was sent.
+/// A task as it was sent, with its idempotency key.
 pub struct TaskBody {
-    /// What was asked for, or why what was sent is neither a task nor a plan.
+    /// The request, or why the body is neither a task nor a plan.
     pub request: Result<Request, ServiceError>,
-    /// The key that it was sent with, and what the key stands for.
+    /// The idempotency key, and the digest that it stands for.
     pub key: Option<IdempotencyKey>,
 }
 

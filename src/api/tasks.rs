@@ -1,4 +1,4 @@
-//! Submitting a task, and asking how one would be assessed.
+//! Submitting a task, and assessing one without submitting it.
 
 use crate::api::examples;
 use crate::api::sent::Sent;
@@ -38,17 +38,17 @@ refused_with!(
 
 /// Submit a task
 ///
-/// Parkbrake assesses it and either releases it at once or parks it until people decide. The 202
-/// means: committed.
+/// Parkbrake assesses the task and either releases it at once or parks it until people decide. A
+/// 202 means that this is committed.
 ///
-/// With `steps` in place of one task's fields it is a plan: each step is assessed, the most
-/// dangerous one says who decides, and one approval is about all of them. Then they are done one
-/// after the other; a step that fails ends the plan. With `playbook` and `args` parkbrake makes the
-/// steps itself, as the configuration says.
+/// With `steps` in place of one task's fields, it is a plan: parkbrake assesses each step, the most
+/// dangerous one determines who decides, and one approval covers all of them. The steps then run
+/// one after the other; a step that fails ends the plan. With `playbook` and `args`, parkbrake
+/// makes the steps itself, as the configuration says.
 ///
 /// With `Idempotency-Key`, the same principal, key and body get the first answer again and nothing
-/// is stored. Without it every call is a new task. With `Prefer: wait=N` the answer is held, for at
-/// most N seconds, while the status is `queued` or `executing`.
+/// is stored. Without it, every call is a new task. With `Prefer: wait=N`, the answer is held for
+/// at most N seconds while the status is `queued` or `executing`.
 #[utoipa::path(
     post,
     path = "/orchestrate",
@@ -107,8 +107,9 @@ refused_with!(AssessProblems = CALLER, BODY);
 
 /// Assess a task
 ///
-/// Says how a task would be assessed and who would decide. Nothing is stored. A later submit can be
-/// assessed otherwise: conditions may look at the time, and the configuration may have changed.
+/// Shows how a task would be assessed and who would decide. Nothing is stored. A later submit can
+/// be assessed differently: conditions may depend on the time, and the configuration may have
+/// changed.
 #[utoipa::path(
     post,
     path = "/risk/assess",
@@ -117,7 +118,7 @@ refused_with!(AssessProblems = CALLER, BODY);
     request_body(content = SubmitRequest, example = json!({
         "description": "Drop the old table", "operation": "drop", "resource": "db-prod-1", "environment": "staging"
     })),
-    responses((status = 200, description = "How it would be assessed.", body = Assessed, example = json!(examples::assessed())), AssessProblems),
+    responses((status = 200, description = "The assessment.", body = Assessed, example = json!(examples::assessed())), AssessProblems),
 )]
 pub async fn assess(
     State(service): State<Service>,
@@ -136,7 +137,7 @@ pub async fn assess(
     .into_response())
 }
 
-/// What a submit says: the task in the body, and in the head how it is submitted.
+/// A submit request: the task in the body, and in the headers how it is submitted.
 impl FromBody for NewTask {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
         let key = idempotency_key(&head.headers)?;
@@ -146,7 +147,7 @@ impl FromBody for NewTask {
     }
 }
 
-/// What somebody asks about.
+/// The task in the request.
 pub struct Asked(Request);
 
 impl FromBody for Asked {
@@ -155,13 +156,13 @@ impl FromBody for Asked {
     }
 }
 
-/// The 202.
+/// The answer with status 202.
 fn answer(workflow: &Workflow) -> Response {
     let location = format!("/workflows/{}", workflow.id);
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::of(workflow))).into_response()
 }
 
-/// `Idempotency-Key`, quoted (as the draft of the IETF has it) or bare.
+/// Reads `Idempotency-Key`, quoted (as in the IETF draft) or bare.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(written) = headers.get("idempotency-key") else { return Ok(None) };
     let wrong = || {

@@ -1,4 +1,4 @@
-//! Who the caller is, as the configuration has it today.
+//! Who the caller is, according to the current configuration.
 
 use crate::api::examples;
 use crate::api::views::WhoAmI;
@@ -12,7 +12,7 @@ refused_with!(WhoAmIProblems = CALLER);
 
 /// Read who you are
 ///
-/// Whose token this is, and what the configuration says of that name today.
+/// Whose token this is, and the current configuration of that name.
 #[utoipa::path(
     get,
     path = "/whoami",

@@ -1,4 +1,4 @@
-//! Reading workflows: what waits, all of them, one of them, and waiting for one.
+//! Reading workflows: the pending ones, all, one, and waiting for a change of one.
 
 use crate::api::examples;
 use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-/// Characters that are looked for at once.
+/// The most characters of a search.
 const MOST_WORDS: usize = 200;
 
 #[derive(Deserialize, IntoParams)]
@@ -32,7 +32,7 @@ pub struct PendingQuery {
     risk_level: Option<String>,
     /// Only those that this role may decide now.
     role: Option<String>,
-    /// `true`: only those that the caller may decide now. Nothing, for an agent.
+    /// `true`: only those that the caller may decide now. For an agent, none.
     #[serde(default)]
     mine: bool,
 }
@@ -41,9 +41,9 @@ refused_with!(ListProblems = CALLER);
 
 /// List what waits for people
 ///
-/// The newest request first, in the order in which the tasks came in; one that people are asked
-/// about again keeps its place. A page never shows an entry twice, and an entry that is decided
-/// while you page is simply gone.
+/// The newest request first, in the order in which the tasks were submitted; a request that people
+/// are asked about again keeps its place. A page never shows an entry twice, and an entry that is
+/// decided while you page disappears.
 #[utoipa::path(
     get,
     path = "/workflows/pending",
@@ -76,21 +76,20 @@ pub struct ListQuery {
     risk_level: Option<String>,
     /// Only of this requester.
     requested_by: Option<String>,
-    /// Only what this person has approved or rejected, released by breaking the glass, or withdrawn
-    /// a yes from.
+    /// Only workflows that this person has approved or rejected, released by breaking the glass, or
+    /// withdrawn an approval from.
     approver: Option<String>,
-    /// Only what runs this runbook, in a plan in any step.
+    /// Only workflows that run this runbook; for a plan, in any step.
     runbook: Option<String>,
-    /// Only what was submitted then or later: a day of UTC (`2026-10-01`) or a moment
+    /// Only workflows submitted at this time or later: a day in UTC (`2026-10-01`) or a time
     /// (`2026-10-01T08:00:00Z`).
     #[param(example = "2026-10-01")]
     from: Option<String>,
-    /// Only what was submitted before this moment, or until the end of this day.
+    /// Only workflows submitted before this time, or by the end of this day.
     #[param(example = "2026-10-31")]
     until: Option<String>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id,
-    /// the resource or the action's name; or the workflow's id, or at least the last six characters
-    /// of it.
+    /// Text that occurs, regardless of case, in the description, the requester's own id, the
+    /// resource or the action's name; or the workflow's id, or at least its last six characters.
     #[param(max_length = 200)]
     q: Option<String>,
     /// `newest` if left out.
@@ -98,7 +97,7 @@ pub struct ListQuery {
     sort: Option<String>,
 }
 
-/// In which order workflows are listed.
+/// The order of the list.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "it describes a parameter")]
@@ -118,10 +117,10 @@ fn words(text: Option<String>) -> Result<Option<String>, Problem> {
 
 /// List workflows
 ///
-/// All that the caller may see, the newest first, or those of them that fit all that is asked for.
+/// All workflows that the caller may see, the newest first, or those that match every parameter.
 ///
-/// What `runbook` and `q` ask for, and what several parameters ask for together, is looked for
-/// among 2,000 workflows for a page, so a page may be empty and still have a next one.
+/// With `runbook` or `q`, or with several parameters together, each page searches 2,000 workflows,
+/// so a page may be empty and still have a next one.
 #[utoipa::path(
     get,
     path = "/workflows",
@@ -155,8 +154,7 @@ refused_with!(ReadProblems = CALLER, [Code::WorkflowNotFound]);
 
 /// Read a workflow
 ///
-/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what
-/// happened.
+/// One workflow, whole: the request, its risk, the decisions, the attempts and the history.
 #[utoipa::path(
     get,
     path = "/workflows/{id}",
@@ -188,10 +186,10 @@ pub async fn status_of(service: State<Service>, by: Caller, id: WorkflowId) -> R
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct WaitQuery {
-    /// The highest version that you have seen; 0 if left out, and then the answer comes at once.
+    /// The highest version that you have seen; 0 if left out, which answers at once.
     #[serde(default)]
     since: u32,
-    /// `30s`, `1m`; at most `55s`, which it is if left out. `0s` does not wait.
+    /// Such as `30s` or `1m`; at most `55s`, which is also the default. `0s` does not wait.
     #[param(pattern = "^[0-9]+[smhd]$", example = "30s")]
     timeout: Option<String>,
 }
@@ -201,7 +199,8 @@ refused_with!(WaitProblems = CALLER, [Code::WorkflowNotFound], WAIT);
 /// Wait for a workflow
 ///
 /// Answers as `GET /workflows/{id}` does, as soon as the version is above `since` or the time is
-/// up; compare `version` to know which. When the server stops, those who wait are answered at once.
+/// up; compare `version` to know which. When the server stops, it answers all waiting calls at
+/// once.
 #[utoipa::path(
     get,
     path = "/workflows/{id}/wait",

@@ -1,4 +1,4 @@
-//! Messages as they stand in an event stream, as browsers read it (`EventSource`).
+//! Messages in the format of an event stream, as browsers read it (`EventSource`).
 
 use crate::api::views::{Happened, Reset};
 use crate::domain::workflow::FeedEntry;
@@ -13,8 +13,8 @@ use std::fmt::Display;
 use std::fmt::Write as _;
 use std::future::Future;
 
-/// The response to a request for a stream: how long a client waits before it comes back, and then
-/// whatever is sent.
+/// The response to a request for a stream: how long a client waits before it reconnects, and then
+/// everything that is sent.
 pub fn response<S, F>(source: S, next: impl Fn(S) -> F + Send + 'static) -> Response
 where
     S: Send + 'static,
@@ -26,23 +26,23 @@ where
     });
     let mut response = Response::new(Body::from_stream(messages));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // For nginx, which would otherwise keep events until it has a whole buffer of them.
+    // Without this header, nginx would hold events back until its buffer is full.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
-/// The messages that go out together.
+/// Messages that are sent together.
 #[derive(Debug, Default)]
 pub struct Frames(String);
 
 // Writing to a string cannot fail.
 impl Sink for Frames {
-    /// Where a client comes back to that is cut off before anything happens, and when.
+    /// When a client reconnects that is cut off before anything happens, and from which position.
     fn opening(&mut self, id: &dyn Display) {
         let _ = write!(self.0, "retry: 2000\nid: {id}\n\n");
     }
 
-    /// It keeps the connection open, and finds out whether there is still one.
+    /// Keeps the connection open, and detects that it is closed.
     fn heartbeat(&mut self, id: &dyn Display) {
         let _ = write!(self.0, ": still here\nid: {id}\n\n");
     }
@@ -53,7 +53,7 @@ impl Sink for Frames {
 
     fn event(&mut self, id: &dyn Display, entry: &FeedEntry) {
         let data = json(&Happened::from(entry));
-        // JSON has no line ends but those in text, and there they are escaped.
+        // JSON has line breaks only inside strings, and there they are escaped.
         let _ = write!(self.0, "id: {id}\nevent: {}\ndata: {data}\n\n", entry.event);
     }
 

@@ -8,10 +8,10 @@ use proptest::sample::select;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// JSON as somebody may spell it.
+/// JSON in one of its spellings.
 #[derive(Debug, Clone)]
 enum Spelled {
-    /// As it stands.
+    /// A word, spelled literally.
     Word(String),
     List(Vec<Self>),
     /// Each key with its quotes.
@@ -34,7 +34,7 @@ impl fmt::Display for Spelled {
     }
 }
 
-/// Text as it stands, with the escapes that it needs, or with nothing but escapes.
+/// Text, spelled literally with the escapes that it needs, or entirely in escapes.
 fn text() -> impl Strategy<Value = String> {
     let escaped = |text: &str| format!("\"{}\"", text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>());
     (prop_oneof!["[a-z_]{0,4}", "\\PC{0,6}", any::<String>()], any::<bool>())
@@ -85,7 +85,7 @@ fn members(fields: Vec<(&'static str, BoxedStrategy<Spelled>)>) -> BoxedStrategy
     some.prop_map(|members| members.into_iter().flatten().collect()).prop_shuffle().prop_map(Spelled::Object).boxed()
 }
 
-/// A word that fits, more often than not, or anything.
+/// Usually a fitting word, sometimes any text.
 fn fitting(fits: impl Strategy<Value = String> + 'static) -> BoxedStrategy<Spelled> {
     prop_oneof![30 => fits.prop_map(Spelled::Word), 1 => spelled()].boxed()
 }
@@ -129,7 +129,7 @@ fn body() -> impl Strategy<Value = String> {
     })
 }
 
-/// A value with each number as the double that it is.
+/// The value with each number converted to a double.
 fn as_doubles(value: &Value) -> Value {
     match value {
         Value::Number(number) => Value::from(number.as_f64()),
@@ -139,13 +139,13 @@ fn as_doubles(value: &Value) -> Value {
     }
 }
 
-/// What the careful way makes of a body.
+/// The result of the slower path.
 fn careful(body: &str) -> Result<TaskBody, Problem> {
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
     Ok(TaskBody::careful(json::read(&headers, body.as_bytes())?, Some("key".to_owned())))
 }
 
-/// What is read in one pass is what the careful way makes of it; whether it was read in one pass.
+/// Checks that the fast path and the slower path agree; returns whether the fast path was taken.
 fn is_read_as_carefully(body: &str) -> bool {
     let Some(usual) = UsualTask::read(body.as_bytes()) else { return false };
     let careful = careful(body).unwrap_or_else(|problem| panic!("{problem:?} of {body}"));

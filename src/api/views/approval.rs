@@ -1,4 +1,4 @@
-//! A request for approval: under what terms people decide, and when what happens if nobody does.
+//! A request for approval: the terms of the decision, and what happens when if nobody decides.
 
 use super::assessment::Target;
 use super::differences::Changed;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Under what terms people decide, and how far they are.
+/// The terms under which people decide, and the approvals so far.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Approval<'a> {
     /// The roles that may decide now, in alphabetical order; each escalation adds to them.
@@ -26,11 +26,11 @@ pub struct Approval<'a> {
     approvals: usize,
     /// How many escalations have happened.
     escalation_level: u32,
-    /// Whether each of those who approve has to answer for another role.
+    /// Whether each approval has to count for a different role.
     distinct_roles: bool,
-    /// Whether an approval has to say why.
+    /// Whether an approval needs a justification.
     require_justification: bool,
-    /// Whether an approval has to name the digest of what it approves.
+    /// Whether an approval has to include the digest of what it approves.
     require_digest: bool,
     /// When people were asked.
     requested_at: Time,
@@ -39,18 +39,18 @@ pub struct Approval<'a> {
     /// When the request expires; null is never.
     #[schema(required)]
     expires_at: Option<Time>,
-    /// Of a plan with `"gate": "step"`: the step that people are asked about.
+    /// For a plan with `"gate": "step"`: the step that people are asked about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     step: Option<AskedStep<'a>>,
-    /// Where people were asked about another document before: why they are asked again, and what is
-    /// different from it. An approval then has to name the digest.
+    /// If people were asked about a different document before: why they are asked again, and the
+    /// differences. An approval then has to include the digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     changed: Option<Changed<'a>>,
 }
 
-/// A step that people are asked about by itself.
+/// A step that people decide separately.
 #[derive(Debug, Serialize, ToSchema)]
 struct AskedStep<'a> {
     /// Its place in the plan, counted from 1.
@@ -60,8 +60,8 @@ struct AskedStep<'a> {
     name: Option<&'a str>,
     risk_level: Level,
     target: Target<'a>,
-    /// What a decision is about, to be sent as `digest`: the SHA-256 of `{"plan": …, "step": n}`
-    /// (RFC 8785) with the `digest` of the workflow.
+    /// What to send as `digest` with a decision: the SHA-256 of `{"plan": …, "step": n}` (RFC
+    /// 8785), where `plan` is the `digest` of the workflow.
     digest: &'a Digest,
 }
 
@@ -71,12 +71,12 @@ struct AskedStep<'a> {
 pub struct Step<'a> {
     at: Time,
     what: What,
-    /// The roles that are asked in addition; none where the request expires.
+    /// The roles that are asked in addition; none if the request expires.
     #[schema(value_type = Vec<String>)]
     to: &'a [Role],
 }
 
-/// What a step of a timetable is: more roles are asked, or the request expires.
+/// What happens at a step of a timetable: more roles are asked, or the request expires.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StepKind)]
 #[serde(rename_all = "lowercase")]
@@ -86,7 +86,7 @@ enum What {
 }
 
 impl<'a> Approval<'a> {
-    /// The last request of a workflow, as it stands; `None` where nobody was asked.
+    /// The last request of a workflow, in its current state; `None` if nobody was asked.
     pub fn of(workflow: &'a Workflow) -> Option<Self> {
         let round = workflow.round()?;
         let step = round.step.and_then(|n| {
@@ -106,7 +106,7 @@ impl<'a> Approval<'a> {
         })
     }
 
-    /// The request as it would be if it were made at this moment.
+    /// The request that would be made at this time.
     pub fn at(terms: &'a ApprovalTerms, requested_at: DateTime<Utc>) -> Self {
         let steps = terms.escalation.iter().map(|step| (step.after, step.to.as_slice()));
         let expires_at = terms.expire_after.map(|delay| later(requested_at, delay));
@@ -127,7 +127,7 @@ impl<'a> Approval<'a> {
     }
 }
 
-/// When what happens of a request that was made at this moment.
+/// What happens, and when, to a request made at this time.
 pub fn timetable<'a>(
     requested_at: DateTime<Utc>,
     steps: impl Iterator<Item = (Duration, &'a [Role])>,

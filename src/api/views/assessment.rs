@@ -1,4 +1,4 @@
-//! How dangerous a task is, and why.
+//! A task's risk level and the reasons for it.
 
 use crate::domain::risk;
 use crate::domain::risk::level::Level;
@@ -7,14 +7,14 @@ use crate::domain::task::digest::Digest;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How dangerous a task is, and why.
+/// A task's risk level and the reasons for it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Assessment<'a> {
     /// The highest level of all reasons, or `low`.
     level: Level,
-    /// The highest level first. Some are remarks of level `low`.
+    /// The highest level first. Some reasons are only remarks, with level `low`.
     reasons: Vec<Reason<'a>>,
-    /// The digest of the configuration that the task was assessed by.
+    /// The digest of the configuration that assessed the task.
     policy_version: &'a Digest,
 }
 
@@ -24,7 +24,7 @@ struct Reason<'a> {
     /// The name of the trigger, as in the configuration.
     trigger: &'a str,
     level: Level,
-    /// In words.
+    /// The reason in words.
     detail: &'a str,
 }
 
@@ -39,34 +39,34 @@ impl<'a> From<&'a risk::Assessment> for Assessment<'a> {
     }
 }
 
-/// What a task is about, as far as parkbrake knows: what the runbook says, or else the registry of
-/// resources, or else the requester.
+/// What a task acts on, as far as parkbrake knows: according to the runbook, or else to the
+/// registry of resources, or else to the requester.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Target<'a> {
     operation: &'a str,
-    /// Null where nobody says.
+    /// Null if nobody states it.
     #[schema(required)]
     environment: Option<&'a str>,
     #[schema(required)]
     resource: Option<&'a str>,
     #[schema(required)]
     resource_type: Option<&'a str>,
-    /// Where the requester claims something else than is known. Empty where all agree.
+    /// Where the requester's claims differ from what is known. Empty if everything agrees.
     differs: Vec<Differs<'a>>,
 }
 
-/// A claim that is not what parkbrake knows.
+/// A claim that differs from what parkbrake knows.
 #[derive(Debug, Serialize, ToSchema)]
 struct Differs<'a> {
     /// `operation`, `environment`, `resource` or `resource_type`.
     field: &'a str,
-    /// The requester's word; null where the runbook and the registry contradict each other about
+    /// The requester's word; null if the runbook and the registry contradict each other about
     /// something that was not claimed.
     #[schema(required)]
     claimed: Option<&'a str>,
-    /// What holds.
+    /// The value that counts.
     known: &'a str,
-    /// Where that comes from: `runbook`, `webhook` or `registry`.
+    /// Where that value comes from: `runbook`, `webhook` or `registry`.
     from: &'a str,
 }
 

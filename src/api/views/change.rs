@@ -1,5 +1,4 @@
-//! The answers to changes. Each says what holds after the commit, the first time and every time
-//! that the call is repeated.
+//! The answers to changes. Each says what is true after the commit, also when the call is repeated.
 
 use super::Success;
 use crate::domain::workflow::transition;
@@ -19,15 +18,15 @@ pub struct Approved<'a> {
     approved_by: &'a str,
     /// How many more approvals are needed after this one.
     approvals_remaining: u32,
-    /// Where the workflow stood right after this approval.
+    /// The status of the workflow right after this approval.
     workflow_status: Status,
-    /// Of a plan with `"gate": "step"`: the number of the step that was approved, and none other.
+    /// For a plan with `"gate": "step"`: the number of the one step that was approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     step: Option<u32>,
 }
 
-/// Whether as many as are needed have approved.
+/// Whether enough people have approved.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = QuorumStatus)]
 #[serde(rename_all = "lowercase")]
@@ -56,7 +55,7 @@ impl<'a> Approved<'a> {
 pub struct Rejected {
     success: Success,
     workflow_id: Uuid,
-    /// Always `rejected`: one no is enough.
+    /// Always `rejected`: one rejection is enough.
     status: Status,
     /// The caller.
     rejected_by: String,
@@ -69,7 +68,7 @@ impl Rejected {
     }
 }
 
-/// An approval that was taken back.
+/// An approval that was withdrawn.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Withdrawn<'a> {
     success: Success,
@@ -80,7 +79,7 @@ pub struct Withdrawn<'a> {
     withdrawn_by: &'a str,
     /// How many approvals were needed after this.
     approvals_remaining: u32,
-    /// Always `pending_approval`: the request waits.
+    /// Always `pending_approval`: the request goes on waiting.
     workflow_status: Status,
 }
 
@@ -114,15 +113,15 @@ impl Commented {
     }
 }
 
-/// A task that was taken back.
+/// A task that was cancelled.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TakenBack {
     success: Success,
     workflow_id: Uuid,
-    /// `cancelled` if nothing of it runs; `executing` while what runs is being ended; or what
-    /// became of it, if that was waited for.
+    /// `cancelled` if nothing runs; `executing` while parkbrake stops what runs; or the final
+    /// status, if the call waited for it.
     status: Status,
-    /// True while what runs is being ended; left out otherwise.
+    /// True while parkbrake stops what runs; left out otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     cancel_requested: bool,
@@ -135,7 +134,7 @@ impl TakenBack {
     }
 }
 
-/// A change that was made, and where the workflow stands after it.
+/// A change that was made, and the status of the workflow after it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusChange {
     success: Success,

@@ -1,4 +1,4 @@
-//! What is different between two documents, as answers show it.
+//! The differences between two documents, as answers show them.
 
 use crate::domain::task::difference::Difference;
 use crate::domain::workflow::Renewal;
@@ -7,18 +7,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Differences that are sent.
+/// The most differences that an answer contains.
 const MOST_DIFFERENCES: usize = 200;
 
-/// A field that two tasks have otherwise.
+/// A field that differs between two tasks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FieldDifference {
-    /// Where it stands (a JSON Pointer, RFC 6901).
+    /// Where the field is (a JSON Pointer, RFC 6901).
     pointer: String,
-    /// What stood there, as JSON text; null where nothing did.
+    /// The value before, as JSON text; null if there was none.
     #[schema(required)]
     before: Option<String>,
-    /// What stands there now, as JSON text; null where nothing does.
+    /// The value now, as JSON text; null if there is none.
     #[schema(required)]
     after: Option<String>,
 }
@@ -29,27 +29,26 @@ impl From<&Difference> for FieldDifference {
     }
 }
 
-/// As many as are sent, and how many there are beyond them.
+/// The differences to send, and the number of those left out.
 fn sent(differences: &[Difference]) -> (Vec<FieldDifference>, usize) {
     let shown = differences.iter().take(MOST_DIFFERENCES).map(FieldDifference::from).collect();
     (shown, differences.len().saturating_sub(MOST_DIFFERENCES))
 }
 
-/// The earlier request whose place a workflow has taken, and what is different.
+/// The earlier request that a workflow superseded, and the differences.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Supersedes {
     workflow_id: Uuid,
-    /// At most 200 of them, in the order of their places. Null where the earlier request has been
-    /// pruned.
+    /// At most 200, in the order of their pointers. Null if the earlier request has been pruned.
     #[schema(required)]
     differences: Option<Vec<FieldDifference>>,
-    /// How many more there are.
+    /// The number of differences left out.
     #[schema(value_type = u32)]
     differences_left_out: usize,
 }
 
 impl Supersedes {
-    /// An earlier request beside the document of the one that has taken its place.
+    /// Compares an earlier request with the document that superseded it.
     pub fn of(earlier: &Earlier, document: &[u8]) -> Self {
         let differences = earlier.differences(document).map(|all| sent(&all));
         let left_out = differences.as_ref().map_or(0, |(_, left_out)| *left_out);
@@ -57,14 +56,14 @@ impl Supersedes {
     }
 }
 
-/// Why people are asked about another document than before, and what is different.
+/// Why people are asked about a different document than before, and the differences.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RenewedDocument)]
 pub struct Changed<'a> {
     reason: &'a str,
-    /// At most 200 of them, in the order of their places.
+    /// At most 200, in the order of their pointers.
     differences: Vec<FieldDifference>,
-    /// How many more there are.
+    /// The number of differences left out.
     #[schema(value_type = u32)]
     differences_left_out: usize,
 }

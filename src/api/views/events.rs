@@ -1,4 +1,4 @@
-//! What event streams tell.
+//! The messages of event streams.
 
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::FeedEntry;
@@ -20,7 +20,7 @@ pub struct Happened<'a> {
     /// Who caused it: a principal, or `parkbrake`.
     actor: &'a str,
     at: Time,
-    /// Where the workflow stood when the message was made, which may be further on than the event.
+    /// The status of the workflow when the message was made, which may be later than the event.
     #[schema(value_type = Status)]
     status: &'a str,
     #[schema(value_type = Level)]
@@ -44,8 +44,8 @@ impl<'a> From<&'a FeedEntry> for Happened<'a> {
     }
 }
 
-/// The `data:` of a `reset`: too much was missed to be told, so whoever follows reads the lists
-/// anew.
+/// The `data:` of a `reset`: the client missed too much to catch up, and has to read the lists
+/// again.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StreamReset)]
 pub struct Reset<'a> {

@@ -1,5 +1,5 @@
-//! Evidence as it is sent and as it is stored, as the schema describes it; and whether a plan is
-//! the one that was approved.
+//! Evidence, as the schema describes what is sent and what is stored; and whether a plan is the one
+//! that was approved.
 
 use super::Success;
 use crate::domain::task::digest::Digest;
@@ -11,30 +11,31 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A plan of Terraform or OpenTofu. Send the `plan` and its `workspace`; or the `summary` and
-/// `contents` that `parkbrake submit --terraform-plan` makes of one, so that the plan itself stays
-/// where it is. Sensitive values are dropped before anything is stored.
+/// `contents` that `parkbrake submit --terraform-plan` makes from a plan, so that the plan itself
+/// stays on your machine. Sensitive values are dropped before anything is stored.
 #[derive(ToSchema)]
 #[schema(as = Evidence)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]
 pub struct SentEvidence {
     r#type: EvidenceKind,
-    /// What `terraform show -json PLANFILE` or `tofu show -json PLANFILE` prints, of a
-    /// `format_version` 1.x.
+    /// The output of `terraform show -json PLANFILE` or `tofu show -json PLANFILE`, with a
+    /// `format_version` of 1.x.
     #[schema(value_type = Option<Object>)]
     plan: Option<Map<String, Value>>,
-    /// The workspace that the plan is for: the configuration says which environment that is.
+    /// The workspace that the plan is for; the configuration maps it to an environment.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     workspace: Option<String>,
-    /// What people are shown of the plan.
+    /// What people see of the plan.
     #[schema(value_type = Option<Object>)]
     summary: Option<Map<String, Value>>,
-    /// The digest of everything that the plan would do. It is kept under the server's key only.
+    /// The digest of everything that the plan would do. Only its hash under the server's key is
+    /// stored.
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     contents: Option<String>,
 }
 
-/// What kind of document it is.
+/// The kind of document.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]
@@ -42,15 +43,16 @@ pub(super) enum EvidenceKind {
     TerraformPlan,
 }
 
-/// What is kept of a plan of Terraform or OpenTofu.
+/// What is stored of a plan of Terraform or OpenTofu.
 #[derive(ToSchema)]
 #[schema(as = StoredEvidence)]
 #[expect(dead_code, reason = "it only describes the bytes that are sent")]
 pub(super) struct DocumentEvidence {
     r#type: EvidenceKind,
-    /// Of everything that the plan would do, sensitive values included, under the server's key.
+    /// A hash, under the server's key, of everything that the plan would do, sensitive values
+    /// included.
     fingerprint: String,
-    /// Counts, and what changes: deletions and replacements first. Sensitive values are
+    /// Counts and changes: deletions and replacements first. Sensitive values appear as
     /// `(sensitive)`.
     #[schema(value_type = Object)]
     summary: Map<String, Value>,
@@ -62,8 +64,7 @@ pub struct PlanVerification<'a> {
     success: Success,
     workflow_id: Uuid,
     verified: bool,
-    /// Why it may not be applied: what is different, or that nobody has approved it. Empty if it
-    /// may.
+    /// Why it may not be applied: the differences, or that nobody has approved it. Empty if it may.
     reasons: &'a [String],
     status: Status,
     digest: &'a Digest,

@@ -1,5 +1,5 @@
-//! One workflow as a line of an export: what was asked, who decided, and what ran, in JSON or as a
-//! row of a table.
+//! One workflow as a line of an export: the request, the decisions and the attempts, in JSON or as
+//! a row of a table.
 
 use super::assessment::Target;
 use super::workflow::decisions;
@@ -18,8 +18,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A line of an export. What stands in `problem` could not be read or proved, and then all that
-/// would come from it is null or empty.
+/// A line of an export. If `problem` is set, something could not be read or verified, and
+/// everything that depends on it is null or empty.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExportedWorkflow<'a> {
     workflow_id: Uuid,
@@ -36,49 +36,49 @@ pub struct ExportedWorkflow<'a> {
     /// The person that the requester acted for.
     #[schema(required)]
     on_behalf_of: Option<&'a str>,
-    /// The door by which it was submitted.
+    /// The way in through which it was submitted.
     #[schema(required)]
     via: Option<Via>,
-    /// The requester's words: a claim.
+    /// The requester's description: a claim.
     #[schema(required)]
     description: Option<&'a str>,
     #[schema(required)]
     target: Option<Target<'a>>,
-    /// What is done, one entry for each step of a plan, and one of a single task.
+    /// The actions: one entry for each step of a plan, and one for a single task.
     actions: Vec<ExportedAction<'a>>,
-    /// Of the document that people were asked about last.
+    /// The digest of the document that people were asked about last.
     #[schema(required)]
     digest: Option<&'a Digest>,
-    /// The digest of the configuration that it was assessed by.
+    /// The digest of the configuration that assessed it.
     #[schema(required)]
     policy_version: Option<&'a Digest>,
     #[schema(required)]
     approval_status: Option<ApprovalStatus>,
-    /// Every yes and no, and every yes that was taken back, the oldest first.
+    /// Every approval, rejection and withdrawal, the oldest first.
     decisions: Vec<Decision<'a>>,
-    /// Every attempt that was begun or refused, the oldest first.
+    /// Every attempt that was started or refused, the oldest first.
     attempts: Vec<ExportedAttempt<'a>>,
-    /// Why the rest is not told; null where all is.
+    /// Why the rest is missing; null if nothing is.
     #[schema(required)]
     problem: Option<&'a str>,
-    /// The document itself, a task or a plan as `GET /workflows/{id}` shows it; only where it is
-    /// asked for.
+    /// The document itself, a task or a plan, as `GET /workflows/{id}` shows it; only if it was
+    /// requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     document: Option<Value>,
 }
 
-/// What is done in one step.
+/// The action of one step.
 #[derive(Debug, Serialize, ToSchema)]
 struct ExportedAction<'a> {
     r#type: ActionKind,
-    /// The name of the runbook or webhook; of an external action whatever the requester calls it.
+    /// The name of the runbook or webhook; for an external action, whatever the requester calls it.
     #[schema(required)]
     name: Option<&'a str>,
-    /// Of a runbook: the argument vector.
+    /// For a runbook: the argument vector.
     #[schema(required)]
     argv: Option<&'a [String]>,
-    /// Of a webhook: the address.
+    /// For a webhook: the address.
     #[schema(required)]
     url: Option<&'a str>,
 }
@@ -86,11 +86,11 @@ struct ExportedAction<'a> {
 /// One attempt at a step.
 #[derive(Debug, Serialize, ToSchema)]
 struct ExportedAttempt<'a> {
-    /// The step of the plan, from 1.
+    /// The step of the plan, counted from 1.
     step: u32,
     /// Counted from 1, within the step.
     n: u32,
-    /// Null where it was refused.
+    /// Null if it was refused.
     #[schema(required)]
     started_at: Option<Time>,
     /// Null while it runs.
@@ -99,7 +99,7 @@ struct ExportedAttempt<'a> {
     /// Null while it runs.
     #[schema(required)]
     outcome: Option<AttemptOutcome>,
-    /// Of a runbook; null where there is none.
+    /// For a runbook; null if there is none.
     #[schema(required)]
     exit_status: Option<i64>,
     #[schema(required)]
@@ -198,8 +198,8 @@ impl<'a> ExportedWorkflow<'a> {
         "problem",
     ];
 
-    /// Adds it as a row of a table. What may be several is a list in JSON; `argv` is that of the
-    /// task, or of a plan a list of those of its steps.
+    /// Appends the workflow as a row of a table. Lists are JSON; `argv` is that of the task, or for
+    /// a plan a list of those of its steps.
     pub fn add_row(&self, text: &mut String) {
         let target = self.target.as_ref();
         let action = |one: &ExportedAction<'_>| [Some(one.r#type.as_str()), one.name].into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -243,7 +243,7 @@ impl<'a> ExportedWorkflow<'a> {
         Self { document, ..exported.into() }
     }
 
-    /// Adds it as a line of JSON.
+    /// Appends the workflow as a line of JSON.
     pub fn add_line(&self, text: &mut String) {
         text.push_str(&json(self));
         text.push('\n');

@@ -24,7 +24,7 @@ pub struct GrantAnswer<'a> {
 }
 
 impl<'a> GrantAnswer<'a> {
-    /// A grant as it stands at this moment.
+    /// A grant in its state at this time.
     pub fn of(grant: &'a grant::Grant, now: DateTime<Utc>) -> Self {
         Self { success: Success, grant: Grant::of(grant, now) }
     }
@@ -34,48 +34,48 @@ impl<'a> GrantAnswer<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantPage<'a> {
     success: Success,
-    /// However they stand, the newest first; at most 200.
+    /// Valid or not, the newest first; at most 200.
     grants: Vec<Grant<'a>>,
 }
 
 impl<'a> GrantPage<'a> {
-    /// Grants as they stand at this moment.
+    /// Grants in their state at this time.
     pub fn of(grants: &'a [grant::Grant], now: DateTime<Utc>) -> Self {
         Self { success: Success, grants: grants.iter().map(|grant| Grant::of(grant, now)).collect() }
     }
 }
 
-/// A yes that was given in advance, to requests of a kind.
+/// An approval that was given in advance, for one kind of request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Grant<'a> {
     grant_id: Uuid,
     status: GrantStatus,
-    /// What it lets pass, in a line.
+    /// What it lets pass, in one line.
     headline: String,
     pattern: Pattern<'a>,
     /// The highest level that it lets pass.
     level: Level,
-    /// How many requests it lets pass, and how many it has.
+    /// How many requests it lets pass, and how many it has let pass.
     uses: u32,
     used: u32,
-    /// The most that these may cost together, in US dollars, by what each of them says; null where
-    /// no sum is set.
+    /// The most that these may cost together, in US dollars, according to the requests; null if
+    /// there is no limit.
     #[schema(required)]
     cost: Option<f64>,
-    /// What those that it let pass said they cost, together.
+    /// What the requests that passed said they cost, together.
     spent: f64,
-    /// What parkbrake itself would run or call, as it was when the grant was given: once that has
-    /// changed, the grant lets nothing pass. Null for what the requester does itself.
+    /// The digest of what parkbrake itself would run or call, as it was when the grant was given:
+    /// if that changes, the grant lets nothing pass. Null if the requester performs the action.
     #[schema(required)]
     binding: Option<&'a Digest>,
     given_by: &'a str,
-    /// The roles by which this person was entitled when it was given.
+    /// The roles that entitled this person when the grant was given.
     roles: &'a [Role],
     via: Via,
     justification: &'a str,
     given_at: Time,
     expires_at: Time,
-    /// Null unless somebody has revoked it.
+    /// Null unless it was revoked.
     #[schema(required)]
     revoked: Option<Revoked<'a>>,
 }
@@ -105,14 +105,14 @@ impl<'a> Grant<'a> {
     }
 }
 
-/// A kind of request. What it leaves out, a request leaves out as well.
+/// A kind of request. A field that the pattern leaves out must be left out of the request too.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantPattern)]
 pub struct Pattern<'a> {
     requester: &'a str,
     operation: &'a str,
     environment: &'a str,
-    /// A star stands for visible ASCII without `/`. Null is a request that names no resource.
+    /// A star stands for visible ASCII without `/`. Null matches a request that names no resource.
     #[schema(required)]
     resource: Option<&'a str>,
     #[schema(required)]
@@ -120,7 +120,7 @@ pub struct Pattern<'a> {
     action: PatternAction<'a>,
 }
 
-/// What carries it out.
+/// What performs the action.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantAction)]
 pub struct PatternAction<'a> {
@@ -129,7 +129,7 @@ pub struct PatternAction<'a> {
     #[schema(required)]
     name: Option<&'a str>,
     /// Every argument, and no others: a value, `{"is": value}`, `{"like": "api-*"}`, or
-    /// `{"any": true}` for any text, number or truth value.
+    /// `{"any": true}` for any text, number or boolean.
     args: BTreeMap<&'a str, Value>,
 }
 
@@ -148,7 +148,7 @@ impl<'a> From<&'a grant::pattern::Pattern> for Pattern<'a> {
     }
 }
 
-/// Who has revoked it, and why.
+/// Who revoked it, and why.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantRevoked)]
 struct Revoked<'a> {

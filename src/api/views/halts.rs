@@ -1,4 +1,4 @@
-//! Halts, and what holds a workflow.
+//! Halts, and what holds a workflow back.
 
 use super::Success;
 use crate::domain::hold;
@@ -10,27 +10,27 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How an environment, or everything, stands after a call.
+/// The state of everything, or of one environment, after a call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HaltStanding)]
 pub struct Standing<'a> {
     success: Success,
-    /// Whether what was named is halted now.
+    /// Whether it is halted now.
     halted: bool,
-    /// What was named; null is everything.
+    /// The environment that the call named; null means everything.
     #[schema(required)]
     environment: Option<&'a str>,
-    /// Who halted it, or who resumed it; null where it was not halted before.
+    /// Who halted it, or who resumed it; null if it was not halted before.
     #[schema(required)]
     by: Option<&'a str>,
-    /// Since when that is so.
+    /// The time since which this is so.
     #[schema(required)]
     since: Option<Time>,
     /// Whether this call changed it.
     changed: bool,
     /// Every halt in force, the oldest first.
     halts: Vec<Halt<'a>>,
-    /// What a drill measured; null where none was asked for.
+    /// What a drill measured; null if the call was not a drill.
     #[schema(required)]
     drill: Option<Drill<'a>>,
 }
@@ -54,14 +54,14 @@ impl<'a> Standing<'a> {
 /// A halt in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Halt<'a> {
-    /// Null is everything.
+    /// Null means everything.
     #[schema(required)]
     environment: Option<&'a str>,
     by: &'a str,
     via: Via,
     reason: &'a str,
     since: Time,
-    /// A drill ends by itself, within seconds.
+    /// A drill ends on its own, within seconds.
     drill: bool,
 }
 
@@ -78,12 +78,12 @@ impl<'a> From<&'a hold::Halt> for Halt<'a> {
     }
 }
 
-/// What a drill measured, from when the halt was asked for.
+/// What a drill measured, from the time of the call.
 #[derive(Debug, Serialize, ToSchema)]
 struct Drill<'a> {
-    /// When every server had said that it is halted, or was no longer waited for.
+    /// When every server had confirmed the halt, or parkbrake stopped waiting for it.
     took_ms: u64,
-    /// The servers that acted meanwhile.
+    /// The servers that were active.
     servers: Vec<DrilledServer<'a>>,
 }
 
@@ -92,7 +92,7 @@ struct Drill<'a> {
 struct DrilledServer<'a> {
     server_id: Uuid,
     address: &'a str,
-    /// Null where it did not say so in time.
+    /// Null if it did not confirm in time.
     #[schema(required)]
     took_ms: Option<u64>,
 }
@@ -108,7 +108,7 @@ impl<'a> From<&'a halts::Drill> for Drill<'a> {
     }
 }
 
-/// The halts in force, and what people did before.
+/// The halts in force, and the latest entries of the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HaltPage<'a> {
     success: Success,
@@ -118,7 +118,7 @@ pub struct HaltPage<'a> {
 }
 
 impl<'a> HaltPage<'a> {
-    /// What is halted and was.
+    /// The page for these halts and this log.
     pub fn of(page: &'a halts::HaltPage) -> Self {
         Self { success: Success, halts: page.halts.iter().map(Halt::from).collect(), log: page.log.iter().map(Entry::from).collect() }
     }
@@ -132,14 +132,14 @@ struct Entry<'a> {
     at: Time,
     /// `halted`, `resumed`, `drill_began` or `drill_ended`.
     what: &'a str,
-    /// Null is everything.
+    /// Null means everything.
     #[schema(required)]
     environment: Option<&'a str>,
     by: &'a str,
     via: &'a str,
     #[schema(required)]
     reason: Option<&'a str>,
-    /// Of a drill that has ended: what it measured.
+    /// For a drill that has ended: what it measured.
     #[schema(required, value_type = Option<Drill>)]
     drill: Option<&'a RawValue>,
 }
@@ -159,25 +159,25 @@ impl<'a> From<&'a halts::Operation> for Entry<'a> {
     }
 }
 
-/// What keeps a workflow that is released from starting.
+/// What keeps a released workflow from starting.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Held<'a> {
     by: HeldBy,
-    /// In a sentence.
+    /// The reason in a sentence.
     detail: String,
-    /// The halted environment; null is everything, and of a freeze too.
+    /// The halted environment; null means everything, and is also the value for a freeze.
     #[schema(required)]
     environment: Option<&'a str>,
     /// The name of the freeze.
     #[schema(required)]
     freeze: Option<&'a str>,
-    /// Since when it is halted.
+    /// When the halt began.
     #[schema(required)]
     since: Option<Time>,
     /// When the freeze ends.
     #[schema(required)]
     until: Option<Time>,
-    /// The roles that may approve an exception; empty where none is made.
+    /// The roles that may approve an exception; empty if there is no exception.
     exception: &'a [String],
 }
 

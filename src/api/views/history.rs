@@ -1,4 +1,4 @@
-//! The history of a workflow: every event, each with what is recorded of an event of its name.
+//! The history of a workflow: every event, each with the data that its kind records.
 
 mod details;
 mod in_place;
@@ -45,10 +45,10 @@ impl<'a> From<&'a Recorded> for Entry<'a> {
     }
 }
 
-/// Names the events, and what is recorded of each, in the order in which the document lists them.
+/// Defines the events, and the data of each, in the order in which the document lists them.
 macro_rules! details {
     ($($event:literal: $detail:ident $(<$life:lifetime>)?,)*) => {
-        /// What is recorded of an event.
+        /// The data of an event.
         #[derive(Debug, Serialize)]
         #[serde(untagged)]
         #[expect(clippy::enum_variant_names, reason = "each is named as its schema is")]
@@ -56,7 +56,7 @@ macro_rules! details {
             $($detail($detail$(<$life>)?),)*
         }
 
-        /// An entry is one of as many kinds as there are events.
+        /// The schema of an entry: one alternative for each kind of event.
         impl PartialSchema for Entry<'_> {
             fn schema() -> RefOr<Schema> {
                 let kinds = [$(kind::<$detail>($event),)*];
@@ -121,7 +121,7 @@ fn reference<T: ToSchema>() -> Ref {
     Ref::from_schema_name(T::name())
 }
 
-/// An entry whose event has this name.
+/// The schema of an entry for the event with this name.
 fn kind<T: ToSchema>(event: &'static str) -> ObjectBuilder {
     let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).description(Some("1, 2, 3 and so on without a gap."));
     let actor = ObjectBuilder::new().schema_type(Type::String).description(Some("Who caused it: a principal, or `parkbrake`."));
@@ -220,7 +220,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// Every event that the fixtures hold, of every schema.
+    /// Every event in the fixtures, of every schema version.
     fn stored() -> Vec<Event> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/events");
         let schemas = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
@@ -235,7 +235,7 @@ mod tests {
             names.insert(event.name());
             let mut fields: Map<String, Value> = serde_json::to_value(&event).unwrap().as_object().unwrap().clone();
             assert_eq!(fields.shift_remove("event"), Some(json!(event.name())));
-            // A moment is told as everywhere in the API, to the microsecond.
+            // The API rounds times to the microsecond everywhere.
             if let Event::FreezeExcepted(given) = &event {
                 fields.insert("until".to_owned(), json!(Time(given.until)));
             }

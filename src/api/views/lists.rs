@@ -15,18 +15,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A page of what waits for people, the newest request first.
+/// A page of the requests that wait for people, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PendingPage<'a> {
     success: Success,
     workflows: Vec<Pending<'a>>,
-    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none,
-    /// and have a next one.
+    /// The cursor of the next page; null on the last page. A page may hold fewer than `limit`
+    /// entries, even none, and still have a next one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// One request that waits.
+/// One waiting request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PendingRequest)]
 struct Pending<'a> {
@@ -35,7 +35,7 @@ struct Pending<'a> {
     task_id: Option<&'a str>,
     #[schema(value_type = Level)]
     risk_level: &'a str,
-    /// The requester's words: a claim.
+    /// The requester's description: a claim.
     description: &'a str,
     target: Target<'a>,
     requested_by: &'a str,
@@ -51,26 +51,26 @@ struct Pending<'a> {
     escalation_level: i32,
     /// Every escalation and the expiry, past ones too.
     timetable: Vec<Step<'a>>,
-    /// When the request expires; null is never.
+    /// When the request expires; null means never.
     #[schema(required)]
     expires_at: Option<Time>,
     #[schema(value_type = Digest)]
     digest: &'a str,
-    /// Whether too few people have the roles that are asked, now or later, so that it waits for
-    /// ever unless people or roles change.
+    /// Whether too few people have the roles that are asked, now or later, so that it waits forever
+    /// unless people or roles change.
     undecidable: bool,
-    /// Of a plan with `"gate": "step"`: the step that people are asked about.
+    /// For a plan with `"gate": "step"`: the step that people are asked about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     step: Option<PendingStep<'a>>,
 }
 
-/// The step of a plan that waits by itself.
+/// The step of a plan that people decide separately.
 #[derive(Debug, Serialize, ToSchema)]
 struct PendingStep<'a> {
     /// Its place in the plan, counted from 1.
     n: u32,
-    /// How dangerous it is by itself.
+    /// The risk level of this step alone.
     #[schema(value_type = Level)]
     risk_level: &'a str,
 }
@@ -114,8 +114,8 @@ impl<'a> From<&'a Waiting> for Pending<'a> {
 pub struct WorkflowPage<'a> {
     success: Success,
     workflows: Vec<Line<'a>>,
-    /// Where the next page starts; null on the last. A page may hold fewer than `limit`, even none,
-    /// and have a next one.
+    /// The cursor of the next page; null on the last page. A page may hold fewer than `limit`
+    /// entries, even none, and still have a next one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -131,15 +131,15 @@ struct Line<'a> {
     status: &'a str,
     #[schema(value_type = Level)]
     risk_level: &'a str,
-    /// The requester's words: a claim. Null where the stored document cannot be read.
+    /// The requester's description: a claim. Null if the stored document cannot be read.
     #[schema(required)]
     description: Option<&'a str>,
-    /// Of the target.
+    /// From the target.
     operation: &'a str,
-    /// Of the target.
+    /// From the target.
     #[schema(required)]
     environment: Option<&'a str>,
-    /// Of the target.
+    /// From the target.
     #[schema(required)]
     resource: Option<&'a str>,
     target: Target<'a>,
@@ -149,39 +149,39 @@ struct Line<'a> {
     on_behalf_of: Option<&'a str>,
     #[schema(value_type = Digest)]
     digest: &'a str,
-    /// Why parkbrake leaves the workflow alone after repeated failures; null where it does not.
+    /// Why parkbrake has quarantined the workflow after repeated failures; null if it has not.
     #[schema(required)]
     quarantine: Option<&'a str>,
-    /// What keeps it from starting, in a sentence: of one that is `queued`, where a halt or a
-    /// freeze holds it. Null otherwise.
+    /// What keeps it from starting, in a sentence, if it is `queued` and a halt or a freeze holds
+    /// it. Null otherwise.
     #[schema(required)]
     held: Option<String>,
     action: ListedAction<'a>,
-    /// How its approval stands; null where nobody was asked.
+    /// The state of its approval; null if nobody was asked.
     #[schema(required, value_type = Option<ApprovalStatus>)]
     approval_status: Option<&'a str>,
-    /// Who decided it: those who approved, or the one who rejected. Empty where nobody has, or a
+    /// Who decided it: the people who approved, or the one who rejected. Empty if nobody has, or a
     /// standing grant did.
     decided_by: &'a [String],
-    /// When its approval was settled, in whatever way.
+    /// When its approval was settled, in any way.
     #[schema(required)]
     decided_at: Option<Time>,
-    /// Of the attempt of a runbook that ended last.
+    /// From the attempt of a runbook that ended last.
     #[schema(required)]
     exit_status: Option<i64>,
     created_at: Time,
     updated_at: Time,
 }
 
-/// What is done, in a line.
+/// The action, in one line.
 #[derive(Debug, Serialize, ToSchema)]
 struct ListedAction<'a> {
-    /// Null of a plan.
+    /// Null for a plan.
     #[schema(required, value_type = Option<ActionKind>)]
     r#type: Option<&'a str>,
     #[schema(required)]
     name: Option<&'a str>,
-    /// How many steps a plan has; null of a single task.
+    /// How many steps a plan has; null for a single task.
     #[schema(required)]
     steps: Option<i32>,
 }

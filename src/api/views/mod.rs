@@ -1,8 +1,8 @@
-//! The shapes that the API sends, one file a resource: each is a struct that writes its JSON and
+//! The shapes that the API sends, one file per resource: each is a struct that writes its JSON and
 //! describes it.
 //!
 //! A view is made from the log, the stored document or a row, borrows what it can, and is never
-//! read back.
+//! deserialized.
 
 mod approval;
 mod assessment;

@@ -1,4 +1,4 @@
-//! Notices: what was said to the outside, and what could not be said.
+//! Notices: what was sent, and what could not be sent.
 
 use super::Success;
 use crate::domain::page::Page;
@@ -14,18 +14,18 @@ use uuid::Uuid;
 pub struct Notice<'a> {
     notice_id: Uuid,
     workflow_id: Uuid,
-    /// The number of the event that it tells of.
+    /// The version of the event that it reports.
     version: i32,
     /// Such as `approval.requested`.
     r#type: &'a str,
-    /// Which reminder it is; null where it is none.
+    /// The number of the reminder; null if it is not one.
     #[schema(required)]
     reminder: Option<i32>,
     #[schema(value_type = Level)]
     risk_level: &'a str,
     /// A channel's name.
     channel: &'a str,
-    /// A person's name, where it goes to one.
+    /// A person's name, if the notice goes to one.
     #[schema(required)]
     recipient: Option<&'a str>,
     #[schema(value_type = NoticeStatus)]
@@ -40,13 +40,13 @@ pub struct Notice<'a> {
     first_attempt_at: Option<Time>,
     #[schema(required)]
     delivered_at: Option<Time>,
-    /// What the last attempt met, or why it was not sent.
+    /// The error of the last attempt, or why it was not sent.
     #[schema(required)]
     error: Option<&'a str>,
 }
 
-/// What became of a notice: it is due or will be (`pending`), the other side took it (`delivered`),
-/// there was no one to tell any more (`cancelled`), or it was given up (`dead`).
+/// The state of a notice: it is or will be due (`pending`), the receiver accepted it (`delivered`),
+/// nobody needed it any more (`cancelled`), or it was given up (`dead`).
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "describes the words that the database keeps as text")]
@@ -85,7 +85,7 @@ impl<'a> From<&'a service::Notice> for Notice<'a> {
 pub struct NoticePage<'a> {
     success: Success,
     notices: Vec<Notice<'a>>,
-    /// Where the next page starts; null on the last.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! For those who run the server.
+//! Health and readiness, for operators.
 
 use crate::http::time::Time;
 use crate::service;
@@ -10,45 +10,45 @@ use uuid::Uuid;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     status: Word,
-    /// Of the program.
+    /// The version of the program.
     version: &'static str,
 }
 
 impl Health {
-    /// Of the process that answers.
+    /// The health of this process.
     pub fn here() -> Self {
         Self { status: Word::Ok, version: env!("CARGO_PKG_VERSION") }
     }
 }
 
-/// Whether the server can do its work.
+/// Whether the server is ready to work.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
     status: Word,
     /// Whether the database answers.
     database: Word,
-    /// Whether the actors are at work.
+    /// Whether the actors are running.
     actors: Word,
-    /// Whether this server has the right to act on the database.
+    /// Whether this server holds the lease on the database.
     lease: Word,
-    /// A new one after each start.
+    /// A new id after each start.
     server_id: Uuid,
     /// True while the server stops.
     closing: bool,
-    /// What is halted. A server that is halted is ready: it takes tasks and decisions.
+    /// What is halted. A halted server is ready: it accepts tasks and decisions.
     halts: Vec<Halted>,
 }
 
-/// What is halted. Who did it and why is in `GET /halts`, which needs a token.
+/// What is halted. `GET /halts`, which needs a token, shows who did it and why.
 #[derive(Debug, Serialize, ToSchema)]
 struct Halted {
-    /// Null is everything.
+    /// Null means everything.
     #[schema(required)]
     environment: Option<String>,
     since: Time,
 }
 
-/// How a part of the server is.
+/// The state of a part of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PartStatus)]
 #[serde(rename_all = "lowercase")]
@@ -73,7 +73,7 @@ impl From<service::Readiness> for Readiness {
 }
 
 impl Readiness {
-    /// Whether it can do its work.
+    /// Whether the server is ready to work.
     pub fn is_ready(&self) -> bool {
         self.status == Word::Ok
     }

@@ -6,11 +6,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What is said where there is nothing to read.
+/// The detail of an answer without output.
 const NOTHING_HERE: &str =
     "nothing of this workflow runs on this server now: what an attempt has written is in `execution.attempts` once it has ended";
 
-/// What an attempt has written.
+/// What an attempt has written so far.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LiveOutput)]
 pub struct OutputAnswer<'a> {
@@ -18,7 +18,7 @@ pub struct OutputAnswer<'a> {
     workflow_id: Uuid,
     /// Whether an attempt runs on this server now.
     running: bool,
-    /// What it has written; null where nothing of the workflow runs here or has just ended here.
+    /// What it has written; null if nothing of the workflow runs here or has just ended here.
     #[schema(required)]
     output: Option<Output<'a>>,
     /// Why there is none.
@@ -26,20 +26,20 @@ pub struct OutputAnswer<'a> {
     detail: Option<&'static str>,
 }
 
-/// What came after what was read before.
+/// What was written after the previous answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LiveOutputOfAttempt)]
 struct Output<'a> {
-    /// The step of the plan, from 1.
+    /// The step of the plan, counted from 1.
     step: u32,
-    /// The attempt at it, from 1.
+    /// The attempt at the step, counted from 1.
     attempt: u32,
     stdout: &'a str,
-    /// Whether there was more before it that is no longer kept.
+    /// Whether earlier output is missing because it is no longer kept.
     stdout_truncated: bool,
     stderr: &'a str,
     stderr_truncated: bool,
-    /// Where the next call goes on.
+    /// Where the next call continues.
     #[schema(examples("1.1.2048.0"))]
     after: String,
 }

@@ -1,5 +1,5 @@
-//! A plan as a requester sends it, as the schema describes it. It is read in `http/submitted.rs`; a
-//! test holds the two to each other.
+//! A plan as a requester sends it, as the schema describes it. `http/submitted.rs` reads it; a test
+//! compares the two.
 
 use super::evidence::SentEvidence;
 use super::task_request::{Finding, TaskAction};
@@ -19,7 +19,7 @@ pub enum SubmitRequest {
     Playbook(PlaybookCall),
 }
 
-/// Several tasks that are asked for as one: they are approved together, and done one after the
+/// Several tasks that are requested as one: they are approved together, and run one after the
 /// other.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,23 +28,23 @@ pub struct Plan {
     /// The requester's own name for it; it need not be unique.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     task_id: Option<String>,
-    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never
+    /// What the whole plan is for, at most 4,096 bytes. Shown as the requester's claim, never
     /// trusted.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     description: String,
-    /// Kept with the plan, and visible to conditions of triggers for each step that does not say
-    /// otherwise.
+    /// Kept with the plan, and visible to conditions of triggers, for each step without metadata of
+    /// its own.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
     /// In their order.
     #[schema(min_items = 1, max_items = 50)]
     steps: Vec<PlanStep>,
-    /// `plan`: one approval, before anything starts, is about all steps. `step`: each step is asked
-    /// about by itself when its turn has come, at its own level, and low ones run at once. Left
-    /// out: `plan`.
+    /// `plan`: one approval covers all steps, before anything starts. `step`: people decide each
+    /// step when its turn comes, at its own level, and low-risk steps run at once. Left out:
+    /// `plan`.
     #[schema(value_type = Option<GateWord>)]
     gate: Option<GateWord>,
-    /// The workflow whose place it takes: an earlier request of the same requester that still waits
+    /// The workflow that it supersedes: an earlier request of the same requester that still waits
     /// for people.
     supersedes: Option<Uuid>,
 }
@@ -54,13 +54,13 @@ pub struct Plan {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]
 struct PlanStep {
-    /// No two steps of a plan have the same.
+    /// Unique within the plan.
     #[schema(pattern = "^[a-z][a-z0-9_-]{0,62}$")]
     name: Option<String>,
     /// Left out: the plan's.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     description: Option<String>,
-    /// As of a task.
+    /// The same as in a task.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     operation: String,
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
@@ -71,7 +71,7 @@ struct PlanStep {
     resource_type: Option<String>,
     #[schema(max_items = 256)]
     security_findings: Option<Vec<Finding>>,
-    /// In US dollars. Where several steps name costs, each of them is assessed by their sum.
+    /// In US dollars. If several steps state costs, each of them is assessed by their sum.
     #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
     estimated_cost: Option<f64>,
     #[schema(value_type = Option<SentEvidence>)]
@@ -84,7 +84,7 @@ struct PlanStep {
     metadata: Option<Map<String, Value>>,
 }
 
-/// What of a plan people approve at once.
+/// Which part of a plan people approve at once.
 #[derive(ToSchema)]
 #[schema(as = Gate, rename_all = "lowercase")]
 #[expect(dead_code, reason = "it only describes what is read elsewhere")]

@@ -1,4 +1,4 @@
-//! Grants that are proposed.
+//! Proposed grants.
 
 use super::Success;
 use super::grants::Pattern;
@@ -8,29 +8,29 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Ids that are named of each.
+/// The most ids in each list.
 const NAMED: usize = 20;
 
-/// The grants that are proposed.
+/// The proposed grants.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantProposalPage)]
 pub struct ProposalPage<'a> {
     success: Success,
     /// Those with the newest approvals first; at most 20.
     proposals: Vec<Proposal<'a>>,
-    /// After how many equal approvals a grant is proposed.
+    /// The number of equal approvals after which a grant is proposed.
     after: u32,
-    /// Approvals of so many days count.
+    /// The number of days whose approvals count.
     days: i64,
-    /// How many requests of these days were looked through, the newest.
+    /// How many requests of these days were examined, the newest first.
     looked_through: usize,
-    /// Whether there were more than are looked through: then there may be more approvals, and more
-    /// that would have been matched.
+    /// Whether there were more requests than are examined: then there may be more approvals, and
+    /// more other requests that a grant would have matched.
     is_cut: bool,
 }
 
 impl<'a> ProposalPage<'a> {
-    /// What is proposed to somebody.
+    /// The page for these proposals.
     pub fn of(found: &'a Proposals) -> Self {
         let proposals = found.proposals.iter().map(Proposal::from).collect();
         Self { success: Success, proposals, after: found.after, days: DAYS, looked_through: found.looked_through, is_cut: found.is_cut }
@@ -41,7 +41,7 @@ impl<'a> ProposalPage<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantProposal)]
 struct Proposal<'a> {
-    /// What it would let pass, in a line.
+    /// What it would let pass, in one line.
     headline: String,
     pattern: Pattern<'a>,
     /// The highest level that it would let pass.
@@ -50,7 +50,7 @@ struct Proposal<'a> {
     like: Uuid,
     /// The equal requests that people approved.
     approved: Workflows<'a>,
-    /// What else it would have let pass in these days.
+    /// The other requests that it would have let pass in these days.
     others: Workflows<'a>,
     /// Whether you could give it: somebody else may have to, because of your roles or because you
     /// are on the requester's side.

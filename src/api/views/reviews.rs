@@ -1,4 +1,4 @@
-//! The reviews that follow where somebody has broken the glass.
+//! The reviews that follow when somebody breaks the glass.
 
 use super::Success;
 use crate::domain::workflow::{self, Workflow};
@@ -25,13 +25,13 @@ impl<'a> Reviewed<'a> {
     }
 }
 
-/// What somebody else looks at afterwards: that one person has released an action alone.
+/// The review, by somebody else, of one person's releasing an action alone.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AfterReview<'a> {
     /// Who broke the glass, and may not break it again while this is open.
     broken_by: &'a str,
     opened_at: Time,
-    /// Who closed it; null while it is open, as the next two.
+    /// Who closed it; null while it is open, like the next two.
     #[schema(required)]
     closed_by: Option<&'a str>,
     #[schema(required)]
@@ -66,7 +66,7 @@ pub struct ReviewPage<'a> {
 #[schema(as = OpenReview)]
 pub struct Open<'a> {
     workflow_id: Uuid,
-    /// What it is about, in a line; null where that cannot be read.
+    /// What it acts on, in one line; null if that cannot be read.
     #[schema(required)]
     headline: Option<&'a str>,
     /// Who broke the glass.
@@ -86,7 +86,7 @@ impl<'a> From<&'a OpenReview> for Open<'a> {
 }
 
 impl<'a> ReviewPage<'a> {
-    /// These reviews.
+    /// The page for these reviews.
     pub fn of(reviews: &'a [OpenReview]) -> Self {
         Self { success: Success, reviews: reviews.iter().map(Open::from).collect() }
     }

@@ -1,4 +1,4 @@
-//! A link that signs somebody in.
+//! A link that signs a person in.
 
 use super::Success;
 use crate::http::time::Time;
@@ -10,14 +10,14 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub struct SignInLink<'a> {
     success: Success,
-    /// Whom it signs in.
+    /// The person whom it signs in.
     name: &'a str,
-    /// Where it leads, below the address of the server. It holds a secret.
+    /// The path of the link, below the address of the server. It contains a secret.
     path: &'a str,
-    /// The whole link; null where the server's `public_url` is not set.
+    /// The whole link; null if the server's `public_url` is not set.
     #[schema(required)]
     url: Option<&'a str>,
-    /// Until when it is good.
+    /// When the link expires.
     expires_at: Time,
 }
 

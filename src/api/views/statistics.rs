@@ -1,4 +1,4 @@
-//! The figures, as JSON and as tables.
+//! The statistics, as JSON and as tables.
 
 use super::Success;
 use crate::domain::figures::Times;
@@ -14,93 +14,93 @@ use utoipa::ToSchema;
 #[schema(as = Statistics)]
 pub struct StatisticsAnswer<'a> {
     success: Success,
-    /// What people were asked from then on …
+    /// The requests of the period were made at this time or later …
     from: Time,
-    /// … and before this.
+    /// … and before this time.
     until: Time,
-    /// Where the stretch of time before begins, which ends at `from`.
+    /// When the preceding period begins, which ends at `from`.
     before: Time,
-    /// Whether there were more requests than were looked at.
+    /// Whether there were more requests than were evaluated.
     is_cut: bool,
     overall: Comparison,
     by_level: Vec<OfLevel>,
-    /// By the first role by which the person was entitled who had the last word.
+    /// By the first role that entitled the person with the last word.
     by_role: Vec<Named<'a>>,
     /// By the team of that person.
     by_team: Vec<Named<'a>>,
     by_requester: Vec<Named<'a>>,
     by_person: Vec<Named<'a>>,
-    /// By the week in which the request came in.
+    /// By the week in which the request was made.
     weeks: Vec<OfWeek>,
     stretches: Vec<Stretch>,
     /// By the day on which it was settled.
     days: Vec<OfDay>,
-    /// What waits now, whenever it came in.
+    /// The requests waiting now, whenever they were made.
     waiting: Vec<WaitingNow<'a>>,
 }
 
-/// Figures of decisions.
+/// Figures about decisions.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 struct DecisionTimes {
     decided: usize,
     mean_s: f64,
     median_s: f64,
     p90_s: f64,
-    /// The share, from 0 to 1, of those of a level with a goal that were decided within it; null
-    /// where none is.
+    /// The share, from 0 to 1, of the decisions at levels with a goal that were made within it;
+    /// null if there are none.
     #[schema(required)]
     within_goal: Option<f64>,
 }
 
-/// The figures of this stretch of time and of the one before.
+/// The figures of this period and of the preceding one.
 #[derive(Debug, Serialize, ToSchema)]
 struct Comparison {
-    /// Null where nothing was decided.
+    /// Null if nothing was decided.
     #[schema(required)]
     now: Option<DecisionTimes>,
     #[schema(required)]
     before: Option<DecisionTimes>,
 }
 
-/// One level.
+/// The figures of one level.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatisticsOfLevel)]
 struct OfLevel {
     risk_level: Level,
-    /// Within how many seconds it should be decided; null where the configuration names no goal.
+    /// The goal in seconds; null if the configuration sets none.
     #[schema(required)]
     goal_s: Option<f64>,
     requests: usize,
     escalated: usize,
-    /// Null where nothing was decided.
+    /// Null if nothing was decided.
     #[schema(required)]
     now: Option<DecisionTimes>,
-    /// Of the stretch of time before.
+    /// The preceding period.
     #[schema(required)]
     before: Option<DecisionTimes>,
 }
 
-/// What has a name in common.
+/// The figures of one role, team, requester or person.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatisticsOfName)]
 struct Named<'a> {
     name: &'a str,
-    /// Null where nothing was decided.
+    /// Null if nothing was decided.
     #[schema(required)]
     now: Option<DecisionTimes>,
-    /// Of the stretch of time before.
+    /// The preceding period.
     #[schema(required)]
     before: Option<DecisionTimes>,
 }
 
-/// One week.
+/// The figures of one week.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatisticsOfWeek)]
 struct OfWeek {
-    /// Its Monday.
+    /// The Monday of that week.
     #[schema(examples("2026-11-23"))]
     week: String,
-    /// Null where nothing was decided.
+    /// Null if nothing was decided.
     #[schema(required)]
     times: Option<DecisionTimes>,
 }
@@ -109,13 +109,13 @@ struct OfWeek {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatisticsStretch)]
 struct Stretch {
-    /// More than so many seconds.
+    /// More than this many seconds.
     over_s: f64,
-    /// And not more than so many; null of the last.
+    /// At most this many seconds; null for the last entry.
     #[schema(required)]
     up_to_s: Option<f64>,
     decided: usize,
-    /// Those of this stretch and of all before it.
+    /// The decisions in this entry and in all entries before it.
     cumulative: usize,
 }
 
@@ -131,7 +131,7 @@ struct OfDay {
     cancelled: usize,
 }
 
-/// What waits now at one level.
+/// The requests waiting now at one level.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatisticsWaiting)]
 struct WaitingNow<'a> {
@@ -143,7 +143,7 @@ struct WaitingNow<'a> {
     oldest: Option<Time>,
 }
 
-/// A part of the figures that can be had as a table.
+/// A part of the statistics that is available as a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(as = StatisticsTable, rename_all = "snake_case")]
 pub enum Table {
@@ -171,7 +171,7 @@ impl Table {
         Self::Waiting,
     ];
 
-    /// The word for it.
+    /// The name of the part.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ByLevel => "by_level",
@@ -191,7 +191,7 @@ impl Table {
         Self::ALL.into_iter().find(|table| table.as_str() == text)
     }
 
-    /// All names.
+    /// The names of all parts.
     pub fn known() -> String {
         Self::ALL.map(Self::as_str).join(", ")
     }
@@ -210,7 +210,7 @@ impl From<Times> for DecisionTimes {
     }
 }
 
-/// To the millisecond.
+/// Rounds to the millisecond.
 fn millis(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }
@@ -299,7 +299,7 @@ fn comparison_head(first: &[&str]) -> Vec<String> {
 }
 
 impl StatisticsAnswer<'_> {
-    /// One part as comma-separated values, with a line of names.
+    /// One part as comma-separated values, with a header row.
     pub fn table(&self, table: Table) -> String {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let named = |groups: &[Named<'_>]| {

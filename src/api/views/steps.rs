@@ -7,7 +7,7 @@ use crate::service::submit;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One step of a plan. What ran of it is among the attempts.
+/// One step of a plan. The attempts show what ran of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WorkflowStep)]
 pub struct Step<'a> {
@@ -16,18 +16,18 @@ pub struct Step<'a> {
     /// The requester's name for it.
     #[schema(required)]
     name: Option<&'a str>,
-    /// Of what undoes a step once a later one has failed: the number of that step. It stands after
-    /// all steps, in the order of undoing.
+    /// For a compensation, which undoes a step if a later one fails: the number of that step.
+    /// Compensations come after all steps, in the order in which they would run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     compensates: Option<u32>,
     status: StepStatus,
-    /// How dangerous it is by itself.
+    /// The risk level of this step alone.
     risk_level: Level,
     target: Target<'a>,
 }
 
-/// The steps of a workflow; `None` of a single task.
+/// The steps of a workflow; `None` for a single task.
 pub fn steps_of(workflow: &Workflow) -> Option<Vec<Step<'_>>> {
     let mut steps = Vec::with_capacity(workflow.submission.steps.len());
     for ((n, _, state), planned) in workflow.numbered_steps().zip(&workflow.submission.steps) {
@@ -51,17 +51,17 @@ pub struct AssessedStep<'a> {
     /// The requester's name for it.
     #[schema(required)]
     name: Option<&'a str>,
-    /// Of what would undo a step: the number of that step.
+    /// For a compensation: the number of the step that it would undo.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     compensates: Option<u32>,
-    /// How dangerous it is by itself.
+    /// The risk level of this step alone.
     risk_level: Level,
     target: Target<'a>,
 }
 
 impl<'a> AssessedStep<'a> {
-    /// The steps of a plan; `None` of a single task.
+    /// The steps of a plan; `None` for a single task.
     pub fn all(steps: &'a [submit::AssessedStep]) -> Option<Vec<Self>> {
         let step = |(n, step): (u32, &'a submit::AssessedStep)| Self {
             n,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A task that was taken: its workflow, as it stands.
+/// A task that was accepted: its workflow, in its current state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Submitted<'a> {
     success: Success,
@@ -19,23 +19,22 @@ pub struct Submitted<'a> {
     /// The requester's own name for it.
     #[schema(required)]
     task_id: Option<&'a str>,
-    /// `pending_approval` (parked), `queued` (released, parkbrake runs it when it has a turn) or
-    /// `executing` (released, the requester acts); with `Prefer: wait` also what it came to
-    /// meanwhile.
+    /// `pending_approval` (parked), `queued` (released; parkbrake runs it when its turn comes) or
+    /// `executing` (released; the requester acts); with `Prefer: wait` possibly a later status.
     status: Status,
     risk_level: Level,
     /// Whether people are asked.
     requires_approval: bool,
-    /// Of the document that people approve and that would run.
+    /// The digest of the document that people approve and that would run.
     digest: &'a Digest,
-    /// Null of a workflow from before this was recorded.
+    /// Null for a workflow from before this was recorded.
     #[schema(required)]
     target: Option<Target<'a>>,
     assessment: Assessment<'a>,
-    /// Null where nobody is asked.
+    /// Null if nobody is asked.
     #[schema(required)]
     approval: Option<Approval<'a>>,
-    /// Of a plan: its steps, in their order.
+    /// For a plan: its steps, in their order.
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Vec<Step<'a>>>,
 }
@@ -64,14 +63,14 @@ impl<'a> Submitted<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Assessed<'a> {
     pub success: Success,
-    /// Of the document that people would approve and that would run.
+    /// The digest of the document that people would approve and that would run.
     pub digest: &'a Digest,
     pub target: Target<'a>,
     pub assessment: Assessment<'a>,
-    /// With times as if it were submitted now; null where nobody would be asked.
+    /// With times as if it were submitted now; null if nobody would be asked.
     #[schema(required)]
     pub approval: Option<Approval<'a>>,
-    /// Of a plan: its steps, in their order.
+    /// For a plan: its steps, in their order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<AssessedStep<'a>>>,
 }

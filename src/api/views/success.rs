@@ -1,4 +1,4 @@
-//! What every 2xx with a body says.
+//! The field that every 2xx with a body contains.
 
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -6,7 +6,7 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// `true`: every 2xx with a body says so. An error is a problem, and has no such field.
+/// Always `true`, in every 2xx with a body. An error is a problem, and has no such field.
 #[derive(Debug, Clone, Copy)]
 pub struct Success;
 

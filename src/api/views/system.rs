@@ -19,20 +19,21 @@ use uuid::Uuid;
 pub struct SystemAnswer<'a> {
     success: Success,
     now: Time,
-    /// Of the program of the server that answers.
+    /// The version of the program that answers.
     version: &'static str,
     /// The server that answers.
     server_id: Uuid,
     /// The digest of its configuration.
     policy_version: &'a Digest,
-    /// What in the configuration is weaker than in the shipped one; `parkbrake check` says what.
+    /// How many settings are weaker than in the shipped configuration; `parkbrake check` lists
+    /// them.
     configuration_weaknesses: usize,
-    /// What somebody should look after, each in a sentence; empty where all is well.
+    /// What needs attention, each in a sentence; empty if all is well.
     troubles: Vec<String>,
-    /// The one that acts first, then those of before, the latest first.
+    /// The server that acts first, then earlier ones, the latest first.
     servers: Vec<ServerState<'a>>,
     channels: Vec<ChannelAnswer<'a>>,
-    /// Those that were given up.
+    /// The notices that were given up.
     dead_notices: Vec<Notice<'a>>,
     quarantined: Vec<Quarantined<'a>>,
     outcome_unknown: SystemWorkflows<'a>,
@@ -52,13 +53,13 @@ struct ServerState<'a> {
     version: &'a str,
     started_at: Time,
     lease_until: Time,
-    /// Whether it acts, and its lease holds.
+    /// Whether it acts, and its lease is valid.
     acts: bool,
     #[schema(required)]
     ended_at: Option<Time>,
 }
 
-/// How a channel does.
+/// The state of a channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ChannelState)]
 struct ChannelAnswer<'a> {
@@ -68,22 +69,22 @@ struct ChannelAnswer<'a> {
     /// When the oldest of them fell due.
     #[schema(required)]
     oldest_waiting: Option<Time>,
-    /// Of its latest 2,000 notices.
+    /// Among its latest 2,000 notices.
     delivered: i64,
-    /// Given up, of its latest 2,000 notices.
+    /// Given up, among its latest 2,000 notices.
     dead: i64,
     #[schema(required)]
     last_delivered_at: Option<Time>,
-    /// What the latest notice met that could not be delivered at once.
+    /// The error of the latest notice that could not be delivered at once.
     #[schema(required)]
     last_error: Option<&'a str>,
 }
 
-/// A workflow that is left alone after repeated failures.
+/// A workflow that parkbrake has quarantined after repeated failures.
 #[derive(Debug, Serialize, ToSchema)]
 struct Quarantined<'a> {
     workflow_id: Uuid,
-    /// What it is about, in a line; null where that cannot be read.
+    /// What it acts on, in one line; null if that cannot be read.
     #[schema(required)]
     headline: Option<&'a str>,
     reason: &'a str,
@@ -91,7 +92,7 @@ struct Quarantined<'a> {
     since: Time,
 }
 
-/// Workflows of one status.
+/// The workflows with one status.
 #[derive(Debug, Serialize, ToSchema)]
 struct SystemWorkflows<'a> {
     /// At most 2,000 are counted.
@@ -99,7 +100,7 @@ struct SystemWorkflows<'a> {
     workflows: Vec<SystemWorkflow<'a>>,
 }
 
-/// A workflow, in a line.
+/// A workflow, in one line.
 #[derive(Debug, Serialize, ToSchema)]
 struct SystemWorkflow<'a> {
     workflow_id: Uuid,

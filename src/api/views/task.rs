@@ -1,5 +1,5 @@
 //! The stored document, as the schema describes it. It is sent as its canonical bytes and never
-//! taken apart, so that whoever reads it can compute its digest; nothing here is ever made.
+//! parsed, so that readers can compute its digest; these structs are never constructed.
 #![expect(dead_code, reason = "these structs only describe the bytes that are sent")]
 
 use super::evidence::DocumentEvidence;
@@ -9,13 +9,13 @@ use crate::domain::task::digest::Digest;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// What people approve and what would run: the task that was submitted, and for a runbook the
-/// command, for a webhook the call. The digest is taken of its canonical form (RFC 8785).
+/// What people approve and what would run: the task that was submitted, with the command of a
+/// runbook or the call of a webhook. The digest is that of its canonical form (RFC 8785).
 #[derive(ToSchema)]
 #[schema(as = Document)]
 pub struct Document {
     task_id: Option<String>,
-    /// The requester's words: a claim.
+    /// The requester's description: a claim.
     description: String,
     operation: String,
     environment: Option<String>,
@@ -25,7 +25,7 @@ pub struct Document {
     security_findings: Vec<DocumentFinding>,
     /// In US dollars.
     estimated_cost: Option<f64>,
-    /// What the requester has shown beside its words.
+    /// The evidence that the requester sent.
     evidence: Option<DocumentEvidence>,
     action: DocumentAction,
     #[schema(required = false, value_type = Object)]
@@ -40,28 +40,28 @@ pub enum StoredDocument {
     Plan(Box<PlanDocument>),
 }
 
-/// A plan that was submitted: every step in order, each with what would run. The digest covers all
-/// of it.
+/// A plan that was submitted: every step in order, each with what would run. The digest covers the
+/// whole plan.
 #[derive(ToSchema)]
 pub struct PlanDocument {
     task_id: Option<String>,
-    /// The requester's words: a claim.
+    /// The requester's description: a claim.
     description: String,
-    /// What the requester says of all steps.
+    /// What the requester says about all steps.
     #[schema(required = false, value_type = Object)]
     metadata: Map<String, Value>,
-    /// The playbook that has made the steps; left out where the requester sent them.
+    /// The playbook that made the steps; left out if the requester sent them.
     playbook: Option<PlaybookUse>,
-    /// Left out where the whole plan is approved at once.
+    /// Left out if the whole plan is approved at once.
     gate: Option<GateWord>,
     steps: Vec<StepDocument>,
 }
 
-/// A playbook as it was used.
+/// The playbook that was used.
 #[derive(ToSchema)]
 struct PlaybookUse {
     name: String,
-    /// Of what the configuration said under this name.
+    /// The digest of its configuration at that time.
     digest: String,
     #[schema(required = false, value_type = Object)]
     args: Map<String, Value>,
@@ -73,7 +73,7 @@ struct StepDocument {
     name: Option<String>,
     /// What undoes it if it has succeeded and a later step fails.
     compensate: Option<Box<Document>>,
-    /// The requester's words: a claim.
+    /// The requester's description: a claim.
     description: String,
     operation: String,
     environment: Option<String>,
@@ -97,16 +97,16 @@ struct DocumentFinding {
     title: Option<String>,
 }
 
-/// What is done once it may be.
+/// What happens once it is released.
 #[derive(ToSchema)]
 struct DocumentAction {
     r#type: ActionKind,
-    /// The name of the runbook or webhook; for an external action whatever the requester calls it.
+    /// The name of the runbook or webhook; for an external action, whatever the requester calls it.
     name: Option<String>,
     #[schema(required = false, value_type = Object)]
     args: Map<String, Value>,
-    /// Of a step of a plan: the arguments that each name an output of an earlier step, and get
-    /// their value when the turn of this one has come.
+    /// For a step of a plan: the arguments that take an output of an earlier step as their value
+    /// when the turn of this one comes.
     #[schema(required = false)]
     awaits: Vec<String>,
     /// Filled in by parkbrake, for a runbook.
@@ -119,16 +119,15 @@ struct DocumentAction {
 #[derive(ToSchema)]
 struct Call {
     url: String,
-    /// The name of the variable that holds the secret, never its value; left out where the call is
-    /// not signed.
+    /// The name of the variable that holds the secret, never its value; left out if the call is not
+    /// signed.
     secret: Option<String>,
-    /// How long the answer may take.
+    /// How long the response may take.
     #[schema(examples("30s"))]
     timeout: String,
-    /// Whether it may be called again, with the same key, where nobody knows what became of the
-    /// call.
+    /// Whether it may be called again, with the same key, if the outcome of a call is unknown.
     idempotent: bool,
-    /// Whether the address may be one of the server's machine or of a private network.
+    /// Whether the address may be on the server's own machine or in a private network.
     #[schema(required = false)]
     allow_private: bool,
     retry: Option<Retry>,
@@ -145,43 +144,43 @@ struct Invocation {
     files: Vec<Artifact>,
     /// The real path.
     working_dir: String,
-    /// The account, where it is not the server's.
+    /// The account, if it is not the server's.
     user: Option<String>,
     /// The names of the variables that are passed on, never their values.
     #[schema(required = false)]
     env: Vec<String>,
-    /// After this long the whole process tree is ended.
+    /// After this time parkbrake kills the whole process tree.
     #[schema(examples("10m"))]
     timeout: String,
-    /// Whether it may be run again, with the same key, after a crash.
+    /// Whether it may run again, with the same key, after a crash.
     idempotent: bool,
     concurrency: Option<Concurrency>,
     retry: Option<Retry>,
-    /// The command that finds out whether an attempt of unknown outcome happened.
+    /// The command that checks whether an attempt of unknown outcome happened.
     #[schema(required = false)]
     probe: Vec<String>,
     precondition: Option<Precondition>,
-    /// What it may use at most, where its runbook says more than what holds for all.
+    /// The limits of this runbook, if they differ from those for all.
     limits: Option<Limits>,
-    /// Left out where it runs in none.
+    /// Left out if it does not run in a sandbox.
     sandbox: Option<Sandbox>,
-    /// Whether programs that it starts may gain rights that it does not have, as `sudo` does.
+    /// Whether programs that it starts may gain privileges, as `sudo` does.
     #[schema(required = false)]
     new_privileges: bool,
 }
 
-/// What has to print the same right before the command starts as when it was submitted; otherwise
-/// the command does not start.
+/// A command that has to print the same right before the start as at the submit; otherwise the
+/// action does not start.
 #[derive(ToSchema)]
 struct Precondition {
     /// The argument vector.
     command: Vec<String>,
-    /// What it printed when the task was submitted, without secrets. Left out in answers that ran
-    /// nothing, and of what undoes steps, which is not held to it.
+    /// What it printed when the task was submitted, without secrets. Left out if it was not run,
+    /// and for compensations, which are exempt.
     output: Option<String>,
 }
 
-/// Limits that the kernel holds a command to.
+/// Limits that the kernel enforces for a command.
 #[derive(ToSchema)]
 struct Limits {
     /// The processor time of each process.
@@ -201,19 +200,19 @@ struct Limits {
     file_size: Option<String>,
 }
 
-/// What a command that runs in a sandbox may reach: it reads what its account may read.
+/// What a sandboxed command may access; it can read whatever its account can read.
 #[derive(ToSchema)]
 struct Sandbox {
-    /// Whether it has the machine's network; otherwise it has none.
+    /// Whether it may use the machine's network; otherwise it has none.
     network: bool,
     /// The real paths that it may write to.
     write: Vec<String>,
 }
 
-/// What is done about an attempt that fails; the pause doubles with each failure, up to an hour.
+/// How often a failing attempt is repeated; the pause doubles with each failure, up to an hour.
 #[derive(ToSchema)]
 struct Retry {
-    /// How many attempts there may be in all.
+    /// The most attempts, the first included.
     #[schema(minimum = 2)]
     attempts: u32,
     /// The pause after the first failure.
@@ -221,8 +220,7 @@ struct Retry {
     backoff: String,
 }
 
-/// How many commands with the same key run at once, whatever their runbooks; the others wait in
-/// order.
+/// How many commands with the same key run at once, across all runbooks; the others wait in order.
 #[derive(ToSchema)]
 struct Concurrency {
     key: String,
@@ -230,11 +228,11 @@ struct Concurrency {
     limit: u32,
 }
 
-/// A file on the server. Right before the start its path and its content have to be the same.
+/// A file on the server. Its path and content have to be unchanged right before the start.
 #[derive(ToSchema)]
 struct Artifact {
-    /// The real path, without links.
+    /// The real path, with links resolved.
     path: String,
-    /// Of its content when the task was submitted.
+    /// The digest of its content when the task was submitted.
     digest: Option<Digest>,
 }

@@ -1,5 +1,5 @@
-//! The task as a requester sends it, as the schema describes it. It is read in
-//! `domain/request/mod.rs`; a test holds the two to each other.
+//! The task as a requester sends it, as the schema describes it. `domain/request/mod.rs` reads it;
+//! a test compares the two.
 #![expect(dead_code, reason = "these structs only describe what is read elsewhere")]
 
 use super::evidence::SentEvidence;
@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-/// What is to be done. A text that is there may not be empty.
+/// What is to be done. Strings may not be empty.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Task {
@@ -20,19 +20,19 @@ struct Task {
     /// What is to be done, at most 4,096 bytes. Shown as the requester's claim, never trusted.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     description: String,
-    /// `read`, `deploy`, `delete` and so on. A word that the configuration does not know is taken
-    /// for dangerous.
+    /// `read`, `deploy`, `delete` and so on. A word that the configuration does not know is treated
+    /// as dangerous.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     operation: String,
-    /// Where it acts. Left out: it is assessed for each that it could be. For a runbook it can only
+    /// Where it acts. Left out: it is assessed for every environment. For a runbook, this can only
     /// raise the risk.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     environment: Option<String>,
-    /// What it acts on. One that the configuration does not know may need people.
+    /// What it acts on. A resource that the configuration does not know may need people.
     #[schema(min_length = 1, max_length = 1024, pattern = "^[ -~]*[!-~][ -~]*$")]
     resource: Option<String>,
-    /// `code`, `database`, `infrastructure` and so on. Left out: it is assessed for each that it
-    /// could be. For a runbook it can only raise the risk.
+    /// `code`, `database`, `infrastructure` and so on. Left out: it is assessed for every type. For
+    /// a runbook, this can only raise the risk.
     #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]*[!-~][ -~]*$")]
     resource_type: Option<String>,
     #[schema(max_items = 256)]
@@ -40,7 +40,7 @@ struct Task {
     /// In US dollars.
     #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
     estimated_cost: Option<f64>,
-    /// What the requester shows beside its words. It raises the risk, and never lowers it.
+    /// Evidence for the requester's claims. It can raise the risk, and never lowers it.
     #[schema(value_type = Option<SentEvidence>)]
     evidence: Option<SentEvidence>,
     /// Left out: `{"type": "external"}`.
@@ -49,7 +49,7 @@ struct Task {
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
     /// The workflow of an earlier request of the same requester that still waits for people. This
-    /// task takes its place, in one commit.
+    /// task supersedes it, in one commit.
     supersedes: Option<Uuid>,
 }
 
@@ -57,7 +57,7 @@ struct Task {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Finding {
-    /// `critical`, `high`, `medium`, `low` or `info`; another word counts as critical.
+    /// `critical`, `high`, `medium`, `low` or `info`; any other word counts as critical.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     severity: String,
     #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
@@ -73,19 +73,19 @@ pub(super) struct TaskAction {
     /// Left out: `external`.
     #[schema(value_type = Option<TaskActionKind>)]
     r#type: Option<TaskActionKind>,
-    /// The name of the runbook or webhook, required for these; for `external` whatever the
+    /// The name of the runbook or webhook, required for these; for `external`, whatever the
     /// requester calls it.
     #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
-    /// Of a runbook, or of a webhook that declares arguments: all that it declares, each of which
-    /// has to match its pattern; texts, numbers and booleans only. A webhook that declares none is
-    /// sent whatever stands here.
+    /// For a runbook, or a webhook that declares arguments: all declared arguments, each matching
+    /// its pattern; strings, numbers and booleans only. A webhook that declares none receives
+    /// whatever is given here.
     #[schema(value_type = Option<Object>)]
     args: Option<Map<String, Value>>,
 }
 
 /// `external`: the requester acts once it may, and reports with `/result`. `runbook`: parkbrake
-/// runs a configured command. `webhook`: parkbrake calls a configured destination.
+/// runs a configured command. `webhook`: parkbrake calls a configured URL.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 enum TaskActionKind {
@@ -120,7 +120,7 @@ mod tests {
         schema["properties"].as_object().unwrap().keys().cloned().collect()
     }
 
-    /// What serde says that it expects is what it reads.
+    /// The words that serde says it expects.
     fn read(text: &Value) -> Vec<String> {
         let refused = serde_json::from_value::<TaskRequest>(text.clone()).unwrap_err().to_string();
         let (_, expected) = refused.split_once("expected one of ").unwrap_or_else(|| panic!("{refused}"));

@@ -13,11 +13,11 @@ pub struct WhoAmI<'a> {
     name: &'a str,
     #[schema(value_type = Kind)]
     kind: &'static str,
-    /// The roles of a person, in the order of the alphabet. An agent has none.
+    /// The roles of a person, in alphabetical order. An agent has none.
     #[schema(value_type = Vec<String>)]
     roles: &'a BTreeSet<Role>,
-    /// Further roles, which groups of the sign-in provider give for approving and rejecting in this
-    /// session of the inbox; left out where there are none.
+    /// More roles, which groups of the sign-in provider give for approving and rejecting in this
+    /// session of the inbox; left out if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     by_groups: Vec<ByGroup<'a>>,
@@ -34,13 +34,13 @@ pub struct ByGroup<'a> {
 }
 
 impl<'a> ByGroup<'a> {
-    /// These roles as they are sent.
+    /// These roles as the API sends them.
     pub fn all(given: &'a [GroupRole]) -> Vec<Self> {
         given.iter().map(|given| Self { role: &given.role, group: &given.group }).collect()
     }
 }
 
-/// What a name stands for.
+/// The kind of principal.
 #[derive(ToSchema)]
 #[schema(as = PrincipalKind, rename_all = "lowercase")]
 #[expect(dead_code, reason = "it describes the words that are sent")]

@@ -36,8 +36,7 @@ pub struct WorkflowAnswer<'a> {
     workflow: Workflow<'a>,
 }
 
-/// One workflow, whole: what was asked, how dangerous it is, who decided, what ran and what
-/// happened.
+/// One workflow, whole: the request, its risk, the decisions, the attempts and the history.
 #[derive(Debug, Serialize, ToSchema)]
 struct Workflow<'a> {
     workflow_id: Uuid,
@@ -45,14 +44,14 @@ struct Workflow<'a> {
     #[schema(required)]
     task_id: Option<&'a str>,
     status: Status,
-    /// Whether somebody has taken it back while it was running and it has not ended yet.
+    /// Whether somebody has cancelled it while it was running and it has not ended yet.
     cancel_requested: bool,
     approval_status: ApprovalStatus,
     /// The same as `assessment.level`.
     risk_level: Level,
     /// Whether people were asked.
     requires_approval: bool,
-    /// The requester's words: a claim. Null where the stored document cannot be read.
+    /// The requester's description: a claim. Null if the stored document cannot be read.
     #[schema(required)]
     description: Option<String>,
     /// The principal that submitted.
@@ -62,46 +61,46 @@ struct Workflow<'a> {
     on_behalf_of: Option<&'a str>,
     /// The number of the last event; the parameter `since` of `/wait`.
     version: u32,
-    /// As it is stored, to the byte. Null where what is stored is neither a task nor a plan.
+    /// Exactly as it is stored, byte for byte. Null if what is stored is neither a task nor a plan.
     #[schema(required, value_type = Option<StoredDocument>)]
     task: Option<&'a RawValue>,
     target: Target<'a>,
-    /// Of the canonical bytes of `task`.
+    /// The digest of the canonical bytes of `task`.
     digest: &'a Digest,
     assessment: Assessment<'a>,
-    /// Null where nobody was asked.
+    /// Null if nobody was asked.
     #[schema(required)]
     approval: Option<Approval<'a>>,
-    /// Every yes and no, and every yes that was taken back, the oldest first.
+    /// Every approval, rejection and withdrawal, the oldest first.
     decisions: Vec<Decision<'a>>,
     /// Exceptions from freezes, the oldest first.
     exceptions: Vec<FreezeExcepted<'a>>,
     /// Reviews of broken glass, the oldest first; only the last one can be open.
     reviews: Vec<AfterReview<'a>>,
-    /// Null until an attempt is begun or refused.
+    /// Null until an attempt is started or refused.
     #[schema(required)]
     execution: Option<Execution<'a>>,
-    /// Of a plan: its steps, in their order.
+    /// For a plan: its steps, in their order.
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Vec<Step<'a>>>,
     /// Every event, the oldest first.
     history: Vec<Entry<'a>>,
-    /// What was said, the oldest first.
+    /// All comments, the oldest first.
     comments: Vec<Comment<'a>>,
-    /// The question to the requester that is open; null where there is none.
+    /// The open question to the requester; null if there is none.
     #[schema(required)]
     question: Option<Question<'a>>,
-    /// The earlier request whose place it has taken; null where there is none.
+    /// The earlier request that it superseded; null if there is none.
     #[schema(required)]
     supersedes: Option<Supersedes>,
-    /// The workflow that has taken its place.
+    /// The workflow that superseded it.
     #[schema(required)]
     superseded_by: Option<Uuid>,
-    /// Null unless parkbrake leaves the workflow alone after repeated failures.
+    /// Null unless parkbrake has quarantined the workflow after repeated failures.
     #[schema(required)]
     quarantine: Option<Quarantine<'a>>,
-    /// What keeps it from starting: of one that is `queued`, where a halt or a freeze holds it.
-    /// Null otherwise.
+    /// What keeps it from starting, if it is `queued` and a halt or a freeze holds it. Null
+    /// otherwise.
     #[schema(required)]
     held: Option<Held<'a>>,
     /// When the first event happened.
@@ -111,7 +110,7 @@ struct Workflow<'a> {
 }
 
 impl<'a> WorkflowAnswer<'a> {
-    /// A workflow with all that is stored of it; `target` is what it is about.
+    /// A workflow with everything stored about it; `target` is what it acts on.
     pub fn of(shown: &'a Shown, target: &'a target::Target) -> Self {
         let Shown { workflow, log, document, earlier, quarantine, held } = shown;
         let submission = &workflow.submission;
@@ -154,21 +153,21 @@ impl<'a> WorkflowAnswer<'a> {
     }
 }
 
-/// What a workflow is about; of one that was submitted before this was recorded, its claim.
+/// What a workflow acts on; for one submitted before this was recorded, its claim.
 pub fn target_of<'a>(workflow: &'a workflow::Workflow, document: &[u8]) -> Cow<'a, target::Target> {
     let claimed = || serde_json::from_slice::<Task>(document).map(|task| target::Target::claimed(&task)).unwrap_or_default();
     workflow.submission.target.as_ref().map_or_else(|| Cow::Owned(claimed()), Cow::Borrowed)
 }
 
-/// The decisions, each with the role that it counts for: approvals share the roles out among
-/// themselves.
+/// The decisions, each with the role that it counts for: the roles are distributed among the
+/// approvals.
 pub(super) fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
     let given: Vec<&[Role]> =
         workflow.round().into_iter().flat_map(|round| &round.approvals).map(|approval| approval.roles.as_slice()).collect();
     let assigned = approval::assign_roles(&given);
     let standing = workflow.round().into_iter().flat_map(|round| round.approvals.iter().map(|approval| (round.number, approval)));
     let roles: Vec<_> = standing.zip(assigned).collect();
-    // The last yes of a person is the one that stands, if one does.
+    // A person's last approval is the one that counts, if any does.
     let role = |place: usize, one: &workflow::Decision| {
         let is_last = workflow.decisions[place + 1..].iter().all(|later| later.approver != one.approver);
         let stands = one.verdict == Verdict::Approved && is_last;
@@ -185,10 +184,10 @@ pub(super) fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
 struct FreezeExcepted<'a> {
     /// The name of the freeze.
     freeze: &'a str,
-    /// When that stretch of the freeze ends, and the exception with it.
+    /// When this period of the freeze ends, and the exception with it.
     until: Time,
     approver: &'a str,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that time.
     roles: &'a [Role],
     justification: &'a str,
     at: Time,
@@ -210,33 +209,33 @@ impl<'a> From<&'a workflow::Exception> for FreezeExcepted<'a> {
     }
 }
 
-/// What was done once it was allowed.
+/// The attempts after the release.
 #[derive(Debug, Serialize, ToSchema)]
 struct Execution<'a> {
-    /// More than one only of plans, of runbooks that are idempotent, and where an unknown outcome
-    /// was resolved as `retry`.
+    /// More than one only for plans, for idempotent runbooks, and if an unknown outcome was
+    /// resolved as `retry`.
     attempts: Vec<Attempt<'a>>,
 }
 
 /// One attempt at the action.
 #[derive(Debug, Serialize, ToSchema)]
 struct Attempt<'a> {
-    /// Of a plan: the number of the step.
+    /// For a plan: the number of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<u32>,
     /// Counted from 1, within the step of a plan.
     n: u32,
-    /// Null where it was refused.
+    /// Null if it was refused.
     #[schema(required)]
     started_at: Option<Time>,
-    /// Null while it runs; of an interrupted one, when the next began.
+    /// Null while it runs; for an interrupted one, when the next began.
     #[schema(required)]
     finished_at: Option<Time>,
     /// Null while it runs.
     #[schema(required)]
     outcome: Option<AttemptOutcome>,
-    /// Of an external action what was reported; of a runbook its exit status and the ends of its
-    /// streams.
+    /// For an external action, what was reported; for a runbook, its exit status and the ends of
+    /// its streams.
     #[schema(required)]
     output: Option<&'a Value>,
     #[schema(required)]
@@ -258,7 +257,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Something that somebody said.
+/// A comment.
 #[derive(Debug, Serialize, ToSchema)]
 struct Comment<'a> {
     /// The version of its event.
@@ -285,7 +284,7 @@ impl<'a> Comment<'a> {
 struct Question<'a> {
     by: &'a str,
     at: Time,
-    /// Until when reminders rest because of it, unless it is answered before.
+    /// Until when the question pauses reminders, unless it is answered before.
     reminders_rest_until: Time,
 }
 
@@ -295,7 +294,7 @@ impl<'a> From<&'a workflow::Question> for Question<'a> {
     }
 }
 
-/// Why parkbrake leaves a workflow alone.
+/// Why parkbrake has quarantined a workflow.
 #[derive(Debug, Serialize, ToSchema)]
 struct Quarantine<'a> {
     reason: &'a str,

@@ -1,4 +1,4 @@
-//! What is recorded of each event.
+//! The data that each event records.
 
 mod planned;
 mod probed;
@@ -21,7 +21,7 @@ pub use planned::{PlannedDetail, RetryDetail};
 pub use probed::ProbedDetail;
 pub use renewed::DocumentRenewedDetail;
 
-/// What was asked, by whom, and how it was assessed.
+/// The request, the requester, and the assessment.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SubmittedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,33 +34,33 @@ pub struct SubmittedDetail<'a> {
     pub digest: &'a Digest,
     pub assessment: Assessment<'a>,
     pub action: ActionKind,
-    /// Whether the action may be run again, with the same key, after a crash.
+    /// Whether the action may run again, with the same key, after a crash.
     pub idempotent: bool,
-    /// How long the requester of an external action has to report how it went; a day, if left out.
+    /// How long the requester of an external action has to report its result; a day if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub report_within: Option<String>,
-    /// What is done about an attempt that fails; left out where nothing is.
+    /// How often a failing attempt is repeated; left out if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry: Option<RetryDetail>,
-    /// Whether its runbook has a probe; left out where it has none.
+    /// Whether its runbook has a probe; left out if it has none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub probe: bool,
-    /// What it is about; left out of workflows from before this was recorded.
+    /// What it acts on; left out for workflows from before this was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub target: Option<Target<'a>>,
-    /// The workflow whose place it has taken.
+    /// The workflow that it superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub supersedes: Option<Uuid>,
-    /// The steps of a plan, in their order; left out of single tasks.
+    /// The steps of a plan, in their order; left out for single tasks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub steps: Vec<PlannedDetail<'a>>,
-    /// What of a plan people approve at once; left out where that is the whole.
+    /// Which part of a plan people approve at once; left out if that is the whole plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub gate: Option<&'static str>,
@@ -76,31 +76,31 @@ pub struct ApprovalRequestedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<&'a str>,
-    /// The step that they were asked about; left out where that is the whole.
+    /// The step that they were asked about; left out if that is the whole plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub step: Option<u32>,
 }
 
-/// Under what terms a request is decided.
+/// The terms under which a request is decided.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApprovalTerms)]
 pub struct Terms<'a> {
-    /// Whose role may decide from the start.
+    /// The roles that may decide from the start.
     pub approvers: &'a [Role],
     /// How many people have to approve.
     pub required: u32,
-    /// Whether each of them has to answer for another role.
+    /// Whether each approval has to count for a different role.
     pub distinct_roles: bool,
-    /// Whether an approval has to say why.
+    /// Whether an approval needs a justification.
     pub require_justification: bool,
-    /// Whether an approval has to name the digest of what it approves.
+    /// Whether an approval has to include the digest of what it approves.
     pub require_digest: bool,
     /// Whether the requester, and the person that an agent acts for, may not approve.
     pub separation_of_duties: bool,
-    /// Who is asked next, in the order of their times.
+    /// Who is asked next, in chronological order.
     pub escalation: Vec<TermsStep<'a>>,
-    /// When the request expires, counted from the request; null is never.
+    /// When the request expires, counted from the request; null means never.
     #[schema(required)]
     pub expire_after: Option<String>,
 }
@@ -130,31 +130,31 @@ impl<'a> From<&'a ApprovalTerms> for Terms<'a> {
     }
 }
 
-/// One person's yes.
+/// One person's approval.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApprovedDetail<'a> {
     pub round: u32,
     pub approver: &'a str,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that time.
     pub roles: &'a [Role],
     pub digest: &'a Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub justification: Option<&'a str>,
-    /// How many more were needed after it.
+    /// How many more approvals were needed after it.
     pub remaining: u32,
-    /// Those of the roles that groups of the sign-in provider gave; left out where there are none.
+    /// Those roles that groups of the sign-in provider gave; left out if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub by_groups: Vec<ByGroup<'a>>,
 }
 
-/// One person's no.
+/// One person's rejection.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectedDetail<'a> {
     pub round: u32,
     pub digest: &'a Digest,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that time.
     pub roles: &'a [Role],
     pub reason: &'a str,
 }
@@ -169,24 +169,24 @@ pub struct EscalatedDetail<'a> {
     pub to: &'a [Role],
 }
 
-/// Nobody had decided in time, and nobody can any more.
+/// Nobody had decided in time, and nobody can decide any more.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExpiredDetail {
     pub round: u32,
 }
 
-/// An approver took the own yes back.
+/// A person withdrew their own approval.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WithdrawnDetail<'a> {
     pub round: u32,
-    /// The roles by which the approval had been given.
+    /// The roles that had entitled them to the approval.
     pub roles: &'a [Role],
     pub reason: &'a str,
     /// How many approvals are needed after it.
     pub remaining: u32,
 }
 
-/// Another task of its requester took its place, in the same commit.
+/// Another task of the same requester superseded it, in the same commit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SupersededDetail {
     pub round: u32,
@@ -194,27 +194,27 @@ pub struct SupersededDetail {
     pub by: Uuid,
 }
 
-/// Somebody said something.
+/// Somebody commented.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CommentedDetail<'a> {
     pub text: &'a str,
-    /// Whether it is a question to the requester; left out where it is none.
+    /// Whether it is a question to the requester; left out if it is not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub ask: bool,
 }
 
-/// It was taken back.
+/// Somebody cancelled it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CancelledDetail<'a> {
-    /// Left out where nobody was asked.
+    /// Left out if nobody was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub round: Option<u32>,
     pub reason: &'a str,
 }
 
-/// It was taken back while it was running. What became of it is said by a later event.
+/// Somebody cancelled it while it was running. A later event records how it ended.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CancelRequestedDetail<'a> {
     /// The step of the plan, counted from 1.
@@ -224,12 +224,12 @@ pub struct CancelRequestedDetail<'a> {
     pub reason: &'a str,
 }
 
-/// Parkbrake ended the action before it was done, because it had been taken back.
+/// Parkbrake stopped the action before it was done, because somebody had cancelled it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExecutionCancelledDetail<'a> {
     pub step: u32,
     pub attempt: u32,
-    /// Its exit status or signal, and the ends of its streams; null where nothing ran.
+    /// Its exit status or signal, and the ends of its streams; null if nothing ran.
     #[schema(required)]
     pub output: Option<&'a Value>,
     pub error: &'a str,
@@ -249,11 +249,11 @@ pub struct ReleasedDetail {
 pub struct RetryScheduledDetail {
     pub step: u32,
     pub attempt: u32,
-    /// How long it rests, such as `30s`.
+    /// The length of the pause, such as `30s`.
     pub after: String,
 }
 
-/// The action was not started and never will be; nothing of it ran.
+/// The action was not started and never will be; no part of it ran.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StartRefusedDetail<'a> {
     pub step: u32,
@@ -261,14 +261,14 @@ pub struct StartRefusedDetail<'a> {
     pub reason: &'a str,
 }
 
-/// From here on the action may have had effects.
+/// The action may have had effects from here on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExecutionStartedDetail {
     pub step: u32,
     pub attempt: u32,
-    /// The process that runs it; a fresh id for every start of a server.
+    /// The process that runs it; every start of a server has a new id.
     pub owner: Uuid,
-    /// Made for this one start; left out of external actions.
+    /// Made for this one start; left out for external actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub token: Option<Uuid>,
@@ -279,8 +279,8 @@ pub struct ExecutionStartedDetail {
 pub struct ExecutionSucceededDetail<'a> {
     pub step: u32,
     pub attempt: u32,
-    /// Of an external action what was reported; of a runbook its exit status and the ends of its
-    /// streams.
+    /// For an external action, what was reported; for a runbook, its exit status and the ends of
+    /// its streams.
     #[schema(required)]
     pub output: Option<&'a Value>,
 }
@@ -290,14 +290,14 @@ pub struct ExecutionSucceededDetail<'a> {
 pub struct ExecutionFailedDetail<'a> {
     pub step: u32,
     pub attempt: u32,
-    /// Of an external action what was reported; of a runbook its exit status and the ends of its
-    /// streams.
+    /// For an external action, what was reported; for a runbook, its exit status and the ends of
+    /// its streams.
     #[schema(required)]
     pub output: Option<&'a Value>,
     pub error: &'a str,
 }
 
-/// The requester of an external action has not reported in time, and is asked to.
+/// The requester of an external action has not reported in time, and is asked to report.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReportRequestedDetail {
     pub step: u32,
@@ -312,13 +312,13 @@ pub struct OutcomeUnknownDetail<'a> {
     pub reason: &'a str,
 }
 
-/// Somebody found out what became of an attempt whose outcome was unknown.
+/// Somebody stated the outcome of an attempt whose outcome was unknown.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResolvedDetail<'a> {
     pub step: u32,
     pub attempt: u32,
     pub outcome: Resolution,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that time.
     pub roles: &'a [Role],
     pub justification: &'a str,
 }
@@ -363,10 +363,10 @@ impl<'a> From<&'a workflow::Approval> for ApprovedDetail<'a> {
 pub struct FreezeExceptedDetail<'a> {
     /// The name of the freeze.
     pub freeze: &'a str,
-    /// When that stretch of the freeze ends, and the exception with it.
+    /// When this period of the freeze ends, and the exception with it.
     pub until: Time,
     pub approver: &'a str,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that time.
     pub roles: &'a [Role],
     pub digest: &'a Digest,
     pub justification: &'a str,

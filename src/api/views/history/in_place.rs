@@ -1,5 +1,4 @@
-//! What is recorded where something stands in place of the people who are asked: a grant, or one
-//! person in an emergency.
+//! The events that replace the approval of several people: a grant, or one person in an emergency.
 
 use crate::domain::policy::Role;
 use crate::domain::task::digest::Digest;
@@ -8,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A standing grant let it pass: the yes of a person that was given in advance.
+/// A standing grant let it pass: a person's approval that was given in advance.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantedDetail<'a> {
     pub round: u32,
@@ -16,7 +15,7 @@ pub struct GrantedDetail<'a> {
     pub grant: Uuid,
     /// Who gave it.
     pub approver: &'a str,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that time.
     pub roles: &'a [Role],
     pub digest: &'a Digest,
     /// Why the grant was given.
@@ -35,7 +34,7 @@ impl<'a> From<&'a GrantedApproval> for GrantedDetail<'a> {
 pub struct GlassBrokenDetail<'a> {
     pub round: u32,
     pub approver: &'a str,
-    /// The roles by which this person may break the glass.
+    /// The roles that let this person break the glass.
     pub roles: &'a [Role],
     pub digest: &'a Digest,
     pub justification: &'a str,
@@ -50,12 +49,12 @@ impl<'a> From<&'a GlassBroken> for GlassBrokenDetail<'a> {
     }
 }
 
-/// Somebody else reviewed that the glass was broken.
+/// Somebody else reviewed the breaking of the glass.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReviewedDetail<'a> {
     /// Who had broken it.
     pub broken_by: &'a str,
-    /// The roles by which the reviewer was entitled at that moment.
+    /// The roles that entitled the reviewer at that time.
     pub roles: &'a [Role],
     pub finding: &'a str,
 }

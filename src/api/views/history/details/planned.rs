@@ -1,4 +1,4 @@
-//! What was planned, as the first event of a history tells it.
+//! The plan, as the first event of a history records it.
 
 use crate::api::views::assessment::Target;
 use crate::domain::duration;
@@ -24,18 +24,18 @@ pub struct PlannedDetail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry: Option<RetryDetail>,
-    /// Whether its runbook has a probe; left out where it has none.
+    /// Whether its runbook has a probe; left out if it has none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub probe: bool,
-    /// How dangerous it is by itself.
+    /// The risk level of this step alone.
     pub level: Level,
     pub target: Target<'a>,
-    /// The step that it undoes, once a later one has failed.
+    /// The step that it undoes, if a later one fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub compensates: Option<u32>,
-    /// Whether it uses outputs of earlier steps; left out where it does not.
+    /// Whether it uses outputs of earlier steps; left out if it does not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub awaits: bool,
@@ -58,11 +58,11 @@ impl<'a> From<&'a workflow::PlannedStep> for PlannedDetail<'a> {
     }
 }
 
-/// What is done about an attempt that fails.
+/// How often a failing attempt is repeated.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PlannedRetry)]
 pub struct RetryDetail {
-    /// How many attempts there may be in all.
+    /// The most attempts, the first included.
     pub attempts: u32,
     /// The pause after the first failure; it doubles with each one, up to an hour.
     pub backoff: String,
