@@ -1,5 +1,5 @@
-//! The composition root: settings and a database become a running server, which is a value; there
-//! are no globals, and several can run in one process.
+//! The composition root: turns settings and a database into a running server, which is a value;
+//! there are no globals, and several can run in one process.
 
 mod github;
 mod router;
@@ -45,11 +45,11 @@ use uuid::Uuid;
 use start_up::patiently;
 use tenure::Tenure;
 
-/// Between two looks at whether running actions have ended.
+/// The pause between two checks whether running actions have ended.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long the processes of running actions may take to be gone, once they were told to end.
+/// How long the processes of running actions may take to end after they were told to.
 const ENDING: Duration = Duration::from_secs(8);
-/// How long requests that are on their way may take when the server stops.
+/// How long requests in progress may take when the server stops.
 const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server does not start.
@@ -90,7 +90,7 @@ pub enum StartError {
 fn unsealed(sealing: Sealing) -> &'static str {
     match sealing {
         Sealing::Incomplete => {
-            "this database holds workflows from before there were seals: look that they are yours, then seal them with `parkbrake rekey --yes`"
+            "this database contains workflows from before seals existed: check that they are yours, then seal them with `parkbrake rekey --yes`"
         }
         Sealing::OtherKey | Sealing::Sound => {
             "this database is sealed with another secret key: give that key; to replace it, give the new one and the old one, the new one first"
@@ -102,26 +102,27 @@ fn indented(problems: &[impl std::fmt::Display]) -> String {
     problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads a variable of the environment.
+/// Reads an environment variable.
 pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What a server needs besides its settings.
+/// What a server needs in addition to its settings.
 pub struct Resources {
     pub database_url: String,
-    /// What tokens, sessions and the log are sealed with.
+    /// The keys that seal tokens, sessions and the log.
     pub keys: SecretKeys,
-    /// Whether the database is brought to this version first.
+    /// Whether the database is first migrated to this version.
     pub migrate: bool,
-    /// What relative folders of runbooks are relative to; the current folder if not given.
+    /// The folder against which relative folders of runbooks are resolved; the current one if left
+    /// out.
     pub base: Option<PathBuf>,
-    /// Where secrets are read from, once: those of channels, to use them, and all that are
-    /// configured, to mask them.
+    /// Reads secrets, once: those of channels, to use them, and all that are configured, to mask
+    /// them.
     pub environment: Environment,
-    /// What starts runbooks.
+    /// The program that starts runbooks.
     pub launcher: Launcher,
     /// How fast a failed delivery of a notice is tried again.
     pub pace: Pace,
-    /// Where answers to buttons in Slack go, for tests; left out, to Slack.
+    /// Where answers to buttons in Slack go in tests; if left out, to Slack.
     pub slack: Option<String>,
 }
 
@@ -130,7 +131,7 @@ pub struct Resources {
 pub enum Stopped {
     #[error("another server has taken over this database; this one has stopped, and ended what it was running")]
     TakenOver,
-    #[error("the server could not go on; its log says why")]
+    #[error("the server could not continue; its log says why")]
     Failed,
 }
 
@@ -149,13 +150,13 @@ pub struct App {
 }
 
 impl App {
-    /// Starts a server: it answers when this returns.
+    /// Starts a server, which serves requests when this returns.
     ///
     /// # Errors
     /// The configuration is invalid, the database is unavailable, or the address is in use.
     pub async fn start(settings: &Settings, resources: Resources) -> Result<Self, StartError> {
         let configuration = Arc::new(load(settings, resources.base.clone(), &resources.launcher)?);
-        // Bound first: a second server on the same address fails before it has touched anything.
+        // Bound first: a second server on the same address fails before it has changed anything.
         let listener = TcpListener::bind(settings.listen).await.map_err(|error| StartError::Listen(settings.listen, error))?;
         let addr = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
         let storage = start_up::open_storage(&resources.database_url, &resources.keys, resources.migrate, settings.connections).await?;
@@ -175,10 +176,10 @@ impl App {
         }
     }
 
-    /// What a server does once it may act.
+    /// The work that a server begins once it may act.
     #[expect(
         clippy::disallowed_methods,
-        reason = "both end with the engine; what they fail at comes again when somebody asks, or a minute later"
+        reason = "both end with the engine; what they fail to do is retried on the next request, or a minute later"
     )]
     async fn serve(
         settings: &Settings,
@@ -193,12 +194,12 @@ impl App {
             return Err(StartError::Sealing(sealing));
         }
         patiently(|| storage.keep_policy(&configuration.version, &configuration.document)).await?;
-        // Before the first event of this server: after a restore it must not stand where an event
-        // stood that is lost.
+        // Before the first event of this server: after a restore, a new event must not get the
+        // position of a lost one.
         patiently(|| storage.feed_restart()).await?;
         let released = patiently(|| storage.clear_quarantine()).await?;
         if released > 0 {
-            tracing::info!(workflows = released, "workflows that were left alone are tried again");
+            tracing::info!(workflows = released, "quarantined workflows are tried again");
         }
         let clock = Arc::new(Clock::new(patiently(|| storage.now()).await?));
         let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
@@ -231,12 +232,12 @@ impl App {
         Ok(Serving { engine, root, root_task, server, server_task, closing, service })
     }
 
-    /// What it decides by.
+    /// The configuration in force.
     pub fn configuration(&self) -> &Configuration {
         &self.engine.configuration
     }
 
-    /// The path of a link that signs the person in, once, whose token this is.
+    /// The path of a link that signs the holder of this token in, once.
     ///
     /// # Errors
     /// The token is not a valid token of a person, or the database is unavailable.
@@ -263,8 +264,8 @@ impl App {
         Err(stopped)
     }
 
-    /// Stops: takes no more requests, answers those on their way, gives running actions time to
-    /// end, and lets go.
+    /// Stops: accepts no more requests, answers those in progress, gives running actions time to
+    /// end, and releases the lease.
     pub async fn stop(self) {
         tracing::info!("parkbrake is stopping");
         self.closing.send_replace(true);
@@ -274,12 +275,12 @@ impl App {
         let _ = self.root.cast(root::Msg::Shutdown);
         let _ = tokio::time::timeout(HTTP_STOP_TIMEOUT, self.root_task).await;
         self.engine.storage.close().await;
-        // Last of all, so that whoever takes over finds nobody at work.
+        // Last, so that the next server finds no work still running.
         self.tenure.end().await;
     }
 
-    /// Ends at once: without actors, or without the right to act, nobody can be served and no
-    /// outcome be recorded.
+    /// Ends at once: without actors, or without the lease, the server can serve nobody and record
+    /// no outcome.
     async fn halt(self) {
         self.closing.send_replace(true);
         self.end_actions().await;
@@ -288,7 +289,7 @@ impl App {
         self.tenure.end().await;
     }
 
-    /// Ends what still runs, so that it does not go on beside whoever takes over.
+    /// Ends the actions that still run, so that they do not overlap with those of the next server.
     async fn end_actions(&self) {
         self.engine.fence.lose();
         if tokio::time::timeout(ENDING, self.engine.fence.idle()).await.is_err() {
@@ -304,12 +305,12 @@ impl App {
         }
         match self.engine.runner.count() {
             0 => {}
-            cut_off => tracing::warn!(actions = cut_off, "actions are still running and are cut off; the next start takes them up"),
+            cut_off => tracing::warn!(actions = cut_off, "actions are still running and are cut off; the next start continues with them"),
         }
     }
 }
 
-/// The parts of a server that serves.
+/// The parts of a running server.
 struct Serving {
     engine: Arc<Engine>,
     root: RootRef,
@@ -326,7 +327,7 @@ fn load(settings: &Settings, base: Option<PathBuf>, launcher: &Launcher) -> Resu
     if settings.strict && !configuration.weaknesses.is_empty() {
         return Err(StartError::Weak(configuration.weaknesses));
     }
-    // Known now, rather than once somebody has approved.
+    // Reported now, rather than after somebody has approved.
     let unusable = execution::unusable(configuration.runbooks.values(), launcher);
     if !unusable.is_empty() {
         return Err(StartError::Runbooks(unusable));
@@ -350,7 +351,7 @@ fn connections(settings: &LimitSettings) -> ConnectionLimits {
     ConnectionLimits { clients: settings.max_clients, clients_each: settings.max_clients_each }
 }
 
-/// The buttons of the channels in Slack that have some; none where no channel has.
+/// The buttons of the Slack channels that have some; `None` if no channel has.
 fn buttons(notifications: &Notifications, read: &dyn Fn(&str) -> Option<String>, answers: &str) -> Result<Option<Slack>, Vec<String>> {
     let found = notifications.channels.iter().filter_map(|(name, settings)| match &settings.service {
         Service::Slack { buttons: Some(buttons), .. } => Some((name, buttons)),

@@ -1,10 +1,10 @@
 //! The fence: how long this server may still act, by a clock that only it can read.
 //!
 //! A server acts under a lease that the database measures. It must stop before the database would
-//! let another server act, also when it can no longer ask: because the line is down, or because the
-//! whole process was frozen and has just woken up. So it counts on its own, from the moment
-//! *before* it sent the last renewal that succeeded. The database started to count later than that,
-//! so the fence falls first.
+//! let another server act, even if it cannot ask: because the connection is down, or because the
+//! whole process was frozen and has just resumed. So it counts on its own, from the moment *before*
+//! it sent the last successful renewal. The database started to count later than that, so the fence
+//! falls first.
 //!
 //! The clock goes on while the machine is suspended. It is never set.
 
@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// So long before the lease ends nothing more is started, and what runs is ended: its processes are
-/// asked to end, killed two seconds later, and gone when the lease lapses.
+/// This long before the lease ends, nothing more is started, and what runs is stopped: its
+/// processes are asked to end, killed two seconds later, and gone when the lease lapses.
 pub const ENDING: Duration = Duration::from_secs(3);
 
-/// Between two looks at the clock while something waits for the fence to fall: a sleep does not
-/// count the time during which the machine was suspended.
+/// The time between two checks of the clock while something waits for the fence to fall: a sleep
+/// does not count the time during which the machine was suspended.
 const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(target_os = "linux")]
@@ -27,7 +27,7 @@ const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// A moment of the fence's clock.
+/// A time of the fence's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FenceTime(Duration);
 
@@ -40,19 +40,19 @@ impl FenceTime {
 
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// When the last renewal that succeeded was asked for; `None` before the first, and after the
-    /// lease was lost for good.
+    /// When the last successful renewal was sent; `None` before the first, and after the lease was
+    /// lost for good.
     asked: Option<FenceTime>,
     lost: bool,
 }
 
-/// What this server knows of its own lease.
+/// What this server knows about its own lease.
 #[derive(Debug)]
 pub struct Fence {
     server_id: Uuid,
     lease: Duration,
     state: Mutex<State>,
-    /// How many pieces of work are under way that must have ended before the lease does.
+    /// How many pieces of work are in progress that must end before the lease does.
     work: watch::Sender<usize>,
 }
 
@@ -63,17 +63,17 @@ impl Fence {
         Arc::new(Self { server_id, lease, state, work: watch::Sender::new(0) })
     }
 
-    /// The server that it is about.
+    /// The server that has this fence.
     pub fn server_id(&self) -> Uuid {
         self.server_id
     }
 
-    /// How long each lease is.
+    /// The length of each lease.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// The lease was granted or renewed by a statement that was sent after this moment.
+    /// Records that a statement sent after this time was granted or renewed the lease.
     pub fn renewed(&self, asked: FenceTime) {
         let mut state = self.state();
         if !state.lost {
@@ -81,7 +81,8 @@ impl Fence {
         }
     }
 
-    /// The lease belongs to another server, or is about to be given back. It does not come again.
+    /// Records that the lease belongs to another server, or is about to be released. It does not
+    /// return.
     pub fn lose(&self) {
         *self.state() = State { asked: None, lost: true };
     }
@@ -91,17 +92,17 @@ impl Fence {
         !self.left().is_zero()
     }
 
-    /// Begins a piece of work that ends before the lease does: whoever does it watches
-    /// [`Self::fallen`]. `None` if nothing may be begun.
+    /// Begins a piece of work that ends before the lease does: it has to watch [`Self::fallen`].
+    /// `None` if nothing may be begun.
     pub fn enter(self: &Arc<Self>) -> Option<Work> {
         self.work.send_modify(|count| *count += 1);
         // Counted first, so that whoever waits for the end of all work after the fence has fallen
-        // sees this one.
+        // waits for this work, too.
         let work = Work(Arc::clone(self));
         self.holds().then_some(work)
     }
 
-    /// Waits until nothing more may be started and what runs has to end.
+    /// Waits until nothing more may be started and what runs has to stop.
     pub async fn fallen(&self) {
         loop {
             let left = self.left();
@@ -119,7 +120,7 @@ impl Fence {
         }
     }
 
-    /// Waits until no work is under way.
+    /// Waits until no work is in progress.
     pub async fn idle(&self) {
         let _ = self.work.subscribe().wait_for(|count| *count == 0).await;
     }
@@ -135,7 +136,7 @@ impl Fence {
     }
 }
 
-/// Work that is under way.
+/// Work in progress.
 #[derive(Debug)]
 pub struct Work(Arc<Fence>);
 

@@ -1,23 +1,23 @@
-//! What a server does at its start so that what it runs cannot read its secrets, and so that it
-//! does not run out of files.
+//! Protects a server at its start: what it runs cannot read its secrets, and it does not run out of
+//! files.
 //!
-//! The environment that a process was started with can be read in `/proc/PID/environ` by everybody
-//! who may trace it: every process of the same user, and so every runbook. It holds the database's
-//! password and the secrets of all channels and runbooks. So the server starts itself anew, with
-//! the same process id, with an environment that holds nothing but what is known to be no secret;
-//! the rest is handed over in a file without a name, read once, and kept in memory. And that memory
-//! is closed to all but root: the process cannot be traced or dumped. Starting anew is also when
-//! the allocator is told what the server needs.
+//! The initial environment of a process can be read in `/proc/PID/environ` by everybody who may
+//! trace the process: every process of the same user, and so every runbook. It contains the
+//! database's password and the secrets of all channels and runbooks. So the server replaces itself,
+//! under the same process id, with an environment that contains only variables that are known not
+//! to be secret; the rest is passed on in an anonymous file, read once, and kept in memory. That
+//! memory is closed to all but root: the process cannot be traced or dumped. Replacing itself also
+//! lets the server configure its allocator.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 
-/// The variables that were taken out of the environment.
+/// The variables that were removed from the environment.
 static SEALED: OnceLock<BTreeMap<OsString, OsString>> = OnceLock::new();
 
-/// A variable of the environment that this process was first started with. What is secret is found
-/// here alone.
+/// A variable of the environment with which this process was first started. Secrets are found only
+/// here.
 #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
 pub fn variable(name: &str) -> Option<OsString> {
     let sealed = SEALED.get().and_then(|sealed| sealed.get(OsStr::new(name)));
@@ -32,9 +32,9 @@ pub struct Error {
     error: std::io::Error,
 }
 
-/// Hardens this process. It has to be the first thing that a server does: this process may be
-/// replaced by a fresh one. `plain` names the variables that are no secrets and stay where they
-/// are, besides those that every system has.
+/// Hardens this process. It has to be the first thing that a server does, because it may replace
+/// the process. `plain` names variables that are not secret and stay in the environment, in
+/// addition to those that every system has.
 ///
 /// # Errors
 /// The system refuses.
@@ -46,8 +46,8 @@ pub fn harden(plain: &[String]) -> Result<(), Error> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| Error { step: "closing the memory", error: error.into() })
 }
 
-/// Hardens this process as far as the system allows: elsewhere than on Linux the environment stays
-/// as it is.
+/// Hardens this process as far as the system allows: on other systems than Linux the environment
+/// stays as it is.
 ///
 /// # Errors
 /// Never.
@@ -57,22 +57,22 @@ pub fn harden(_: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// So many open files are enough for every purpose.
+/// This many open files are enough for every purpose.
 const MOST_FILES: u64 = 1 << 20;
 
-/// Every connection, and every stream of a runbook, is a file: so this process may open as many as
-/// the system lets it.
+/// Every connection, and every stream of a runbook, is a file: so this process raises its limit as
+/// far as the system permits.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
     if limit.current.is_some_and(|current| current < wanted) {
-        // Where it is refused, the limit is what it was.
+        // If that is refused, the limit stays.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
 }
 
-/// Variables that are no secrets and that the program, its libraries or the system need.
+/// Variables that are not secret and that the program, its libraries or the system need.
 const PLAIN: &[&str] = &[
     "CREDENTIALS_DIRECTORY",
     "HOME",
@@ -103,7 +103,7 @@ const PLAIN: &[&str] = &[
     "USER",
 ];
 
-/// Beginnings of the names of further ones.
+/// Prefixes of more such names.
 const PLAIN_BEGINNINGS: &[&str] = &["CLICOLOR", "LC_", "LLVM_PROFILE_", "MIMALLOC_", "PGSSL", "RUST_", "XDG_"];
 
 fn is_plain(name: &OsStr, also: &[String]) -> bool {
@@ -128,19 +128,19 @@ mod environment {
     use std::path::PathBuf;
     use std::process::Command;
 
-    /// Says to the fresh process that standard input holds the variables that were taken out.
+    /// Tells the new process that standard input contains the removed variables.
     const MARK: &str = "PARKBRAKE_ENVIRONMENT";
     const ON_STANDARD_INPUT: &str = "standard-input";
-    /// Has the allocator ask for pages of 4 KiB, unless the environment says otherwise: with pages
-    /// of 2 MiB a server at rest takes 15 MB more, and is no faster.
+    /// Makes the allocator use pages of 4 KiB, unless the environment says otherwise: with pages of
+    /// 2 MiB an idle server takes 15 MB more, and is no faster.
     const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
 
-    /// Takes secrets out of the environment, and has the allocator ask for small pages: returns in
-    /// the process that has no secret in its environment any more.
+    /// Removes secrets from the environment, and makes the allocator use small pages. It returns in
+    /// the process whose environment has no secrets any more.
     #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
     pub fn seal(plain: &[String]) -> Result<(), Error> {
         if std::env::var_os(MARK).is_some_and(|mark| mark == ON_STANDARD_INPUT) {
-            return take_over().map_err(|error| Error { step: "reading what was handed over", error });
+            return take_over().map_err(|error| Error { step: "reading the variables that were passed on", error });
         }
         let (mut kept, secret): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_plain(name, plain));
         let (name, small) = SMALL_PAGES;
@@ -148,7 +148,7 @@ mod environment {
             kept.push((name.into(), small.into()));
         }
         let file = nameless(&secret).map_err(|error| Error { step: "handing them over", error })?;
-        // Only a failure comes back from here.
+        // It returns only if it fails.
         let error = match program() {
             Ok(program) => start_anew(program, kept, file),
             Err(error) => error,
@@ -165,13 +165,13 @@ mod environment {
         command.env_clear().envs(kept).env(MARK, ON_STANDARD_INPUT).stdin(file).exec()
     }
 
-    /// This very program, also if its file has been replaced meanwhile.
+    /// This program, even if its file has been replaced in the meantime.
     fn program() -> io::Result<PathBuf> {
         let path = std::env::current_exe()?;
         Ok(if path.exists() { path } else { PathBuf::from("/proc/self/exe") })
     }
 
-    /// A file that is in memory and in no folder.
+    /// An anonymous file in memory.
     fn nameless(variables: &[(OsString, OsString)]) -> io::Result<File> {
         let file = match memfd_create("parkbrake-environment", MemfdFlags::CLOEXEC | MemfdFlags::NOEXEC_SEAL) {
             // Kernels before 6.3 do not know the second flag.
@@ -187,13 +187,13 @@ mod environment {
     fn take_over() -> io::Result<()> {
         let mut bytes = Vec::new();
         io::stdin().lock().read_to_end(&mut bytes)?;
-        // What is started from here on must not find the file.
+        // Programs that are started from here on must not find the file.
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         let _ = SEALED.set(read(&bytes));
         Ok(())
     }
 
-    /// As the kernel writes an environment: `NAME=value` with a NUL after each.
+    /// The format of an environment in the kernel: `NAME=value` with a NUL after each.
     fn written(variables: &[(OsString, OsString)]) -> Vec<u8> {
         variables.iter().flat_map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat()).collect()
     }

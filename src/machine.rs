@@ -1,16 +1,15 @@
-//! Which machine and which process this is, so that a server can tell whether another one, which
-//! ran here, is gone.
+//! Identifies this machine and this process, so that a server can tell whether another server that
+//! ran here has ended.
 //!
-//! Process numbers are used again, and mean something only within one running system and one
-//! process namespace. So a process is named by all of these and by the time of its start. Only
-//! Linux tells them.
+//! Process ids are reused, and are unique only within one running system and one process namespace.
+//! So a process is identified by all of these and by its start time. Only Linux provides them.
 
 use std::fs;
 
-/// Names one process for as long as its system runs.
+/// Identifies one process for as long as its system runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessName {
-    /// The running system with its process namespace.
+    /// The running system and its process namespace.
     pub machine: String,
     pub pid: i32,
     /// In clock ticks since the system started.
@@ -18,7 +17,7 @@ pub struct ProcessName {
 }
 
 impl ProcessName {
-    /// This process; `None` where the operating system does not tell.
+    /// This process; `None` if the operating system does not provide the data.
     #[cfg(target_os = "linux")]
     pub fn own() -> Option<Self> {
         let pid = i32::try_from(std::process::id()).ok()?;
@@ -32,11 +31,11 @@ impl ProcessName {
     }
 
     /// Whether this process has certainly ended: it ran on this machine, in this process namespace,
-    /// and is no longer there.
+    /// and no longer exists.
     #[cfg(target_os = "linux")]
     pub fn is_gone(&self) -> bool {
-        // A namespace's number is used again only when none of its processes is left, and then this
-        // one is gone as well.
+        // A namespace's number is reused only when none of its processes is left, and then this one
+        // has ended, too.
         machine().is_some_and(|here| here == self.machine)
             && !crate::procfs::all().iter().any(|process| process.pid == self.pid && process.started == self.started)
     }

@@ -5,8 +5,7 @@ use mimalloc::MiMalloc;
 use parkbrake::cli::{Cli, Command, hook};
 use std::process::ExitCode;
 
-/// The system's allocator takes a third of the server's time under load, and keeps what it was once
-/// given.
+/// The system's allocator takes a third of the server's time under load, and never returns memory.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -15,11 +14,11 @@ fn main() -> ExitCode {
         return done;
     }
     let cli = Cli::parse();
-    // Before every tool call of an agent: in a few milliseconds, without a runtime.
+    // This runs before every tool call of an agent, so it takes only milliseconds and no runtime.
     if let Command::Hook(args) = &cli.command {
         return hook::run(args);
     }
-    // Before there is any other thread: this process may be replaced by a fresh one.
+    // Before there is any other thread, because this process may be replaced by a new one.
     match cli.harden() {
         Ok(()) => run(cli),
         Err(error) => error.report(),

@@ -4,8 +4,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::fs;
 
-/// A process that is alive. Its number alone does not name it, because numbers are used again; with
-/// the time of its start it does.
+/// A running process. Its id alone does not identify it, because ids are reused; together with its
+/// start time it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     pub pid: i32,
@@ -15,25 +15,25 @@ pub struct Process {
     pub started: u64,
 }
 
-/// All processes, except those that have ended and only wait to be noticed.
+/// All processes, except zombies.
 pub fn all() -> Vec<Process> {
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
     numbers.filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
-/// The process with this number and those that it descends from.
+/// The process with this id and its ancestors.
 pub fn with_ancestors(pid: i32) -> Vec<Process> {
     std::iter::successors(Process::read(pid), |process| Process::read(process.parent)).collect()
 }
 
 impl Process {
-    /// The process that has this number now.
+    /// The process that has this id now.
     fn read(pid: i32) -> Option<Self> {
         Self::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Reads `pid (name) state parent group …`, where the name may hold anything, parentheses as
-    /// well.
+    /// Parses `pid (name) state parent group …`, where the name may contain anything, even
+    /// parentheses.
     fn parse(pid: i32, stat: &str) -> Option<Self> {
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let alive = !matches!(*fields.first()?, "Z" | "X");
@@ -42,22 +42,21 @@ impl Process {
         alive.then_some(process)
     }
 
-    /// The environment that it was started with, `NAME=value` with a NUL after each; empty where it
-    /// may not be read.
+    /// Its initial environment, `NAME=value` with a NUL after each; empty if it may not be read.
     pub fn environment(&self) -> Vec<u8> {
         fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default()
     }
 
-    /// The name of the program that it runs, of which Linux keeps 15 bytes; empty if it is gone.
+    /// The name of its program, of which Linux keeps 15 bytes; empty if it has ended.
     pub fn name(&self) -> String {
         fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim_end().to_owned()
     }
 
-    /// Sends it a signal, and never to another process that has got its number meanwhile.
+    /// Sends it a signal, and never to another process that has got its id in the meantime.
     pub fn signal(&self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
         match pidfd_open(pid, PidfdFlags::empty()) {
-            // The handle stays with whoever had the number when it was opened.
+            // The handle refers to the process that had the id when it was opened.
             Ok(handle) if self.is_alive() => drop(pidfd_send_signal(handle, signal)),
             // Kernels before 5.3.
             Err(Errno::NOSYS) if self.is_alive() => drop(kill_process(pid, signal)),

@@ -1,10 +1,9 @@
 //! The server's secret key, which is kept outside the database: what is sealed with it cannot be
 //! forged by whoever can write to the database.
 //!
-//! Each purpose has a key of its own, derived from the secret key with HMAC-SHA256 and a label, so
-//! that a seal of one purpose is worthless for every other one. Several keys can be given at once:
-//! the first one seals, and what one of the others sealed is still accepted. That is how a key is
-//! replaced.
+//! Each purpose has its own key, derived from the secret key with HMAC-SHA256 and a label, so that
+//! a seal of one purpose is worthless for every other one. Several keys can be given at once: the
+//! first one seals, and seals of the others are still accepted. That is how a key is replaced.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -13,10 +12,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The variable of the environment that holds the key.
+/// The environment variable that contains the key.
 pub const VARIABLE: &str = "PARKBRAKE_SECRET_KEY";
 
-/// Bytes of a key.
+/// The length of a key in bytes.
 const LENGTH: usize = 32;
 /// How many keys can be given at once: the current one and those that are being replaced.
 const MOST: usize = 4;
@@ -32,7 +31,7 @@ pub enum Purpose {
     TokenSeal,
     /// Finds a session's row without storing the session's id.
     SessionHash,
-    /// Ties a session's row to the person, to what proved who it is, and to when it began.
+    /// Ties a session's row to the person, to the proof of identity, and to its beginning.
     SessionSeal,
     /// Seals each event of a log.
     Event,
@@ -40,9 +39,9 @@ pub enum Purpose {
     Head,
     /// Seals each standing grant.
     Grant,
-    /// Finds the row of a link for signing in without storing the link's code.
+    /// Finds the row of a sign-in link without storing the link's code.
     LinkHash,
-    /// Ties that row to the person, to what proves who it is, and to when it was made.
+    /// Ties that row to the person, to the proof of identity, and to its creation time.
     LinkSeal,
     /// Keeps secrets from being guessed from the fingerprints of evidence.
     Evidence,
@@ -62,7 +61,7 @@ impl Purpose {
         Self::Evidence,
     ];
 
-    /// A label is part of every seal that was ever made with it: it must never change.
+    /// A label is part of every seal made with it, so it must never change.
     fn label(self) -> &'static [u8] {
         match self {
             Self::TokenHash => b"token hash",
@@ -88,7 +87,7 @@ pub struct SecretKeys {
     /// The current key first. Each is the list of its purposes' keys, in the order of
     /// [`Purpose::ALL`].
     keys: Arc<[[Hmac<Sha256>; Purpose::ALL.len()]]>,
-    /// What they were made from: as it was written, and as bytes.
+    /// The original keys: as written, and as bytes.
     written: Arc<[Vec<u8>]>,
 }
 
@@ -98,7 +97,7 @@ impl std::fmt::Debug for SecretKeys {
     }
 }
 
-/// Why there is no key to use. No variant shows a key.
+/// Why there is no usable key. No variant shows a key.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
@@ -111,20 +110,21 @@ pub enum Error {
     Twice,
     #[error("the secret key file {path} cannot be used: {cause}")]
     File { path: PathBuf, cause: io::Error },
-    #[error("{0} holds no secret key: it has to be 64 hexadecimal digits, as `parkbrake key generate` prints them")]
+    #[error("{0} contains no secret key: it has to be 64 hexadecimal digits, as `parkbrake key generate` prints them")]
     Unsound(String),
-    #[error("{0} holds more than {MOST} keys: keep the current one and those that are being replaced")]
+    #[error("{0} contains more than {MOST} keys: keep the current one and those that are being replaced")]
     TooMany(String),
-    #[error("the system gives no random numbers: {0}")]
+    #[error("the system provides no random numbers: {0}")]
     Random(getrandom::Error),
 }
 
 impl SecretKeys {
-    /// The key from the environment or from a file; several are separated by white space, the
-    /// current one first.
+    /// The keys from the environment or from a file, separated by white space, the current one
+    /// first.
     ///
     /// # Errors
-    /// There is no key or there are two, the file cannot be read, or the text is not a key.
+    /// There is no key, or there is one in both places; the file cannot be read; or the text is not
+    /// a key.
     pub fn load(read: impl Fn(&str) -> Option<String>, file: Option<&Path>) -> Result<Self, Error> {
         match (read(VARIABLE).filter(|text| !text.trim().is_empty()), file) {
             (Some(_), Some(_)) => Err(Error::Twice),
@@ -134,7 +134,8 @@ impl SecretKeys {
         }
     }
 
-    /// The key in a file, which is made with a new key for its owner alone if it is not there.
+    /// The key in a file; if the file does not exist, it is created with a new key, readable by its
+    /// owner alone.
     ///
     /// # Errors
     /// The file can be neither read nor written.
@@ -143,7 +144,7 @@ impl SecretKeys {
             let failed = |cause| Error::File { path: path.to_owned(), cause };
             let unfinished = path.with_extension(format!("{}.new", std::process::id()));
             write_private(&unfinished, format!("{}\n", generate()?).as_bytes()).map_err(failed)?;
-            // A link fails where somebody else was faster, and then theirs is the key.
+            // The link fails if another process was faster, and then its key counts.
             let linked = std::fs::hard_link(&unfinished, path);
             let _ = std::fs::remove_file(&unfinished);
             linked.or_else(|cause| if cause.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(failed(cause)) })?;
@@ -159,7 +160,7 @@ impl SecretKeys {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Keys from text; `place` names where it was found.
+    /// Keys from text; `place` says where it was found.
     ///
     /// # Errors
     /// The text is not a key.
@@ -176,19 +177,18 @@ impl SecretKeys {
         })
     }
 
-    /// The keys themselves, for the one place that masks them wherever they are printed.
+    /// The keys themselves, only for the code that masks them in output.
     pub fn expose(&self) -> impl Iterator<Item = &[u8]> {
         self.written.iter().map(Vec::as_slice)
     }
 
-    /// Seals parts with the current key. Where one part ends and the next begins is part of what is
-    /// sealed.
+    /// Seals parts with the current key. The boundaries between the parts are sealed, too.
     pub fn seal(&self, purpose: Purpose, parts: &[&[u8]]) -> Seal {
         mac(&self.keys[0], purpose, parts).finalize().into_bytes().into()
     }
 
-    /// The seals of all keys, the current one's first: by what a row may be found that was written
-    /// with an earlier key.
+    /// The seals of all keys, the current one's first, to find a row that was written with an
+    /// earlier key.
     pub fn seals(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<Seal> {
         self.keys.iter().map(|key| mac(key, purpose, parts).finalize().into_bytes().into()).collect()
     }
@@ -198,13 +198,13 @@ impl SecretKeys {
         self.keys.iter().any(|key| mac(key, purpose, parts).verify_slice(seal).is_ok())
     }
 
-    /// Whether the current key made this seal; an earlier one's should be made anew.
+    /// Whether the current key made this seal; a seal of an earlier key should be replaced.
     pub fn is_current(&self, purpose: Purpose, parts: &[&[u8]], seal: &[u8]) -> bool {
         mac(&self.keys[0], purpose, parts).verify_slice(seal).is_ok()
     }
 }
 
-/// A new key, as it is written: 256 random bits in 64 hexadecimal digits.
+/// A new key as text: 256 random bits in 64 hexadecimal digits.
 ///
 /// # Errors
 /// The system provides no random numbers.
@@ -237,7 +237,7 @@ fn mac(key: &[Hmac<Sha256>; Purpose::ALL.len()], purpose: Purpose, parts: &[&[u8
     mac
 }
 
-/// A key from its digits. One byte repeated is a placeholder that somebody forgot to replace.
+/// Parses a key. One repeated byte is a placeholder that somebody forgot to replace.
 fn unhex(text: &str) -> Option<[u8; LENGTH]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs: Option<Vec<u8>> = text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect();
@@ -245,7 +245,7 @@ fn unhex(text: &str) -> Option<[u8; LENGTH]> {
     key.iter().any(|byte| *byte != key[0]).then_some(key)
 }
 
-/// Writes a new file that only its owner can read, from its first moment on.
+/// Writes a new file that only its owner can read, from the beginning.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -295,7 +295,7 @@ mod tests {
         assert!(!keys(ONE).verifies(Purpose::Head, &[b"a", b"bc"], &seal[..31]));
     }
 
-    /// A change of this value would void everything that was ever sealed.
+    /// A change of this value would invalidate every existing seal.
     #[test]
     fn a_seal_is_the_same_for_ever() {
         let seal = keys(ONE).seal(Purpose::TokenHash, &[b"pbk_x"]);

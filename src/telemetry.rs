@@ -1,8 +1,8 @@
 //! The log: one line per event on standard error, as text on a terminal and as JSON everywhere
 //! else.
 //!
-//! Each line about a workflow has the field `workflow.id`, its own or that of the span it was
-//! written in: searching the log for one id finds the workflow's whole story.
+//! Each line about a workflow has the field `workflow.id`, its own or that of the span in which it
+//! was written: searching the log for one id finds everything about the workflow.
 
 mod json;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// What is logged if `PARKBRAKE_LOG` is not set. Its syntax is that of `tracing-subscriber`'s
 /// `EnvFilter`.
 ///
-/// ractor opens a span for each of thousands of actors, which costs more than it tells.
+/// ractor opens a span for each of thousands of actors, which costs more than it is worth.
 const DEFAULT: &str = "info,ractor=warn,sqlx=warn";
 
 /// Starts the log of this process.
@@ -31,8 +31,8 @@ pub fn start() {
     }
 }
 
-/// The span of work for a workflow. Its level is the highest, so that no filter that lets a line
-/// through takes the id from it.
+/// The span of work for a workflow. It has the highest level, so that a filter never removes the id
+/// from a line that it lets through.
 pub fn workflow(id: Uuid) -> Span {
     tracing::error_span!("workflow", workflow.id = %id)
 }

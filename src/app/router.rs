@@ -1,4 +1,4 @@
-//! The routes of all ways in together, and what every request is asked and every response gets.
+//! The routes of all ways in, and what applies to every request and every response.
 
 use crate::agents;
 use crate::api;
@@ -20,8 +20,8 @@ use axum::{Extension, Router};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// The routes; `slack` is none where no channel has buttons, `github` has the Apps whose rules ask,
-/// and `public_url` is where people reach the server.
+/// The routes. `slack` is `None` if no channel has buttons, `github` has the Apps with protection
+/// rules, and `public_url` is the address at which people reach the server.
 pub fn router(service: &Service, slack: Option<Slack>, github: Vec<GithubApp>, hosts: Hosts, public_url: Option<String>) -> Router {
     let document = description();
     let web = Web::new(service.clone(), document.value());
@@ -41,7 +41,7 @@ pub fn router(service: &Service, slack: Option<Slack>, github: Vec<GithubApp>, h
         .layer(middleware::from_fn(compression::only_if_asked_here))
 }
 
-/// The description of everything that programs can call.
+/// The OpenAPI document of everything that programs can call.
 pub fn description() -> Document {
     let mut handlers = api::calls().into_openapi();
     handlers.merge(agents::calls().into_openapi());
@@ -51,24 +51,24 @@ pub fn description() -> Document {
     Document::of(handlers)
 }
 
-/// What is asked of every request, and what answers are dressed with.
+/// What checks requests and completes responses.
 #[derive(Clone)]
 struct Front {
     web: Web,
-    /// The names by which the server is called.
+    /// The host names of the server.
     hosts: Arc<Hosts>,
 }
 
-/// Whether a request comes from a person at a browser, which names HTML first; a program that names
-/// nothing, or JSON, gets the document.
+/// Whether a request comes from a person at a browser, which names HTML first in `Accept`; a
+/// program that names nothing, or JSON, gets the problem document.
 fn reads_pages(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.split([',', ';']).next().is_some_and(|first| first.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// What every request is asked first, and what every response gets: a problem its place, or a page
-/// for somebody with a browser, and headers that keep it out of caches and frames. What a page says
-/// of itself holds.
+/// Checks every request, and completes every response: a problem gets its `instance`, or a page for
+/// a person at a browser, and all get headers that keep them out of caches and frames. Headers that
+/// a page has set itself are kept.
 async fn finish(State(Front { web, hosts }): State<Front>, request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let (head, body) = request.into_parts();

@@ -1,16 +1,17 @@
-//! Gathers what no output of a runbook may show: once, at the start, in one place. Nothing here is
-//! logged.
+//! Collects the values that no output of a runbook may show: once, at the start, in one place.
+//! Nothing here is logged.
 
 use crate::config::Configuration;
 use crate::execution::Redactions;
 use crate::secret_key::{self, SecretKeys};
 use percent_encoding::percent_decode_str;
 
-/// Secrets of the server itself, beside those that the configuration names.
+/// Secrets of the server itself, in addition to those that the configuration names.
 const OF_THE_SERVER: [&str; 3] = ["DATABASE_URL", "PGPASSWORD", secret_key::VARIABLE];
 
-/// Every secret that this server knows: what the configuration reads from the environment, the
-/// address of the database, the secret keys, and the passwords in all addresses among them.
+/// Every secret that this server knows: the values that the configuration reads from the
+/// environment, the address of the database, the secret keys, and the passwords in all addresses
+/// among them.
 pub(super) fn gather(
     configuration: &Configuration,
     database_url: &str,
@@ -26,10 +27,10 @@ pub(super) fn gather(
 }
 
 /// The passwords in an address, `scheme://USER:PASSWORD@HOST/?password=PASSWORD`: as written there,
-/// and as meant.
+/// and decoded.
 fn passwords(address: &str) -> Vec<Vec<u8>> {
     let Some((_, rest)) = address.split_once("://") else { return Vec::new() };
-    // A password with an unescaped `/` in it is taken as a whole too: the last `@` ends it,
+    // A password with an unescaped `/` in it is also taken as a whole: the last `@` ends it,
     // wherever that is.
     let before_host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let of_user = [before_host, rest].into_iter().filter_map(|part| Some(part.rsplit_once('@')?.0.split_once(':')?.1.to_owned()));

@@ -1,5 +1,6 @@
-//! What a server does with its database before it is ready, patiently: after a reboot, an update or
-//! a failover both start at the same time, and a database that is away for a moment ends no server.
+//! What a server does with its database before it is ready. It is patient: after a reboot, an
+//! update or a failover both start at the same time, and a short outage of the database must not
+//! end the server.
 
 use super::StartError;
 use crate::fence::{Fence, FenceTime};
@@ -10,13 +11,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long one outage of the database may last, and how long another server that acts on it is
-/// waited for.
+/// How long one outage of the database may last, and how long to wait for another server that acts
+/// on it.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(30);
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// One outage, from the first call that was not answered to the next one that was.
+/// One outage, from the first unanswered call to the next answered one.
 #[derive(Default)]
 struct Outage(Option<Instant>);
 
@@ -24,7 +25,7 @@ impl Outage {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// The error itself, once it has gone on for too long, and at once where waiting does not help.
+    /// The error itself, if the outage has lasted too long, or at once if waiting does not help.
     async fn sit_out(&mut self, error: Error) -> Result<(), Error> {
         let Error::Unavailable(reason) = &error else { return Err(error) };
         if self.0.is_none() {
@@ -38,7 +39,7 @@ impl Outage {
     }
 }
 
-/// Does something until the database answers.
+/// Repeats a step until the database answers.
 ///
 /// # Errors
 /// The step's error, if the database was unavailable for too long or has answered.
@@ -52,7 +53,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(step: imp
     }
 }
 
-/// Waits for the database, brings it to this version, and connects.
+/// Waits for the database, migrates it to this version, and connects.
 ///
 /// # Errors
 /// The database is unavailable or cannot be used.
@@ -68,7 +69,7 @@ pub(super) async fn open_storage(database_url: &str, keys: &SecretKeys, migrate:
     Ok(storage)
 }
 
-/// This server, as others see it.
+/// This server, as it identifies itself to others.
 pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
     let process = ProcessName::own();
     let process = process.and_then(|own| Some(ServerProcess { machine: own.machine, pid: own.pid, started: own.started.try_into().ok()? }));
@@ -76,8 +77,8 @@ pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
 }
 
 /// Claims the database for this server, and waits for another one that acts on it: until its lease
-/// has lapsed, it has stopped, or its process on this very machine is seen to be gone. Time during
-/// which the database is away does not count.
+/// has lapsed, it has stopped, or its process on this same machine is found to have ended. Outages
+/// of the database do not count.
 ///
 /// # Errors
 /// Another server goes on acting, or the database is unavailable.
@@ -94,7 +95,7 @@ pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fenc
             Ok(Claim::Held(Some(holder))) => {
                 outage = Outage::default();
                 if gone != Some(holder.server_id) && has_ended(&holder) {
-                    tracing::info!(server.id = %holder.server_id, "the server that acted on this database is gone");
+                    tracing::info!(server.id = %holder.server_id, "the server that acted on this database has ended");
                     gone = Some(holder.server_id);
                     continue;
                 }
@@ -102,9 +103,10 @@ pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fenc
                     tracing::info!(
                         address = holder.address,
                         host = holder.host,
-                        "another server works on this database, waiting for its end"
+                        "another server acts on this database, waiting for its end"
                     );
-                    // A lease that nobody renews is waited for to its end, however long it is.
+                    // If nobody renews a lease, this waits until it lapses, however long that
+                    // takes.
                     longest = longest.max(holder.lapses_in + PAUSE * 4);
                 }
                 if waited > longest {
@@ -122,7 +124,7 @@ pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fenc
     }
 }
 
-/// Whether the process of a server ran on this machine and is no longer there.
+/// Whether the process of a server ran on this machine and has ended.
 fn has_ended(holder: &Holder) -> bool {
     let name = holder.process.as_ref().and_then(|process| {
         Some(ProcessName { machine: process.machine.clone(), pid: process.pid, started: process.started.try_into().ok()? })

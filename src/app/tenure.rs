@@ -1,5 +1,5 @@
-//! The time during which this server acts on its database: the lease is renewed until it is given
-//! back, or found to be lost.
+//! The time during which this server acts on its database: the lease is renewed until it is
+//! released or lost.
 
 use crate::fence::{Fence, FenceTime};
 use crate::storage::ServerLease;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// Between two attempts to renew, after one that was not answered.
+/// The pause between two attempts to renew, after an unanswered one.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Renews the lease in the background.
 pub(super) struct Tenure {
     task: JoinHandle<()>,
-    /// Told when the lease is to be given back.
+    /// Signals that the lease is to be released.
     end: Option<oneshot::Sender<()>>,
     lost: watch::Receiver<bool>,
 }
@@ -34,12 +34,12 @@ impl Tenure {
                 ended = ending => ended,
             };
             fence.lose();
-            // Without a word the server was dropped, not stopped: then nobody knows what still
-            // runs, and the lease has to lapse.
+            // If the channel closed without a message, the server was dropped, not stopped: then
+            // nobody knows what still runs, and the lease has to lapse.
             if ended.is_ok()
                 && let Err(error) = lease.release(fence.server_id()).await
             {
-                tracing::warn!(%error, "the lease could not be given back; the next server on another machine waits until it lapses");
+                tracing::warn!(%error, "the lease could not be released; the next server on another machine waits until it lapses");
             }
         });
         Self { task, end: Some(end), lost }
@@ -52,7 +52,7 @@ impl Tenure {
         }
     }
 
-    /// Gives the lease back. From then on another server may act, so nothing of this one may be at
+    /// Releases the lease. From then on another server may act, so this one must have stopped all
     /// work.
     pub(super) async fn end(mut self) {
         if let Some(end) = self.end.take() {

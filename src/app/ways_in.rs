@@ -1,4 +1,4 @@
-//! How people sign in, besides with their tokens: what sends links, and the provider.
+//! How people sign in, apart from their tokens: by mailed links, and through a provider.
 
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -8,11 +8,11 @@ use crate::openid::Provider;
 use crate::service::WaysIn;
 use std::sync::Arc;
 
-/// The ways in of a configuration. `read` returns the environment variables that hold their
-/// secrets.
+/// The ways to sign in that a configuration sets up. `read` returns the environment variables that
+/// hold their secrets.
 ///
 /// # Errors
-/// Why one cannot be used. No text shows a secret.
+/// Why one of them cannot be used. No text shows a secret.
 pub fn ways_in(configuration: &Configuration, clock: &Arc<Clock>, read: &dyn Fn(&str) -> Option<String>) -> Result<WaysIn, Vec<String>> {
     let mailer = notify::mailer(&configuration.notifications, configuration.sign_in.mail.as_deref(), read)?;
     let openid =

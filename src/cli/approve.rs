@@ -20,20 +20,21 @@ use std::io;
 use std::process::ExitCode;
 
 /// Shows the level of a request, what exactly would run, why it waits and what the requester says
-/// of it, asks, and approves it. A critical request is approved by typing its target. Without a
-/// terminal say --yes, and for a critical request also --confirm or --digest.
+/// about it, asks for confirmation, and approves it. A critical request is approved by typing its
+/// target. Without a terminal, use --yes, and for a critical request also --confirm or --digest.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6
     id: GivenId,
-    /// Why it may be done; some levels require it
+    /// Why it may run; some levels require it
     #[arg(long, value_name = "TEXT")]
     justification: Option<String>,
-    /// Approve the document with this digest alone, which was read elsewhere; with --yes it is not
-    /// shown again
+    /// Approve only the document with this digest, which you have read elsewhere; with --yes it is
+    /// not shown again
     #[arg(long, value_name = "sha256:…")]
     digest: Option<String>,
-    /// Approve an exception from this freeze, which holds what is released; needs --justification
+    /// Approve an exception from this freeze, which holds the released action; needs
+    /// --justification
     #[arg(long, value_name = "FREEZE", requires = "justification")]
     exception: Option<String>,
     /// Break the glass: release it alone, in an emergency; needs --justification, and somebody else
@@ -109,7 +110,7 @@ pub(super) fn digest_of(workflow: &Value) -> Result<String, Error> {
     let shown = Digest::of(&digest::canonical(task));
     match text(workflow, "/digest") {
         Some(named) if named != shown.as_str() => Err(Error::Other(format!(
-            "the digest that the server names, {}, is not that of the task that it shows, {shown}: nothing was approved; tell who runs it",
+            "the digest that the server names, {}, is not that of the task that it shows, {shown}: nothing was approved; report this to the operator",
             escaped(named)
         ))),
         _ => match number(workflow, "/approval/step/n").map(u32::try_from) {

@@ -1,5 +1,5 @@
-//! `parkbrake cancel`: the requester or an admin takes a task back, and learns how a running
-//! attempt ended.
+//! `parkbrake cancel`: the requester or an admin cancels a task, and learns how a running attempt
+//! ended.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -13,13 +13,13 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 
-/// Takes a task back. What runs is ended, and waited for; the exit status is 1 if it had completed
-/// or failed first, or if nobody knows how it ended.
+/// Cancels a task. What runs is stopped, and the command waits for its end; the exit status is 1 if
+/// it had completed or failed first, or if nobody knows how it ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6
     id: GivenId,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Return as soon as the cancel is recorded, and do not wait for the processes to end

@@ -7,23 +7,23 @@ use crate::execution;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say whether a configuration is sound; exit status 0 if it is, 1 if not.
+/// Check a configuration; the exit status is 0 if it is valid, and 1 if it is not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the configuration
     #[arg(long, env = "PARKBRAKE_CONFIG", value_name = "DIR", default_value = "config")]
     config: PathBuf,
-    /// Refuse what opens the gate wider than the shipped configuration does, or lets a requester do
-    /// more than it seems
+    /// Refuse settings that are weaker than in the shipped configuration, or that let a requester
+    /// do more than it seems
     #[arg(long)]
     strict: bool,
-    /// Print the level of each operation in each environment on each type of resource, each also
-    /// left out
+    /// Print the level for each combination of operation, environment and type of resource,
+    /// including those that are left out
     #[arg(long)]
     matrix: bool,
 }
 
-/// Reads the configuration as a server would, and says everything that is wrong with it.
+/// Reads the configuration as a server would, and reports everything that is wrong with it.
 ///
 /// # Errors
 /// The configuration is invalid.
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     page.fact("channels", configuration.notifications.channels.len());
     page.fact("version", &configuration.version);
     if args.matrix {
-        page.line("\nlevels of what a requester does itself, without a resource, findings, costs and metadata:\n");
+        page.line("\nlevels of actions of the requester itself, without a resource, findings, costs or metadata:\n");
         page.line(configuration.rules.matrix());
     }
     page.print()?;

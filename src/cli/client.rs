@@ -2,8 +2,8 @@
 //! response means.
 //!
 //! The token goes into one header, marked as sensitive, and nowhere else: not into errors, not into
-//! `Debug`. A development token goes only to this very machine, and no redirect is followed, so no
-//! token reaches a server it is not for.
+//! `Debug`. A development token goes only to this machine, and no redirect is followed, so no token
+//! reaches the wrong server.
 
 use crate::cli::dev_home::{self, Kind};
 use crate::cli::problem::Problem;
@@ -21,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long it may take to answer, in addition to the wait that was requested.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Where the server is and who is asking: the same flags for every command.
+/// Where the server is and who is calling: the same flags for every command.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Connection {
     /// Where the server is [env: PARKBRAKE_URL] [default: http://127.0.0.1:8001]
@@ -30,7 +30,7 @@ pub struct Connection {
     /// Act as this person or agent of the development server [env: PARKBRAKE_AS]
     #[arg(long = "as", value_name = "NAME")]
     pub identity: Option<String>,
-    /// Print the server's answer as it is, one line of JSON
+    /// Print the server's response unchanged, as one line of JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -39,12 +39,12 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
-    /// Without a slash at its end.
+    /// Without a slash at the end.
     base: String,
     json: bool,
 }
 
-/// An answer of the server: the body as it came, and as a value.
+/// A response of the server: the raw body, and the parsed value.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub body: String,
@@ -52,7 +52,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The workflow in an answer about one.
+    /// The workflow in a response about one.
     pub fn workflow(&self) -> &Value {
         self.value.get("workflow").unwrap_or(&self.value)
     }
@@ -63,7 +63,7 @@ impl Connection {
     /// server.
     ///
     /// # Errors
-    /// The URL is invalid, or there is nobody to act as.
+    /// The URL is invalid, or there is no identity to act as.
     pub fn client(&self, usual: Kind) -> Result<Client, Error> {
         let given = self.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let url = base_url(&given)?;
@@ -87,7 +87,7 @@ impl Connection {
         let token = match (env("PARKBRAKE_TOKEN"), &self.identity) {
             (Some(_), Some(name)) => {
                 return Err(Error::Other(format!(
-                    "PARKBRAKE_TOKEN says already who is asking: unset it to act as `{name}` of the development server, or leave --as out"
+                    "PARKBRAKE_TOKEN already says who is calling: unset it to act as `{name}` of the development server, or leave --as out"
                 )));
             }
             (Some(token), None) => token.trim().to_owned(),
@@ -104,14 +104,14 @@ impl Connection {
         };
         // The text of the error would show the token, so it is left out.
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| Error::Other("PARKBRAKE_TOKEN holds a character that no token has: copy it again".to_owned()))?;
+            .map_err(|_| Error::Other("PARKBRAKE_TOKEN contains a character that no token has: copy it again".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
     }
 }
 
 impl Client {
-    /// Where the server is, without a slash at its end.
+    /// The address of the server, without a slash at the end.
     pub fn base(&self) -> &str {
         &self.base
     }
@@ -134,10 +134,10 @@ impl Client {
     /// Sends a call and passes on the body of the response piece by piece, as it arrives.
     ///
     /// # Errors
-    /// The server refused or broke off before the end; or the error of `take`.
+    /// The server refused, or closed the connection before the end; or the error of `take`.
     pub async fn receive(&self, call: RequestBuilder, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let silent =
-            || Error::Other(format!("{} has sent nothing for {} s: what came is not whole; try again", self.base, ANSWER.as_secs()));
+            || Error::Other(format!("{} has sent nothing for {} s: the response is incomplete; try again", self.base, ANSWER.as_secs()));
         let response = tokio::time::timeout(ANSWER, call.send()).await.map_err(|_| silent())?;
         let mut response = response.map_err(|error| self.failure(&error))?;
         if !response.status().is_success() {
@@ -145,7 +145,7 @@ impl Client {
         }
         let broken = |error: reqwest::Error| {
             Error::Other(format!(
-                "the server broke off ({}): what came is not whole; try again, or for a shorter stretch of time",
+                "the server closed the connection ({}): the response is incomplete; try again, or for a shorter period",
                 cause(&error)
             ))
         };
@@ -169,7 +169,7 @@ impl Client {
         Ok(Error::Refused(Box::new(Problem::new(status.as_u16(), &body, retry_after.as_deref()))))
     }
 
-    /// Sends a call and reads the answer.
+    /// Sends a call and reads the response.
     ///
     /// # Errors
     /// The server refused, did not answer, or is not parkbrake.
@@ -233,7 +233,7 @@ pub(super) fn base_url(text: &str) -> Result<Url, Error> {
         return Err(Error::Other("a URL with a password in it would be shown in errors: use PARKBRAKE_TOKEN".to_owned()));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has a query, which a server's address has not"));
+        return Err(wrong("has a query, which a server's address cannot have"));
     }
     Ok(url)
 }

@@ -9,14 +9,14 @@ use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Says something about a workflow, to everybody who may see it. Nothing is decided by it.
+/// Adds a comment to a workflow, for everybody who may see it. A comment decides nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6
     id: GivenId,
-    /// What you say
+    /// The comment
     text: String,
-    /// It is a question to the requester: reminders rest until it answers, for an hour at most
+    /// Ask the requester a question: reminders pause until it answers, for an hour at most
     #[arg(long)]
     ask: bool,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Why it was not taken.
+/// Why the comment was not accepted.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let id = client.find(&args.id).await?;

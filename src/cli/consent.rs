@@ -15,11 +15,11 @@ use std::io::{self, BufRead, IsTerminal, Write};
 /// The answers given as flags.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Consent {
-    /// Approve without asking; needed where there is no terminal to ask on
+    /// Approve without asking; needed if there is no terminal
     #[arg(long)]
     yes: bool,
-    /// The target of a critical request, as it is shown: the resource, or the environment where
-    /// none is named, or the operation
+    /// The target of a critical request, as it is shown: the resource, or else the environment, or
+    /// else the operation
     #[arg(long, value_name = "TARGET")]
     confirm: Option<String>,
 }

@@ -25,11 +25,12 @@ const RUNBOOK_SCRIPTS: [(&str, &str); 2] = [
     ("support/runbooks/disk-usage.sh", include_str!("../../support/runbooks/disk-usage.sh")),
 ];
 
-/// Run a server to try out: its own PostgreSQL, demo people and their tokens, loopback only.
+/// Run a server to try parkbrake out: with its own PostgreSQL, demo people and their tokens, on
+/// loopback only.
 ///
 /// It keeps its data between runs in PARKBRAKE_DEV_HOME (/var/lib/parkbrake for root,
-/// ~/.local/state/parkbrake for others). Without --config it takes the folder `config` here, and
-/// where there is none, the configuration that parkbrake ships.
+/// ~/.local/state/parkbrake for others). Without --config it uses the folder `config` here, or, if
+/// there is none, the configuration that parkbrake ships.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -144,7 +145,7 @@ async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, databa
     Ok((dev_home::write(home, &identities)?, identities))
 }
 
-/// Says where everything is and what to type next.
+/// Prints where everything is and what to type next.
 fn welcome(app: &App, policy: &Policy, links: &[(&str, String)], tokens: &Path, database_url: &str) -> Result<(), Error> {
     let url = format!("http://{}", app.addr);
     let people = policy

@@ -1,9 +1,9 @@
 //! The development folder and the tokens in it.
 //!
-//! `parkbrake dev` makes a person and an agent of each name in the configuration, and writes their
-//! tokens to one file that the client commands and the scripts read, so that trying parkbrake out
-//! needs no copying of secrets. The scripts in `support/scripts/workflow` follow the same rule;
-//! `tests/scripts` holds them to it.
+//! `parkbrake dev` creates tokens for every person and agent in the configuration, and writes them
+//! to one file that the client commands and the scripts read, so that trying parkbrake out needs no
+//! copying of secrets. The scripts in `support/scripts/workflow` follow the same rule;
+//! `tests/scripts` checks them.
 //!
 //! 1. `PARKBRAKE_DEV_HOME`, 2. `/var/lib/parkbrake` for root (its PostgreSQL runs as somebody else,
 //!    who cannot enter root's home), 3. `$XDG_STATE_HOME/parkbrake`, 4. `~/.local/state/parkbrake`.
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-/// One line of the file: who, and the token.
+/// One line of the file: a principal and its token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     pub kind: Kind,
@@ -44,7 +44,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Why there is no development token to use.
+/// Why no development token is available.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("neither PARKBRAKE_DEV_HOME nor HOME is set: there is no folder for the development server's files")]
@@ -53,7 +53,7 @@ pub enum Error {
     Missing(PathBuf),
     #[error("cannot use {path}: {cause}")]
     Unusable { path: PathBuf, cause: io::Error },
-    #[error("line {line} of {path} is not `person NAME TOKEN` or `agent NAME TOKEN`: start `task dev` again, it writes the file anew")]
+    #[error("line {line} of {path} is not `person NAME TOKEN` or `agent NAME TOKEN`: start `task dev` again, it rewrites the file")]
     Malformed { path: PathBuf, line: usize },
     #[error("the development server knows no `{name}`; it knows: {known}")]
     Unknown { name: String, known: String },
@@ -70,7 +70,7 @@ pub fn folder() -> Result<PathBuf, Error> {
     folder_for(is_root(), |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
 }
 
-/// The development folder, where a variable names it: other terminals need that variable, too.
+/// The development folder, if a variable names it: other terminals need that variable, too.
 #[expect(clippy::disallowed_methods, reason = "this command is no server yet, and these are no secrets")]
 pub fn named() -> Option<PathBuf> {
     std::env::var_os("PARKBRAKE_DEV_HOME").filter(|value| !value.is_empty()).map(PathBuf::from)
@@ -100,10 +100,10 @@ fn is_root() -> bool {
     false
 }
 
-/// The identities in the folder's file, in their order.
+/// The identities in the folder's file, in order.
 ///
 /// # Errors
-/// [`Error::Missing`] where there is no file, and what is wrong with one that cannot be read.
+/// [`Error::Missing`] if there is no file, or what is wrong with the file.
 pub fn read(folder: &Path) -> Result<Vec<Identity>, Error> {
     let path = folder.join(FILE);
     let text = match std::fs::read_to_string(&path) {
@@ -128,11 +128,11 @@ pub fn read(folder: &Path) -> Result<Vec<Identity>, Error> {
         .collect()
 }
 
-/// Replaces the file, readable by its owner alone. A reader sees the old file or the new one, never
-/// half of it.
+/// Replaces the file, readable by its owner alone. A reader sees either the old file or the new
+/// one.
 ///
 /// # Errors
-/// [`Error::Unusable`] with what the file system says.
+/// [`Error::Unusable`] with the error of the file system.
 pub fn write(folder: &Path, identities: &[Identity]) -> Result<PathBuf, Error> {
     let path = folder.join(FILE);
     let text: String = identities.iter().map(|who| format!("{} {} {}\n", who.kind.as_str(), who.name, who.token)).collect();
@@ -165,11 +165,10 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whom to act as: the named one, or else the first of the kind that gives such commands.
+/// The identity to act as: the named one, or else the first of the usual kind.
 ///
 /// # Errors
-/// [`Error::Unknown`] for a name that is not there, [`Error::NobodyOfKind`] where there is nobody
-/// to take.
+/// [`Error::Unknown`] for an unknown name, [`Error::NobodyOfKind`] if there is nobody of that kind.
 pub fn choose<'a>(identities: &'a [Identity], name: Option<&str>, usual: Kind) -> Result<&'a Identity, Error> {
     match name {
         Some(name) => identities.iter().find(|who| who.name == name).ok_or_else(|| Error::Unknown {

@@ -15,7 +15,7 @@ pub struct Args {
     /// A file with the document, or - for standard input
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// Print the canonical form (RFC 8785) whose SHA-256 the digest is
+    /// Print the canonical form (RFC 8785) instead, whose SHA-256 is the digest
     #[arg(long)]
     canonical: bool,
 }
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bytes of a file, or of standard input where it is `-`.
+/// The bytes of a file, or of standard input for `-`.
 ///
 /// # Errors
 /// Why they cannot be read.

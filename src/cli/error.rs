@@ -5,7 +5,7 @@ use crate::cli::problem::Problem;
 use crate::cli::{dev_home, terminal};
 use std::process::ExitCode;
 
-/// Why a command failed. The text says what to do about it, and never holds a token.
+/// Why a command failed. The text says what to do about it, and never contains a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The reader of standard output has closed it, as in `parkbrake pending | head`.
@@ -13,7 +13,7 @@ pub enum Error {
     Closed,
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),
-    /// The server answered, and the answer is no.
+    /// The server answered with a refusal.
     #[error("{0}")]
     Refused(Box<Problem>),
     #[error(
@@ -29,7 +29,7 @@ pub enum Error {
     Strange { url: String, detail: String },
     #[error(transparent)]
     DevHome(#[from] dev_home::Error),
-    /// The command was called without something that it needs.
+    /// The command was called without a required argument.
     #[error("{0}")]
     Usage(String),
     /// A failure of one command only, in its own words.
@@ -38,7 +38,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says on standard error what went wrong, and gives the exit status.
+    /// Reports the error on standard error, and returns the exit status.
     pub fn report(&self) -> ExitCode {
         if matches!(self, Self::Closed) {
             return ExitCode::SUCCESS;
@@ -47,7 +47,7 @@ impl Error {
         ExitCode::from(self.status())
     }
 
-    /// The exit status: 1 where no other fits.
+    /// The exit status: 1 if no other fits.
     fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed in a moment.
+    /// Whether the same call may succeed soon.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TooSlow { .. } | Self::Broken { .. } => true,

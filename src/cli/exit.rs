@@ -1,6 +1,6 @@
-//! Exit statuses that scripts tell apart.
+//! Exit statuses that scripts can distinguish.
 
-/// Somebody said no.
+/// Somebody rejected it.
 pub const REJECTED: u8 = 3;
 /// Nobody decided in time.
 pub const EXPIRED: u8 = 4;

@@ -1,4 +1,5 @@
-//! `parkbrake explain`: how a tool call of a coding agent is read, and at what level it comes out.
+//! `parkbrake explain`: how parkbrake interprets a tool call of a coding agent, and which level it
+//! gets.
 
 use crate::cli::Error;
 use crate::cli::terminal::{BOLD, Page, Style};
@@ -10,8 +11,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say how a tool call of a coding agent is read, why, and at what level it comes out; asks no
-/// server.
+/// Show how parkbrake interprets a tool call of a coding agent, why, and which level it gets; needs
+/// no server.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the configuration
@@ -20,16 +21,16 @@ pub struct Args {
     /// The tool, as the agent's client names it
     #[arg(long, value_name = "NAME", default_value = "Bash")]
     tool: String,
-    /// The folder that the agent works in; left out: this one
+    /// The working folder of the agent; left out: this one
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
-    /// The requester, as far as conditions of your own ask for it
+    /// The requester, for conditions of your own that use it
     #[arg(long = "for", value_name = "NAME", default_value = "")]
     requester: String,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// A shell command, after `--`; with --tool of another tool, its input as JSON
+    /// A shell command, after `--`; for another --tool, its input as JSON
     #[arg(required = true, value_name = "CALL", allow_hyphen_values = true)]
     call: Vec<String>,
 }
@@ -49,11 +50,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         json!({ "command": written })
     } else {
         let input: Value = serde_json::from_str(&written).map_err(|error| {
-            Error::Other(format!("the input of {} is no JSON: {error}; write it as in '{{\"file_path\": \"src/x\"}}'", args.tool))
+            Error::Other(format!("the input of {} is not JSON: {error}; write it as in '{{\"file_path\": \"src/x\"}}'", args.tool))
         })?;
         if !input.is_object() {
             return Err(Error::Other(format!(
-                "the input of {} is no JSON object; write it as in '{{\"file_path\": \"src/x\"}}'",
+                "the input of {} is not a JSON object; write it as in '{{\"file_path\": \"src/x\"}}'",
                 args.tool
             )));
         }
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         permission_mode: None,
     };
     let reading = configuration.tools.read(&call);
-    // Only the database knows the time, and no database is asked here: conditions on `now` are
+    // Only the database knows the time, and this command uses no database: conditions on `now` are
     // evaluated for the year 1970.
     let judged = reading.judge(&configuration.rules, &args.requester, DateTime::UNIX_EPOCH);
     let asks = !configuration.policy.level(judged.assessment.level).auto_approve || !judged.is_matched;
@@ -102,7 +103,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         page.line(format_args!("  {}", escaped(line)));
     }
     if !judged.assessment.reasons.is_empty() {
-        let heading = page.paint(BOLD, "why it is of this level");
+        let heading = page.paint(BOLD, "why it has this level");
         page.line(format_args!("\n{heading}"));
     }
     for reason in &judged.assessment.reasons {

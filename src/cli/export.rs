@@ -12,21 +12,21 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Writes every workflow of a stretch of time, the oldest first, with who decided and what ran; for
+/// Writes every workflow of a period, the oldest first, with the decisions and the attempts; for
 /// people.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only what was submitted then or later: a day (UTC), as in 2026-10-01, or a moment, as in
-    /// 2026-10-01T08:00:00Z
+    /// Only workflows submitted at this time or later: a day (UTC), as in 2026-10-01, or a time, as
+    /// in 2026-10-01T08:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Only what was submitted before this moment, or until the end of this day
+    /// Only workflows submitted before this time, or by the end of this day
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// One JSON document a line, or a table for spreadsheets
+    /// One JSON document per line, or a table for spreadsheets
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
-    /// The file; it appears once the export is whole. Left out: standard output
+    /// The file; it appears once the export is complete. Left out: standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ enum Format {
 /// Runs the command.
 ///
 /// # Errors
-/// Why there is no whole export.
+/// Why there is no complete export.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     if args.output.is_none() && terminal::is_shown() {
         return Err(Error::Usage(
@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A file that is not whole yet. It is removed unless it is finished.
+/// An incomplete file. It is removed unless it is finished.
 struct Part {
     path: PathBuf,
     file: File,
@@ -77,7 +77,7 @@ struct Part {
 }
 
 impl Part {
-    /// It holds everybody's workflows, so only its owner may read it.
+    /// It contains everybody's workflows, so only its owner may read it.
     fn beside(path: &Path) -> Result<Self, Error> {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");

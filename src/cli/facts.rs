@@ -1,17 +1,17 @@
-//! Reading single facts out of an answer of the server.
+//! Reading single facts from a response of the server.
 //!
-//! The answers are read fact by fact rather than into types: a client that refuses a whole answer
-//! because a newer server has one field more or less would be useless at the moment when a person
-//! has to decide.
+//! The responses are read fact by fact rather than into types: a client that refuses a whole
+//! response because a newer server has one field more or less would be useless when a person has to
+//! decide.
 
 use serde_json::Value;
 
-/// The text at this place.
+/// The string at this pointer.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str)
 }
 
-/// The number at this place; of a list, how many it holds.
+/// The number at this pointer; for a list, its length.
 pub fn number(value: &Value, pointer: &str) -> Option<u64> {
     match value.pointer(pointer)? {
         Value::Array(items) => u64::try_from(items.len()).ok(),
@@ -19,12 +19,12 @@ pub fn number(value: &Value, pointer: &str) -> Option<u64> {
     }
 }
 
-/// The items at this place; none where there is no list.
+/// The items at this pointer; none if there is no list.
 pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The texts of the list at this place.
+/// The strings in the list at this pointer.
 pub fn texts<'a>(value: &'a Value, pointer: &str) -> Vec<&'a str> {
     list(value, pointer).iter().filter_map(Value::as_str).collect()
 }

@@ -18,63 +18,65 @@ use uuid::Uuid;
 pub enum Command {
     /// Let requests of a narrow kind pass for a while without asking anybody
     Create(Box<CreateArgs>),
-    /// List the latest grants, and how each stands
+    /// List the latest grants, and the state of each
     List(ListArgs),
-    /// List the grants that are proposed because people approve the same again and again
+    /// List proposed grants, for requests that people approve again and again
     Proposals(ListArgs),
-    /// Revoke a grant; what it let pass and has not started is asked about again
+    /// Revoke a grant; requests that it let pass and that have not started need an approval again
     Revoke(RevokeArgs),
 }
 
 /// Gives a grant.
 #[derive(Debug, clap::Args)]
 pub struct CreateArgs {
-    /// A workflow whose like may pass, to the letter; what follows says otherwise
+    /// Start from this workflow: requests of the same kind may pass; the other flags change the
+    /// pattern
     #[arg(long, value_name = "WORKFLOW")]
     like: Option<GivenId>,
     /// Whose requests may pass
     #[arg(long, value_name = "NAME")]
     requester: Option<String>,
-    /// What they do
+    /// The operation
     #[arg(long, value_name = "WORD")]
     operation: Option<String>,
-    /// Where
+    /// The environment
     #[arg(long, value_name = "WORD")]
     environment: Option<String>,
-    /// On what; a star stands for visible ASCII without a slash
+    /// The resource; a star stands for visible ASCII without a slash
     #[arg(long, value_name = "TEXT")]
     resource: Option<String>,
-    /// On what kind of thing
+    /// The type of the resource
     #[arg(long, value_name = "WORD")]
     resource_type: Option<String>,
-    /// The runbook that carries them out
+    /// The runbook that performs the action
     #[arg(long, value_name = "NAME", conflicts_with = "webhook")]
     runbook: Option<String>,
-    /// The webhook that carries them out
+    /// The webhook that performs the action
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
-    /// An argument, which has to be this text; for each argument one of these three is given
+    /// An argument, which has to be this text; each argument needs one of these three flags
     #[arg(long = "arg", value_name = "NAME=TEXT", value_parser = pair)]
     args: Vec<(String, String)>,
-    /// An argument, which has to look like this; a star stands for visible ASCII without a slash
+    /// An argument, which has to match this pattern; a star stands for visible ASCII without a
+    /// slash
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
     arg_like: Vec<(String, String)>,
-    /// An argument that may be any text, number or truth value
+    /// An argument that may be any text, number or boolean
     #[arg(long, value_name = "NAME")]
     any_arg: Vec<String>,
-    /// The highest risk that may pass: low, medium or high
+    /// The highest risk level that may pass: low, medium or high
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
     /// For how long, such as 2h
     #[arg(long = "for", value_name = "DURATION")]
     expires_in: String,
-    /// How many requests may pass; as many as the policy allows if left out
+    /// How many requests may pass; if left out, as many as the policy allows
     #[arg(long, value_name = "COUNT")]
     uses: Option<u32>,
     /// The most that they may cost together, in US dollars
     #[arg(long, value_name = "DOLLARS")]
     cost: Option<f64>,
-    /// Why
+    /// The justification
     #[arg(long, value_name = "TEXT")]
     justification: String,
     #[command(flatten)]
@@ -93,7 +95,7 @@ pub struct ListArgs {
 pub struct RevokeArgs {
     /// The grant's id, or the last characters of it: at least 6
     id: GivenId,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -103,7 +105,7 @@ pub struct RevokeArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Why it was not done.
+/// Why the command failed.
 pub async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Create(args) => {
@@ -133,9 +135,9 @@ fn reason(reason: Option<&str>) -> Value {
     reason.map_or_else(|| json!({}), |reason| json!({"reason": reason}))
 }
 
-/// The call's body: what was given, and nothing else.
+/// The call's body: only the given flags.
 fn body(args: &CreateArgs, like: Option<Uuid>) -> Value {
-    // The client makes the id, so that a call that is sent twice gives one grant.
+    // The client creates the id, so that a call that is sent twice gives one grant.
     let mut body = json!({"grant_id": Uuid::new_v4(), "expires_in": args.expires_in, "justification": args.justification});
     let like = like.map(|id| id.to_string());
     for (field, given) in [
@@ -172,7 +174,7 @@ fn action(args: &CreateArgs) -> Option<Value> {
     match (named, arguments.is_empty()) {
         (Some((kind, name)), _) => Some(json!({"type": kind, "name": name, "args": arguments})),
         (None, false) => Some(json!({"args": arguments})),
-        // Without a request to be like, the requester acts itself.
+        // Without `like`, the default is an action of the requester itself.
         (None, true) => args.like.is_none().then(|| json!({"type": "external"})),
     }
 }
@@ -228,10 +230,10 @@ fn print_proposals(page: &mut Page, answer: &Value) {
         }
     }
     if proposals.is_empty() {
-        page.line(format_args!("nothing is proposed: it would be after {} equal approvals and no rejection", count("/after")));
+        page.line(format_args!("nothing is proposed: that takes {} equal approvals and no rejection", count("/after")));
     }
     let more = if answer["is_cut"] == true { "; there were more" } else { "" };
-    page.line(format_args!("{} requests of the last {} days were looked through{more}", count("/looked_through"), count("/days")));
+    page.line(format_args!("{} requests of the last {} days were examined{more}", count("/looked_through"), count("/days")));
 }
 
 /// One grant, in a few lines.

@@ -11,16 +11,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Nothing starts to run any more.
+/// Stop all starts: nothing new runs any more.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Halt this environment alone; everything if left out
+    /// Halt only this environment; everything if left out
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Lift it again as soon as every server has said that it is halted, and say how long that took
+    /// Lift the halt as soon as every server has confirmed it, and report how long that took
     #[arg(long)]
     drill: bool,
     #[command(flatten)]
@@ -30,17 +30,17 @@ pub struct Args {
 /// Lift a halt.
 #[derive(Debug, clap::Args)]
 pub struct ResumeArgs {
-    /// Lift the halt of this environment; that of everything if left out
+    /// Lift the halt of this environment; if left out, the halt of everything
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// List the halts in force, and what was halted before.
+/// List the halts in force, and the log of earlier ones.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub async fn show(args: ListArgs) -> Result<ExitCode, Error> {
     in_force(&mut page, &answer.value);
     for entry in list(&answer.value, "/log") {
         let reason = text(entry, "/reason").map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
-        let took = number(entry, "/drill/took_ms").map(|took| format!(" (every server knew after {took} ms)")).unwrap_or_default();
+        let took = number(entry, "/drill/took_ms").map(|took| format!(" (every server had confirmed after {took} ms)")).unwrap_or_default();
         let [what, by] = ["/what", "/by"].map(|fact| escaped(text(entry, fact).unwrap_or("?")));
         let at = text(entry, "/at").map_or_else(|| "?".to_owned(), times::local);
         page.line(format_args!("  {at}  {what} {} by {by}{took}{reason}", scope(entry)));
@@ -109,15 +109,15 @@ async fn tell(connection: &Connection, path: &str, body: &Value) -> Result<ExitC
     let is_new = standing["changed"] == true;
     match standing.get("drill").filter(|drill| drill.is_object()) {
         Some(drill) => {
-            page.line(format_args!("drill: after {} ms every server was halted; it goes on", number(drill, "/took_ms").unwrap_or(0)));
+            page.line(format_args!("drill: every server was halted after {} ms; the halt is lifted", number(drill, "/took_ms").unwrap_or(0)));
             for server in list(drill, "/servers") {
-                let took = number(server, "/took_ms").map_or_else(|| "did not say so in time".to_owned(), |took| format!("{took} ms"));
+                let took = number(server, "/took_ms").map_or_else(|| "did not confirm in time".to_owned(), |took| format!("{took} ms"));
                 page.fact("server", format_args!("{} {took}", escaped(text(server, "/address").unwrap_or("?"))));
             }
         }
         None if standing["halted"] == true && path == "/halt" => {
             let before = if is_new { "" } else { " already" };
-            page.line(format_args!("{} is halted{before}; nothing of it starts until `parkbrake resume`", scope(standing)));
+            page.line(format_args!("{} is halted{before}; nothing starts until `parkbrake resume`", scope(standing)));
         }
         None if is_new => page.line(format_args!("{} is resumed", scope(standing))),
         None => page.line(format_args!("{} was not halted", scope(standing))),

@@ -18,7 +18,7 @@ const SHORTEST: usize = 6;
 const SHOWN: usize = 8;
 /// The most that a server returns at once.
 const PAGE: usize = 500;
-/// How many pages of the newest workflows are looked through.
+/// How many pages of the newest workflows are searched.
 const PAGES: usize = 4;
 
 /// An id as it was typed.
@@ -48,7 +48,7 @@ pub fn short(id: &str) -> &str {
 }
 
 impl Client {
-    /// The workflow that is meant.
+    /// The workflow with the given id.
     ///
     /// # Errors
     /// No workflow or more than one has such an id, or the server did not answer.
@@ -58,7 +58,7 @@ impl Client {
         self.find_in(given, &lists, ["/workflows", "/workflow_id"], &looked_through).await
     }
 
-    /// The grant that is meant.
+    /// The grant with the given id.
     ///
     /// # Errors
     /// No grant or more than one has such an id, or the server did not answer.
@@ -91,7 +91,7 @@ impl Client {
     async fn collect(&self, found: &mut BTreeSet<Uuid>, end: &str, path: &str, pages: usize, [items, id]: [&str; 2]) -> Result<(), Error> {
         let mut cursor: Option<String> = None;
         for _ in 0..pages {
-            // A list that has one page takes no query.
+            // A list with only one page takes no query.
             let mut query = if pages > 1 { vec![("limit", PAGE.to_string())] } else { Vec::new() };
             query.extend(cursor.clone().map(|cursor| ("cursor", cursor)));
             let answer = self.send(self.call(Method::GET, path).query(&query)).await?;

@@ -1,4 +1,4 @@
-//! `parkbrake key generate`, and where the other commands find the secret key.
+//! `parkbrake key generate`, and loading the secret key for other commands.
 
 use crate::cli::terminal::Page;
 use crate::cli::{Error, variable};
@@ -13,10 +13,10 @@ pub enum Command {
     Generate,
 }
 
-/// Where the secret key is.
+/// The location of the secret key.
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
-    /// The file with the secret key, if PARKBRAKE_SECRET_KEY does not hold it;
+    /// The file with the secret key, unless PARKBRAKE_SECRET_KEY contains it;
     /// `parkbrake key generate` makes one
     #[arg(long, env = "PARKBRAKE_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,

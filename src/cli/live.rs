@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::mem::take;
 use uuid::Uuid;
 
-/// A line that is longer is printed before it has ended.
+/// A longer line is printed before it has ended.
 const LONGEST_LINE: usize = 4_096;
 
 /// How far a runbook's output has been printed.

@@ -1,4 +1,4 @@
-//! `parkbrake login`: from the token of the command line to the inbox in a browser.
+//! `parkbrake login`: uses the token of the command line to open the inbox in a browser.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::process::Command;
 
 /// Print a link that signs you in to the inbox: open it in a browser within 10 minutes, and press
-/// its button; with `--open` the browser opens by itself.
+/// its button; with `--open` the browser opens at once.
 ///
-/// It works once, and is as good as your password until then: send it to nobody. The session ends
-/// with the token.
+/// It works once, and until then it is as sensitive as a password: send it to nobody. The session
+/// ends when the token ends.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Open the link in your browser. Where there is none, the link is there to be opened by hand.
+    /// Open the link in your browser; if there is none, open the printed link by hand.
     #[arg(long)]
     open: bool,
     #[command(flatten)]
@@ -36,12 +36,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         print_json(&answer.body)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let strange = || Error::Strange { url: client.base().to_owned(), detail: "it holds no link".to_owned() };
+    let strange = || Error::Strange { url: client.base().to_owned(), detail: "it contains no link".to_owned() };
     let link = match text(&answer.value, "/url") {
         Some(url) => url.to_owned(),
         None => below(client.base(), text(&answer.value, "/path").ok_or_else(strange)?),
     };
-    // What a server sends is shown only if it is a link.
+    // Text from a server is shown only if it is a link.
     let link = Url::parse(&link).map_err(|_| strange())?;
     let mut page = Page::stdout();
     page.line(&link);
@@ -61,12 +61,12 @@ const OPENERS: &[(&str, &[&str])] = if cfg!(target_os = "macos") {
     &[("xdg-open", &[]), ("wslview", &[])]
 };
 
-/// How long such a program may take to say that it cannot. One that still runs is the browser.
+/// How long such a program may take to fail. One that still runs is the browser.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Opens a link in a browser; says whether a program for that was found and content. Others on this
-/// machine can see its arguments while it runs, and so the code, which still takes the press of a
-/// button, and signs in once.
+/// Opens a link in a browser; returns whether a program for that was found and succeeded. Others on
+/// this machine can see its arguments while it runs, and so the code; but the code works only once,
+/// and only with a press of the button.
 #[expect(clippy::disallowed_methods, reason = "it is the browser of whoever runs this command")]
 async fn has_opened(link: &Url) -> bool {
     for (program, before) in OPENERS {
@@ -81,7 +81,7 @@ async fn has_opened(link: &Url) -> bool {
     false
 }
 
-/// An address for a browser, below the address of a server. Browsers keep a session only over TLS,
+/// The address of a path on the server, in a form for browsers, which keep a session only over TLS,
 /// except on `localhost`.
 pub(super) fn below(base: &str, path: &str) -> String {
     let whole = format!("{}{path}", base.trim_end_matches('/'));

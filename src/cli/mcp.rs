@@ -2,8 +2,8 @@
 //! start a program.
 //!
 //! Each line is a message; it is sent to `/mcp` of the server, and the answer is written as a line.
-//! So both transports offer the same tools, and this process has nothing to lose: everything
-//! submitted is on the server.
+//! So both transports offer the same tools, and this process has no state to lose: everything that
+//! was submitted is on the server.
 
 use crate::cli::Error;
 use crate::cli::client::{Client, Connection};
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Bytes of a message.
+/// The largest message, in bytes.
 const LONGEST_MESSAGE: u64 = 1024 * 1024;
 /// How long a tool may wait on the server, in addition to the time limit of every call.
 const LONGEST_WAIT: Duration = Duration::from_secs(55);
@@ -88,7 +88,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
             under_way.insert(id.to_string(), call);
         }
     }
-    // Whoever closed standard input may still read what they asked for.
+    // A client that closed standard input may still read the answers.
     while let Some(done) = calls.join_next().await {
         if let Ok(answered) = done {
             answered?;
@@ -142,7 +142,7 @@ impl Bridge {
                 words: problem["detail"].as_str().unwrap_or("the server refused the message").to_owned(),
                 problem: Some(problem),
             }),
-            Err(_) => Err(Said { words: "the server's answer is no message in JSON".to_owned(), problem: None }),
+            Err(_) => Err(Said { words: "the server's answer is not a JSON message".to_owned(), problem: None }),
         }
     }
 }
@@ -153,7 +153,7 @@ struct Said {
     problem: Option<Value>,
 }
 
-/// An error in the words of JSON-RPC.
+/// An error in JSON-RPC.
 fn failure(id: &Value, code: i64, words: &str, problem: Option<Value>) -> Value {
     let mut error = json!({"code": code, "message": words});
     if let Some(problem) = problem {

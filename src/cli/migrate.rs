@@ -1,14 +1,14 @@
-//! `parkbrake migrate`: bring the database to this version.
+//! `parkbrake migrate`: migrates the database to this version.
 
 use crate::cli::{Error, database_url};
 use crate::storage;
 use std::process::ExitCode;
 
-/// Bring the database to this version; needs DATABASE_URL.
+/// Migrate the database to this version; needs DATABASE_URL.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Applies the migrations that are missing. Running it again changes nothing.
+/// Applies the missing migrations. Running it again changes nothing.
 ///
 /// # Errors
 /// The database is unavailable, or a migration failed.

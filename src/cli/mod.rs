@@ -74,23 +74,24 @@ pub struct Cli {
 pub enum Command {
     /// Run the server; needs DATABASE_URL
     Serve(serve::Args),
-    /// Run a server to try out: its own PostgreSQL, demo people and their tokens, loopback only
+    /// Run a server to try parkbrake out, with its own PostgreSQL, demo people and tokens; loopback
+    /// only
     Dev(dev::Args),
-    /// Say whether a configuration is sound
+    /// Check a configuration
     Check(check::Args),
-    /// Say what a changed configuration would have made of past requests
+    /// Show how a changed configuration would have assessed past requests
     #[command(subcommand)]
     Rules(rules::Command),
-    /// Say how a tool call of a coding agent is read, why, and at what level it comes out
+    /// Show how parkbrake interprets a tool call of a coding agent, why, and which level it gets
     Explain(explain::Args),
-    /// Bring the database to this version; needs DATABASE_URL
+    /// Migrate the database to this version; needs DATABASE_URL
     Migrate(migrate::Args),
-    /// Remove workflows that ended long ago, or say what would go; needs DATABASE_URL
+    /// Remove workflows that ended long ago, or list what would be removed; needs DATABASE_URL
     Prune(prune::Args),
     /// Make a secret key, which `serve` and `token` need
     #[command(subcommand)]
     Key(key::Command),
-    /// Seal what is stored with the current secret key, or say what would be sealed; needs
+    /// Seal the stored data with the current secret key, or list what would be sealed; needs
     /// DATABASE_URL
     Rekey(rekey::Args),
     /// Make, list and revoke tokens; needs DATABASE_URL and the secret key
@@ -105,52 +106,50 @@ pub enum Command {
     Submit(Box<submit::Args>),
     /// List the requests that wait for a human, the most dangerous first
     Pending(pending::Args),
-    /// Write every workflow of a stretch of time into a file, for audits
+    /// Write every workflow of a period into a file, for audits
     Export(export::Args),
     /// Show what a request would run, and approve exactly that
     Approve(approve::Args),
     /// Reject a request
     Reject(reject::Args),
-    /// Take back your approval while others are missing
+    /// Withdraw your approval while more approvals are needed
     Withdraw(withdraw::Args),
-    /// Say something about a workflow, or ask its requester something
+    /// Comment on a workflow, or ask its requester a question
     Comment(comment::Args),
-    /// Show where a workflow stands
+    /// Show the status of a workflow
     Status(status::Args),
     /// Follow a workflow until it has ended; exit status 0 if it completed, 3 if it was rejected, 4
-    /// if it expired, else 1
+    /// if it expired, 1 otherwise
     Watch(watch::Args),
-    /// Decide on what waits on a full screen; with an id, close the review of a workflow for which
-    /// somebody broke the glass
+    /// Decide waiting requests on a full screen; with an id, close the review of a workflow for
+    /// which somebody broke the glass
     Review(review::Args),
-    /// List the reviews of broken glass that are open
+    /// List the open reviews of broken glass
     Reviews(review::ListArgs),
-    /// Say what became of an action whose outcome is unknown
+    /// State the outcome of an action whose outcome is unknown
     Resolve(resolve::Args),
-    /// Take back a task, and end what it runs
+    /// Cancel a task, and stop what it runs
     Cancel(cancel::Args),
-    /// Halt: nothing starts to run any more, or nothing in one environment
+    /// Halt: nothing new starts to run, everywhere or in one environment
     Halt(halt::Args),
     /// Lift a halt
     Resume(halt::ResumeArgs),
-    /// List the halts in force, and what was halted before
+    /// List the halts in force, and the log of earlier ones
     Halts(halt::ListArgs),
-    /// Let requests of a narrow kind pass for a while; list and revoke what was granted
+    /// Let requests of a narrow kind pass for a limited time; list and revoke grants
     #[command(subcommand)]
     Grant(grant::Command),
-    /// Serve the Model Context Protocol on standard input and output, for the agent whose token it
-    /// has
+    /// Serve the Model Context Protocol on standard input and output, for the agent with this token
     Mcp(mcp::Args),
-    /// Hold the tool calls of coding agents: what their clients' hooks run, and how it comes into
-    /// their settings
+    /// Control the tool calls of coding agents: the hooks of their clients, and their installation
     Hook(hook::Args),
-    /// Say whether a Terraform plan is the one that was approved, before it is applied
+    /// Check, before it is applied, whether a Terraform plan is the one that was approved
     VerifyPlan(verify_plan::Args),
     /// Print the digest of a document, to compare it with the one that was approved
     Digest(digest::Args),
-    /// Say whose token this is, and which roles that person has
+    /// Show whose token this is, and which roles that person has
     Whoami(whoami::Args),
-    /// Print what a shell needs to complete these commands
+    /// Print the completions of these commands for a shell
     Completions(completions::Args),
     /// Print the manual page, or write one for each command
     Man(completions::ManArgs),
@@ -168,7 +167,7 @@ impl Cli {
         hardening::harden(&plain_variables()).map_err(|error| Error::Other(error.to_string()))
     }
 
-    /// Runs the command and says on standard error why it failed, if it did.
+    /// Runs the command and, if it failed, reports the reason on standard error.
     pub async fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Serve(args) => serve::run(args).await,
@@ -201,7 +200,7 @@ impl Cli {
             Command::Halts(args) => halt::show(args).await,
             Command::Grant(command) => grant::run(command).await,
             Command::Mcp(args) => mcp::run(args).await,
-            // `main` answers it before a runtime is started.
+            // `main` handles it before a runtime is started.
             Command::Hook(args) => Ok(hook::run(&args)),
             Command::VerifyPlan(args) => verify_plan::run(args).await,
             Command::Digest(args) => digest::run(&args),
@@ -221,7 +220,7 @@ fn plain_variables() -> Vec<String> {
     of_flags.chain(["PARKBRAKE_LOG", "PARKBRAKE_POSTGRES_BIN", "PARKBRAKE_DEV_HOME"].map(str::to_owned)).collect()
 }
 
-/// What starts runbooks: this program itself.
+/// The program that starts runbooks, which is this program itself.
 fn launcher() -> Result<Launcher, Error> {
     Launcher::own().map_err(|error| Error::Other(format!("this program cannot open its own file, which starts runbooks: {error}")))
 }
@@ -231,8 +230,8 @@ fn variable(name: &str) -> Option<String> {
     hardening::variable(name)?.into_string().ok()
 }
 
-/// Where the database is. It is read only from the environment, because everybody on the machine
-/// can read a command line.
+/// The address of the database. It is read only from the environment, because everybody on the
+/// machine can read a command line.
 fn database_url() -> Result<String, Error> {
     let url = variable("DATABASE_URL").filter(|url| !url.is_empty()).ok_or_else(|| {
         Error::Other("DATABASE_URL is not set: say where PostgreSQL is, as in postgres://USER:PASSWORD@HOST/DATABASE".to_owned())

@@ -17,13 +17,13 @@ use std::cmp::Reverse;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The most that a server gives at once.
+/// The most requests that a server returns at once.
 const PAGE: usize = 500;
-/// How often `--watch` looks again.
+/// How often `--watch` reads the list.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Lists the requests that wait for a human, the most dangerous first, and of these the one that
-/// escalates or expires next. With --json, each page of the server's list is one line.
+/// Lists the requests that wait for a human, the most dangerous first, and among equal levels the
+/// one that escalates or expires next. With --json, each page of the server's list is one line.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub struct Args {
     /// The order of the table
     #[arg(long, value_enum, default_value_t = Sort::Level)]
     sort: Sort,
-    /// Show whole ids, and what the requesters say
+    /// Show whole ids and the requesters' descriptions
     #[arg(long)]
     wide: bool,
     /// Show the table again whenever it changes, until you press Ctrl-C
@@ -41,7 +41,7 @@ pub struct Args {
     connection: Connection,
 }
 
-/// Which requests are listed.
+/// The filter of the list.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Filter {
     /// Only those that I may decide
@@ -50,24 +50,24 @@ pub struct Filter {
     /// Only those of this level: low, medium, high or critical
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     risk_level: Option<Level>,
-    /// Only those that this role is asked about
+    /// Only those that this role may decide
     #[arg(long)]
     role: Option<String>,
-    /// At most so many, the newest; without it, all of them
+    /// At most this many, the newest; if left out, all of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 }
 
-/// Which request comes first.
+/// The order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sort {
     /// The most dangerous, then what escalates or expires next
     Level,
     /// What escalates or expires next
     Due,
-    /// The one that waits longest
+    /// The one that has waited longest
     Oldest,
-    /// The one that came last
+    /// The newest one
     Newest,
 }
 
@@ -101,7 +101,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         args.sort.sort(&mut items, now);
         let mut page = Page::stdout();
         print(&mut page, &items, args.wide, now);
-        // A change of the ages alone is not news for somebody who reads a file.
+        // If the output is a file, a change of the ages alone is not worth a new table.
         let news = if is_terminal() { page.text().to_owned() } else { items.iter().map(Value::to_string).collect() };
         if news != before {
             if args.watch && is_terminal() {
@@ -144,7 +144,7 @@ pub(super) async fn read(
             return Ok(items);
         }
         if next == cursor {
-            return Err(Error::Other("the server gives the same page again and again: ask for fewer with --limit".to_owned()));
+            return Err(Error::Other("the server returns the same page again and again: ask for fewer with --limit".to_owned()));
         }
         cursor = next;
     }
@@ -153,7 +153,7 @@ pub(super) async fn read(
 impl Sort {
     /// Puts requests into this order.
     pub fn sort(self, items: &mut [Value], now: DateTime<Utc>) {
-        // A level that is not known here may be a worse one.
+        // A level that this version does not know may be a worse one.
         let level = |item: &Value| {
             let level = Level::parse(asked_level(item));
             Reverse((level.is_none(), level))
@@ -170,7 +170,7 @@ impl Sort {
     }
 }
 
-/// The level of what people are asked about: of the step that waits, or of the whole.
+/// The level of what people are asked about: the waiting step, or the whole request.
 pub(super) fn asked_level(item: &Value) -> &str {
     text(item, "/step/risk_level").or_else(|| text(item, "/risk_level")).unwrap_or("?")
 }
@@ -217,14 +217,14 @@ fn row(item: &Value, wide: bool, now: DateTime<Utc>) -> Vec<Cell> {
     row
 }
 
-/// What would be done to what.
+/// The action and its target.
 pub(super) struct What {
     pub text: String,
-    /// Whether the requester called it something else.
+    /// Whether the requester called the target something else.
     pub differs: bool,
 }
 
-/// What would be done to what, as far as parkbrake knows.
+/// The action and its target, as far as parkbrake knows.
 pub(super) fn what(item: &Value) -> What {
     let named = item.get("target").filter(|target| target.is_object()).map_or_else(|| "?".to_owned(), show::named);
     let differs = !list(item, "/target/differs").is_empty();
@@ -232,7 +232,7 @@ pub(super) fn what(item: &Value) -> What {
     What { text: if differs { format!("{DIFFERS} {named}") } else { named }, differs }
 }
 
-/// Whose decision it waits for.
+/// The people whose decision it waits for.
 pub(super) fn needs(item: &Value) -> Cell {
     if item["undecidable"] == true {
         return ("nobody can decide".to_owned(), Style::of("critical"));

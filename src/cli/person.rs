@@ -1,5 +1,5 @@
-//! `parkbrake person suspend|restore|sign-out|list`: who has rights now, whatever the configuration
-//! says.
+//! `parkbrake person suspend|restore|sign-out|list`: who has rights now, regardless of the
+//! configuration.
 
 use crate::cli::terminal::Page;
 use crate::cli::token::{failed, listed, policy, timestamp};
@@ -12,12 +12,12 @@ use std::process::ExitCode;
 /// What to do with people and agents.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Take all rights of a person or an agent away, at once and on every channel; what they have
-    /// approved no longer counts
+    /// Take all rights from a person or an agent, at once and on every channel; their approvals no
+    /// longer count
     Suspend {
         /// A name under `people` or `agents` of approval-policies.yaml
         name: String,
-        /// Why; `person list` shows it
+        /// The reason; `person list` shows it
         #[arg(long)]
         reason: Option<String>,
         #[command(flatten)]
@@ -28,8 +28,8 @@ pub enum Command {
         /// The name
         name: String,
     },
-    /// End all sessions of a person in the inbox, and take back the links that would begin one;
-    /// tokens stay good
+    /// End all sessions of a person in the inbox, and invalidate their unused sign-in links; tokens
+    /// stay valid
     SignOut {
         /// The name
         name: String,
@@ -41,7 +41,7 @@ pub enum Command {
     },
 }
 
-/// Where the names are listed.
+/// The folder that lists the names.
 #[derive(Debug, clap::Args)]
 pub struct Folder {
     /// The folder of the configuration, which lists the names
@@ -71,7 +71,7 @@ async fn suspend(storage: &Storage, name: &str, reason: Option<&str>, config: &P
     let mut page = Page::stdout();
     page.line(match is_new {
         true => format!("{name} is suspended; every server refuses them within a second"),
-        false => format!("{name} has been suspended before, and still is"),
+        false => format!("{name} is already suspended"),
     });
     page.print()?;
     // Ends the sessions, so that none becomes valid again when the name is restored.

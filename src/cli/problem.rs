@@ -23,7 +23,7 @@ impl Problem {
         Self { status, body, retry_after: retry_after.map(str::to_owned) }
     }
 
-    /// Which one it is: `self-approval`, `already-decided`, …
+    /// The code of the problem: `self-approval`, `already-decided`, …
     pub fn code(&self) -> Option<&str> {
         text(&self.body, "/code")
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Problem {
             write!(f, "\n  {}: {}", escaped(pointer), escaped(text(error, "/detail").unwrap_or("is not valid")))?;
         }
         if let Some(decision) = self.body.get("decision").filter(|decision| decision.is_object()) {
-            write!(f, "\n  the decision that won: {}", self::decision(decision))?;
+            write!(f, "\n  the decision that counts: {}", self::decision(decision))?;
         }
         let said = |current: &&str| !text(&self.body, "/detail").is_some_and(|detail| detail.contains(current));
         if let Some(current) = text(&self.body, "/current_status").filter(said) {
@@ -65,7 +65,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One decision in a line: who decided, with which roles, through which door, when, and why.
+/// One decision in a line: who decided, with which roles, through which way in, when, and why.
 pub fn decision(decision: &Value) -> String {
     let verdict = text(decision, "/verdict").unwrap_or("decided");
     let mut line = format!("{} by {}", escaped(verdict), escaped(text(decision, "/approver").unwrap_or("somebody")));
@@ -112,7 +112,7 @@ mod tests {
             "decision": {"approver": "tom", "role": "tech_lead", "verdict": "rejected", "justification": "no\u{1b}[2J", "at": "2026-11-22T12:00:00Z"}});
         assert_eq!(
             shown(409, &body),
-            "Already decided: it was rejected\n  the decision that won: rejected by tom (tech_lead) at 2026-11-22T12:00:00Z, saying: no<U+001B>[2J"
+            "Already decided: it was rejected\n  the decision that counts: rejected by tom (tech_lead) at 2026-11-22T12:00:00Z, saying: no<U+001B>[2J"
         );
     }
 

@@ -17,11 +17,11 @@ use uuid::Uuid;
 /// The database also refuses a shorter time: people may still read what ended today, and notices
 /// about it may still be sent.
 const YOUNGEST: Duration = Duration::from_secs(86_400);
-/// Workflows of a step.
+/// Workflows in one step.
 const STEP: i32 = 500;
 /// The least pause between two steps.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Workflows that a dry run looks at in one statement.
+/// Workflows that a dry run examines in one statement.
 const PREVIEW: i32 = 2_000;
 /// How often it reports its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -29,8 +29,8 @@ const PROGRESS: Duration = Duration::from_secs(2);
 const TRIES: u32 = 5;
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Remove workflows that ended long ago; needs DATABASE_URL. Without --yes it only says what would
-/// go.
+/// Remove workflows that ended long ago; needs DATABASE_URL. Without --yes it only lists what would
+/// be removed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long ago their last change has to be, as in 90d; at least 1d
@@ -46,7 +46,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Removes, or says what would be removed.
+/// Removes workflows, or reports what would be removed.
 ///
 /// # Errors
 /// The database is unavailable or not migrated, or the database user may not delete.
@@ -68,7 +68,7 @@ async fn prune(storage: &Storage, args: &Args) -> Result<(), Error> {
     if args.yes { remove(storage, cut_off, args.json).await } else { preview(storage, cut_off, args).await }
 }
 
-/// What was found with one status.
+/// The workflows found with one status.
 #[derive(Default)]
 struct Found {
     workflows: i64,
@@ -129,7 +129,7 @@ async fn preview(storage: &Storage, cut_off: DateTime<Utc>, args: &Args) -> Resu
     page.print()
 }
 
-/// What was removed so far.
+/// The workflows removed so far.
 #[derive(Default)]
 struct Removed {
     workflows: i64,
@@ -152,7 +152,7 @@ async fn remove(storage: &Storage, cut_off: DateTime<Utc>, as_json: bool) -> Res
         removed.keys += i64::from(step.keys);
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            let until = step.until.map(|until| format!(", as far as {}", timestamp(until))).unwrap_or_default();
+            let until = step.until.map(|until| format!(", up to {}", timestamp(until))).unwrap_or_default();
             complain(&format!("parkbrake: {} workflows removed{until}", removed.workflows));
         }
         tokio::time::sleep(took.max(PAUSE)).await;
@@ -174,7 +174,7 @@ async fn remove(storage: &Storage, cut_off: DateTime<Utc>, as_json: bool) -> Res
     page.print()
 }
 
-/// Says what stays although it is old, and why.
+/// Reports old workflows that are kept, and why.
 fn say_unresolved(page: &mut Page, count: i64) {
     if count > 0 {
         page.fact("stay", format_args!("{count}, whose outcome is unknown until somebody resolves it (`parkbrake resolve`)"));

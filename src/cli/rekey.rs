@@ -1,4 +1,4 @@
-//! `parkbrake rekey`: seals what is stored with the current secret key.
+//! `parkbrake rekey`: seals the stored data with the current secret key.
 
 use crate::cli::key::KeyArgs;
 use crate::cli::terminal::{Page, complain};
@@ -8,19 +8,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Workflows of a step.
+/// Workflows in one step.
 const STEP: i64 = 500;
 /// How often it reports its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// How many of the workflows that somebody else wrote are named.
+/// How many of the workflows that somebody else wrote are listed.
 const MOST_NAMED: usize = 20;
 
-/// Seal what is stored with the current secret key; needs DATABASE_URL. Without --yes it only says
-/// what would be sealed.
+/// Seal the stored data with the current secret key; needs DATABASE_URL. Without --yes it only
+/// reports what would be sealed.
 ///
-/// Give the new key and the one that it replaces, the new one first. A database from before there
-/// were seals is sealed for the first time; look at its waiting requests before, because from then
-/// on they count as this server's own.
+/// Give the new key and the one that it replaces, the new one first. A database from before seals
+/// existed is sealed for the first time; check its waiting requests before, because from then on
+/// they count as this server's own.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Seal it
@@ -31,7 +31,7 @@ pub struct Args {
     key: KeyArgs,
 }
 
-/// What was found.
+/// The result so far.
 #[derive(Default)]
 struct Found {
     current: usize,
@@ -40,7 +40,7 @@ struct Found {
     foreign: Vec<(Uuid, String)>,
 }
 
-/// Seals, or says what would be sealed. The exit status is 1 if anything was not written by a
+/// Seals, or reports what would be sealed. The exit status is 1 if anything was not written by a
 /// server with one of the keys.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ async fn rekey(storage: &Storage, write: bool) -> Result<ExitCode, Error> {
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
             let seen = found.current + found.earlier + found.unsealed + found.foreign.len();
-            complain(&format!("parkbrake: {seen} workflows looked at"));
+            complain(&format!("parkbrake: {seen} workflows examined"));
         }
     }
     if write {
@@ -79,17 +79,17 @@ async fn rekey(storage: &Storage, write: bool) -> Result<ExitCode, Error> {
 fn tell(found: &Found, write: bool, is_first: bool) -> Result<(), Error> {
     let mut page = Page::stdout();
     page.line(if write { "sealed with the current key:" } else { "nothing was changed; `parkbrake rekey --yes` seals it:" });
-    page.fact("current", format_args!("{} workflows had the current key's seal already", found.current));
+    page.fact("current", format_args!("{} workflows already had the current key's seal", found.current));
     page.fact("earlier", format_args!("{} workflows had an earlier key's", found.earlier));
     let unsealed = if is_first {
-        "had none, being from before there were seals"
+        "had none, because they are from before seals existed"
     } else {
-        "have none; this server did not write them, and they stay as they are"
+        "have none; this server did not write them, and they are left unchanged"
     };
     page.fact("unsealed", format_args!("{} workflows {unsealed}", found.unsealed));
     page.fact(
         "foreign",
-        format_args!("{} workflows were not written by a server with these keys; they stay as they are", found.foreign.len()),
+        format_args!("{} workflows were not written by a server with these keys; they are left unchanged", found.foreign.len()),
     );
     for (id, detail) in found.foreign.iter().take(MOST_NAMED) {
         page.line(format_args!("{id}: {detail}"));
@@ -105,7 +105,7 @@ fn failed(error: storage::Error) -> Error {
     let hint = if text.contains("does not exist") {
         "; has the database been set up? `parkbrake migrate` does that"
     } else if text.contains("permission denied") {
-        "; sealing anew is for the role that owns the tables, not for the server's"
+        "; run this as the role that owns the tables, not as the server's role"
     } else {
         ""
     };

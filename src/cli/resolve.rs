@@ -11,12 +11,12 @@ use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Says what became of an action whose outcome is unknown.
+/// States the outcome of an action whose outcome is unknown.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6
     id: GivenId,
-    /// What became of it; `retry` runs it once more
+    /// The outcome; `retry` runs the action once more
     #[arg(long, value_enum)]
     outcome: Outcome,
     /// How you know

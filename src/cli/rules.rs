@@ -1,9 +1,7 @@
-//! `parkbrake rules preview`: what would a changed configuration have made of what was submitted
-//! lately?
+//! `parkbrake rules preview`: how a changed configuration would have assessed recent requests.
 //!
-//! The server gives what was submitted, page by page, to people only. The rules are read and
-//! applied here, so a configuration that is only being written never comes near the server, and
-//! nothing changes.
+//! The server returns recent requests, page by page, to people only. The rules are read and applied
+//! here, so an unfinished configuration never reaches the server, and nothing changes.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -24,14 +22,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What is done with rules.
+/// What to do with rules.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// List the requests of the last days that would have been given another level; for people
+    /// List the requests of the last days that would have had a different level; for people
     Preview(PreviewArgs),
 }
 
-/// Assesses what was submitted lately once more, under another configuration, and changes nothing.
+/// Assesses recent requests again, under another configuration, and changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct PreviewArgs {
     /// The folder of the changed configuration
@@ -40,7 +38,7 @@ pub struct PreviewArgs {
     /// How many days back
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
-    /// How many of the requests to list, the newest; all are counted
+    /// How many of the changed requests to list, the newest; all are counted
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
     #[command(flatten)]
@@ -50,7 +48,7 @@ pub struct PreviewArgs {
 /// Runs a command.
 ///
 /// # Errors
-/// The configuration is not sound; why the server did not say what was submitted.
+/// The configuration is invalid; or the server did not return the requests.
 pub async fn run(command: Command) -> Result<ExitCode, Error> {
     let Command::Preview(args) = command;
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
@@ -82,7 +80,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Cuts what comes in pieces into lines.
+/// Splits pieces of text into lines.
 #[derive(Default)]
 struct Lines {
     begun: Vec<u8>,
@@ -91,33 +89,33 @@ struct Lines {
 impl Lines {
     fn add(&mut self, bytes: &[u8], mut line: impl FnMut(&Value)) -> Result<(), Error> {
         let mut pieces = bytes.split(|byte| *byte == b'\n');
-        // There is a first piece, and it belongs to what was begun.
+        // There is a first piece, and it completes the unfinished line.
         self.begun.extend(pieces.next().unwrap_or_default());
         for piece in pieces {
             let whole = std::mem::replace(&mut self.begun, piece.to_vec());
             let read = serde_json::from_slice(&whole);
             line(&read.map_err(|error| {
-                Error::Other(format!("a line of the export is no JSON ({error}): does a proxy stand before the server?"))
+                Error::Other(format!("a line of the export is not JSON ({error}): is there a proxy in front of the server?"))
             })?);
         }
         Ok(())
     }
 }
 
-/// What a changed configuration makes of what was submitted.
+/// The result of the comparison.
 #[derive(Default)]
 struct Found {
     limit: usize,
-    /// How many were assessed once more.
+    /// How many were assessed again.
     assessed: u64,
-    /// How many would go from one level to another.
+    /// How many would change from one level to another.
     changed: BTreeMap<(Level, Level), u64>,
-    /// How many could not be submitted, by why not.
+    /// How many could not be submitted, by reason.
     refused: BTreeMap<String, u64>,
     /// How many cannot be read.
     unread: u64,
-    /// The newest of those that change, the oldest first: each with the level that it would be
-    /// given, none if it could not be submitted.
+    /// The newest changed requests, the oldest first: each with its new level, or none if it could
+    /// not be submitted.
     listed: VecDeque<(Value, Option<Level>)>,
 }
 
@@ -171,7 +169,7 @@ impl Found {
     fn show(&self, page: &mut Page, days: u16) {
         let requests = if self.assessed == 1 { "request" } else { "requests" };
         page.line(format_args!(
-            "{} {requests} of the last {days} days: {} would have been assessed otherwise",
+            "{} {requests} of the last {days} days: {} would have been assessed differently",
             self.assessed,
             self.others()
         ));

@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     key: KeyArgs,
 
-    /// Leave the database as it is; `parkbrake migrate` brings it to this version
+    /// Do not migrate the database; `parkbrake migrate` does it
     #[arg(long)]
     no_migrate: bool,
 }

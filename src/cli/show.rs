@@ -19,7 +19,7 @@ use runs::runs;
 use serde_json::Value;
 pub use steps::standing;
 
-/// The label of a reason by which the requester and parkbrake disagree, whatever its level.
+/// The label of a reason about which the requester and parkbrake disagree, whatever its level.
 pub const WARNING: &str = "warning";
 
 /// What an approver has to see before deciding: level, what exactly would run, on what, why it
@@ -56,7 +56,7 @@ pub fn request(page: &mut Page, workflow: &Value) {
     page.fact("digest", word(workflow, "/digest", "?"));
 }
 
-/// Everything that is known of a workflow.
+/// Everything about a workflow.
 pub fn workflow(page: &mut Page, workflow: &Value) {
     request(page, workflow);
     for (place, step) in standing(workflow).iter().enumerate() {
@@ -280,7 +280,7 @@ fn quoted(page: &mut Page, label: &str, words: &str) {
     }
 }
 
-/// A moment in the time zone of this machine.
+/// A time in the time zone of this machine.
 fn moment(value: &Value, pointer: &str) -> String {
     text(value, pointer).map_or_else(|| "?".to_owned(), times::local)
 }

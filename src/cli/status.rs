@@ -1,4 +1,4 @@
-//! `parkbrake status`: where a workflow stands.
+//! `parkbrake status`: shows the status of a workflow.
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
@@ -9,7 +9,7 @@ use reqwest::Method;
 use std::process::ExitCode;
 use uuid::Uuid;
 
-/// Shows what a workflow is about, who decided, how it ran, and its history.
+/// Shows the target of a workflow, its decisions, its attempts, and its history.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6

@@ -1,4 +1,4 @@
-//! `parkbrake submit`: hands a task in.
+//! `parkbrake submit`: submits a task.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -15,18 +15,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Submits a task: a file with JSON, `-` for standard input, or flags. With --wait the exit status
-/// is 3 if it was rejected, 4 if it expired, and 1 if it ended in any other way than completed.
+/// Submits a task: from a file with JSON, from standard input (`-`), or from flags. With --wait the
+/// exit status is 3 if it was rejected, 4 if it expired, and 1 if it ended in any other way than
+/// completed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file with the task as JSON, or - for standard input
     file: Option<PathBuf>,
     #[command(flatten)]
     flags: TaskFlags,
-    /// Submit at most once: the same key and task again give the first answer again
+    /// Submit at most once: the same key and task return the first answer again
     #[arg(long, value_name = "KEY", value_parser = key)]
     idempotency_key: Option<String>,
-    /// Hold the answer for so many seconds (at most 55), until the task is parked or has ended
+    /// Hold the answer for this many seconds (at most 55), until the task is parked or has ended
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=55))]
     wait: Option<u16>,
     #[command(flatten)]
@@ -38,14 +39,14 @@ fn key(text: &str) -> Result<String, String> {
     if (1..=255).contains(&text.len()) && text.bytes().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("write 1 to 255 letters, digits and signs of ASCII, without blanks, quotes and backslashes".to_owned())
+        Err("write 1 to 255 ASCII letters, digits and punctuation marks, without blanks, quotes and backslashes".to_owned())
     }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Why the task was not taken.
+/// Why the task was not accepted.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Agent)?;
     let body = match &args.file {

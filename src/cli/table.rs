@@ -4,9 +4,9 @@ use crate::cli::terminal::{FAINT, Page, Style};
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: &str = "  ";
-/// A column is not made narrower than this.
+/// The narrowest width to which a column is cut.
 const NARROWEST: usize = 12;
 
 /// A cell of a table: its text, which has no terminal control characters, and its style.

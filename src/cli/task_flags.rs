@@ -1,4 +1,4 @@
-//! A task put together from flags.
+//! Builds a task from flags.
 
 use crate::cli::client::env;
 use crate::cli::id::GivenId;
@@ -8,62 +8,63 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// The flags that say what a task is. Values of `--arg` are text; what they have to look like is
-/// checked by the server against the runbook. Values of `--metadata` are what they look like: see
-/// [`typed`].
+/// The flags that describe a task. Values of `--arg` are text; the server checks them against the
+/// runbook. Values of `--metadata` are typed by their form: see [`typed`].
 #[derive(Debug, clap::Args)]
 pub struct TaskFlags {
-    /// What is to be done, such as deploy
+    /// The operation, such as deploy
     #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"], required_unless_present_any = ["file", "playbook", "terraform_plan"])]
     operation: Option<String>,
-    /// What the approver reads as your claim
+    /// The description that the approver reads as your claim
     #[arg(long, value_name = "TEXT", conflicts_with = "file", required_unless_present_any = ["file", "terraform_plan"])]
     description: Option<String>,
-    /// Where: production, staging, development, …
+    /// The environment: production, staging, development, …
     #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"])]
     environment: Option<String>,
-    /// On what
+    /// The resource
     #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "playbook"])]
     resource: Option<String>,
-    /// What that is: database, infrastructure, code, …
+    /// The type of the resource: database, infrastructure, code, …
     #[arg(long, value_name = "WORD", conflicts_with_all = ["file", "playbook"])]
     resource_type: Option<String>,
-    /// What it is estimated to cost, in US dollars
+    /// The estimated cost, in US dollars
     #[arg(long, value_name = "DOLLARS", conflicts_with_all = ["file", "playbook"], value_parser = dollars)]
     cost: Option<f64>,
     /// Your own name for the task
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     task_id: Option<String>,
-    /// The workflow of your earlier request, still waiting, whose place this task takes
+    /// The workflow of your earlier request, still waiting, that this task supersedes
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     pub supersedes: Option<GivenId>,
-    /// Have parkbrake run this runbook; without it, you act yourself once you may, and report
+    /// Have parkbrake run this runbook; without it, you act yourself once you may, and report the
+    /// result
     #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
     runbook: Option<String>,
-    /// Have parkbrake make the steps of this playbook, in place of one task
+    /// Have parkbrake make the steps of this playbook, instead of one task
     #[arg(long, value_name = "NAME", conflicts_with = "file", group = "configured")]
     playbook: Option<String>,
-    /// Show a plan: a file with what `terraform show -json` or `tofu show -json` prints, or -. It
-    /// is read here; what is sent are counts, changes without sensitive values, and a digest.
-    /// Without --operation and --resource-type the task is to modify infrastructure
+    /// Show a Terraform plan: a file with the output of `terraform show -json` or
+    /// `tofu show -json`, or -. It is read on this machine, and only counts, changes without
+    /// sensitive values, and a digest are sent. Without --operation and --resource-type the task is
+    /// to modify infrastructure
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "playbook"])]
     terraform_plan: Option<PathBuf>,
-    /// The workspace that the plan is for; left out, TF_WORKSPACE, or the one that is selected in
-    /// this folder
+    /// The workspace that the plan is for; if left out, TF_WORKSPACE, or the one that is selected
+    /// in this folder
     #[arg(long, value_name = "NAME", requires = "terraform_plan")]
     terraform_workspace: Option<String>,
     /// An argument of the runbook or the playbook; may be repeated
     #[arg(long = "arg", value_name = "NAME=VALUE", requires = "configured", conflicts_with = "file", value_parser = pair)]
     args: Vec<(String, String)>,
-    /// Anything else to keep with the task; may be repeated. A number, true, false, and a list, an
-    /// object or quoted text in JSON are taken as such (replicas=2, tags='["a"]', build='"2"');
+    /// Additional data to keep with the task; may be repeated. A number, true, false, and a list,
+    /// an object or quoted text in JSON keep their type (replicas=2, tags='["a"]', build='"2"');
     /// everything else is text (version=1.10)
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "file", value_parser = pair)]
     metadata: Vec<(String, String)>,
 }
 
 impl TaskFlags {
-    /// The task as JSON. `supersedes` is the workflow that the flag of this name stands for.
+    /// The task as JSON. `supersedes` is the workflow that the flag of the same name refers to.
     ///
     /// # Errors
     /// The plan cannot be read.
@@ -111,9 +112,9 @@ fn object(pairs: Vec<(String, String)>) -> Value {
     pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
 }
 
-/// A value as it is meant where that is clear: a number that is written back as it stands, `true`,
-/// `false`, or a list, an object or text in JSON. Everything else is text: `1.10`, `007` and `1e3`
-/// are names of something, and would come back as other numbers.
+/// A value with the type of its form, if that is unambiguous: a number in its canonical spelling,
+/// `true`, `false`, or a list, an object or text in JSON. Everything else is text: `1.10`, `007`
+/// and `1e3` are names, and would come back as other numbers.
 fn typed(text: String) -> Value {
     /// Above it, a double cannot hold every integer.
     const LARGEST: u64 = 1 << 53;

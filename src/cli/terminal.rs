@@ -66,7 +66,7 @@ impl Page {
         Self { text: String::new(), colors }
     }
 
-    /// The text in this style; plain where there are no colors.
+    /// The text in this style; plain if there are no colors.
     pub fn paint(&self, style: Style, text: &str) -> String {
         if self.colors && style != PLAIN { format!("\u{1b}[{}m{text}\u{1b}[0m", style.0) } else { text.to_owned() }
     }
@@ -141,7 +141,7 @@ fn escape_json(body: &str) -> String {
     escaped
 }
 
-/// Writes a line to standard error. A closed terminal is no reason to fail.
+/// Writes a line to standard error. A closed terminal is not a reason to fail.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
@@ -167,7 +167,7 @@ pub fn write_bytes(bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-/// A word as one types it into a shell.
+/// A word in the form in which one types it into a shell.
 pub fn shell_word(word: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
     if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -1,4 +1,4 @@
-//! Plans of Terraform: read and summarized here, so that neither the plan nor a secret in it leaves
+//! Terraform plans: read and summarized here, so that neither the plan nor a secret in it leaves
 //! the machine that made it.
 
 use crate::cli::Error;
@@ -9,15 +9,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Bytes of a plan.
+/// The largest plan, in bytes.
 const LARGEST: u64 = 256 * 1024 * 1024;
-/// Where Terraform keeps the name of the workspace that was selected.
+/// The file in which Terraform keeps the name of the selected workspace.
 const SELECTED: &str = ".terraform/environment";
 
-/// Reads a plan from a file, or from standard input where it is `-`.
+/// Reads a plan from a file, or from standard input for `-`.
 ///
 /// # Errors
-/// Why it cannot be read. The text shows no value from it.
+/// Why it cannot be read. The text shows no value of it.
 pub fn read(file: &Path, workspace: Option<String>) -> Result<Plan, Error> {
     let name = escaped(&file.display().to_string());
     let bytes = bytes(file).map_err(|error| Error::Other(format!("cannot read {name}: {error}")))?;

@@ -1,6 +1,6 @@
 //! Times as people read them on a terminal: local time to the second, and durations.
 //!
-//! Text that is not a time is shown unchanged, because an answer of another version is more useful
+//! Text that is not a time is shown unchanged, because a response of another version is more useful
 //! than none.
 
 use crate::domain::text::escaped;
@@ -12,7 +12,7 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// Reads a moment of an answer.
+/// Parses a time in a response.
 pub fn read(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
 }

@@ -17,14 +17,14 @@ use uuid::Uuid;
 /// What to do with tokens.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Make a token for a person or an agent of the configuration; prints the token alone, this
-    /// once
+    /// Make a token for a person or an agent of the configuration; prints only the token, and only
+    /// this once
     Create {
-        /// Whose token it is: a name under `people` or `agents` of approval-policies.yaml, spelled
-        /// as it stands there
+        /// The holder: a name under `people` or `agents` of approval-policies.yaml, in the same
+        /// spelling
         #[arg(value_parser = principal_name)]
         name: String,
-        /// After how long it stops being good; never if not given
+        /// How long it is valid; without an end if left out
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         expires: Option<Duration>,
         /// The folder of the configuration, which lists the names
@@ -35,7 +35,7 @@ pub enum Command {
     },
     /// List the tokens, without showing any
     List,
-    /// Revoke a token by its id, or every token of a name
+    /// Revoke a token by its id, or all tokens of a name
     Revoke {
         /// The id that `token list` shows, or a name
         id_or_name: String,
@@ -80,7 +80,7 @@ async fn create(storage: &Storage, name: &str, expires_in: Option<Duration>, con
     page.print()
 }
 
-/// Who a name in the configuration is.
+/// The principal with a name in the configuration.
 ///
 /// # Errors
 /// The configuration is invalid, or does not list the name in this spelling.
@@ -91,7 +91,7 @@ pub(super) fn listed(config: &Path, name: &str) -> Result<Principal, Error> {
             if names.is_empty() { "none".to_owned() } else { names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ") }
         };
         Error::Other(format!(
-            "{name} is neither a person nor an agent of {}; people are: {}; agents are: {}. List the name there first, and spell it alike",
+            "{name} is neither a person nor an agent of {}; people are: {}; agents are: {}. List the name there first, in the same spelling",
             config.join("hitl/approval-policies.yaml").display(),
             known(policy.people().keys().collect()),
             known(policy.agents().keys().collect())
@@ -134,7 +134,7 @@ async fn list(storage: &Storage) -> Result<(), Error> {
 async fn revoke(storage: &Storage, id_or_name: &str) -> Result<(), Error> {
     let revoked = storage.revoke_tokens(Uuid::try_parse(id_or_name).ok(), id_or_name).await.map_err(failed)?;
     if revoked == 0 {
-        return Err(Error::Other(format!("there is no good token with the id or name `{id_or_name}`; `parkbrake token list` shows them")));
+        return Err(Error::Other(format!("there is no valid token with the id or name `{id_or_name}`; `parkbrake token list` shows them")));
     }
     let mut page = Page::stdout();
     page.line(format_args!("revoked {revoked}; a running server refuses them within a few seconds"));
@@ -144,7 +144,7 @@ async fn revoke(storage: &Storage, id_or_name: &str) -> Result<(), Error> {
 /// A new token: 256 random bits, with a prefix by which secret scanners recognize it.
 pub(super) fn random_token() -> Result<String, Error> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Other(format!("the system gives no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| Error::Other(format!("the system provides no random numbers: {error}")))?;
     Ok(format!("pbk_{}", hex(&bytes)))
 }
 

@@ -1,5 +1,5 @@
-//! `parkbrake verify-plan`: before a Terraform plan is applied, whether it is the one that was
-//! approved.
+//! `parkbrake verify-plan`: checks, before a Terraform plan is applied, whether it is the one that
+//! was approved.
 
 use crate::cli::client::Connection;
 use crate::cli::dev_home::Kind;
@@ -14,12 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use uuid::Uuid;
 
-/// Say whether a Terraform plan is the one that was approved and may be applied now; exit status 1
-/// if it is not.
+/// Check whether a Terraform plan is the one that was approved and may be applied now; the exit
+/// status is 1 if it is not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file with what `terraform show -json` prints of the plan that is about to be applied, or -
-    /// for standard input
+    /// A file with the output of `terraform show -json` for the plan that is about to be applied,
+    /// or - for standard input
     plan: PathBuf,
     /// The workflow in which it was approved
     #[arg(long, value_name = "ID", env = "PARKBRAKE_WORKFLOW_ID")]
@@ -27,7 +27,7 @@ pub struct Args {
     /// The digest that was approved
     #[arg(long, value_name = "DIGEST", env = "PARKBRAKE_DIGEST")]
     digest: Option<String>,
-    /// The step that shows the plan, where several steps of the workflow show one
+    /// The step that shows the plan, if several steps of the workflow show one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     step: Option<u32>,
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! `parkbrake watch`: follows a workflow until it has ended.
 //!
-//! A request may stay parked for days, and the server may be restarted meanwhile, so once it has
-//! answered, a call that fails is tried again for some minutes. The version of the last event seen
-//! is remembered, so that no event is missed and none is shown twice.
+//! A request may stay parked for days, and the server may be restarted in the meantime, so once it
+//! has answered, a call that fails is retried for some minutes. The version of the last event seen
+//! is remembered, so that no event is missed or shown twice.
 
 use crate::cli::client::{Answer, Client, Connection};
 use crate::cli::dev_home::Kind;
@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 /// Runs the command: exit status 0 if the workflow completed, 3 if it was rejected, 4 if it
-/// expired, 1 if it ended otherwise.
+/// expired, 1 otherwise.
 ///
 /// # Errors
 /// Why the server did not answer.
@@ -111,7 +111,7 @@ fn print_news(workflow: &Value, seen: u64) -> Result<(), Error> {
     page.print()
 }
 
-/// Waits for the events after a version, and meanwhile prints the runbook's output.
+/// Waits for the events after a version, and prints the runbook's output in the meantime.
 async fn wait_and_follow(client: &Client, id: Uuid, seen: u64, live: &mut Live) -> Result<Answer, Error> {
     let mut answer = pin!(wait(client, id, seen));
     loop {

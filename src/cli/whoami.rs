@@ -1,4 +1,4 @@
-//! `parkbrake whoami`: whose token this is, and what that name may do today.
+//! `parkbrake whoami`: shows whose token this is, and what that name may do now.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;
@@ -9,7 +9,7 @@ use crate::domain::text::escaped;
 use reqwest::Method;
 use std::process::ExitCode;
 
-/// Says whose token this is, and which roles that person has today.
+/// Shows whose token this is, and which roles that person has now.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `parkbrake withdraw`: an approver takes an approval back.
+//! `parkbrake withdraw`: withdraws an approval.
 
 use crate::cli::Error;
 use crate::cli::client::Connection;
@@ -11,12 +11,12 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 
-/// Takes back your approval, as long as others are missing.
+/// Withdraws your approval, while more approvals are needed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The workflow's id, or the last characters of it: at least 6
     id: GivenId,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Why the approval was not taken back.
+/// Why the approval was not withdrawn.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     let client = args.connection.client(Kind::Person)?;
     let id = client.find(&args.id).await?;

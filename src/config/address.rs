@@ -1,9 +1,9 @@
-//! Addresses of the web, as configurations name them.
+//! URLs in configuration files.
 
-/// An address that is called, without a name and a password in it.
+/// A URL to call, without a user name or password.
 ///
 /// # Errors
-/// Anything else.
+/// The text is anything else.
 pub fn url(text: &str) -> Result<String, &'static str> {
     let rest = ["https://", "http://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
     let rest = rest.ok_or("is no address that can be called: it has to begin with https:// or http://")?;
@@ -15,11 +15,10 @@ pub fn url(text: &str) -> Result<String, &'static str> {
     if sound { Ok(text.to_owned()) } else { Err("is no address that can be called: write https://, a host and a path") }
 }
 
-/// The address under which people reach a server: without a query, and without the slash at its
-/// end.
+/// The URL at which people reach a server: without a query, and without a slash at the end.
 ///
 /// # Errors
-/// Anything else.
+/// The text is anything else.
 pub fn base(text: &str) -> Result<String, &'static str> {
     let sound = url(text)?;
     if sound.contains(['?', '#']) {

@@ -20,12 +20,12 @@ const KEYS: [&str; 8] = ["tools", "paths", "secret", "writes", "environments", "
 const ENTRY_KEYS: [&str; 9] = ["tool", "command", "flags", "unless", "needs", "check", "takes", "writes", "is"];
 const PATH_KEYS: [&str; 4] = ["path", "except", "read", "write"];
 const FACT_KEYS: [&str; 4] = ["operation", "environment", "resource", "resource_type"];
-/// The tool whose entries are about commands.
+/// The tool whose entries match commands.
 const SHELL: &str = "Bash";
 
-/// Reads the file beside the shipped one. `tools`, `paths` and `environments` of the operator's
-/// come before the shipped ones; of the other keys the operator's take the place of the shipped
-/// ones.
+/// Reads the operator's file together with the shipped one. Entries of the operator's `tools`,
+/// `paths` and `environments` come before the shipped ones; each other key of the operator's
+/// replaces the shipped one.
 pub fn read(file: Option<&At<'_>>, shipped: &At<'_>, rules: &RiskRules<'_>) -> ToolRules {
     let reader = Reader { rules };
     let written = file.and_then(|at| at.fields(&KEYS));
@@ -50,7 +50,7 @@ pub fn read(file: Option<&At<'_>>, shipped: &At<'_>, rules: &RiskRules<'_>) -> T
     }
 }
 
-/// Notes where what nothing reads would run without people.
+/// Adds a note if tool calls that match no entry would run without people.
 pub fn check_unmatched(file: &At<'_>, tools: &ToolRules, rules: &Rules, policy: &Policy) {
     let asks_somebody = Level::ALL.into_iter().any(|level| !policy.level(level).auto_approve);
     let level = tools.level_of_unmatched(rules);
@@ -148,8 +148,8 @@ impl Reader<'_, '_> {
                 at.problem("fits everything; write a pattern such as \"*/prod/*\"");
             }
             let known = &self.rules.environments;
-            // Where the operator's lists lack a word of the shipped file, its pattern means
-            // nothing: what is unsaid counts as every environment.
+            // If the operator's lists lack a word of the shipped file, its pattern has no effect: a
+            // call without an environment is assessed for every environment.
             let word = if at.is_shipped() { known.vocabulary.resolve(at.text()?).map(str::to_owned) } else { known.resolve(&at) };
             Some((pattern.to_ascii_lowercase(), word?))
         };
@@ -163,12 +163,13 @@ impl Reader<'_, '_> {
         let environment = word("environment", &self.rules.environments);
         let resource_type = word("resource_type", &self.rules.resource_types);
         let resource = fields.get("resource").and_then(|at| at.parsed(names::word));
-        // Where a word cannot be read, the careful answer; the file is refused in any case.
+        // If a word cannot be read, assume the more dangerous reading; the file is refused in any
+        // case.
         Some(ToolFacts { operation: operation??, environment: environment.flatten(), resource, resource_type: resource_type.flatten() })
     }
 
-    /// The canonical word. The shipped file speaks of words that the operator's lists may not have:
-    /// they stay, and are assessed as words that nobody knows.
+    /// The canonical word. The shipped file may use words that the operator's lists do not have:
+    /// those are kept, and are assessed as unknown words.
     fn word(&self, at: &At<'_>, words: &Words<'_>) -> Option<String> {
         if at.is_shipped() { at.text().map(|text| words.vocabulary.resolve(text).unwrap_or(text).to_owned()) } else { words.resolve(at) }
     }
@@ -208,7 +209,7 @@ fn takes(text: &str) -> Result<Takes, String> {
     }
 }
 
-/// Names, of which those with `=` and a check are for values of that kind alone.
+/// Names of variables; `NAME=KIND` limits an entry to values of that kind.
 fn variables(at: &At<'_>) -> Vec<Variable> {
     let variable = |text: &str| match text.split_once('=') {
         None => Ok(Variable { name: text.to_owned(), check: None }),

@@ -1,4 +1,4 @@
-//! `hitl/approval-policies.yaml`: the people, the agents, and under what terms they decide.
+//! `hitl/approval-policies.yaml`: the people, the agents, and the terms of decisions.
 
 use crate::config::grants;
 use crate::config::quotas;
@@ -33,20 +33,20 @@ const POLICY_KEYS: [&str; 11] = [
     "goal",
     "require_recent_sign_in",
 ];
-/// The one that also holds where nobody is asked.
+/// The key of `policies` that also applies if nobody is asked.
 const REPORT_WITHIN: &str = "report_within";
 
-/// How often people are reminded where nothing is said.
+/// How often people are reminded by default.
 const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
 
 /// The file as it was written.
 #[derive(Debug)]
 pub struct ApprovalPolicies<'s> {
-    /// Where people are, or should be, named; `None` without a file.
+    /// Where the people are listed, or should be; `None` without a file.
     pub at: Option<At<'s>>,
     pub people: BTreeMap<String, Person>,
-    /// Whether all of them could be read. Where not, no role is said to be nobody's: a broken entry
-    /// may well hold it.
+    /// Whether all of them could be read. If not, no role is reported as held by nobody: a broken
+    /// entry may hold it.
     pub people_are_known: bool,
     pub agents: BTreeMap<String, Agent>,
     pub quotas: Quotas,
@@ -55,7 +55,7 @@ pub struct ApprovalPolicies<'s> {
     pub separation_of_duties: bool,
     pub escalation: BTreeMap<Level, Chain<'s>>,
     pub remind_every: Duration,
-    /// Where freezes are written, if they are; they are read once the words are known.
+    /// The section of freezes, if there is one; it is read once the word lists are known.
     pub freezes: Option<At<'s>>,
 }
 
@@ -63,18 +63,18 @@ pub struct ApprovalPolicies<'s> {
 #[derive(Debug)]
 pub struct LevelTerms<'s> {
     pub entry: At<'s>,
-    /// The number of approvals, or the whole entry where it gives none.
+    /// The number of approvals, or the whole entry if it gives none.
     pub at: At<'s>,
-    /// When a request expires, or the whole entry where it never does.
+    /// When a request expires, or the whole entry if it never does.
     pub expiry: At<'s>,
     pub terms: Terms,
-    /// Whose role may break the glass.
+    /// The roles that may break the glass.
     pub break_glass: Vec<AskedRole<'s>>,
-    /// Whether something is said of how people decide, and not only of the report afterwards.
+    /// Whether it sets anything about decisions, and not only `report_within`.
     pub is_of_decisions: bool,
 }
 
-/// The terms of one level as they are written.
+/// The terms of one level, as written.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     pub required: u32,
@@ -82,15 +82,15 @@ pub struct Terms {
     pub expire_after: Option<Duration>,
     pub on_expiry: OnExpiry,
     pub require_digest: bool,
-    /// How long the requester of an external action has to report how it went.
+    /// How long the requester of an external action has to report its result.
     pub report_within: Duration,
     /// How long before the expiry people are warned.
     pub warn_before: Option<Duration>,
-    /// For how long a rejection of the very same task is remembered; zero is not at all.
+    /// How long a rejection of exactly the same task is remembered; zero means not at all.
     pub rejected_memory: Duration,
-    /// Within what time requests should be decided, for the statistics.
+    /// The time within which requests should be decided, for the statistics.
     pub goal: Option<Duration>,
-    /// How recently whoever says yes has to have signed in.
+    /// How recently an approver has to have signed in.
     pub recent_sign_in: Option<Duration>,
 }
 
@@ -111,11 +111,11 @@ impl Default for Terms {
     }
 }
 
-/// What becomes of a request that nobody decided in time.
+/// What happens to a request that nobody decides in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnExpiry {
     Reject,
-    /// It stays, and never expires.
+    /// It goes on waiting, and never expires.
     Hold,
 }
 
@@ -200,7 +200,7 @@ fn people(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
     (people, known)
 }
 
-/// One person; `None` where the roles cannot be read.
+/// One person; `None` if the roles cannot be read.
 fn person(at: &At<'_>) -> Option<Person> {
     let fields = at.fields(&PERSON_KEYS)?;
     let text = |key: &str| fields.get(key).and_then(|at| contact(&at));
@@ -213,7 +213,7 @@ fn person(at: &At<'_>) -> Option<Person> {
     Some(Person { roles, email, slack, linear, team })
 }
 
-/// How a person is reached: some text in one line.
+/// A person's address on a channel: text in one line.
 fn contact(at: &At<'_>) -> Option<String> {
     let text = at.text()?;
     if text.is_empty() || text.chars().any(|character| character.is_whitespace() || character.is_control()) {
@@ -242,7 +242,7 @@ fn agents(at: &At<'_>, people: &BTreeMap<String, Person>, quotas: &mut Quotas) -
     agents
 }
 
-/// Notes a name that is no name, or that stands for somebody else already.
+/// Notes a name that is invalid or already taken.
 fn sound_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n String>) {
     if let Err(error) = names::principal(name) {
         at.problem(error);
@@ -253,7 +253,7 @@ fn sound_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n S
     }
 }
 
-/// Notes a name that is a role's: whoever reads "asked: admin" could not tell who is meant.
+/// Notes a name that is also a role's: readers of "asked: admin" could not tell which is meant.
 fn no_role(name: &str, at: &At<'_>, people: &BTreeMap<String, Person>) {
     let mut known = people.values().flat_map(|person| &person.roles).map(String::as_str).chain([roles::ADMIN, roles::AUDITOR]);
     if known.any(|role| role.eq_ignore_ascii_case(name)) {
@@ -340,7 +340,7 @@ fn chain<'s>(at: &At<'s>) -> Option<Chain<'s>> {
 }
 
 impl Terms {
-    /// When a request really expires.
+    /// When a request expires, taking `on_expiry` into account.
     pub fn expires_after(&self) -> Option<Duration> {
         self.expire_after.filter(|_| self.on_expiry == OnExpiry::Reject)
     }

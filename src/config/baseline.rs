@@ -1,4 +1,4 @@
-//! `low_risk` and `otherwise` of `risk-assessment-rules.yaml`: what is low where no trigger
+//! `low_risk` and `otherwise` of `risk-assessment-rules.yaml`: what is low risk if no trigger
 //! matches.
 
 use crate::config::value::{At, Fields};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const ENTRY_KEYS: [&str; 3] = ["operations", "environments", "resource_types"];
 
-/// Reads both keys; a file with neither has everything low.
+/// Reads both keys; in a file with neither, everything is low risk.
 pub fn read(fields: &Fields<'_>, operations: &Words<'_>, environments: &Words<'_>, resource_types: &Words<'_>) -> Baseline {
     let entries = fields.get("low_risk");
     let otherwise = fields.get("otherwise");
@@ -37,8 +37,7 @@ pub fn read(fields: &Fields<'_>, operations: &Words<'_>, environments: &Words<'_
     Baseline { low_risk: written.into_iter().filter_map(entry).collect(), otherwise }
 }
 
-/// A list of words, at least one, each once; in the order of the alphabet, because their order says
-/// nothing.
+/// A list of words, at least one, without repetitions; sorted, because their order means nothing.
 fn listed(at: &At<'_>, of: &str, words: &Words<'_>) -> Vec<String> {
     if at.is_empty() {
         at.problem(format!("is empty, so that the entry covers nothing; name some {of}"));

@@ -1,4 +1,4 @@
-//! One channel of `notifications.yaml`: each type with the keys that it has, and no others.
+//! One channel of `notifications.yaml`, with exactly the keys of its type.
 
 use crate::config::address;
 use crate::config::mail_address;
@@ -13,12 +13,11 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long requests are gathered where nothing is said.
+/// How long requests are gathered by default.
 const GROUP: Duration = Duration::from_secs(60);
-/// The longest that they may be: whoever is asked should hear of it while it matters.
+/// The longest that they may be gathered: people should be notified while it matters.
 const LONGEST_GROUP: Duration = Duration::from_secs(60 * 60);
-/// How long a webhook may take to answer where nothing is said; Standard Webhooks recommends 15 s
-/// to 30 s.
+/// How long a webhook may take to answer by default; Standard Webhooks recommends 15 s to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a template.
@@ -28,13 +27,12 @@ const LINEAR: &str = "https://api.linear.app/graphql";
 const GITHUB: &str = "https://api.github.com";
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
-/// Reads what a type of channel has of its own.
+/// Reads the keys of one type of channel.
 type ReadService = fn(&Fields<'_>) -> Option<Service>;
 
 /// Reads a channel. Its template is looked for in `dir`, the folder of the configuration.
 pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
-    // The type says what else may stand there, so it is looked for before anything is called
-    // unknown.
+    // The type determines which keys are known, so it is read first.
     let kind = at.entries("a channel's settings")?.into_iter().find(|(name, _)| *name == "type");
     let Some((_, kind)) = kind else {
         at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty, github");
@@ -105,7 +103,7 @@ fn linear(fields: &Fields<'_>) -> Option<Service> {
     })
 }
 
-/// An id or a name of somebody else's, which is only passed on.
+/// An id or a name in another system, which parkbrake only passes on.
 fn identifier(at: &At<'_>) -> Option<String> {
     let text = at.text()?;
     if text.trim().is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
@@ -159,7 +157,8 @@ fn api_url(fields: &Fields<'_>, usual: &str) -> Option<String> {
     fields.get("api_url").map_or_else(|| Some(usual.to_owned()), |at| at.parsed(address::url))
 }
 
-/// A secret, which is only ever named: what stands in a file is read by too many.
+/// A secret. A configuration file only names its variable, because too many people can read the
+/// file.
 fn secret(fields: &Fields<'_>, name: &str, meaning: &str) -> Option<SecretName> {
     let at = fields.required(name, &format!("name the variable that holds {meaning}: {name}: {{ from_env: NAME }}"))?;
     if at.is_text() {
@@ -169,7 +168,7 @@ fn secret(fields: &Fields<'_>, name: &str, meaning: &str) -> Option<SecretName> 
     from_env(&at).map(SecretName)
 }
 
-/// The levels of a list, of which there is at least one.
+/// A list of levels, at least one.
 pub fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     let items = at.items("levels")?;
     if items.is_empty() {
@@ -179,7 +178,7 @@ pub fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     items.iter().map(At::level).collect()
 }
 
-/// How long requests are gathered; `0s` is not at all.
+/// How long requests are gathered; `0s` means not at all.
 fn group(at: &At<'_>) -> Option<Duration> {
     if at.is_text() && at.text() == Some("0s") {
         return Some(Duration::ZERO);
@@ -192,11 +191,11 @@ fn group(at: &At<'_>) -> Option<Duration> {
     Some(group)
 }
 
-/// The text of a template, which has to be one.
+/// The text of a template, which has to be valid.
 fn template(at: &At<'_>, dir: &Path) -> Option<String> {
     let name = at.text()?;
     let mut text = String::new();
-    // One byte more than is allowed, so that a file without an end is refused and not read.
+    // One byte more than allowed, so that an endless file is refused instead of read.
     let read = std::fs::File::open(dir.join(name)).and_then(|file| file.take(LARGEST_TEMPLATE as u64 + 1).read_to_string(&mut text));
     if let Err(error) = read {
         at.problem(format!("names the file `{}` in the configuration's folder, which cannot be read: {error}", shown(name)));
@@ -217,7 +216,7 @@ fn template(at: &At<'_>, dir: &Path) -> Option<String> {
     }
 }
 
-/// The values of a channel as a document, with the defaults filled in.
+/// The values of a channel as a document, with defaults filled in.
 pub fn document(channel: &ChannelSettings) -> Value {
     let from_env = |name: &SecretName| json!({ "from_env": name.0 });
     let show = |duration: Duration| if duration.is_zero() { "0s".to_owned() } else { duration::show(duration).to_string() };

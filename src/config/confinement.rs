@@ -1,4 +1,5 @@
-//! What of a runbook says what it may use and reach at most: `limits`, `sandbox`, `new_privileges`.
+//! The settings that limit what a runbook may use and access: `limits`, `sandbox`,
+//! `new_privileges`.
 
 use crate::config::value::{At, Fields};
 use crate::domain::duration;
@@ -13,13 +14,13 @@ pub const KEYS: [&str; 3] = ["limits", "sandbox", "new_privileges"];
 const LEAST_MEMORY: u64 = 16 << 20;
 const LEAST_FILES: u32 = 16;
 
-/// What a runbook says of it, and the same as a part of its document.
+/// The settings of one runbook, also as a part of its document.
 #[derive(Default)]
 pub struct Confinement {
     pub limits: Limits,
     pub sandbox: Option<Sandbox>,
     pub new_privileges: bool,
-    /// Only what is said, so that the documents of all others are what they were.
+    /// Only the keys that are set, so that the documents of other runbooks stay the same.
     pub document: Map<String, Value>,
 }
 

@@ -1,5 +1,5 @@
-//! YAML text as a tree of values, each of which knows its line. The only file that knows which YAML
-//! crate there is.
+//! YAML text as a tree of values, each of which knows its line. The only file that depends on the
+//! YAML crate.
 //!
 //! The crate below keeps no positions in its values, but its errors have one. So every value and
 //! every key is numbered in the order in which it is read, and the line of a number is found by
@@ -21,11 +21,11 @@ const MOST_VALUES: usize = 20_000;
 /// The deepest nesting of a file.
 const MOST_DEPTH: usize = 32;
 
-/// Where a value or a key stands, in the order of reading.
+/// The position of a value or a key, in the order of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(usize);
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug)]
 pub struct Node {
     pub place: Place,
@@ -37,13 +37,13 @@ pub struct Node {
 pub enum Value {
     Nothing,
     Boolean(bool),
-    /// A number that is whole and not negative.
+    /// A whole number that is not negative.
     Count(u64),
     /// Any other number, as the parser prints it.
     Number(String),
     Text(String),
     List(Vec<Node>),
-    /// In the order of the text; a key may stand twice.
+    /// In the order of the text; a key may appear twice.
     Mapping(Vec<Entry>),
     /// A value with a tag such as `!secret`, which configuration has no use for.
     Tagged(String),
@@ -57,7 +57,7 @@ pub struct Entry {
     pub node: Node,
 }
 
-/// Why a text is not a document.
+/// Why a text is not a valid document.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     pub line: Option<usize>,
@@ -77,10 +77,10 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     })
 }
 
-/// Reads a text of one document or more, all within the budgets of one.
+/// Reads a text of one or more documents, which share the budgets of one.
 ///
 /// # Errors
-/// Text that is not sound YAML or exceeds a budget.
+/// The text is not valid YAML, or it exceeds a budget.
 pub fn parse_all(text: &str) -> Result<Vec<Node>, Fault> {
     refuse_before_parsing(text)?;
     let reader = Reader::stopping_at(None);
@@ -90,15 +90,15 @@ pub fn parse_all(text: &str) -> Result<Vec<Node>, Fault> {
         .collect()
 }
 
-/// The line of a place in the text that it was read from, counted from 1.
+/// The line, counted from 1, of a position in the text that it was read from.
 pub fn line_of(text: &str, place: Place) -> Option<usize> {
     let reader = Reader::stopping_at(Some(place));
     let stopped = Walk { reader: &reader, depth: 0 }.deserialize(serde_yaml::Deserializer::from_str(text));
     stopped.err()?.location().map(|location| location.line())
 }
 
-/// What has to be refused before the parser sees it: tabs, which it explains badly, and brackets so
-/// deep that it would take minutes over them.
+/// Checks that have to come before the parser: tabs, which it reports badly, and brackets nested so
+/// deeply that it would take minutes.
 fn refuse_before_parsing(text: &str) -> Result<(), Fault> {
     if text.len() > MOST_BYTES {
         return Err(Fault { line: None, detail: format!("is larger than {MOST_BYTES} bytes; a configuration is not that long") });
@@ -116,7 +116,7 @@ fn refuse_before_parsing(text: &str) -> Result<(), Fault> {
                 _ => {}
             }
         }
-        // Brackets in comments and quoted text are counted too, hence the room.
+        // Brackets in comments and quoted text count too, hence the margin.
         if open > 8 * MOST_DEPTH {
             return Err(Fault { line: Some(number), detail: too_deep() });
         }
@@ -128,12 +128,12 @@ fn too_deep() -> String {
     format!("is nested more than {MOST_DEPTH} deep; nothing in a configuration is")
 }
 
-/// What one pass over a text shares.
+/// The state of one pass over a text.
 struct Reader {
     /// How many values and keys have been read.
     read: Cell<usize>,
     stop_at: Option<Place>,
-    /// Our own words for the error that ended the pass, and where it stands.
+    /// Our own message for the error that ended the pass, and its position.
     refused: RefCell<Option<(Place, String)>>,
 }
 
@@ -148,7 +148,7 @@ impl Reader {
     }
 }
 
-/// Reads one value, at some depth.
+/// Reads one value at a certain depth.
 #[derive(Clone, Copy)]
 struct Walk<'r> {
     reader: &'r Reader,
@@ -156,7 +156,7 @@ struct Walk<'r> {
 }
 
 impl<'r> Walk<'r> {
-    /// Numbers the value that is being visited. An error that is raised here carries its position.
+    /// Numbers the value that is being visited. An error raised here carries its position.
     fn arrive<E: serde::de::Error>(self) -> Result<Place, E> {
         let place = Place(self.reader.read.replace(self.reader.read.get() + 1));
         if self.reader.stop_at == Some(place) {
@@ -172,7 +172,7 @@ impl<'r> Walk<'r> {
         Ok(Node { place: self.arrive()?, value })
     }
 
-    /// Numbers a list or a mapping, and gives the walk of what is in it.
+    /// Numbers a list or a mapping, and returns the walk for its contents.
     fn enter<E: serde::de::Error>(self) -> Result<(Place, Walk<'r>), E> {
         let place = self.arrive()?;
         if self.depth >= MOST_DEPTH {
@@ -275,7 +275,7 @@ impl<'de> DeserializeSeed<'de> for Tag {
 }
 
 impl Value {
-    /// What it is, in words.
+    /// A description of the value for error messages.
     pub fn kind(&self) -> String {
         match self {
             Self::Nothing => "empty".to_owned(),

@@ -1,17 +1,18 @@
-//! What a runbook states of itself, held against what it runs: the risk is assessed by it, so the
-//! requester may not choose it freely, and what changes something says where.
+//! Compares the facts that a runbook states with the command that it runs. Because the risk is
+//! assessed by these facts, the requester may not choose them freely, and a runbook that changes
+//! something has to state where.
 
 use crate::config::value::Fields;
 use crate::config::words::Words;
 use crate::domain::request::arguments::Template;
 
-/// The operation that a runbook may have without saying where it runs.
+/// The operation with which a runbook need not state its environment.
 const READ: &str = "read";
 
 /// The facts of a runbook, by their keys.
 pub type Facts<'t> = [(&'static str, Option<&'t Template>); 4];
 
-/// Notes what would let a requester choose how dangerous the runbook seems.
+/// Notes facts through which a requester could choose how dangerous the runbook seems.
 pub fn refuse_claims(fields: &Fields<'_>, facts: &Facts<'_>, command: &[&Template], args: &[&str], operations: &Words<'_>) {
     let reaches = |argument: &str| command.iter().any(|part| part.arguments().any(|known| known == argument));
     for (key, template) in facts {
@@ -25,7 +26,7 @@ pub fn refuse_claims(fields: &Fields<'_>, facts: &Facts<'_>, command: &[&Templat
     }
     let [(_, Some(operation)), (_, None), ..] = facts else { return };
     let reads = operation.literal().and_then(|written| operations.vocabulary.resolve(written)).is_some_and(|word| word == READ);
-    // A word that is on no list has been told of already.
+    // An unknown word has been reported already.
     let is_known = operation.literal().is_none_or(|written| operations.vocabulary.resolve(written).is_some());
     if !reads && is_known && fields.get("environment").is_none() {
         fields.required(

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 const KEYS: [&str; 8] = ["weekdays", "hours", "from", "until", "time_zone", "environments", "operations", "exception"];
 const WEEK: [Weekday; 7] = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
 
-/// Reads the section, in the order of the names.
+/// Reads the section, sorted by name.
 pub fn read(at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>) -> Vec<Freeze> {
     let entries = at.entries("freezes: a name and when it holds, such as { weekdays: [sat, sun], time_zone: Europe/Berlin }");
     let mut freezes: Vec<Freeze> = Vec::new();
@@ -47,7 +47,7 @@ fn freeze(name: &str, at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPo
     Some(Freeze { name: name.to_owned(), window: window?, zone: zone?, environments, operations, exception: exception.unwrap_or_default() })
 }
 
-/// The words that are covered, in the order of the alphabet.
+/// The words that the freeze covers, in alphabetical order.
 fn words(at: &At<'_>, known: &Words<'_>) -> Vec<String> {
     if at.is_empty() {
         at.problem("names none, so that the freeze would hold nothing; name some, or leave the key out for all");
@@ -93,7 +93,7 @@ fn weekly(at: &At<'_>, weekdays: Option<&At<'_>>, hours: Option<&At<'_>>) -> Opt
     Some(Window::Weekly { days, from, minutes })
 }
 
-/// `22:00-06:00`: the minute of the day at which it begins, and for how many minutes it lasts.
+/// Parses `22:00-06:00`: the minute of the day at which it begins, and its length in minutes.
 fn stretch(text: &str) -> Result<(u32, u32), String> {
     let unfit = || format!("is `{}`, but has to be a stretch of the day, such as 22:00-06:00 or 00:00-24:00", shown(text));
     let (from, until) = text.split_once('-').ok_or_else(unfit)?;
@@ -106,7 +106,7 @@ fn stretch(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
-/// A time of the day, or the end of it.
+/// A time of the day, or its end.
 fn minute(text: &str) -> Option<u32> {
     let (hour, minute) = text.trim().split_once(':')?;
     let two = |digits: &str| digits.parse::<u32>().ok().filter(|_| digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit()));
@@ -127,7 +127,7 @@ fn between(fields: &Fields<'_>) -> Option<Window> {
     Some(Window::Between { from, until })
 }
 
-/// A day, or a time of a day. A day that is the last one is meant whole.
+/// A day, or a time on a day. If a day is the last one, all of it is included.
 fn moment(text: &str, is_last: bool) -> Result<NaiveDateTime, String> {
     let unfit =
         || format!("is `{}`, but has to be a day or a time by the local clock, such as 2026-12-24 or 2026-12-24T16:00", shown(text));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const KEYS: [&str; 4] = ["levels", "longest", "most_uses", "propose_after"];
 
-/// What is written; what is left out is the usual.
+/// The limits as written, with defaults for what is left out.
 pub fn read(at: &At<'_>) -> GrantLimits {
     let usual = GrantLimits::default();
     let Some(fields) = at.fields(&KEYS) else { return usual };
@@ -24,7 +24,7 @@ pub fn read(at: &At<'_>) -> GrantLimits {
     }
 }
 
-/// An empty list is no level: then nothing is ever granted.
+/// An empty list means no level: then nobody can give grants.
 fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     let mut levels = Vec::new();
     for item in at.items("levels, such as [low, medium]")? {
@@ -39,8 +39,8 @@ fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     Some(levels)
 }
 
-/// The values; none where they are the usual ones, so that a configuration from before there were
-/// grants has the version that it had. So has one from before they were proposed.
+/// The values; none if they are the defaults, so that configurations from before grants or
+/// proposals existed keep their version.
 pub fn document(limits: &GrantLimits) -> Option<Value> {
     let usual = GrantLimits::default();
     let GrantLimits { levels, longest, most_uses, propose_after } = limits;

@@ -11,14 +11,14 @@ use crate::domain::text::shown;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Reasons of parkbrake's own.
+/// Names of reasons that parkbrake itself gives.
 const OWN: [&str; 2] = ["unregistered_resource", "not_low_risk"];
 
-/// The triggers that hold, by name.
+/// The triggers in force, by name.
 #[derive(Debug)]
 pub struct Triggers(Vec<Trigger>);
 
-/// Reads the triggers of both files, or the shipped ones where neither has any.
+/// Reads the triggers of both files, or the shipped ones if neither has any.
 pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) -> Triggers {
     let section = |file: &At<'s>| file.fields(&["triggers"]).and_then(|fields| fields.get("triggers"));
     let mut written: Vec<At<'s>> = rules.triggers.clone().into_iter().chain(file.and_then(section)).collect();
@@ -30,7 +30,7 @@ pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) 
     for section in &written {
         for (name, at) in section.entries("triggers: a name and a level").unwrap_or_default() {
             match seen.get(name) {
-                // Saying the same thing in both files does no harm; saying two things does.
+                // The same trigger may appear in both files, but not with two meanings.
                 Some(before) if at.is_text() && before.text() == at.text() => {}
                 Some(before) => at.problem(format!("stands at {} too, with another meaning; keep one of the two", before.location())),
                 None => triggers.extend(trigger(name, &at, rules)),
@@ -45,7 +45,7 @@ pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) 
             );
         }
     }
-    // The order of the keys means nothing, so the same triggers give the same reasons in the same
+    // The order of the keys means nothing, so equal triggers always give their reasons in the same
     // order.
     triggers.sort_by(|one, other| one.name.cmp(&other.name));
     Triggers(triggers)
@@ -75,7 +75,7 @@ fn trigger(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
     }
 }
 
-/// A trigger of the operator's own.
+/// A custom trigger.
 fn own(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
     if let Err(error) = names::trigger(name) {
         at.problem(error);
@@ -96,7 +96,7 @@ fn own(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
     Some(Trigger { name: name.to_owned(), level: level?, condition: Condition::Expression(condition?) })
 }
 
-/// Notes a built-in trigger that could never match, because a word of its condition is on no list.
+/// Notes a built-in trigger that can never match, because no list has a word of its condition.
 fn reachable(built_in: BuiltIn, at: &At<'_>, rules: &RiskRules<'_>) {
     let needs = built_in.needs();
     let needed: [(&Words<'_>, Option<&str>); 3] =

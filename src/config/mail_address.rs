@@ -1,8 +1,8 @@
-//! Addresses of mail, as they go over the wire: every mail server takes them.
+//! Mail addresses in the form that every mail server accepts.
 
 use lettre::Address;
 
-/// A bare address. A domain beyond ASCII is written in Punycode, as DNS has it.
+/// A bare address. A domain with other characters than ASCII is written in Punycode, as in DNS.
 ///
 /// # Errors
 /// The text is not an address, or its part before the `@` is not ASCII: only servers with SMTPUTF8

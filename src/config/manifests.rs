@@ -1,19 +1,18 @@
-//! Manifests of Kubernetes that a requester sends as YAML text, read so that people see what they
-//! are about.
+//! Reads Kubernetes manifests that a requester sends as YAML text, so that people see what they are
+//! about.
 //!
-//! The text comes from outside, and other programs read it in their own way. So nothing is read
-//! that two programs could read differently or that grows when it is read: anchors and aliases,
-//! merge keys, tags and keys that stand twice. Such a text is shown as it is, and nothing is said
-//! about it.
+//! The text comes from outside, and other programs read it in their own ways. So a text is not
+//! interpreted if two programs could read it differently or if it grows when it is expanded:
+//! anchors and aliases, merge keys, tags and duplicate keys. It is then shown as it is, without a
+//! summary.
 
 use super::document::{self, Entry, Node, Value};
 use serde_json::{Map, Value as Json};
 
-/// The longest text that is read; a longer one is shown and not read.
+/// The longest text that is interpreted; a longer one is only shown.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// The manifests of a text, in their order; `None` where it is anything else than one manifest or
-/// more.
+/// The manifests of a text, in order; `None` if it is anything else than one or more manifests.
 pub fn read(text: &str) -> Option<Vec<Map<String, Json>>> {
     let is_worth_it = text.len() <= MOST_BYTES && text.contains("apiVersion") && text.contains("kind") && !may_refer(text);
     let documents = if is_worth_it { document::parse_all(text).ok()? } else { return None };

@@ -1,10 +1,10 @@
-//! YAML as written → the values of the core; one file for each YAML file.
+//! Turns YAML files into the values of the core; one module for each file.
 //!
-//! Two stages: each file is read as it was written, with what it leaves out filled in
+//! There are two stages. First, each file is read as written, and defaults are filled in
 //! ([`risk_rules`], [`interrupt_triggers`], [`approval_policies`], [`runbooks`], [`playbooks`],
-//! [`notifications`], [`sign_in`]); then what they say together is resolved and checked
-//! ([`policy`]). Whatever is wrong is gathered on the way, so that all problems are told at once,
-//! each with file, line and key. A configuration with a single problem is not used at all.
+//! [`notifications`], [`sign_in`]); then [`policy`] resolves and checks what they say together.
+//! Problems are collected on the way, so that all of them are reported at once, each with file,
+//! line and key. A configuration with a single problem is not used at all.
 
 mod address;
 mod agent_tools;
@@ -65,12 +65,12 @@ use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A sound configuration.
+/// A valid configuration.
 #[derive(Debug, Clone)]
 pub struct Configuration {
     pub rules: Rules,
     pub policy: Policy,
-    /// What agents may ask for.
+    /// How much agents may request.
     pub quotas: Quotas,
     /// Which standing grants people may give.
     pub grants: GrantLimits,
@@ -80,20 +80,20 @@ pub struct Configuration {
     pub webhooks: BTreeMap<String, Webhook>,
     pub playbooks: BTreeMap<String, Playbook>,
     pub notifications: Notifications,
-    /// How people sign in to the inbox, besides with their tokens.
+    /// How people sign in to the inbox, apart from their tokens.
     pub sign_in: SignInSettings,
-    /// How tool calls of coding agents are read.
+    /// How tool calls of coding agents are interpreted.
     pub tools: ToolRules,
-    /// The digest of `document`: the same values, however they are written, have the same version.
+    /// The digest of `document`: equal values have the same version, however they are written.
     pub version: Digest,
-    /// The values of all files with the defaults filled in, as canonical JSON.
+    /// The values of all files with defaults filled in, as canonical JSON.
     pub document: String,
-    /// What an operator should know, though nothing is wrong.
+    /// Remarks for the operator, although nothing is wrong.
     pub notes: Vec<String>,
-    /// Where each rule stands, by the path of its keys: its file, as it is named in the folder of
-    /// the configuration, and its line.
+    /// The position of each rule, by the path of its keys: its file, relative to the folder of the
+    /// configuration, and its line.
     pub places: BTreeMap<String, String>,
-    /// What opens the gate wider than the shipped configuration does, or lets a requester do more
+    /// Settings that are weaker than in the shipped configuration, or that let a requester do more
     /// than it seems.
     pub weaknesses: Vec<String>,
 }
@@ -104,8 +104,7 @@ impl Configuration {
         Actions { runbooks: &self.runbooks, webhooks: &self.webhooks, playbooks: &self.playbooks }
     }
 
-    /// The variables of the environment that any of its values are read from: of runbooks, webhooks
-    /// and channels.
+    /// The environment variables from which runbooks, webhooks and channels read values.
     pub fn variables(&self) -> BTreeSet<String> {
         fn collect(value: &Value, found: &mut BTreeSet<String>) {
             match value {
@@ -118,7 +117,7 @@ impl Configuration {
             }
         }
         let mut found = BTreeSet::new();
-        // The document holds every value of every file.
+        // The document contains every value of every file.
         collect(&serde_json::from_str(&self.document).unwrap_or_default(), &mut found);
         found
     }
@@ -128,10 +127,10 @@ impl Configuration {
 /// `base`.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the files and their lines.
+/// All problems, in the order of the files and their lines.
 pub fn load(dir: &Path, base: &Path) -> Result<Configuration, Vec<Problem>> {
     if !dir.is_dir() {
-        // Else a misspelled path would pass for a folder in which every file is left out.
+        // Otherwise a misspelled path would look like a folder without any of the files.
         let detail = "is no folder; name the one that holds the configuration with --config".to_owned();
         return Err(vec![Problem { file: dir.to_owned(), line: None, key: String::new(), detail }]);
     }
@@ -158,11 +157,11 @@ struct Files {
     sign_in: Opened,
 }
 
-/// A file, or that there is none.
+/// A file, or `None` if there is none.
 type Opened = Result<Option<Source>, Unreadable>;
 
-/// A file that is there, but whose values nobody knows. The problem has been noted; what depends on
-/// these values is not checked, because other files would be blamed for what this one may well say.
+/// A file that exists, but whose values are unknown. Its problem has been noted; what depends on
+/// its values is not checked, because other files would be blamed for what this one may say.
 struct Unreadable;
 
 impl Files {
@@ -180,7 +179,7 @@ impl Files {
         }
     }
 
-    /// The files that say who decides what, and what runs.
+    /// The files that define who decides what, and what runs.
     fn of_rules(&self) -> impl Iterator<Item = &Source> {
         let files = [&self.interrupt_triggers, &self.risk_rules, &self.approval_policies, &self.runbooks];
         files.into_iter().filter_map(|file| known(file).flatten())
@@ -238,7 +237,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     notes.extend(rules.notes());
     notes.extend(notifications::notes(&notifications, &policy));
 
-    // All of it, notices too: who was asked, and how, is part of what a decision was taken by.
+    // Everything, notifications too: decisions depended on who was asked and how.
     let mut approval_policies = approvals.document();
     approval_policies["freezes"] = freezes::document(&freezes);
     if let Some(grants) = grants::document(&approvals.grants) {
@@ -296,7 +295,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
     })
 }
 
-/// A file whose values are known, if only because there is none.
+/// A file whose values are known; one that does not exist counts too.
 fn known(file: &Opened) -> Option<Option<&Source>> {
     file.as_ref().ok().map(Option::as_ref)
 }

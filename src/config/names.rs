@@ -1,25 +1,25 @@
-//! The spellings that names may have. Narrow and ASCII, so that no two names look alike and none
-//! needs quoting.
+//! The permitted spellings of names. They are narrow and ASCII, so that no two names look alike and
+//! none needs quoting.
 
 use crate::domain::policy::is_principal_spelling;
 use crate::domain::text::shown;
 
-/// The longest name of anything.
+/// The longest name.
 const LONGEST: usize = 64;
 
 /// The name of a role: `[a-z][a-z0-9_-]*`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn role(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
     spelled(text, fits, "a role is written in a-z, 0-9, _ and -, and begins with a letter")
 }
 
-/// The name of a team, spelled as a role is.
+/// The name of a team, with the spelling of a role.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn team(text: &str) -> Result<String, String> {
     role(text).map_err(|_| "a team is written in a-z, 0-9, _ and -, and begins with a letter".to_owned())
 }
@@ -27,7 +27,7 @@ pub fn team(text: &str) -> Result<String, String> {
 /// The name of a person or an agent: `[A-Za-z0-9][A-Za-z0-9._@-]{0,63}`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn principal(text: &str) -> Result<String, String> {
     spelled(
         text,
@@ -39,7 +39,7 @@ pub fn principal(text: &str) -> Result<String, String> {
 /// The name of a runbook or a webhook, which a task names in `action.name`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn action(text: &str) -> Result<String, String> {
     let fits =
         starts(text, |first| first.is_ascii_alphanumeric()) && rest(text, |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -49,7 +49,7 @@ pub fn action(text: &str) -> Result<String, String> {
 /// The name of a channel: `[a-z][a-z0-9_-]*`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn channel(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
     spelled(text, fits, "a channel is written in a-z, 0-9, _ and -, and begins with a letter")
@@ -58,7 +58,7 @@ pub fn channel(text: &str) -> Result<String, String> {
 /// The name of a freeze: `[a-z][a-z0-9_-]*`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn freeze(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || b"_-".contains(&byte));
     spelled(text, fits, "a freeze is written in a-z, 0-9, _ and -, and begins with a letter")
@@ -67,17 +67,17 @@ pub fn freeze(text: &str) -> Result<String, String> {
 /// The name of an argument of a runbook: `[A-Za-z][A-Za-z0-9_-]*`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn argument(text: &str) -> Result<String, String> {
     let fits =
         starts(text, |first| first.is_ascii_alphabetic()) && rest(text, |byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     spelled(text, fits, "an argument is written in A-Z, a-z, 0-9, _ and -, and begins with a letter")
 }
 
-/// The name of a trigger of the operator's own: `[a-z][a-z0-9_]*`.
+/// The name of a custom trigger: `[a-z][a-z0-9_]*`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn trigger(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_lowercase()) && rest(text, |byte| lower(byte) || byte == b'_');
     spelled(text, fits, "a trigger is written in a-z, 0-9 and _, and begins with a letter")
@@ -86,17 +86,17 @@ pub fn trigger(text: &str) -> Result<String, String> {
 /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn variable(text: &str) -> Result<String, String> {
     let fits = starts(text, |first| first.is_ascii_alphabetic() || first == b'_')
         && rest(text, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
     spelled(text, fits, "an environment variable is written in A-Z, a-z, 0-9 and _, and begins with no digit")
 }
 
-/// An account of the machine, `USER` or `USER:GROUP`.
+/// An account on this machine, `USER` or `USER:GROUP`.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn account(text: &str) -> Result<String, String> {
     let name = |name: &str| {
         name.len() <= LONGEST
@@ -110,11 +110,11 @@ pub fn account(text: &str) -> Result<String, String> {
     Err(format!("`{}` is no account of a machine; write its name, or USER:GROUP", shown(text)))
 }
 
-/// A word of a vocabulary or another spelling of one, as it is compared: trimmed, ASCII, in lower
-/// case.
+/// A word of a vocabulary, or another spelling of one, in the form in which words are compared:
+/// trimmed, ASCII, in lower case.
 ///
 /// # Errors
-/// Refuses any other spelling.
+/// The text has another spelling.
 pub fn word(text: &str) -> Result<String, String> {
     let fits = text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic() && !byte.is_ascii_uppercase());
     spelled(text, fits && !text.is_empty(), "words are compared trimmed and in ASCII lower case, so write it like that")

@@ -1,4 +1,4 @@
-//! `notifications.yaml`: the channels by which notices leave, and which levels go to which of them.
+//! `notifications.yaml`: the channels for notices, and which levels go to which of them.
 
 use crate::config::channels;
 use crate::config::value::At;
@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Reads the file. Files that it names are looked for in `dir`, the folder of the configuration.
+/// Reads the file. Files that it names are looked up in `dir`, the folder of the configuration.
 pub fn read(file: &At<'_>, dir: &Path) -> Notifications {
     let mut found = Notifications::default();
     let Some(fields) = file.fields(&["public_url", "channels", "routes"]) else { return found };
     found.public_url = fields.get("public_url").and_then(|at| at.parsed(address::base));
-    // Those that cannot be read count as well, so that a route is not blamed for them.
+    // Unreadable channels count as well, so that a route is not blamed for them.
     let mut named = BTreeSet::new();
     let mut all_named = true;
     if let Some(at) = fields.get("channels") {
@@ -61,8 +61,8 @@ fn unknown(name: &str, known: &BTreeSet<&str>) -> String {
     format!("`{}` is no channel; under `channels` there is: {known}", shown(name))
 }
 
-/// Checks what the file says of agents. Each App asks in the name of an agent of its own, so that
-/// it is answered for its own deployments.
+/// Checks the agents in the file. Each App requests in the name of its own agent, so that answers
+/// go to the right deployments.
 pub fn check_agents(file: &At<'_>, notifications: &Notifications, policy: &Policy) {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, app) in notifications.github_apps() {
@@ -84,16 +84,17 @@ fn under<'s>(at: &At<'s>, key: &str) -> Option<At<'s>> {
     at.entries("keys").unwrap_or_default().into_iter().find(|(found, _)| *found == key).map(|(_, at)| at)
 }
 
-/// The values as a document, with the defaults filled in.
+/// The values as a document, with defaults filled in.
 pub fn document(notifications: &Notifications) -> Value {
     let channels: Map<_, _> = notifications.channels.iter().map(|(name, channel)| (name.clone(), channels::document(channel))).collect();
-    // What a channel hears counts, not by which route; so two spellings of the same are one.
+    // What matters is what a channel receives, not by which route, so equivalent spellings are
+    // equal.
     let routes: BTreeMap<&str, Vec<&str>> =
         Level::ALL.into_iter().map(|level| (level.as_str(), notifications.heard_at(level).map(|(name, _)| name).collect())).collect();
     json!({ "public_url": notifications.public_url, "channels": channels, "routes": routes })
 }
 
-/// What is sound, but probably not what was meant.
+/// Notes about values that are valid but probably unintended.
 pub fn notes(notifications: &Notifications, policy: &Policy) -> Vec<String> {
     let mut notes = Vec::new();
     for (name, channel) in &notifications.channels {

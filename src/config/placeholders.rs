@@ -1,4 +1,4 @@
-//! The placeholders of a runbook or a webhook, `{{ name }}`, held against the arguments that it
+//! The placeholders of a runbook or a webhook, `{{ name }}`, checked against the arguments that it
 //! declares.
 
 use crate::config::names;
@@ -9,7 +9,7 @@ use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// The placeholders of one entry, and where each stands.
+/// The placeholders of one entry, and their positions.
 #[derive(Debug, Default)]
 pub struct Placeholders<'s> {
     named: Vec<(String, At<'s>)>,
@@ -28,7 +28,7 @@ impl<'s> Placeholders<'s> {
         self.template(at)
     }
 
-    /// What parkbrake knows of the task: a word of a list, or what an argument says.
+    /// A fact that parkbrake knows about the task: a word of a list, or the value of an argument.
     pub fn fact(&mut self, at: &At<'s>, words: Option<&Words<'_>>) -> Option<(&'s str, Template)> {
         let (text, template) = self.template(at)?;
         match (template.literal(), words) {
@@ -41,7 +41,7 @@ impl<'s> Placeholders<'s> {
         Some((text, template))
     }
 
-    /// The argument vector, whose first part no argument may choose.
+    /// The argument vector. No argument may choose its first element, the program.
     pub fn command(&mut self, at: &At<'s>) -> Vec<(&'s str, Template)> {
         let parts = at.items("a program and its arguments").unwrap_or_default();
         if at.is_empty() {
@@ -72,7 +72,8 @@ impl<'s> Placeholders<'s> {
         parts.iter().filter_map(|part| self.template(part)).collect()
     }
 
-    /// The arguments with their patterns. To be read after all that could name them.
+    /// The arguments with their patterns. They have to be read after everything that could name
+    /// them.
     pub fn args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
         let args = self.sent_args(at);
         for (name, at) in at.entries("").unwrap_or_default() {
@@ -83,7 +84,7 @@ impl<'s> Placeholders<'s> {
         args
     }
 
-    /// The same where each is used by being sent.
+    /// The same for a webhook, which uses every argument by sending it.
     pub fn sent_args(&mut self, at: &At<'s>) -> Vec<(&'s str, &'s str, Argument)> {
         let mut args = Vec::new();
         for (name, at) in at.entries("arguments: a name and { pattern: ..., dash: ..., output_without_approval: ... }").unwrap_or_default()
@@ -112,7 +113,7 @@ impl<'s> Placeholders<'s> {
         args
     }
 
-    /// Notes every placeholder that names no argument.
+    /// Notes every placeholder without an argument.
     pub fn refuse_unknown(&self) {
         for (name, at) in self.named.iter().filter(|(name, _)| !self.args.contains(name)) {
             at.problem(format!("names `{}`, which is not declared under `args`; add it there with a pattern", shown(name)));
@@ -120,15 +121,15 @@ impl<'s> Placeholders<'s> {
     }
 }
 
-/// Outputs that no narrow pattern takes.
+/// Outputs that no narrow pattern accepts.
 const WIDE: [&str; 7] = ["", "a b", "$(id)", "a;b", "/etc/passwd", "../../etc/passwd", "https://example.com/x"];
 
-/// One of them that this argument takes.
+/// One of them that this argument accepts.
 fn too_wide(argument: &Argument) -> Option<&'static str> {
     WIDE.into_iter().find(|output| argument.refuses(output).is_none())
 }
 
-/// The sentence of an error that draws the pattern first.
+/// The message of an error that quotes the pattern first.
 fn last_line(error: &str) -> &str {
     error.lines().last().map_or(error, |line| line.trim_start_matches("error: "))
 }
@@ -137,7 +138,7 @@ fn last_line(error: &str) -> &str {
 pub fn arguments_document(args: &[(&str, &str, Argument)]) -> Map<String, Value> {
     let document = |(pattern, argument): (&str, &Argument)| {
         let mut document = json!({ "pattern": pattern, "dash": argument.dash });
-        // Only where it is said, so that the documents of all others are what they were.
+        // Only if it is set, so that the documents of other runbooks stay the same.
         if argument.output_without_approval {
             document["output_without_approval"] = json!(true);
         }

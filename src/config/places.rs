@@ -1,5 +1,5 @@
-//! Where each rule stands, for pages that show what holds: by the path of its keys, its file and
-//! line.
+//! The position (file and line) of each rule, by the path of its keys, for pages that show the
+//! rules in force.
 
 use crate::config::source::Source;
 use std::collections::BTreeMap;
@@ -7,12 +7,12 @@ use std::path::Path;
 
 /// The sections whose entries are looked up.
 const SECTIONS: [&str; 8] = ["triggers", "risk_levels", "people", "agents", "policies", "escalation", "freezes", "runbooks"];
-/// Entries of one file that are looked up, each by another pass over its text.
+/// How many entries of one file are looked up; each takes another pass over its text.
 const MOST: usize = 200;
-/// Bytes of a file beyond which only its name is said.
+/// For a file with more bytes than this, only the name is shown.
 const LARGEST: usize = 128 * 1024;
 
-/// Looks up the entries of these files. What stands in two of them is said of the first.
+/// Looks up the entries of these files. If two files have the same entry, the first one counts.
 pub fn of<'s>(files: impl Iterator<Item = &'s Source>, dir: &Path) -> BTreeMap<String, String> {
     let mut places = BTreeMap::new();
     for file in files {

@@ -1,5 +1,5 @@
-//! `playbooks.yaml`: the plans that parkbrake makes of an intent. Each step names a runbook or a
-//! webhook of `runbooks.yaml`.
+//! `playbooks.yaml`: the plans that parkbrake makes for a kind of request. Each step names a
+//! runbook or a webhook of `runbooks.yaml`.
 
 use crate::config::names;
 use crate::config::placeholders::{Placeholders, arguments_document};
@@ -22,7 +22,7 @@ const STEP_KEYS: [&str; 10] =
     ["name", "description", "operation", "environment", "resource", "resource_type", "runbook", "webhook", "args", "compensate"];
 const UNDO_KEYS: [&str; 3] = ["runbook", "webhook", "args"];
 
-/// The file: what plans can be made, and everything in it as a document.
+/// The file: its playbooks, and all of its values as a document.
 #[derive(Debug, Default)]
 pub struct Playbooks {
     playbooks: BTreeMap<String, Playbook>,
@@ -30,7 +30,7 @@ pub struct Playbooks {
 }
 
 impl Playbooks {
-    /// The values of the file as a document; `None` where there are none.
+    /// The values of the file as a document; `None` if there are none.
     pub fn document(&self) -> Option<Value> {
         (!self.documents.is_empty()).then(|| json!(self.documents))
     }
@@ -84,7 +84,7 @@ fn read_playbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, runbooks: &Runb
     Some((Playbook { name: name.to_owned(), digest, args, gate, steps }, document))
 }
 
-/// One step. Of one that has problems nothing is returned.
+/// Reads one step; returns nothing if it has problems.
 fn read_step<'s>(
     at: &At<'s>,
     rules: &RiskRules<'_>,
@@ -155,7 +155,7 @@ fn args_document(args: &Read<'_>) -> Value {
     args.iter().map(|(name, (text, _))| ((*name).to_owned(), Value::from(*text))).collect()
 }
 
-/// The arguments of an action that fit it. They may name outputs of the steps with these names.
+/// The arguments of an action, if they fit it. They may name outputs of the steps with these names.
 fn read_args<'s>(
     at: &At<'s>,
     fields: &Fields<'s>,
@@ -166,7 +166,7 @@ fn read_args<'s>(
 ) -> Option<Read<'s>> {
     let args = fields.get("args").map(|at| arguments(&at, placeholders, earlier)).unwrap_or_default();
     fit(at, fields, kind, action, &args, runbooks)?;
-    // What was wrong with one has been told.
+    // Their problems have been noted.
     args.into_iter().map(|(name, (_, value))| Some((name, value?))).collect()
 }
 
@@ -189,15 +189,15 @@ fn read_undo<'s>(
     Some((PlaybookUndo { kind, action: action.to_owned(), args: templates(args) }, Value::Object(document)))
 }
 
-/// A text of a step: `None` where the key is left out, `Some(None)` where something was wrong with
-/// it, which has been told.
+/// A text of a step: `None` if the key is left out, `Some(None)` if it had a problem, which has
+/// been noted.
 type Written<'s> = Option<Option<(&'s str, Template)>>;
 
 fn text<'s>(written: &Written<'s>) -> Option<&'s str> {
     written.as_ref()?.as_ref().map(|(text, _)| *text)
 }
 
-/// The template, if there is one; nothing where it is unsound.
+/// The template, if there is one; nothing if it is invalid.
 fn template(written: Written<'_>) -> Option<Option<Template>> {
     match written {
         None => Some(None),
@@ -221,7 +221,7 @@ fn step_name<'s>(at: &At<'s>, taken: &mut BTreeSet<&'s str>) -> Option<&'s str> 
     Some(name)
 }
 
-/// Who does the step: a runbook, a webhook, or the requester itself.
+/// What performs the step: a runbook, a webhook, or the requester itself.
 fn action<'s>(fields: &Fields<'s>, runbooks: &Runbooks) -> Option<(ActionKind, Option<&'s str>)> {
     let (runbook, webhook) = (fields.get("runbook"), fields.get("webhook"));
     let (kind, at) = match (runbook, webhook) {
@@ -241,7 +241,7 @@ fn action<'s>(fields: &Fields<'s>, runbooks: &Runbooks) -> Option<(ActionKind, O
     Some((kind, Some(name)))
 }
 
-/// Arguments by their names, each with where it stands, and its text, if it has one.
+/// Arguments by name, each with its position, and its text, if it has one.
 type Arguments<'s> = BTreeMap<&'s str, (At<'s>, Option<(&'s str, Template)>)>;
 
 fn arguments<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>, earlier: &BTreeSet<&str>) -> Arguments<'s> {
@@ -253,8 +253,8 @@ fn arguments<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>, earlier: &BTr
     entries.map(|(name, at)| (name, (at.clone(), text(&at)))).collect()
 }
 
-/// An argument that names an output of an earlier step, and stays as it is written until that step
-/// has handed it out.
+/// An argument that names an output of an earlier step; it stays as written until that step has
+/// produced the output.
 fn output<'s>(at: &At<'_>, text: &'s str, earlier: &BTreeSet<&str>) -> Option<(&'s str, Template)> {
     match Reference::read(text) {
         Some(reference) if earlier.contains(reference.step.as_str()) => return Some((text, Template::plain(text))),
@@ -264,8 +264,8 @@ fn output<'s>(at: &At<'_>, text: &'s str, earlier: &BTreeSet<&str>) -> Option<(&
     None
 }
 
-/// Holds the arguments of a step against those that its runbook or webhook declares; `None` if they
-/// differ.
+/// Checks the arguments of a step against those that its runbook or webhook declares; `None` if
+/// they differ.
 fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>, args: &Arguments<'_>, runbooks: &Runbooks) -> Option<()> {
     let Some(declared) = action.and_then(|action| runbooks.arguments(kind, action)) else { return Some(()) };
     let action = action.unwrap_or_default();
@@ -292,7 +292,7 @@ fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>,
     is_sound.then_some(())
 }
 
-/// Whether what is assessed has an operation without the step's naming one.
+/// Whether the runbook or webhook states an operation, so that the step need not.
 fn states_operation(kind: ActionKind, action: Option<&str>, runbooks: &Runbooks) -> bool {
     action.is_some_and(|action| runbooks.states_operation(kind, action))
 }

@@ -1,5 +1,5 @@
-//! From what two files say of the levels to the policy that holds, and whether people could ever
-//! satisfy it.
+//! Resolves the policy from what two files say about the levels, and checks that people can satisfy
+//! it.
 
 use crate::config::approval_policies::ApprovalPolicies;
 use crate::config::risk_rules::{AskedRole, LevelRules, RiskRules};
@@ -10,7 +10,7 @@ use crate::domain::workflow::approval;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Resolves the policy, and notes what in it could never happen.
+/// Resolves the policy, and notes parts of it that can never happen.
 pub fn resolve(rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>, notes: &mut Vec<String>) -> Option<Policy> {
     let levels = &rules.levels;
     for (rules, level) in levels.iter().zip(Level::ALL) {
@@ -73,8 +73,8 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
     })
 }
 
-/// The names of these roles; one that nobody has, and that is none of parkbrake's own, is a problem
-/// where it is named.
+/// The names of these roles. A role that nobody has, and that is not built in, is a problem at the
+/// place that names it.
 pub(super) fn held(asked: &[AskedRole<'_>], approvals: &ApprovalPolicies<'_>) -> Vec<Role> {
     for AskedRole { role, at } in asked {
         if approvals.people_are_known && !is_known(role, &approvals.people) {
@@ -90,7 +90,7 @@ fn is_known(role: &str, people: &BTreeMap<String, Person>) -> bool {
     [roles::ADMIN, roles::AUDITOR].contains(&role) || people.values().any(|person| person.roles.contains(role))
 }
 
-/// The chain that is written, or else the next higher level after `escalate_after`.
+/// The chain as written, or by default the next higher level after `escalate_after`.
 fn escalation(
     level: Level,
     rules: &LevelRules<'_>,
@@ -122,8 +122,8 @@ fn escalation(
     vec![EscalationStep { after, to }]
 }
 
-/// Whether enough people could approve at all; and, as a note, whose own requests could find
-/// nobody.
+/// Checks that enough people could approve at all; notes people whose own requests nobody could
+/// approve.
 fn satisfiable(
     level: Level,
     terms: &ApprovalTerms,
@@ -133,7 +133,7 @@ fn satisfiable(
 ) {
     let people = &approvals.people;
     let asked: BTreeSet<&Role> = terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to)).collect();
-    // A role that nobody has is told of where it is named; more would only repeat it.
+    // A role that nobody has is reported where it is named; more would only repeat that.
     if asked.is_empty() || !approvals.people_are_known || asked.iter().any(|role| !is_known(role, people)) {
         return;
     }
@@ -165,8 +165,8 @@ fn satisfiable(
     }
 }
 
-/// How many approvals there could be at most, if everybody who is ever asked, but for one person,
-/// says yes.
+/// The most approvals that could be given if everybody who is ever asked, except for one person,
+/// approves.
 fn most_approvals(terms: &ApprovalTerms, asked: &BTreeSet<&Role>, people: &BTreeMap<String, Person>, without: Option<&String>) -> u32 {
     let entitled: Vec<Vec<Role>> = people
         .iter()
@@ -183,7 +183,7 @@ fn most_approvals(terms: &ApprovalTerms, asked: &BTreeSet<&Role>, people: &BTree
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// What is sound, but probably not what was meant.
+/// Notes about values that are valid but probably unintended.
 fn notes_on_people(levels: &[LevelPolicy], approvals: &ApprovalPolicies<'_>, notes: &mut Vec<String>) {
     if levels.iter().all(|level| level.auto_approve) {
         notes.push("every level approves itself, so nothing ever waits for a human".to_owned());

@@ -1,16 +1,16 @@
-//! What is wrong with a configuration, so that an operator finds the place and knows what to do.
+//! A problem in a configuration, with its position and what to do.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing that is wrong, and where.
+/// One problem and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, under the folder as it was given.
+    /// The file, with the folder as it was given.
     pub file: PathBuf,
-    /// Counted from 1; `None` where the file as a whole is meant.
+    /// Counted from 1; `None` if the problem concerns the whole file.
     pub line: Option<usize>,
-    /// The path of keys, such as `people.tom.roles`; empty where the file as a whole is meant.
+    /// The path of keys, such as `people.tom.roles`; empty if the problem concerns the whole file.
     pub key: String,
     /// What is wrong and what to do, in lower case and without a full stop.
     pub detail: String,

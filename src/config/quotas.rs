@@ -1,4 +1,5 @@
-//! `quotas` of `hitl/approval-policies.yaml`: what agents may ask for, and what single ones may.
+//! `quotas` of `hitl/approval-policies.yaml`: how much all agents, and individual ones, may
+//! request.
 
 use crate::config::value::At;
 use crate::domain::policy::quota::{Quota, Quotas};
@@ -6,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 const KEYS: [&str; 3] = ["submits_per_minute", "burst", "pending"];
 
-/// What is written of one quota; what is left out is the usual.
+/// One quota as written, with defaults for what is left out.
 pub fn quota(at: &At<'_>, usual: Quota) -> Quota {
     let Some(fields) = at.fields(&KEYS) else { return usual };
     if at.is_empty() {
@@ -16,13 +17,13 @@ pub fn quota(at: &At<'_>, usual: Quota) -> Quota {
     let (rate, burst) = (number("submits_per_minute"), number("burst"));
     Quota {
         submits_per_minute: rate.unwrap_or(usual.submits_per_minute),
-        // A minute's worth at once, where only the rate is said.
+        // By default, the burst is one minute's worth of the rate.
         burst: burst.or(rate).unwrap_or(usual.burst),
         pending: number("pending").unwrap_or(usual.pending),
     }
 }
 
-/// The values, with the defaults filled in.
+/// The values, with defaults filled in.
 pub fn document(quotas: &Quotas) -> Value {
     let one = |quota: &Quota| json!({ "submits_per_minute": quota.submits_per_minute, "burst": quota.burst, "pending": quota.pending });
     let agents: Map<_, _> = quotas.agents.iter().map(|(name, quota)| (name.clone(), one(quota))).collect();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// More attempts than this are a typing error.
 const MOST_ATTEMPTS: u32 = 20;
 
-/// Reads `{ attempts: 3, backoff: 30s }` of what is idempotent, or is not.
+/// Reads `{ attempts: 3, backoff: 30s }` for an action that is or is not idempotent.
 pub fn read(at: &At<'_>, is_idempotent: bool) -> Option<Retry> {
     let fields = at.fields(&["attempts", "backoff"])?;
     if !is_idempotent {
@@ -34,7 +34,7 @@ pub fn read(at: &At<'_>, is_idempotent: bool) -> Option<Retry> {
     is_idempotent.then_some(Retry { attempts, backoff })
 }
 
-/// It as a document.
+/// The values as a document.
 pub fn document(retry: Option<&Retry>) -> Option<Value> {
     retry.map(|retry| json!({ "attempts": retry.attempts, "backoff": duration::show(retry.backoff).to_string() }))
 }

@@ -1,5 +1,5 @@
-//! `hitl/risk-assessment-rules.yaml`: what each level means, the words that tasks may use, and what
-//! resources really are.
+//! `hitl/risk-assessment-rules.yaml`: what each level means, the words that tasks may use, and the
+//! registry of resources.
 
 use crate::config::baseline;
 use crate::config::names;
@@ -32,13 +32,13 @@ const KEYS: [&str; 11] = [
 ];
 const LEVEL_KEYS: [&str; 5] = ["auto_approve", "notify", "approvers", "escalate_after", "require_justification"];
 
-/// The environment that the built-in triggers look for.
+/// The environment in the conditions of the built-in triggers.
 const PRODUCTION: &str = "production";
 
-/// The file as it was written, with what it leaves out taken from the shipped one.
+/// The file as written, with what it leaves out taken from the shipped one.
 #[derive(Debug)]
 pub struct RiskRules<'s> {
-    /// The least dangerous first; `None` where an entry is missing or no mapping.
+    /// The least dangerous first; `None` if an entry is missing or not a mapping.
     pub levels: [Option<LevelRules<'s>>; 4],
     pub operations: Words<'s>,
     pub resource_types: Words<'s>,
@@ -48,7 +48,7 @@ pub struct RiskRules<'s> {
     pub unrecognized: Level,
     pub unregistered: Option<Level>,
     pub baseline: Baseline,
-    /// Triggers may stand in this file too.
+    /// This file may contain triggers too.
     pub triggers: Option<At<'s>>,
 }
 
@@ -63,14 +63,14 @@ pub struct LevelRules<'s> {
     pub require_justification: bool,
 }
 
-/// A role whose holders are asked, and where that is written.
+/// A role that is asked, and the position of its name.
 #[derive(Debug, Clone)]
 pub struct AskedRole<'s> {
     pub role: Role,
     pub at: At<'s>,
 }
 
-/// Reads the file beside the shipped one.
+/// Reads the file together with the shipped one.
 pub fn read<'s>(file: &At<'s>, shipped: &At<'s>) -> RiskRules<'s> {
     let written = file.fields(&KEYS);
     let defaults = shipped.fields(&KEYS);
@@ -84,8 +84,7 @@ pub fn read<'s>(file: &At<'s>, shipped: &At<'s>) -> RiskRules<'s> {
     let resources = words::resources(&section("resources"), &environments, &resource_types);
     let levels = levels(&section("risk_levels"));
     let unrecognized = unrecognized(&section("unrecognized"), &levels);
-    // These change what a file means that does not know them, so a file that leaves them out does
-    // without.
+    // No defaults from the shipped file, because they would change the meaning of older files.
     let unregistered = written.as_ref().and_then(|fields| fields.get("unregistered")).and_then(|at| at.level());
     let baseline = written.as_ref().map_or(Baseline::LOW, |fields| baseline::read(fields, &operations, &environments, &resource_types));
     let workspaces = written.as_ref().and_then(|fields| fields.get("workspaces"));
@@ -126,7 +125,7 @@ fn level_rules<'s>(at: &At<'s>) -> Option<LevelRules<'s>> {
     let asks = auto_approve == Some(false);
     Some(LevelRules {
         at: at.clone(),
-        // Where it cannot be read, the careful answer; the file is refused in any case.
+        // If it cannot be read, assume the safer value; the file is refused in any case.
         auto_approve: auto_approve.unwrap_or(false),
         notify: fields.get("notify").map_or(Some(asks), |at| at.boolean()).unwrap_or(asks),
         approvers: fields.get("approvers").filter(|_| asks).map_or_else(Vec::new, |at| roles(&at)),
@@ -135,14 +134,14 @@ fn level_rules<'s>(at: &At<'s>) -> Option<LevelRules<'s>> {
     })
 }
 
-/// Notes what is said of the approval of a level that needs none.
+/// Notes settings about the approval of a level that needs none.
 fn nobody_is_asked(fields: &Fields<'_>) {
     for at in ["approvers", "escalate_after", "require_justification"].into_iter().filter_map(|name| fields.get(name)) {
         at.problem("has no effect, because this level approves itself; leave it out, or set auto_approve to false");
     }
 }
 
-/// Reads a list of roles, at least one, each once.
+/// Reads a list of roles, at least one, without repetitions.
 pub fn roles<'s>(at: &At<'s>) -> Vec<AskedRole<'s>> {
     let items = at.items("roles").unwrap_or_default();
     if at.is_empty() {
@@ -175,7 +174,7 @@ impl RiskRules<'_> {
         self.levels.iter().flatten().any(|rules| !rules.auto_approve)
     }
 
-    /// What an operator should know, though nothing is wrong.
+    /// Remarks for the operator, although nothing is wrong.
     pub fn notes(&self) -> impl Iterator<Item = String> {
         let first = self.environments.vocabulary.names().next().filter(|first| *first != PRODUCTION);
         let first = first.filter(|_| self.environments.vocabulary.contains(PRODUCTION));
@@ -211,7 +210,7 @@ impl RiskRules<'_> {
         }
     }
 
-    /// The values of the file as a document, with the defaults filled in.
+    /// The values of the file as a document, with defaults filled in.
     pub fn document(&self) -> Value {
         let level = |rules: &LevelRules<'_>| {
             json!({
@@ -235,7 +234,8 @@ impl RiskRules<'_> {
             "low_risk": baseline::document(&self.baseline),
             "otherwise": self.baseline.otherwise,
         });
-        // A file without it is the same policy as before there was such a key.
+        // Left out if it is not set, so that configurations from before this key keep their
+        // version.
         if !self.workspaces.is_empty() {
             document["workspaces"] = words::resources_document(&self.workspaces);
         }

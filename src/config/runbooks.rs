@@ -1,5 +1,4 @@
-//! `runbooks.yaml`: the commands that parkbrake itself can run, and the destinations that it can
-//! call.
+//! `runbooks.yaml`: the commands that parkbrake itself can run, and the URLs that it can call.
 
 use crate::config::confinement::{self, Confinement};
 use crate::config::facts;
@@ -41,19 +40,19 @@ const RUNBOOK_KEYS: [&str; 19] = [
     confinement::KEYS[2],
 ];
 
-/// How long a command may run where nothing is said.
+/// How long a command may run by default.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Variables that parkbrake sets itself begin with this.
+/// The prefix of the variables that parkbrake sets itself.
 const OWN_VARIABLES: &str = "PARKBRAKE_";
 
-/// The file: what can be run, and everything in it as a document.
+/// The file: its runbooks and webhooks, and all of its values as a document.
 #[derive(Debug, Default)]
 pub struct Runbooks {
     runbooks: BTreeMap<String, Runbook>,
     documents: Map<String, Value>,
     webhooks: BTreeMap<String, Webhook>,
     webhook_documents: Map<String, Value>,
-    /// Every name in the file, also of what is unsound.
+    /// Every name in the file, also of invalid entries.
     declared: BTreeSet<(ActionKind, String)>,
 }
 
@@ -148,12 +147,12 @@ fn read_runbook(name: &str, at: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> 
             Some(read) => read.map(|(_, key, limit)| Some((key, limit)))?,
             None => None,
         },
-        // What was wrong with it has been told.
+        // Its problems have been noted.
         retry: retry.map_or(Some(None), |read| read.map(Some))?,
         probe: probe.into_iter().map(|(_, template)| template).collect(),
         precondition: precondition.into_iter().map(|(_, template)| template).collect(),
         env,
-        // Without `.` at its end, so that an approver reads the folder itself.
+        // Without a trailing `.`, so that approvers read the folder itself.
         working_dir: base.join(working_dir).components().collect(),
         files: files.into_iter().map(|(_, template)| template).collect(),
         user,
@@ -205,17 +204,17 @@ fn variables(at: &At<'_>) -> BTreeMap<String, String> {
 }
 
 impl Runbooks {
-    /// The values of the file as a document, with the defaults filled in.
+    /// The values of the file as a document, with defaults filled in.
     pub fn document(&self) -> Value {
         json!({ "runbooks": self.documents, "webhooks": self.webhook_documents })
     }
 
-    /// Whether the file has an entry of this name, sound or not.
+    /// Whether the file has an entry with this name, valid or not.
     pub fn declares(&self, kind: ActionKind, name: &str) -> bool {
         self.declared.contains(&(kind, name.to_owned()))
     }
 
-    /// The arguments that an entry declares; `None` where any are taken, or the entry is unsound.
+    /// The arguments that an entry declares; `None` if it accepts any, or is invalid.
     pub fn arguments(&self, kind: ActionKind, name: &str) -> Option<&BTreeMap<String, Argument>> {
         match kind {
             ActionKind::External => None,
@@ -224,7 +223,8 @@ impl Runbooks {
         }
     }
 
-    /// Whether an entry says what it does; an unsound one has been told of.
+    /// Whether an entry states its operation; an invalid entry counts, because it has been
+    /// reported.
     pub fn states_operation(&self, kind: ActionKind, name: &str) -> bool {
         kind == ActionKind::Runbook || self.webhooks.get(name).is_none_or(|webhook| webhook.operation.is_some())
     }

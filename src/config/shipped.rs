@@ -1,5 +1,5 @@
-//! The configuration that comes with parkbrake, compiled in, so that every default stands in one
-//! place: in these files.
+//! The configuration that comes with parkbrake, compiled in, so that these files are the one place
+//! for every default.
 
 use crate::config::source::{SHIPPED, Source};
 use std::path::Path;
@@ -33,7 +33,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     ]
 }
 
-/// The files whose values hold where the operator's say nothing.
+/// The files whose values apply unless the operator's files set them.
 pub struct Shipped {
     pub risk_rules: Source,
     pub interrupt_triggers: Source,

@@ -1,4 +1,4 @@
-//! `sign-in.yaml`: how people sign in to the inbox, besides with their tokens.
+//! `sign-in.yaml`: how people sign in to the inbox, apart from their tokens.
 
 use crate::config::address;
 use crate::config::names;
@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long groups give roles where nothing is said.
+/// How long groups give roles by default.
 const LONGEST: Duration = Duration::from_secs(12 * 3_600);
 /// How long a session lasts at most.
 const SESSION: Duration = Duration::from_secs(7 * 86_400);
 
-/// What the file says, with where it says so.
+/// The values of the file, with their positions.
 #[derive(Default)]
 pub struct SignIn<'s> {
     mail: Option<(String, At<'s>)>,
     openid: Option<OpenId<'s>>,
 }
 
-/// What it says of a provider.
+/// The values for a provider.
 struct OpenId<'s> {
     at: At<'s>,
     issuer: String,
@@ -100,7 +100,7 @@ fn word(text: &str) -> Result<String, &'static str> {
     if sound { Ok(text.to_owned()) } else { Err("is no name: write it as the provider has it, without blanks and quotation marks") }
 }
 
-/// The address of a provider: over TLS, unless it is this very machine.
+/// The address of a provider: over TLS, unless it is on this machine.
 fn issuer(text: &str) -> Result<String, &'static str> {
     let sound = address::url(text)?;
     let host = sound.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
@@ -110,13 +110,13 @@ fn issuer(text: &str) -> Result<String, &'static str> {
     if sound.contains(['?', '#']) { Err("is the address of a provider, which has no `?` and no `#`") } else { Ok(sound) }
 }
 
-/// A subject: up to 255 characters of ASCII, as the specification has it.
+/// A subject: up to 255 ASCII characters, as the specification requires.
 fn subject(text: &str) -> Result<String, &'static str> {
     let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && text.trim() == text;
     if sound { Ok(text.to_owned()) } else { Err("is no subject: write it as the provider has it, at most 255 characters of ASCII") }
 }
 
-/// What it says together with the channels and the people.
+/// Combines and checks the file together with the channels and the people.
 pub fn resolve(written: SignIn<'_>, notifications: &Notifications, policy: &Policy) -> SignInSettings {
     let mail = written.mail.and_then(|(name, at)| {
         let of_mail = |name: &str| notifications.channels.get(name).is_some_and(|channel| channel.service.medium() == Medium::Email);
@@ -170,7 +170,7 @@ fn of_provider(written: OpenId<'_>, notifications: &Notifications, policy: &Poli
     OpenIdSettings { issuer, client_id, client_secret, subjects, match_email, groups }
 }
 
-/// Notes a role that groups cannot give: it counts for deciding requests alone.
+/// Notes a role that groups cannot give, because it is for more than deciding requests.
 fn decides(role: &Role, at: &At<'_>, policy: &Policy) {
     if [roles::ADMIN, roles::AUDITOR].contains(&role.as_str()) {
         at.problem(format!(
@@ -187,8 +187,8 @@ fn decides(role: &Role, at: &At<'_>, policy: &Policy) {
     }
 }
 
-/// The values as a document; nothing where there are none, so that a configuration without the file
-/// is what it was.
+/// The values as a document; nothing if there are none, so that configurations without the file
+/// keep their version.
 pub fn document(settings: &SignInSettings) -> Option<Value> {
     let of_provider = |openid: &OpenIdSettings| {
         json!({

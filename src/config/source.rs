@@ -1,4 +1,4 @@
-//! One file as it was read: its values, and what is found to be wrong with them.
+//! One file as it was read: its values, and the problems in them.
 //!
 //! Problems are gathered here instead of being returned one by one, so that an operator sees all of
 //! them at once.
@@ -11,11 +11,10 @@ use std::cell::RefCell;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-/// The most problems of one file that are told; each line is looked up by another pass over the
-/// text.
+/// The most problems reported for one file; each line number takes another pass over the text.
 const MOST_PROBLEMS: usize = 50;
 
-/// What the names of files begin with that are compiled in.
+/// The prefix of the names of compiled-in files.
 pub const SHIPPED: &str = "(shipped) ";
 
 /// A file, its values and its problems.
@@ -36,19 +35,19 @@ struct Found {
 }
 
 impl Source {
-    /// Reads a file; `None` where there is no such file.
+    /// Reads a file; `None` if there is no such file.
     ///
     /// # Errors
     /// The file cannot be read, or it is not valid YAML.
     pub fn read(file: &Path) -> Result<Option<Self>, Problem> {
         let problem = |line, detail| Problem { file: file.to_owned(), line, key: String::new(), detail };
         match std::fs::metadata(file) {
-            // A pipe, say, would never end.
+            // Reading a pipe, for example, would never end.
             Ok(found) if !found.is_file() => return Err(problem(None, "is not a regular file".to_owned())),
             _ => {}
         }
         let mut bytes = Vec::new();
-        // One byte more than is allowed, so that a file without an end is refused and not read.
+        // One byte more than allowed, so that an endless file is refused instead of read.
         let read = std::fs::File::open(file).and_then(|open| open.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes));
         match read {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -62,7 +61,7 @@ impl Source {
         Self::of(file, text).map(Some).map_err(|fault| problem(fault.line, fault.detail))
     }
 
-    /// A file with this text.
+    /// Parses this text as a file.
     ///
     /// # Errors
     /// The text is not valid YAML, or it is empty.
@@ -87,7 +86,7 @@ impl Source {
         &self.file
     }
 
-    /// Its bytes.
+    /// Its size in bytes.
     pub fn size(&self) -> usize {
         self.text.len()
     }
@@ -97,17 +96,17 @@ impl Source {
         self.file.to_str().is_some_and(|name| name.starts_with(SHIPPED))
     }
 
-    /// The line of a place.
+    /// The line of a position.
     pub fn line(&self, place: Place) -> Option<usize> {
         document::line_of(&self.text, place)
     }
 
-    /// Notes that something is wrong.
+    /// Notes a problem.
     pub fn note(&self, place: Place, key: &str, detail: String) {
         self.found.borrow_mut().push(Found { place, key: key.to_owned(), detail });
     }
 
-    /// What is wrong, in the order of the lines.
+    /// The problems, in the order of the lines.
     pub fn into_problems(self) -> Vec<Problem> {
         let found = self.found.take();
         let (count, mut problems) = (found.len(), Vec::new());

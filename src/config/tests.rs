@@ -1,4 +1,4 @@
-//! Configurations as an operator would write them, sound and unsound.
+//! Configurations as an operator would write them, valid and invalid.
 
 mod agent_tools;
 mod docs;
@@ -48,13 +48,13 @@ fn loaded(files: &[(&str, &str)]) -> Result<Configuration, Vec<String>> {
     load(dir.path(), Path::new("/srv/base")).map_err(shown)
 }
 
-/// A sound configuration; the problems are shown where it is not.
+/// A valid configuration; if it is not, the test shows its problems.
 #[track_caller]
 fn sound(files: &[(&str, &str)]) -> Configuration {
     loaded(files).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
 }
 
-/// The problems of an unsound configuration.
+/// The problems of an invalid configuration.
 #[track_caller]
 fn unsound(files: &[(&str, &str)]) -> Vec<String> {
     match loaded(files) {

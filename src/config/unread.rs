@@ -1,19 +1,19 @@
-//! Files in the folder that look like configuration but that nothing reads: with another ending,
-//! misspelled, or in the wrong folder. An operator believes that their stricter rules hold, and
-//! they do not; so each is a problem.
+//! Finds files in the folder that look like configuration but that parkbrake does not read: with
+//! another extension, misspelled, or in the wrong folder. The operator would believe that their
+//! stricter rules apply, and they would not; so each is a problem.
 
 use crate::config::problem::Problem;
 use std::path::{Path, PathBuf};
 
-/// How many folders deep the search goes; nothing is read below the first.
+/// How many folders deep the search goes; no file below the first level is ever used.
 const DEEPEST: usize = 4;
-/// How many entries are looked at. A folder with more holds something else.
+/// How many entries are examined. A folder with more serves another purpose.
 const MOST: usize = 10_000;
-/// Endings of copies that nobody expects to be read.
+/// Extensions of copies that nobody expects to be read.
 const COPIES: [&str; 8] = ["~", ".bak", ".orig", ".swp", ".example", ".sample", ".dist", ".md"];
 
-/// The files below `dir` that look like configuration and are none of those that are read, which
-/// are named by their paths below it.
+/// The files below `dir` that look like configuration and are not among `read`, the paths of the
+/// known files.
 pub fn problems(dir: &Path, read: &[&str]) -> Vec<Problem> {
     let targets: Vec<PathBuf> = read.iter().filter_map(|name| dir.join(name).canonicalize().ok()).collect();
     let mut search = Search { dir, read, targets, looked_at: 0, problems: Vec::new() };
@@ -24,7 +24,7 @@ pub fn problems(dir: &Path, read: &[&str]) -> Vec<Problem> {
 struct Search<'a> {
     dir: &'a Path,
     read: &'a [&'a str],
-    /// Where the files that are read really are, so that the target of a link is not reported.
+    /// The real paths of the known files, so that the target of a link is not reported.
     targets: Vec<PathBuf>,
     looked_at: usize,
     problems: Vec<Problem>,
@@ -80,7 +80,8 @@ impl Search<'_> {
         }
     }
 
-    /// The file that somebody probably meant: the known one whose name is at most two slips away.
+    /// The file that was probably meant: the known one whose name is at most two typing errors
+    /// away.
     fn meant(&self, name: &str) -> Option<&str> {
         let written = stem(name);
         let slips = |read: &str| slips(&written, &stem(read.rsplit('/').next().unwrap_or(read)));
@@ -92,7 +93,7 @@ impl Search<'_> {
     }
 }
 
-/// A name without its endings and without what is often written for a hyphen.
+/// A name without its extensions and without characters that are often written for a hyphen.
 fn stem(name: &str) -> String {
     name.split('.').next().unwrap_or(name).chars().filter(|letter| letter.is_ascii_alphanumeric()).collect()
 }

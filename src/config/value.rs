@@ -1,6 +1,6 @@
-//! A value in a file, read as what it has to be. Whatever does not fit is noted in its file with
-//! line and key, and the answer is `None`; the caller goes on, so that the next problem is found
-//! too.
+//! A value in a file, and methods that read it as a certain type. If it does not fit, the problem
+//! is noted in its file with line and key, and the result is `None`; the caller goes on, so that
+//! the next problem is found too.
 
 use crate::config::document::{Entry, Node, Place, Value};
 use crate::config::names;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub struct At<'s> {
     source: &'s Source,
@@ -21,7 +21,7 @@ pub struct At<'s> {
     node: &'s Node,
 }
 
-/// A mapping whose keys are known beforehand.
+/// A mapping with a fixed set of keys.
 #[derive(Debug)]
 pub struct Fields<'s> {
     at: At<'s>,
@@ -29,34 +29,34 @@ pub struct Fields<'s> {
 }
 
 impl<'s> At<'s> {
-    /// A value at the end of this path of keys.
+    /// The value at the end of this path of keys.
     pub fn new(source: &'s Source, key: String, place: Place, node: &'s Node) -> Self {
         Self { source, key, place, node }
     }
 
-    /// Notes that something is wrong here.
+    /// Notes a problem with this value.
     pub fn problem(&self, detail: impl fmt::Display) {
         self.source.note(self.place, &self.key, detail.to_string());
     }
 
-    /// The line on which it stands, which is looked up by another pass over the text.
+    /// Its line, which takes another pass over the text.
     pub fn line(&self) -> Option<usize> {
         self.source.line(self.place)
     }
 
-    /// Where it stands, for a message about another place: `file:line`.
+    /// Its position, for a message about another one: `file:line`.
     pub fn location(&self) -> String {
         let file = self.source.file().display();
         self.source.line(self.place).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 
-    /// The file and the path of keys, for a message about something else. It costs nothing, unlike
-    /// a line, which has to be looked up.
+    /// The file and the path of keys, for a message about something else. Unlike a line, this needs
+    /// no search.
     pub fn in_words(&self) -> String {
         format!("{}: {}", self.source.file().display(), self.key)
     }
 
-    /// Whether it stands in a file that is compiled in.
+    /// Whether it is in a compiled-in file.
     pub fn is_shipped(&self) -> bool {
         self.source.is_shipped()
     }
@@ -83,15 +83,15 @@ impl<'s> At<'s> {
         Some(Fields { at: self.clone(), entries })
     }
 
-    /// A mapping from names of the operator's own, each name once.
+    /// A mapping whose keys are names of the operator's choice, each used once.
     pub fn entries(&self, of: &str) -> Option<Vec<(&'s str, Self)>> {
         let Value::Mapping(entries) = &self.node.value else { return self.unfit(&format!("a mapping of {of}")) };
         let mut seen = BTreeSet::new();
         Some(entries.iter().filter(|entry| seen.insert(&entry.key)).map(|entry| (entry.key.as_str(), self.inside(entry))).collect())
     }
 
-    /// The entries of a mapping, and none of anything else: for whoever looks where things stand,
-    /// and does not judge them.
+    /// The entries of a mapping, and none for other values: for callers that only look for
+    /// positions and report no problems.
     pub fn entries_if_any(&self) -> Vec<(&'s str, Self)> {
         if matches!(self.node.value, Value::Mapping(_)) { self.entries("entries").unwrap_or_default() } else { Vec::new() }
     }
@@ -113,7 +113,7 @@ impl<'s> At<'s> {
         }
     }
 
-    /// Text that some function understands.
+    /// Text that the given function can parse.
     pub fn parsed<T, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         parse(self.text()?).map_err(|error| self.problem(error)).ok()
     }
@@ -126,7 +126,7 @@ impl<'s> At<'s> {
         }
     }
 
-    /// A whole number from 1 on.
+    /// A whole number, at least 1.
     pub fn count(&self) -> Option<u32> {
         match &self.node.value {
             Value::Count(number @ 1..) if *number <= u64::from(u32::MAX) => u32::try_from(*number).ok(),
@@ -142,12 +142,12 @@ impl<'s> At<'s> {
         }
     }
 
-    /// A level by its name.
+    /// A level, by name.
     pub fn level(&self) -> Option<Level> {
         self.parsed(|text| Level::parse(text).ok_or_else(|| format!("is `{}`, but has to be low, medium, high or critical", shown(text))))
     }
 
-    /// Whether it is text, which decides how it is read on.
+    /// Whether it is text, which determines how it is read.
     pub fn is_text(&self) -> bool {
         matches!(self.node.value, Value::Text(_))
     }
@@ -161,7 +161,7 @@ impl<'s> At<'s> {
         }
     }
 
-    /// Notes every key that stands twice in one mapping, all the way down.
+    /// Notes every key that appears twice in one mapping, at any depth.
     pub fn refuse_duplicate_keys(&self) {
         match &self.node.value {
             Value::Mapping(entries) => {
@@ -191,12 +191,12 @@ impl<'s> Fields<'s> {
         self.entries.iter().find(|entry| entry.key == name).map(|entry| self.at.inside(entry))
     }
 
-    /// The duration under a key, or what holds where nothing is said.
+    /// The duration under a key, or this default.
     pub fn duration_or(&self, name: &str, default: Duration) -> Duration {
         self.get(name).and_then(|at| at.duration()).unwrap_or(default)
     }
 
-    /// The value of a key that has to be there.
+    /// The value of a required key.
     pub fn required(&self, name: &str, meaning: &str) -> Option<At<'s>> {
         let found = self.get(name);
         if found.is_none() {

@@ -1,7 +1,8 @@
-//! What in a sound configuration opens the gate wider than the shipped one, or lets a requester do
-//! more than it seems.
+//! Settings in a valid configuration that are weaker than the shipped ones, or that let a requester
+//! do more than it seems.
 //!
-//! Nothing here is wrong, so `check` and the start only say it; with `--strict` each is refused.
+//! They are not errors, so `check` and the server's start only report them; with `--strict`, each
+//! is refused.
 
 use crate::domain::notice::Notifications;
 use crate::domain::policy::Policy;
@@ -17,7 +18,7 @@ const INTERPRETERS: [&str; 14] =
     ["sh", "bash", "dash", "zsh", "ksh", "fish", "busybox", "python", "python3", "perl", "ruby", "node", "awk", "eval"];
 /// Programs that hand the rest of their arguments to a shell.
 const REMOTE_SHELLS: [&str; 4] = ["ssh", "su", "script", "watch"];
-/// Variables that decide what else a program loads or runs.
+/// Variables that determine what else a program loads or runs.
 const LOADERS: [&str; 18] = [
     "PATH",
     "BASH_ENV",
@@ -38,10 +39,11 @@ const LOADERS: [&str; 18] = [
     "GIT_SSH_COMMAND",
     "GCONV_PATH",
 ];
-/// Values that no name or version is: a pattern that takes one of them takes nearly anything.
+/// Values that are neither a name nor a version: a pattern that accepts one of them accepts nearly
+/// anything.
 const ANYTHING: [&str; 2] = ["; $(id) | `id` > ../../etc '\"", "a\n; b"];
 
-/// What is compared.
+/// The configuration to compare with the shipped one.
 pub struct Compared<'a> {
     pub triggers: &'a [Trigger],
     pub shipped_triggers: &'a [Trigger],
@@ -54,7 +56,7 @@ pub struct Compared<'a> {
     pub separation_of_duties: bool,
 }
 
-/// Everything that is weaker than it might seem, a sentence each.
+/// Every weakness, in a sentence each.
 pub fn find(compared: &Compared<'_>) -> Vec<String> {
     let mut found = Vec::new();
     triggers(compared, &mut found);
@@ -69,7 +71,7 @@ pub fn find(compared: &Compared<'_>) -> Vec<String> {
     found
 }
 
-/// What a requester, or somebody on the way, can do with a call.
+/// What a requester, or somebody on the network path, can do with a call.
 fn webhook(webhook: &Webhook, found: &mut Vec<String>) {
     let name = &webhook.name;
     if webhook.operation.as_ref().is_some_and(|operation| operation.literal().is_none()) {
@@ -142,7 +144,7 @@ fn command(runbook: &Runbook, found: &mut Vec<String>) {
     }
 }
 
-/// `-c`, `-lc`, `-e`, `--eval` and their like: the next argument is a program.
+/// Whether this is `-c`, `-lc`, `-e`, `--eval` or similar: the next argument is a program.
 fn is_script_flag(text: &str) -> bool {
     let short = text.strip_prefix('-').is_some_and(|letters| !letters.starts_with('-') && letters.ends_with(['c', 'e']));
     short || matches!(text, "--eval" | "--command" | "--execute")

@@ -1,4 +1,4 @@
-//! The `webhooks` of `runbooks.yaml`: the destinations that parkbrake itself can call.
+//! The `webhooks` of `runbooks.yaml`: the URLs that parkbrake itself can call.
 
 use crate::config::address::url;
 use crate::config::placeholders::{Placeholders, arguments_document};
@@ -15,7 +15,7 @@ use std::time::Duration;
 const KEYS: [&str; 11] =
     ["url", "secret", "timeout", "idempotent", "retry", "allow_private", "operation", "environment", "resource", "resource_type", "args"];
 
-/// How long a destination may take where nothing is said.
+/// How long a call may take by default.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads one entry, and its values as a document.
@@ -32,7 +32,7 @@ pub fn read(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<(Webhook, 
     let environment = fields.get("environment").and_then(|at| placeholders.fact(&at, Some(&rules.environments)));
     let resource = fields.get("resource").and_then(|at| placeholders.fact(&at, None));
     let resource_type = fields.get("resource_type").and_then(|at| placeholders.fact(&at, Some(&rules.resource_types)));
-    // All of them are sent, so none has to stand in a placeholder.
+    // A webhook sends all of them, so none has to be used in a placeholder.
     let args: Option<Vec<(&str, &str, Argument)>> = fields.get("args").map(|at| placeholders.sent_args(&at));
     placeholders.refuse_unknown();
     let fact = |fact: &Option<(&str, Template)>| fact.as_ref().map(|(text, _)| Value::from(*text)).unwrap_or_default();
@@ -51,7 +51,7 @@ pub fn read(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<(Webhook, 
     });
     let template = |fact: Option<(&str, Template)>| fact.map(|(_, template)| template);
     let secret = match secret {
-        // What was wrong with it has been told.
+        // Its problems have been noted.
         Some(named) => Some(named?),
         None => None,
     };

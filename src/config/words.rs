@@ -9,17 +9,16 @@ use core::net::Ipv6Addr;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Whether the order of the keys of a list says something.
+/// Whether the order of the keys of a list matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// The most dangerous first.
     ByDanger,
-    /// No; so the words are kept in the order of the alphabet, and the same words are always the
-    /// same list.
+    /// It does not matter, so the words are sorted, and the same words always make the same list.
     Alphabetical,
 }
 
-/// A word list and where it stands.
+/// A word list and its position.
 #[derive(Debug)]
 pub struct Words<'s> {
     pub at: At<'s>,
@@ -35,7 +34,8 @@ pub fn words<'s>(at: &At<'s>, order: Order) -> Words<'s> {
     if at.is_empty() {
         at.problem("names no word, so that no word would be recognized; name some, or leave the key out for the shipped ones");
     }
-    // All names before the spellings, so that an alias that is also a name is told of at the alias.
+    // All names before the spellings, so that an alias that is also a name is reported at the
+    // alias.
     for (name, entry) in &entries {
         match names::word(name) {
             Ok(word) => drop(taken.insert(word, name)),
@@ -68,7 +68,7 @@ impl Words<'_> {
         at.parsed(|text| self.vocabulary.resolve(text).map(str::to_owned).ok_or_else(|| unknown(text)))
     }
 
-    /// The list as a document; a list of pairs, because an order may say something.
+    /// The list as a document; a list of pairs, because the order may matter.
     pub fn document(&self) -> Value {
         self.words.iter().map(|word| json!({ "name": word.name, "spellings": word.spellings })).collect()
     }
@@ -89,7 +89,7 @@ pub fn resources(at: &At<'_>, environments: &Words<'_>, resource_types: &Words<'
         let resource_type = resource_type.and_then(|at| resource_types.resolve(&at));
         let Some(at) = fields.required("match", "write the name of the resource, with * for any text") else { continue };
         let Some(pattern) = at.text().map(normalized) else { continue };
-        // The one spelling of an address that resources are compared by.
+        // The canonical spelling of an address, by which resources are compared.
         let pattern = pattern.parse::<Ipv6Addr>().map_or(pattern, |address| address.to_string());
         if pattern.is_empty() {
             at.problem("matches no resource; write its name, with * for any text");
@@ -103,7 +103,7 @@ pub fn resources(at: &At<'_>, environments: &Words<'_>, resource_types: &Words<'
     resources
 }
 
-/// Reads `workspaces`: which environment each workspace of Terraform is.
+/// Reads `workspaces`: the environment of each Terraform workspace.
 pub fn workspaces(at: &At<'_>, environments: &Words<'_>) -> Vec<Resource> {
     let entries = at.entries("names of workspaces, with * for any text, each with its environment").unwrap_or_default();
     let mut workspaces = Vec::with_capacity(entries.len());

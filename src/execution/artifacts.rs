@@ -1,11 +1,11 @@
 //! Finds on this machine what a command names: the real paths of its folder, its program and its
 //! files, and their digests.
 //!
-//! This is done when a task is submitted, so that the digests are shown and approved with the
-//! command; again by the start gate; and a last time right before the start, when the program that
+//! This happens when a task is submitted, so that the digests are shown and approved with the
+//! command; again at the start gate; and a last time right before the start, when the program that
 //! was hashed is kept open and that open file is run. Linux opens a script a second time by its
-//! path: the launcher sees that the path still leads to the file that was hashed, and that nobody
-//! has written to it since, and some microseconds are left between that look and its start.
+//! path: the launcher checks that the path still leads to the file that was hashed, and that nobody
+//! has written to it since, which leaves some microseconds between this check and the start.
 //! Whatever else an interpreter or a program reads is covered only if the runbook lists it under
 //! `files`.
 
@@ -20,9 +20,9 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The largest file that is hashed: a runbook that lists a disk image would hold up everyone else.
+/// The largest file that is hashed: hashing a disk image would hold up everyone else.
 const LARGEST: u64 = 1 << 30;
-/// The mode bit of a file that everyone may write.
+/// The mode bit of a file that everyone can write to.
 const WORLD_WRITABLE: u32 = 0o002;
 /// The mode bit of a folder in which nobody can replace the files of others.
 const STICKY: u32 = 0o1000;
@@ -30,7 +30,7 @@ const STICKY: u32 = 0o1000;
 /// Where programs are looked up if the server has no `PATH`.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A command as it was found, with its program opened.
+/// A command whose files were found, with its program opened.
 pub struct Found {
     pub invocation: Invocation,
     pub program: File,
@@ -126,7 +126,7 @@ fn hashed(path: &Path) -> Result<(File, Digest, Seen), String> {
     let (mut digester, mut piece) = (Digester::default(), vec![0; 64 * 1024]);
     loop {
         match file.read(&mut piece) {
-            // As it was before it was read, so that what is written meanwhile shows.
+            // Taken before the file was read, so that a change during the reading shows.
             Ok(0) => return Ok((file, digester.finish(), Seen::of(&opened))),
             Ok(read) => digester.add(&piece[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,4 +1,4 @@
-//! The environment of a run: the variables that are passed on by name, and nothing else.
+//! The environment of a run: variables that are passed on by name, and nothing else.
 //!
 //! The server's own environment holds the database's address and the secrets of all runbooks. A run
 //! must not get all of them, so it starts from an empty environment and gets `PATH`, `HOME` and
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// The digest of the document that was approved.
 const DIGEST: &str = "PARKBRAKE_DIGEST";
-/// The same for every attempt at one step, so that the service that is called can tell a repetition
-/// from a new order.
+/// The same for every attempt at one step, so that the called service can tell a repetition from a
+/// new order.
 const IDEMPOTENCY_KEY: &str = "PARKBRAKE_IDEMPOTENCY_KEY";
 
 /// Passed on if the server has them, in addition to `PATH`.

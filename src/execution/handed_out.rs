@@ -1,8 +1,8 @@
-//! The file into which a runbook writes what it hands out to later steps.
+//! The file into which a runbook writes its outputs for later steps.
 //!
-//! The server makes it before the start, keeps it open, and reads what stands in it at the end. So
-//! it never opens what the runbook may have put in its place: whoever replaces the file hands out
-//! nothing.
+//! The server creates it before the start, keeps it open, and reads its content at the end. So it
+//! never opens a file that the runbook may have put in its place: a runbook that replaces the file
+//! has no outputs.
 
 use crate::domain::task::outputs;
 use crate::execution::account::Account;
@@ -40,10 +40,10 @@ impl HandedOut {
         &self.path
     }
 
-    /// What was handed out; `None` where nothing was.
+    /// The outputs; `None` if there are none.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// Why the outputs cannot be used.
     pub fn read(&mut self, secrets: &Secrets) -> Result<Option<Map<String, Value>>, String> {
         let mut written = Vec::new();
         let most = u64::try_from(outputs::LONGEST).unwrap_or(u64::MAX) + 1;
@@ -89,7 +89,7 @@ mod tests {
         }
         std::fs::write(&path, " ".repeat(1 << 20)).unwrap();
         assert!(handed_out.read(&secrets).unwrap_err().contains("more than 16 KiB"));
-        // What stands in its place is never read.
+        // A file put in its place is never read.
         std::fs::write(&path, "").unwrap();
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();

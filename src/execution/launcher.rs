@@ -1,15 +1,15 @@
-//! Starts a command under its limits, without rights that it could gain, and tied to the life of
-//! this server.
+//! Starts a command under its limits, without privileges that it could gain, and tied to the life
+//! of this server.
 //!
-//! What a process is held to has to be set between `fork` and `exec`, where safe Rust has no say.
-//! So this very program is started once more in its place, as the launcher: with the account, the
-//! environment and the streams of the command, and a socket as its standard input. There it gets
-//! its order: the limits, and the open file of the program that was hashed. It carries that out and
-//! becomes the program, under the same process id. Before it does, it says so; so it is known
-//! whether a command has begun or nothing ran.
+//! The limits of a process have to be set between `fork` and `exec`, which safe Rust cannot do. So
+//! the server starts this same program once more, as the launcher: with the account, the
+//! environment and the streams of the command, and a socket as its standard input. Over the socket
+//! it receives its order: the limits, and the open file of the program that was hashed. It applies
+//! the limits, reports that it begins, and becomes the program, under the same process id. So the
+//! server knows whether the command has begun or nothing ran.
 //!
-//! A command that runs in a sandbox is started by two launchers: the first one becomes bubblewrap,
-//! which makes the sandbox and starts the second one in it.
+//! A sandboxed command takes two launchers: the first one becomes bubblewrap, which makes the
+//! sandbox and starts the second one in it.
 
 mod child;
 pub mod order;
@@ -27,13 +27,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-/// Says to this program that it is the launcher.
+/// The argument that tells this program to be the launcher.
 const MARK: &str = "--launch-for-parkbrake";
 
-/// The program that makes sandboxes, by its name.
+/// The name of the program that makes sandboxes.
 pub const BUBBLEWRAP: &str = "bwrap";
 
-/// The program that is started as the launcher. It stays open, so that it is the same one also
+/// The program that is started as the launcher. It stays open, so that it remains the same one
 /// after its file was replaced.
 #[derive(Debug, Clone)]
 pub struct Launcher {
@@ -43,10 +43,10 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// The program that runs now.
+    /// The currently running program.
     ///
     /// # Errors
-    /// It cannot be found.
+    /// The program cannot be found.
     pub fn own() -> io::Result<Self> {
         Self::at(if cfg!(target_os = "linux") { PathBuf::from("/proc/self/exe") } else { std::env::current_exe()? })
     }
@@ -54,19 +54,19 @@ impl Launcher {
     /// The program at this path, which has to be parkbrake.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The program cannot be opened.
     pub fn at(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         Ok(Self { program: Arc::new(opened(&path)?), path })
     }
 
-    /// A path that leads to the open program, also for an account that may not enter its folder.
+    /// A path that leads to the open program, even for an account that may not enter its folder.
     fn path(&self) -> PathBuf {
         if cfg!(target_os = "linux") { format!("/proc/self/fd/{}", self.program.as_raw_fd()).into() } else { self.path.clone() }
     }
 
-    /// A command that starts the launcher, which becomes the program with these arguments, and how
-    /// the launcher is spoken to.
+    /// A command that starts the launcher, which becomes the program with these arguments, and the
+    /// line to the launcher.
     ///
     /// # Errors
     /// The system is short of file descriptors.
@@ -93,22 +93,22 @@ fn opened(path: &Path) -> io::Result<OwnedFd> {
 /// The server's end of the socket.
 pub struct Line(UnixStream);
 
-/// How far a launcher has come.
+/// How far a launcher has got.
 #[derive(Debug)]
 pub enum Progress {
     /// It has become the program.
     Begun,
     /// Nothing of the program has run.
     Refused(io::Error),
-    /// It has not become the program, and has not said why.
+    /// It has not become the program, and has not reported why.
     Silent,
 }
 
 impl Line {
-    /// Gives the orders, one for each launcher, and the program to the last one.
+    /// Sends the orders, one for each launcher, and the program to the last one.
     ///
     /// # Errors
-    /// The launcher has gone.
+    /// The launcher has ended.
     pub fn give(&self, orders: &[Order], program: &impl std::os::fd::AsFd) -> io::Result<()> {
         for (index, order) in orders.iter().enumerate() {
             let is_last = index + 1 == orders.len();
@@ -117,8 +117,8 @@ impl Line {
         Ok(())
     }
 
-    /// What the launcher has said. It does not wait, so it is asked when the process has ended or
-    /// its time is up.
+    /// What the launcher has reported. This does not wait, so it is called when the process has
+    /// ended or its time is up.
     pub fn heard(&self) -> Progress {
         let mut progress = Progress::Silent;
         if self.0.set_nonblocking(true).is_err() {

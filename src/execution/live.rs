@@ -1,8 +1,8 @@
-//! What runs on this server now, or has just ended, and what it has written: for those who look
-//! while it runs.
+//! What runs on this server now, or has just ended, and what it has written: for people who watch a
+//! run.
 //!
-//! It is in memory alone. Nobody who reads holds up who writes: a reader copies the tail, and looks
-//! for secrets in its copy.
+//! It exists only in memory. Readers do not hold up writers: a reader copies the tail, and searches
+//! its copy for secrets.
 
 use crate::domain::workflow::AttemptId;
 use crate::domain::workflow::live_output::{LiveOutput, Piece, ReadTo};
@@ -13,17 +13,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use uuid::Uuid;
 
-/// Attempts that have ended and are still kept, so that whoever follows one sees its end.
+/// How many ended attempts are kept, so that whoever watches one sees its end.
 const ENDED: usize = 16;
 
-/// What runs on this server.
+/// The runs on this server.
 #[derive(Clone, Default)]
 pub struct Board(Arc<Mutex<Runs>>);
 
 #[derive(Default)]
 struct Runs {
     by_workflow: HashMap<Uuid, Arc<Live>>,
-    /// Those of them that have ended, the oldest first.
+    /// The ended ones, the oldest first.
     ended: VecDeque<(Uuid, AttemptId)>,
 }
 
@@ -38,7 +38,7 @@ pub struct Live {
 /// One stream.
 pub struct Stream(Mutex<Tail>);
 
-/// An attempt that is on the board. Dropping it says that it has ended.
+/// An attempt on the board. Dropping it marks the attempt as ended.
 pub struct Posted {
     board: Board,
     workflow_id: Uuid,
@@ -46,7 +46,7 @@ pub struct Posted {
 }
 
 impl Board {
-    /// Shows an attempt, in the place of an earlier one of its workflow.
+    /// Posts an attempt, which replaces an earlier one of the same workflow.
     pub fn post(&self, workflow_id: Uuid, attempt: AttemptId, secrets: &Arc<Secrets>) -> Posted {
         let stream = || Stream(Mutex::new(Tail::new(Arc::clone(secrets))));
         let live = Arc::new(Live { attempt, stdout: stream(), stderr: stream(), is_running: AtomicBool::new(true) });
@@ -56,11 +56,11 @@ impl Board {
         Posted { board: self.clone(), workflow_id, live }
     }
 
-    /// What an attempt has written beyond what was read; from its beginning where another attempt
-    /// was read. `None` if nothing of the workflow runs here or has just ended.
+    /// What an attempt has written beyond what was read; from its beginning if another attempt was
+    /// read. `None` if nothing of the workflow runs here or has just ended.
     pub fn read(&self, workflow_id: Uuid, read_to: Option<ReadTo>) -> Option<LiveOutput> {
         let live = Arc::clone(self.runs().by_workflow.get(&workflow_id)?);
-        // Asked first: what was written before it had ended is read below.
+        // Read first, so that everything written before the end is read below.
         let is_running = live.is_running.load(Ordering::Acquire);
         let from = read_to.filter(|read_to| read_to.attempt == live.attempt).unwrap_or(ReadTo::beginning(live.attempt));
         let (stdout, read_stdout) = live.stdout.read(from.stdout, is_running);
@@ -91,8 +91,7 @@ impl Drop for Posted {
 }
 
 impl Stream {
-    /// Takes in a stream to its end. The future may be dropped at any time; what was read until
-    /// then is kept.
+    /// Reads a stream to its end. The future may be dropped at any time; what it has read is kept.
     pub async fn fill(&self, mut stream: impl AsyncRead + Unpin) {
         let mut chunk = [0; 16 * 1024];
         // A stream that cannot be read counts as ended.
@@ -101,7 +100,7 @@ impl Stream {
         }
     }
 
-    /// What is kept of it, as it is at its end.
+    /// The part of the stream that is kept.
     pub fn tail(&self) -> MutexGuard<'_, Tail> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,7 +108,7 @@ impl Stream {
     fn read(&self, after: u64, goes_on: bool) -> (Piece, u64) {
         let copy = {
             let tail = self.tail();
-            // Most looks find nothing new.
+            // Usually there is nothing new.
             if tail.total() <= after {
                 return (Piece::default(), after);
             }

@@ -1,10 +1,10 @@
-//! Running an action once it may run.
+//! Runs an action once it is released.
 //!
 //! Parkbrake promises that what was approved is what runs, and that each attempt has one outcome.
 //! So a run is confined on all sides: it has an argument vector and never a shell line, an
 //! environment in which each variable is named, output that can neither fill the memory nor reveal
-//! a secret, and a process tree that is ended when its time is up. A call goes to the address that
-//! an operator wrote, and where its answer is lost, nobody claims to know what became of it.
+//! a secret, and a process tree that is killed when its time is up. A webhook call goes to the URL
+//! that an operator wrote, and if its response is lost, the outcome is recorded as unknown.
 
 mod account;
 mod artifacts;
@@ -39,10 +39,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long what is cancelled has to end by itself, where the settings say nothing else.
+/// How long a cancelled action has to end on its own, unless the settings say otherwise.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// Reads a variable of the environment, as it is now.
+/// Reads an environment variable's current value.
 type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 /// Runs actions on this machine, and calls webhooks from it.
@@ -57,19 +57,19 @@ pub struct Local {
 }
 
 impl Local {
-    /// No output of what it runs shows any of these; webhooks are called by `caller`, and commands
-    /// are started by `launcher`.
+    /// No output shows any of these `redactions`; `caller` calls webhooks, and `launcher` starts
+    /// commands.
     pub fn new(redactions: Redactions, caller: webhook::Caller, launcher: Launcher) -> Self {
         Self { redactions, caller, grace: CANCEL_GRACE, launcher, variables: Arc::new(hardening::variable), board: Board::default() }
     }
 
-    /// What is cancelled has this long to end by itself.
+    /// A cancelled action has this long to end on its own.
     #[must_use]
     pub fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
 
-    /// Reads from here what commands get of the server's environment.
+    /// Reads the server's environment, for commands, through this function.
     #[must_use]
     pub fn reading(self, variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Self {
         Self { variables: Arc::new(variables), ..self }

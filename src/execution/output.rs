@@ -40,7 +40,7 @@ impl Secrets {
         Self { all, own: Redactions::new(long), short }
     }
 
-    /// Whether one of them stands in this.
+    /// Whether these bytes contain one of the secrets.
     pub fn are_in(&self, bytes: &[u8]) -> bool {
         self.found_in(bytes, false).contains(&true)
     }
@@ -93,7 +93,7 @@ pub struct Tail {
     total: u64,
 }
 
-/// The end of a stream, fit to be shown.
+/// The end of a stream, ready to be shown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kept {
     pub text: String,
@@ -106,23 +106,23 @@ impl Tail {
         Self { secrets, bytes: VecDeque::new(), total: 0 }
     }
 
-    /// How many bytes the stream has had so far.
+    /// The number of bytes in the stream so far.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Takes the next bytes.
+    /// Appends the next bytes.
     pub fn push(&mut self, chunk: &[u8]) {
         self.bytes.extend(chunk);
         self.total += chunk.len() as u64;
-        // One more byte than is ever shown, so that a length above `KEPT` means that something was
+        // One byte more than is ever shown, so that a length above `KEPT` shows that something was
         // cut.
         let excess = self.bytes.len().saturating_sub(KEPT + self.secrets.reach().max(1));
         self.bytes.drain(..excess);
     }
 
-    /// What came after so many bytes, as far as it is kept, and how many bytes that makes. Nothing
-    /// is shown that [`finish`](Self::finish) would mask: where the stream goes on, its end is held
+    /// What came after this many bytes, as far as it is kept, and the new number of bytes. It shows
+    /// nothing that [`finish`](Self::finish) would mask: if the stream goes on, its end is held
     /// back as long as it may be the beginning of a secret.
     pub fn since(mut self, after: u64, goes_on: bool) -> (Piece, u64) {
         let bytes = &*self.bytes.make_contiguous();
@@ -156,8 +156,8 @@ impl Tail {
     }
 }
 
-/// The bytes of a range without what is secret. Where a secret began before the range, whether that
-/// was said already.
+/// The bytes of a range without the secrets. `was_said` tells, for a secret that began before the
+/// range, whether it has been marked already.
 fn without(bytes: &[u8], secret: &[bool], start: usize, end: usize, was_said: bool) -> Vec<u8> {
     let mut shown = Vec::with_capacity(end.saturating_sub(start));
     for index in start..end {
@@ -203,7 +203,7 @@ mod tests {
             tail.finish(false)
         };
         let own = told(Secrets::new(Redactions::default(), values().collect()));
-        // It does not matter whether the server knew of a secret before.
+        // It does not matter whether the server already knew a secret.
         assert_eq!(own, told(Secrets::new(Redactions::new(values()), values().collect())));
         own
     }
@@ -253,7 +253,7 @@ mod tests {
         let folded = lines.join("\n");
         for after in (KEPT - folded.len() - 2..KEPT + 2).step_by(11) {
             let mut tail = Tail::new(Arc::clone(&secrets));
-            // In chunks that cut it anywhere.
+            // In chunks that cut it at any position.
             [&[b'-'; 1000][..], folded.as_bytes(), &vec![b'.'; after]].concat().chunks(16_381).for_each(|chunk| tail.push(chunk));
             let kept = tail.finish(false);
             assert!(!kept.text.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()), "{after}: {}", &kept.text[..300]);
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(grown, Kept { text: "\u{fffd}".repeat(KEPT / 3), truncated: true });
     }
 
-    /// What somebody has read who looked after each chunk, and once more at the end.
+    /// What a reader has seen who reads after each chunk, and once more at the end.
     fn read_along(secrets: &Arc<Secrets>, chunks: &[&[u8]]) -> String {
         let (mut tail, mut read, mut read_to) = (Tail::new(Arc::clone(secrets)), String::new(), 0);
         let looks = chunks.iter().map(|chunk| (*chunk, true)).chain([(&b""[..], false)]);

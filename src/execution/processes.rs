@@ -1,12 +1,12 @@
 //! Ends all processes of a run.
 //!
-//! A command that runs out of time has usually started others, and an operator who reads "timed
-//! out" must be able to trust that none of them goes on. A signal to the process group misses
-//! processes that called `setsid`. So on Linux the processes are found in three ways: by the group,
-//! by parent links (including those of processes that were seen earlier and whose parents are
-//! gone), and by the run's mark, which every process inherits in its environment. The only process
-//! that escapes is one that leaves the group, loses its parents and clears its environment before
-//! the first look. On other systems there is no `/proc`, and only the group is ended.
+//! A command that runs out of time has usually started other processes, and an operator who reads
+//! "timed out" must be able to trust that none of them goes on. A signal to the process group
+//! misses processes that called `setsid`. So on Linux the processes are found in three ways: by the
+//! group, by parent links (including those of processes that were seen earlier and whose parents
+//! are gone), and by the run's mark, which every process inherits in its environment. The only
+//! process that escapes is one that leaves the group, loses its parents and clears its environment
+//! before the first search. On other systems there is no `/proc`, and only the group is ended.
 
 #[cfg(target_os = "linux")]
 use crate::execution::launcher::BUBBLEWRAP;
@@ -55,14 +55,13 @@ impl Tree {
         Self { group: Some(group), mark }
     }
 
-    /// Lets the tree go, because the command ended by itself. What it left in the background goes
-    /// on.
+    /// Lets the tree go, because the command ended on its own. Its background processes go on.
     pub fn leave(mut self) {
         self.group = None;
     }
 
-    /// Ends all processes of the tree, which have this long to end by themselves. Returns the
-    /// numbers of those that could not be ended.
+    /// Ends all processes of the tree, which have this long to end on their own. Returns the ids of
+    /// those that could not be ended.
     pub async fn end(mut self, grace: Duration) -> Vec<i32> {
         let left = end(self.group, self.mark.clone(), grace).await;
         self.group = None;
@@ -74,15 +73,14 @@ impl Drop for Tree {
     fn drop(&mut self) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
-            // Nobody waits any more, and a drop must not block: a thread of its own ends the rest.
+            // Nobody waits any more, and a drop must not block, so a separate thread ends the rest.
             let mark = self.mark.clone();
             let _ = std::thread::Builder::new().name("end-of-run".to_owned()).spawn(move || blocking::end(None, &mark, GRACE));
         }
     }
 }
 
-/// Ends all processes of a group or with a mark. Returns the numbers of those that could not be
-/// ended.
+/// Ends all processes of a group or with a mark. Returns the ids of those that could not be ended.
 pub async fn end(group: Option<Pid>, mark: Mark, grace: Duration) -> Vec<i32> {
     tokio::task::spawn_blocking(move || blocking::end(group, &mark, grace)).await.expect("ending processes does not panic")
 }
@@ -101,14 +99,14 @@ mod blocking {
     /// the kernel does not let one go.
     const INSISTENCE: Duration = Duration::from_secs(5);
 
-    /// The time between two looks.
+    /// The time between two searches.
     const PAUSE: Duration = Duration::from_millis(10);
 
     pub fn end(group: Option<Pid>, mark: &Mark, grace: Duration) -> Vec<i32> {
         let mut family = Family::new(group, mark);
-        // Looked at before the signal: once the parents are gone, so are the links to their
-        // children. A sandbox that ends takes at once what is in it, so it is not asked: it ends by
-        // itself when that has ended.
+        // Searched before the signal: once the parents are gone, so are the links to their
+        // children. A sandbox that is signaled kills its contents at once, so it gets no signal: it
+        // ends on its own when its contents have ended.
         for process in family.look().iter().filter(|process| process.name() != BUBBLEWRAP) {
             process.signal(Signal::TERM);
         }

@@ -18,7 +18,8 @@ use std::sync::Arc;
 /// that is given them, and only as they are: masking `prod` or `1` everywhere would make output
 /// unreadable.
 const SHORTEST: usize = 6;
-/// So many characters of a secret at the end of a line are held back from those who read along.
+/// The fewest characters at the end of a line that are held back as a possible beginning of a
+/// secret.
 const SHORTEST_OF_A_LINE: usize = 4;
 /// Values longer than this are searched for only as they are.
 const LONGEST_ENCODED: usize = 16 * 1024;
@@ -91,9 +92,9 @@ impl Redactions {
         self.0.as_ref().and_then(|masks| masks.spellings.iter().map(|(spelling, _)| 2 * spelling.len()).max()).unwrap_or(0)
     }
 
-    /// How many bytes at the end may be the beginning of a secret, for one who sees the text before
-    /// it goes on. After a whole line a few characters count as nothing: a secret is seldom folded
-    /// so soon, and the line would be held back for the sake of a letter.
+    /// How many bytes at the end may be the beginning of a secret, for readers who see the text
+    /// before it is complete. After a whole line, a few matching characters do not count: a secret
+    /// is seldom folded so early, and a single letter would hold back the line.
     pub fn begun(&self, bytes: &[u8]) -> usize {
         let Some(masks) = &self.0 else { return 0 };
         let (places, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
@@ -102,7 +103,7 @@ impl Redactions {
         let begun = masks.spellings.iter().filter_map(|(spelling, margin)| {
             let most = spelling.len().min(solid.len() + 1).saturating_sub(1);
             let length = (least..=most).rev().find(|length| solid.ends_with(&spelling[..*length]));
-            // What stands before it may belong to it, too.
+            // The characters before it may belong to it, too.
             length.or((!is_line).then_some(0)).map(|length| solid.len() - length.saturating_add(margin.before).min(solid.len()))
         });
         begun.min().and_then(|first| places.get(first)).map_or(0, |first| bytes.len() - first)
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-    /// What is left of a text.
+    /// The text without the secret.
     fn masked(secret: &str, text: &str, cut_off: bool) -> String {
         let redactions = Redactions::new([secret.as_bytes().to_vec()]);
         let found = redactions.find(text.as_bytes(), cut_off);
@@ -216,8 +217,8 @@ mod tests {
         String::from_utf8(left.map(|(_, byte)| byte).collect()).unwrap()
     }
 
-    /// With every kind of character: what needs escapes, what base64 writes with `+` and `/`, and
-    /// more than a line of it.
+    /// With every kind of character: some that need escapes, some that base64 writes with `+` and
+    /// `/`, and more than a line of base64.
     const SECRET: &str = "p\"ss/w~rd?>>?? ü&=+'(*)#é-_.";
 
     #[test]
@@ -252,7 +253,7 @@ mod tests {
                 let left = masked(SECRET, &STANDARD.encode(&text), false);
                 let beside = if after.is_empty() { 0 } else { after.len() * 8 / 6 + "==".len() + 1 };
                 assert!(left.len() <= length * 8 / 6 + beside, "{text}: {left}");
-                // What stands before is left as far as it says nothing of the secret.
+                // The text before it stays as far as it reveals nothing of the secret.
                 assert!(left.starts_with(&STANDARD.encode("u".repeat(length))[..length * 8 / 6]), "{text}: {left}");
             }
         }

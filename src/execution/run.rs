@@ -18,15 +18,15 @@ pub struct Run<'a> {
     pub workflow_id: Uuid,
     /// Counted from 1.
     pub attempt: AttemptId,
-    /// Of the document that was approved.
+    /// The digest of the document that was approved.
     pub digest: &'a Digest,
     pub invocation: &'a Invocation,
 }
 
-/// What is known of a cancel while a command runs or a call is under way.
+/// The state of a cancel while a command or a call runs.
 #[derive(Debug, Clone)]
 pub struct Cancelling {
     pub signal: CancelSignal,
-    /// How long what runs has to end by itself once it was told to.
+    /// How long what runs has to end on its own after it was asked to.
     pub grace: Duration,
 }

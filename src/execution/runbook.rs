@@ -1,4 +1,4 @@
-//! Runs a configured command once, and says how it ended.
+//! Runs a configured command once, and reports how it ended.
 //!
 //! The argument vector was resolved when the task was submitted and is part of what was approved;
 //! nothing here interprets it again. The files that it names are read a last time, and if they are
@@ -46,11 +46,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// dead network disk.
 const KILL_WAIT: Duration = Duration::from_secs(2);
 
-/// How many commands are looked up on this machine at once: files may be large and requesters many.
+/// How many commands are resolved on this machine at once: files may be large and requesters many.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
 /// Runs the command to its end, to its timeout, or until it is cancelled. Dropping the future ends
-/// the command. The result is `None` if the command was not started, because `may_start` said no.
+/// the command. The result is `None` if `may_start` did not let the command start.
 pub async fn run(
     run: Run<'_>,
     launcher: &Launcher,
@@ -75,7 +75,7 @@ pub async fn run(
             }
             Progress::Refused(error) => format!("{error}; check the runbook's `command`"),
             Progress::Silent if matches!(ending, Ending::Exited(_)) => format!("its launcher ended first: {}", err.text.trim()),
-            // Silent: its time ran out, or it was cancelled, before it became the command.
+            // Silent: it timed out or was cancelled before it became the command.
             Progress::Begun | Progress::Silent => {
                 return Some(with_outputs(ending.outcome(run.invocation, out, err, left_open), handed_out));
             }
@@ -103,7 +103,7 @@ struct Started {
     handed_out: HandedOut,
 }
 
-/// The outcome with what was handed out, of an attempt that succeeded.
+/// The outcome with the outputs, for an attempt that succeeded.
 fn with_outputs(outcome: Outcome, handed_out: Result<Option<Map<String, Value>>, String>) -> Outcome {
     let Outcome::Succeeded { output: Some(Value::Object(mut output)) } = outcome else { return outcome };
     match handed_out {
@@ -114,7 +114,7 @@ fn with_outputs(outcome: Outcome, handed_out: Result<Option<Map<String, Value>>,
     Outcome::Succeeded { output: Some(Value::Object(output)) }
 }
 
-/// Follows a command to its end: how it ended, what it wrote, and whether somebody else still
+/// Follows a command to its end: how it ended, what it wrote, and whether another process still
 /// writes.
 async fn follow(started: &mut Started, live: &Live, limit: Duration, cancelling: &Cancelling) -> (Ending, Kept, Kept, bool) {
     let (child, tree) = (&mut started.child, started.tree.take().expect("it is followed once"));
@@ -140,8 +140,8 @@ enum Ending {
     Exited(ExitStatus),
     /// It ran out of time. These processes could not be ended.
     TimedOut(Vec<i32>),
-    /// It was ended because somebody had cancelled it: how it ended then, as far as that is known,
-    /// and the processes that could not be ended.
+    /// It was ended because somebody cancelled it: how it ended then, if that is known, and the
+    /// processes that could not be ended.
     Cancelled(Option<ExitStatus>, Vec<i32>),
     /// The system did not say how it ended.
     Unknown(io::Error),
@@ -150,7 +150,7 @@ enum Ending {
 /// Waits for the command, and ends it when its time is up or when it is cancelled.
 async fn attend(child: &mut Child, tree: Tree, limit: Duration, cancelling: &Cancelling) -> Ending {
     let waited = tokio::select! {
-        // What has ended by itself has not been cancelled.
+        // A command that has ended on its own was not cancelled.
         biased;
         waited = timeout(limit, child.wait()) => waited,
         () = cancelling.signal.given() => {
@@ -174,7 +174,7 @@ async fn attend(child: &mut Child, tree: Tree, limit: Duration, cancelling: &Can
 }
 
 impl Ending {
-    /// Whether the command ended by itself, so that its output is complete.
+    /// Whether the command ended on its own, so that its output is complete.
     fn was_its_own(&self) -> bool {
         matches!(self, Self::Exited(status) | Self::Cancelled(Some(status), _) if status.code().is_some())
     }
@@ -215,7 +215,7 @@ impl Ending {
                 let reason = "it was cancelled and its process tree was ended, but how it ended is not known: find out what it did";
                 return Outcome::Unknown { reason: reason.to_owned() };
             }
-            // It had done its work before the signal took effect.
+            // It had finished its work before the signal took effect.
             (Self::Cancelled(Some(status), _), _) if status.success() => return Outcome::Succeeded { output },
             (Self::Cancelled(Some(status), _), signal) => {
                 let how = signal.unwrap_or_else(|| format!("exit status {}", status.code().unwrap_or(-1)));
@@ -259,8 +259,8 @@ async fn start(
     let orders = orders(&found.invocation, program, handed_out.path(), &path)?;
     let account = account.as_ref();
     let variables = &environment.variables;
-    // What a start takes is given back before it is tried again: many that wait must not keep one
-    // another from it.
+    // The resources of a start are released before the next try: many waiting starts must not block
+    // one another.
     let spawn = || {
         let (mut command, line) = launcher.command(name, arguments)?;
         command
@@ -276,25 +276,25 @@ async fn start(
             command.uid(account.user).gid(account.group);
         }
         // The thread that starts a command must live as long as this server, because the command
-        // dies with it: a thread of the runtime does. The launcher's end of the socket goes with
-        // what starts it.
+        // dies with it: a thread of the runtime does. Dropping the `Command` closes the launcher's
+        // end of the socket.
         Ok((Command::from(command).spawn()?, line))
     };
     let spawned = shortage::retry(|| shortage::beside_reserve(spawn)).await;
     let (child, line) = spawned.map_err(|error| format!("its launcher could not be started: {error}"))?;
-    // Hashing the program, or waiting because the machine was short of something, may have taken
-    // longer than this server may act, so `may_start` is asked here. A launcher without an order
-    // starts nothing and ends when the line does, so there is no tree to end.
+    // Hashing the program, or waiting for resources, may have taken longer than this server may
+    // act, so `may_start` is asked here. A launcher without an order starts nothing and ends when
+    // the line closes, so there is no tree to end.
     if !may_start() {
         return Ok(None);
     }
     let tree = Some(tree_of(&child, run));
-    // If it has gone, it has said why.
+    // If it has ended, it has reported why.
     let _ = line.give(&orders, &found.program);
     Ok(Some(Started { child, tree, line, handed_out }))
 }
 
-/// What the launchers of a command are told.
+/// The orders to the launchers of a command.
 fn orders(invocation: &Invocation, program: Program, written: &Path, path: &OsStr) -> Result<Vec<Order>, String> {
     let tie = Tie { parent: rustix::process::getpid().as_raw_pid() };
     let enclose = invocation.sandbox.as_ref().map(|sandbox| launcher::enclose(sandbox, invocation, written, tie, path)).transpose()?;
@@ -304,16 +304,16 @@ fn orders(invocation: &Invocation, program: Program, written: &Path, path: &OsSt
     Ok(enclose.into_iter().chain([Order::Run(Box::new(confined))]).collect())
 }
 
-/// Finds what a command names on this machine: real paths, and the digests of the program and the
-/// files.
+/// Resolves on this machine what a command names: real paths, and the digests of the program and
+/// the files.
 ///
 /// # Errors
-/// What is missing or not safe.
+/// What is missing or unsafe.
 pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
     let turn = LOOKS.acquire().await.map_err(|error| error.to_string())?;
     let path = search_path(hardening::variable("PATH").as_deref());
     let found = tokio::task::spawn_blocking(move || {
-        // Held until the look-up ends, even if whoever asked has gone.
+        // Held until the look-up ends, even if the caller is gone.
         let _turn = turn;
         artifacts::find(invocation, &path)
     });
@@ -325,13 +325,13 @@ fn tree_of(child: &Child, run: &Run<'_>) -> Tree {
     Tree::new(group, Mark::of_attempt(run.workflow_id, run.attempt.number))
 }
 
-/// Nothing of the command has run.
+/// The outcome of a command of which nothing has run.
 pub fn not_started(invocation: &Invocation, reason: &str) -> Outcome {
     let program = invocation.command.first().map_or("", String::as_str);
     Outcome::Failed { error: format!("could not start `{program}`: {reason}; nothing ran"), output: None }
 }
 
-/// What the kernel means by a signal that it sends for a limit.
+/// Why the kernel sent this signal, if it was for a limit.
 fn why(signal: &str) -> &'static str {
     match signal {
         "SIGXCPU" => ": one of its processes computed for longer than `limits.cpu` allows",

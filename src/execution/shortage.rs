@@ -32,7 +32,7 @@ pub fn beside_reserve<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T>
 pub struct Pauses(u32);
 
 impl Pauses {
-    /// Says what the machine is short of, and waits.
+    /// Logs what the machine is short of, and waits.
     pub async fn sit_out(&mut self, error: &io::Error) {
         warn(error);
         tokio::time::sleep(self.next()).await;
@@ -59,7 +59,7 @@ pub async fn retry<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> 
     }
 }
 
-/// Does the same as [`retry`], for a thread that may block.
+/// Does the same as [`retry`], on a thread that may block.
 ///
 /// # Errors
 /// Every error that is not a shortage.
@@ -81,7 +81,7 @@ fn warn(error: &io::Error) {
     tracing::warn!(%error, "the machine is short of files, processes or memory, the start of an action is tried again");
 }
 
-/// Whether the machine had too little of something, which may be otherwise in a moment.
+/// Whether the error means a temporary shortage.
 pub fn is_shortage(error: &io::Error) -> bool {
     let kinds = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| kinds.contains(&code))
@@ -91,7 +91,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// Work that fails twice and then succeeds; how often it was tried.
+    /// Work that fails twice and then succeeds; it counts the tries.
     fn failing(error: Errno, tried: &mut u32) -> impl FnMut() -> io::Result<&'static str> {
         move || {
             *tried += 1;

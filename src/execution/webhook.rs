@@ -1,13 +1,13 @@
-//! Calls a configured destination, once, and says what it answered.
+//! Calls a configured URL once, and reports the response.
 //!
-//! The request is a POST of JSON, signed as [Standard Webhooks](crate::outbound::standard_webhooks)
-//! has it. Its id, its `Idempotency-Key` and its body are the same for each attempt of one
-//! workflow, so that a receiver can tell a repetition from a new order; `Parkbrake-Attempt` counts
-//! them.
+//! The request is a POST of JSON, signed according to [Standard
+//! Webhooks](crate::outbound::standard_webhooks). Its id, its `Idempotency-Key` and its body are
+//! the same for each attempt of one workflow, so that a receiver can tell a repetition from a new
+//! order; `Parkbrake-Attempt` counts them.
 //!
-//! A receiver may have acted although its answer never came. So an attempt has failed only where
-//! nothing was sent, or where the receiver itself said no; whatever was sent and not answered is an
-//! outcome that nobody knows.
+//! A receiver may have acted although its response never arrived. So an attempt has failed only if
+//! nothing was sent, or if the receiver itself refused; if a request was sent and not answered, the
+//! outcome is unknown.
 
 use crate::clock::Clock;
 use crate::domain::duration;
@@ -41,7 +41,7 @@ const ATTEMPT: &str = "parkbrake-attempt";
 pub struct Request<'a> {
     pub workflow_id: Uuid,
     pub attempt: AttemptId,
-    /// Of the document that was approved.
+    /// The digest of the document that was approved.
     pub digest: &'a Digest,
     /// The webhook's name.
     pub name: &'a str,
@@ -49,9 +49,9 @@ pub struct Request<'a> {
     pub args: &'a Map<String, Value>,
 }
 
-/// Makes the call, and waits for the whole answer or the timeout. Dropping the future cuts the
-/// connection; what the receiver does is then unknown. `None` where the call was not made, because
-/// it may not be at that moment.
+/// Makes the call, and waits for the whole response or the timeout. Dropping the future closes the
+/// connection; what the receiver does is then unknown. `None` if the call was not made, because it
+/// may not be made now.
 pub async fn call(
     request: Request<'_>,
     caller: &Caller,
@@ -74,7 +74,8 @@ pub async fn call(
             Err(error) => unknown(request.call, &error),
         }
     };
-    // What was sent cannot be taken back. Its answer is still the truth if it comes soon.
+    // A request that was sent cannot be undone, but a response that arrives soon still tells the
+    // outcome.
     let given_up = async {
         cancelling.signal.given().await;
         tokio::time::sleep(cancelling.grace).await;
@@ -89,8 +90,8 @@ pub async fn call(
     })
 }
 
-/// What calls are made with: the keys that sign them, by the variables that they are read from, and
-/// the time. It has no `Debug`, so that no key can end up in a log.
+/// What calls need: the signing keys, by the variables that hold them, and the time. It has no
+/// `Debug`, so that no key can end up in a log.
 #[derive(Clone)]
 pub struct Caller {
     keys: BTreeMap<String, Key>,
@@ -98,10 +99,10 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whoever can call these webhooks. `read` finds the variables of the environment.
+    /// A caller for these webhooks. `read` returns the variables of the environment.
     ///
     /// # Errors
-    /// Every reason why a webhook cannot be called, one a line. No line shows a secret.
+    /// Every reason why a webhook cannot be called, one per line. No line shows a secret.
     pub fn new<'a>(
         webhooks: impl IntoIterator<Item = &'a Webhook>,
         read: &dyn Fn(&str) -> Option<String>,
@@ -117,22 +118,22 @@ impl Caller {
         if problems.is_empty() { Ok(Self { keys, clock }) } else { Err(problems) }
     }
 
-    /// The key of a call; `None` of one that is not signed.
+    /// The key of a call; `None` if the call is not signed.
     fn key(&self, call: &Call) -> Result<Option<&Key>, String> {
         let Some(name) = &call.secret else { return Ok(None) };
-        self.keys.get(name).map(Some).ok_or_else(|| format!("the server started without the secret in {name}; restart it"))
+        self.keys.get(name).map(Some).ok_or_else(|| format!("the server was started without the secret in {name}; set it and restart the server"))
     }
 }
 
 fn address(call: &Call) -> Result<Url, String> {
-    let url = Url::parse(&call.url).map_err(|error| format!("its url is no address: {error}"))?;
+    let url = Url::parse(&call.url).map_err(|error| format!("its url is not valid: {error}"))?;
     if !call.allow_private && client::is_inside(&url) {
         return Err("its url leads to this machine or into a private network; if that is meant, say allow_private: true".to_owned());
     }
     Ok(url)
 }
 
-/// The key of a call, with the variable that it is read from.
+/// The key of a call, with the variable that holds it.
 fn key(call: &Call, read: &dyn Fn(&str) -> Option<String>) -> Result<Option<(String, Key)>, String> {
     let Some(name) = &call.secret else { return Ok(None) };
     let found = read(name).filter(|value| !value.trim().is_empty());
@@ -144,7 +145,7 @@ fn prepare(request: &Request<'_>, caller: &Caller) -> Result<reqwest::RequestBui
     let Request { workflow_id, attempt, digest, name, call, args } = *request;
     let (url, key) = (address(call)?, caller.key(call)?);
     let (id, timestamp) = (message_of(workflow_id, attempt), caller.clock.now().timestamp().to_string());
-    // The same for each attempt: a receiver may hold a repetition against what it got first.
+    // The same for each attempt: a receiver may compare a repetition with what it received first.
     let body = json!({
         "type": "parkbrake.action",
         "timestamp": submitted_at(workflow_id),
@@ -165,20 +166,20 @@ fn prepare(request: &Request<'_>, caller: &Caller) -> Result<reqwest::RequestBui
     .body(body))
 }
 
-/// The id of the message: the same for every attempt at one step, and another one for each step of
-/// a plan.
+/// The id of the message: the same for every attempt at one step, and a different one for each step
+/// of a plan.
 fn message_of(workflow_id: Uuid, attempt: AttemptId) -> String {
     let id = message_id(workflow_id);
     if attempt.step == 1 { id } else { format!("{id}_{}", attempt.step) }
 }
 
-/// When the task came in, as its id says.
+/// When the task was submitted, according to its id.
 fn submitted_at(workflow_id: Uuid) -> Option<DateTime<Utc>> {
     let (seconds, nanoseconds) = workflow_id.get_timestamp()?.to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
 }
 
-/// What an answer says. One that breaks off says nothing.
+/// The outcome according to the response. A truncated response is an unknown outcome.
 async fn answered(mut response: Response, call: &Call, redactions: &Redactions) -> Outcome {
     let status = response.status();
     let mut body = Tail::new(Arc::new(Secrets::new(redactions.clone(), Vec::new())));
@@ -206,8 +207,7 @@ async fn answered(mut response: Response, call: &Call, redactions: &Redactions) 
         status if status.is_redirection() => {
             Outcome::Failed { error: format!("the answer was {worded}, and redirects are not followed"), output }
         }
-        // Somebody on the way, or the receiver's own patience, gave up; what was behind it may have
-        // acted.
+        // A proxy, or the receiver's own timeout, gave up; the service behind it may have acted.
         StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
             Outcome::Unknown { reason: format!("the answer was {worded}, which does not say whether the call reached what acts on it") }
         }

@@ -91,16 +91,16 @@ impl Requested {
     /// What is missing, or why the answer would not go to this API.
     pub fn waiting(self, api_url: &str) -> Result<Waiting, String> {
         if self.action != "requested" {
-            return Err("the only action that is known is `requested`".to_owned());
+            return Err("the only supported action is `requested`".to_owned());
         }
-        let missing = |name: &str| format!("`{name}` is missing, without which nobody can be asked or GitHub not be answered");
+        let missing = |name: &str| format!("`{name}` is missing; without it parkbrake can neither ask people nor answer GitHub");
         let environment = self.environment.filter(|name| !name.is_empty()).ok_or_else(|| missing("environment"))?;
         let deployment = self.deployment.ok_or_else(|| missing("deployment"))?;
         let installation = self.installation.ok_or_else(|| missing("installation"))?;
         let callback = self.deployment_callback_url.ok_or_else(|| missing("deployment_callback_url"))?;
         let repository = self.repository.full_name;
         let run_id = run(&callback, api_url, &repository).ok_or_else(|| {
-            format!("`deployment_callback_url` is none of a run of this repository at {api_url}; look at `api_url` of the channel")
+            format!("`deployment_callback_url` does not belong to a run of this repository at {api_url}; check `api_url` of the channel")
         })?;
         let pull_requests = self.pull_requests.iter().map(|pull_request| pull_request.number).take(MOST_PULL_REQUESTS).collect();
         let waiting = Waiting {
@@ -144,8 +144,8 @@ impl Waiting {
         let Self { repository, environment, sha, reference, sender, run_id, .. } = self;
         let short: String = sha.chars().take(10).collect();
         let description = format!("Deploy {repository} ({reference}, {short}) to {environment}, asked by {sender} in run {run_id}");
-        // A name that could be read in two ways is left out. The deployment is then assessed as one
-        // to any environment.
+        // A name that could be read in two ways is left out. The deployment is then assessed as a
+        // deployment to any environment.
         let word = environment.trim();
         let claimed = (word.len() <= 128 && word.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')).then_some(word);
         json!({

@@ -1,4 +1,4 @@
-//! Deployments in GitHub Actions: an environment's protection rule asks parkbrake, and waits until
+//! Deployments in GitHub Actions: an environment's protection rule calls parkbrake, and waits until
 //! people have decided.
 //!
 //! GitHub signs its deliveries. Their content is treated as the claim of an agent that the
@@ -36,12 +36,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-/// The event by which GitHub asks.
+/// The event by which GitHub requests a decision.
 const ASKS: &str = "deployment_protection_rule";
 /// The event by which GitHub reports the outcome of a deployment.
 const TELLS: &str = "deployment_status";
 
-/// A GitHub App whose protection rule asks parkbrake.
+/// A GitHub App whose protection rule calls parkbrake.
 #[derive(Clone)]
 pub struct GithubApp {
     pub webhook_secret: String,
@@ -51,19 +51,19 @@ pub struct GithubApp {
     pub api_url: String,
 }
 
-/// What the handler works with: the use cases, and the Apps, if any.
+/// What the handler needs: the use cases, and the Apps, if any.
 #[derive(Clone)]
 pub struct Rule {
     service: Service,
     apps: Arc<[GithubApp]>,
 }
 
-/// The route by which GitHub asks.
+/// The route that GitHub calls.
 pub fn routes(service: Service, apps: Vec<GithubApp>) -> Router {
     Router::from(calls()).with_state(Rule { service, apps: apps.into() })
 }
 
-/// The call, with its description.
+/// The call, with its documentation.
 pub fn calls() -> OpenApiRouter<Rule> {
     OpenApiRouter::default().routes(routes!(deployment_protection_rule))
 }
@@ -72,7 +72,7 @@ pub fn calls() -> OpenApiRouter<Rule> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = GithubDeliveryAnswer)]
 struct Taken {
-    /// The workflow of the deployment; null where the delivery asks for nothing.
+    /// The workflow of the deployment; null if the delivery requests nothing.
     workflow_id: Option<Uuid>,
     /// The status of the workflow at that moment.
     #[schema(value_type = Option<String>)]
@@ -99,12 +99,12 @@ refused_with!(
 
 /// A deployment protection rule of GitHub
 ///
-/// What GitHub calls when a job waits for an environment; nobody else has a use for it. It takes no
-/// token: `X-Hub-Signature-256` has to be GitHub's signature over the body. The deployment becomes
-/// a task of the agent that the channel names. A delivery that comes again, and another job of the
-/// same run that waits for the same environment meanwhile, find the same workflow. Once it is
-/// decided, GitHub is told by its API. The event `deployment_status` reports how a deployment went
-/// that was let through.
+/// GitHub calls this when a job waits for an environment; it is of no use to anybody else. It takes
+/// no token: `X-Hub-Signature-256` has to be GitHub's signature over the body. The deployment
+/// becomes a task of the agent that the channel names. If a delivery is repeated, or another job of
+/// the same run waits for the same environment in the meantime, both share the workflow. Once it is
+/// decided, parkbrake notifies GitHub through its API. The event `deployment_status` reports the
+/// outcome of an approved deployment.
 #[utoipa::path(
     post,
     path = "/github/deployment-protection-rule",
@@ -112,12 +112,12 @@ refused_with!(
     tag = openapi::SUBMITTING,
     security(()),
     params(
-        ("X-GitHub-Event" = Option<String>, Header, description = "`deployment_protection_rule` or `deployment_status`; any other one is taken, and changes nothing."),
+        ("X-GitHub-Event" = Option<String>, Header, description = "`deployment_protection_rule` or `deployment_status`; any other event is accepted, and changes nothing."),
         ("X-Hub-Signature-256" = Option<String>, Header, description = "`sha256=` and the HMAC-SHA256 of the body."),
     ),
     request_body(content = Requested, content_type = "application/json"),
     responses(
-        (status = 200, description = "There is nothing to do, or how it went is known.", body = Taken, example = json!({"workflow_id": null, "status": null})),
+        (status = 200, description = "There is nothing to do, or the outcome was recorded.", body = Taken, example = json!({"workflow_id": null, "status": null})),
         (status = 202, description = "The deployment is requested.", body = Taken, example = json!({
             "workflow_id": "01a219ab-c616-7118-93f0-ddb20c283aee", "status": "pending_approval"
         })),
@@ -202,7 +202,7 @@ impl FromRequest<Rule> for Signed {
         let digits = written.and_then(|written| written.strip_prefix("sha256=")).unwrap_or_default();
         let Some(app) = apps.iter().find(|app| signature::fits(&app.webhook_secret, &[&bytes], digits)) else {
             tracing::warn!("a call to /github/deployment-protection-rule was not signed by GitHub, and is refused");
-            return Err(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not fit"));
+            return Err(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not match"));
         };
         Ok(Self { app: app.clone(), headers: head.headers, bytes, permit })
     }

@@ -11,7 +11,7 @@ impl FromRequestParts<Service> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
-        // The body of a call is let in under the caller's name, who has been found out by then.
+        // The caller is already known, because the body was admitted under their name.
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }

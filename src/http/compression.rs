@@ -1,9 +1,9 @@
-//! Which answers are compressed: pages and documents that are long and whole.
+//! Which answers are compressed: long pages and documents that are complete.
 //!
-//! What is compressed tells by its length whether what somebody else put into it stands in it twice
-//! (BREACH). So the token of a page's forms is another one each time (`web/csrf.rs`), and a page
-//! that another site made a browser ask for is sent as it is. What comes piece by piece is never
-//! held back: streams of events, exports.
+//! The length of a compressed answer reveals whether text that an attacker supplied also occurs
+//! elsewhere in it (BREACH). So the token of a page's forms differs each time (`web/csrf.rs`), and
+//! a page that another site made a browser request is not compressed. Streams of events and exports
+//! are not compressed either, because that would hold them back.
 
 use axum::body::HttpBody;
 use axum::http::{HeaderMap, Request, Response, header};
@@ -11,12 +11,12 @@ use axum::middleware::Next;
 use tower_http::CompressionLevel;
 use tower_http::compression::{CompressionLayer, Predicate};
 
-/// Bytes of the shortest body that is compressed.
+/// The shortest body that is compressed, in bytes.
 const LEAST: u64 = 1024;
 /// The types that are compressed.
 const TYPES: [&str; 6] = ["text/html", "text/css", "text/javascript", "application/json", "application/problem+json", "image/svg+xml"];
 
-/// Whether a body is worth it.
+/// Whether a body is worth compressing.
 #[derive(Debug, Clone, Copy)]
 pub struct LongAndWhole;
 
@@ -28,13 +28,13 @@ impl Predicate for LongAndWhole {
     }
 }
 
-/// Compresses what is worth it, for whoever accepts gzip.
+/// Compresses answers that are worth it, for clients that accept gzip.
 pub fn layer() -> CompressionLayer<LongAndWhole> {
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(LongAndWhole)
 }
 
-/// Takes from a request that another site has caused what it accepts, so that the answer is sent as
-/// it is.
+/// Removes `Accept-Encoding` from a request that another site has caused, so that the answer is not
+/// compressed.
 pub async fn only_if_asked_here(mut request: Request<axum::body::Body>, next: Next) -> axum::response::Response {
     if is_caused_elsewhere(request.headers()) {
         request.headers_mut().remove(header::ACCEPT_ENCODING);

@@ -1,13 +1,13 @@
-//! Tables as comma-separated values (RFC 4180), made so that a spreadsheet shows text and never
-//! computes it.
+//! Tables as comma-separated values (RFC 4180), written so that a spreadsheet shows text and never
+//! evaluates it.
 //!
-//! Much of what is in a table was written by agents. A cell that begins as a formula does is led by
-//! an apostrophe, which spreadsheets take for "this is text".
+//! Agents wrote much of what is in a table. A cell that starts like a formula gets a leading
+//! apostrophe, which spreadsheets take for "this is text".
 
-/// What a formula can begin with, in the widths in which spreadsheets read it.
+/// The characters that can start a formula, in the widths that spreadsheets accept.
 const BEGINNINGS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// Adds one row.
+/// Appends one row.
 pub fn row<'a>(text: &mut String, cells: impl IntoIterator<Item = &'a str>) {
     for (place, cell) in cells.into_iter().enumerate() {
         if place > 0 {
@@ -19,7 +19,7 @@ pub fn row<'a>(text: &mut String, cells: impl IntoIterator<Item = &'a str>) {
 }
 
 fn add(text: &mut String, cell: &str) {
-    // Some programs drop what is white or invisible before they look.
+    // Some programs drop white and invisible characters before they check.
     let is_formula = |cell: &str| cell.trim_start_matches([' ', '\u{a0}', '\u{feff}', '\u{200b}']).starts_with(BEGINNINGS);
     let guard = if is_formula(cell) { "'" } else { "" };
     if cell.contains([',', '"', '\r', '\n']) || cell.starts_with(' ') || cell.ends_with(' ') {

@@ -1,4 +1,5 @@
-//! A decision as it is sent: with a workflow, and with the problem that says who decided otherwise.
+//! A decision as the API sends it: with a workflow, and with the problem that says who decided
+//! differently.
 
 use crate::domain::policy::Role;
 use crate::domain::via::Via;
@@ -8,25 +9,25 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A person's yes or no, or that they took a yes back.
+/// A person's approval, rejection or withdrawal.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Decision<'a> {
     approver: &'a str,
-    /// The role that it counts for. Approvals that have to come from distinct roles share them out
-    /// among themselves, so it can change with the next one.
+    /// The role that it counts for. If approvals have to come from distinct roles, the roles are
+    /// distributed among them, so this can change with the next approval.
     #[schema(required)]
     role: Option<&'a str>,
     verdict: Verdict,
-    /// Of a rejection and of a withdrawal: the reason.
+    /// For a rejection or a withdrawal: the reason.
     #[schema(required)]
     justification: Option<&'a str>,
     at: Time,
     via: Via,
-    /// The standing grant by which it was given in advance; null where the person decided this very
-    /// request.
+    /// The standing grant by which it was given in advance; null if the person decided this request
+    /// itself.
     #[schema(required)]
     by_grant: Option<Uuid>,
-    /// Whether the person broke the glass: it was released without the others who were asked.
+    /// Whether the person broke the glass: it was released without the other approvers.
     break_glass: bool,
 }
 

@@ -1,8 +1,8 @@
-//! What the head of every request has to be like before any handler sees it: read in one way only,
-//! and text throughout.
+//! Checks the head of every request before any handler sees it: it can be read in one way only, and
+//! all of it is text.
 //!
-//! hyper has refused by now: heads that it cannot take apart or that are too large, contradictory
-//! lengths, and line breaks and NUL within headers (a bare line feed too, by `server/wire.rs`).
+//! hyper has already refused heads that it cannot parse or that are too large, contradictory
+//! lengths, and line breaks and NUL in headers (a bare line feed too, by `server/wire.rs`).
 
 use crate::domain::hosts::{self, Hosts};
 use crate::domain::request::Fault;
@@ -11,9 +11,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 
-/// Bytes of all headers together.
+/// The largest size of all headers together, in bytes.
 const LARGEST: usize = 64 * 1024;
-/// Headers that are read here; with two of them, two readers could take different ones.
+/// Headers that parkbrake reads; if one appeared twice, two readers could use different values.
 static SINGLE: [HeaderName; 13] = [
     header::AUTHORIZATION,
     header::CONTENT_LENGTH,
@@ -30,22 +30,22 @@ static SINGLE: [HeaderName; 13] = [
     HeaderName::from_static("x-slack-signature"),
 ];
 
-/// What those ask for who only want to know whether the server is up, by whatever name. It says
-/// nothing that is worth hiding.
+/// The paths of health checks, which are answered under any host name. They reveal nothing worth
+/// hiding.
 const FOR_ALL: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Looks at a head.
+/// Checks a head.
 ///
 /// # Errors
-/// The response: 400 for a head that could be read in two ways or whose path is not text, 431 for
-/// one that is too large, 422 for an invalid query.
+/// The response: 400 for a head that could be read in two ways or whose path is not text, 431 for a
+/// head that is too large, 422 for an invalid query.
 pub fn check(head: &Parts) -> Result<(), Box<Response>> {
     let malformed = |detail: &str| Err(Box::new(problem::plain(StatusCode::BAD_REQUEST, detail)));
-    // Hardly any head has more values than names, and only such a one is asked about each of these.
+    // Hardly any head has more values than names, and only then is each of these headers counted.
     if head.headers.len() > head.headers.keys_len()
         && let Some(twice) = SINGLE.iter().find(|name| head.headers.get_all(*name).iter().nth(1).is_some())
     {
-        return malformed(&format!("the header `{twice}` stands more than once; send it once"));
+        return malformed(&format!("the header `{twice}` appears more than once; send it once"));
     }
     let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > LARGEST {
@@ -58,7 +58,7 @@ pub fn check(head: &Parts) -> Result<(), Box<Response>> {
         _ => {}
     }
     if head.headers.get(header::TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return malformed("the only transfer coding that is taken is `chunked`");
+        return malformed("the only transfer coding that is supported is `chunked`");
     }
     if !is_text(head.uri.path()) {
         return malformed("the path holds a NUL character, or is not UTF-8");
@@ -70,11 +70,11 @@ pub fn check(head: &Parts) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-/// Looks at what a request calls the server. A program that calls it nothing (HTTP/1.0) is no
-/// browser.
+/// Checks the name by which a request calls the server. A program that names no host (HTTP/1.0) is
+/// not a browser.
 ///
 /// # Errors
-/// The response: 421 for a name that is not this server's.
+/// The response: 421 for a name that this server does not use.
 pub fn is_for_us(head: &Parts, hosts: &Hosts) -> Result<(), Box<Response>> {
     let header = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let line = head.uri.authority().map(|authority| authority.as_str());
@@ -91,13 +91,13 @@ pub fn is_for_us(head: &Parts, hosts: &Hosts) -> Result<(), Box<Response>> {
     }
 }
 
-/// Whether this could be a host with or without a port: a name, or an address.
+/// Whether this can be a host with or without a port: a name, or an address.
 fn is_host(written: &[u8]) -> bool {
     !written.is_empty() && written.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte))
 }
 
-/// Whether a part of an address is text once its `%XX` are taken for bytes: UTF-8 without NUL,
-/// which PostgreSQL cannot keep.
+/// Whether a part of an address is text once its `%XX` are decoded: UTF-8 without NUL, which
+/// PostgreSQL cannot store.
 fn is_text(written: &str) -> bool {
     if !written.contains('%') {
         return true;

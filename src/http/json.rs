@@ -1,8 +1,8 @@
-//! JSON, read strictly.
+//! Strict JSON.
 //!
-//! What two parsers could read differently is refused: keys that stand twice, numbers that a double
-//! cannot hold. So is what storage could not keep to the byte, and what is only there to make
-//! somebody work.
+//! Parkbrake refuses what two parsers could read differently: duplicate keys, and numbers that a
+//! double cannot hold. It also refuses what the database cannot store byte for byte, and documents
+//! that only cause work.
 
 use crate::domain::json::{DEEPEST, FIRST_INEXACT, LARGEST_INTEGER, may_hold_nul};
 use crate::domain::request::{Fault, Named, escaped};
@@ -18,10 +18,10 @@ use serde_json::{Map, Number, Value};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// Most objects have no more fields; memory for so many is asked for at once.
+/// Most objects have no more fields; memory for this many is reserved at once.
 const USUAL_FIELDS: usize = 12;
 
-/// Whatever a call takes is read field by field; an empty body is `{}` where that is enough.
+/// Any type that a call takes is decoded field by field; an empty body counts as `{}`.
 impl<T: DeserializeOwned + ToSchema + Send> FromBody for T {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
         Ok(decode(read(&head.headers, &bytes)?)?)
@@ -48,10 +48,10 @@ pub fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Problem> {
     if faults.is_empty() { Ok(value) } else { Err(Problem::invalid(&faults)) }
 }
 
-/// A value as the type that a call takes.
+/// Decodes a value as the type that a call takes.
 ///
 /// # Errors
-/// The first fault, with its place.
+/// The first fault, with its position.
 pub fn decode<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T, ServiceError> {
     serde_path_to_error::deserialize(value).map(|Named(decoded)| decoded).map_err(|error| {
         let pointer: String = error
@@ -81,7 +81,7 @@ fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Reads one value, at a depth.
+/// Reads one value, at a certain depth.
 #[derive(Clone, Copy)]
 struct Strict {
     depth: u32,
@@ -129,8 +129,8 @@ impl<'de> Visitor<'de> for Strict {
         if value.unsigned_abs() > LARGEST_INTEGER { Err(too_large(value)) } else { Ok(Value::from(value)) }
     }
 
-    /// Also whole numbers of more digits than 64 bits hold, which are as large here as in any other
-    /// spelling.
+    /// Whole numbers with more digits than 64 bits hold come here too, and are as large as in any
+    /// other spelling.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         let in_range = value.abs() < FIRST_INEXACT;
         in_range.then(|| Number::from_f64(value)).flatten().map(Value::Number).ok_or_else(|| too_large(value))
@@ -162,7 +162,7 @@ impl<'de> Visitor<'de> for Strict {
                     place.insert(entries.next_value_seed(inner)?);
                 }
                 Entry::Occupied(twice) => {
-                    return Err(A::Error::custom(format!("the key `{}` stands twice", crate::domain::text::shown(twice.key()))));
+                    return Err(A::Error::custom(format!("the key `{}` appears twice", crate::domain::text::shown(twice.key()))));
                 }
             }
         }
@@ -174,8 +174,8 @@ fn too_large<E: Error>(number: impl fmt::Display) -> E {
     E::custom(format!("{number} is beyond what every JSON reader reads the same (2^53 - 1); send it as text"))
 }
 
-/// Finds NUL characters, in keys too: PostgreSQL cannot keep them, and nothing that people read
-/// needs them.
+/// Finds NUL characters, in keys too: PostgreSQL cannot store them, and no text for people needs
+/// them.
 fn find_nul(value: &Value, pointer: &mut String, faults: &mut Vec<Fault>) {
     match value {
         Value::String(text) if text.contains('\0') => faults.push(Fault::new(pointer.clone(), "holds a NUL character")),

@@ -1,34 +1,34 @@
-//! How many connections the server holds open at once. The default suits a machine of 1 GiB;
-//! `Settings` says what else is wanted.
+//! How many connections the server keeps open at once. The default suits a machine with 1 GiB;
+//! `Settings` can change it.
 
 use rustix::process::{Resource, getrlimit};
 
-/// Connections at once, where the process may open enough files.
+/// The most connections at once, if the process may open enough files.
 const MOST_CLIENTS: usize = 4_096;
-/// Files that are kept: 64 runbooks at once take 5 each while they run, and the database and the
-/// channels the rest.
+/// Files that are reserved: 64 runbooks at once take 5 each while they run, and the rest is for the
+/// database and the channels.
 const FILES_KEPT: usize = 512;
 
-/// The limits of connections that can be set.
+/// The configurable limits of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionLimits {
-    /// Connections, if somebody has said so.
+    /// The most connections, if configured.
     pub clients: Option<usize>,
-    /// Those of one address.
+    /// The most connections from one address.
     pub clients_each: Option<usize>,
 }
 
 impl ConnectionLimits {
-    /// Connections at once, and those of one address. Where nothing is said, so many that the
-    /// process keeps enough files for the runbooks that it runs and for its database; and half of
-    /// them for one address, so that no address can hold them all.
+    /// The most connections at once, and from one address. The default leaves the process enough
+    /// files for its runbooks and its database, and lets one address have half of the connections,
+    /// so that no address can hold them all.
     pub fn connections(&self) -> (usize, usize) {
         let all = self.clients.unwrap_or_else(|| clients(getrlimit(Resource::Nofile).current)).max(1);
         (all, self.clients_each.unwrap_or(all.div_ceil(2)).clamp(1, all))
     }
 }
 
-/// The connections of a process that may open so many files.
+/// The connections for a process that may open this many files.
 fn clients(files: Option<u64>) -> usize {
     let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
     files.saturating_sub(FILES_KEPT).max(files / 4).min(MOST_CLIENTS)

@@ -1,9 +1,8 @@
-//! HTTP: axum on hyper, behind an accept loop with limits, and what every way in by HTTP has in
-//! common.
+//! HTTP: axum on hyper, behind an accept loop with limits, and what all ways in over HTTP share.
 //!
-//! The server takes connections (`server`, `limits`, `peer`) and looks at heads (`head`); the ways
-//! in read `sent`, `path` and `query` with it, and answer with a `problem` where something is
-//! wrong. It knows none of them: `app/router.rs` puts their routes together.
+//! The server accepts connections (`server`, `limits`, `peer`) and checks heads (`head`); the ways
+//! in use `sent`, `path` and `query` to read requests, and `problem` to report errors. This module
+//! knows none of them: `app/router.rs` combines their routes.
 
 pub mod body;
 mod caller;

@@ -1,11 +1,11 @@
-//! What stands in paths.
+//! Values in paths.
 
 use crate::http::problem::Problem;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-/// The id in a path. What is no id names no workflow.
+/// The id in a path. A text that is not an id names no workflow.
 pub struct WorkflowId(pub Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for WorkflowId {

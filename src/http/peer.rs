@@ -1,4 +1,4 @@
-//! Where a connection comes from, as far as callers are told apart before they are known.
+//! Where a connection comes from, to distinguish callers before they are known.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -31,7 +31,7 @@ impl fmt::Display for Peer {
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
-    /// The server writes it beside each request; a request that came by no connection is nobody's.
+    /// The server attaches it to each request; a request without a connection has the default.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get().copied().unwrap_or(Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
     }

@@ -1,7 +1,7 @@
 //! Every error of the API: an RFC 9457 problem document with a stable `code`.
 //!
-//! Each code has a heading in `support/docs/API.md`; a test holds both to each other. What went
-//! wrong inside is for the log and never for the caller.
+//! Each code has a heading in `support/docs/API.md`; a test compares the two. The log has the
+//! details of internal errors, which the caller never sees.
 
 use crate::domain::request::Fault;
 use crate::domain::workflow;
@@ -120,19 +120,18 @@ impl Code {
 }
 
 impl Code {
-    /// Whether the same call may succeed later without anything else changing; such a problem says
-    /// when.
+    /// Whether the same call may succeed later without any other change; such a problem says when.
     pub fn may_be_retried(self) -> bool {
         matches!(self, Self::Busy | Self::Unavailable | Self::RateLimited | Self::IdempotencyKeyInUse)
     }
 }
 
-/// An error on its way to the caller.
+/// An error to be sent to the caller.
 #[derive(Debug)]
 pub struct Problem {
     code: Code,
     detail: String,
-    /// After how many seconds the same may be tried again.
+    /// After how many seconds to try again.
     retry_after: u64,
     more: More,
 }
@@ -148,33 +147,33 @@ impl Problem {
         ServiceError::InvalidTask(faults.to_vec()).into()
     }
 
-    /// What the caller may not see does not exist for it.
+    /// For the caller, whatever it may not see does not exist.
     pub fn not_found() -> Self {
         ServiceError::WorkflowNotFound.into()
     }
 
-    /// What it is.
+    /// The code of the problem.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// Its status and what it says, for a page that says it in its own way.
+    /// The status and the detail, for a page that presents them in its own way.
     pub fn said(&self) -> (StatusCode, &str) {
         (self.code.facts().0, &self.detail)
     }
 
-    /// After how many seconds the same call may succeed without anything else changing; `None`
-    /// where it will not.
+    /// After how many seconds the same call may succeed without any other change; `None` if it will
+    /// not.
     pub fn retry_after(&self) -> Option<u64> {
         self.code.may_be_retried().then_some(self.retry_after)
     }
 
-    /// Whether there is nothing to show a page of.
+    /// Whether the requested thing does not exist, so that there is no page of it.
     pub fn is_missing(&self) -> bool {
         self.code == Code::WorkflowNotFound
     }
 
-    /// What went wrong is in the log, not here.
+    /// An internal error. Only the log has the cause.
     pub fn internal() -> Self {
         ServiceError::internal().into()
     }
@@ -231,7 +230,7 @@ impl From<ServiceError> for Problem {
     }
 }
 
-/// A problem as it is sent.
+/// A problem as the API sends it.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProblemDocument {
     r#type: Cow<'static, str>,
@@ -245,7 +244,7 @@ pub struct ProblemDocument {
     instance: Option<String>,
 }
 
-/// What problems of some codes say besides.
+/// The additional fields of some codes.
 #[derive(Debug, Clone, Default, Serialize)]
 struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,7 +279,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// An error of plain HTTP, for which RFC 9457 has `about:blank`.
+/// A problem without a code, for which RFC 9457 has `about:blank`.
 pub fn plain(status: StatusCode, detail: &str) -> Response {
     let (title, detail) = (status.canonical_reason().unwrap_or_default(), detail.to_owned());
     let r#type = "about:blank".into();
@@ -297,7 +296,7 @@ fn unplaced(status: StatusCode, document: ProblemDocument) -> Response {
     response
 }
 
-/// Gives a problem its place: the path that was asked for.
+/// Completes a problem with its `instance`, the path of the request.
 pub fn place(path: &str, mut response: Response) -> Response {
     if let Some(Unplaced(mut document)) = response.extensions_mut().remove::<Unplaced>() {
         document.instance = Some(path.to_owned());

@@ -1,4 +1,4 @@
-//! The parameters of queries, read as strictly as bodies.
+//! Query parameters, parsed as strictly as bodies.
 
 use crate::domain::page::Cursor;
 use crate::domain::request::Fault;
@@ -20,13 +20,13 @@ use std::time::Duration;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-/// Entries of a page, if nothing else is said.
+/// Entries of a page by default.
 const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 500;
-/// The longest that an answer is held back.
+/// The longest time that an answer is held.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(55);
 
-/// `Prefer: wait=N` (RFC 7240). A preference that cannot be read is no error.
+/// `Prefer: wait=N` (RFC 7240). A preference that cannot be parsed is not an error.
 pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
     let seconds = preferences.filter_map(|preference| preference.trim().strip_prefix("wait=")?.trim().parse().ok()).next()?;
@@ -45,23 +45,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// The query of a list: which of its entries are asked for, and which page of them.
+/// The query of a list: its filter, and the requested page.
 pub struct Listing<F, C> {
     pub filter: F,
-    /// The place at which the page starts.
+    /// The position at which the page starts.
     pub after: Option<C>,
     /// Entries of the page.
     pub limit: i64,
 }
 
-/// Which page of a list is asked for.
+/// The requested page of a list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// Entries of the page; 50 if left out.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[param(pattern = "^[0-9a-f.-]+$")]
     cursor: Option<String>,
 }
@@ -72,8 +72,8 @@ impl<F: DeserializeOwned, C: Place, S: Send + Sync> FromRequestParts<S> for List
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let unread = |error: QueryRejection| invalid("query", error.to_string());
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unread)?;
-        // Each of the two reads its own parameters; so the filter refuses whatever is neither its
-        // own nor the page's.
+        // The page and the filter each read their own parameters; so the filter refuses everything
+        // that neither of them knows.
         let (paging, filtering): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| ["limit", "cursor"].contains(&name.as_str()));
         let Query(PageQuery { limit, cursor: text }) = Query::try_from_uri(&encoded(&paging)?).map_err(unread)?;
         let Query(filter) = Query::try_from_uri(&encoded(&filtering)?).map_err(unread)?;
@@ -81,14 +81,14 @@ impl<F: DeserializeOwned, C: Place, S: Send + Sync> FromRequestParts<S> for List
     }
 }
 
-/// Parameters as an address has them.
+/// Encodes parameters as a query.
 fn encoded(pairs: &[(String, String)]) -> Result<Uri, Problem> {
     let written = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", written(name), written(value))).collect();
     format!("/?{}", query.join("&")).parse().map_err(|_| invalid("query", "cannot be read"))
 }
 
-/// A parameter that does not make sense.
+/// The problem for an invalid parameter.
 pub fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::invalid(&[Fault::new("", format!("`{name}`: {}", detail.into()))])
 }
@@ -104,18 +104,18 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
     }
 }
 
-/// The place at which a page starts.
+/// The position at which a page starts.
 ///
 /// # Errors
-/// The text was not returned as `next_cursor`.
+/// The API did not return this text as a `next_cursor`.
 pub fn cursor<C: Place>(text: Option<&str>) -> Result<Option<C>, Problem> {
     let read = |text: &str| text.parse().ok().filter(C::is_possible);
     text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not one that a list has handed out"))).transpose()
 }
 
-/// A place in a list, as clients hand it back.
+/// A position in a list, as clients send it back.
 pub trait Place: FromStr {
-    /// Whether a list can have handed it out.
+    /// Whether the API can have returned it.
     fn is_possible(&self) -> bool;
 }
 
@@ -138,19 +138,20 @@ impl Place for Uuid {
     }
 }
 
-/// A stretch of time, each end of which may be open.
+/// A period, which may be open at either end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Period {
     pub from: Option<DateTime<Utc>>,
-    /// The first moment after it.
+    /// The first moment after the period.
     pub until: Option<DateTime<Utc>>,
 }
 
 impl Period {
-    /// The stretch that `from` and `until` name: a moment, or a day of UTC; a day is in it whole.
+    /// The period that `from` and `until` describe: each is a time, or a day in UTC, which is
+    /// included whole.
     ///
     /// # Errors
-    /// The text is neither, or the end is not after the beginning.
+    /// A text is neither, or the end is not after the beginning.
     pub fn read(from: Option<&str>, until: Option<&str>) -> Result<Self, Problem> {
         let from = from.map(|text| moment("from", text, Days::new(0))).transpose()?;
         let until = until.map(|text| moment("until", text, Days::new(1))).transpose()?;
@@ -161,14 +162,14 @@ impl Period {
     }
 }
 
-/// A moment, or the beginning of a day so many days after the one that is named.
+/// A time, or the beginning of the day this many days after the given day.
 fn moment(name: &str, text: &str, later: Days) -> Result<DateTime<Utc>, Problem> {
     let day =
         || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.checked_add_days(later).map(|day| day.and_time(NaiveTime::MIN).and_utc());
     let moment = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
     let at = day().or_else(moment).filter(is_near);
     at.ok_or_else(|| {
-        invalid(name, "write a day, such as 2026-10-31, or a moment, such as 2026-10-31T14:00:00Z (a `+` in an address is `%2B`)")
+        invalid(name, "write a day, such as 2026-10-31, or a time, such as 2026-10-31T14:00:00Z (write a `+` as `%2B`)")
     })
 }
 

@@ -1,22 +1,22 @@
-//! What the routers of all ways in share: answers to what is not served, and to a handler that
-//! panicked.
+//! What the routers of all ways in share: answers for unknown paths and methods, and for a handler
+//! that panicked.
 
 use crate::http::problem::{self, Problem};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use std::any::Any;
 
-/// What is not served.
+/// The answer for an unknown path.
 pub async fn not_found() -> Response {
     problem::plain(StatusCode::NOT_FOUND, "nothing is served at this path")
 }
 
-/// What is not served in this way.
+/// The answer for a method that the path does not support.
 pub async fn method_not_allowed() -> Response {
-    problem::plain(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+    problem::plain(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
 }
 
-/// A handler that panics costs its own request, nobody else's.
+/// A handler that panics affects only its own request.
 pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a request handler panicked");
     Problem::internal().into_response()

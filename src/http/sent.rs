@@ -1,5 +1,4 @@
-//! What is sent in the body of a call. A handler that takes it cannot be reached without a valid
-//! token.
+//! The body of a call. A handler that takes it cannot be reached without a valid token.
 
 use crate::http::body::{self, FromBody};
 use crate::http::problem::Problem;
@@ -11,10 +10,10 @@ use axum::extract::{FromRequest, FromRequestParts as _};
 use axum::http::Request;
 use std::sync::Arc;
 
-/// A body as a call takes it, let in under the name of the caller.
+/// A body that was admitted under the name of the caller.
 pub struct Sent<T> {
     pub body: T,
-    /// Held until what the call asks for is done.
+    /// Held until the call is done.
     pub permit: Arc<Permit>,
 }
 

@@ -1,8 +1,8 @@
 //! The HTTP actor: an accept loop of our own, because `axum::serve` has neither a header timeout,
 //! nor a limit of connections, nor an end to its graceful shutdown.
 //!
-//! The loop is watched: if it ends without having been told to, it is started again on the same
-//! socket, and if that happens too often the actor fails, and the server ends with it.
+//! The actor supervises the loop: if it ends unexpectedly, it is restarted on the same socket, and
+//! if that happens too often the actor fails, and the server ends with it.
 
 mod accept;
 mod connections;
@@ -38,8 +38,7 @@ pub enum Msg {
     Ended,
     /// Accept again, after a pause.
     Accept,
-    /// Stop accepting, let what is on its way be answered for at most this long, then answer and
-    /// end.
+    /// Stop accepting, finish requests in progress for at most this long, then reply and end.
     Stop { within: Duration, reply: RpcReplyPort<()> },
 }
 
@@ -48,7 +47,7 @@ pub struct HttpServer;
 pub struct Arguments {
     pub listener: Arc<dyn Listener>,
     pub router: Router,
-    /// Connections at once, and those of one address.
+    /// The most connections at once, and from one address.
     pub most: usize,
     pub most_each: usize,
 }
@@ -65,7 +64,7 @@ struct Accepting {
     task: JoinHandle<io::Result<()>>,
 }
 
-/// Tells the actor that the loop has ended, however it ended.
+/// Notifies the actor when the loop has ended, however it ended.
 struct Ending(ServerRef);
 
 impl Drop for Ending {
@@ -74,7 +73,7 @@ impl Drop for Ending {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the server keeps the task, and hears of its end")]
+#[expect(clippy::disallowed_methods, reason = "the server keeps the task, and is notified of its end")]
 fn accepting(myself: &ServerRef, counter: &Arc<Counter>) -> Accepting {
     let (stop, stopped) = oneshot::channel();
     let (ending, counter) = (Ending(myself.clone()), Arc::clone(counter));
@@ -108,10 +107,10 @@ impl Actor for HttpServer {
                 };
                 match state.budget.record(Instant::now(), POLICY) {
                     Verdict::RestartAfter(delay) => {
-                        tracing::error!(reason, "the server stopped accepting connections; it begins again");
+                        tracing::error!(reason, "the server stopped accepting connections unexpectedly; it starts again");
                         myself.send_after(delay, || Msg::Accept);
                     }
-                    Verdict::GiveUp => return Err(format!("no connections can be accepted any more: {reason}").into()),
+                    Verdict::GiveUp => return Err(format!("the server can no longer accept connections: {reason}").into()),
                 }
             }
             Msg::Accept => {
@@ -138,10 +137,10 @@ impl Actor for HttpServer {
     }
 }
 
-/// Lets what is on its way be answered, for a while.
+/// Lets requests in progress be answered, for a limited time.
 async fn finish(counter: &mut Arc<Counter>, within: Duration) {
     counter.connections.close_resting();
-    // No loop has the counter any more, so that its way to end connections is ours.
+    // No loop holds the counter any more, so this reference is the only one.
     let Some(counter) = Arc::get_mut(counter) else { return };
     let graceful = std::mem::take(&mut counter.graceful);
     if tokio::time::timeout(within, graceful.shutdown()).await.is_err() {

@@ -1,10 +1,10 @@
-//! Signatures of services that call here: HMAC-SHA256 over bytes as they came, written as
-//! hexadecimal digits, compared in constant time.
+//! Signatures of services that call the server: HMAC-SHA256 over the raw bytes, written in
+//! hexadecimal, compared in constant time.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// Whether the digits are the signature over these parts, one after the other.
+/// Whether the digits are the signature over the concatenation of these parts.
 pub fn fits(secret: &str, parts: &[&[u8]], digits: &str) -> bool {
     let (Some(signature), Ok(mut mac)) = (unhex(digits), Hmac::<Sha256>::new_from_slice(secret.as_bytes())) else { return false };
     for part in parts {
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn only_the_whole_signature_over_the_very_bytes_fits() {
-        // The example of GitHub's documentation.
+        // The example from GitHub's documentation.
         let (secret, body) = ("It's a Secret to Everybody", b"Hello, World!".as_slice());
         let digits = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         assert!(fits(secret, &[body], digits));

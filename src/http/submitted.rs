@@ -1,5 +1,5 @@
-//! What a submit asks for: one task, a plan of several, or a playbook that makes one. Every way in
-//! that takes JSON reads it here.
+//! What a submit requests: one task, a plan of several, or a playbook that makes one. Every way in
+//! that takes JSON parses it here.
 
 use crate::domain::request::Request;
 use crate::domain::request::plan::{PlanRequest, StepRequest};
@@ -15,14 +15,14 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// The field by which a plan is known.
+/// The field that marks a plan.
 const STEPS: &str = "steps";
-/// The field by which the use of a playbook is known.
+/// The field that marks the use of a playbook.
 const PLAYBOOK: &str = "playbook";
-/// What stands around the steps, and in none of them.
+/// Fields beside the steps that no step has.
 const OUTSIDE: [&str; 2] = ["task_id", "supersedes"];
 
-/// What stands around the steps.
+/// The fields beside the steps.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Around {
@@ -38,8 +38,8 @@ struct Around {
     gate: Option<String>,
 }
 
-/// An intent: parkbrake makes the plan of it, by a playbook of the configuration. The plan that is
-/// made is what is shown, assessed and approved.
+/// A request that names a playbook of the configuration, from which parkbrake makes the plan. That
+/// plan is what is shown, assessed and approved.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaybookCall {
@@ -47,7 +47,7 @@ pub struct PlaybookCall {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     pub task_id: Option<String>,
-    /// What is to be done in all, at most 4,096 bytes. Shown as the requester's claim, never
+    /// What the whole plan is for, at most 4,096 bytes. Shown as the requester's claim, never
     /// trusted.
     #[schema(min_length = 1, max_length = 4096, pattern = r"\S")]
     pub description: String,
@@ -55,13 +55,13 @@ pub struct PlaybookCall {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<Map<String, Value>>,
-    /// The workflow whose place it takes: an earlier request of the same requester that still waits
+    /// The workflow that it supersedes: an earlier request of the same requester that still waits
     /// for people.
     #[serde(default)]
     pub supersedes: Option<Uuid>,
     /// The name of the playbook.
     pub playbook: String,
-    /// All that the playbook declares, each of which has to match its pattern; texts, numbers and
+    /// Every argument that the playbook declares, each matching its pattern; strings, numbers and
     /// booleans only.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -80,21 +80,21 @@ pub struct Undo {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
-    /// As of an action.
+    /// The same as in an action.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub args: Option<Map<String, Value>>,
 }
 
-/// What was sent, with each piece of evidence reduced to what is kept of it: whole plans of
-/// Terraform, and the secrets in them, are gone.
+/// The body, with each piece of evidence reduced to what is stored of it: whole Terraform plans,
+/// and the secrets in them, are removed.
 pub struct Submitted {
     value: Value,
     faults: Vec<Fault>,
 }
 
 impl Submitted {
-    /// Takes what was sent.
+    /// Parses and reduces the body.
     pub fn new(mut value: Value) -> Self {
         let mut faults = Vec::new();
         evidence::reduce(&mut value, "", &mut faults);
@@ -103,8 +103,8 @@ impl Submitted {
         Self { value, faults }
     }
 
-    /// The digest by which an idempotency key knows it again. No sensitive value of a plan counts,
-    /// so none can be guessed from it.
+    /// The digest by which an idempotency key recognizes the request. It does not depend on
+    /// sensitive values of a plan, so nobody can guess them from it.
     pub fn fingerprint(&self) -> Digest {
         let has_evidence = |task: &Value| task.get(evidence::FIELD).is_some();
         let steps = self.value.get(STEPS).and_then(Value::as_array);
@@ -118,10 +118,10 @@ impl Submitted {
         Digest::of(&canonical(&value))
     }
 
-    /// What is asked for.
+    /// The request.
     ///
     /// # Errors
-    /// What is wrong, each fault with its place.
+    /// Each fault with its position.
     pub fn request(self) -> Result<Request, ServiceError> {
         if self.faults.is_empty() { request(self.value) } else { Err(ServiceError::InvalidTask(self.faults)) }
     }
@@ -143,7 +143,7 @@ fn playbook(value: Value) -> Result<PlaybookRequest, ServiceError> {
     Ok(PlaybookRequest { task_id, description, metadata, supersedes, playbook, args })
 }
 
-/// The task that a body holds. Its metadata may be anything, so that it is not read field by field.
+/// The task in a body. Its metadata may be any JSON, so it is not decoded field by field.
 fn task_request(mut value: Value) -> Result<TaskRequest, ServiceError> {
     let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).map(std::mem::take);
     let request: TaskRequest = json::decode(value)?;
@@ -179,7 +179,7 @@ fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {
 fn step(mut value: Value, description: &str) -> Result<StepRequest, ServiceError> {
     let Some(fields) = value.as_object_mut() else { return Err(ServiceError::invalid("", "has to be an object: the task of this step")) };
     if let Some(outside) = OUTSIDE.into_iter().find(|name| fields.contains_key(*name)) {
-        return Err(ServiceError::invalid(format!("/{outside}"), "stands beside `steps`, once for the whole plan"));
+        return Err(ServiceError::invalid(format!("/{outside}"), "belongs beside `steps`, once for the whole plan"));
     }
     let name = match fields.remove("name") {
         None | Some(Value::Null) => None,
@@ -200,7 +200,7 @@ fn step(mut value: Value, description: &str) -> Result<StepRequest, ServiceError
     Ok(StepRequest { name, task: task_request(value)?, compensate })
 }
 
-/// A refusal of what stands at a place of the step.
+/// Adds the position in the step to a refusal.
 fn inside(place: &str, error: impl Into<ServiceError>) -> ServiceError {
     match error.into() {
         ServiceError::InvalidTask(faults) => ServiceError::InvalidTask(

@@ -1,4 +1,4 @@
-//! Moments as they are sent: UTC, to the microsecond.
+//! Times as the API sends them: UTC, to the microsecond.
 
 use chrono::{DateTime, Datelike as _, SecondsFormat, Timelike as _, Utc};
 use serde::{Serialize, Serializer};
@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A moment as it is written: RFC 3339, UTC, to the microsecond that the database keeps.
+/// A time in the form of the API: RFC 3339, UTC, to the microsecond that the database keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Time(pub DateTime<Utc>);
 
@@ -21,8 +21,8 @@ impl Serialize for Time {
 }
 
 impl Time {
-    /// The moment as it is written, without the detour of a format that is interpreted; `None`
-    /// outside of years with four digits, and of a leap second.
+    /// The digits of the time, written directly for speed; `None` for a leap second and for years
+    /// without four digits.
     fn digits(self) -> Option<[u8; 27]> {
         let at = self.0.naive_utc();
         let (year, micros) = (u32::try_from(at.year()).ok().filter(|year| *year <= 9_999)?, at.nanosecond() / 1_000);
@@ -47,7 +47,7 @@ impl PartialSchema for Time {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .description(Some("A moment by the database's clock: RFC 3339, in UTC, to the microsecond."))
+            .description(Some("A time by the database's clock: RFC 3339, in UTC, to the microsecond."))
             .examples(["2026-11-22T13:48:49.965973Z"])
             .into()
     }

@@ -1,5 +1,5 @@
-//! The schemas of words that the domain has its own types for. Their lists are the domain's, so
-//! that a new word is in the document at once.
+//! The schemas of words for which the domain has types. The lists come from the domain, so that a
+//! new word is in the document at once.
 
 use crate::domain::grant::GrantStatus;
 use crate::domain::risk::level::Level;
@@ -32,17 +32,17 @@ macro_rules! words {
 }
 
 words! {
-    Level, "Level": "How dangerous, the least first.";
-    Status, "Status": "Where a workflow stands. Nothing follows `completed`, `failed`, `rejected`, `cancelled`, `expired` and `superseded`.";
-    ApprovalStatus, "ApprovalStatus": "How the approval of a workflow stands.";
-    StepStatus, "StepStatus": "Where one step of a plan stands. `waiting`: its turn has not come; `skipped`: the plan ended before its turn.";
-    GrantStatus, "GrantStatus": "How a grant stands. Only one that is `live` lets requests pass.";
-    Verdict, "Verdict": "A person's yes or no; `withdrawn`: the same person takes the yes of before back.";
-    ProbeAnswer, "ProbeAnswer": "What a probe says of an attempt: that it happened, that it did not, or that it cannot tell.";
-    Resolution, "Resolution": "What became of an unknown outcome: it happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
-    ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by a call of a configured destination (`webhook`).";
-    AttemptOutcome, "AttemptOutcome": "What became of an attempt: `unknown` is nobody knows whether it happened; `interrupted`: the server stopped, and another attempt follows; `refused`: it was not started, and nothing of it ran.";
-    Via, "Via": "By which door somebody came. The command line and the scripts are `rest`; what parkbrake does by itself is `system`.";
+    Level, "Level": "The risk level, the lowest first.";
+    Status, "Status": "The status of a workflow. `completed`, `failed`, `rejected`, `cancelled`, `expired` and `superseded` are final.";
+    ApprovalStatus, "ApprovalStatus": "The state of a workflow's approval.";
+    StepStatus, "StepStatus": "The status of one step of a plan. `waiting`: its turn has not come; `skipped`: the plan ended before its turn.";
+    GrantStatus, "GrantStatus": "The state of a grant. Only a `live` grant lets requests pass.";
+    Verdict, "Verdict": "A person's decision; `withdrawn`: the same person withdraws their earlier approval.";
+    ProbeAnswer, "ProbeAnswer": "What a probe reports about an attempt: it happened, it did not, or the probe cannot tell.";
+    Resolution, "Resolution": "How an unknown outcome was resolved: the action happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";
+    ActionKind, "ActionKind": "Who acts: the requester itself (`external`), or parkbrake by a configured command (`runbook`) or by calling a configured URL (`webhook`).";
+    AttemptOutcome, "AttemptOutcome": "The outcome of an attempt. `unknown`: nobody knows whether it happened; `interrupted`: the server stopped, and another attempt follows; `refused`: it was not started, and nothing of it ran.";
+    Via, "Via": "The way in that was used. The command line and the scripts use `rest`; `system` marks what parkbrake does on its own.";
 }
 
 impl PartialSchema for Digest {

@@ -10,19 +10,19 @@ use chrono::{DateTime, Utc};
 const PREFIX: &str = "pbl_";
 /// Bytes of a code. Nobody can guess 128 bits within the minutes that a link is valid.
 const BYTES: usize = 16;
-/// The error for a link that signs nobody in.
+/// The error for a link that does not sign anybody in.
 const UNKNOWN: &str = "this link has been used, is older than 10 minutes, or was never made; ask for a new one";
 
 /// A new link. Its code is a secret.
 pub struct NewLink {
-    /// Whom it signs in.
+    /// The person whom it signs in.
     pub name: String,
     /// Its path on this server, with the code.
     pub path: String,
     pub expires_at: DateTime<Utc>,
 }
 
-/// A valid link, and whom it signs in.
+/// A valid link, and the person whom it signs in.
 pub struct Offer {
     pub person: Caller,
     link: GoodLink,
@@ -62,22 +62,22 @@ impl Identity {
         Ok(expires_at.map(|expires_at| NewLink { name: person.name, path: format!("{PLACE}?code={code}"), expires_at }))
     }
 
-    /// Whom a link signs in. Changes nothing.
+    /// The person whom a link signs in. Changes nothing.
     ///
     /// # Errors
-    /// The link signs nobody in, or the database is unavailable.
+    /// The link does not sign anybody in, or the database is unavailable.
     pub async fn offer(&self, code: &str) -> Result<Offer, Error> {
         let link = self.storage.sign_in_link(code).await?.ok_or_else(|| unproved(UNKNOWN))?;
         let person = self.person(&link.sign_in).await?;
         Ok(Offer { person: Caller::new(person, Via::Inbox), link })
     }
 
-    /// Spends a link and begins a session for the person whom it signs in. Returns the session's
+    /// Uses up a link and begins a session for the person whom it signs in. Returns the session's
     /// id.
     ///
     /// # Errors
-    /// Somebody else was faster; the database is unavailable, or the system provides no random
-    /// numbers.
+    /// The link was used in the meantime; the database is unavailable, or the system provides no
+    /// random numbers.
     pub async fn take(&self, offer: Offer) -> Result<String, Error> {
         let id = random_hex::<32>()?;
         if self.storage.spend_sign_in_link(offer.link, &id).await? { Ok(id) } else { Err(unproved(UNKNOWN)) }

@@ -1,5 +1,5 @@
-//! Who is calling. Bearer tokens and sessions prove a name, and the configuration says who that
-//! name is today.
+//! Who is calling. Bearer tokens and sessions prove a name, and the current configuration says who
+//! has that name.
 //!
 //! For reading, the API also accepts the session of a person who is signed in to the inbox, because
 //! a browser cannot send a token with an event stream. A change through the API always needs a
@@ -32,17 +32,17 @@ use tokens::Tokens;
 const UNKNOWN: &str = "this token is not known, was revoked, or has expired";
 const VOID: &str = "this token was made before tokens were sealed with the secret key that the server has now; ask for a new one";
 
-/// A person or agent whose name was proved, and the door they came through.
+/// A person or agent whose name was proved, and the way in that they used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(Arc<Principal>);
 
 impl Caller {
-    /// A caller who came through this door.
+    /// A caller who used this way in.
     pub fn new(principal: Principal, via: Via) -> Self {
         Self(Arc::new(principal.by(via)))
     }
 
-    /// The principal, as commands carry it: with the door.
+    /// The principal, as commands carry it: with the way in.
     pub fn principal(&self) -> Principal {
         Principal::clone(&self.0)
     }
@@ -56,15 +56,15 @@ impl Deref for Caller {
     }
 }
 
-/// Why a caller is not admitted.
+/// Why a caller is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The name was not proved, or has no rights today.
+    /// The name was not proved, or has no rights now.
     #[error("{0}")]
     Unproved(String),
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    #[error("the system gives no random numbers: {0}")]
+    #[error("the system provides no random numbers: {0}")]
     NoRandomNumbers(getrandom::Error),
 }
 
@@ -102,11 +102,11 @@ impl Identity {
         Ok(Caller::new(Principal { signed_in: SignedIn::now(), ..self.principal(&holder).await? }, Via::Rest))
     }
 
-    /// Which person a member of a Slack workspace is; Slack has signed the button press.
+    /// The person behind a member of a Slack workspace; Slack has signed the button press.
     ///
     /// # Errors
     /// The database is unavailable. The answer itself says why the member is nobody with rights
-    /// today.
+    /// now.
     pub async fn in_slack(&self, slack_id: &str) -> Result<Result<Caller, InSlack>, Error> {
         let suspended = self.suspensions.current().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -117,7 +117,7 @@ impl Identity {
     /// this agent.
     ///
     /// # Errors
-    /// The database is unavailable. The answer itself says why the agent has no rights today.
+    /// The database is unavailable. The answer itself says why the agent has no rights now.
     pub async fn for_service(&self, name: &str, via: Via) -> Result<Result<Caller, Barred>, Error> {
         let suspended = self.suspensions.current().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -132,11 +132,11 @@ impl Identity {
         known(self.storage.token_holder(token).await?)
     }
 
-    /// Who the holder of a token is today. A token is valid for a name of one kind only: a person's
-    /// token never becomes an agent's.
+    /// The principal who holds a token, according to the current configuration. A token is valid
+    /// for a name of one kind only: a person's token never becomes an agent's.
     ///
     /// # Errors
-    /// The name has no rights today, or its kind has changed since the token was made.
+    /// The name has no rights now, or its kind has changed since the token was made.
     pub async fn principal(&self, holder: &TokenHolder) -> Result<Principal, Error> {
         let name = &holder.name;
         let principal = self.named(name, "token").await?;
@@ -148,11 +148,11 @@ impl Identity {
         Ok(principal)
     }
 
-    /// The person who signs in, or has signed in, if the proof still holds today. The database has
+    /// The person who signs in, or has signed in, if the proof is still valid. The database has
     /// already checked whether a token is still valid.
     ///
     /// # Errors
-    /// The name has no rights today or is not a person's, or the proof no longer holds.
+    /// The name has no rights now or is not a person's, or the proof is no longer valid.
     pub async fn person(&self, sign_in: &SignIn) -> Result<Principal, Error> {
         let name = &sign_in.name;
         let principal = self.named(name, "sign-in").await?;
@@ -170,14 +170,14 @@ impl Identity {
             }
             Proof::OpenId { .. } | Proof::OpenIdMail { .. } => {
                 if !self.is_proved_by_openid(sign_in) {
-                    return Err(unproved(format!("{name} is no longer known by what the OpenID Connect provider has proved")));
+                    return Err(unproved(format!("the configuration no longer gives {name} the identity that the OpenID Connect provider has proved")));
                 }
             }
         }
         Ok(principal)
     }
 
-    /// Who a name is today; `what` is the kind of proof that its holder has shown.
+    /// The principal with this name now; `what` is the kind of proof that the caller has shown.
     async fn named(&self, name: &str, what: &str) -> Result<Principal, Error> {
         let suspended = self.suspensions.current().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -190,7 +190,7 @@ impl Identity {
     }
 }
 
-/// The token that a request brings.
+/// The token in a request.
 ///
 /// # Errors
 /// The request has no bearer token.

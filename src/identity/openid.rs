@@ -1,4 +1,4 @@
-//! Which person of the configuration an OpenID Connect provider has proved.
+//! The person of the configuration whose identity an OpenID Connect provider has proved.
 
 use crate::domain::policy::sign_in::Proven;
 use crate::identity::{Error, Identity, random_hex, unproved};
@@ -10,8 +10,8 @@ impl Identity {
     /// person's name and the session's id.
     ///
     /// # Errors
-    /// The subject is nobody in the configuration, or somebody without rights today; the database
-    /// is unavailable, or the system provides no random numbers.
+    /// The subject is nobody in the configuration, or somebody without rights now; the database is
+    /// unavailable, or the system provides no random numbers.
     pub async fn begin_session_by_openid(&self, proven: Proven) -> Result<(String, String), Error> {
         let sign_in = self.known_by_openid(&proven).ok_or_else(|| {
             let subject = &proven.subject;
@@ -28,7 +28,7 @@ impl Identity {
 
     fn known_by_openid(&self, Proven { issuer, subject, email, signed_in_at, groups }: &Proven) -> Option<SignIn> {
         let settings = self.configuration.sign_in.openid.as_ref().filter(|settings| settings.issuer == *issuer)?;
-        // Not which groups there are else: a provider may name hundreds.
+        // Other groups are not stored: a provider may name hundreds.
         let gives = |group: &&String| settings.groups.as_ref().is_some_and(|groups| groups.roles.contains_key(*group));
         let said = Said { signed_in_at: *signed_in_at, groups: groups.iter().filter(gives).cloned().collect() };
         if let Some(name) = settings.subjects.get(subject) {
@@ -42,7 +42,7 @@ impl Identity {
         self.is_proved_by_openid(&sign_in).then_some(sign_in)
     }
 
-    /// Whether today's configuration still assigns the provider's proof to this person.
+    /// Whether the current configuration still assigns the provider's proof to this person.
     pub(super) fn is_proved_by_openid(&self, SignIn { name, proof }: &SignIn) -> bool {
         let Some(settings) = &self.configuration.sign_in.openid else { return false };
         match proof {

@@ -20,22 +20,21 @@ const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 /// Somebody who is signed in.
 pub struct Session {
     pub person: Caller,
-    /// Whether a provider has proved who that is.
+    /// Whether a provider has proved the identity.
     pub by_provider: bool,
     /// The secret in the cookie; it goes nowhere else.
     id: String,
 }
 
 impl Session {
-    /// The secret, from which values are made that only this session can know.
+    /// The secret, from which other values are derived that only this session can know.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Identity {
-    /// Whose session a request belongs to, if the session is valid and its holder is listed as a
-    /// person today.
+    /// The session of a request, if it is valid and its holder is listed as a person now.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -51,13 +50,13 @@ impl Identity {
                 let person = Caller::new(Principal { signed_in, ..person }, Via::Inbox);
                 Ok(Some(Session { person, by_provider, id: id.to_owned() }))
             }
-            // The next sign-in explains why.
+            // The next sign-in explains the reason.
             Err(Error::Unproved(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The roles that groups give the holder of a session, besides the listed ones.
+    /// The roles that groups give the holder of a session, in addition to the listed ones.
     fn roles_of_groups(&self, proof: &Proof, person: &Principal, begun_at: DateTime<Utc>, now: DateTime<Utc>) -> Vec<GroupRole> {
         let (Proof::OpenId { said, .. } | Proof::OpenIdMail { said, .. }, Some(group_roles)) =
             (proof, self.configuration.policy.group_roles())
@@ -90,8 +89,8 @@ impl Identity {
     }
 }
 
-/// When the holder of a session proved who they are; nothing where nobody can say. What a provider
-/// says of a later time than the session's begin is of its clock.
+/// When the holder of a session proved who they are; `None` if that is unknown. A time after the
+/// beginning of the session can only come from a wrong clock of the provider.
 fn signed_in_at(proof: &Proof, begun_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match proof {
         Proof::Token(_) | Proof::Mail(_) => Some(begun_at),
@@ -99,12 +98,12 @@ fn signed_in_at(proof: &Proof, begun_at: DateTime<Utc>) -> Option<DateTime<Utc>>
     }
 }
 
-/// The cookie of a session that has begun.
+/// The cookie for a new session.
 pub fn begun(id: &str) -> String {
     format!("{COOKIE}={id}; {ATTRIBUTES}")
 }
 
-/// The cookie that deletes an ended session's cookie.
+/// The cookie that deletes the cookie of a session.
 pub fn ended() -> String {
     format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0")
 }

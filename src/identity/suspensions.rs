@@ -1,4 +1,4 @@
-//! Who is suspended, as read from the database a moment ago.
+//! The suspended principals, as read from the database a moment ago.
 //!
 //! Every request needs this, so it is cached: an answer is at most a second old. That is enough for
 //! reading. Decisions and starts do not rely on it: their commit checks the database itself, and
@@ -25,7 +25,7 @@ impl Suspensions {
         Self { storage, known: RwLock::default(), asking: tokio::sync::Mutex::default() }
     }
 
-    /// Who is suspended, as of at most a second ago.
+    /// The suspended principals, as of at most a second ago.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -35,7 +35,7 @@ impl Suspensions {
         }
         let asking = match (self.asking.try_lock(), self.known_for(OLDEST)) {
             (Ok(asking), _) => asking,
-            // Somebody else is asking.
+            // Another caller is already asking.
             (Err(_), Some(known)) => return Ok(known),
             (Err(_), None) => self.asking.lock().await,
         };

@@ -24,7 +24,7 @@ struct Believed {
 }
 
 impl Tokens {
-    /// Whose token it is, or why it is not accepted.
+    /// The holder of the token, or why it is not accepted.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -1,5 +1,5 @@
-//! What tools answer: a few fields that a model and a program read alike, and a sentence that says
-//! what to do next.
+//! The answers of tools: a few fields that a model and a program read alike, and a sentence that
+//! says what to do next.
 
 use crate::domain::policy::Role;
 use crate::domain::request::Fault;
@@ -20,9 +20,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Seconds after which a look at what waits for people is worth another one.
+/// Seconds after which it is worth checking again for a decision.
 const LOOK_AGAIN: u64 = 15;
-/// Characters of an output that are shown; the whole of it is in the inbox.
+/// How many characters of an output are shown; the inbox has all of it.
 const SHOWN_OUTPUT: usize = 8_000;
 
 /// A workflow as an agent sees it.
@@ -35,14 +35,14 @@ pub struct State<'a> {
     risk_level: Level,
     requires_approval: bool,
     digest: &'a str,
-    /// Why it was assessed so.
+    /// The reasons for its risk level.
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<Asked>,
     decisions: Vec<Decided<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<Attempt<'a>>,
-    /// Where people decide.
+    /// The page on which people decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     inbox_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ struct Attempt<'a> {
 }
 
 impl<'a> State<'a> {
-    /// A workflow with its log; `inbox` is where people reach the server.
+    /// A workflow with its log; `inbox` is the address at which people reach the server.
     pub fn of(workflow: &'a Workflow, log: &'a [Recorded], inbox: Option<&str>) -> Self {
         let submission = &workflow.submission;
         let status = workflow.status();
@@ -109,7 +109,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// As the result of a tool.
+    /// Converts it to the result of a tool.
     pub fn into_result(self) -> CallToolResult {
         structured(&self)
     }
@@ -136,17 +136,17 @@ impl<'a> From<AttemptRecord<'a>> for Attempt<'a> {
     }
 }
 
-/// What an agent does next.
+/// What the agent should do next.
 fn next(workflow: &Workflow, status: Status) -> String {
     let external = workflow.submission.action == ActionKind::External;
     match status {
         Status::PendingApproval => "People have to decide. Do not act. Call wait_for_decision with this workflow_id.".to_owned(),
         Status::Queued => "It is released and waits for its turn. Do not act.".to_owned(),
-        Status::Executing if workflow.is_being_cancelled() => "It is being ended. Call get_workflow for what became of it.".to_owned(),
+        Status::Executing if workflow.is_being_cancelled() => "It is being stopped. Call get_workflow to learn how it ended.".to_owned(),
         Status::Executing if external => {
-            "You may now do exactly what you submitted, once. Then report what came of it with POST /workflows/{id}/result.".to_owned()
+            "You may now do exactly what you submitted, once. Then report the result with POST /workflows/{id}/result.".to_owned()
         }
-        Status::Executing => "Parkbrake is doing it. Call wait_for_decision with until: \"end\" for what comes of it.".to_owned(),
+        Status::Executing => "Parkbrake is doing it. Call wait_for_decision with until: \"end\" to learn how it ends.".to_owned(),
         Status::Completed => "It is done.".to_owned(),
         Status::Failed => "It failed; see attempt. Submit a new task if it should be tried again.".to_owned(),
         Status::OutcomeUnknown => "Nobody knows whether it happened. A person has to find out; do not try it again.".to_owned(),
@@ -171,7 +171,7 @@ struct Line<'a> {
     risk_level: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    /// What it is about, as far as the server knows.
+    /// The target, as far as the server knows it.
     target: About<'a>,
     created_at: Time,
     updated_at: Time,
@@ -221,7 +221,7 @@ pub fn page(lines: &[Listed], next_cursor: Option<String>) -> CallToolResult {
     structured(&Page { workflows, next_cursor })
 }
 
-/// How a task would be assessed.
+/// The assessment of a task.
 #[derive(Debug, Serialize)]
 struct Explained<'a> {
     risk_level: Level,
@@ -239,7 +239,7 @@ struct Cause<'a> {
     detail: &'a str,
 }
 
-/// What a task would need.
+/// The result for an assessment.
 pub fn explained(assessed: &Assessed) -> CallToolResult {
     let terms = assessed.terms.as_deref();
     structured(&Explained {
@@ -258,12 +258,12 @@ impl<'a> From<&'a Reason> for Cause<'a> {
     }
 }
 
-/// What is said, as text for the model and as data for the program.
+/// The answer, as text for the model and as data for the program.
 fn structured(answer: &impl Serialize) -> CallToolResult {
     CallToolResult::structured(serde_json::to_value(answer).unwrap_or_default())
 }
 
-/// Why a call was refused: the same code and words as in a problem document.
+/// A refusal: the same code and words as in a problem document.
 #[derive(Debug, Serialize)]
 pub struct Refused {
     code: &'static str,
@@ -274,7 +274,7 @@ pub struct Refused {
     /// The workflow that was rejected before.
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_id: Option<Uuid>,
-    /// Who rejected it, and in what words.
+    /// Who rejected it, and the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,7 +300,7 @@ impl From<ServiceError> for Refused {
 }
 
 impl Refused {
-    /// As the result of a tool that failed: the model reads it and can do better.
+    /// Converts it to the result of a failed tool call, which the model reads to do better.
     pub fn into_result(self) -> CallToolResult {
         let said = serde_json::to_value(self).unwrap_or_default();
         let mut result = CallToolResult::error(vec![ContentBlock::text(said.to_string())]);

@@ -1,4 +1,4 @@
-//! The arguments of tools, read strictly.
+//! The arguments of tools, parsed strictly.
 
 use crate::domain::workflow::Status;
 use crate::http::json;
@@ -11,20 +11,19 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Seconds that a wait takes at most, so that the answer is there before the usual time limits of
-/// clients.
+/// The longest wait in seconds, so that the answer arrives before the usual time limits of clients.
 pub const LONGEST_WAIT: u64 = 50;
-/// Workflows of a page.
+/// The most workflows on a page.
 pub const LARGEST_PAGE: i64 = 100;
 
-/// Which workflow.
+/// The workflow that a call is about.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
     pub workflow_id: Uuid,
 }
 
-/// Which workflow, and how long.
+/// The workflow, and how long to wait for it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
@@ -39,7 +38,7 @@ fn usual_wait() -> u64 {
     45
 }
 
-/// What is waited for.
+/// The event to wait for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Until {
@@ -49,7 +48,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// Whether a workflow of this status is waited for no longer.
+    /// Whether a wait ends when a workflow has this status.
     pub fn is_reached(self, status: Status) -> bool {
         match self {
             Self::Decision => status != Status::PendingApproval,
@@ -58,7 +57,7 @@ impl Until {
     }
 }
 
-/// Which workflow, and why.
+/// The workflow to cancel, and the reason.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
@@ -67,7 +66,7 @@ pub struct Cancel {
     pub reason: Option<String>,
 }
 
-/// Which workflows.
+/// The workflows to list.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct List {
@@ -83,15 +82,15 @@ fn usual_page() -> i64 {
     20
 }
 
-/// Reads arguments field by field.
+/// Decodes arguments field by field.
 ///
 /// # Errors
-/// The first fault, with its place.
+/// The first fault, with its position.
 pub fn read<T: DeserializeOwned + ToSchema>(arguments: Option<JsonObject>) -> Result<T, ServiceError> {
     json::decode(Value::Object(arguments.unwrap_or_default()))
 }
 
-/// Takes the idempotency key out of the arguments of a submit.
+/// Removes the idempotency key from the arguments of a submit.
 ///
 /// # Errors
 /// The text is not a key.

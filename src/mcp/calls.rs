@@ -1,4 +1,4 @@
-//! What each tool does: one use case, under the caller's name.
+//! The work of each tool: one use case, under the caller's name.
 
 use crate::domain::page::Cursor;
 use crate::domain::request::idempotency::IdempotencyKey;
@@ -24,23 +24,23 @@ use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long a call waits until what runs has been ended.
+/// How long a cancel call waits until what runs has stopped.
 const CANCEL_WAIT: Duration = Duration::from_secs(20);
-/// Under which name a client is asked to show the inbox to its user.
+/// The key of the request that asks a client to show the inbox to its user.
 const INBOX: &str = "inbox";
 
-/// What the tools work with.
+/// What the tools need.
 #[derive(Clone)]
 pub struct Backend {
     pub service: Service,
-    /// Where people reach the inbox, if the configuration says so.
+    /// The address at which people reach the inbox, if the configuration sets it.
     pub inbox: Option<String>,
 }
 
-/// Carries out a call of a tool.
+/// Performs a call of a tool.
 ///
 /// # Errors
-/// The refusal, as any way in would give it.
+/// The refusal, the same as through any way in.
 pub async fn carry_out(
     backend: &Backend,
     admitted: &Admitted,
@@ -79,9 +79,9 @@ fn state(backend: &Backend, shown: &Shown) -> CallToolResult {
     State::of(&shown.workflow, &shown.log, backend.inbox.as_deref()).into_result()
 }
 
-/// Submits. A client that can show an address to its user is asked to show the inbox if people have
-/// to decide; with its answer it makes the same call again, which submits nothing more. The answer
-/// is no decision: whoever is shown the inbox decides there, or does not.
+/// Submits a task. If people have to decide, and the client can show an address to its user, it is
+/// asked to show the inbox; with its answer it repeats the call, which submits nothing more. The
+/// answer is not a decision: the user decides in the inbox, or does not.
 async fn submit(
     backend: &Backend,
     admitted: &Admitted,
@@ -89,10 +89,10 @@ async fn submit(
     context: &RequestContext<RoleServer>,
 ) -> Result<CallToolResponse, ServiceError> {
     if let Some(id) = call.request_state.as_deref() {
-        let id = Uuid::parse_str(id).map_err(|_| ServiceError::invalid("", "`requestState` is not one that this server gave"))?;
+        let id = Uuid::parse_str(id).map_err(|_| ServiceError::invalid("", "`requestState` was not sent by this server"))?;
         drop(admitted.take()?);
-        // It names a workflow and nothing else, so that whoever invents one learns only what they
-        // may see anyhow.
+        // It only names a workflow, so inventing one reveals nothing that the caller may not see
+        // anyhow.
         return Ok(state(backend, &backend.service.show(&admitted.by, id).await?).into());
     }
     let mut sent: JsonObject = call.arguments.unwrap_or_default();
@@ -108,7 +108,7 @@ async fn submit(
             let level = shown.workflow.submission.assessment.level;
             let asked = ElicitRequestParams::UrlElicitationParams {
                 meta: None,
-                message: format!("This is of {level} risk and waits for an approval. Whoever may decide does so in the inbox."),
+                message: format!("This has {level} risk and waits for approval. People who may decide do so in the inbox."),
                 url: format!("{inbox}/inbox/workflows/{id}"),
                 elicitation_id: id.to_string(),
             };
@@ -119,8 +119,8 @@ async fn submit(
     }
 }
 
-/// Whether the client says that it shows an address to its user, and speaks a revision in which it
-/// can be asked without a session.
+/// Whether the client declares that it can show an address to its user, and speaks a revision that
+/// permits such requests without a session.
 fn can_show_addresses(context: &RequestContext<RoleServer>) -> bool {
     let is_new = context.protocol_version().is_some_and(|version| version >= rmcp::model::ProtocolVersion::V_2026_07_28);
     let elicitation = context.client_capabilities().and_then(|capabilities| capabilities.elicitation);
@@ -133,7 +133,7 @@ async fn explain(backend: &Backend, admitted: &Admitted, arguments: Option<JsonO
     Ok(answers::explained(&assessed))
 }
 
-/// The workflow once it has been decided, or when the time is up, or when the server stops.
+/// The workflow once it has been decided, when the time is up, or when the server stops.
 async fn waited(backend: &Backend, by: &Caller, Wait { workflow_id, timeout_s, until }: Wait) -> Result<Shown, ServiceError> {
     if timeout_s > LONGEST_WAIT {
         return Err(ServiceError::invalid("/timeout_s", format!("is more than {LONGEST_WAIT}; wait again instead")));
@@ -155,11 +155,11 @@ async fn waited(backend: &Backend, by: &Caller, Wait { workflow_id, timeout_s, u
 
 async fn listed(backend: &Backend, by: &Caller, List { status, limit, cursor }: List) -> Result<CallToolResult, ServiceError> {
     let status = match status {
-        Some(word) => Some(Status::parse(&word).ok_or_else(|| ServiceError::invalid("/status", "is no status of a workflow"))?),
+        Some(word) => Some(Status::parse(&word).ok_or_else(|| ServiceError::invalid("/status", "is not a status of a workflow"))?),
         None => None,
     };
     let after = match cursor {
-        Some(text) => Some(Cursor::from_str(&text).map_err(|()| ServiceError::invalid("/cursor", "is none that this server gave"))?),
+        Some(text) => Some(Cursor::from_str(&text).map_err(|()| ServiceError::invalid("/cursor", "was not returned by this server"))?),
         None => None,
     };
     if !(1..=LARGEST_PAGE).contains(&limit) {

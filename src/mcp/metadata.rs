@@ -1,5 +1,5 @@
-//! Where tokens for `/mcp` come from, in the words of RFC 9728. There is no authorization server:
-//! an operator makes tokens.
+//! The metadata about tokens for `/mcp` (RFC 9728). There is no authorization server: an operator
+//! makes tokens.
 
 use crate::http::openapi;
 use crate::mcp::Mcp;
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Where the server is reached, if the configuration says so.
+/// The address of the server, if the configuration sets it.
 #[derive(Debug, Clone)]
 pub struct Base(pub Option<String>);
 
@@ -21,21 +21,21 @@ impl Base {
         })
     }
 
-    /// Where the metadata of `/mcp` is read.
+    /// The address of the metadata of `/mcp`.
     pub fn metadata_address(&self, headers: &HeaderMap) -> String {
         format!("{}/.well-known/oauth-protected-resource/mcp", self.address(headers))
     }
 }
 
-/// What is protected, and how a token is sent.
+/// The protected resource, and how to send a token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProtectedResource {
-    /// The address of the Model Context Protocol.
+    /// The address of the MCP endpoint.
     resource: String,
-    /// A token goes into the header `Authorization`.
+    /// Tokens are sent in the `Authorization` header.
     bearer_methods_supported: [&'static str; 1],
     resource_name: &'static str,
-    /// Where it is described.
+    /// The address of the documentation.
     resource_documentation: String,
 }
 
@@ -50,17 +50,17 @@ impl ProtectedResource {
     }
 }
 
-/// What protects the Model Context Protocol
+/// Read the metadata of the protected resource
 ///
-/// The metadata of RFC 9728. It names no authorization server, because there is none: an operator
-/// makes a token with `parkbrake token create`.
+/// The metadata of RFC 9728 for the Model Context Protocol. It names no authorization server,
+/// because there is none: an operator makes a token with `parkbrake token create`.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-protected-resource",
     operation_id = "protected_resource",
     tag = openapi::OPERATIONS,
     security(()),
-    responses((status = 200, description = "What is protected, and how a token is sent.", body = ProtectedResource, example = json!({
+    responses((status = 200, description = "The protected resource, and how to send a token.", body = ProtectedResource, example = json!({
         "resource": "https://parkbrake.example.com/mcp", "bearer_methods_supported": ["header"], "resource_name": "parkbrake",
         "resource_documentation": "https://parkbrake.example.com/docs"
     }))),
@@ -69,17 +69,17 @@ pub async fn resource(State(Mcp { base, .. }): State<Mcp>, headers: HeaderMap) -
     ProtectedResource::at(&base.address(&headers))
 }
 
-/// What protects the Model Context Protocol, by its own path
+/// Read the metadata of the protected resource, at its own path
 ///
-/// The same as `/.well-known/oauth-protected-resource`, at the place where RFC 9728 has a client
-/// look for it.
+/// The same as `/.well-known/oauth-protected-resource`, at the path where clients look according to
+/// RFC 9728.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-protected-resource/mcp",
     operation_id = "protected_resource_of_mcp",
     tag = openapi::OPERATIONS,
     security(()),
-    responses((status = 200, description = "What is protected, and how a token is sent.", body = ProtectedResource, example = json!({
+    responses((status = 200, description = "The protected resource, and how to send a token.", body = ProtectedResource, example = json!({
         "resource": "https://parkbrake.example.com/mcp", "bearer_methods_supported": ["header"], "resource_name": "parkbrake",
         "resource_documentation": "https://parkbrake.example.com/docs"
     }))),

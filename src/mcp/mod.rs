@@ -1,10 +1,10 @@
-//! The Model Context Protocol, over HTTP: agents submit, look, wait and take back by tools. No tool
-//! decides.
+//! The Model Context Protocol over HTTP: agents submit, read, wait and cancel through tools. No
+//! tool decides.
 //!
-//! `rmcp` speaks the protocol: the revisions 2026-07-28, 2025-11-25 and 2025-06-18, all without
-//! sessions, so that any server answers any call and a restart loses nothing. What a call does is a
-//! use case, under the caller's name and with the door `mcp`. When a client closes its connection
-//! its call ends; what was submitted stays where it is.
+//! `rmcp` implements the protocol: the revisions 2026-07-28, 2025-11-25 and 2025-06-18, all without
+//! sessions, so that any server can answer any call and a restart loses nothing. A call is a use
+//! case, under the caller's name and with the way in `mcp`. If a client closes its connection, its
+//! call ends; whatever it submitted stays.
 
 mod admitted;
 mod answers;
@@ -41,14 +41,14 @@ use utoipa::openapi::{Content, Object, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// JSON-RPC's code for a message that is no sound JSON.
+/// The JSON-RPC code for a message that is not valid JSON.
 const PARSE_ERROR: i32 = -32700;
 
-/// Where a page of this very machine comes from.
+/// The origins of pages on this machine.
 const LOCAL_ORIGINS: [&str; 6] =
     ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*", "https://localhost:*", "https://127.0.0.1:*", "https://[::1]:*"];
 
-/// What the handlers work with.
+/// What the handlers need.
 #[derive(Clone)]
 pub struct Mcp {
     service: Service,
@@ -56,13 +56,13 @@ pub struct Mcp {
     transport: StreamableHttpService<McpServer, NeverSessionManager>,
 }
 
-/// The routes; `public_url` is where people reach the server.
+/// The routes; `public_url` is the address at which people reach the server.
 pub fn routes(service: Service, public_url: Option<String>) -> Router {
     let base = public_url.clone();
     let server = McpServer::new(Backend { service: service.clone(), inbox: public_url.clone() });
-    // Which names the server goes by is asked before: `http/head.rs`. Of browsers only pages of
-    // this machine and of the server itself are answered, such as the inspector's; every call takes
-    // a token, which no browser sends by itself.
+    // `http/head.rs` has already checked the host name. Among browsers, only pages of this machine
+    // and of the server itself may call, such as the inspector; every call needs a token, which
+    // browsers never send on their own.
     let origins = LOCAL_ORIGINS.into_iter().map(str::to_owned).chain(public_url);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
@@ -74,13 +74,13 @@ pub fn routes(service: Service, public_url: Option<String>) -> Router {
     Router::from(calls()).with_state(Mcp { service, base: Base(base), transport })
 }
 
-/// The calls, with their descriptions.
+/// The calls, with their documentation.
 pub fn calls() -> OpenApiRouter<Mcp> {
     OpenApiRouter::default().routes(routes!(message)).routes(routes!(metadata::resource)).routes(routes!(metadata::resource_of_mcp))
 }
 
-/// What a message is refused with: a problem document as by every call, or an error of JSON-RPC
-/// where it does not fit the protocol.
+/// The refusals of a message: a problem document as for every call, or a JSON-RPC error if the
+/// message does not fit the protocol.
 enum MessageProblems {}
 
 impl IntoResponses for MessageProblems {
@@ -101,20 +101,20 @@ impl IntoResponses for MessageProblems {
 
 /// Model Context Protocol
 ///
-/// One message of JSON-RPC, as the Streamable HTTP transport has it: revisions 2026-07-28,
-/// 2025-11-25 and 2025-06-18, without sessions. Its tools are `submit_task`, `get_workflow`,
+/// Receives one JSON-RPC message over the Streamable HTTP transport: revisions 2026-07-28,
+/// 2025-11-25 and 2025-06-18, without sessions. The tools are `submit_task`, `get_workflow`,
 /// `wait_for_decision`, `cancel_workflow`, `explain_risk` and `list_my_workflows`; none decides.
 #[utoipa::path(
     post,
     path = "/mcp",
     operation_id = "mcp",
     tag = openapi::SUBMITTING,
-    request_body(content = Object, description = "A message of JSON-RPC 2.0.", example = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})),
+    request_body(content = Object, description = "A JSON-RPC 2.0 message.", example = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})),
     responses(
         (status = 200, description = "The answer to a request.", body = Object, example = json!({
             "jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "{\"workflows\":[],\"next_cursor\":null}"}], "isError": false}
         })),
-        (status = 202, description = "A notification was taken."),
+        (status = 202, description = "The notification was accepted."),
         MessageProblems,
     ),
 )]
@@ -124,15 +124,15 @@ async fn message(State(Mcp { transport, .. }): State<Mcp>, Incoming(request): In
     if response.status().is_success() || is_message { response } else { in_words(response).await }
 }
 
-/// A refusal of the transport, which says why in a few words, as every other way in says it.
+/// Turns a refusal of the transport, which has only a few words, into a problem as of every way in.
 async fn in_words(response: Response) -> Response {
     let status = response.status();
     let words = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let words = String::from_utf8_lossy(&words);
-    problem::plain(status, if words.trim().is_empty() { "the message is not taken" } else { words.trim() })
+    problem::plain(status, if words.trim().is_empty() { "the message is not accepted" } else { words.trim() })
 }
 
-/// A message of somebody whose name was proved, with what was admitted in its extensions.
+/// A message from an authenticated caller, with the permit in its extensions.
 struct Incoming(Request<Full<Bytes>>);
 
 impl FromRequest<Mcp> for Incoming {
@@ -167,7 +167,7 @@ impl FromRequest<Mcp> for Incoming {
     }
 }
 
-/// A message that is no JSON, or that not every reader reads the same, in the words of JSON-RPC.
+/// The JSON-RPC error for a message that is not JSON, or that two readers could read differently.
 fn malformed(why: &str) -> Response {
     let error: Value = json!({"jsonrpc": "2.0", "id": null, "error": {"code": PARSE_ERROR, "message": why}});
     (StatusCode::BAD_REQUEST, Json(error)).into_response()

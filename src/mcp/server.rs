@@ -1,4 +1,4 @@
-//! The server as the protocol sees it: what it can do, its tools, and calls of them.
+//! The server in terms of the protocol: its capabilities, its tools, and calls of them.
 
 use crate::mcp::admitted::Admitted;
 use crate::mcp::answers::Refused;
@@ -13,16 +13,16 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use std::borrow::Cow;
 
-/// The revisions that are spoken, the newest first.
+/// The supported revisions, the newest first.
 static REVISIONS: [ProtocolVersion; 3] = [ProtocolVersion::V_2026_07_28, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2025_06_18];
 
-/// What a model is told before it sees the tools.
+/// The instructions that a model reads before the tools.
 const INSTRUCTIONS: &str = "Parkbrake is the brake for risky work. Before you deploy, delete, migrate, change infrastructure or spend, submit the task \
     with submit_task and do nothing until its status allows it. `pending_approval` means that people have to decide: call wait_for_decision, again and \
     again if need be, and never act meanwhile. `executing` of an external task means that you may do exactly what you submitted, once. Parkbrake itself \
     runs runbooks and webhooks. No tool here decides, and you cannot approve.";
 
-/// Answers one message; a handle that is copied for each.
+/// Answers one message; the handle is cloned for each.
 #[derive(Clone)]
 pub struct McpServer {
     backend: Backend,
@@ -66,7 +66,7 @@ impl ServerHandler for McpServer {
             answer = calls::carry_out(&self.backend, &admitted, tool, call, &context) => {
                 Ok(answer.unwrap_or_else(|error| Refused::from(error).into_result().into()))
             }
-            () = ended.cancelled() => Err(ErrorData::internal_error("the call was cancelled; what it submitted stays where it is", None)),
+            () = ended.cancelled() => Err(ErrorData::internal_error("the call was cancelled; what it submitted is unchanged", None)),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The tools as a model sees them: names, descriptions, what they take, and what a client may
-//! expect of them.
+//! The tools as a model sees them: names, descriptions, arguments, and hints for clients.
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
@@ -41,10 +40,10 @@ impl Name {
     fn title(self) -> &'static str {
         match self {
             Self::SubmitTask => "Submit a task for assessment and approval",
-            Self::GetWorkflow => "Look at a workflow",
+            Self::GetWorkflow => "Read a workflow",
             Self::WaitForDecision => "Wait until people have decided",
-            Self::CancelWorkflow => "Take a request back",
-            Self::ExplainRisk => "Say how a task would be assessed",
+            Self::CancelWorkflow => "Cancel a request",
+            Self::ExplainRisk => "Explain how a task would be assessed",
             Self::ListMyWorkflows => "List what you submitted",
         }
     }
@@ -56,22 +55,22 @@ impl Name {
                  until the right people decide. With a `runbook` or `webhook` action parkbrake does it itself; without one (`external`) you do it, \
                  once, as soon as the status is `executing`. Send an idempotency_key so that a repeated call finds the same workflow."
             }
-            Self::GetWorkflow => "Look at one workflow: its status, who decided what and why, what ran and what came of it.",
+            Self::GetWorkflow => "Read one workflow: its status, who decided what and why, what ran and how it ended.",
             Self::WaitForDecision => {
                 "Wait until people have decided a workflow, at most 50 seconds a call. If the answer still says `pending_approval`, call it again; \
                  do not act meanwhile. With `until: \"end\"` it waits until the workflow has ended."
             }
             Self::CancelWorkflow => {
-                "Take back a request of yours that you no longer want. What runs is ended; what it has done already is not undone."
+                "Cancel a request of yours that you no longer want. What runs is stopped; what it has already done is not undone."
             }
             Self::ExplainRisk => {
-                "Say how a task would be assessed now, for which reasons, and whose approval it would need. Nothing is stored and nobody is asked."
+                "Explain how a task would be assessed now, for which reasons, and whose approval it would need. Nothing is stored and nobody is asked."
             }
             Self::ListMyWorkflows => "List the workflows that you submitted, the newest first.",
         }
     }
 
-    /// What it takes, as JSON Schema.
+    /// The schema of its arguments.
     fn input(self) -> Value {
         match self {
             Self::SubmitTask => task_schema(&[(
@@ -97,7 +96,7 @@ impl Name {
                 json!({
                     "status": {"enum": crate::domain::workflow::Status::ALL.map(|status| status.as_str()), "description": "Only these."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-                    "cursor": {"type": "string", "description": "The `next_cursor` of the page before."},
+                    "cursor": {"type": "string", "description": "The `next_cursor` of the previous page."},
                 }),
                 &[],
             ),
@@ -114,7 +113,7 @@ impl Name {
     }
 }
 
-/// Every tool, in an order that never changes.
+/// Every tool, always in the same order.
 pub fn all() -> Vec<Tool> {
     Name::ALL
         .map(|name| {
@@ -131,16 +130,16 @@ fn object(properties: Value, required: &[&str]) -> Value {
 }
 
 fn workflow_id() -> Value {
-    json!({"type": "string", "format": "uuid", "description": "As submit_task gave it."})
+    json!({"type": "string", "format": "uuid", "description": "The workflow_id that submit_task returned."})
 }
 
-/// A task, a plan, or the use of a playbook, as `POST /orchestrate` takes it, with further fields.
+/// A task, a plan, or the use of a playbook, as `POST /orchestrate` accepts it, with more fields.
 fn task_schema(more: &[(&str, Value)]) -> Value {
     let word = |description: &str| json!({"type": "string", "minLength": 1, "maxLength": 128, "description": description});
     let mut properties = json!({
         "description": {"type": "string", "minLength": 1, "maxLength": 4096, "description": "What is to be done, in a sentence for people."},
         "operation": word("What it does, such as read, plan, test, build, deploy, modify, delete, restart, scale, data_export. Not for a plan."),
-        "environment": word("Where, such as production, staging or development. Left out, the most dangerous counts."),
+        "environment": word("Where, such as production, staging or development. If left out, the most dangerous one counts."),
         "resource": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "What it acts on, such as db-prod-1."},
         "resource_type": word("Such as code, service, database or infrastructure."),
         "security_findings": {"type": "array", "maxItems": 256, "items": {"type": "object", "properties": {
@@ -150,16 +149,16 @@ fn task_schema(more: &[(&str, Value)]) -> Value {
         "evidence": {"type": "object", "description": "A Terraform plan: what `terraform show -json` writes. People are shown what it changes.", "properties": {
             "type": {"enum": ["terraform_plan"]}, "plan": {"type": "object"}, "workspace": {"type": "string"}
         }, "required": ["type"]},
-        "action": {"type": "object", "description": "What parkbrake is to run or call once it may; left out, you do it yourself.", "properties": {
+        "action": {"type": "object", "description": "What parkbrake should run or call once it may; if left out, you do it yourself.", "properties": {
             "type": {"enum": ["runbook", "webhook", "external"]}, "name": {"type": "string"}, "args": {"type": "object"}
         }},
         "metadata": {"type": "object", "description": "Kept with the task and shown."},
         "task_id": word("Your own name for it."),
-        "supersedes": {"type": "string", "format": "uuid", "description": "An earlier request of yours that still waits: this one takes its place."},
+        "supersedes": {"type": "string", "format": "uuid", "description": "An earlier request of yours that still waits, which this one supersedes."},
         "steps": {"type": "array", "minItems": 1, "maxItems": 50, "items": {"type": "object"},
-            "description": "A plan: tasks that are approved as one and done in their order, each with these same fields and an optional name."},
-        "gate": {"enum": ["plan", "step"], "description": "Of a plan: one approval for all steps (the default), or one for each when its turn comes."},
-        "playbook": word("An intent that parkbrake makes a plan of: the name of a playbook, in place of steps."),
+            "description": "A plan: tasks that are approved together and run in order, each with these same fields and an optional name."},
+        "gate": {"enum": ["plan", "step"], "description": "For a plan: one approval for all steps (the default), or one for each when its turn comes."},
+        "playbook": word("The name of a playbook, from which parkbrake makes the plan, instead of steps."),
         "args": {"type": "object", "description": "The arguments of the playbook."},
     });
     if let Value::Object(properties) = &mut properties {

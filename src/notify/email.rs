@@ -1,7 +1,7 @@
 //! Mail, through SMTP: text and HTML, to one of the people who are asked.
 //!
 //! All mails about one request form one thread: each refers to a first message that was never sent
-//! and whose id is the workflow's. The id of a mail is made from its notices, so that most
+//! and whose id is the workflow's. The id of a mail is derived from its notices, so that most
 //! mailboxes show a mail that was sent twice only once.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
@@ -63,10 +63,10 @@ impl Email {
         }
     }
 
-    /// Sends a mail of a few words, in text and in HTML, to one address.
+    /// Sends a short mail, as text and as HTML, to one address.
     ///
     /// # Errors
-    /// The mail server did not take it.
+    /// The mail server did not accept it.
     pub async fn send_words(&self, address: &str, subject: &str, text: String, html: String) -> Result<(), Undelivered> {
         let to =
             address.parse().map_err(|_| refused("the mail address is invalid: correct it in hitl/approval-policies.yaml".to_owned()))?;
@@ -78,7 +78,7 @@ impl Email {
             .raw_header(fixed("Auto-Submitted", "auto-generated"))
             .raw_header(fixed("X-Auto-Response-Suppress", "All"))
             .multipart(MultiPart::alternative_plain_html(text, html))
-            .map_err(|error| refused(format!("the mail could not be made: {error}")))?;
+            .map_err(|error| refused(format!("the mail could not be built: {error}")))?;
         self.transmit(mail).await
     }
 
@@ -105,7 +105,7 @@ impl Email {
             mail = mail.in_reply_to(thread.clone()).references(thread);
         }
         let body = MultiPart::alternative_plain_html(self.text.render(&words), self.html.render(&words));
-        mail.multipart(body).map(Some).map_err(|error| refused(format!("the mail could not be made: {error}")))
+        mail.multipart(body).map(Some).map_err(|error| refused(format!("the mail could not be built: {error}")))
     }
 
     /// An id in the form of mail, in the sender's domain.
@@ -123,7 +123,7 @@ impl Channel for Email {
 /// The mailbox of the recipient.
 fn recipient(notice: &Notice) -> Result<Mailbox, Undelivered> {
     let Some(person) = &notice.recipient else {
-        return Err(refused("the notice is for nobody in particular, and a mail needs a recipient".to_owned()));
+        return Err(refused("the notice has no recipient, and a mail needs one".to_owned()));
     };
     let Some(address) = &person.email else {
         return Err(refused(format!(

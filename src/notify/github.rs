@@ -1,9 +1,8 @@
-//! GitHub's deployment protection rules: what became of a deployment that GitHub asked about, told
-//! to GitHub.
+//! GitHub's deployment protection rules: reports to GitHub what people decided about a deployment.
 //!
 //! GitHub asks once, and waits for weeks. The answer follows from the events like every notice, so
-//! it outlasts restarts and is tried again for a day. Each try has a token of its own, which is
-//! good for one repository and for nothing but deployments.
+//! it survives restarts and is retried for a day. Each attempt has its own token, which is valid
+//! for one repository and only for deployments.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
@@ -26,8 +25,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const LONGEST_COMMENT: usize = 1_000;
 /// The most bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 16 * 1024;
-/// For how long a token of the App itself is good, in seconds: GitHub takes no more than ten
-/// minutes.
+/// How long a token of the App itself is valid, in seconds: GitHub accepts at most ten minutes.
 const GOOD_FOR: i64 = 9 * 60;
 /// How far GitHub's clock may be behind, in seconds.
 const BEHIND: i64 = 60;
@@ -41,7 +39,7 @@ pub struct Github {
     clock: Arc<Clock>,
 }
 
-/// What GitHub asked about, as it stands in the document that people approved.
+/// What GitHub asked about, according to the document that people approved.
 struct Place<'a> {
     repository: &'a str,
     run_id: u64,
@@ -63,7 +61,7 @@ impl<'a> Place<'a> {
 }
 
 impl Github {
-    /// The App with this id and key, at GitHub or at a server of one's own.
+    /// The App with this id and key, at GitHub or at an own server.
     ///
     /// # Errors
     /// TLS cannot be set up, or the text is not a key.
@@ -82,16 +80,16 @@ impl Github {
         let body = json!({"environment_name": place.environment, "state": state, "comment": comment});
         let response = asked(self.client.post(url), &token).json(&body).send().await.map_err(|error| http::unanswered(&error))?;
         match response.status() {
-            // The run was deleted, or it waits for nothing any more.
+            // The run was deleted, or it no longer waits.
             StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
                 let said = http::body(response, LONGEST_ANSWER).await.unwrap_or_default();
-                Err(Undelivered::Refused { reason: format!("GitHub does not take the answer for this run: {}", complaint(&said)) })
+                Err(Undelivered::Refused { reason: format!("GitHub does not accept the answer for this run: {}", complaint(&said)) })
             }
             _ => http::outcome(&response),
         }
     }
 
-    /// A fresh token of the installation, for this repository and for deployments alone.
+    /// A new token of the installation, only for this repository and for deployments.
     async fn token(&self, place: &Place<'_>) -> Result<String, Undelivered> {
         let now = self.clock.now().timestamp();
         let claims = json!({"iss": self.app_id, "iat": now - BEHIND, "exp": now + GOOD_FOR});
@@ -102,7 +100,7 @@ impl Github {
         let url = format!("{}/app/installations/{}/access_tokens", self.api_url, place.installation_id);
         let response = asked(self.client.post(url), &own).json(&body).send().await.map_err(|error| http::unanswered(&error))?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            return Err(later("GitHub does not know the App: look at app_id and private_key".to_owned()));
+            return Err(later("GitHub does not know the App: check app_id and private_key".to_owned()));
         }
         http::outcome(&response)?;
         let answer: Value = serde_json::from_str(&http::body(response, LONGEST_ANSWER).await?).unwrap_or_default();
@@ -110,7 +108,7 @@ impl Github {
     }
 }
 
-/// A request of the API, as GitHub wants it.
+/// An API request in the form that GitHub requires.
 fn asked(request: RequestBuilder, token: &str) -> RequestBuilder {
     request.bearer_auth(token).header("Accept", "application/vnd.github+json").header("X-GitHub-Api-Version", "2022-11-28")
 }
@@ -126,8 +124,8 @@ impl Channel for Github {
     }
 }
 
-/// What GitHub is told; `None` of what is no answer to it. Only what has begun is approved: what is
-/// released and held by a halt or a freeze goes on waiting.
+/// The answer for GitHub; `None` if the notice is not an answer. Only an attempt that has begun
+/// counts as approved: a released workflow that a halt or a freeze holds goes on waiting.
 fn answer(notice: &Notice) -> Option<(&'static str, String)> {
     let workflow = &notice.workflow;
     let (state, words) = match notice.kind {
@@ -137,7 +135,7 @@ fn answer(notice: &Notice) -> Option<(&'static str, String)> {
             ("rejected", "Nobody decided in time, so the request has expired. Run the job again to ask again.".to_owned())
         }
         Kind::Cancelled => ("rejected", format!("The request was cancelled by {}.", shown(&notice.actor))),
-        Kind::Superseded => ("rejected", "Another request has taken the place of this one.".to_owned()),
+        Kind::Superseded => ("rejected", "Another request has superseded this one.".to_owned()),
         Kind::Failed if workflow.started() == 0 => ("rejected", "It may not start any more; parkbrake says why.".to_owned()),
         Kind::Requested
         | Kind::Reminded
@@ -163,7 +161,7 @@ fn approved(workflow: &Workflow) -> String {
     let counted = workflow.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
     let given: Vec<String> = counted.map(|decision| said(&decision.approver, decision.justification.as_deref())).collect();
     if given.is_empty() {
-        format!("It is of {} risk, which needs nobody.", workflow.submission.assessment.level)
+        format!("Its risk is {}, so nobody has to approve it.", workflow.submission.assessment.level)
     } else {
         format!("Approved by {}.", given.join(", and by "))
     }
@@ -178,7 +176,7 @@ fn said(name: &str, words: Option<&str>) -> String {
     words.map_or_else(|| name.to_owned(), |words| format!("{name} ({words})"))
 }
 
-/// What GitHub says is wrong.
+/// The error in GitHub's answer.
 fn complaint(answer: &str) -> String {
     let answer: Value = serde_json::from_str(answer).unwrap_or_default();
     answer["message"].as_str().map_or_else(|| "it does not say why".to_owned(), shown)

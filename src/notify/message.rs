@@ -219,9 +219,9 @@ fn is_whole(document: &Document, submission: &Submission, target: &Target) -> bo
         && tasks().all(|task| task.action.name.as_deref().is_none_or(|name| shown(name) == escaped(name)))
         && named.into_iter().chain(differs).flatten().all(|name| shown(name) == escaped(name))
         && tasks().all(|task| task.action.runs.as_ref().is_none_or(|runs| fits(&serde_json::json!(runs.command).to_string())))
-        // Of a Terraform plan only the counts are told.
+        // For a Terraform plan, the message has only the counts.
         && tasks().all(|task| task.evidence.is_none())
-        // The steps of a plan stand in one text.
+        // The steps of a plan share one text.
         && document.single().is_some()
 }
 
@@ -284,12 +284,12 @@ fn sentence(notice: &Notice, headline: &str) -> String {
             _ => " It still waits.",
         },
         Kind::Granted => " Nobody was asked, and it has been released.",
-        Kind::GlassBroken => " It has been released without those whose approval was asked. Somebody else has to review that.",
+        Kind::GlassBroken => " It has been released without the other approvers. Somebody else has to review that.",
         Kind::Expired | Kind::Cancelled => " It will not run.",
-        Kind::Superseded => " It will not run; the request that took its place is asked about by itself.",
-        Kind::Asked => " Reminders rest until the requester answers, for an hour at most; deadlines do not.",
-        Kind::ReportOverdue => " The requester may have acted, and has not said how it went: ask, or find out.",
-        Kind::OutcomeUnknown => " Nobody knows whether the action happened: find out what it did before anything is done again.",
+        Kind::Superseded => " It will not run; the request that superseded it needs its own approval.",
+        Kind::Asked => " Reminders pause until the requester answers, for an hour at most; deadlines do not.",
+        Kind::ReportOverdue => " The requester may have acted, and has not reported the result: ask, or find out.",
+        Kind::OutcomeUnknown => " Nobody knows whether the action happened: find out what it did before anybody repeats it.",
         _ => "",
     };
     let said = notice.comment.as_deref().map(|text| format!(" \u{201c}{}\u{201d}", value(text))).unwrap_or_default();

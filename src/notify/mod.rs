@@ -1,4 +1,4 @@
-//! The channels by which notices leave, one file for each kind. They implement the actors' port
+//! The channels that deliver notices, one file for each kind. They implement the actors' port
 //! `Channel`.
 
 pub mod email;
@@ -31,7 +31,7 @@ use webhook::Webhook;
 /// their secrets.
 ///
 /// # Errors
-/// Every reason why a channel cannot be used, one a line. No line shows a secret.
+/// Every reason why a channel cannot be used, one per line. No line shows a secret.
 pub fn channels(
     notifications: &Notifications,
     clock: &Arc<Clock>,
@@ -47,7 +47,8 @@ pub fn channels(
     if problems.is_empty() { Ok(channels) } else { Err(problems) }
 }
 
-/// What sends links for signing in, by the channel with this name; nothing where none is named.
+/// The mailer for sign-in links, which uses the channel with this name; `None` if no channel is
+/// named.
 ///
 /// # Errors
 /// Why the channel cannot be used. The text shows no secret.
@@ -61,7 +62,7 @@ pub fn mailer(
         return Ok(None);
     };
     let made = secret(smtp_url, read).and_then(|url| Email::new(&url, from, None));
-    let email = made.map_err(|problem| vec![format!("the channel {name} cannot send links for signing in: {problem}")])?;
+    let email = made.map_err(|problem| vec![format!("the channel {name} cannot send sign-in links: {problem}")])?;
     Ok(Some(Arc::new(email)))
 }
 

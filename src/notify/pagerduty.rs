@@ -1,9 +1,9 @@
-//! PagerDuty, through its Events API v2: somebody is called when a request is escalated, and the
-//! call ends with the decision.
+//! PagerDuty, through its Events API v2: an alert opens when a request escalates, and the decision
+//! resolves it.
 //!
-//! A call is identified by its `dedup_key`. For an escalation it is the workflow's id, so that all
-//! steps are one call and sending an event twice changes nothing. An unknown outcome is a call of
-//! its own, which the person who took it ends.
+//! An alert is identified by its `dedup_key`. For an escalation it is the workflow's id, so that
+//! all steps are one alert and sending an event twice changes nothing. An unknown outcome has its
+//! own alert, which the person who took it resolves.
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::domain::notice::Kind;
@@ -53,10 +53,10 @@ impl PagerDuty {
             return http::outcome(&response);
         }
         let answer = http::body(response, LONGEST_ANSWER).await.unwrap_or_default();
-        Err(Undelivered::Refused { reason: format!("PagerDuty does not take the event: {}", complaint(&answer)) })
+        Err(Undelivered::Refused { reason: format!("PagerDuty does not accept the event: {}", complaint(&answer)) })
     }
 
-    /// The event for a notice; `None` if it neither starts nor ends a call.
+    /// The event for a notice; `None` if it neither opens nor resolves an alert.
     fn event(&self, notice: &Notice) -> Option<Value> {
         let workflow = &notice.workflow;
         let (action, key) = match notice.kind {

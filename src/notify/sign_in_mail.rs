@@ -1,5 +1,5 @@
-//! The mail with a link for signing in. It goes straight to the mail server and through no table:
-//! the link is a secret.
+//! The mail with a sign-in link. It goes straight to the mail server and is stored in no table,
+//! because the link is a secret.
 
 use crate::actors::ports::{Mailer, SignInMail, Undelivered};
 use crate::notify::email::Email;
@@ -19,7 +19,7 @@ fn text(SignInMail { name, link, .. }: &SignInMail) -> String {
     )
 }
 
-/// The same in HTML. A name and a link of parkbrake's have no character that HTML would read.
+/// The same in HTML. Names and links of parkbrake contain no characters with a meaning in HTML.
 fn html(SignInMail { name, link, .. }: &SignInMail) -> String {
     let link = link.replace('&', "&amp;");
     format!(

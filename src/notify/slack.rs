@@ -43,13 +43,14 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// A channel to the room of a webhook. `inbox` is where people find everything that waits.
+    /// A channel to the room of a webhook. `inbox` is the address where people find all waiting
+    /// requests.
     ///
     /// # Errors
     /// The address or the template is invalid. The address is a secret, so no error shows it.
     pub fn new(webhook_url: Secret, buttons: Vec<Level>, inbox: Option<String>, template: Option<&str>) -> Result<Self, String> {
         if reqwest::Url::parse(webhook_url.expose()).is_err() {
-            return Err("the address of the webhook is not sound: Slack shows it as https://hooks.slack.com/services/…".to_owned());
+            return Err("the address of the webhook is not valid: Slack shows it as https://hooks.slack.com/services/…".to_owned());
         }
         Ok(Self { client: client::client(REQUEST_TIMEOUT)?, webhook_url, buttons, inbox, text: Template::new(Shipped::Slack, template)? })
     }
@@ -82,7 +83,7 @@ impl Slack {
         if self.has_buttons(notice) {
             match covered(notice, message, &text) {
                 Some(covered) => {
-                    // Slack folds a long text, and then it is not shown.
+                    // Slack folds a long text, and people might decide without unfolding it.
                     blocks.push(json!({"type": "section", "expand": true, "text": plain(&covered, LONGEST_TEXT)}));
                     elements.extend(decisions(notice));
                 }
@@ -208,7 +209,7 @@ fn judge(status: StatusCode, answer: &str, otherwise: Result<(), Undelivered>) -
         (
             _,
             "no_service" | "no_service_id" | "no_team" | "team_disabled" | "invalid_token" | "channel_not_found" | "channel_is_archived",
-        ) => Err(Undelivered::Gone { reason: format!("Slack says `{}`: the webhook no longer leads anywhere", answer) }),
+        ) => Err(Undelivered::Gone { reason: format!("Slack says `{}`: the webhook no longer exists", answer) }),
         (StatusCode::GONE, _) => otherwise,
         (StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE, _) => {
             Err(Undelivered::Refused { reason: format!("Slack refuses the message: `{}`", word()) })

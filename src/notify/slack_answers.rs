@@ -1,4 +1,5 @@
-//! Answers to people who press a button in Slack, sent to the address that came with the press.
+//! Answers to people who press a button in Slack, sent to the address that came with the button
+//! press.
 
 use crate::domain::text::shown;
 use crate::notify::http;
@@ -31,7 +32,7 @@ impl Answers {
         Ok(Self { client: client::client(REQUEST_TIMEOUT)?, base })
     }
 
-    /// Sends one answer. The decision stands whether or not the answer arrives.
+    /// Sends one answer. The decision is valid whether or not the answer arrives.
     pub fn send(&self, address: &str, answer: Value) -> BoxFuture<'static, ()> {
         let Some(address) = self.allowed(address) else {
             tracing::warn!(address = shown(address), "an answer to a button in Slack was not sent: the address is not Slack's");
@@ -44,7 +45,7 @@ impl Answers {
                 Ok(response) => format!("the answer was {}", response.status().as_u16()),
                 Err(error) => http::unanswered(&error).to_string(),
             };
-            tracing::warn!(reason = failure, "an answer to a button in Slack did not arrive; what was decided stands");
+            tracing::warn!(reason = failure, "an answer to a button in Slack did not arrive; the decision is valid all the same");
         })
     }
 

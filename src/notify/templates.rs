@@ -2,7 +2,7 @@
 //! it.
 //!
 //! The syntax of an operator's template is checked when the server starts. If the template still
-//! fails when a message is rendered, because it names something that is not there or takes too
+//! fails when a message is rendered, because it names something that does not exist or takes too
 //! long, the shipped one is used instead: a notice matters more than its form.
 
 use crate::notify::message::Message;

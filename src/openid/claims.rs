@@ -1,5 +1,5 @@
-//! What the provider says beyond the claims that every one has: the types of `openidconnect`, with
-//! these claims in them.
+//! Additional claims of the provider, beyond the standard ones: the types of `openidconnect`,
+//! extended by them.
 
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The claims that are no standard ones, by name.
+/// The additional claims, by name.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Others(BTreeMap<String, Value>);
@@ -21,7 +21,7 @@ pub struct Others(BTreeMap<String, Value>);
 impl AdditionalClaims for Others {}
 
 impl Others {
-    /// The texts of a claim that is a list of them, or one; anything else in it is passed over.
+    /// The strings of a claim that is a string or a list; other values in it are ignored.
     pub fn texts(&self, claim: &str) -> Vec<String> {
         match self.0.get(claim) {
             Some(Value::String(one)) => vec![one.clone()],
@@ -36,10 +36,10 @@ type Fields = IdTokenFields<Others, EmptyExtraTokenFields, CoreGenderClaim, Core
 /// An ID token, before it is verified.
 pub type IdToken = openidconnect::IdToken<Others, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
 
-/// What an ID token says.
+/// The claims of an ID token.
 pub type IdTokenClaims = openidconnect::IdTokenClaims<Others, CoreGenderClaim>;
 
-/// What parkbrake is at the provider.
+/// Parkbrake as a client of the provider.
 pub type Client = openidconnect::Client<
     Others,
     CoreAuthDisplay,

@@ -10,17 +10,17 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of an answer. No valid answer is nearly as large.
 const LARGEST: usize = 512 * 1024;
 
-/// Why a call failed. The text never holds what was sent.
+/// Why a call failed. The text never contains what was sent.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failed(String);
 
-/// The HTTP client. It follows no redirects, because what is sent is meant for the provider alone.
+/// The HTTP client. It follows no redirects, because requests are meant for the provider alone.
 pub struct Http(reqwest::Client);
 
 impl Http {
     /// # Errors
-    /// TLS could not be set up.
+    /// TLS cannot be set up.
     pub fn new() -> Result<Self, String> {
         client::client(TIMEOUT).map(Self)
     }

@@ -43,8 +43,8 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
-/// How the secret of an attempt ends in which somebody signs in again. Whoever takes it away comes
-/// back with another state, and is of no attempt.
+/// The suffix of the secret of an attempt to sign in again. A browser that removes it returns with
+/// a different state, which belongs to no attempt.
 const AGAIN: &str = "-again";
 
 /// Why nobody was signed in. No text shows a secret.
@@ -52,12 +52,12 @@ const AGAIN: &str = "-again";
 pub enum Error {
     #[error("the OpenID Connect provider cannot be used: {0}")]
     Provider(String),
-    #[error("the OpenID Connect provider did not take the code: {0}")]
+    #[error("the OpenID Connect provider did not accept the code: {0}")]
     Code(String),
-    #[error("what the OpenID Connect provider says proves nobody: {0}")]
+    #[error("the OpenID Connect provider's answer proves nobody's identity: {0}")]
     Token(String),
-    /// It was to have somebody sign in again.
-    #[error("the OpenID Connect provider does not say that somebody has signed in again: {0}")]
+    /// The provider was asked to make the person sign in again.
+    #[error("the OpenID Connect provider does not confirm that the person has signed in again: {0}")]
     Again(&'static str),
 }
 
@@ -71,8 +71,8 @@ impl Attempt {
         Self(Secret::new(secret))
     }
 
-    /// The same, in which the provider has whoever comes sign in again, though it may know them
-    /// still.
+    /// The same, and the provider asks the person to sign in again, even if it still has a session
+    /// for them.
     pub fn again(secret: &str) -> (Self, String) {
         let secret = format!("{secret}{AGAIN}");
         (Self::new(&secret), secret)
@@ -120,7 +120,7 @@ impl Provider {
     /// A provider that sends browsers back to the server at `public_url`.
     ///
     /// # Errors
-    /// An address is invalid, or TLS could not be set up.
+    /// An address is invalid, or TLS cannot be set up.
     pub fn new(settings: OpenIdSettings, secret: Option<Secret>, public_url: &str, clock: Arc<Clock>) -> Result<Self, String> {
         let redirect = RedirectUrl::new(format!("{public_url}{CALLBACK}")).map_err(|error| error.to_string())?;
         Ok(Self { settings, secret, redirect, http: Http::new()?, clock, known: Mutex::default() })
@@ -144,10 +144,11 @@ impl Provider {
         Ok(url.into())
     }
 
-    /// Whom the provider has proved with a code that it gave to the browser of this attempt.
+    /// The identity that the provider has proved, for a code that it gave to the browser of this
+    /// attempt.
     ///
     /// # Errors
-    /// The code proves nobody, or the provider cannot be used.
+    /// The code proves nobody's identity, or the provider cannot be used.
     pub async fn prove(&self, code: &str, attempt: &Attempt) -> Result<Proven, Error> {
         let client = self.client(self.metadata(false).await?);
         let answer = client
@@ -173,11 +174,11 @@ impl Provider {
         Ok(proven)
     }
 
-    /// Whether somebody has just signed in at the provider.
+    /// Checks that the person has just signed in at the provider.
     fn is_anew(&self, proven: &Proven) -> Result<(), Error> {
         match proven.signed_in_at {
-            None => Err(Error::Again("its ID token has no auth_time, or one that is to come")),
-            Some(at) if self.clock.now() - at > SKEW => Err(Error::Again("by its auth_time it did not have them sign in again")),
+            None => Err(Error::Again("its ID token has no auth_time, or one in the future")),
+            Some(at) if self.clock.now() - at > SKEW => Err(Error::Again("according to its auth_time, the person did not sign in again")),
             Some(_) => Ok(()),
         }
     }
@@ -231,7 +232,7 @@ impl Provider {
 /// A token issued long ago, or in the future, does not belong to this attempt.
 fn is_recent(issued: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), String> {
     let age = now - issued;
-    if age.abs() <= SKEW { Ok(()) } else { Err("it was not issued just now; are both clocks right?".to_owned()) }
+    if age.abs() <= SKEW { Ok(()) } else { Err("it was not issued just now; check both clocks".to_owned()) }
 }
 
 /// An error with its causes. It never holds the provider's answer, which may have tokens in it.

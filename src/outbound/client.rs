@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// on this machine or in a private network.
 ///
 /// # Errors
-/// TLS could not be set up.
+/// TLS cannot be set up.
 pub fn for_address(timeout: Duration, allow_private: bool) -> Result<Client, String> {
     if allow_private { client(timeout) } else { public_client(timeout) }
 }
@@ -26,17 +26,17 @@ pub fn for_address(timeout: Duration, allow_private: bool) -> Result<Client, Str
 /// environment are used.
 ///
 /// # Errors
-/// TLS could not be set up.
+/// TLS cannot be set up.
 pub fn client(timeout: Duration) -> Result<Client, String> {
     built(builder(timeout))
 }
 
-/// A client that connects to public addresses only: the resolved address is checked when the
-/// connection is made, so that a name whose address changes cannot lead into a private network. An
-/// address in place of a name is not resolved; ask [`is_inside`] first.
+/// A client that connects only to public addresses: the resolved address is checked when the
+/// connection is made, so that a name whose address changes cannot lead into a private network. A
+/// literal address is not resolved; call [`is_inside`] first.
 ///
 /// # Errors
-/// TLS could not be set up.
+/// TLS cannot be set up.
 pub fn public_client(timeout: Duration) -> Result<Client, String> {
     // A proxy would resolve the name again, unchecked.
     built(builder(timeout).no_proxy().dns_resolver(Arc::new(PublicAddresses)))

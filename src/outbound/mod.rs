@@ -1,5 +1,5 @@
-//! What notices and webhook actions share when they call somebody outside: HTTP clients,
-//! signatures, secrets.
+//! What notices and webhook actions share when they call other systems: HTTP clients, signatures,
+//! secrets.
 
 pub mod client;
 pub mod rs256;

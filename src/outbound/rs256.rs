@@ -19,7 +19,7 @@ impl Rs256 {
     /// The text is not such a key. The reason shows none of it.
     pub fn of_pem(pem: &str) -> Result<Self, String> {
         let pem = pem.replace("\\n", "\n");
-        let unfit = || "is no RSA private key in PEM format: give the whole file, with its first and last line".to_owned();
+        let unfit = || "is not an RSA private key in PEM format: give the whole file, with its first and last line".to_owned();
         let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unfit())? {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
@@ -37,7 +37,7 @@ impl Rs256 {
         let message = format!("{}.{}", encode(&json!({"alg": "RS256", "typ": "JWT"})), encode(claims));
         let mut signature = vec![0; self.0.public().modulus_len()];
         let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature);
-        signed.map_err(|_| "the system gives no random numbers, so nothing can be signed".to_owned())?;
+        signed.map_err(|_| "the system provides no random numbers, so nothing can be signed".to_owned())?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 }

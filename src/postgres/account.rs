@@ -1,6 +1,6 @@
 //! The user that PostgreSQL runs as.
 //!
-//! PostgreSQL refuses to run as root, and containers and droplets often have nobody else logged in.
+//! PostgreSQL refuses to run as root, and containers and cloud machines often have no other user.
 //! There the cluster runs as `postgres`, which its packages create, or as `nobody`.
 
 use crate::postgres::Error;
@@ -22,7 +22,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whoever owns the data that is there; otherwise this process's own user, unless that is root.
+    /// The owner of existing data; otherwise this process's own user, unless that is root.
     pub fn for_data(data: &Path) -> Result<Self, Error> {
         let own = Self { user: geteuid().as_raw(), group: getegid().as_raw() };
         if !own.is_root() {
@@ -53,9 +53,9 @@ impl Account {
         self.user == geteuid().as_raw()
     }
 
-    /// A program that will run as this user: from a folder that everybody can be in, in a process
-    /// group of its own (so that Ctrl-C at a terminal does not reach it), and with nothing of this
-    /// process's environment, where `PG…` variables would change what it does.
+    /// A command that runs as this user: from a folder that everybody can enter, in its own process
+    /// group (so that Ctrl-C at a terminal does not reach it), and without this process's
+    /// environment, whose `PG…` variables would change its behavior.
     #[expect(
         clippy::disallowed_methods,
         reason = "PostgreSQL is started by a command that is no server, or that has no secrets in its environment"
@@ -72,13 +72,13 @@ impl Account {
         command
     }
 
-    /// Makes a file or folder of this process's the account's.
+    /// Gives a file or folder of this process to the account.
     pub fn own(self, path: &Path) -> io::Result<()> {
         if self.is_own() { Ok(()) } else { lchown(path, Some(self.user), Some(self.group)) }
     }
 
-    /// Checks that the account can get to these folders: a folder of one's own is of no use under
-    /// one that is closed.
+    /// Checks that the account can reach these folders: its own folder is useless under a parent
+    /// that is closed to it.
     pub fn reach(self, folders: &[&Path]) -> Result<(), Error> {
         if self.is_own() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The cluster: from a folder to a server that answers, and back.
+//! The cluster: starts and stops a server in a folder.
 
 use crate::postgres::account::Account;
 use crate::postgres::folder::{self, Folder, socket_in};
@@ -12,20 +12,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// The role that owns everything; the same whoever runs the server, so that an address stays valid.
+/// The role that owns everything; it does not depend on the user of the server, so that an address
+/// stays valid.
 const ROLE: &str = "parkbrake";
 
 /// How long a server may take to answer; after a crash it repairs its files first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Of a database that exists already: the second is told to the loser of a race.
+/// Error codes of a database that exists already; the loser of a race gets the second.
 const EXISTS: [&str; 2] = ["42P04", "23505"];
 
 /// What a cluster is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Whether what is committed survives a power failure. Tests do without, and are several times
-    /// as fast; nothing that anybody wants to keep may.
+    /// Whether commits survive a power failure. Tests do without, which is several times as fast;
+    /// nothing that anybody wants to keep may.
     pub durable: bool,
 }
 
@@ -35,7 +36,8 @@ impl Default for Options {
     }
 }
 
-/// A running PostgreSQL that belongs to this process and ends with it, even if it is killed.
+/// A running PostgreSQL that belongs to this process and ends with it, even if the process is
+/// killed.
 ///
 /// Dropping it tells the server to shut down; [`Cluster::stop`] also waits until it has. In a
 /// `static`, which is never dropped, it ends with the process.
@@ -47,12 +49,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster of this folder, which is made if it is not there. Waits for a server that
+    /// Starts the cluster of this folder, and creates it if there is none. Waits for a server that
     /// is still shutting down there, and until the new one answers.
     ///
     /// # Errors
-    /// The folder cannot be used, belongs to somebody else, or is in use; or the programs do not
-    /// run; or the server does not start, and then the error has its log.
+    /// The folder cannot be used, belongs to somebody else, or is in use; the programs do not run;
+    /// or the server does not start, in which case the error contains its log.
     pub async fn start(programs: &Programs, folder: &Path, options: Options) -> Result<Self, Error> {
         let folder = Folder::lock(folder).await?;
         let account = Account::for_data(&folder.data())?;
@@ -67,24 +69,24 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The address of a database, as clients take it.
+    /// The address of a database, in the form for clients.
     pub fn url(&self, database: &str) -> String {
         // No TLS on a socket, whatever PGSSLMODE says.
         let (database, sockets) = (percent_encoded(database.as_bytes()), percent_encoded(self.sockets.as_os_str().as_bytes()));
         format!("postgres://{ROLE}@localhost:5432/{database}?host={sockets}&sslmode=disable")
     }
 
-    /// Creates a database, unless there is one with this name.
+    /// Creates a database, unless one with this name exists.
     ///
     /// # Errors
-    /// A name other than `[a-z0-9_]{1,63}`, and what the server says.
+    /// The name is not `[a-z0-9_]{1,63}`, or the server refuses.
     pub async fn create_database(&self, name: &str) -> Result<(), Error> {
         let sound = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
         if !(1..=63).contains(&name.len()) || !name.bytes().all(sound) {
             return Err(Error::Name(name.to_owned()));
         }
         let create = async {
-            // From template0, which nobody can be connected to, because a template in use cannot be
+            // From template0, to which nobody can connect, because a template in use cannot be
             // copied.
             self.session().await?.execute(&format!(r#"CREATE DATABASE "{name}" TEMPLATE template0"#)).await
         };
@@ -94,7 +96,7 @@ impl Cluster {
         }
     }
 
-    /// Shuts the server down and waits until it is gone.
+    /// Shuts the server down and waits until it has ended.
     ///
     /// # Errors
     /// It still runs after a minute; it will end when it can.
@@ -132,7 +134,7 @@ impl Cluster {
     }
 }
 
-/// Makes the cluster. Trust is sound because only the account can get to the socket.
+/// Creates the cluster. `trust` is safe because only the account can reach the socket.
 async fn initialize(programs: &Programs, account: Account, folder: &Folder, options: Options) -> Result<(), Error> {
     let (initdb, made) = (programs.initdb(), folder.begin(account)?);
     let mut command = account.command(&initdb);

@@ -1,4 +1,4 @@
-//! The folder of a cluster: what is in it, and who may work in it.
+//! The folder of a cluster: its contents, and who may work in it.
 //!
 //! ```text
 //! postgres.log   the server's log; a lock on it is held by every process that works here
@@ -22,19 +22,19 @@ use tokio::time::{Instant, sleep};
 /// How long to wait for an earlier server that is still shutting down.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest path of a socket that every system takes (Linux 107 bytes, macOS 103).
+/// The longest socket path that every system accepts (Linux 107 bytes, macOS 103).
 const LONGEST_SOCKET: usize = 100;
 
 /// The name of the socket; clients derive it from the port.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// The name of the log, which is also what says that a folder is a cluster of parkbrake.
+/// The name of the log, which also marks a folder as a cluster of parkbrake.
 const LOG: &str = "postgres.log";
 
 /// How much of the log is shown in an error, in bytes.
 const SHOWN: u64 = 4 * 1024;
 
-/// A folder in which no server runs, and in which none but ours can start while this is held.
+/// A folder in which no server runs, and in which only ours can start while this is held.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -44,7 +44,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, and waits for an earlier server in it to be gone.
+    /// Creates the folder if necessary, and waits until an earlier server in it has ended.
     pub async fn lock(path: &Path) -> Result<Self, Error> {
         let root = prepare(path)?;
         let log = open_log(&root.join(LOG))?;
@@ -67,12 +67,12 @@ impl Folder {
         self.root.join("data")
     }
 
-    /// The log, for the processes that write it and so hold the lock.
+    /// The log, for the processes that write to it and thereby hold the lock.
     pub fn log(&self) -> Result<File, Error> {
         self.log.try_clone().map_err(failed(&self.root))
     }
 
-    /// What was logged since this start, its end if it is long.
+    /// The log since this start; only its end if it is long.
     pub fn logged(&self) -> String {
         let read = || {
             let mut log = File::open(self.root.join(LOG))?;
@@ -84,8 +84,8 @@ impl Folder {
         read().unwrap_or_else(|error| format!("(the log cannot be read: {error})"))
     }
 
-    /// An empty folder of the account's to make a cluster in; what an interrupted attempt left is
-    /// removed.
+    /// An empty folder, owned by the account, to create a cluster in; it removes what an
+    /// interrupted attempt left.
     pub fn begin(&self, account: Account) -> Result<PathBuf, Error> {
         let path = self.root.join("data.new");
         let made = match fs::remove_dir_all(&path) {
@@ -96,7 +96,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// The cluster is whole.
+    /// Marks the cluster as complete.
     pub fn finish(&self, made: &Path) -> Result<(), Error> {
         fs::rename(made, self.data()).and_then(|()| File::open(&self.root)?.sync_all()).map_err(failed(made))
     }
@@ -108,7 +108,7 @@ impl Folder {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&path)(error)),
             _ => (),
         }
-        // In a place that is open to all, somebody else may have been there first.
+        // In a folder that everybody can write to, somebody else may have created it first.
         let found = fs::symlink_metadata(&path).map_err(failed(&path))?;
         let trusted = found.uid() == account.user || found.uid() == geteuid().as_raw();
         if !found.is_dir() || !trusted || found.mode() & 0o077 != 0 {
@@ -134,8 +134,8 @@ pub fn socket_in(folder: &Path) -> PathBuf {
     folder.join(SOCKET)
 }
 
-/// Removes the folder of the socket after the server, unless the next one has it already, or
-/// somebody put something in.
+/// Removes the folder of the socket after the server has ended, unless the next one already uses
+/// it, or somebody put something into it.
 pub fn tidy(root: &Path, sockets: &Path) {
     if let Ok(log) = File::open(root.join(LOG))
         && log.try_lock().is_ok()
@@ -144,8 +144,8 @@ pub fn tidy(root: &Path, sockets: &Path) {
     }
 }
 
-/// The folder, made if it is not there; refused if it is somebody else's, because its mode is
-/// changed and it is filled.
+/// The folder, created if necessary; refused if somebody else owns it, because its mode is changed
+/// and files are put into it.
 fn prepare(path: &Path) -> Result<PathBuf, Error> {
     let prepared = || {
         fs::create_dir_all(path)?;
@@ -153,8 +153,8 @@ fn prepare(path: &Path) -> Result<PathBuf, Error> {
         let empty = fs::read_dir(&root)?.next().is_none();
         let ours = root.join(LOG).is_file() || (empty && fs::metadata(&root)?.uid() == geteuid().as_raw());
         if ours {
-            // Root stays its owner, so that the account cannot put a link where root will write; it
-            // may pass.
+            // Root stays its owner, so that the account cannot put a link where root will write;
+            // the account may pass through.
             let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
             fs::set_permissions(&root, Permissions::from_mode(mode))?;
         }
@@ -169,7 +169,7 @@ fn open_log(path: &Path) -> Result<File, Error> {
     OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_link).open(path).map_err(failed(path))
 }
 
-/// Takes the lock unless another process has it; says whether it was taken.
+/// Takes the lock unless another process has it; returns whether it was taken.
 fn locked(log: &File) -> io::Result<bool> {
     match log.try_lock() {
         Ok(()) => Ok(true),
@@ -178,12 +178,11 @@ fn locked(log: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether a server works on the data that was started by somebody else, and so does not hold the
-/// lock.
+/// Whether a server that somebody else started, and that therefore does not hold the lock, works on
+/// the data.
 ///
-/// PostgreSQL takes any process with the number in `postmaster.pid` for its rival; after a crash or
-/// a reboot that may be anything, so a file that names a process which does something else is
-/// removed.
+/// PostgreSQL treats any process with the number in `postmaster.pid` as its rival; after a crash or
+/// a reboot that may be any process, so the file is removed if it names an unrelated one.
 fn foreign_server(data: &Path) -> bool {
     let file = data.join("postmaster.pid");
     let named = fs::read_to_string(&file).ok().and_then(|text| Pid::from_raw(text.lines().next()?.trim().parse().ok()?));
@@ -195,13 +194,13 @@ fn foreign_server(data: &Path) -> bool {
     foreign
 }
 
-/// Whether a process is a server of this data: they all change to its folder.
+/// Whether a process is a server of this data: servers change to its folder.
 #[cfg(target_os = "linux")]
 fn works_in(pid: Pid, data: &Path) -> bool {
     fs::read_link(format!("/proc/{}/cwd", pid.as_raw_pid())).is_ok_and(|folder| folder == data)
 }
 
-/// Whether a process is a server of this data, as far as its command line tells.
+/// Whether a process is a server of this data, judged by its command line.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::disallowed_methods, reason = "`ps` is asked by a command that is no server")]
 fn works_in(pid: Pid, data: &Path) -> bool {

@@ -1,15 +1,15 @@
 //! A private PostgreSQL cluster from the machine's own programs, for `parkbrake dev` and for tests.
 //!
-//! Trying parkbrake, or testing it, must ask for nothing but an installed PostgreSQL: no service,
-//! no password, no port, no container. And it must leave nothing behind:
+//! Trying parkbrake, or testing it, must need nothing but an installed PostgreSQL: no service, no
+//! password, no port, no container. And it must leave nothing behind:
 //!
-//! 1. The cluster listens on a Unix socket only, in a folder that only its user can enter, so that
-//!    trusting whoever gets there is sound.
-//! 2. The server runs under a watchdog, which stops it when the owner is gone, however the owner
-//!    ended.
-//! 3. Whether a server still works in the folder is told by a lock that its processes inherit, and
-//!    that the kernel gives back with the last of them; numbers in files, which a crash leaves
-//!    behind, decide nothing.
+//! 1. The cluster listens only on a Unix socket, in a folder that only its user can enter, so that
+//! it is safe to trust whoever reaches it.
+//! 2. The server runs under a watchdog, which stops it when its owner has ended, for whatever
+//! reason.
+//! 3. A lock shows whether a server still works in the folder: its processes inherit the lock, and
+//! the kernel releases it with the last of them. Numbers in files, which a crash leaves behind,
+//! decide nothing.
 
 mod account;
 mod cluster;
@@ -35,7 +35,7 @@ pub enum Error {
     Foreign(PathBuf),
     #[error("{0} is in use by a PostgreSQL that does not end: stop the parkbrake that runs it, or choose another folder")]
     InUse(PathBuf),
-    #[error("{0} has to be a folder that only the user of PostgreSQL can enter, and is not: remove it and try again")]
+    #[error("{0} is not a folder that only the user of PostgreSQL can enter: remove it and try again")]
     NotPrivate(PathBuf),
     #[error(
         "PostgreSQL does not run as root, and the user that it would run as (number {user}) cannot enter {folder}: \
@@ -50,7 +50,7 @@ pub enum Error {
     Initdb { folder: PathBuf, log: String },
     #[error("PostgreSQL did not start in {folder}; its log says:\n{log}")]
     NotReady { folder: PathBuf, log: String },
-    #[error("PostgreSQL in {0} was told to stop and still runs: it waits for its clients or its disk, see its log there")]
+    #[error("PostgreSQL in {0} was told to stop but still runs: it waits for its clients or its disk; see its log there")]
     NotStopped(PathBuf),
     #[error("`{0}` cannot be the name of a database here: use at most 63 of a-z, 0-9 and _")]
     Name(String),

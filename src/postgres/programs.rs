@@ -1,16 +1,16 @@
-//! Where this machine keeps the programs of PostgreSQL.
+//! Finds PostgreSQL's programs on this machine.
 //!
-//! Debian keeps them off the `PATH` and several versions side by side, Homebrew does so for all but
-//! one version, and others put them where everything is.
+//! Debian keeps them off the `PATH`, with several versions side by side; Homebrew does so for all
+//! but one version; other systems put them into the usual folders.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Names the folder of the programs, where they are not to be searched for.
+/// The variable that names the folder of the programs, so that parkbrake does not search.
 const CHOICE: &str = "PARKBRAKE_POSTGRES_BIN";
 
-/// Folders with one folder of PostgreSQL for each version: where they are, how they begin, and what
-/// is inside.
+/// Folders with one subfolder per version of PostgreSQL: their path, the prefix of the subfolders,
+/// and the path inside one.
 const VERSIONED: [(&str, &str); 4] =
     [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql"), ("/usr/local/opt", "postgresql")];
 
@@ -20,7 +20,7 @@ pub struct Programs {
     folder: PathBuf,
 }
 
-/// Why there are no programs.
+/// Why no programs were found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
     #[error("{CHOICE} is {0}, which does not hold the programs `initdb` and `postgres`: correct it, or unset it to have them searched for")]
@@ -40,8 +40,8 @@ impl Programs {
     /// says, or where the packages of Debian, PGDG and Homebrew put them, the newest version first.
     ///
     /// # Errors
-    /// The programs are not installed, or not where the variable says; the text says how to install
-    /// them.
+    /// The programs are not installed, or are not where the variable says; the text says how to
+    /// install them.
     #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
     pub fn find() -> Result<Self, NotFound> {
         if let Some(chosen) = std::env::var_os(CHOICE).filter(|value| !value.is_empty()) {
@@ -62,13 +62,13 @@ impl Programs {
     }
 
     fn within(folder: &Path) -> Option<Self> {
-        // Absolute, because they are run from another folder; an empty entry of `PATH` means this
-        // one.
+        // Absolute, because they are run from another folder; an empty entry of `PATH` means the
+        // current one.
         let programs = Self { folder: std::path::absolute(Path::new(".").join(folder)).ok()? };
         (programs.initdb().is_file() && programs.postgres().is_file()).then_some(programs)
     }
 
-    /// The folder that holds them: `pgbench` and others are beside those that are used here.
+    /// The folder of the programs, which also has others, such as `pgbench`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -82,7 +82,7 @@ impl Programs {
     }
 }
 
-/// The folder that `pg_config` names, where there is one. (On Debian it names that of the newest
+/// The folder that `pg_config` names, if it exists. (On Debian it names the folder of the newest
 /// client.)
 #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
 fn pg_config() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const FOR_TESTS: Options = Options { durable: false };
 
-/// Names the folder for the owner that is killed.
+/// The variable that names the folder for the owner that is killed.
 const OWNED: &str = "PARKBRAKE_TEST_OWNED";
 
 async fn start(folder: &Path) -> Cluster {
@@ -66,7 +66,7 @@ async fn data_survives_being_killed() {
     let cluster = try_to_start(folder.path(), Options::default()).await.unwrap();
     execute(&cluster, "CREATE TABLE kept (id int)").await.unwrap();
     kill_process_group(cluster.watchdog().group().unwrap(), Signal::KILL).unwrap();
-    // What remains is the file that names a server; the next one does not stumble over it.
+    // The file that names a server is left; the next server must ignore it.
     assert_ne!(postmaster(folder.path()), None);
     let next = start(folder.path()).await;
     execute(&next, "SELECT id FROM kept").await.unwrap();
@@ -121,7 +121,7 @@ async fn a_long_path_has_its_socket_elsewhere() {
     cluster.stop().await.unwrap();
     assert!(!sockets.exists());
 
-    // Open to others, as somebody who expected it could have left it.
+    // With permissions that an attacker might have chosen.
     fs::create_dir(&sockets).unwrap();
     fs::set_permissions(&sockets, fs::Permissions::from_mode(0o777)).unwrap();
     let error = try_to_start(&folder, FOR_TESTS).await.unwrap_err();
@@ -189,15 +189,14 @@ async fn a_folder_that_postgresql_cannot_enter_is_named() {
     assert_eq!(*folder, closed.path().canonicalize().unwrap());
 }
 
-/// Not a story of its own: the process that the next one kills, in which a cluster sits in a
-/// `static`.
+/// Not a test in itself: the process that the next test kills, whose cluster is in a `static`.
 #[tokio::test]
 async fn the_owner_that_is_killed() {
     static NEVER_DROPPED: tokio::sync::OnceCell<Cluster> = tokio::sync::OnceCell::const_new();
     let Some(folder) = std::env::var_os(OWNED) else { return };
     NEVER_DROPPED.get_or_init(|| start(Path::new(&folder))).await;
     fs::write(Path::new(&folder).join("started"), "").unwrap();
-    // Until the test that waits for it is gone, if it is not killed before.
+    // Runs until the test that waits for it has ended, unless it is killed before.
     let _ = std::io::read_to_string(std::io::stdin());
 }
 
@@ -207,7 +206,7 @@ async fn it_ends_with_its_owner_however_that_ends() {
         let place = TempDir::new().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let folder = place.path().join("cluster");
-        // From another folder, with a path that is meant from there.
+        // From another folder, with a path relative to that one.
         let mut owner = Command::new(std::env::current_exe().unwrap())
             .args(["postgres::tests::the_owner_that_is_killed", "--exact"])
             .current_dir(place.path())

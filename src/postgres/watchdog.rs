@@ -1,9 +1,9 @@
 //! Keeps a server from outliving its owner.
 //!
-//! A process that is killed cannot clean up, so somebody else has to: a small shell between the
-//! owner and the server. It reads from a pipe that only the owner holds and never writes to. When
-//! the owner ends, by whatever means, the kernel closes the pipe, and the shell tells the server to
-//! shut down.
+//! A process that is killed cannot clean up, so a small shell between the owner and the server does
+//! it. The shell reads from a pipe that only the owner holds and never writes to. When the owner
+//! ends, for whatever reason, the kernel closes the pipe, and the shell tells the server to shut
+//! down.
 
 use crate::postgres::Error;
 use crate::postgres::account::Account;
@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 
 /// Runs its arguments in the background until they end or standard input does.
 ///
-/// Commands in the background get no standard input, hence descriptor 3. The shell ignores what
-/// ends processes politely, so that nothing but the pipe decides; the server sets its own handlers.
+/// Commands in the background get no standard input, hence descriptor 3. The shell ignores the
+/// signals that end processes, so that only the pipe decides; the server sets its own handlers.
 /// SIGINT is its fast shutdown.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
@@ -38,16 +38,16 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that ends with its owner. Dropping it tells the server to shut down and does not wait.
 ///
-/// It belongs to no runtime, so that one cluster can serve the tests of a whole process.
+/// It belongs to no runtime, so that the tests of a whole process can share one cluster.
 #[derive(Debug)]
 pub struct Watchdog {
     shell: Child,
-    /// Only ever closed.
+    /// Nothing is written to it; it is only closed.
     pipe: Option<ChildStdin>,
 }
 
 impl Watchdog {
-    /// Starts a server under a watchdog; both write the folder's log, and hold its lock with it.
+    /// Starts a server under a watchdog; both write to the folder's log, and thereby hold its lock.
     pub fn start(account: Account, folder: &Folder, server: &Path, arguments: &[OsString]) -> Result<Self, Error> {
         let mut shell = account
             .command("sh")
@@ -74,7 +74,7 @@ impl Watchdog {
         !matches!(self.shell.try_wait(), Ok(None))
     }
 
-    /// Tells the server to shut down, and waits until it has; says whether it did in time.
+    /// Tells the server to shut down, and waits for it; returns whether it ended in time.
     pub async fn stop(mut self) -> bool {
         self.pipe = None;
         let deadline = Instant::now() + STOP_TIMEOUT;

@@ -1,8 +1,7 @@
 //! The few messages of PostgreSQL's protocol that are needed before there is a pool: log in, and
 //! run one statement.
 //!
-//! The programs that could do it (`pg_isready`, `createdb`) are in packages that need not be
-//! installed.
+//! The programs for this (`pg_isready`, `createdb`) are in packages that may not be installed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +17,7 @@ const PROTOCOL: u32 = 3 << 16;
 /// How long an answer may take; creating a database copies files.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longer messages are not from PostgreSQL.
+/// PostgreSQL sends no longer messages here.
 const LONGEST: u32 = 1 << 20;
 
 /// Why a statement was not run.
@@ -26,16 +25,16 @@ const LONGEST: u32 = 1 << 20;
 pub enum Failure {
     #[error(transparent)]
     Lost(#[from] io::Error),
-    /// The server's own words, with its SQLSTATE.
+    /// The server's message, with its SQLSTATE.
     #[error("{message} ({code})")]
     Refused { code: String, message: String },
 }
 
-/// A session that trusts the client.
+/// A session without a password.
 pub struct Session(UnixStream);
 
 impl Session {
-    /// Logs in; that it works is what says that the server is ready.
+    /// Logs in, which also shows that the server is ready.
     pub async fn open(socket: &Path, user: &str, database: &str) -> Result<Self, Failure> {
         in_time(async {
             let mut session = Self(UnixStream::connect(socket).await?);
@@ -73,8 +72,8 @@ impl Session {
                     let fields = fields(&payload);
                     let field = |kind| fields.get(&kind).cloned().unwrap_or_default();
                     outcome = Err(Failure::Refused { code: field(b'C'), message: field(b'M') });
-                    // After the error of a statement the session goes on; after one of these it is
-                    // over.
+                    // After the error of a statement the session goes on; after one of these it has
+                    // ended.
                     if ["FATAL", "PANIC"].contains(&field(b'V').as_str()) {
                         return outcome;
                     }

@@ -1,8 +1,9 @@
 //! Buttons in Slack: a press becomes the same decision as a call of the API.
 //!
-//! Slack says who pressed, and signs that. The configuration says which person this is, and at
-//! which levels a button is enough. The core says whether that person may decide, as for every
-//! other door. A press that is repeated or replayed finds the decision already made.
+//! Slack reports who pressed a button, and signs the report. The configuration says which person
+//! this is, and at which levels a button is enough. The core decides whether that person may
+//! decide, as for every other way in. A press that is repeated or replayed finds the decision
+//! already made.
 
 use crate::domain::notice::buttons::{self, Question, Word, mrkdwn};
 use crate::domain::risk::level::Level;
@@ -65,7 +66,7 @@ pub struct SlackApp {
     pub team_id: Option<String>,
 }
 
-/// What the handler works with: the use cases, and the buttons, if any channel has them.
+/// What the handler needs: the use cases, and the buttons, if any channel has them.
 #[derive(Clone)]
 pub struct Buttons {
     service: Service,
@@ -77,7 +78,7 @@ pub fn routes(service: Service, slack: Option<Slack>) -> Router {
     Router::from(calls()).with_state(Buttons { service, slack: slack.map(Arc::new) })
 }
 
-/// The call, with its description.
+/// The call, with its documentation.
 pub fn calls() -> OpenApiRouter<Buttons> {
     OpenApiRouter::default().routes(routes!(interactions))
 }
@@ -140,10 +141,10 @@ refused_with!(
 
 /// A button in Slack
 ///
-/// What Slack calls when somebody presses a button of a message; nobody else has a use for it. It
-/// takes no token: `X-Slack-Signature` has to be Slack's signature over the body, not older than
-/// 300 s by the server's clock and not more than 5 s ahead of it. What follows is what approve or
-/// reject would do with the digest of what the message showed; what came of it is told in Slack.
+/// Slack calls this when somebody presses a button of a message; it is of no use to anybody else.
+/// It takes no token: `X-Slack-Signature` has to be Slack's signature over the body, not older than
+/// 300 s by the server's clock and not more than 5 s ahead of it. The effect is that of approve or
+/// reject with the digest of what the message showed; the result appears in Slack.
 #[utoipa::path(
     post,
     path = "/slack/interactions",
@@ -155,9 +156,9 @@ refused_with!(
         ("X-Slack-Signature" = Option<String>, Header, description = "`v0=` and the HMAC-SHA256 of `v0:`, the timestamp, `:` and the body."),
     ),
     request_body(content = Envelope, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "The press was taken, or there is nothing to do."), PressProblems),
+    responses((status = 200, description = "The press was accepted, or there is nothing to do."), PressProblems),
 )]
-#[expect(clippy::disallowed_methods, reason = "it is awaited for as long as Slack waits, and tells the person itself what came of it")]
+#[expect(clippy::disallowed_methods, reason = "it is awaited for as long as Slack waits, and then reports the result to the person itself")]
 async fn interactions(
     State(Buttons { service, .. }): State<Buttons>,
     Signed { slack, apps, press, permit: _permit }: Signed,
@@ -197,12 +198,12 @@ impl FromRequest<Buttons> for Signed {
         let apps: Vec<SlackApp> = slack.apps.iter().filter(|app| is_signed(app, &head.headers, &bytes, now)).cloned().collect();
         if apps.is_empty() {
             tracing::warn!("a call to /slack/interactions was not signed by Slack, or too long ago, and is refused");
-            return Err(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not fit, or is too old"));
+            return Err(problem::plain(StatusCode::UNAUTHORIZED, "the signature does not match, or is too old"));
         }
         let form = Form::<Envelope>::from_request(Request::from_parts(head, Body::from(bytes)), &()).await.ok();
         let press = form.and_then(|Form(envelope)| serde_json::from_str::<Press>(&envelope.payload).ok());
         let Some(press) = press.filter(|press| press.kind == "block_actions") else {
-            return Err(problem::plain(StatusCode::BAD_REQUEST, "this is no press of a button"));
+            return Err(problem::plain(StatusCode::BAD_REQUEST, "this is not a button press"));
         };
         Ok(Self { slack: Arc::clone(slack), apps, press, permit })
     }
@@ -240,13 +241,13 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
     let Shown { workflow, document, .. } = service.show(&by, id).await.map_err(said)?;
     let level = workflow.asked_level();
     if !levels.contains(&level) {
-        return Err(format!("A request of {level} risk is not decided by a button: read it and decide in the inbox."));
+        return Err(format!("A button cannot decide a request of {level} risk: read it and decide in the inbox."));
     }
     if workflow.round().is_some_and(|round| round.terms.require_justification) {
-        return Err("This request is decided with a justification: read it and decide in the inbox.".to_owned());
+        return Err("This request needs a justification: read it and decide in the inbox.".to_owned());
     }
     if question.word == Word::Approve && !is_shown_whole(&document) {
-        return Err("This request is more than a message shows: read it and decide in the inbox.".to_owned());
+        return Err("A message cannot show all of this request: read it and decide in the inbox.".to_owned());
     }
     let permit = service.admissions.changes.admit(&by.name, 0).map_err(said)?;
     let saying = Saying { digest: Some(question.digest), ..Saying::default() };
@@ -264,7 +265,7 @@ async fn decide(service: &Service, apps: &[SlackApp], press: &Press, question: Q
 fn levels(apps: &[SlackApp], press: &Press) -> Result<Vec<Level>, String> {
     let of_team: Vec<&SlackApp> = apps.iter().filter(|app| app.team_id.as_deref().is_none_or(|team_id| press.is_of(team_id))).collect();
     if of_team.is_empty() {
-        return Err("You are a member of another Slack workspace than the one whose members may decide here.".to_owned());
+        return Err("You belong to a different Slack workspace than the one whose members may decide here.".to_owned());
     }
     Ok(of_team.into_iter().flat_map(|app| app.levels.iter().copied()).collect())
 }
@@ -274,16 +275,16 @@ fn is_shown_whole(document: &[u8]) -> bool {
     Document::read(document).is_ok_and(|document| buttons::covered(&document).is_some())
 }
 
-/// Which person a Slack member is, if that person has rights today.
+/// The person behind a Slack member, if that person has rights now.
 async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
     let found = service.identity.in_slack(slack_id).await.map_err(|error| said(error.into()))?;
     found.map_err(|why| match why {
         InSlack::Nobody => format!(
-            "Parkbrake does not know you: ask an operator to write `slack: {}` beside your name in hitl/approval-policies.yaml.",
+            "Parkbrake does not know you: ask an operator to add `slack: {}` to your name in hitl/approval-policies.yaml.",
             shown(slack_id)
         ),
         InSlack::Several => {
-            "Your Slack id stands beside two names in hitl/approval-policies.yaml, so parkbrake cannot tell who you are.".to_owned()
+            "Two names in hitl/approval-policies.yaml have your Slack id, so parkbrake cannot tell who you are.".to_owned()
         }
         InSlack::Barred(barred) => format!("You have no rights in parkbrake now: your name is {}.", barred.as_str()),
     })

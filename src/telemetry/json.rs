@@ -1,5 +1,5 @@
-//! Log lines as JSON objects, one a line. The fields of the spans around an event stand beside the
-//! event's own.
+//! Log lines as JSON objects, one per line. The fields of the spans around an event are added to
+//! the event's own.
 
 use serde_json::{Map, Value};
 use std::error::Error;
@@ -22,7 +22,7 @@ where
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
-        // From the outermost span inward: the closer to the event, the more a field says.
+        // From the outermost span inward: fields of inner spans take precedence.
         for span in ctx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(formatted) = span.extensions().get::<FormattedFields<N>>()
                 && let Ok(of_span) = serde_json::from_str::<Map<String, Value>>(&formatted.fields)
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    /// What is logged, line by line.
+    /// The logged lines, parsed.
     fn logged(work: impl FnOnce()) -> Vec<Value> {
         let kept = Kept::default();
         let writer = kept.clone();

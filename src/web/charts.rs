@@ -16,7 +16,7 @@ const BOTTOM: f64 = 28.0;
 /// The longest label on an axis, in characters.
 const LONGEST: usize = 14;
 
-/// What a chart shows.
+/// The contents of a chart.
 pub struct Chart<'a> {
     /// The prefix that makes the chart's element ids unique in the page.
     pub id: &'a str,
@@ -32,7 +32,7 @@ pub struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// Room above the bars: for the names of the series, where there is more than one.
+    /// Room above the bars, for the names of the series if there is more than one.
     fn top(&self) -> f64 {
         if self.series.len() > 1 { 30.0 } else { 8.0 }
     }
@@ -44,7 +44,7 @@ pub struct Category {
     pub values: Vec<f64>,
 }
 
-/// What the values are.
+/// The unit of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Count,
@@ -84,7 +84,7 @@ impl Unit {
     }
 }
 
-/// A length of time in the unit that suits it.
+/// A duration in a suitable unit.
 pub fn duration(seconds: f64) -> String {
     let (length, unit) = match seconds {
         seconds if seconds < 90.0 => (1.0, "s"),
@@ -227,7 +227,7 @@ mod tests {
         Chart { id: "test", title: "A title", description: "A description", series, categories, unit, goals: Vec::new() }
     }
 
-    /// The attributes of the bars, in their order.
+    /// The values of an attribute of the bars, in order.
     fn bars(svg: &str, attribute: &str) -> Vec<f64> {
         let bars = svg.split("<rect ").skip(1).filter(|rest| rest.split('>').next().is_some_and(|tag| !tag.ends_with('/')));
         let value = |bar: &str| bar.split(&format!(" {attribute}=\"")).nth(1)?.split('"').next()?.parse().ok();

@@ -41,7 +41,7 @@ impl FromRequest<Web> for Posted {
 
     async fn from_request(request: Request<Body>, web: &Web) -> Result<Self, Response> {
         let foreign = || {
-            let detail = "this form did not come from a page of your session, so nothing was done; open the page again, and then send it";
+            let detail = "this form did not come from a page of your session, so nothing was done; reload the page and send the form again";
             Problem::new(Code::NotPermitted, detail).into_response()
         };
         if !is_from_here(request.headers()) {
@@ -63,21 +63,21 @@ impl Session {
     /// A token for the forms of one page of this session.
     ///
     /// # Errors
-    /// The system gives no random numbers.
+    /// The system provides no random numbers.
     pub fn form_token(&self) -> Result<String, Problem> {
         form_token(self.id())
     }
 }
 
-/// A token for the forms of one page. It says nothing of the session's id.
+/// A token for the forms of one page. It does not reveal the session's id.
 ///
-/// Pages are compressed, and the length of a compressed page would tell somebody who could put
+/// Pages are compressed, and the length of a compressed page would tell an attacker who can put
 /// words into it how much of a secret they have guessed (BREACH). So no two pages have the same
-/// token: each is a random pad, and then what the session seals with that pad laid over it.
+/// token: each is a random pad, followed by the session's seal of that pad, masked with the pad.
 fn form_token(session_id: &str) -> Result<String, Problem> {
     let mut pad = [0; SEAL];
     getrandom::fill(&mut pad).map_err(|error| {
-        tracing::error!(%error, "the system gives no random numbers");
+        tracing::error!(%error, "the system provides no random numbers");
         Problem::internal()
     })?;
     let seal = keyed(session_id, FORM).finalize().into_bytes();
@@ -104,7 +104,7 @@ pub fn is_seal(session_id: &str, text: &str, seal: &str) -> bool {
 }
 
 fn keyed(session_id: &str, text: &str) -> Hmac<Sha256> {
-    let mut keyed = Hmac::<Sha256>::new_from_slice(session_id.as_bytes()).expect("a key of any length is taken");
+    let mut keyed = Hmac::<Sha256>::new_from_slice(session_id.as_bytes()).expect("a key of any length is accepted");
     keyed.update(text.as_bytes());
     keyed
 }
@@ -115,8 +115,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     (digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit)).then(|| digits.chunks(2).map(pair).collect())?
 }
 
-/// Whether the browser says that a request came from this origin. A request without that statement
-/// is refused: every browser that supports `__Host-` cookies sends it with each form.
+/// Whether the browser says that a request came from this origin. A request without that header is
+/// refused: every browser that supports `__Host-` cookies sends it with each form.
 pub fn is_from_here(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site") {
@@ -167,8 +167,8 @@ mod tests {
         for token in &tokens {
             assert!(is_form_token("one", token) && !is_form_token("two", token));
             assert_eq!(tokens.iter().filter(|other| *other == token).count(), 1);
-            // Neither half is the same on two pages, and the seal itself, or a part of a token, is
-            // none.
+            // Neither half is the same on two pages, and neither the seal itself nor a part of a
+            // token is a valid token.
             assert!(tokens.iter().all(|other| other == token || (other[..64] != token[..64] && other[64..] != token[64..])));
             assert!(!is_form_token("one", &token[..64]) && !is_form_token("one", &token[64..]) && !is_form_token("one", &token[2..]));
         }

@@ -1,6 +1,7 @@
-//! Approving and rejecting one request, taking an approval or the request back, and resolving one
-//! whose outcome is unknown. The service makes the decision, as it does for the API. This module
-//! adds the form, and the typed confirmation of a critical request, which the API does not need.
+//! Approving and rejecting one request, withdrawing an approval, cancelling a request, and
+//! resolving an unknown outcome. The service makes the decision, as it does for the API. This
+//! module adds the form, and the typed confirmation of a critical request, which the API does not
+//! need.
 
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::{Decision, Resolution};
@@ -34,7 +35,7 @@ pub async fn approve(
     let onward = Onward::of(&web, &session, id, &fields).await?;
     let decided = async {
         if digest.is_none() {
-            return Err(Problem::new(Code::DigestMismatch, "the form does not say what was read; open the page again"));
+            return Err(Problem::new(Code::DigestMismatch, "the form does not say which document was read; reload the page"));
         }
         confirm(&web, &session, id, fields.one("confirmation")?).await?;
         let saying = Saying { note: justification, digest, named, exception, break_glass };
@@ -110,7 +111,7 @@ pub async fn resolve(
             Some("succeeded") => Resolution::Succeeded,
             Some("failed") => Resolution::Failed,
             Some("retry") => Resolution::Retry,
-            _ => return Err(Problem::new(Code::InvalidTask, "the form does not say what became of it; choose one of the three")),
+            _ => return Err(Problem::new(Code::InvalidTask, "the form does not say what the outcome was; choose one of the three")),
         };
         let justification = fields.one("justification")?.map(str::to_owned);
         web.service.resolve(&session.person, id, outcome, justification, permit).await.map_err(Problem::from)
@@ -149,7 +150,7 @@ async fn confirm(web: &Web, session: &Session, id: Uuid, typed: Option<&str>) ->
     Err(Problem::new(Code::InvalidTask, detail))
 }
 
-/// What was decided; what was written before it is kept no longer.
+/// The decision; the draft that the person had written is dropped.
 fn forgotten(web: &Web, session: &Session, id: Uuid, decision: Decision) -> Decision {
     web.drafts.forget(&session.person.name, id);
     decision

@@ -42,9 +42,9 @@ const LONGEST_VALUE: usize = 300;
 /// What a person wrote into the form, and why it was refused.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Attempted {
-    /// Why it was not taken; empty where somebody comes back to what they wrote.
+    /// Why the form was refused; empty if the person returns to a draft.
     pub detail: String,
-    /// Whether it is there when they come back.
+    /// Whether the draft is kept until they return.
     pub kept: bool,
     pub justification: String,
     pub reason: String,
@@ -104,7 +104,7 @@ struct Since {
 #[derive(Debug, Serialize)]
 struct Instead {
     workflow_id: Uuid,
-    /// None where the earlier request has been pruned.
+    /// None if the earlier request has been pruned.
     differences: Option<Vec<Difference>>,
     left_out: usize,
 }
@@ -155,7 +155,7 @@ pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>)
         ApprovalStatus::Approved | ApprovalStatus::Rejected => workflow.deciding().map(|decision| record::decided(decision, now)),
         _ => None,
     };
-    // How the person got to the page, and what goes on around the request.
+    // How the person got to the page, and what else concerns the request.
     let around = json!({
         "attempted": attempted, "sign_in_again": sign_in::again(session, &here(id, carried)), "done": done, "last": last, "walk": walk, "changed": changed,
         "resting": workflow.resting().map(|(attempt, until)| json!({"attempt": attempt.number, "until": RelativeTime::of(until, now)})),

@@ -1,4 +1,4 @@
-//! The reference of the API as a page, made from the very document that `/openapi.json` serves.
+//! The reference of the API as a page, made from the same document that `/openapi.json` serves.
 
 use crate::http::problem::Problem;
 use crate::web::Web;

@@ -1,4 +1,4 @@
-//! What exactly would happen, read from the bytes that the digest covers, and kept apart from what
+//! What exactly would happen, read from the bytes that the digest covers, and separate from what
 //! the requester says about it.
 
 use crate::domain::duration;
@@ -135,7 +135,7 @@ struct Finding {
     title: String,
 }
 
-/// A playbook as it was used.
+/// The playbook that was used.
 #[derive(Debug, Serialize)]
 struct PlaybookView {
     name: String,
@@ -226,8 +226,8 @@ fn file(artifact: &Artifact) -> File {
     File { path: one_way(&artifact.path.display().to_string()), digest }
 }
 
-/// Everything else that the document says about a command or a call, so that the page leaves out
-/// nothing that is approved.
+/// Everything else that the document says about a command or a call, so that the page omits nothing
+/// that is approved.
 fn others(runs: &impl Serialize) -> Vec<(String, String)> {
     const NAMED: [&str; 10] = ["command", "program", "files", "working_dir", "user", "env", "timeout", "idempotent", "url", "secret"];
     let Ok(Value::Object(all)) = serde_json::to_value(runs) else { return Vec::new() };
@@ -264,8 +264,8 @@ fn target(web: &Web, task: &Task, about: &Target) -> Vec<Aspect> {
     ];
     rows.into_iter()
         .map(|(name, claimed, known, vocabulary): (&'static str, Option<&String>, Vec<String>, _)| {
-            // What was known at submission comes first; the configuration may know something else
-            // today.
+            // What was known at submission comes first; the configuration may say something else
+            // now.
             let then = about.differs.iter().filter(|one| one.field.replace('_', " ") == name).map(|one| one.known.clone());
             let known = once_each(then.chain(known));
             Aspect {

@@ -1,5 +1,5 @@
-//! What people wrote into a form that was not taken because they had to sign in again, until they
-//! come back to it. It is nowhere but in memory: a server that starts anew has forgotten it.
+//! Drafts: what people wrote into a form that was refused because they had to sign in again. They
+//! exist only in memory, so a restarted server has lost them.
 
 use crate::web::detail::Attempted;
 use std::collections::HashMap;
@@ -7,19 +7,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long somebody may take to come back.
+/// How long a draft is kept.
 const KEPT: Duration = Duration::from_secs(15 * 60);
-/// So many are kept; a further one takes the place of the oldest.
+/// The most drafts; one more replaces the oldest.
 const MOST: usize = 256;
-/// Bytes of one; what is longer is not kept, and would not be taken either.
+/// The largest draft, in bytes; longer texts are not kept, and would be refused anyway.
 const LONGEST: usize = 16 * 1024;
 
-/// What was written, by who wrote it about which request.
+/// The drafts, by person and request.
 #[derive(Debug, Default)]
 pub struct Drafts(Mutex<HashMap<(String, Uuid), (Instant, Attempted)>>);
 
 impl Drafts {
-    /// Keeps what somebody wrote; says whether it did.
+    /// Keeps a draft; returns whether it did.
     pub fn keep(&self, name: &str, id: Uuid, written: Attempted, now: Instant) -> bool {
         let Attempted { justification, reason, confirmation, comment, .. } = &written;
         if [justification, reason, confirmation, comment].into_iter().map(String::len).sum::<usize>() > LONGEST {
@@ -36,14 +36,14 @@ impl Drafts {
         true
     }
 
-    /// What somebody wrote about a request. It stays, because looking at a page changes nothing.
+    /// A person's draft about a request. It stays, because reading a page changes nothing.
     pub fn of(&self, name: &str, id: Uuid, now: Instant) -> Option<Attempted> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, written) = kept.get(&(name.to_owned(), id))?;
         (now.duration_since(*since) < KEPT).then(|| written.clone())
     }
 
-    /// Forgets it, because somebody has decided.
+    /// Drops the draft, because the person has decided.
     pub fn forget(&self, name: &str, id: Uuid) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(name.to_owned(), id));
     }

@@ -19,7 +19,7 @@ impl Fields {
     /// Reads the query of an address.
     ///
     /// # Errors
-    /// The text cannot be read.
+    /// The text cannot be parsed.
     pub fn of_query(query: &str) -> Result<Self, Problem> {
         let unread = || invalid("query", "cannot be read");
         let address: Uri = format!("/?{query}").parse().map_err(|_| unread())?;

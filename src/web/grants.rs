@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many of the other requests that a proposal would have let pass are named.
+/// How many of the other requests that a proposal would have let pass are listed.
 const NAMED: usize = 5;
 /// The page.
 const PLACE: &str = "/inbox/grants";
@@ -62,7 +62,7 @@ fn wanted(fields: &Fields) -> Result<WantedGrant, Problem> {
     let text = |name: &str| Ok::<_, Problem>(fields.one(name)?.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned));
     let unfit = |what: &str| Problem::new(Code::InvalidTask, format!("{what} cannot be read; correct it, and send the form again"));
     let like = text("like")?
-        .ok_or_else(|| Problem::new(Code::InvalidTask, "the form names no request; write the id of one whose like may pass"))?;
+        .ok_or_else(|| Problem::new(Code::InvalidTask, "the form names no request; write the id of a request of the kind that may pass"))?;
     Ok(WantedGrant {
         id: text("grant_id")?.and_then(|id| Uuid::try_parse(&id).ok()),
         like: Some(
@@ -110,7 +110,7 @@ async fn page_of(web: &Web, session: &Session, written: &Fields, refused: Option
         "written": json!({
             "like": text("like")?, "resource": text("resource")?, "expires_in": text("expires_in")?, "uses": text("uses")?, "cost": text("cost")?,
             "justification": text("justification")? }),
-        // Makes a form that is sent twice give one grant.
+        // With this id, a form that is sent twice gives one grant.
         "grant_id": web.service.new_grant_id()});
     Ok(page::render(web, session, "grants.html", shown))
 }

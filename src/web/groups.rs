@@ -1,5 +1,5 @@
-//! Requests of one kind in one table: common values stand above it, and each value that differs is
-//! a column. Each request is approved on its own, by the digest of its own document.
+//! Requests of one kind in one table: common values are above it, and each value that differs is a
+//! column. Each request is approved on its own, by the digest of its own document.
 
 use crate::domain::risk::level::Level;
 use crate::domain::task::difference;

@@ -22,7 +22,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Workflows of a page.
+/// Workflows on a page.
 const PAGE: i64 = 25;
 /// The most characters of a command in a line. The request's own page shows all of it.
 const SHOWN: usize = 120;
@@ -103,7 +103,7 @@ fn counted(count: Count) -> String {
         (1, false) => "1 workflow".to_owned(),
         (found, false) => format!("{found} workflows"),
         (found, true) if found >= WINDOW => format!("{WINDOW} workflows or more"),
-        (found, true) => format!("{found} among the first {WINDOW} that were looked through"),
+        (found, true) => format!("{found} among the first {WINDOW} that were searched"),
     }
 }
 

@@ -25,9 +25,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Requests of a page.
+/// Requests on a page.
 const PAGE: usize = 25;
-/// Requests of a page that shows those of one kind together.
+/// Requests on a page that groups them by kind.
 const GROUPED_PAGE: usize = 30;
 
 /// One request that waits.
@@ -50,12 +50,12 @@ struct Waiting {
     /// Whether nobody in the configuration could decide it.
     undecidable: bool,
     next: Option<Next>,
-    /// Of a plan whose steps are approved one by one: the number of the step that waits, and the
+    /// For a plan whose steps are approved one by one: the number of the waiting step, and the
     /// plan's own level.
     step: Option<(u32, String)>,
 }
 
-/// What falls due next.
+/// The next deadline.
 #[derive(Debug, Serialize)]
 struct Next {
     at: RelativeTime,
@@ -67,7 +67,7 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
     let selection = Selection::of(&query)?;
     let after: Option<Place> = query::cursor(query.one("cursor")?)?;
     if after.is_some_and(|place| place.order != selection.order()) {
-        return Err(query::invalid("cursor", "belongs to a list in another order; begin with its first page"));
+        return Err(query::invalid("cursor", "belongs to a list in another order; start with the first page"));
     }
     let words = selection.words.as_deref();
     let size = if selection.is_grouped { GROUPED_PAGE } else { PAGE };
@@ -107,11 +107,11 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
 struct Counts {
     mine: String,
     all: String,
-    /// In the current selection; none if it searches for words.
+    /// In the current selection; none for a text search.
     selected: Option<String>,
     /// Whether something critical waits for the reader.
     is_critical: bool,
-    /// How many wait for others alone.
+    /// How many wait only for others.
     others: i64,
 }
 

@@ -1,18 +1,18 @@
-//! What a manifest of Kubernetes is about, in a line, and how two texts of manifests differ.
+//! A one-line summary of a Kubernetes manifest, and the differences between two texts of manifests.
 
 use crate::domain::task::difference::{self, Difference};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Images of a manifest that its title names.
+/// The most images that a summary names.
 const MOST_IMAGES: usize = 3;
-/// Manifests of a text that are named.
+/// The most manifests of a text that are named.
 const MOST_TITLES: usize = 5;
 
-/// The manifests that a text of YAML holds; `None` where it holds anything else.
+/// Parses the manifests in a YAML text; `None` if it contains anything else.
 pub type Manifests<'a> = &'a dyn Fn(&str) -> Option<Vec<Map<String, Value>>>;
 
-/// What manifests are about.
+/// Summaries of these manifests.
 pub fn titles(manifests: &[Map<String, Value>]) -> String {
     let named = manifests.iter().take(MOST_TITLES).filter_map(title).collect::<Vec<_>>().join("; ");
     match manifests.len().saturating_sub(MOST_TITLES) {
@@ -21,8 +21,8 @@ pub fn titles(manifests: &[Map<String, Value>]) -> String {
     }
 }
 
-/// The same differences; before each that is between two texts of manifests, what differs between
-/// their fields. A text may differ where no field does, so its own difference stays.
+/// The same differences; before each difference between two texts of manifests come the differences
+/// between their fields. Texts may differ although no field does, so the difference itself stays.
 pub fn explained(differences: Vec<Difference>, manifests: Manifests<'_>) -> Vec<Difference> {
     let read = |json: &Option<String>| manifests(&serde_json::from_str::<String>(json.as_deref()?).ok()?);
     let explain = |whole: Difference| {
@@ -36,8 +36,8 @@ pub fn explained(differences: Vec<Difference>, manifests: Manifests<'_>) -> Vec<
     differences.into_iter().flat_map(explain).collect()
 }
 
-/// What differs between manifests. They are compared by kind and name where these tell all of them
-/// apart, or else by their places.
+/// The differences between manifests. They are compared by kind and name if these are unique, and
+/// otherwise by position.
 fn between(before: &[Map<String, Value>], after: &[Map<String, Value>]) -> Vec<Difference> {
     let is_told_apart = |all: &[Map<String, Value>]| all.iter().map(name).collect::<BTreeSet<_>>().len() == all.len();
     let by_name = is_told_apart(before) && is_told_apart(after);
@@ -56,7 +56,7 @@ fn name(fields: &Map<String, Value>) -> String {
     [Some(kind), text("metadata/namespace"), text("metadata/name")].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// What a manifest of Kubernetes is about: kind, namespace, name, replicas and images.
+/// A summary of a Kubernetes manifest: kind, namespace, name, replicas and images.
 pub fn title(fields: &Map<String, Value>) -> Option<String> {
     fields.get("apiVersion")?.as_str()?;
     let kind = fields.get("kind")?.as_str()?;
@@ -129,7 +129,7 @@ mod tests {
         let text = |all: Value| Some(Value::from(all.to_string()).to_string());
         let whole = |before: Value, after: Value| Difference { pointer: "/args/yaml".into(), before: text(before), after: text(after) };
         let said = |differences: Vec<Difference>| explained(differences, &read).into_iter().map(|one| one.pointer).collect::<Vec<_>>();
-        // By name, so that one that is put before the others changes nothing of them.
+        // They are compared by name, so that inserting one before the others does not affect those.
         let differences = vec![whole(json!([one("a", 1)]), json!([one("new", 1), one("a", 2)]))];
         assert_eq!(
             said(differences),

@@ -58,17 +58,17 @@ use sign_in_limiter::SignInLimiter;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// What the pages work with. A cheap handle, cloned for each request.
+/// What the pages need. A cheap handle, cloned for each request.
 #[derive(Clone)]
 pub struct Web {
     pub service: Service,
     pages: Arc<Pages>,
     sign_in_limiter: Arc<SignInLimiter>,
-    /// Limits requests for links by mail, whose senders are not known yet.
+    /// Limits requests for sign-in mails, whose senders are not known yet.
     mail_limiter: Arc<SignInLimiter>,
-    /// What people wrote who had to sign in again.
+    /// The drafts of people who had to sign in again.
     drafts: Arc<Drafts>,
-    /// What `/docs` shows.
+    /// The reference that `/docs` shows.
     reference: Arc<Reference>,
 }
 

@@ -64,7 +64,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("error.html", include_str!("templates/error.html")),
 ];
 
-/// The templates and the assets, made once.
+/// The templates and the assets, built once.
 pub struct Pages {
     templates: Environment<'static>,
     pub assets: Assets,
@@ -72,7 +72,7 @@ pub struct Pages {
 
 impl Default for Pages {
     /// # Panics
-    /// Fails for an invalid template, which the tests would have found.
+    /// A template is invalid, which the tests would have found.
     fn default() -> Self {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -125,7 +125,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
     match web.pages.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(all)))) {
         Ok(page) => Html(page).into_response(),
         Err(error) => {
-            tracing::error!(template, error = ?error, "a page could not be made");
+            tracing::error!(template, error = ?error, "a page could not be rendered");
             Problem::internal().into_response()
         }
     }
@@ -156,8 +156,8 @@ fn dress_up(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        // Our own forms have to say where they come from; no other site learns which request
-        // somebody read.
+        // Our own forms have to state their origin; no other site learns which request a person
+        // read.
         (header::REFERRER_POLICY, "same-origin"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -169,7 +169,7 @@ fn dress_up(response: &mut Response) {
 /// A problem as a page, with the problem's status and headers.
 fn explain(web: &Web, response: Response, problem: &ProblemDocument, place: &str) -> Response {
     let (mut parts, _) = response.into_parts();
-    // Whoever opens the address of a form again wants the page with that form.
+    // A person who reloads the address of a form wants the page with that form.
     let forms = ["/approve", "/reject", "/withdraw", "/comments", "/resolve"];
     let form = forms.into_iter().find_map(|form| place.strip_suffix(form));
     let back = form.filter(|page| page.starts_with("/inbox/workflows/"));

@@ -106,7 +106,7 @@ fn lines(text: &str, manifests: Manifests<'_>) -> Shown {
     let lines: Vec<Line> = split.map(|line| Line { text: line.to_owned(), change: change(line) }).collect();
     let what = if is_diff { "line of a diff" } else { "line" };
     let note = if is_diff && lines.len() != 1 { format!("{} lines of a diff", lines.len()) } else { counted(lines.len(), what) };
-    // The text stays whole, whatever is said of it.
+    // The text stays whole, whatever the summary says.
     let about = if is_diff { None } else { manifests(text).map(|found| manifest::titles(&found)) };
     let note = about.map_or(note.clone(), |about| format!("{note} of YAML: {about}"));
     Shown::Lines { note, lines }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Decisions of a page.
+/// Decisions on a page.
 const PAGE: i64 = 25;
 
 /// One decision.
@@ -39,7 +39,7 @@ struct Line {
 /// `GET /inbox/people/{name}`
 pub async fn decisions(State(web): State<Web>, session: Session, Path(name): Path<String>, query: Fields) -> Result<Response, Problem> {
     if !is_principal_spelling(&name) {
-        return Err(invalid("name", "is not spelled as names of people are"));
+        return Err(invalid("name", "is not a valid name of a person"));
     }
     let after = query::cursor(query.one("cursor")?)?;
     let Page { items, next } = web.service.decisions_of(&session.person, &name, after, PAGE).await?;

@@ -166,12 +166,12 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
     if text.is_empty() || value.is_null() {
         return None;
     }
-    // The end of an output says how it went, so the beginning is cut.
+    // The end of an output shows the result, so the beginning is cut.
     let cut = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(place, _)| place);
     Some(Output { name: name.to_owned(), text: text[cut..].to_owned(), is_cut: cut > 0 })
 }
 
-/// Which of the roles of an approval groups gave.
+/// The roles of an approval that groups gave.
 fn by_groups(approval: &Approval) -> String {
     let given = approval.by_groups.iter().map(|given| format!(", as {} by the group {}", given.role, given.group));
     given.collect()
@@ -203,14 +203,14 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
             (format!("let pass by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
         }
         Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
-        Event::Withdrawn { reason, remaining, .. } => (format!("took the approval back, {remaining} needed"), Some(reason.clone())),
+        Event::Withdrawn { reason, remaining, .. } => (format!("withdrew the approval, {remaining} needed"), Some(reason.clone())),
         Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),
         Event::Expired { .. } => ("expired: nobody decided in time".to_owned(), None),
         Event::Cancelled { reason, .. } => ("cancelled".to_owned(), Some(reason.clone())),
         Event::CancelRequested { attempt, reason, .. } => {
             (format!("cancelled attempt {attempt} while it was running"), Some(reason.clone()))
         }
-        Event::ExecutionCancelled { attempt, error, .. } => (format!("attempt {attempt} was ended"), Some(error.clone())),
+        Event::ExecutionCancelled { attempt, error, .. } => (format!("attempt {attempt} was stopped"), Some(error.clone())),
         Event::Commented { text, ask: true } => ("asked the requester".to_owned(), Some(text.clone())),
         Event::Commented { text, .. } => ("commented".to_owned(), Some(text.clone())),
         Event::Superseded { by, .. } => (format!("superseded by {by}"), None),
@@ -221,17 +221,17 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::RetryScheduled { attempt, after, .. } => {
             (format!("attempt {attempt} follows after a pause of {}", duration::show(*after)), None)
         }
-        Event::DocumentRenewed { reason, .. } => ("what would start is not what the document said".to_owned(), Some(reason.clone())),
+        Event::DocumentRenewed { reason, .. } => ("what would start differs from the document".to_owned(), Some(reason.clone())),
         Event::StartRefused { reason, .. } => ("was not started, nothing ran".to_owned(), Some(reason.clone())),
         Event::ExecutionStarted { attempt, .. } => (format!("started, attempt {attempt}"), None),
         Event::ExecutionSucceeded { attempt, .. } => (format!("attempt {attempt} succeeded"), None),
         Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
-        Event::ReportRequested { .. } => ("asked the requester to report how it went".to_owned(), None),
+        Event::ReportRequested { .. } => ("asked the requester to report the result".to_owned(), None),
         Event::Probed { attempt, answer, reason, .. } => {
             let said = match answer {
                 ProbeAnswer::Happened => "happened",
                 ProbeAnswer::DidNotHappen => "did not happen",
-                ProbeAnswer::CannotTell => "is beyond what it can tell",
+                ProbeAnswer::CannotTell => "may have happened, which it cannot tell",
             };
             (format!("the runbook's probe found that attempt {attempt} {said}"), reason.clone())
         }

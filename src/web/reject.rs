@@ -1,5 +1,5 @@
 //! Rejects several requests at once, with a result for each. Several requests cannot be approved at
-//! once: an approval is for what one has read.
+//! once: an approval is for a document that the person has read.
 
 use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;

@@ -9,7 +9,7 @@ pub struct RelativeTime {
     /// For programs.
     pub iso: String,
     pub utc: String,
-    /// In words; `static/inbox.js` finds the same ones as time goes by.
+    /// In words; `static/inbox.js` computes the same words as time passes.
     pub words: String,
     pub is_past: bool,
 }

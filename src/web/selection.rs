@@ -1,5 +1,5 @@
-//! Which waiting requests a person goes through, and in which order: as an address says it, and as
-//! forms carry it along.
+//! Which waiting requests a person goes through, and in which order: according to an address, or
+//! carried along by forms.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::order::{Order, Place};
@@ -13,7 +13,7 @@ use crate::web::form::{Fields, address};
 use crate::web::session::Session;
 use uuid::Uuid;
 
-/// How many requests a page searches for words at a time.
+/// How many requests a page examines at a time when it searches for words.
 pub const WINDOW: usize = 1_000;
 
 /// A part of the waiting requests, in an order.

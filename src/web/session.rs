@@ -16,7 +16,7 @@ impl FromRequestParts<Web> for Session {
 
     /// For pages: whoever is not signed in is sent to sign in, and returns afterwards.
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        // What the script fetches is no activity of the person, and must not keep a forgotten
+        // Requests of the script are not activity of the person, and must not keep an abandoned
         // screen signed in forever.
         let by_hand = !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("fragment=")));
         match of(web, &parts.headers, by_hand).await {
@@ -27,7 +27,7 @@ impl FromRequestParts<Web> for Session {
     }
 }
 
-/// Whose session a request belongs to.
+/// The session of a request.
 ///
 /// # Errors
 /// Fails if the database is unavailable.

@@ -21,7 +21,7 @@ use std::time::Instant;
 /// `GET /sign-in`
 pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
     let next = wanted(&query)?;
-    // Who signs in again is signed in; whoever it was is found out anew.
+    // A person who signs in again has a session already; their identity is proved anew.
     if query.one("again")?.is_none() && session::of(&web, &headers, true).await?.is_some() {
         return Ok(session::go_to(next));
     }
@@ -36,7 +36,7 @@ impl<S: Sync> FromRequest<S> for Credentials {
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
         if !csrf::is_from_here(request.headers()) {
-            let detail = "this form did not come from the page for signing in, so nobody was signed in; open that page, and then send it";
+            let detail = "this form did not come from the sign-in page, so nobody was signed in; open the sign-in page and send its form";
             return Err(Problem::new(Code::NotPermitted, detail));
         }
         body::receive_small(request).await.map(Self)
@@ -64,7 +64,7 @@ pub async fn sign_in(
             let Some(pause) = web.sign_in_limiter.note_wrong(peer, Instant::now()) else {
                 return Ok(form(&web, next, Some((Code::Unauthenticated, &sentence(&why)))));
             };
-            let detail = "This token is not known, was revoked, or has expired, and many wrong ones came from your address. Wait a minute.";
+            let detail = "This token is not known, was revoked, or has expired, and too many wrong tokens came from your address. Wait a minute.";
             let mut response = form(&web, next, Some((Code::RateLimited, detail)));
             response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
             return Ok(response);
@@ -103,7 +103,7 @@ pub fn sentence(words: &str) -> String {
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
-/// Where somebody signs in again who is signed in: at the provider, if that is how they did.
+/// Where a signed-in person signs in again: at the provider, if that is how they signed in.
 pub fn again(session: &Session, next: &str) -> String {
     let place = if session.by_provider { "/sign-in/openid" } else { "/sign-in" };
     address(place, &[("again", Some("yes")), ("next", Some(next))])

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Tokens that are looked up at the same moment.
+/// The most tokens that are looked up at the same time.
 const AT_ONCE: usize = 4;
 /// How long a sign-in waits for its look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);

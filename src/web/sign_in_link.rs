@@ -1,5 +1,5 @@
 //! Signing in by a link. Opening it only shows whom it signs in, because programs that scan mail
-//! open links too. The button spends it.
+//! open links too. The button uses it up.
 
 use crate::http::peer::Peer;
 use crate::http::problem::{Code, Problem};
@@ -45,7 +45,7 @@ pub async fn take(State(web): State<Web>, peer: Peer, headers: HeaderMap, Creden
     }
 }
 
-/// Whom a link signs in, or the page that says why it signs nobody in.
+/// The person whom a link signs in, or the page that says why it signs nobody in.
 async fn look_up(web: &Web, peer: Peer, code: &str) -> Result<Result<Offer, Response>, Problem> {
     let Some(place) = web.sign_in_limiter.enter(peer).await else {
         return Ok(Err(refusal(web, Code::RateLimited, "Too many links are being looked up at the moment. Try again shortly.")));
@@ -58,7 +58,7 @@ async fn look_up(web: &Web, peer: Peer, code: &str) -> Result<Result<Offer, Resp
             let Some(pause) = web.sign_in_limiter.note_wrong(peer, Instant::now()) else {
                 return Ok(Err(refusal(web, Code::Unauthenticated, &sentence(&why))));
             };
-            let detail = "This link is not good, and many came from your address that are not. Wait a minute.";
+            let detail = "This link is not valid, and too many invalid links came from your address. Wait a minute.";
             let mut response = refusal(web, Code::RateLimited, detail);
             response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
             Ok(Err(response))

@@ -1,8 +1,8 @@
 //! Signing in through an OpenID Connect provider: the way there, and the way back.
 //!
-//! Providers send the browser back with a GET. It brings a cookie that only its own attempt gave
-//! it. Without that cookie, or with another state than the attempt's, nobody is signed in, so no
-//! other site can sign anybody in as somebody else.
+//! Providers send the browser back with a GET, together with a cookie that only this browser's
+//! attempt set. Without that cookie, or with a different state than the attempt's, nobody is signed
+//! in, so no other site can sign anybody in as somebody else.
 
 use crate::domain::text::shown;
 use crate::http::peer::Peer;
@@ -27,7 +27,7 @@ const STRANGE: &str = "This sign-in was begun in another browser, more than 10 m
 pub async fn go(State(web): State<Web>, peer: Peer, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
     let next = wanted(&query)?;
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
-        return Ok(refusal(&web, next, Code::NotPermitted, "Another site has sent you here. Sign in from this page, if you want to."));
+        return Ok(refusal(&web, next, Code::NotPermitted, "Another site has sent you here. If you want to sign in, do it from this page."));
     }
     let Some(place) = web.sign_in_limiter.enter(peer).await else {
         return Ok(refusal(&web, next, Code::RateLimited, "Too many people are signing in at the moment. Try again shortly."));

@@ -27,7 +27,7 @@ const WINDOWS: [u32; 3] = [7, 30, 90];
 struct Figure {
     id: String,
     title: String,
-    /// Empty where there is nothing to draw.
+    /// Empty if there is nothing to draw.
     svg: String,
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
@@ -161,7 +161,7 @@ fn trend(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     let chart = Chart {
         id: "weeks",
         title: "Median by week",
-        description: "After how long half of the requests of each week were decided, with the goals as lines.",
+        description: "The median time to the decision in each week, with the goals as lines.",
         series: &["median"],
         categories: weeks()
             .map(|week| Category { label: label(week), values: vec![week.times.map_or(0.0, |times| times.median)] })
@@ -257,7 +257,7 @@ fn stretches(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     };
     let percent = |count: usize| format!("{} %", (count * 100 + total / 2) / total.max(1));
     let row = |(name, count, within): &(String, usize, usize)| vec![name.clone(), count.to_string(), within.to_string(), percent(*within)];
-    figure(&chart, bar_chart, vec!["Time", "Decisions", "In all up to here", "Share"], found.iter().map(row).collect(), csv("stretches"))
+    figure(&chart, bar_chart, vec!["Time", "Decisions", "Cumulative", "Share"], found.iter().map(row).collect(), csv("stretches"))
 }
 
 /// From one duration to another; the unit is written once if it is the same.
@@ -286,7 +286,7 @@ fn outcomes(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure {
     let chart = Chart {
         id: "outcomes",
         title: "Outcomes by day",
-        description: "How many requests were approved, rejected, left to expire and cancelled on each day.",
+        description: "How many requests were approved, rejected, expired and cancelled on each day.",
         series: &["approved", "rejected", "expired", "cancelled"],
         categories: days().map(|day| category(&day.day.format("%-d %b").to_string(), &of(day))).collect(),
         unit: Unit::Count,
@@ -301,7 +301,7 @@ fn escalations(statistics: &Statistics, csv: &dyn Fn(&str) -> String) -> Figure 
     let chart = Chart {
         id: "escalations",
         title: "Escalations",
-        description: "How many requests of each level escalated, of how many.",
+        description: "How many of the requests of each level escalated.",
         series: &["escalated", "all"],
         categories: statistics.levels.iter().map(|level| category(level.level.as_str(), &[level.escalated, level.requests])).collect(),
         unit: Unit::Count,

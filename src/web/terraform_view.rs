@@ -16,7 +16,7 @@ pub struct TerraformView {
     workspace: Option<String>,
     version: Option<String>,
     state: Option<String>,
-    /// What is shown at once, the most dangerous first.
+    /// The changes shown at once, the most dangerous first.
     first: Vec<ChangeView>,
     others: Vec<ChangeView>,
     unlisted: u64,
@@ -25,7 +25,7 @@ pub struct TerraformView {
     is_partial: bool,
 }
 
-/// What happens to one resource.
+/// The change of one resource.
 #[derive(Debug, Serialize)]
 struct ChangeView {
     act: &'static str,

@@ -93,9 +93,8 @@ impl Onward {
         Ok(Self(Some((selection, next))))
     }
 
-    /// The page that follows the decision: the next request, or the list where nothing is left,
-    /// with a proof of what was done; or the page of the request itself if it was not opened from a
-    /// list.
+    /// The page that follows the decision: the next request, or the list if nothing is left, with a
+    /// proof of what was done; or the page of the request itself if it was not opened from a list.
     pub fn after(&self, session: &Session, fields: &Fields, id: Uuid, done: &str) -> String {
         let Some((selection, next)) = &self.0 else { return after(session, fields, id, done) };
         // Whoever decided in a table of the list goes on there.

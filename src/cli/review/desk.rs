@@ -18,7 +18,7 @@ const STRIDE: u16 = 10;
 /// The whole screen.
 #[derive(Debug, Default)]
 pub struct Desk {
-    /// Everything that waits, in order.
+    /// Every waiting request, in order.
     items: Vec<Value>,
     /// The id of the selected request.
     chosen: Option<String>,
@@ -73,12 +73,12 @@ pub struct Field {
     pub only: Option<String>,
 }
 
-/// What the screen asks of the rest of the program.
+/// What the screen asks the rest of the program to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     Nothing,
     Quit,
-    /// Read what waits again.
+    /// Read the waiting requests again.
     Refresh,
     Approve {
         id: String,
@@ -106,7 +106,7 @@ impl Open {
 
 impl Desk {
     /// Takes in the requests that wait now. The selected request stays selected even if it moved;
-    /// if it is gone, the one after it is selected.
+    /// if it is gone, the next one is selected.
     pub fn refresh(&mut self, mut items: Vec<Value>, now: DateTime<Utc>) {
         Sort::Level.sort(&mut items, now);
         let place = self.place().unwrap_or(0);
@@ -115,7 +115,7 @@ impl Desk {
             let left = self.listed();
             let next = left.get(place.min(left.len().saturating_sub(1))).and_then(|item| id_of(item)).map(str::to_owned);
             if self.form.take_if(|form| form.kind != Kind::Search).is_some() {
-                "The request that you were deciding does not wait any more: nothing was sent.".clone_into(&mut self.said);
+                "The request that you were deciding no longer waits: nothing was sent.".clone_into(&mut self.said);
             }
             self.choose(next);
         }
@@ -215,7 +215,7 @@ impl Desk {
 
     fn approve(&mut self) {
         match self.shown().map(|open| (open.digest.clone(), Form::approve(open))) {
-            None => "Not read yet: wait until the request stands on the screen.".clone_into(&mut self.said),
+            None => "Not read yet: wait until the request is on the screen.".clone_into(&mut self.said),
             Some((Err(why), _)) => self.said = why,
             Some((Ok(_), form)) => self.form = Some(form),
         }
@@ -223,7 +223,7 @@ impl Desk {
 
     fn reject(&mut self) {
         match self.shown() {
-            None => "Not read yet: wait until the request stands on the screen.".clone_into(&mut self.said),
+            None => "Not read yet: wait until the request is on the screen.".clone_into(&mut self.said),
             Some(_) => self.form = Some(Form::reject()),
         }
     }

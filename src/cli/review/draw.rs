@@ -1,5 +1,5 @@
-//! How the full-screen review looks: what waits above, what would run in the middle, the form or
-//! the keys below.
+//! The layout of the full-screen review: the waiting requests above, what would run in the middle,
+//! the form or the keys below.
 
 use super::desk::{Desk, Form, Kind, counts};
 use crate::cli::facts::text;
@@ -14,7 +14,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Borders, Clear, List, ListItem, ListState, Paragraph, Wrap};
 use serde_json::Value;
 
-/// The most that the list takes of the screen.
+/// The most lines of the screen for the list.
 const LIST: u16 = 10;
 
 const KEYS: &str = "j k next, previous · space scroll · a approve · r reject · / search · ? help · q quit";
@@ -101,7 +101,7 @@ fn draw_form(frame: &mut Frame<'_>, area: Rect, form: &Form) {
     }
     lines.push(Line::styled(escaped(&form.refused), of_level("high")));
     let does = match form.kind {
-        Kind::Approve => "Enter approves exactly what stands above · Esc goes back",
+        Kind::Approve => "Enter approves exactly what is shown above · Esc goes back",
         Kind::Reject => "Enter rejects it · Esc goes back",
         Kind::Search => "Enter searches · Esc goes back",
     };
@@ -122,7 +122,7 @@ fn of_level(level: &str) -> Style {
         "low" => Style::new().fg(Color::Green),
         "medium" => Style::new().fg(Color::Yellow),
         "high" => Style::new().fg(Color::Red),
-        // A level that is not known here may be a worse one.
+        // A level that this version does not know may be a worse one.
         _ => Style::new().fg(Color::Magenta).add_modifier(Modifier::BOLD),
     }
 }

@@ -1,5 +1,5 @@
-//! `parkbrake review`: a full screen to decide on, one request after the other. With an id, and as
-//! `parkbrake reviews`, what somebody else finds where the glass was broken.
+//! `parkbrake review`: a full screen for deciding one request after the other. With an id, and as
+//! `parkbrake reviews`: the reviews that follow when somebody breaks the glass.
 
 mod desk;
 mod draw;
@@ -17,8 +17,8 @@ use reqwest::Method;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Decide on what waits, one request after the other, on a full screen. With an id and --finding:
-/// close the review of a workflow for which somebody broke the glass.
+/// Decide waiting requests, one after the other, on a full screen. With an id and --finding: close
+/// the review of a workflow for which somebody broke the glass.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A workflow for which somebody broke the glass: its id, or the last characters of it, at

@@ -1,5 +1,5 @@
-//! The full-screen review on a real terminal: reads keys and the server, and does what the screen
-//! asks for.
+//! The full-screen review on a real terminal: reads keys, calls the server, and does what the
+//! screen asks for.
 
 use super::desk::{Desk, Open, Wish, outcome};
 use super::draw::draw;
@@ -145,8 +145,8 @@ async fn decide(client: &Client, filter: &Filter, desk: &mut Desk, path: &str, b
     desk.said = said;
 }
 
-/// Drops the keys that were pressed while a decision was under way: they were not meant for the
-/// request that is shown next.
+/// Drops the keys that were pressed during a decision: they were not meant for the request that is
+/// shown next.
 fn forget(events: &mut mpsc::Receiver<Event>) {
     while events.try_recv().is_ok() {}
 }

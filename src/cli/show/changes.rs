@@ -1,4 +1,4 @@
-//! What is different between two documents, for people.
+//! The differences between two documents, for people.
 
 use super::{WARNING, word};
 use crate::cli::facts::{list, number, text};
@@ -6,7 +6,7 @@ use crate::cli::terminal::{Page, Style};
 use crate::domain::text::escaped;
 use serde_json::Value;
 
-/// The fields that differ, one a line, and how many are left out.
+/// The fields that differ, one per line, and how many are left out.
 pub fn changes(page: &mut Page, of: &Value) {
     for one in list(of, "/differences") {
         let value = |place| text(one, place).map_or_else(|| "(nothing)".to_owned(), escaped);

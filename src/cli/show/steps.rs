@@ -1,5 +1,5 @@
-//! The steps of a plan as people read them: what each would run, how it stands, and which one it is
-//! now.
+//! The steps of a plan as people read them: what each would run, its status, and which one is
+//! current.
 
 use super::runs::runs;
 use super::{besides, cost, quoted, target, terraform, word};
@@ -8,7 +8,7 @@ use crate::cli::terminal::{Page, Style};
 use crate::domain::text::escaped;
 use serde_json::Value;
 
-/// What a step of a plan is called: its place, and its name if it has one. `None` of a single task.
+/// The label of a step of a plan: its number, and its name if it has one. `None` for a single task.
 pub(super) fn title(workflow: &Value, n: u64) -> Option<String> {
     let steps = list(workflow, "/steps");
     let step = steps.iter().find(|step| number(step, "/n") == Some(n))?;
@@ -16,11 +16,11 @@ pub(super) fn title(workflow: &Value, n: u64) -> Option<String> {
     Some(format!("step {n}{name}"))
 }
 
-/// Each step that something is being done about, in a sentence; none of a single task, of what has
-/// ended, and of a plan that waits as a whole.
+/// Each active step, in a sentence; none for a single task, for a workflow that has ended, and for
+/// a plan that waits as a whole.
 pub fn standing(workflow: &Value) -> Vec<String> {
     let steps = list(workflow, "/steps");
-    // What undoes a step stands behind the steps of the plan.
+    // Steps that undo others come after the steps of the plan.
     let count = steps.iter().filter(|step| number(step, "/compensates").is_none()).count();
     let sentence = |step: &Value| {
         let what = match text(step, "/status")? {
@@ -39,13 +39,13 @@ pub fn standing(workflow: &Value) -> Vec<String> {
     steps.iter().filter_map(sentence).collect()
 }
 
-/// One step of a plan: how it stands, what it would run, on what, and what the requester says of
+/// One step of a plan: its status, what it would run, its target, and what the requester says about
 /// it.
 pub(super) fn planned(page: &mut Page, step: &Value, planned: &Value) {
     let name = text(step, "/name").map(|name| format!(" {}", escaped(name))).unwrap_or_default();
     let level = text(planned, "/risk_level").unwrap_or("?");
     let line = format!(
-        "{}{name}: {}, {} by itself",
+        "{}{name}: {}, {} on its own",
         number(planned, "/n").unwrap_or(0),
         word(planned, "/status", "?"),
         page.paint(Style::of(level), &escaped(level))
@@ -63,7 +63,7 @@ pub(super) fn planned(page: &mut Page, step: &Value, planned: &Value) {
 pub(super) fn undoing(page: &mut Page, step: &Value, planned: &Value) {
     let level = text(planned, "/risk_level").unwrap_or("?");
     let line = format!(
-        "{} undoes step {} if a later one fails: {}, {} by itself",
+        "{} undoes step {} if a later one fails: {}, {} on its own",
         number(planned, "/n").unwrap_or(0),
         number(planned, "/compensates").unwrap_or(0),
         word(planned, "/status", "?"),

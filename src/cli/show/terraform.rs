@@ -7,7 +7,7 @@ use crate::domain::task::terraform::Counts;
 use crate::domain::text::escaped;
 use serde_json::Value;
 
-/// What a task shows of a plan.
+/// The Terraform plan that a task shows.
 pub fn plan(page: &mut Page, task: &Value) {
     let Some(summary) = task.pointer("/evidence/summary") else { return };
     let counts = serde_json::from_value::<Counts>(summary["counts"].clone()).unwrap_or_default();

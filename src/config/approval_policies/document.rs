@@ -1,5 +1,5 @@
-//! The values of the file as a document, with the defaults filled in: part of the version of the
-//! configuration.
+//! The values of the file as a document, with defaults filled in: part of the configuration's
+//! version.
 
 use super::{ApprovalPolicies, Chain, OnExpiry, Step, Terms};
 use crate::config::quotas;
@@ -9,8 +9,8 @@ use crate::domain::risk::level::Level;
 use serde_json::{Map, Value, json};
 
 impl ApprovalPolicies<'_> {
-    /// What holds at a level; whose role may break the glass only where one may, so that a
-    /// configuration from before has the version that it had.
+    /// The policy of one level. `break_glass` is included only if it is set, so that older
+    /// configurations keep their version.
     fn policy_document(&self, level: Level) -> Value {
         let mut document = self.terms(level).document();
         let roles: Vec<_> =
@@ -21,7 +21,7 @@ impl ApprovalPolicies<'_> {
         document
     }
 
-    /// The values of the file as a document, with the defaults filled in.
+    /// The values of the file as a document, with defaults filled in.
     pub fn document(&self) -> Value {
         let people: Map<_, _> = self.people.iter().map(|(name, person)| (name.clone(), person_document(person))).collect();
         let agents: Map<_, _> =
@@ -67,8 +67,8 @@ impl Terms {
         if let Some(within) = self.recent_sign_in {
             document["require_recent_sign_in"] = json!(duration::show(within).to_string());
         }
-        // Left out where it is not used, so that a configuration from before this key has the
-        // version that it had.
+        // Left out if it is not set, so that configurations from before this key keep their
+        // version.
         if !self.rejected_memory.is_zero() {
             document["rejected_memory"] = json!(duration::show(self.rejected_memory).to_string());
         }

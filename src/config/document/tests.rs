@@ -80,8 +80,7 @@ fn a_bomb_is_refused_at_once() {
     let flat = "x: 1\n".repeat(MOST_BYTES / 5);
     let long = "x".repeat(MOST_BYTES + 1);
     for bomb in [laughs, wide, brackets, dashes, keys, itself, flat, long] {
-        // Unfolded, the worst of them would take longer than anybody waits, and more memory than
-        // there is.
+        // Expanded, the worst of them would exceed any patience and memory.
         let started = std::time::Instant::now();
         let fault = parse(&bomb).unwrap_err();
         assert!(started.elapsed().as_secs() < 60, "{fault:?} took {:?}", started.elapsed());

@@ -1,4 +1,4 @@
-//! The examples of the operator's page load, and its messages are those that are told.
+//! The examples in the operator's documentation load, and its messages are the actual ones.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Freezes as they are written, sound and unsound.
+//! Freezes, valid and invalid.
 
 use super::unsound::refuses;
 use super::*;

@@ -1,4 +1,4 @@
-//! What the shipped files make of each combination of words, held against what was judged
+//! The level that the shipped files give each combination of words, compared with what was judged
 //! acceptable.
 
 use super::*;
@@ -19,7 +19,8 @@ fn the_shipped_matrix_is_the_one_that_was_read() {
     assert_eq!(matrix, written.trim_end(), "if this is meant, write it down there");
 }
 
-/// An operation, the environments and types that it is about, and the level that it has at least.
+/// An operation, the environments and types that it concerns, and the lowest level that it may
+/// have.
 type Judgment<'a> = (&'a str, &'a [Option<&'a str>], &'a [Option<&'a str>], Level);
 
 #[test]
@@ -29,7 +30,7 @@ fn nothing_that_was_judged_unacceptable_is_low() {
     let heavy = [Some("database"), Some("infrastructure"), None];
     let data = [Some("database"), None];
     let judged: &[Judgment] = &[
-        // Changes of production, and what could be one.
+        // Changes to production, and to what could be production.
         ("modify", &unsafe_places, &TYPES, Level::Medium),
         ("restart", &unsafe_places, &TYPES, Level::Medium),
         ("scale", &unsafe_places, &TYPES, Level::Medium),
@@ -37,13 +38,13 @@ fn nothing_that_was_judged_unacceptable_is_low() {
         ("build", &unsafe_places, &TYPES, Level::Medium),
         ("deploy", &unsafe_places, &TYPES, Level::High),
         ("delete", &unsafe_places, &TYPES, Level::Critical),
-        // Databases and infrastructure of production.
+        // Databases and infrastructure in production.
         ("modify", &unsafe_places, &heavy, Level::High),
         ("restart", &unsafe_places, &heavy, Level::High),
         ("scale", &unsafe_places, &heavy, Level::High),
         ("test", &unsafe_places, &heavy, Level::High),
         ("build", &unsafe_places, &heavy, Level::High),
-        // Deletes are low nowhere, and of what is hard to bring back high everywhere.
+        // Deletes are never low, and always high for what is hard to restore.
         ("delete", &ENVIRONMENTS, &TYPES, Level::Medium),
         ("delete", &ENVIRONMENTS, &heavy, Level::High),
         ("modify", &ENVIRONMENTS, &[Some("infrastructure"), None], Level::High),
@@ -101,7 +102,7 @@ fn a_condition_that_looks_at_the_time_counts_with_its_highest_level() {
     assert_eq!(matrix.level("build", Some("staging"), Some("code")), Some(Level::Low));
 }
 
-/// A file with levels and triggers alone: what no trigger matches is low, and `check` says so.
+/// A file with only levels and triggers: what no trigger matches is low, and `check` says so.
 #[test]
 fn the_mission_s_file_alone_leaves_low_what_no_trigger_matches() {
     let matrix = sound(&[(RULES, super::sound::MISSION), (APPROVALS, PEOPLE)]).rules.matrix();

@@ -1,4 +1,4 @@
-//! `notifications.yaml`, sound and unsound.
+//! `notifications.yaml`, valid and invalid.
 
 use super::*;
 use crate::domain::notice::{Buttons, Medium, SecretName, Service};

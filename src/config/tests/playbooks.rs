@@ -1,10 +1,10 @@
-//! Playbooks, sound and refused.
+//! Playbooks, accepted and refused.
 
 use super::*;
 use serde_json::json;
 
-/// A runbook with an argument, one without, and two webhooks of which one says nothing of itself;
-/// six lines.
+/// A runbook with an argument, one without, and two webhooks, one of which states nothing; six
+/// lines.
 const ACTIONS: &str = "runbooks:
   save: { operation: read, command: [save, \"{{ service }}\"], args: { service: { pattern: \"[a-z]+\" } } }
   look: { operation: read, command: [look] }

@@ -1,4 +1,4 @@
-//! `sign-in.yaml`, sound and unsound.
+//! `sign-in.yaml`, valid and invalid.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What loads, and as what.
+//! Configurations that load, and their values.
 
 use super::*;
 use crate::config::shipped;
@@ -8,7 +8,7 @@ use crate::domain::risk::level::Level;
 use serde_json::json;
 use std::time::Duration;
 
-/// The rules of the mission: nothing but levels and triggers.
+/// The rules of the mission: only levels and triggers.
 pub const MISSION: &str = r#"risk_levels:
   low:
     auto_approve: true

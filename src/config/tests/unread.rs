@@ -1,9 +1,9 @@
-//! Files that nothing reads are problems, and what is weaker than the shipped configuration is
-//! said.
+//! Files that parkbrake does not read are problems, and settings weaker than the shipped ones are
+//! reported.
 
 use super::*;
 
-/// The problems of a sound configuration with one more file in it.
+/// The problems of a valid configuration with one more file in it.
 fn with_file(path: &str) -> Vec<String> {
     let dir = folder(&[(APPROVALS, PEOPLE)]);
     let file = dir.path().join(path);
@@ -61,7 +61,7 @@ fn what_is_no_configuration_is_left_alone() {
 #[test]
 fn links_are_followed_and_pipes_are_refused() {
     let dir = folder(&[(APPROVALS, PEOPLE)]);
-    // As a mounted volume has it: the files are links into a hidden folder.
+    // A mounted volume has this layout: the files are links into a hidden folder.
     std::fs::create_dir(dir.path().join("..data")).unwrap();
     std::fs::write(dir.path().join("..data/runbooks.yaml"), "runbooks: {}\n").unwrap();
     std::os::unix::fs::symlink("..data/runbooks.yaml", dir.path().join("runbooks.yaml")).unwrap();

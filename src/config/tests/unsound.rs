@@ -1,8 +1,8 @@
-//! What is refused, and in which words: file, line and key, what is wrong, what to do.
+//! Refused configurations and their messages: file, line and key, what is wrong, what to do.
 
 use super::*;
 
-/// The start of a sound rules file: the four levels in lines 1 to 5.
+/// The start of a valid rules file: the four levels in lines 1 to 5.
 pub const LEVELS: &str = "risk_levels:
   low: { auto_approve: true }
   medium: { auto_approve: false, approvers: [team_lead] }
@@ -10,8 +10,8 @@ pub const LEVELS: &str = "risk_levels:
   critical: { auto_approve: false, approvers: [tech_lead, cto] }
 ";
 
-/// Each row: a file, its text, and the one problem that it has: how it begins, and words that are
-/// in it. The people of [`PEOPLE`] stand beside it where the row is about another file.
+/// Each row has a file, its text, and its one problem: the beginning of the message, and words in
+/// it. The people of [`PEOPLE`] are added if the row is about another file.
 pub fn refuses(file: &str, rows: &[(&str, &str, &str)]) {
     for (text, start, words) in rows {
         let mut files = vec![(file, *text)];

@@ -1,4 +1,4 @@
-//! The version: the same values have the same one, other values another one.
+//! The version: equal values have the same version, different values a different one.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -30,8 +30,7 @@ people:
     assert_eq!(version(&[(APPROVALS, defaults)]), plain);
     let shipped: BTreeMap<_, _> = crate::config::shipped().iter().copied().collect();
     assert_eq!(version(&[(APPROVALS, defaults), (RULES, shipped[RULES]), (TRIGGERS, shipped[TRIGGERS])]), plain);
-    // Triggers may stand in either file, and no order of keys but that of the environments says
-    // anything.
+    // Triggers may be in either file, and the order of keys matters only for environments.
     let (levels, rest) = shipped[RULES].split_at(shipped[RULES].find("operations:").unwrap());
     let turned = format!("{}\n{rest}\n{levels}", shipped[TRIGGERS]);
     assert_eq!(version(&[(APPROVALS, defaults), (RULES, &turned)]), plain);

@@ -1,8 +1,8 @@
-//! What a sound configuration opens is said, each thing once.
+//! Weak settings in a valid configuration are reported, each once.
 
 use super::*;
 
-/// The weaknesses of a configuration with these files beside people.
+/// The weaknesses of a configuration with people and these files.
 fn weaknesses(files: &[(&str, &str)]) -> Vec<String> {
     let people = [(APPROVALS, PEOPLE)];
     let all: Vec<_> = if files.iter().any(|(name, _)| *name == APPROVALS) { files.to_vec() } else { [files, &people].concat() };

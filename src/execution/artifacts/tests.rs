@@ -33,7 +33,7 @@ fn find_in(folder: &Path, words: &[&str], files: &[&str]) -> Result<Invocation, 
     find(command(folder, words, files), OsStr::new("/usr/bin:/bin")).map(|found| found.invocation)
 }
 
-/// A folder whose path has no links in it.
+/// A folder whose path contains no links.
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().canonicalize().unwrap();

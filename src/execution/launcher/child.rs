@@ -1,4 +1,4 @@
-//! What the launcher does, in a process of its own that ends or becomes something else.
+//! The launcher's side, in its own process, which ends or becomes another program.
 
 use crate::domain::task::confinement::Limits;
 use crate::execution::launcher::order::{self, Confined, Order, Program, Report, Seen, Tie};
@@ -13,17 +13,17 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// How much longer a process may compute after it was told that its time is up.
+/// How many more seconds a process may compute after the signal that its time is up.
 const CPU_GRACE: u64 = 5;
 
-/// What a runbook's files may be read and written by, unless it sets a umask of its own.
+/// The umask of a runbook's files, unless it sets its own.
 const UMASK: u32 = 0o022;
 
-/// How much sooner a command is ended than the server when the machine is out of memory.
+/// How much earlier the kernel kills a command than the server when memory runs out.
 #[cfg(target_os = "linux")]
 const SOONER: &str = "500";
 
-/// Carries out what the server that started this process wants; `None` if this process is no
+/// Executes the order of the server that started this process; `None` if this process is not a
 /// launcher.
 pub fn launched() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
@@ -39,12 +39,12 @@ pub fn launched() -> Option<ExitCode> {
         wire::send(line.as_fd(), &serde_json::to_vec(&report)?, None)?;
         Err(refusal)
     });
-    // Where a server is, it has heard why. Nobody else has anything to launch.
+    // The server, if there is one, has received the reason. Nobody else starts a launcher.
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The socket on which the orders come. What this process becomes does not have it, unless it is
-/// left on standard input.
+/// The socket on which the orders come. The program does not inherit it, unless it is left on
+/// standard input.
 fn line() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
@@ -60,12 +60,12 @@ fn carry_out(line: &OwnedFd, arguments: Vec<OsString>) -> io::Result<()> {
     }
 }
 
-/// Becomes bubblewrap, which starts the second launcher; the socket stays on standard input for
-/// that one.
+/// Becomes bubblewrap, which starts the second launcher; that one finds the socket on standard
+/// input.
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "this is where what was approved is run")]
 fn enclose(bubblewrap: &Path, sandbox: &[String], arguments: Vec<OsString>) -> io::Result<()> {
-    // Without `CLOEXEC`: bubblewrap has to find it.
+    // Without `CLOEXEC`, because bubblewrap has to inherit it.
     let own = rustix::fs::open("/proc/self/exe", rustix::fs::OFlags::PATH, Mode::empty())?;
     let launcher = format!("/proc/self/fd/{}", own.as_raw_fd());
     Err(Command::new(bubblewrap).args(sandbox).arg("--").arg(launcher).arg(MARK).args(arguments).exec())
@@ -107,7 +107,7 @@ fn run(line: &OwnedFd, confined: Confined, program: OwnedFd, arguments: Vec<OsSt
     let mut arguments = arguments.into_iter();
     let mut command = Command::new(path);
     command.arg0(arguments.next().ok_or(io::ErrorKind::InvalidInput)?).args(arguments);
-    // Last of all: what this process itself still needs is not in the way of them.
+    // Last, so that the limits do not restrict what this process itself still needs.
     limits()?;
     begins()?;
     Err(command.exec())
@@ -117,12 +117,11 @@ fn same(seen: Seen, now: &fs::Metadata) -> io::Result<()> {
     if Seen::of(now) == seen { Ok(()) } else { Err(io::Error::other("its program was changed right before it was started")) }
 }
 
-/// Limits can only be lowered: where this machine allows less, that holds.
+/// Limits can only be lowered: if this machine's limit is lower, it applies.
 fn set(limits: &Limits) -> io::Result<()> {
     let cpu = limits.cpu.map(|cpu| cpu.as_secs());
     lower(Resource::Cpu, cpu, cpu.map(|cpu| cpu + CPU_GRACE))?;
-    // What a process could do with memory that it only reserves is nothing: so reserved memory does
-    // not count.
+    // Memory that a process only reserves does no harm, so it does not count.
     let memory = limits.memory.map(|size| size.bytes());
     lower(Resource::Data, memory, memory)?;
     let processes = limits.processes.map(u64::from);
@@ -131,7 +130,7 @@ fn set(limits: &Limits) -> io::Result<()> {
     lower(Resource::Nofile, open_files, open_files)?;
     let file_size = limits.file_size.map(|size| size.bytes());
     lower(Resource::Fsize, file_size, file_size)?;
-    // What a process had in memory when it crashed, and so its secrets, stays there.
+    // A core dump would keep the memory of a crashed process, and so its secrets.
     lower(Resource::Core, Some(0), Some(0))
 }
 
@@ -143,7 +142,8 @@ fn lower(resource: Resource, current: Option<u64>, maximum: Option<u64>) -> io::
     Ok(setrlimit(resource, Rlimit { current, maximum })?)
 }
 
-/// Has this process killed when its parent dies, and does not go on if that has happened before.
+/// Asks the kernel to kill this process when its parent dies, and stops if the parent has died
+/// already.
 #[cfg(target_os = "linux")]
 fn tie_to(tie: Tie) -> io::Result<()> {
     use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -169,8 +169,8 @@ fn keep_from_new_privileges() -> io::Result<()> {
     Ok(())
 }
 
-/// When memory runs out, the command is ended rather than its server. Where it is refused, nothing
-/// is lost.
+/// When memory runs out, the kernel should kill the command rather than its server. If that is
+/// refused, nothing is lost.
 fn end_sooner() {
     #[cfg(target_os = "linux")]
     let _ = fs::write("/proc/self/oom_score_adj", SOONER);

@@ -1,11 +1,11 @@
-//! What a launcher is told to do, and what it says.
+//! The orders to a launcher, and its reports.
 
 use crate::domain::size::Size;
 use crate::domain::task::confinement::Limits;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What a launcher does.
+/// An order to a launcher.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
 pub enum Order {
@@ -15,18 +15,18 @@ pub enum Order {
     Run(Box<Confined>),
 }
 
-/// A program, and what holds it.
+/// A program and its limits.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Confined {
-    /// `None` in a sandbox, which is tied itself.
+    /// `None` in a sandbox, which has its own tie.
     pub tie: Option<Tie>,
     pub limits: Limits,
-    /// Whether programs such as `sudo` may gain rights.
+    /// Whether programs such as `sudo` may gain privileges.
     pub new_privileges: bool,
     pub program: Program,
 }
 
-/// The process that a launcher was started by. When that one dies, so does the command.
+/// The process that started a launcher. When it dies, the command dies too.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Tie {
     pub parent: i32,
@@ -36,15 +36,15 @@ pub struct Tie {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Program {
-    /// The open file that came with the order.
+    /// The open file sent with the order.
     Open(Seen),
     /// The file at this path, which the kernel opens a second time: a script.
     At(PathBuf, Seen),
-    /// Nothing: it says that it could, which is all that was asked.
+    /// Nothing: the launcher only reports that it could start a program.
     Nothing,
 }
 
-/// What a file was when it was hashed. Whatever is done to it afterwards changes this.
+/// The state of a file when it was hashed. Any later change to the file alters it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub device: u64,
@@ -62,7 +62,7 @@ impl Seen {
     }
 }
 
-/// What a launcher says.
+/// A launcher's report.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
@@ -72,8 +72,8 @@ pub enum Report {
     Refused { reason: String, code: Option<i32> },
 }
 
-/// What every command is held to whose runbook does not say otherwise: far more than a runbook
-/// needs, and less than a machine has.
+/// The limits of every command whose runbook does not set others: far more than a runbook needs,
+/// and less than a machine has.
 pub fn limits(said: &Limits) -> Limits {
     Limits {
         cpu: said.cpu,

@@ -1,9 +1,10 @@
 //! The sandbox of a command: bubblewrap and its arguments.
 //!
-//! In a sandbox the whole file system can be read as far as the account may, and only what the
-//! runbook names can be written. `/tmp` and `/dev` are its own. Without network there is also no
-//! `/run`, where the sockets of this machine's services are. It sees no other processes, and when
-//! its first process ends, or the server does, the kernel ends all of them.
+//! In a sandbox a command can read whatever its account may read in the whole file system, and
+//! write only to the paths that the runbook names. `/tmp` and `/dev` are its own. Without network
+//! there is no `/run` either, because the sockets of this machine's services are there. It sees no
+//! other processes, and when its first process ends, or the server does, the kernel kills all of
+//! them.
 
 use crate::domain::request::runbook::Runbook;
 use crate::domain::task::confinement::{Limits, Sandbox};
@@ -20,7 +21,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Folders that are empty in a sandbox, with whether they are so also where it has the network.
+/// Folders that are empty in a sandbox, and whether they are empty even if it has the network.
 const EMPTY: [(&str, bool); 3] = [("/tmp", true), ("/var/tmp", true), ("/run", false)];
 
 /// The order to make the sandbox.
@@ -68,7 +69,7 @@ fn arguments(sandbox: &Sandbox, needed: &[&Path], written: Option<&Path>, folder
     for folder in &empty {
         say("--tmpfs", &[folder])?;
     }
-    // What the command itself needs of those folders.
+    // What the command itself needs in those folders.
     for path in needed.iter().filter(|path| empty.iter().any(|folder| path.starts_with(folder))) {
         say("--ro-bind", &[path, path])?;
     }
@@ -83,7 +84,7 @@ fn arguments(sandbox: &Sandbox, needed: &[&Path], written: Option<&Path>, folder
     Ok(arguments)
 }
 
-/// Whether this is a folder itself; a link to one is covered by where it leads.
+/// Whether this is itself a folder; for a link, its target is covered.
 fn is_folder(path: &str) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
@@ -94,7 +95,7 @@ pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>, launcher: &
     let mut problems = Vec::new();
     for runbook in runbooks {
         let name = &runbook.name;
-        // An account that is not there is said elsewhere.
+        // A missing account is reported elsewhere.
         let Ok(account) = runbook.user.as_deref().map(Account::find).transpose() else { continue };
         let is_root = account.as_ref().map_or_else(|| rustix::process::geteuid().is_root(), |account| account.user == 0);
         if runbook.limits.processes.is_some() && is_root {
@@ -111,7 +112,7 @@ pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>, launcher: &
     problems
 }
 
-/// Makes a sandbox of this kind, without what may be written, and starts nothing in it.
+/// Makes a sandbox of this kind, without writable paths, and starts nothing in it.
 fn tried(sandbox: &Sandbox, account: Option<&Account>, launcher: &Launcher, path: &OsStr) -> Result<(), String> {
     let bubblewrap = bubblewrap(path)?;
     let failed = |error: &dyn std::fmt::Display| format!("bubblewrap could not be tried: {error}");

@@ -1,5 +1,5 @@
-//! Messages on the socket between a server and its launcher: the length, the bytes, and in one of
-//! them an open file.
+//! Messages on the socket between a server and its launcher: the length and the bytes; one of them
+//! carries an open file.
 
 use rustix::io::{FdFlags, fcntl_setfd, read, write};
 use rustix::net::{
@@ -13,7 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 const LONGEST: usize = 60 * 1024;
 const HEAD: usize = 4;
 
-/// Sends a message. A reader that has gone is an error, and no signal.
+/// Sends a message. If the reader has gone, this is an error and not a signal.
 pub fn send(socket: BorrowedFd<'_>, message: &[u8], file: Option<BorrowedFd<'_>>) -> io::Result<()> {
     if message.len() > LONGEST {
         return Err(io::Error::other("what a runbook's `sandbox` and `limits` say is too long"));
@@ -33,7 +33,8 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8], file: Option<BorrowedFd<'_>>
     Ok(())
 }
 
-/// Receives exactly one message, so that the next one is left to whoever takes the socket over.
+/// Receives exactly one message, so that the next one is left for the process that takes over the
+/// socket.
 pub fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
     let mut length = [0; HEAD];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

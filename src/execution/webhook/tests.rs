@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Answers one request with these bytes, and closes the connection; says what it was sent. Without
+/// Answers one request with these bytes, and closes the connection; returns the request. Without
 /// bytes it never answers.
 async fn receiver(answer: Option<Vec<u8>>) -> (SocketAddr, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -24,7 +24,7 @@ async fn receiver(answer: Option<Vec<u8>>) -> (SocketAddr, tokio::task::JoinHand
         }
         match answer {
             Some(answer) => {
-                // Whoever has read enough may have left.
+                // The client may have closed the connection once it has read enough.
                 let _ = stream.write_all(&answer).await;
             }
             None => std::future::pending().await,

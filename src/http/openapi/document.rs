@@ -1,4 +1,4 @@
-//! The whole document: what the handlers say of themselves, and what holds for all of them.
+//! The whole document: what the handlers declare, and what applies to all of them.
 
 use super::problems;
 use axum::body::Bytes;
@@ -11,7 +11,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, License, OpenApi, RefOr};
 
-/// The parts of the API, in the order in which they are read.
+/// The parts of the API, in the order in which people read them.
 pub const SUBMITTING: &str = "Submitting";
 pub const READING: &str = "Reading";
 pub const STREAMS: &str = "Streams";
@@ -20,26 +20,26 @@ pub const AGENTS: &str = "Coding agents";
 pub const NOTICES: &str = "Notices";
 pub const OPERATIONS: &str = "Operating";
 
-/// What each part is for.
+/// The description of each part.
 const PARTS: [(&str, &str); 7] = [
-    (SUBMITTING, "Saying what is to be done, and asking how dangerous that would be."),
-    (READING, "What waits for people, all workflows, one workflow, and waiting until something happens to it."),
+    (SUBMITTING, "Submitting tasks, and assessing tasks without submitting them."),
+    (READING, "Listing what waits for people, listing and reading workflows, and waiting for a change."),
     (STREAMS, "What happens, as it happens: Server-Sent Events."),
     (
         DECIDING,
         "Saying yes or no, taking a task back, and saying how an action went. A 2xx means: committed. Every one of these calls may be sent \
                 again: the same person deciding the same way gets the same answer, and nothing is written.",
     ),
-    (AGENTS, "What the hooks of coding agents ask before a tool runs, and say after it ran. `parkbrake hook` makes these calls."),
-    (NOTICES, "What was said to the outside, and what could not be said."),
-    (OPERATIONS, "For those who run the server."),
+    (AGENTS, "The calls that the hooks of coding agents make before a tool runs and after it ran. `parkbrake hook` makes them."),
+    (NOTICES, "Notices that were sent, and notices that could not be sent."),
+    (OPERATIONS, "For the operators of the server."),
 ];
 
-/// Names of the two ways in which a caller proves who it is.
+/// The names of the two ways in which callers prove who they are.
 const TOKEN: &str = "token";
 const SESSION: &str = "session";
 
-/// The finished document, as it is served and shown. Copies share it.
+/// The finished document, as it is served and shown. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Document(Arc<Finished>);
 
@@ -53,7 +53,7 @@ impl Document {
     /// The document of these handlers.
     ///
     /// # Panics
-    /// Never: what describes the handlers is JSON.
+    /// Never: the annotations of the handlers are JSON.
     pub fn of(handlers: OpenApi) -> Self {
         let value = serde_json::to_value(finished(handlers)).expect("a document of texts, numbers, lists and objects");
         let json = value.to_string().into();
@@ -65,7 +65,7 @@ impl Document {
         self.0.json.clone()
     }
 
-    /// The same, to be looked into.
+    /// The same as a value.
     pub fn value(&self) -> &Value {
         &self.0.value
     }
@@ -97,13 +97,13 @@ fn finished(mut document: OpenApi) -> OpenApi {
         .description(Some("A token names a principal. An operator makes it with `parkbrake token create NAME`."))
         .build();
     components.add_security_scheme(TOKEN, SecurityScheme::Http(token));
-    let session = "The session of a person who is signed in to the inbox. It is taken where nothing is changed.";
+    let session = "The session of a person who is signed in to the inbox. Calls that change nothing accept it.";
     components
         .add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description("__Host-parkbrake", session))));
     document
 }
 
-/// The answer to a task leads on to every call about the workflow that it tells of.
+/// Links the answer to a task to every call about its workflow.
 fn link(paths: &mut Paths) {
     let of_workflow = |(path, item): (&String, &PathItem)| {
         path.starts_with("/workflows/{id}")
@@ -118,7 +118,7 @@ fn link(paths: &mut Paths) {
     }
 }
 
-/// What may be left out of a request, a parameter or the body, is left out and never null.
+/// Describes optional parts of a request (a parameter, the body) as left out, never null.
 fn leave_out(operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter {
@@ -161,8 +161,8 @@ fn not_null(schema: RefOr<Schema>) -> RefOr<Schema> {
     }
 }
 
-/// A call that changes nothing takes a session in place of a token. Where nothing is said of
-/// security, the call needs one of them.
+/// Lets a call that changes nothing accept a session instead of a token. A call without its own
+/// security setting needs one of them.
 fn take_sessions(operation: &mut Operation) {
     if operation.security.is_none() {
         operation.security = Some(vec![requirement(TOKEN), requirement(SESSION)]);

@@ -1,8 +1,8 @@
-//! The description of the API as OpenAPI 3.1, made from the handlers: every route is annotated
-//! where it is written, and this adds what all of them share.
+//! The OpenAPI 3.1 document, made from the handlers: each route is annotated where it is written,
+//! and this module adds what all of them share.
 //!
-//! `refusals.rs` says what calls can be refused with, `problems.rs` what such an answer looks like,
-//! and `document.rs` puts all of it together.
+//! `refusals.rs` lists the refusals of calls, `problems.rs` describes the answers for them, and
+//! `document.rs` combines everything.
 
 mod document;
 mod problems;

@@ -1,5 +1,4 @@
-//! What a problem looks like: one schema for each code, with the fields that this code brings along
-//! (RFC 9457).
+//! The schemas of problems: one for each code, with its additional fields (RFC 9457).
 
 use crate::http::problem::Code;
 use axum::http::StatusCode;
@@ -13,16 +12,16 @@ use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Response};
 
 /// The media type of every problem.
 const MEDIA_TYPE: &str = "application/problem+json";
-/// The schema of a problem for which plain HTTP has a name.
+/// The schema of a problem that has only an HTTP status.
 const PLAIN: &str = "PlainProblem";
 
-/// The schemas of all problems, by their names.
+/// The schemas of all problems, by name.
 pub fn schemas() -> Vec<(String, RefOr<Schema>)> {
     let coded = Code::ALL.into_iter().map(|code| (name(code), schema(code)));
     coded.chain([(PLAIN.to_owned(), plain())]).collect()
 }
 
-/// An answer of this status that says one of these codes, or none where `is_plain`.
+/// An answer of this status with one of these codes, or also without a code if `is_plain`.
 pub fn response(status: u16, codes: &[Code], is_plain: bool) -> Response {
     let names = codes.iter().copied().map(name).chain(is_plain.then(|| PLAIN.to_owned()));
     let refs: Vec<Ref> = names.map(Ref::from_schema_name).collect();
@@ -52,14 +51,14 @@ pub fn response(status: u16, codes: &[Code], is_plain: bool) -> Response {
         response = response.header("Retry-After", header.build());
     }
     if codes.contains(&Code::Unauthenticated) {
-        // What protects the resource is named where a protocol asks for it.
+        // Names the protected resource, as a protocol may require.
         let scheme = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^Bearer( resource_metadata=".*")?$"#));
         response = response.header("WWW-Authenticate", HeaderBuilder::new().schema(Some(scheme)).build());
     }
     response.build()
 }
 
-/// What plain HTTP has to say at a status.
+/// What a problem without a code means at this status.
 fn plainly(status: u16) -> &'static str {
     match status {
         400 => "`about:blank`: the head of the request can be read in two ways, or its path is not text.",
@@ -68,7 +67,7 @@ fn plainly(status: u16) -> &'static str {
     }
 }
 
-/// The name of a code's schema: `self-approval` is `SelfApprovalProblem`.
+/// The name of a code's schema: `self-approval` has `SelfApprovalProblem`.
 fn name(code: Code) -> String {
     let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     code.facts().1.split('-').map(capital).collect::<String>() + "Problem"
@@ -95,7 +94,7 @@ fn schema(code: Code) -> RefOr<Schema> {
         .property("status", fixed(status.as_u16()))
         .property("detail", text("What is wrong this time, for people."))
         .property("code", fixed(word))
-        .property("instance", text("The path that was asked for."));
+        .property("instance", text("The path of the request."));
     for field in ["type", "title", "status", "detail", "code", "instance"] {
         object = object.required(field);
     }
@@ -109,10 +108,10 @@ fn schema(code: Code) -> RefOr<Schema> {
 fn extensions(code: Code) -> Vec<(&'static str, RefOr<Schema>)> {
     match code {
         Code::InvalidTask => {
-            let pointer = text("Where in the body (a JSON Pointer, RFC 6901); empty where it is about a header, the query or the whole.");
+            let pointer = text("Where in the body (a JSON Pointer, RFC 6901); empty if it concerns a header, the query or the whole body.");
             let fault = ObjectBuilder::new()
                 .property("pointer", pointer)
-                .property("detail", text("What is wrong there."))
+                .property("detail", text("What is wrong at that position."))
                 .required("pointer")
                 .required("detail");
             vec![("errors", ArrayBuilder::new().items(fault).min_items(Some(1)).into())]
@@ -134,14 +133,14 @@ fn plain() -> RefOr<Schema> {
         .property("title", text("The name of the status."))
         .property("status", ObjectBuilder::new().schema_type(Type::Integer))
         .property("detail", text("What is wrong this time, for people."))
-        .property("instance", text("The path that was asked for."));
+        .property("instance", text("The path of the request."));
     for field in ["type", "title", "status", "detail", "instance"] {
         object = object.required(field);
     }
     object.into()
 }
 
-/// A problem of this code, as it could be sent.
+/// An example of a problem with this code.
 fn example(code: Code) -> Value {
     let (status, word, title) = code.facts();
     let workflow = "/workflows/01a20384-45a7-7747-9e89-69e0d434c734";
@@ -183,11 +182,11 @@ fn example(code: Code) -> Value {
     example
 }
 
-/// A problem without a code, as it could be sent.
+/// An example of a problem without a code.
 fn plain_example(status: u16) -> Value {
     let status = StatusCode::from_u16(status).unwrap_or_default();
     let (detail, instance) = match status.as_u16() {
-        400 => ("the header `authorization` stands more than once; send it once", "/workflows"),
+        400 => ("the header `authorization` appears more than once; send it once", "/workflows"),
         401 => ("the signature does not fit, or is too old", "/slack/interactions"),
         404 => ("no channel has buttons", "/slack/interactions"),
         _ => ("the headers have more than 65536 bytes", "/workflows"),
@@ -196,47 +195,47 @@ fn plain_example(status: u16) -> Value {
     json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "instance": instance})
 }
 
-/// When it comes, and what to do.
+/// When the code occurs, and what to do.
 fn advice(code: Code) -> &'static str {
     match code {
-        Code::MalformedJson => "The body is not JSON, or JSON that two programs could read differently, or it broke off. Repair the body.",
-        Code::Unauthenticated => "There is no token, or it is unknown, revoked, expired or without rights today. Ask an operator for one.",
-        Code::NotPermitted => "The caller may see this, and may not do it. `detail` says who may.",
+        Code::MalformedJson => "The body is not JSON, or it is JSON that two programs could read differently, or it ended too early. Correct the body.",
+        Code::Unauthenticated => "There is no token, or it is unknown, revoked, expired or currently without rights. Ask an operator for one.",
+        Code::NotPermitted => "The caller may see this but may not do it. `detail` says who may.",
         Code::NotAnApprover => "The caller has none of the roles that are asked now. `detail` names those that are still needed.",
         Code::SelfApproval => "The caller is on the requester's side. Somebody else has to approve.",
         Code::SignInAgain => {
-            "The level asks for a recent sign-in (`require_recent_sign_in`), and this caller has none. Calls with a token never hear it."
+            "The level requires a recent sign-in (`require_recent_sign_in`), and this caller has none. Calls with a token never get this code."
         }
-        Code::IdentityMismatch => "The body names somebody else than the token does. Leave the field out.",
+        Code::IdentityMismatch => "The body names somebody other than the token's principal. Leave the field out.",
         Code::WorkflowNotFound => "There is no workflow with this id that the caller may see.",
         Code::NoticeNotFound => "There is no notice with this id.",
         Code::GrantNotFound => "There is no grant with this id.",
-        Code::AlreadyDecided => "Somebody has decided the request otherwise; `decision` is what they said.",
+        Code::AlreadyDecided => "Somebody has already decided the request differently; `decision` shows how.",
         Code::AlreadyRejected => {
             "The very same task of the same requester was rejected within the level's `rejected_memory`; `decision` is what was said, of \
              `workflow_id`. Nobody is asked again: change the task, or submit it later."
         }
-        Code::WrongState => "The workflow, or the notice, is not where this makes sense; `current_status` says where it is.",
+        Code::WrongState => "The status of the workflow, or of the notice, does not permit this; `current_status` contains it.",
         Code::ReviewOpen => {
             "The caller has broken the glass before, and nobody else has closed the review (`GET /reviews`). Have it closed, or leave this to others."
         }
-        Code::Halted => "Something is halted, and nothing can wait here; `detail` says what. Try again once it is lifted.",
+        Code::Halted => "A halt is in force, and this call cannot wait for its end; `detail` describes it. Try again once it is lifted.",
         Code::IdempotencyKeyInUse => "The first request with this key is still being stored. Send the same again after `Retry-After`.",
         Code::Expired => "Nobody decided in time. Submit the task again.",
         Code::DigestMismatch => {
             "The decision is about another document than the workflow has. Read the workflow again, and decide with its `digest`."
         }
-        Code::PayloadTooLarge => "The body has more than 262,144 bytes. Keep what is large elsewhere and send a reference.",
-        Code::UnsupportedMediaType => "There is a body, and `Content-Type` does not say that it is JSON.",
-        Code::MisdirectedRequest => "`Host` is not a name by which this server goes.",
-        Code::InvalidTask => "The body, a header or the query does not fit; `errors` says where.",
-        Code::JustificationRequired => "A decision of this kind has to say why. Send `justification` with a sentence.",
-        Code::IdempotencyKeyReused => "This key came with another body before. Use a new key for a new task.",
-        Code::RateLimited => "This principal has too much under way, or has submitted too much. Nothing was done. Wait for `Retry-After`.",
+        Code::PayloadTooLarge => "The body has more than 262,144 bytes. Store large data elsewhere and send a reference.",
+        Code::UnsupportedMediaType => "There is a body, but `Content-Type` does not declare it as JSON.",
+        Code::MisdirectedRequest => "`Host` is not a name of this server.",
+        Code::InvalidTask => "The body, a header or the query is invalid; `errors` says where.",
+        Code::JustificationRequired => "This kind of decision needs a reason. Send a sentence in `justification`.",
+        Code::IdempotencyKeyReused => "This key was sent with a different body before. Use a new key for a new task.",
+        Code::RateLimited => "This principal has too many requests in progress, or has submitted too much. Nothing was done. Wait for `Retry-After`.",
         Code::Internal => "Something went wrong on the server's side; its log says what. Read the workflow before you try again.",
-        Code::Busy => "The server has too much under way, or somebody else is writing the same. Nothing was done; send the same again.",
+        Code::Busy => "The server has too many requests in progress, or somebody else is changing the same workflow. Nothing was done; send the same request again.",
         Code::Unavailable => {
-            "The server cannot reach its database, or is starting or stopping. Whether a change was done is not known; send the same again."
+            "The server cannot reach its database, or is starting or stopping. Whether a change was made is not known; send the same request again."
         }
     }
 }

@@ -18,16 +18,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
-/// Bytes that a connection may buffer for a head; a little more may be there before hyper looks.
+/// Bytes that a connection may buffer for a head; slightly more may arrive before hyper checks.
 const LARGEST_HEAD: usize = 72 * 1024;
 /// The pause after `accept` failed, which it does when the process has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What somebody reads for whom there is no connection.
+/// The answer if there is no room for another connection.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Where connections come from.
+/// The source of connections.
 pub trait Listener: Send + Sync + 'static {
-    /// The next one.
+    /// The next connection.
     fn accept(&self) -> BoxFuture<'_, io::Result<(TcpStream, SocketAddr)>>;
 }
 
@@ -37,7 +37,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// What every connection is served with.
+/// What serving any connection needs.
 pub struct Counter {
     pub listener: Arc<dyn Listener>,
     pub router: Router,
@@ -46,11 +46,11 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Accepts connections until it is told to stop. What passes by itself, such as a lack of file
-    /// descriptors, is waited out.
+    /// Accepts connections until it is told to stop. It waits out temporary errors, such as a lack
+    /// of file descriptors.
     ///
     /// # Errors
-    /// Nothing will be accepted on this socket any more.
+    /// The socket will accept nothing any more.
     pub async fn accept(&self, mut stop: oneshot::Receiver<()>) -> io::Result<()> {
         loop {
             let accepted = tokio::select! {
@@ -99,15 +99,14 @@ async fn serve(stream: TcpStream, router: Router, watcher: Watcher, place: &Plac
         let answer = router.clone().oneshot(request.map(Body::new));
         async move { answer.await.map(|response| response.map(|body| Answer::new(body, answering))) }
     });
-    // How long a head may take is for `Connection` to say, which also knows how long the client has
-    // been silent before it.
+    // `Connection` limits the time for a head, because it also knows how long the client was silent
+    // before.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(LARGEST_HEAD);
     watcher.watch(http.serve_connection(wire, service)).await
 }
 
-/// Whether the socket itself is not one any more that connections come from. Everything else that
-/// `accept` can say passes.
+/// Whether the socket can no longer accept connections. Every other error of `accept` is temporary.
 fn is_lost(error: &io::Error) -> bool {
     let lost = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::FAULT].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| lost.contains(&code))

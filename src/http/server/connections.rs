@@ -1,10 +1,10 @@
-//! The connections that are open: how many there may be, and which of them goes first when there
-//! are too many.
+//! The open connections: how many there may be, and which of them is closed first if there are too
+//! many.
 //!
-//! A connection that waits for its client costs the client nothing, so it is bounded three ways: by
-//! time, by the number that one address may have, and by eviction. Where there is no room the
-//! connection goes whose client has been silent the longest, one without a single request before
-//! one that has had an answer. A connection whose request is being answered is never evicted.
+//! A connection that waits for its client costs the client nothing, so it is bounded in three ways:
+//! by time, by the number per address, and by eviction. If there is no room, the connection whose
+//! client has been silent the longest is closed; one without a single request goes before one that
+//! has had an answer. A connection whose request is being answered is never evicted.
 
 use crate::http::peer::Peer;
 use std::collections::HashMap;
@@ -19,9 +19,9 @@ const FIRST_BYTE: Duration = Duration::from_secs(5);
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may rest between two requests.
 const REST: Duration = Duration::from_secs(60);
-/// How long a client may take no byte of an answer.
+/// How long a client may stop reading an answer.
 const STALLED: Duration = Duration::from_secs(30);
-/// Between two looks at a connection.
+/// The time between two checks of a connection.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 enum Phase {
     /// It has not sent a byte.
     New,
-    /// A part of a request's head is there.
+    /// A part of a request's head has arrived.
     Head,
     /// It has had an answer, and has sent nothing since.
     Resting,
@@ -41,12 +41,12 @@ enum Phase {
 struct Activity {
     phase: Phase,
     since: Instant,
-    /// Since when the client has taken nothing that was there to send.
+    /// Since when the client has not read what was ready to send.
     stalled: Option<Instant>,
 }
 
 impl Activity {
-    /// When the client has been waited for long enough; `None` while it is our turn.
+    /// When the client's time is up; `None` while the server has to act.
     fn due(&self) -> Option<Instant> {
         match self.phase {
             Phase::New => Some(self.since + FIRST_BYTE),
@@ -79,7 +79,7 @@ impl Connection {
         self.with(|activity| *activity = Activity { phase, since: Instant::now(), stalled: activity.stalled });
     }
 
-    /// Notes that bytes have come; says whether they belong to the head of a request.
+    /// Notes that bytes have arrived; returns whether they belong to the head of a request.
     pub fn received(&self) -> bool {
         self.with(|activity| {
             if matches!(activity.phase, Phase::New | Phase::Resting) {
@@ -89,19 +89,19 @@ impl Connection {
         })
     }
 
-    /// Notes whether the client takes what there is to send.
+    /// Notes whether the client reads what is ready to send.
     pub fn sending(&self, taken: bool) {
         self.with(|activity| activity.stalled = if taken { None } else { activity.stalled.or_else(|| Some(Instant::now())) });
     }
 
-    /// A request is being answered, until the guard is dropped.
+    /// Marks the connection as answering a request until the guard is dropped.
     pub fn answer(self: &Arc<Self>) -> Answering {
         self.turn_to(Phase::Busy);
         Answering(Arc::clone(self))
     }
 
-    /// Returns when the connection is to be closed: its client has been waited for long enough, or
-    /// it has to make room.
+    /// Returns when the connection has to be closed: its client's time is up, or it has to make
+    /// room.
     pub async fn outlived(&self) {
         loop {
             let (due, is_new) = self.with(|activity| (activity.due(), activity.phase == Phase::New));
@@ -109,7 +109,7 @@ impl Connection {
             if due.is_some_and(|due| due <= now) {
                 return;
             }
-            // Only a new connection cannot become due earlier than it is now.
+            // Only a new connection can become due earlier than it is now.
             let look = due.filter(|due| is_new || *due < now + LOOK).unwrap_or(now + LOOK);
             tokio::select! {
                 () = self.evicted.notified() => return,
@@ -139,13 +139,13 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// At most so many, and at most so many of one address.
+    /// At most `most` connections, and at most `most_each` from one address.
     pub fn new(most: usize, most_each: usize) -> Arc<Self> {
         Arc::new(Self { most, most_each, open: Mutex::default(), next: AtomicU64::new(0) })
     }
 
-    /// Takes a new connection in, in place of another one where there is no room; `None` where all
-    /// of them are busy.
+    /// Adds a new connection, in place of another one if there is no room; `None` if all of them
+    /// are busy.
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.values().filter(|connection| connection.peer == peer).count() >= self.most_each {
@@ -160,24 +160,24 @@ impl Connections {
         Some(Place { connections: Arc::clone(self), id, connection })
     }
 
-    /// Closes the one that has been silent the longest, as file descriptors are needed.
+    /// Closes the connection that has been silent the longest, because file descriptors are needed.
     pub fn make_room(&self) {
         evict(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner), |_| true);
     }
 
-    /// Closes all whose clients have asked for nothing.
+    /// Closes all connections without a request.
     pub fn close_resting(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         while evict(&mut open, |_| true).is_some() {}
     }
 
-    /// How many there are.
+    /// The number of connections.
     pub fn count(&self) -> usize {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
-/// Closes the connection that can best be spared; `None` where there is none.
+/// Closes the connection that can best be spared; `None` if there is none.
 fn evict(open: &mut HashMap<u64, Arc<Connection>>, of: impl Fn(&Connection) -> bool) -> Option<()> {
     let spared = open.iter().filter(|(_, connection)| of(connection)).filter_map(|(id, connection)| {
         let (phase, since) = connection.with(|activity| (activity.phase, activity.since));
@@ -188,7 +188,7 @@ fn evict(open: &mut HashMap<u64, Arc<Connection>>, of: impl Fn(&Connection) -> b
     Some(())
 }
 
-/// The place of an open connection; it is free once this is dropped.
+/// The place of an open connection; dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     connections: Arc<Connections>,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A socket of which the first calls go wrong.
+/// A socket whose first calls fail.
 struct Broken {
     listener: TcpListener,
     calls: AtomicUsize,

@@ -1,10 +1,10 @@
-//! A connection's bytes on their way in and out, watched for what its client owes us.
+//! The bytes of a connection in both directions, watched for what the client owes us.
 //!
-//! It also reads heads more strictly than hyper does, which takes a bare line feed for the end of a
-//! line. What is in front of us may not, and two programs that cut one stream into different
-//! requests can be made to believe different things. A bare line feed in a head becomes a NUL,
-//! which hyper refuses with 400. Heads that a client sends ahead of the answer it still waits for
-//! are not looked at.
+//! It also reads heads more strictly than hyper does, which accepts a bare line feed as the end of
+//! a line. A proxy in front of the server may not, and if two programs split one stream into
+//! different requests, an attacker can make them believe different things. A bare line feed in a
+//! head becomes a NUL, which hyper refuses with 400. Heads that a client sends before it has the
+//! previous answer are not checked.
 
 use crate::http::server::connections::{Answering, Connection};
 use axum::body::{Body, Bytes, HttpBody};
@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The two ways of a connection.
+/// Both directions of a connection.
 pub struct Wire {
     stream: TcpStream,
     connection: Arc<Connection>,
@@ -73,18 +73,18 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Where in a head the bytes stand.
+/// Where in a head the current byte is.
 #[derive(Debug, Default, Clone, Copy)]
 struct HeadScan {
     last: u8,
-    /// Bytes of this line so far, its end not counted.
+    /// Bytes of this line so far, without its end.
     line: usize,
     lines: usize,
     is_over: bool,
 }
 
 impl HeadScan {
-    /// Makes a NUL of each bare line feed, up to the end of the head.
+    /// Turns each bare line feed into a NUL, up to the end of the head.
     fn scan(&mut self, bytes: &mut [u8]) {
         if self.is_over {
             *self = Self::default();
@@ -108,7 +108,7 @@ impl HeadScan {
     }
 }
 
-/// The body of an answer; its connection is busy until the body has been sent or given up.
+/// The body of an answer; the connection is busy until the body has been sent or dropped.
 pub struct Answer {
     body: Body,
     _answering: Answering,
@@ -141,7 +141,7 @@ impl HttpBody for Answer {
 mod tests {
     use super::*;
 
-    /// What hyper gets to see of bytes that come in pieces of this size.
+    /// What hyper sees of bytes that arrive in pieces of this size.
     fn seen(text: &str, piece: usize) -> String {
         let mut scan = HeadScan::default();
         let mut bytes = text.as_bytes().to_vec();

@@ -1,14 +1,14 @@
-//! What would run, as a message says it.
+//! What would run, in the words of a message.
 
 use crate::actors::ports::Notice;
 use crate::domain::task::{ActionKind, Task};
 use crate::domain::text::shown;
 use crate::notify::message::{cut, value};
 
-/// Characters of the steps of a plan. The link leads to all of them.
+/// The most characters of the steps of a plan. The link leads to all of them.
 const LONGEST_STEPS: usize = 1_500;
 
-/// What would run, in words; of a plan each step in its order.
+/// What would run, in words; for a plan, each step in order.
 pub fn actions(notice: &Notice) -> String {
     if let Some(task) = notice.document.single() {
         return action(task);
@@ -19,7 +19,7 @@ pub fn actions(notice: &Notice) -> String {
     cut(&steps.join("; "), LONGEST_STEPS)
 }
 
-/// What would run, and what the plan changes that is shown with it.
+/// What would run, and the changes of a Terraform plan that is shown with it.
 fn action(task: &Task) -> String {
     let done = doing(task);
     task.terraform().map_or(done.clone(), |plan| format!("{done} (Terraform plan: {})", plan.counts))
@@ -33,7 +33,7 @@ fn doing(task: &Task) -> String {
             let url = task.action.calls.as_ref().map(|call| call.url.as_str()).unwrap_or_default();
             value(&format!("POST {url} {}", serde_json::Value::Object(task.action.args.clone())))
         }
-        (None, ActionKind::External) => "the requester acts itself, and reports".to_owned(),
+        (None, ActionKind::External) => "the requester acts, and reports the result".to_owned(),
         (None, kind) => format!("{} {}", kind.as_str(), task.action.name.as_deref().map(shown).unwrap_or_default()),
     }
 }

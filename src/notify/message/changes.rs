@@ -1,15 +1,15 @@
-//! What is different, as a message says it.
+//! Differences, in the words of a message.
 
 use crate::actors::ports::Notice;
 use crate::domain::task::difference::Difference;
 use crate::notify::message::{cut, value};
 
-/// Fields that changed since an earlier request, and characters of each of their values.
+/// The most changed fields, and the most characters of each value.
 const MOST_CHANGES: usize = 8;
 const LONGEST_CHANGE: usize = 120;
 
-/// What is different from what people were asked about before, or from the request whose place this
-/// one has taken.
+/// The differences from the document that people were asked about before, or from the request that
+/// this one supersedes.
 pub fn instead(notice: &Notice) -> String {
     let renewal = notice.workflow.open_round().and_then(|round| notice.workflow.renewal_of(round));
     if !notice.kind.asks() || (renewal.is_none() && notice.workflow.submission.supersedes.is_none()) {
@@ -26,6 +26,6 @@ pub fn instead(notice: &Notice) -> String {
     let changes = changes.join("; ");
     match renewal {
         Some(renewal) => format!(" It is asked about again, because {}. Changed: {changes}.", value(&renewal.reason)),
-        None => format!(" It takes the place of an earlier request, which is not asked about any more. Changed: {changes}."),
+        None => format!(" It supersedes an earlier request, which no longer needs a decision. Changed: {changes}."),
     }
 }

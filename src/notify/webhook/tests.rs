@@ -28,7 +28,7 @@ async fn an_address_inside_needs_to_be_meant() {
     assert_eq!(new("https://example.com/hook", false), Ok(()));
 }
 
-/// A notice of which every text is as long and as hostile as a task may have it.
+/// A notice in which every text is as long and as hostile as a task permits.
 fn hostile(filler: &str) -> Notice {
     let long = |length: usize| filler.repeat(length);
     let digest = Digest::of(b"");
