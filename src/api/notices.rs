@@ -53,7 +53,7 @@ pub async fn list(
     if filter.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
         return Err(invalid("status", format!("has to be one of {}", STATUSES.join(", "))));
     }
-    let id = |text: &str| Uuid::try_parse(text).map_err(|_| invalid("workflow_id", "is no id of a workflow"));
+    let id = |text: &str| Uuid::try_parse(text).map_err(|_| invalid("workflow_id", "is not the id of a workflow"));
     let workflow_id = filter.workflow_id.as_deref().map(id).transpose()?;
     let page = service.notices(&by, NoticeQuery { status: filter.status, channel: filter.channel, workflow_id, after, limit }).await?;
     Ok(Json(NoticePage::from(&page)).into_response())

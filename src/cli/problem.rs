@@ -52,7 +52,7 @@ impl fmt::Display for Problem {
             write!(f, "\n  {}: {}", escaped(pointer), escaped(text(error, "/detail").unwrap_or("is not valid")))?;
         }
         if let Some(decision) = self.body.get("decision").filter(|decision| decision.is_object()) {
-            write!(f, "\n  the decision that counts: {}", self::decision(decision))?;
+            write!(f, "\n  the decision that won: {}", self::decision(decision))?;
         }
         let said = |current: &&str| !text(&self.body, "/detail").is_some_and(|detail| detail.contains(current));
         if let Some(current) = text(&self.body, "/current_status").filter(said) {
@@ -112,7 +112,7 @@ mod tests {
             "decision": {"approver": "tom", "role": "tech_lead", "verdict": "rejected", "justification": "no\u{1b}[2J", "at": "2026-11-22T12:00:00Z"}});
         assert_eq!(
             shown(409, &body),
-            "Already decided: it was rejected\n  the decision that counts: rejected by tom (tech_lead) at 2026-11-22T12:00:00Z, saying: no<U+001B>[2J"
+            "Already decided: it was rejected\n  the decision that won: rejected by tom (tech_lead) at 2026-11-22T12:00:00Z, saying: no<U+001B>[2J"
         );
     }
 

@@ -27,7 +27,7 @@ pub fn read(file: &Path, workspace: Option<String>) -> Result<Plan, Error> {
     let plan: Value = serde_json::from_slice(&bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Error::Other(format!(
-            "{name} is no plan in JSON (line {line}, column {column}): write it with `terraform show -json PLANFILE > plan.json`; what \
+            "{name} is not a plan in JSON (line {line}, column {column}): write it with `terraform show -json PLANFILE > plan.json`; what \
              `terraform plan -json` and `-out` write is something else"
         ))
     })?;

@@ -6,13 +6,13 @@
 /// The text is anything else.
 pub fn url(text: &str) -> Result<String, &'static str> {
     let rest = ["https://", "http://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
-    let rest = rest.ok_or("is no address that can be called: it has to begin with https:// or http://")?;
+    let rest = rest.ok_or("is not an address that can be called: it has to begin with https:// or http://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if host.contains('@') {
         return Err("holds a name or a password; secrets come from the environment: secret: { from_env: NAME }");
     }
     let sound = !host.is_empty() && !host.starts_with(':') && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound { Ok(text.to_owned()) } else { Err("is no address that can be called: write https://, a host and a path") }
+    if sound { Ok(text.to_owned()) } else { Err("is not an address that can be called: write https://, a host and a path") }
 }
 
 /// The URL at which people reach a server: without a query, and without a slash at the end.

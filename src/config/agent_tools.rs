@@ -239,7 +239,7 @@ fn flags(at: &At<'_>) -> Vec<String> {
             if text.starts_with('-') && text.len() > 1 {
                 Ok(text.to_owned())
             } else {
-                Err(format!("`{}` is no flag; it begins with -", shown(text)))
+                Err(format!("`{}` is not a flag; it begins with -", shown(text)))
             }
         };
         at.parsed(sound)

@@ -217,7 +217,7 @@ fn person(at: &At<'_>) -> Option<Person> {
 fn contact(at: &At<'_>) -> Option<String> {
     let text = at.text()?;
     if text.is_empty() || text.chars().any(|character| character.is_whitespace() || character.is_control()) {
-        at.problem("is no address: write it without spaces, or leave the key out");
+        at.problem("is not an address: write it without spaces, or leave the key out");
         return None;
     }
     Some(text.to_owned())

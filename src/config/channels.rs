@@ -107,7 +107,7 @@ fn linear(fields: &Fields<'_>) -> Option<Service> {
 fn identifier(at: &At<'_>) -> Option<String> {
     let text = at.text()?;
     if text.trim().is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
-        at.problem("is no id: write it as it stands there, in one line of at most 128 bytes");
+        at.problem("is not an id: write it as it stands there, in one line of at most 128 bytes");
         return None;
     }
     Some(text.to_owned())
@@ -210,7 +210,7 @@ fn template(at: &At<'_>, dir: &Path) -> Option<String> {
         Err(error) => {
             let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
             let why = error.detail().unwrap_or("it cannot be read");
-            at.problem(format!("names the file `{}`, which is no sound template{line}: {}", shown(name), shown(why)));
+            at.problem(format!("names the file `{}`, which is not a valid template{line}: {}", shown(name), shown(why)));
             None
         }
     }

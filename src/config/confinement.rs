@@ -82,7 +82,7 @@ fn sandbox(at: &At<'_>) -> Option<Sandbox> {
 fn path(at: &At<'_>) -> Option<PathBuf> {
     let text = at.text()?;
     if text.trim().is_empty() || text.contains('\0') {
-        at.problem("is no path; write a folder or a file, which is relative to the runbook's `working_dir`");
+        at.problem("is not a path; write a folder or a file, which is relative to the runbook's `working_dir`");
         return None;
     }
     Some(PathBuf::from(text))

@@ -36,7 +36,7 @@ fn freeze(name: &str, at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPo
     let zone = fields.required("time_zone", "write whose clock it goes by, such as Europe/Berlin or UTC");
     let zone = zone.and_then(|at| {
         let unknown =
-            |text: &str| format!("`{}` is no time zone; write a name of the IANA list, such as Europe/Berlin or UTC", shown(text));
+            |text: &str| format!("`{}` is not a time zone; write a name of the IANA list, such as Europe/Berlin or UTC", shown(text));
         at.parsed(|text| text.parse::<Tz>().map_err(|_| unknown(text)))
     });
     let window = window(at, &fields);
@@ -75,7 +75,7 @@ fn weekly(at: &At<'_>, weekdays: Option<&At<'_>>, hours: Option<&At<'_>>) -> Opt
             if at.is_empty() {
                 at.problem("names no day, so that the freeze never begins; name some, or leave the key out for every day");
             }
-            let unknown = |text: &str| format!("`{}` is no day of the week; write mon, tue, wed, thu, fri, sat or sun", shown(text));
+            let unknown = |text: &str| format!("`{}` is not a day of the week; write mon, tue, wed, thu, fri, sat or sun", shown(text));
             let items = at.items("days of the week")?;
             let days: Vec<_> = items.iter().map(|at| at.parsed(|text| text.parse::<Weekday>().map_err(|_| unknown(text)))).collect();
             let days: Vec<Weekday> = days.into_iter().collect::<Option<_>>()?;
@@ -95,7 +95,7 @@ fn weekly(at: &At<'_>, weekdays: Option<&At<'_>>, hours: Option<&At<'_>>) -> Opt
 
 /// Parses `22:00-06:00`: the minute of the day at which it begins, and its length in minutes.
 fn stretch(text: &str) -> Result<(u32, u32), String> {
-    let unfit = || format!("is `{}`, but has to be a stretch of the day, such as 22:00-06:00 or 00:00-24:00", shown(text));
+    let unfit = || format!("is `{}`, but has to be a period of the day, such as 22:00-06:00 or 00:00-24:00", shown(text));
     let (from, until) = text.split_once('-').ok_or_else(unfit)?;
     let (from, until) = (minute(from).ok_or_else(unfit)?, minute(until).ok_or_else(unfit)?);
     match until {

@@ -30,7 +30,7 @@ fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     for item in at.items("levels, such as [low, medium]")? {
         match item.level() {
             Some(Level::Critical) => item.problem("is critical, which is never granted: each request is decided by itself"),
-            Some(level) if levels.contains(&level) => item.problem("stands twice; keep one"),
+            Some(level) if levels.contains(&level) => item.problem("appears twice; keep one"),
             Some(level) => levels.push(level),
             None => {}
         }

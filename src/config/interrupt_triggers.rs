@@ -65,7 +65,7 @@ fn trigger(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
         None if at.is_text() => {
             let known = BuiltIn::ALL.map(BuiltIn::name).join(", ");
             at.problem(format!(
-                "is no trigger that parkbrake knows; known are: {known}; \
+                "is not a trigger that parkbrake knows; known are: {known}; \
                  for one of your own write {{ when: 'a condition in CEL', level: {} }}",
                 at.text().map(shown).unwrap_or_default()
             ));
@@ -104,7 +104,7 @@ fn reachable(built_in: BuiltIn, at: &At<'_>, rules: &RiskRules<'_>) {
     for (words, needed) in needed {
         if let Some(word) = needed.filter(|word| !words.vocabulary.contains(word)) {
             let list = words.at.key();
-            at.problem(format!("can never match, because `{word}` is no word under `{list}`; add it there, or leave the trigger out"));
+            at.problem(format!("can never match, because `{word}` is not a word under `{list}`; add it there, or leave the trigger out"));
         }
     }
 }

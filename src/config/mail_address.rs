@@ -8,7 +8,7 @@ use lettre::Address;
 /// The text is not an address, or its part before the `@` is not ASCII: only servers with SMTPUTF8
 /// accept that, and most lack it.
 pub fn parse(text: &str) -> Result<String, String> {
-    const HOW: &str = "is no address: write it bare, such as ops@example.com";
+    const HOW: &str = "is not an address: write it bare, such as ops@example.com";
     let (local, domain) = text.rsplit_once('@').ok_or(HOW)?;
     if !local.is_ascii() {
         return Err("has letters beyond ASCII before the `@`, which most mail servers refuse; give an address without them".to_owned());

@@ -131,7 +131,7 @@ impl Configuration {
 pub fn load(dir: &Path, base: &Path) -> Result<Configuration, Vec<Problem>> {
     if !dir.is_dir() {
         // Otherwise a misspelled path would look like a folder without any of the files.
-        let detail = "is no folder; name the one that holds the configuration with --config".to_owned();
+        let detail = "is not a folder; name the one that holds the configuration with --config".to_owned();
         return Err(vec![Problem { file: dir.to_owned(), line: None, key: String::new(), detail }]);
     }
     let mut problems = unread::problems(dir, &shipped::READ);

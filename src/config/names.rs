@@ -107,7 +107,7 @@ pub fn account(text: &str) -> Result<String, String> {
     if fits {
         return Ok(text.to_owned());
     }
-    Err(format!("`{}` is no account of a machine; write its name, or USER:GROUP", shown(text)))
+    Err(format!("`{}` is not an account; write its name, or USER:GROUP", shown(text)))
 }
 
 /// A word of a vocabulary, or another spelling of one, in the form in which words are compared:

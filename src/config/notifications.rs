@@ -38,8 +38,8 @@ pub fn read(file: &At<'_>, dir: &Path) -> Notifications {
 
 fn route(at: &At<'_>, known: Option<&BTreeSet<&str>>) -> Option<Route> {
     let fields = at.fields(&["levels", "channels"])?;
-    let levels = fields.required("levels", "name the levels that are told, such as [high, critical]").and_then(|at| channels::levels(&at));
-    let channels = fields.required("channels", "name the channels that are told").and_then(|at| {
+    let levels = fields.required("levels", "name the levels of the notices, such as [high, critical]").and_then(|at| channels::levels(&at));
+    let channels = fields.required("channels", "name the channels that receive them").and_then(|at| {
         let items = at.items("channels")?;
         if items.is_empty() {
             at.problem("is empty; name channels, or leave the route out");
@@ -58,7 +58,7 @@ fn route(at: &At<'_>, known: Option<&BTreeSet<&str>>) -> Option<Route> {
 fn unknown(name: &str, known: &BTreeSet<&str>) -> String {
     let known: Vec<_> = known.iter().copied().collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    format!("`{}` is no channel; under `channels` there is: {known}", shown(name))
+    format!("`{}` is not a channel; under `channels` there is: {known}", shown(name))
 }
 
 /// Checks the agents in the file. Each App requests in the name of its own agent, so that answers
@@ -68,7 +68,7 @@ pub fn check_agents(file: &At<'_>, notifications: &Notifications, policy: &Polic
     for (name, app) in notifications.github_apps() {
         let agent = app.agent.as_str();
         let problem = if !policy.agents().contains_key(agent) {
-            Some(format!("`{}` is no agent: list it under `agents` in hitl/approval-policies.yaml", shown(agent)))
+            Some(format!("`{}` is not an agent: list it under `agents` in hitl/approval-policies.yaml", shown(agent)))
         } else {
             taken
                 .insert(agent, name)
@@ -104,7 +104,7 @@ pub fn notes(notifications: &Notifications, policy: &Policy) -> Vec<String> {
     }
     let routed: BTreeSet<Level> = notifications.routes.iter().flat_map(|route| route.levels.iter().copied()).collect();
     for level in routed.into_iter().filter(|level| !policy.level(*level).notify) {
-        notes.push(format!("a route names {level}, but risk_levels.{level}.notify is false, so nobody is told of such tasks"));
+        notes.push(format!("a route names {level}, but risk_levels.{level}.notify is false, so nobody is notified of such tasks"));
     }
     if notifications.public_url.is_none() && !notifications.channels.is_empty() {
         notes.push("public_url is not set, so messages have no links".to_owned());

@@ -66,7 +66,7 @@ impl<'s> Placeholders<'s> {
         let parts = at.items("paths of files, relative to `working_dir`").unwrap_or_default();
         for part in &parts {
             if part.text().is_some_and(|text| text.trim().is_empty() || text.contains('\0')) {
-                part.problem("is no file; write its path, which is relative to the runbook's `working_dir`");
+                part.problem("is not a file; write its path, which is relative to the runbook's `working_dir`");
             }
         }
         parts.iter().filter_map(|part| self.template(part)).collect()
@@ -98,7 +98,7 @@ impl<'s> Placeholders<'s> {
                 let without = fields.get("output_without_approval");
                 let output_without_approval = without.as_ref().map_or(Some(false), At::boolean);
                 let at = fields.required("pattern", "write the regular expression that the whole value has to match")?;
-                let unsound = |error: String| format!("is no sound regular expression: {}", last_line(&error));
+                let unsound = |error: String| format!("is not a valid regular expression: {}", last_line(&error));
                 let pattern = at.parsed(|text| Pattern::new(text).map_err(unsound));
                 let argument = Argument { pattern: pattern?, dash: dash?, output_without_approval: output_without_approval? };
                 if let (Some(at), Some(taken)) = (without, argument.output_without_approval.then(|| too_wide(&argument)).flatten()) {

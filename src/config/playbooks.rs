@@ -272,7 +272,7 @@ fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>,
     let mut is_sound = true;
     for (name, (at, value)) in args {
         let refused = match declared.get(*name) {
-            None => Some(format!("is no argument of the {} `{}`", kind.as_str(), shown(action))),
+            None => Some(format!("is not an argument of the {} `{}`", kind.as_str(), shown(action))),
             Some(argument) => {
                 let literal = value.as_ref().filter(|(text, template)| template.literal().is_some() && !outputs::means_one(text));
                 literal.and_then(|(text, _)| argument.refuses(text))

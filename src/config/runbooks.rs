@@ -182,7 +182,7 @@ fn concurrency<'s>(at: &At<'s>, placeholders: &mut Placeholders<'s>) -> Option<(
 fn directory<'s>(at: &At<'s>) -> Option<&'s str> {
     let text = at.text()?;
     if text.trim().is_empty() || text.contains('\0') {
-        at.problem("is no folder; write a path, which is relative to where parkbrake was started, or leave the key out");
+        at.problem("is not a folder; write a path, which is relative to where parkbrake was started, or leave the key out");
         return None;
     }
     Some(text)

@@ -97,7 +97,7 @@ fn groups(at: At<'_>) -> Option<(Groups, Vec<(Role, At<'_>)>)> {
 /// The name of a claim or a scope.
 fn word(text: &str) -> Result<String, &'static str> {
     let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-    if sound { Ok(text.to_owned()) } else { Err("is no name: write it as the provider has it, without blanks and quotation marks") }
+    if sound { Ok(text.to_owned()) } else { Err("is not a name: write it as the provider has it, without blanks and quotation marks") }
 }
 
 /// The address of a provider: over TLS, unless it is on this machine.
@@ -113,7 +113,7 @@ fn issuer(text: &str) -> Result<String, &'static str> {
 /// A subject: up to 255 ASCII characters, as the specification requires.
 fn subject(text: &str) -> Result<String, &'static str> {
     let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && text.trim() == text;
-    if sound { Ok(text.to_owned()) } else { Err("is no subject: write it as the provider has it, at most 255 characters of ASCII") }
+    if sound { Ok(text.to_owned()) } else { Err("is not a subject: write it as the provider has it, at most 255 characters of ASCII") }
 }
 
 /// Combines and checks the file together with the channels and the people.
@@ -123,7 +123,7 @@ pub fn resolve(written: SignIn<'_>, notifications: &Notifications, policy: &Poli
         if !of_mail(&name) {
             let known: Vec<_> = notifications.channels.keys().map(String::as_str).filter(|name| of_mail(name)).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            at.problem(format!("`{}` is no channel of mail; notifications.yaml has of type email: {known}", shown(&name)));
+            at.problem(format!("`{}` is not a mail channel; notifications.yaml has of type email: {known}", shown(&name)));
             return None;
         }
         if notifications.public_url.is_none() {

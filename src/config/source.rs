@@ -115,7 +115,7 @@ impl Source {
         }
         problems.sort_by_key(|problem| problem.line);
         if count > MOST_PROBLEMS {
-            let detail = format!("has {} more problems, which are told once these are gone", count - MOST_PROBLEMS);
+            let detail = format!("has {} more problems, which are reported once these are fixed", count - MOST_PROBLEMS);
             problems.push(Problem { file: self.file, line: None, key: String::new(), detail });
         }
         problems

@@ -169,7 +169,7 @@ impl<'s> At<'s> {
                 for entry in entries {
                     let inside = self.inside(entry);
                     if !seen.insert(&entry.key) {
-                        inside.problem("stands twice in this mapping; keep one");
+                        inside.problem("appears twice in this mapping; keep one");
                     }
                     inside.refuse_duplicate_keys();
                 }

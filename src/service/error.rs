@@ -167,7 +167,7 @@ impl From<identity::Error> for ServiceError {
             identity::Error::Unproved(why) => Self::Unauthenticated(why),
             identity::Error::Storage(error) => error.into(),
             identity::Error::NoRandomNumbers(error) => {
-                tracing::error!(%error, "the system gives no random numbers");
+                tracing::error!(%error, "the system provides no random numbers");
                 Self::internal()
             }
         }

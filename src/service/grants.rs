@@ -246,7 +246,7 @@ impl Service {
     async fn pattern_of(&self, by: &Caller, id: Uuid) -> Result<(Pattern, Level), ServiceError> {
         let unfit = |detail: &str| ServiceError::invalid("/like", detail);
         let workflow = match self.history(by, id).await {
-            Err(ServiceError::WorkflowNotFound) => return Err(unfit("is no workflow that you may see")),
+            Err(ServiceError::WorkflowNotFound) => return Err(unfit("is not a workflow that you may see")),
             found => found?.workflow,
         };
         let bytes = self.engine.storage.document(id, workflow.document_number()).await?.unwrap_or_default();
@@ -296,7 +296,7 @@ impl Service {
                 faults.push(Fault::new(format!("/action/args/{argument}"), detail));
             }
             for argument in args.keys().filter(|argument| !declared.contains_key(*argument)) {
-                faults.push(Fault::new(format!("/action/args/{argument}"), "is no argument of it, so no request would ever match"));
+                faults.push(Fault::new(format!("/action/args/{argument}"), "is not an argument of it, so no request would ever match"));
             }
         }
         Some(ActionPattern { kind, name, args })

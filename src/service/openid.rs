@@ -18,7 +18,7 @@ impl Service {
     pub async fn begin_openid(&self, again: bool) -> Result<(String, String), ServiceError> {
         let provider = self.openid.as_ref().ok_or_else(none)?;
         let secret = new_secret().map_err(|error| {
-            tracing::error!(%error, "the system gives no random numbers");
+            tracing::error!(%error, "the system provides no random numbers");
             ServiceError::internal()
         })?;
         let (attempt, secret) = if again { Attempt::again(&secret) } else { (Attempt::new(&secret), secret) };

@@ -42,7 +42,7 @@ impl Fields {
     pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(invalid(name, "stands twice")),
+            (_, Some(_)) => Err(invalid(name, "appears twice")),
             (value, None) => Ok(value.filter(|value| !value.trim().is_empty())),
         }
     }

@@ -26,12 +26,12 @@ fn proposals_are_listed_with_the_command_that_gives_each_and_nothing_is_given() 
         "1 requests: 0198c0de-0000-7000-8000-000000000009",
         &format!("parkbrake grant create --like {ID} --for DURATION"),
         "somebody else has to",
-        "2000 requests of the last 30 days were looked through; there were more",
+        "2000 requests of the last 30 days were examined; there were more",
     ]);
     assert_eq!(shown.out.matches("grant create").count(), 1);
     assert_eq!(stub.last("GET").token(), "pbk_alice");
     stub.on("GET /grants/proposals", 200, &page(&json!([])));
-    ran(&stub, &["grant", "proposals"]).said(&["nothing is proposed: it would be after 5 equal approvals and no rejection"]);
+    ran(&stub, &["grant", "proposals"]).said(&["nothing is proposed: that takes 5 equal approvals and no rejection"]);
     assert!(stub.called().iter().all(|what| what.starts_with("GET")), "{:?}", stub.called());
 }
 

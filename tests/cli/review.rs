@@ -43,7 +43,7 @@ fn a_request_is_read_and_approved_by_the_digest_of_what_stood_there() {
     let mut screen = Screen::of(terminal);
     screen.until("support/runbooks/deploy.sh");
     screen.press(b"a");
-    screen.until("Enter approves exactly what stands above");
+    screen.until("Enter approves exactly what is shown above");
     screen.press(b"green\r");
     screen.until("000000000001: executing");
     stub.on("GET /workflows/pending", 200, &json!({"success": true, "workflows": [], "next_cursor": null}));

@@ -286,7 +286,7 @@ async fn the_command_writes_a_file_only_if_it_is_whole() {
         app.stop().await;
     };
     let ((code, _, complained), ()) = tokio::join!(running, stopped);
-    assert!(code == Some(1) && complained.contains("is not whole"), "{code:?} {complained}");
+    assert!(code == Some(1) && complained.contains("is incomplete"), "{code:?} {complained}");
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["all.jsonl"]);
 }

@@ -170,7 +170,7 @@ async fn what_needs_nobody_is_let_through_at_once() {
     assert_eq!(harness.ask(&body).await["status"], "executing");
     let answer = harness.answer(7_001).await;
     assert_eq!((&answer["environment_name"], &answer["state"]), (&json!("development"), &json!("approved")));
-    assert!(answer["comment"].as_str().unwrap().contains("low risk, which needs nobody"), "{answer}");
+    assert!(answer["comment"].as_str().unwrap().contains("Its risk is low, so nobody has to approve it"), "{answer}");
 }
 
 #[tokio::test]

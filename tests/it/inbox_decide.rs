@@ -106,10 +106,10 @@ async fn an_approval_is_for_the_document_that_was_read() {
     let wrong =
         alice.post(&approve, &[("form_token", &token), ("digest", &digest), ("justification", "I <b>read</b> it")]).await.expect(412);
     wrong.has("the decision is about another document").has("I &lt;b&gt;read&lt;&#x2f;b&gt; it");
-    alice.post(&approve, &[("form_token", &token)]).await.expect(412).has("does not say what was read");
+    alice.post(&approve, &[("form_token", &token)]).await.expect(412).has("does not say which document was read");
     let long = "x".repeat(5_000);
     alice.submit(&page, &approve, &[("justification", &long)]).await.expect(422).has("longer than 4096 bytes");
-    alice.submit(&page, &approve, &[("justification", "a"), ("justification", "b")]).await.expect(422).has("stands twice");
+    alice.submit(&page, &approve, &[("justification", "a"), ("justification", "b")]).await.expect(422).has("appears twice");
     alice.submit(&page, &approve, &[("justification", "a\0b")]).await.expect(422).has("NUL");
     assert_eq!(app.client("alice").workflow(&ids[0]).await["version"], 2);
 

@@ -63,7 +63,7 @@ async fn wrong_tokens_hold_nobody_up_and_lock_nobody_out() {
         guess(number).await.expect(401);
     }
     let page = guess(10).await.expect(429);
-    page.has("many wrong ones came from your address");
+    page.has("too many wrong tokens came from your address");
     let pause: u64 = page.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&pause), "{pause}");
 

@@ -87,12 +87,12 @@ async fn rekey_says_what_it_would_seal_seals_it_and_the_old_key_alone_opens_noth
         "{said}"
     );
     let (_, said, _) = rekey(SECRET_KEY, &[]).await;
-    assert!(said.contains("2 workflows had the current key's seal already"), "it has changed nothing: {said}");
+    assert!(said.contains("2 workflows already had the current key's seal"), "it has changed nothing: {said}");
 
     let (code, said, _) = rekey(&both, &["--yes"]).await;
     assert!(code == Some(0) && said.contains("sealed with the current key:"), "{code:?} {said}");
     let (code, said, _) = rekey(&new, &["--yes"]).await;
-    assert!(code == Some(0) && said.contains("2 workflows had the current key's seal already"), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains("2 workflows already had the current key's seal"), "{code:?} {said}");
     let refused = app.try_restart().await.expect_err("the old key alone opens nothing").to_string();
     assert!(refused.contains("sealed with another secret key"), "{refused}");
 

@@ -62,7 +62,7 @@ async fn a_changed_rule_is_tried_on_what_was_submitted_and_changes_nothing() {
 
     let shown = preview(&app, "alice", &changed(), &["--limit", "3"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
-    for line in ["4 would have been assessed otherwise", "-> critical", "WOULD BE", "and 1 older ones: list more with --limit"] {
+    for line in ["4 would have been assessed differently", "-> critical", "WOULD BE", "and 1 older ones: list more with --limit"] {
         assert!(shown.contains(line), "{line:?} is not in {shown}");
     }
     assert_eq!(app.client("alice").get("/workflows?limit=50").await.expect(200), before, "nothing has changed");

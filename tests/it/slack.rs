@@ -159,14 +159,14 @@ async fn a_press_that_may_not_decide_decides_nothing_and_is_told_why() {
     let (_, other_digest) = other.split_once(' ').unwrap();
     let (serious, serious_value) = harness.parked(critical()).await;
     for (user, value, why) in [
-        ("U99", &value, "does not know you: ask an operator to write `slack: U99`"),
+        ("U99", &value, "does not know you: ask an operator to add `slack: U99`"),
         ("<!channel>", &value, "&lt;!channel&gt;"),
-        ("U04", &value, "beside two names"),
+        ("U04", &value, "have your Slack id"),
         ("U02", &value, "on behalf of tom; somebody else has to approve it"),
         ("U03", &other, "it needs team_lead; you are tech_lead"),
         ("U03", &format!("{id} {other_digest}"), "about another document"),
         ("U03", &format!("{} {other_digest}", uuid::Uuid::now_v7()), "no workflow with this id"),
-        ("U03", &serious_value, "with a justification"),
+        ("U03", &serious_value, "needs a justification"),
     ] {
         let said = harness.press(user, APPROVE, value).await;
         assert_eq!((&said["response_type"], &said["replace_original"]), (&json!("ephemeral"), &json!(false)), "{why}");
@@ -187,7 +187,7 @@ async fn a_level_without_buttons_has_none_whoever_presses() {
     let now = chrono::Utc::now().timestamp().to_string();
     harness.send_signed(&body, &now, &sign("of another room", &now, &body)).await;
     let said = harness.slack.answers().pop().expect("an answer");
-    assert!(said["text"].as_str().unwrap().starts_with("A request of medium risk is not decided by a button"), "{said}");
+    assert!(said["text"].as_str().unwrap().starts_with("A button cannot decide a request of medium risk"), "{said}");
     assert_eq!(harness.status(&id).await, "pending_approval");
 }
 
@@ -259,7 +259,7 @@ async fn what_no_message_can_show_is_not_approved_by_a_button() {
     task["metadata"] = json!({"plan": "x".repeat(3_000)});
     let (id, value) = harness.parked(task).await;
     let said = harness.press("U01", APPROVE, &value).await;
-    assert!(said["text"].as_str().unwrap().starts_with("This request is more than a message shows"), "{said}");
+    assert!(said["text"].as_str().unwrap().starts_with("A message cannot show all of this request"), "{said}");
     assert_eq!(harness.status(&id).await, "pending_approval");
     harness.press("U01", REJECT, &value).await;
     assert_eq!(harness.status(&id).await, "rejected", "a no is always safe");
@@ -290,7 +290,7 @@ channels:
         assert_ne!(stranger, body);
         harness.send(&stranger).await;
         let said = harness.slack.answers().pop().expect("an answer");
-        assert!(said["text"].as_str().unwrap().starts_with("You are a member of another Slack workspace"), "{said}");
+        assert!(said["text"].as_str().unwrap().starts_with("You belong to a different Slack workspace"), "{said}");
     }
     assert_eq!(harness.status(&id).await, "pending_approval");
     harness.send(&body).await;

@@ -258,7 +258,7 @@ async fn the_command_line_makes_a_token_that_is_shown_once_and_takes_it_back() {
     assert!(text(&revoked.stdout).starts_with("revoked 2;"), "{}", text(&revoked.stdout));
     let again = parkbrake(Some(database), config, &["token", "revoke", "alice"]).await;
     assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), ""));
-    assert!(text(&again.stderr).contains("there is no good token"), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("there is no valid token"), "{}", text(&again.stderr));
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ impl Server {
     pub fn decide(&self, call: &Value) -> Result<Decision, String> {
         let body = self.post("/agents/tool-calls", call)?;
         let decision: Decision =
-            serde_json::from_slice(&body).map_err(|error| format!("{} answered what is no decision: {error}", self.base))?;
+            serde_json::from_slice(&body).map_err(|error| format!("the answer of {} is not a decision: {error}", self.base))?;
         if decision.decision == Word::Allow && decision.workflow_id.is_none() {
             return Err(format!("{} allows a call and names no workflow", self.base));
         }

@@ -189,7 +189,7 @@ fn read(path: &Path) -> Result<Value, Error> {
     let shown = path.display();
     match std::fs::read(path) {
         Ok(bytes) => {
-            serde_json::from_slice(&bytes).map_err(|error| Error::Other(format!("{shown} is no JSON, so it is left as it is: {error}")))
+            serde_json::from_slice(&bytes).map_err(|error| Error::Other(format!("{shown} is not JSON, so it was not changed: {error}")))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(json!({})),
         Err(error) => Err(Error::Other(format!("cannot read {shown}: {error}"))),

@@ -64,7 +64,7 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
     let hook = |more: &str| format!("channels:\n  a: {{ type: webhook, url: \"https://a.example\", secret: {{ from_env: S }}, {more} }}\n");
     let slack = |more: &str| format!("channels:\n  a: {{ type: slack, webhook_url: {{ from_env: S }}, {more} }}\n");
     for (text, expected) in [
-        ("public_url: parkbrake.example.com\n".to_owned(), "1: public_url: is no address"),
+        ("public_url: parkbrake.example.com\n".to_owned(), "1: public_url: is not an address"),
         ("public_url: \"https://a.example/?x=1\"\n".to_owned(), "1: public_url: is the address that links begin with"),
         ("channel: {}\n".to_owned(), "1: channel: is not a known key"),
         ("channels: { a: { url: x } }\n".to_owned(), "1: channels.a: has no `type`"),
@@ -80,19 +80,19 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
         (slack("buttons: {}"), "2: channels.a.buttons.signing_secret: is missing"),
         (slack("buttons: { signing_secret: { from_env: S }, levels: [] }"), "2: channels.a.buttons.levels: is empty"),
         (slack("template: nowhere.txt"), "2: channels.a.template: names the file `nowhere.txt`"),
-        (slack("template: bad.txt"), "2: channels.a.template: names the file `bad.txt`, which is no sound template in line 2"),
+        (slack("template: bad.txt"), "2: channels.a.template: names the file `bad.txt`, which is not a valid template in line 2"),
         (slack("template: hitl/big.txt"), "2: channels.a.template: names a file of more than 65536 bytes"),
         (hook("group: 60s"), "2: channels.a.group: is not a known key"),
         (hook("timeout: 31s"), "2: channels.a.timeout: is more than 30s"),
         (hook("allow_private: yes"), "2: channels.a.allow_private: is the text `yes`, but has to be true or false"),
-        (hook("url: \"https://u:p@a.example\""), "2: channels.a.url: stands twice"),
+        (hook("url: \"https://u:p@a.example\""), "2: channels.a.url: appears twice"),
         (
             "channels: { a: { type: email, smtp_url: { from_env: S }, from: \"P <p@a.example>\" } }\n".to_owned(),
-            "1: channels.a.from: is no address",
+            "1: channels.a.from: is not an address",
         ),
         (
             "routes: [ { levels: [high], channels: [ops] } ]\n".to_owned(),
-            "1: routes[0].channels[0]: `ops` is no channel; under `channels` there is: none",
+            "1: routes[0].channels[0]: `ops` is not a channel; under `channels` there is: none",
         ),
         ("routes: [ { levels: [urgent], channels: [] } ]\n".to_owned(), "1: routes[0].levels[0]: is `urgent`"),
         ("routes: [ { channels: [] } ]\n".to_owned(), "1: routes[0].levels: is missing"),
@@ -127,8 +127,8 @@ fn a_github_app_is_read_and_takes_no_route() {
 #[test]
 fn a_github_app_asks_in_the_name_of_an_agent_of_its_own() {
     for (text, expected) in [
-        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: nobody }}\n"), "2: channels.a.agent: `nobody` is no agent"),
-        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: ann }}\n"), "2: channels.a.agent: `ann` is no agent"),
+        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: nobody }}\n"), "2: channels.a.agent: `nobody` is not an agent"),
+        (format!("channels:\n  a: {{ {APP}, app_id: 1, agent: ann }}\n"), "2: channels.a.agent: `ann` is not an agent"),
         (
             format!("channels:\n  a: {{ {APP}, app_id: 1, agent: others }}\n  b: {{ {APP}, app_id: 2, agent: others }}\n"),
             "3: channels.b.agent: the channel a asks in the name of others already",
@@ -161,7 +161,7 @@ fn what_is_probably_not_meant_is_noted() {
         with(text).notes[1..],
         [
             "the channel a is named by no route, so nothing is sent there",
-            "a route names low, but risk_levels.low.notify is false, so nobody is told of such tasks",
+            "a route names low, but risk_levels.low.notify is false, so nobody is notified of such tasks",
             "public_url is not set, so messages have no links",
             "these people have no email, so no mail reaches them: alice, cora, tom",
         ]

@@ -82,7 +82,7 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
         (&step("{ runbook: look, webhook: any }"), ":5: playbooks.go.steps[1].webhook: stands beside `runbook`", ""),
         (&step("{ name: save, runbook: look }"), ":5: playbooks.go.steps[1].name: is the name of an earlier step", ""),
         (&step("{ name: Save, runbook: look }"), ":5: playbooks.go.steps[1].name: `Save` cannot be used", "a-z"),
-        (&step("{ runbook: look, args: { x: y } }"), ":5: playbooks.go.steps[1].args.x: is no argument of the runbook `look`", ""),
+        (&step("{ runbook: look, args: { x: y } }"), ":5: playbooks.go.steps[1].args.x: is not an argument of the runbook `look`", ""),
         (&step("{ runbook: save }"), ":5: playbooks.go.steps[1]: leaves out service, which the runbook `save` needs", ""),
         (&step("{ webhook: ci, args: {} }"), ":5: playbooks.go.steps[1].args: leaves out ref", ""),
         (&step("{ runbook: save, args: { service: A1 } }"), ":5: playbooks.go.steps[1].args.service: `A1` does not match", "[a-z]+"),
@@ -118,7 +118,7 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
         (&step("{ resource: x }"), ":5: playbooks.go.steps[1].operation: is missing", ""),
         (&step("{ runbook: look, operation: fly }"), ":5: playbooks.go.steps[1].operation: `fly` is not one of the words", "deploy"),
         (&with("      - { runbook: look }\n"), ":5: playbooks.go.args.service: is an argument that nobody uses", "leave it out"),
-        (&with(SAVE).replace("[a-z]+\" } }\n", "[a-\" } }\n"), ":5: playbooks.go.args.service.pattern: is no sound regular expression", ""),
+        (&with(SAVE).replace("[a-z]+\" } }\n", "[a-\" } }\n"), ":5: playbooks.go.args.service.pattern: is not a valid regular expression", ""),
     ]);
 }
 

@@ -204,7 +204,7 @@ fn without_people_every_level_has_to_approve_itself() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/approval-policies.yaml: is missing, so nobody could approve"), "{problems:?}");
     let problems = load(Path::new("no/such/folder"), Path::new(".")).unwrap_err();
-    assert_eq!(problems[0].to_string(), "no/such/folder: is no folder; name the one that holds the configuration with --config");
+    assert_eq!(problems[0].to_string(), "no/such/folder: is not a folder; name the one that holds the configuration with --config");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn text_that_is_no_sound_yaml() {
             ("- a\n", ":1: is a list, but has to be a mapping of risk_levels", ""),
         ],
     );
-    refuses(NOTIFICATIONS, &[("routes: []\nroutes: []\n", ":2: routes: stands twice", "keep one"), ("a: {\n", ":", "not sound YAML")]);
+    refuses(NOTIFICATIONS, &[("routes: []\nroutes: []\n", ":2: routes: appears twice", "keep one"), ("a: {\n", ":", "not sound YAML")]);
     let dir = folder(&[(APPROVALS, PEOPLE)]);
     std::fs::write(dir.path().join(RULES), b"a: 1\nb: \xff\n").unwrap();
     std::fs::create_dir(dir.path().join(RUNBOOKS)).unwrap();
@@ -76,7 +76,7 @@ fn levels_that_do_not_hold_together() {
                 ":2: risk_levels.low.approvers: has no effect",
                 "leave it out",
             ),
-            (&levels("auto_approve: true", "auto_approve: true, auto_approve: true"), ":2: risk_levels.low.auto_approve: stands twice", ""),
+            (&levels("auto_approve: true", "auto_approve: true, auto_approve: true"), ":2: risk_levels.low.auto_approve: appears twice", ""),
             (&levels("false, approvers: [team_lead] }", "false }"), ":3: risk_levels.medium.approvers: is missing", "[team_lead]"),
             (&levels("[team_lead] }", "[] }"), ":3: risk_levels.medium.approvers: names no role", "at least one"),
             (&levels("[team_lead] }", "[team_lead, team_lead] }"), ":3: risk_levels.medium.approvers[1]: names `team_lead` a second", ""),
@@ -174,7 +174,7 @@ fn an_empty_word_list_is_refused_with_the_triggers_that_need_it() {
     let problems = unsound(&[(RULES, "resource_types: {}\nresources: []\n"), (APPROVALS, PEOPLE)]);
     assert!(problems[0].starts_with("hitl/risk-assessment-rules.yaml:1: resource_types: names no word"), "{problems:?}");
     assert!(problems[1].starts_with("(shipped) hitl/interrupt-triggers.yaml:"), "{problems:?}");
-    assert!(problems[1].contains("triggers.modify_infrastructure: can never match, because `infrastructure` is no word"), "{problems:?}");
+    assert!(problems[1].contains("triggers.modify_infrastructure: can never match, because `infrastructure` is not a word"), "{problems:?}");
 }
 
 #[test]
@@ -184,14 +184,14 @@ fn triggers_that_could_never_be_what_they_seem() {
         &[
             ("trigger: {}\n", ":1: trigger: is not a known key", "triggers"),
             ("triggers: {}\n", ":1: triggers: names no trigger", "run unseen"),
-            ("triggers:\n  delete_prod: critical\n", ":2: triggers.delete_prod: is no trigger that parkbrake knows", "delete_production"),
+            ("triggers:\n  delete_prod: critical\n", ":2: triggers.delete_prod: is not a trigger that parkbrake knows", "delete_production"),
             ("triggers:\n  data_export: severe\n", ":2: triggers.data_export: is `severe`", "critical"),
             (
                 "triggers:\n  data_export: { level: high }\n",
                 ":2: triggers.data_export: is a trigger whose condition is built in",
                 "only its level",
             ),
-            ("triggers:\n  data_export: high\n  \"data_export\": low\n", ":3: triggers.data_export: stands twice", ""),
+            ("triggers:\n  data_export: high\n  \"data_export\": low\n", ":3: triggers.data_export: appears twice", ""),
             ("triggers:\n  mine: { level: high }\n", ":2: triggers.mine.when: is missing", "CEL"),
             ("triggers:\n  mine:\n    when: 'true'\n", ":2: triggers.mine.level: is missing", ""),
             ("triggers:\n  mine:\n    level: high\n    when: 'operation =='\n", ":4: triggers.mine.when: is not sound CEL", ""),
@@ -242,7 +242,7 @@ fn triggers_that_could_never_be_what_they_seem() {
             ("triggers:\n  mine: { when: 'true', level: high, who: x }\n", ":2: triggers.mine.who: is not a known key", "when, level"),
         ],
     );
-    refuses(RULES, &[("triggers: { mine: high }\n", ":1: triggers.mine: is no trigger", "")]);
+    refuses(RULES, &[("triggers: { mine: high }\n", ":1: triggers.mine: is not a trigger", "")]);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_trigger_whose_word_is_gone_or_that_stands_in_both_files() {
     let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  delete_production: critical\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/interrupt-triggers.yaml:2: triggers.delete_production: can never match"), "{problems:?}");
-    assert!(problems[0].contains("`delete` is no word under `operations`"), "{problems:?}");
+    assert!(problems[0].contains("`delete` is not a word under `operations`"), "{problems:?}");
 
     let rules = "triggers:\n  data_export: high\n";
     let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  # again\n  data_export: low\n"), (APPROVALS, PEOPLE)]);
@@ -287,5 +287,5 @@ fn a_file_with_very_many_problems_tells_the_first_ones() {
     let triggers: String = (0..80).map(|n| format!("  t{n}: high\n")).collect();
     let problems = unsound(&[(TRIGGERS, &format!("triggers:\n{triggers}")), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 51);
-    assert_eq!(problems[50], "hitl/interrupt-triggers.yaml: has 30 more problems, which are told once these are gone");
+    assert_eq!(problems[50], "hitl/interrupt-triggers.yaml: has 30 more problems, which are reported once these are fixed");
 }

@@ -15,7 +15,7 @@ fn people_and_agents_that_cannot_be() {
             (&PEOPLE.replace("[tech_lead]", "tech_lead"), ":1: people.tom.roles: is the text `tech_lead`", "a list of roles"),
             (&PEOPLE.replace("[tech_lead]", "[tech_lead, Chef]"), ":1: people.tom.roles[1]: `Chef` cannot be used", ""),
             (&PEOPLE.replace("tom: { roles", "tom: { e-mail: x, roles"), ":1: people.tom.e-mail: is not a known key", "email"),
-            (&PEOPLE.replace("tom: { roles", "tom: { email: a b, roles"), ":1: people.tom.email: is no address", ""),
+            (&PEOPLE.replace("tom: { roles", "tom: { email: a b, roles"), ":1: people.tom.email: is not an address", ""),
             (&PEOPLE.replace("tom: { roles", "tom: { slack: 17, roles"), ":1: people.tom.slack: is the number 17", "in quotes"),
             (&PEOPLE.replace("tom:", "Alice: { }, tom:"), ":1: people.Alice: `alice` stands for somebody else", "whatever its case"),
             (&PEOPLE.replace("tom:", "Parkbrake: { }, tom:"), ":1: people.Parkbrake: is the name under which parkbrake itself acts", ""),

@@ -122,7 +122,7 @@ impl<'de> Visitor<'de> for Members {
                     let mut written = Vec::with_capacity(1024);
                     members.next_value_seed(Rewriter::new(&mut written, 1))?;
                     let written = String::from_utf8(written).map_err(A::Error::custom)?;
-                    let metadata = Metadata::of_canonical(written).ok_or_else(|| A::Error::custom("metadata is no object"))?;
+                    let metadata = Metadata::of_canonical(written).ok_or_else(|| A::Error::custom("metadata is not an object"))?;
                     fill(&mut request.metadata, metadata)?;
                 }
             }
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for Members {
 
 /// Fills a place; an error where it is filled already.
 fn fill<T, E: Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
-    if place.replace(value).is_some() { Err(E::custom("a field stands twice")) } else { Ok(()) }
+    if place.replace(value).is_some() { Err(E::custom("a field appears twice")) } else { Ok(()) }
 }
 
 /// A finding without nulls.

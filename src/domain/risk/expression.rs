@@ -63,7 +63,7 @@ pub enum InvalidExpression {
     TooDeep,
     #[error("uses `{name}`, which is not one of: {known}", name = .0, known = VARIABLES.join(" "))]
     UnknownVariable(String),
-    #[error("calls `{0}`, which is no function of CEL")]
+    #[error("calls `{0}`, which is not a CEL function")]
     UnknownFunction(String),
     #[error("does not answer true or false but {0}")]
     NotACondition(String),
@@ -77,7 +77,7 @@ pub enum InvalidExpression {
     AlwaysFails(String),
     #[error("looks at plan.{field}, which is not one of: {known}")]
     UnknownPlanField { field: String, known: String },
-    #[error("compares {0} with something that is no text, which is never the same")]
+    #[error("compares {0} with something that is not text, which is never the same")]
     NoWord(&'static str),
     #[error("compares {field} with `{written}`, which it never is, because conditions see the word that it stands for: write `{meant}`")]
     OtherSpelling { field: &'static str, written: String, meant: String },

@@ -49,7 +49,7 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
         parts.extend(
             texts(call, &["url"])
                 .filter(|url| !is_public(url))
-                .map(|url| rules.unmatched(url, "it is no address of a public host, and what answers there may be more than a page")),
+                .map(|url| rules.unmatched(url, "it is not the address of a public host, and what answers there may be more than a page")),
         );
         return parts;
     }
@@ -78,7 +78,7 @@ fn patch(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     let files = text.lines().filter_map(|line| FILES.iter().find_map(|start| line.trim_start().strip_prefix(start))).map(str::trim);
     let files: Vec<&str> = files.collect();
     if !text.trim_start().starts_with("*** Begin Patch") {
-        return vec![rules.unmatched(&call.tool_name, "its input is no patch")];
+        return vec![rules.unmatched(&call.tool_name, "its input is not a patch")];
     }
     if files.len() > MOST_FILES || files.iter().any(|file| file.len() > LONGEST_PATH) {
         return vec![rules.unmatched(&call.tool_name, "it names too many files, or one that is too long for a path")];

@@ -187,7 +187,7 @@ fn plain_example(status: u16) -> Value {
     let status = StatusCode::from_u16(status).unwrap_or_default();
     let (detail, instance) = match status.as_u16() {
         400 => ("the header `authorization` appears more than once; send it once", "/workflows"),
-        401 => ("the signature does not fit, or is too old", "/slack/interactions"),
+        401 => ("the signature does not match, or is too old", "/slack/interactions"),
         404 => ("no channel has buttons", "/slack/interactions"),
         _ => ("the headers have more than 65536 bytes", "/workflows"),
     };

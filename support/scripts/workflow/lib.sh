@@ -84,7 +84,7 @@ find_token() {
     done <"$file"
     [[ -n $token ]] || fail "$file has no token for ${wanted:-a person}: choose somebody in it with PARKBRAKE_AS"
   fi
-  [[ $token =~ ^[A-Za-z0-9._~+/=-]+$ ]] || fail "PARKBRAKE_TOKEN holds a character that no token has: copy it again"
+  [[ $token =~ ^[A-Za-z0-9._~+/=-]+$ ]] || fail "PARKBRAKE_TOKEN contains a character that no token has: copy it again"
 }
 
 # api METHOD PATH [BODY]: leaves the body of the answer in $answer; ends the script where the answer is not a yes.

@@ -27,7 +27,7 @@ while ($true) {
     }
     if (-not $answer.next_cursor) { break }
     $next = [uri]::EscapeDataString($answer.next_cursor)
-    if ($next -ceq $cursor) { Stop-Script 'the server gives the same page again and again' }
+    if ($next -ceq $cursor) { Stop-Script 'the server returns the same page again and again' }
     $cursor = $next
 }
 if ($shown -eq 0) {

@@ -28,7 +28,7 @@ while :; do
   shown=$((shown + $(jq '.workflows | length' <<<"$answer")))
   next=$(fact '.next_cursor | values | @uri')
   [[ -n $next ]] || break
-  [[ $next != "$cursor" ]] || fail "the server gives the same page again and again"
+  [[ $next != "$cursor" ]] || fail "the server returns the same page again and again"
   cursor=$next
 done
 case $shown in

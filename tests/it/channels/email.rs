@@ -117,7 +117,7 @@ async fn who_cannot_be_written_to_is_named() {
     notice.recipient = Some(Contact { email: Some("no address\r\nRCPT TO:<x@y>".to_owned()), ..alice() });
     refused(deliver(&channel, notice.clone()).await, "the mail address of alice is invalid");
     notice.recipient = None;
-    refused(deliver(&channel, notice).await, "for nobody in particular");
+    refused(deliver(&channel, notice).await, "has no recipient");
     assert!(service.mails().is_empty() && service.complaints().is_empty());
 }
 

@@ -99,7 +99,7 @@ impl<'de> Visitor<'de> for Rewriter<'_> {
             entries.next_value_seed(Rewriter { out: object.out, depth })?;
             object.end_value();
         }
-        if object.close() { Ok(()) } else { Err(A::Error::custom("a key stands twice")) }
+        if object.close() { Ok(()) } else { Err(A::Error::custom("a key appears twice")) }
     }
 }
 

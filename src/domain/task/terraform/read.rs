@@ -108,7 +108,7 @@ fn check_kind(plan: &Map<String, Value>) -> Result<(), Unreadable> {
         return unreadable("", format!("is the log of a command, not a plan; {HOW}"));
     }
     let Some(version) = plan.get("format_version").and_then(Value::as_str) else {
-        return unreadable("/format_version", format!("is missing, so this is no plan; {HOW}"));
+        return unreadable("/format_version", format!("is missing, so this is not a plan; {HOW}"));
     };
     if plan.contains_key("values") && !plan.contains_key("planned_values") {
         return unreadable("", format!("is a state, not a plan; {HOW}"));
@@ -126,7 +126,7 @@ fn check_kind(plan: &Map<String, Value>) -> Result<(), Unreadable> {
         _ => return unreadable("/format_version", format!("is {}; parkbrake reads plans of the formats 1.x", shown(version))),
     }
     if !["planned_values", "resource_changes", "output_changes"].iter().any(|field| plan.contains_key(*field)) {
-        return unreadable("", format!("says nothing of what it changes, so this is no plan; {HOW}"));
+        return unreadable("", format!("says nothing of what it changes, so this is not a plan; {HOW}"));
     }
     if plan.get("errored") == Some(&Value::Bool(true)) {
         return unreadable("/errored", "is true: the plan could not be made whole and cannot be applied; plan again");

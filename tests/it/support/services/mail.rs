@@ -54,7 +54,7 @@ pub fn read(from: String, to: Vec<String>, raw: &[u8]) -> Result<Mail, String> {
     let id = regex::Regex::new(r"^<[!-;=?-~]+@[A-Za-z0-9.-]+>$").expect("a pattern");
     for name in ["Message-ID", "In-Reply-To", "References"] {
         if single(&headers, name).is_some_and(|value| !id.is_match(value)) {
-            return Err(format!("{name} is no id: {headers:?}"));
+            return Err(format!("{name} is not an id: {headers:?}"));
         }
     }
     let kind = single(&headers, "Content-Type").unwrap_or_default();
@@ -90,7 +90,7 @@ fn part(text: &str) -> Result<(Headers, &str), String> {
             let (name, value) = line.split_once(':').ok_or_else(|| format!("`{line}` is no header"))?;
             let sound = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             if !sound {
-                return Err(format!("`{name}` is no name of a header"));
+                return Err(format!("`{name}` is not a name of a header"));
             }
             headers.push((name.to_owned(), value.trim().to_owned()));
         }

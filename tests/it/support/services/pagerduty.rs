@@ -111,7 +111,7 @@ fn payload(payload: &Value) -> Result<(), String> {
         return Err("'payload.timestamp' is no time of ISO 8601".to_owned());
     }
     if payload.get("custom_details").is_some_and(|details| !details.is_object()) {
-        return Err("'payload.custom_details' is no object".to_owned());
+        return Err("'payload.custom_details' is not an object".to_owned());
     }
     Ok(())
 }
@@ -123,5 +123,5 @@ fn string(object: &Value, name: &str, most: usize) -> Result<(), String> {
 
 fn url(value: &Value) -> Result<(), String> {
     let sound = value.as_str().and_then(|text| reqwest::Url::parse(text).ok()).is_some_and(|url| matches!(url.scheme(), "http" | "https"));
-    if sound { Ok(()) } else { Err(format!("{value} is no address")) }
+    if sound { Ok(()) } else { Err(format!("{value} is not an address")) }
 }

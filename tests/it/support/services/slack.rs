@@ -193,7 +193,7 @@ fn buttons(elements: &[Value]) -> Checked {
                 .try_for_each(|(name, most)| text(&fields[name], most, false))?;
         }
         if !seen.insert(fields["action_id"].to_string()) {
-            return Err(format!("the action {} stands twice in a block", fields["action_id"]));
+            return Err(format!("the action {} appears twice in a block", fields["action_id"]));
         }
     }
     Ok(())
@@ -201,7 +201,7 @@ fn buttons(elements: &[Value]) -> Checked {
 
 /// The fields of an object that has all of these, perhaps those, and no others.
 pub fn keys<'a>(value: &'a Value, required: &[&str], optional: &[&str]) -> Result<&'a Map<String, Value>, String> {
-    let fields = value.as_object().ok_or_else(|| format!("{value} is no object"))?;
+    let fields = value.as_object().ok_or_else(|| format!("{value} is not an object"))?;
     if let Some(missing) = required.iter().find(|name| !fields.contains_key(**name)) {
         return Err(format!("`{missing}` is missing in {value}"));
     }

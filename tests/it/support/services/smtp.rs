@@ -163,6 +163,6 @@ async fn data(stream: &mut Lines) -> Result<Vec<u8>, String> {
 fn address(rest: &str, before: &str) -> Result<String, String> {
     let path = rest.strip_prefix(before).ok_or_else(|| format!("`{rest}` does not begin with {before}"))?;
     let path = path.split(' ').next().unwrap_or_default();
-    let address = path.strip_prefix('<').and_then(|path| path.strip_suffix('>')).ok_or_else(|| format!("`{path}` is no path"))?;
-    if address.contains('@') { Ok(address.to_owned()) } else { Err(format!("`{address}` is no address")) }
+    let address = path.strip_prefix('<').and_then(|path| path.strip_suffix('>')).ok_or_else(|| format!("`{path}` is not a path"))?;
+    if address.contains('@') { Ok(address.to_owned()) } else { Err(format!("`{address}` is not an address")) }
 }
