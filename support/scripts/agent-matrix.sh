@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# The matrix of agent clients: the real Claude Code and Codex, each with its hook, under the permissions that ask nobody, against a server that is well,
-# down, slow, killed, or answers rubbish; with a hook that is killed or too slow; and with calls that are parked, approved, rejected and expired. Did the
-# tool run? Offline: in a network of its own, with a model on loopback that asks for one call.
+# The matrix of agent clients: runs the real Claude Code and Codex, each with its hook and with
+# permissions that ask nobody, against a server that is healthy, down, slow, killed, or sends
+# garbage; with a hook that is killed or too slow; and with calls that are parked, approved,
+# rejected and expired. It checks whether the tool ran. It works offline, in a network namespace of
+# its own, with a model on loopback that requests one call.
 #
 #   npm install --prefix FOLDER @anthropic-ai/claude-code@2.1.332 @openai/codex@0.171.0
 #   sudo support/scripts/agent-matrix.sh FOLDER [--short]
 #
-# With --short it leaves out what takes long: requests that expire, and servers and hooks that are slow.
+# With --short it leaves out the slow cases: requests that expire, and slow servers and hooks.
 #
-# Prints a table in Markdown. Exit status 1 if a row is not as it has to be; of some rows INTEGRATIONS.md says that no hook can stop the tool.
+# Prints a table in Markdown. The exit status is 1 if a row differs from what is expected; for some
+# rows INTEGRATIONS.md says that no hook can stop the tool.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 modules=$(cd -- "${1:?name the folder where npm has installed the clients}" && pwd)/node_modules
@@ -22,7 +25,7 @@ if [[ -z ${AGENT_MATRIX_INSIDE:-} ]]; then
   need_program jq jq jq jq
   need_postgres
   [[ -x $root/target/debug/parkbrake ]] || (cd "$root" && cargo build --locked --quiet)
-  # A network in which there is nobody else, and settings of the machine that are nobody else's.
+  # A network without other programs, and machine-wide settings that belong to nobody else.
   AGENT_MATRIX_INSIDE=1 exec unshare --net --mount -- "${BASH_SOURCE[0]}" "$@"
 fi
 ip link set lo up
@@ -37,7 +40,8 @@ tidy_up() {
   rm -rf "$work"
 }
 mkdir -p "$work"/{etc,overlay,config,agent/.claude,agent/.codex}
-# Codex trusts the hooks of the machine alone; so both clients find theirs in its settings, which are put over this machine's own.
+# Codex trusts only the hooks of the machine; so both clients find theirs in machine-wide settings,
+# which are mounted over this machine's own.
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$work/etc,workdir=$work/overlay" /etc
 
 cp -r config/. "$work/config"
@@ -83,12 +87,12 @@ unallowed=0
 wrong=0
 person=$(token alice)
 
-# install CLIENT URL: the hook as `parkbrake hook install` writes it.
+# install CLIENT URL: installs the hook as `parkbrake hook install` writes it.
 install_hook() {
   target/debug/parkbrake hook install "$1" --managed --yes --url "$2" --token-file "$work/token" --deadline 5s >/dev/null 2>&1
 }
 
-# broken_hook CLIENT COMMAND: the same settings with another command in them.
+# broken_hook CLIENT COMMAND: installs the same settings with another command.
 broken_hook() {
   local file=/etc/codex/hooks.json
   [[ $1 == codex ]] || file=/etc/claude-code/managed-settings.json
@@ -96,7 +100,8 @@ broken_hook() {
   jq --arg command "$2" '.hooks[][].hooks[] |= (.command = $command | .timeout = 2)' "$file" >"$work/settings" && cp "$work/settings" "$file"
 }
 
-# run CLIENT COMMAND: one run of the client, in which its model asks for the command. What came of it is in $work/told.
+# run CLIENT COMMAND: runs the client once; its model requests the command. The result is in
+# $work/told.
 run() {
   calls=$((calls + 1))
   printf 'call_%s_%s' "$$" "$calls" >"$work/id"
@@ -111,8 +116,9 @@ run() {
   fi) </dev/null >"$work/out" 2>&1 || true
 }
 
-# row CLIENT CASE EXPECTED COMMAND FILE: runs the client, and says whether the tool ran, by the file that it makes. EXPECTED is `ran`, `no`, or `either`
-# where no hook can stop it.
+# row CLIENT CASE EXPECTED COMMAND FILE: runs the client, and reports whether the tool ran,
+# according to the file that it creates. EXPECTED is `ran`, `no`, or `either` if no hook can stop
+# it.
 row() {
   rm -f "$5"
   run "$1" "$4"
@@ -126,11 +132,11 @@ row() {
     [[ $ran == no ]] || unallowed=$((unallowed + 1))
   fi
   printf '| %s | %s | %s | %s |\n' "$1" "$2" "$ran" "$verdict"
-  # What the model was told of it, for whoever wonders.
+  # What the model was told, for debugging.
   printf '%s, %s: %.300s\n' "$1" "$2" "$(tr '\n' ' ' <"$work/told" 2>/dev/null || echo 'nothing was told')" >&2
 }
 
-# of_parked PATH BODY: what alice says to the newest request that waits.
+# of_parked PATH BODY: alice's decision on the newest waiting request.
 of_parked() {
   local id
   id=$(curl -s -H "Authorization: Bearer $person" "$PARKBRAKE_URL/workflows/pending?limit=1" | jq -r '.workflows[0].workflow_id')
@@ -146,7 +152,7 @@ for client in claude-code codex; do
   ran=$work/agent/ran-$client
   install_hook "$client" "$PARKBRAKE_URL"
   harmless="write $ran"
-  # Codex has no tool of its own that writes a file.
+  # Codex has no tool of its own for writing a file.
   [[ $client != codex ]] || harmless="echo ran > ran-$client"
   row "$client" 'a call that needs no approval' ran "$harmless" "$ran"
   asks="chmod -R 777 $outside; touch $outside/$client-ran"
@@ -178,7 +184,7 @@ for client in claude-code codex; do
 8108 answers another type
 SERVERS
   no_hook_can=no
-  # Codex runs the tool when its hook did not end well.
+  # Codex runs the tool if its hook fails.
   [[ $client != codex ]] || no_hook_can=either
   broken_hook "$client" "sh -c 'kill -9 \$\$'"
   row "$client" 'hook killed' "$no_hook_can" "echo ran > ran-$client" "$ran"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Holds the ways in for agents to the clients that people use, of the versions below: Claude Code and Codex call the tools of the Model Context Protocol,
-# as does the command line of the protocol's inspector; and then the matrix of agent clients is printed, in its short form. The models are stand-ins on
-# this machine. The first run installs about 1 GB.
-# Needs npm, node 22 (from npm where it is missing), Python 3.10, Linux, and for the matrix root. Where something is missing it says that these tests
-# were left out; with PARKBRAKE_AGENT_TESTS=required that is a failure.
+# Tests the ways in for agents with real clients, in the versions below: Claude Code, Codex and the
+# command line of the protocol's inspector call the tools of the Model Context Protocol; then the
+# script prints the matrix of agent clients in its short form. The models are stand-ins on this
+# machine. The first run installs about 1 GB. Needs npm, node 22 (from npm if it is missing), Python
+# 3.10, Linux, and root for the matrix. If something is missing, it says that these tests were
+# skipped; with PARKBRAKE_AGENT_TESTS=required that is a failure.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 claude_code=2.1.332
@@ -23,7 +24,7 @@ need_cargo
 need_compiler
 need_postgres
 cd "$root"
-# Beside the build, so that `cargo clean` takes it along; one for each version.
+# Inside the build folder, so that `cargo clean` removes it; one for each version.
 clients=$root/target/agents-$claude_code-$codex-$inspector
 if [[ ! -f $clients/complete ]]; then
   say "installing Claude Code $claude_code, Codex $codex and the inspector $inspector into $clients"
@@ -41,11 +42,11 @@ done
 say 'building'
 cargo build --locked --quiet
 
-# In a shell of its own, because its server ends with it.
+# In a separate shell, because its server ends with it.
 (
   source support/scripts/lib/dev-server.sh
   start_server config
-  # Through the environment, because everybody can read a command line.
+  # In the environment, because everybody can read a command line.
   PARKBRAKE_TOKEN=$(awk '$2 == "deploy-bot" { print $3 }' "$home/tokens")
   export PARKBRAKE_TOKEN
   mkdir "$home/clients"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Measures parkbrake, built as for a release, beside pgbench and a plain group commit on the same PostgreSQL. Installs what is
-# missing for that, and says so before. Arguments are those of the benchmark: --help lists them, support/bench/README.md
-# explains them. Nothing else should be running on the machine.
+# Measures parkbrake, built as for a release, and for comparison pgbench and a plain group commit on
+# the same PostgreSQL. Installs what is missing, and says so before. Arguments are those of the
+# benchmark: --help lists them, support/bench/README.md explains them. Nothing else should be
+# running on the machine.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Tests the inbox in a real browser: starts a server with a database of its own in a temporary folder, and Chromium, and ends both.
-# Needs node (18.19 or newer), npm and Chromium, and installs what is missing where it can. Where it cannot, it says that these tests were left
-# out; with PARKBRAKE_BROWSER_TESTS=required that is a failure.
-# With --screenshots it makes the pictures of support/docs/images anew instead.
+# Tests the inbox in a real browser: starts a server with its own database in a temporary folder,
+# and Chromium, and stops both. Needs node (18.19 or newer), npm and Chromium, and installs what is
+# missing if it can. If it cannot, it says that these tests were skipped; with
+# PARKBRAKE_BROWSER_TESTS=required that is a failure. With --screenshots it renews the pictures in
+# support/docs/images instead.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 left_out() {
@@ -37,7 +38,7 @@ source support/scripts/lib/dev-server.sh
 config=$home/config
 cp -r config "$config"
 if [[ ${1:-} == --screenshots ]]; then
-  # Pictures show the path of the runbooks' folder: not the one where this checkout happens to be.
+  # Pictures show the path of the runbooks' folder, which should not be that of this checkout.
   mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake is there already: remove it first'
   folder=/tmp/parkbrake
   tidy_up() { rm -rf "$folder"; }
@@ -45,7 +46,7 @@ if [[ ${1:-} == --screenshots ]]; then
   cp -r support/runbooks "$folder/support/"
   sed -i.bak "s|working_dir: \\.|working_dir: $folder|" "$config/runbooks.yaml" && rm "$config/runbooks.yaml.bak"
 else
-  # Nobody waits a day for an outcome that nobody knows.
+  # The test cannot wait a day for an unknown outcome.
   awk '{ print } /^policies:/ { print "  medium: { report_within: 1s }" }' config/hitl/approval-policies.yaml >"$config/hitl/approval-policies.yaml"
 fi
 start_server "$config"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The whole way of a task against a fresh server, in under a minute: harmless work runs, risky work parks, the server is
-# killed and started again, a human approves and it runs, another is rejected, and a third escalates because nobody answers.
-# Every step is checked; the exit status is 0 only if all of it was seen.
+# The whole life of a task on a fresh server, in under a minute: harmless work runs, risky work
+# parks, the server is killed and started again, a human approves and the work runs, another request
+# is rejected, and a third escalates because nobody answers. Every step is checked; the exit status
+# is 0 only if all of them succeeded.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo
@@ -14,7 +15,7 @@ cargo build --quiet
 parkbrake=$root/target/debug/parkbrake
 
 source support/scripts/lib/dev-server.sh
-# The shipped configuration, but a medium risk escalates after three seconds rather than two hours.
+# The shipped configuration, but medium risk escalates after three seconds rather than two hours.
 cp -r config "$home/config"
 sed -i.bak 's/after: 2h/after: 3s/' "$home/config/hitl/approval-policies.yaml"
 
@@ -22,7 +23,7 @@ step() {
   printf '\n\033[1m%s\033[0m\n' "$1"
 }
 
-# status ID FIELD: what the server says of a workflow.
+# status ID FIELD: prints a field of a workflow.
 status() {
   "$parkbrake" status --json "$1" | jq -r ".workflow.$2"
 }
@@ -37,7 +38,7 @@ expect() {
   fi
 }
 
-# submit ARGUMENTS…: gives the id of the workflow.
+# submit ARGUMENTS…: prints the id of the workflow.
 submit() {
   "$parkbrake" submit --json "$@" | jq -r .workflow_id
 }

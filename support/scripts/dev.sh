@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts parkbrake on this machine, with a database of its own; installs what is missing for that, and says so before.
-# Arguments are those of `parkbrake dev`.
+# Starts parkbrake on this machine, with its own database; installs what is missing, and says so
+# before. Arguments are those of `parkbrake dev`.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Holds the Model Context Protocol to those who know it best: the conformance suite of the protocol, as far as it needs no tools made for tests,
-# and the Python client, over HTTP and over standard input and output.
-# Needs node 22 (from npm where it is missing), npm, Python 3.10 and PyPI. Where something is missing it says that these tests were left out; with
-# PARKBRAKE_MCP_TESTS=required that is a failure.
+# Tests the Model Context Protocol with the protocol's conformance suite, except for the parts that
+# need special test tools, and with the Python client, over HTTP and over standard input and output.
+# Needs node 22 (from npm if it is missing), npm, Python 3.10 and PyPI. If something is missing, it
+# says that these tests were skipped; with PARKBRAKE_MCP_TESTS=required that is a failure.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 suite=0.2.0-alpha.12
@@ -30,7 +30,7 @@ need_cargo
 need_compiler
 need_postgres
 cd "$root"
-# Beside the build, so that `cargo clean` takes it along; one for each version.
+# Inside the build folder, so that `cargo clean` removes it; one for each version.
 tools=$root/target/mcp-$suite-$client
 if [[ ! -f $tools/complete ]]; then
   say "installing the conformance suite $suite and the Python client $client into $tools"
@@ -52,7 +52,7 @@ cargo build --locked --quiet
 source support/scripts/lib/dev-server.sh
 start_server config
 tidy_up() { [[ -z ${with_token:-} ]] || kill "$with_token" 2>/dev/null || true; }
-# Through the environment, because everybody can read a command line.
+# In the environment, because everybody can read a command line.
 PARKBRAKE_TOKEN=$(awk '$2 == "deploy-bot" { print $3 }' "$home/tokens")
 export PARKBRAKE_TOKEN
 
@@ -60,7 +60,7 @@ status=0
 say 'talking to the server as the Python client'
 "$tools/python/bin/python" tests/mcp/conversation.py "$PARKBRAKE_URL" "$root/target/debug/parkbrake" || status=$?
 
-# The suite has no way to send a token.
+# The suite cannot send a token.
 "$node" tests/mcp/with-token.mjs "$PARKBRAKE_URL" >"$home/with-token" & with_token=$!
 for ((tries = 0; tries < 100; tries++)); do
   [[ ! -s $home/with-token ]] || break

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks every query against a database of this version, and writes down in .sqlx what was found, so that a build needs no
-# database. To be run when a query or a migration has changed. The database is made for this and removed afterwards.
-# With --check it changes nothing, and fails where .sqlx is not what it would write.
+# Checks every query against a database of this version, and stores the results in .sqlx, so that a
+# build needs no database. Run it after changing a query or a migration. The database is created for
+# this and removed afterwards. With --check it changes nothing, and fails if .sqlx is out of date.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Holds the Python client, the examples and the GitHub action to a real server: types, the OpenAPI document, restarts and lost answers, each
-# example with the real framework and a scripted model, and the action's steps as GitHub's runner runs them. The package is built first, looked at as PyPI would, and installed.
-# Needs Python (3.10 or newer) and PyPI. Where either is missing it says that this test was left out; with PARKBRAKE_PYTHON_TESTS=required
-# that is a failure.
+# Tests the Python client, the examples and the GitHub action against a real server: types, the
+# OpenAPI document, restarts and lost responses, each example with the real framework and a scripted
+# model, and the action's steps as GitHub's runner runs them. The package is first built, checked as
+# PyPI would, and installed. Needs Python (3.10 or newer) and PyPI. If either is missing, it says
+# that this test was skipped; with PARKBRAKE_PYTHON_TESTS=required that is a failure.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 packages=(httpx==0.28.1 langchain==1.5.2 langgraph==1.2.24 langgraph-checkpoint-sqlite==3.1.2 openai-agents==0.24.0
@@ -25,7 +26,7 @@ need_postgres
 need_script_tools
 cd "$root"
 client=$root/support/clients/python
-# Beside the build, so that `cargo clean` takes it along; one for each list of packages.
+# Inside the build folder, so that `cargo clean` removes it; one for each list of packages.
 tool=$root/target/python-$(cksum <<<"${packages[*]}" | cut -d ' ' -f 1)
 if [[ ! -f $tool/complete ]]; then
   say "installing the frameworks with pip, into $tool"
@@ -36,7 +37,7 @@ cargo build --locked --quiet
 
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
-# PostgreSQL runs as another account where the script runs as root.
+# PostgreSQL runs as another account if the script runs as root.
 chmod go+x "$home"
 unset PARKBRAKE_TOKEN PARKBRAKE_URL PARKBRAKE_CONFIG PARKBRAKE_DEV_HOME
 export PARKBRAKE_BIN=$root/target/debug/parkbrake PYTHONDONTWRITEBYTECODE=1
@@ -44,7 +45,7 @@ cd "$client"
 say 'building the package'
 "$tool/bin/python" -m build --no-isolation --outdir "$home/dist" . >"$home/built" 2>&1 || { cat "$home/built" >&2; fail 'the package was not built'; }
 "$tool/bin/twine" check --strict "$home"/dist/*
-# What is tested is what would be published.
+# The tests use what would be published.
 "$tool/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall "$home"/dist/*.whl
 say 'checking the types'
 "$tool/bin/mypy" --cache-dir "$home/mypy"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes the recording of README.md anew: runs the program against a server of its own, keeps what it prints on a terminal,
-# and writes support/docs/images/recording.svg, which moves without a script. Needs node and `script` (util-linux).
+# Renews the recording in README.md: runs the program against its own server, captures what it
+# prints on a terminal, and writes support/docs/images/recording.svg, an animation without a script.
+# Needs node and `script` (util-linux).
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo
@@ -15,7 +16,7 @@ cargo build --locked --quiet
 parkbrake=$root/target/debug/parkbrake
 
 source support/scripts/lib/dev-server.sh
-# The recording shows the folder of the runbooks: not the one where this checkout happens to be.
+# The recording shows the folder of the runbooks, which should not be that of this checkout.
 mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake is there already: remove it first'
 folder=/tmp/parkbrake
 tidy_up() { rm -rf "$folder"; }
@@ -25,7 +26,7 @@ cp -r config "$home/config"
 sed -i.bak "s|working_dir: \\.|working_dir: $folder|" "$home/config/runbooks.yaml" && rm "$home/config/runbooks.yaml.bak"
 start_server "$home/config"
 
-# record COMMAND: runs it on a terminal of 100 columns, and keeps it with what it printed.
+# record COMMAND: runs it on a terminal of 100 columns, and stores it with its output.
 record() {
   local printed
   printed=$(script -qec "stty cols 100 rows 50; ${1//parkbrake /$parkbrake }" /dev/null </dev/null)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Holds a running server to the document that it serves: schemathesis makes some thousand requests from /openapi.json, sound and unsound
-# ones, as an agent and as a person, and looks at every answer; then it submits tasks and follows the links to the calls about their
-# workflows. The seed is fixed, so that a finding comes again.
-# Needs Python (3.10 or newer) and PyPI. Where either is missing it says that this test was left out; with PARKBRAKE_SCHEMA_TESTS=required
-# that is a failure.
+# Tests a running server against the document that it serves: schemathesis makes some thousand valid
+# and invalid requests from /openapi.json, as an agent and as a person, and checks every response;
+# then it submits tasks and follows the links to the calls about their workflows. The seed is fixed,
+# so that a finding can be reproduced. Needs Python (3.10 or newer) and PyPI. If either is missing,
+# it says that this test was skipped; with PARKBRAKE_SCHEMA_TESTS=required that is a failure.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 version=4.32.5
@@ -15,7 +15,7 @@ left_out() {
   exit 0
 }
 
-# Debian keeps what a virtual environment needs apart from Python.
+# Debian packages virtual environments separately from Python.
 has_venv() {
   python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
@@ -25,7 +25,7 @@ need_cargo
 need_compiler
 need_postgres
 cd "$root"
-# Beside the build, so that `cargo clean` takes it along; one for each version.
+# Inside the build folder, so that `cargo clean` removes it; one for each version.
 tool=$root/target/schemathesis-$version
 if [[ ! -x $tool/bin/schemathesis ]]; then
   say "installing schemathesis $version with pip, into $tool"
@@ -39,11 +39,11 @@ source support/scripts/lib/dev-server.sh
 start_server config
 
 status=0
-# Hypothesis keeps what it found below the working folder.
+# Hypothesis stores its findings below the working folder.
 cd "$home"
 for name in deploy-bot cora; do
   say "asking $PARKBRAKE_URL as $name"
-  # Through a file, because everybody can read a command line.
+  # In a file, because everybody can read a command line.
   PARKBRAKE_SCHEMA_TOKEN=$(awk -v name="$name" '$2 == name { print $3 }' "$home/tokens") \
     "$tool/bin/schemathesis" --config-file "$root/tests/schema/schemathesis.toml" run "$PARKBRAKE_URL/openapi.json" --seed "$seed" || status=$?
 done

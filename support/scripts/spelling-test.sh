@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the spelling of everything that people write here, as .typos.toml says. Needs Python with venv, and PyPI, which has the program
-# `typos`. Where either is missing it says that this check was left out; with PARKBRAKE_SPELLING=required that is a failure.
+# Checks the spelling of everything that people write here, with the settings in .typos.toml. Needs
+# Python with venv, and PyPI, which has the program `typos`. If either is missing, it says that this
+# check was skipped; with PARKBRAKE_SPELLING=required that is a failure.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 version=1.52.0
@@ -16,7 +17,7 @@ has_venv() {
 }
 
 cd "$root"
-# Beside the build, so that `cargo clean` takes it along; one for each version.
+# Inside the build folder, so that `cargo clean` removes it; one for each version.
 tool=$root/target/typos-$version
 if [[ ! -x $tool/bin/typos ]]; then
   has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || left_out 'Python with venv is missing'

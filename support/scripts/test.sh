@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs everything that a change has to pass: format, spelling, lints, and all tests, including those of the API against its description, of
-# the Model Context Protocol, with the clients of agents, of the Python client, and in a browser. Installs what is missing for that, and says
-# so before. Arguments are handed to `cargo test`, for a part of the tests; everything else is then left out.
+# Runs everything that a change has to pass: format, spelling, lints, and all tests, including those
+# of the API against its document, of the Model Context Protocol, with the clients of agents, of the
+# Python client, and in a browser. Installs what is missing, and says so before. Arguments are
+# passed to `cargo test`, to run a part of the tests; everything else is then skipped.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
 need_cargo

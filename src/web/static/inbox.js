@@ -1,4 +1,4 @@
-// Keeps what is shown up to date. Every page works without it.
+// Keeps the page up to date. Every page works without it.
 "use strict";
 
 (() => {
@@ -34,7 +34,7 @@
 
   setInterval(tellTime, 10000);
 
-  // Absolute times as the reader's clock shows them, with UTC in the tooltip, and the other way round.
+  // Absolute times are in the reader's time zone, with UTC in the tooltip, or the other way round.
   const zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName").value;
   const local = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
   const isUtc = new Date().getTimezoneOffset() === 0 && /^(UTC|GMT)$/.test(zone);
@@ -59,17 +59,17 @@
   }
   tellZone();
 
-  // A page that comes back from the browser's memory may show what is no longer so.
+  // A page restored from the browser's memory may be outdated.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-  // What was done is told once: a page that is opened again says how things are now.
+  // A result is shown once: a page that is opened again shows the current state.
   const place = new URL(location.href);
   if (place.searchParams.has("seal")) {
     for (const name of ["done", "seal", "last"]) place.searchParams.delete(name);
     history.replaceState(history.state, "", place);
   }
 
-  // What was refused is where the reader goes on.
+  // After a refusal, the focus is on the form.
   document.getElementById("problem")?.focus();
 
   if (!body.dataset.live || !(list || detail)) return;
@@ -89,7 +89,7 @@
   }
 
   async function refresh() {
-    // Nothing moves under a finger.
+    // Nothing moves while a finger is on it.
     if (busy || Date.now() - touched < 1000) { setTimeout(refresh, 300); return; }
     wanted = false;
     busy = true;
@@ -100,7 +100,7 @@
       if (response.redirected) { say("lost", "You are signed out. Reload the page to sign in."); source?.close(); return; }
       if (response.ok) put(await response.text());
     } catch {
-      // The stream tells when the server is back.
+      // The stream reports when the server is back.
     } finally {
       busy = false;
     }
@@ -208,7 +208,7 @@
   // ---- What a runbook writes: asked for once a second, as long as somebody looks and it runs.
   const output = document.querySelector("#output[data-after]");
   const KEPT = 65536;
-  // Letters that cannot be seen, or that turn others round.
+  // Invisible letters, and letters that reorder others.
   const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
   const visible = (text) => text.replace(UNSEEN, (letter) => `\\u{${letter.charCodeAt(0).toString(16)}}`);
 
@@ -241,7 +241,7 @@
         }
       }
     } catch {
-      // The stream tells when the server is back.
+      // The stream reports when the server is back.
     }
     if (goesOn) setTimeout(follow, 1000);
   }
@@ -271,7 +271,7 @@
     }
   }
 
-  // Between the making of the page and the beginning of the stream something may have happened.
+  // Something may have happened between rendering the page and opening the stream.
   async function lookAgain() {
     refreshSoon();
     if (!detail) return;
@@ -279,7 +279,7 @@
       const response = await fetch(`/workflows/${detail.dataset.workflow}`, { headers: { accept: "application/json" } });
       if (response.ok && (await response.json()).workflow.version > Number(detail.dataset.version)) news();
     } catch {
-      // The stream tells when the server is back.
+      // The stream reports when the server is back.
     }
   }
 
@@ -298,7 +298,7 @@
     };
     source.onerror = () => {
       say("lost", "The connection is lost; what is shown may be old. Trying again.");
-      // The browser tries again by itself, unless the server refused.
+      // The browser retries on its own, unless the server refused.
       if (source.readyState === EventSource.CLOSED) retry = setTimeout(listen, 5000);
     };
     for (const name of EVENTS) source.addEventListener(name, heard);

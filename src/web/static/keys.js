@@ -1,4 +1,4 @@
-// Keys, for those who like them. None of them decides: `a` and `r` lead to the forms. They can be turned off.
+// Keyboard shortcuts, which can be turned off. None of them decides: `a` and `r` lead to the forms.
 "use strict";
 
 (() => {
@@ -18,7 +18,7 @@
 
   const follow = (rel) => document.querySelector(`.walk a[rel="${rel}"]`)?.click();
 
-  // The request before or after the one that has the focus, in a list; the page of it, where one is open.
+  // The request before or after the focused one in a list, or before or after the open one.
   function step(by) {
     const links = [...document.querySelectorAll("#list tbody th a")];
     if (!document.getElementById("list")) return follow(by > 0 ? "next" : "prev");

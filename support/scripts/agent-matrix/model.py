@@ -46,7 +46,7 @@ def message(body, decide):
     names = [tool.get("name", "") for tool in body.get("tools", [])]
     blocks = [block for one in body.get("messages", []) if isinstance(one["content"], list) for block in one["content"]]
     results = [plain(block.get("content")) for block in blocks if block.get("type") == "tool_result"]
-    # The client asks for other things too, such as a title, and offers no tools then.
+    # The client also makes other requests, for a title for example, and then offers no tools.
     tools = [name.removeprefix("mcp__").replace("__", ".", 1) if name.startswith("mcp__") else name for name in names]
     call = decide(Asked(tools, results)) if "Bash" in names else None
     block, delta, stop = {"type": "text", "text": ""}, {"type": "text_delta", "text": "Done."}, "end_turn"

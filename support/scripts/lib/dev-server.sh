@@ -1,14 +1,16 @@
 # shellcheck shell=bash
-# A server for a script: `parkbrake dev` with a temporary home, which ends with the script. Sourced after install.sh.
+# A server for a script: `parkbrake dev` with a temporary home, which ends with the script. Source
+# it after install.sh.
 
 unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
 home=$(mktemp -d)
-# PostgreSQL runs as another account where the script runs as root.
+# PostgreSQL runs as another account if the script runs as root.
 chmod go+x "$home"
 export PARKBRAKE_DEV_HOME=$home
 server=
 
-# start_server CONFIG: starts the server with that configuration, waits until it is ready, and sets PARKBRAKE_URL.
+# start_server CONFIG: starts the server with that configuration, waits until it is ready, and sets
+# PARKBRAKE_URL.
 start_server() {
   local tries
   : >"$home/out" # what an earlier server said must not be taken for this one's
@@ -27,13 +29,13 @@ start_server() {
   fail 'the server did not start; its log is above'
 }
 
-# Shows the end of the server's log, where the script has failed.
+# Prints the end of the server's log if the script has failed.
 show_log() {
   say 'the end of the server'\''s log:'
   tail -n 20 "$home/log" >&2
 }
 
-# Ends the server and removes its home. A script that has more to remove defines `tidy_up`.
+# Stops the server and removes its home. A script that has more to remove defines `tidy_up`.
 finish() {
   if [[ -n $server ]]; then
     kill -INT "$server" 2>/dev/null || true

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# What the development scripts need on a machine, and how they get it: apt-get, dnf or brew, whichever is there.
+# What the development scripts need on a machine, and how they install it: with apt-get, dnf or
+# brew.
 #
-# Each `need_…` is quick and silent where nothing is missing. Otherwise it says what it is about to install, installs it,
-# and ends the script if it is still not there, or if nothing on this machine can install it.
+# Each `need_…` is quick and silent if nothing is missing. Otherwise it says what it is about to
+# install, installs it, and ends the script if that fails or if nothing on this machine can install
+# it.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd)
-# What pip brings stays inside the repository's build folder.
+# What pip installs stays inside the repository's build folder.
 tools=$root/target/tools
 PATH=$PATH:$tools/bin
 
@@ -32,7 +34,7 @@ as_root() {
   fi
 }
 
-# install WHAT FOR-APT FOR-DNF FOR-BREW: by the package manager of this machine.
+# install WHAT FOR-APT FOR-DNF FOR-BREW: installs with the package manager of this machine.
 install() {
   if has apt-get; then
     say "$1 is missing: installing it with apt-get ($2)"
@@ -50,7 +52,7 @@ install() {
   fi
 }
 
-# Whether something can be installed here without anybody being asked.
+# Whether packages can be installed here without a password prompt.
 can_install() {
   { has apt-get || has dnf; } && { ((EUID == 0)) || { has sudo && sudo -n true 2>/dev/null; }; }
 }
@@ -61,18 +63,18 @@ need_program() {
   has "$1" || fail "$1 was installed and is still not on PATH: see what was said above"
 }
 
-# Rust is not installed by itself: which way is a decision of whoever owns the machine.
+# Rust is not installed automatically: how to install it is for the owner of the machine to decide.
 need_cargo() {
   has cargo || [[ ! -x ${HOME:-}/.cargo/bin/cargo ]] || PATH=$PATH:$HOME/.cargo/bin
   has cargo || fail "cargo is missing: install Rust as https://rustup.rs says, and start again"
 }
 
-# rustc links with it, and some dependencies are C.
+# rustc needs a linker, and some dependencies are written in C.
 need_compiler() {
   need_program cc build-essential gcc gcc
 }
 
-# Debian keeps the server's programs off PATH, in a folder of their version; so does Homebrew.
+# Debian and Homebrew keep the server's programs off PATH, in one folder for each version.
 find_postgres() {
   has initdb && return
   local folder newest=
@@ -82,29 +84,30 @@ find_postgres() {
   [[ -n $newest ]] && PATH=$PATH:$newest
 }
 
-# The programs only: parkbrake starts a database of its own. A server that the package itself starts is left alone.
+# Only the programs: parkbrake starts its own database. A server that the package itself starts is
+# left alone.
 need_postgres() {
   find_postgres || install PostgreSQL postgresql postgresql-server postgresql@17
   find_postgres || fail "PostgreSQL was installed and its initdb is still not found: put the folder with initdb on PATH"
 }
 
-# Most packages of the server bring it along; that of Fedora keeps it apart.
+# Most packages of the server include it; Fedora has a separate one.
 need_pgbench() {
   need_program pgbench postgresql postgresql-contrib postgresql@17
 }
 
-# What the workflow scripts run on.
+# What the workflow scripts need.
 need_script_tools() {
   need_program curl curl curl curl
   need_program jq jq jq jq
 }
 
-# The Taskfile's runner. Debian has no package of it, so where neither dnf nor brew is, it comes from PyPI.
+# The Taskfile's runner. Debian has no package for it, so without dnf and brew it comes from PyPI.
 need_go_task() {
   has task && return
   if ! has apt-get && { has dnf || has brew; }; then
     install task go-task go-task go-task
-    # Fedora names the program as it names the package.
+    # Fedora's program has the name of its package.
     has task || ! has go-task || { mkdir -p "$tools/bin" && ln -sf "$(command -v go-task)" "$tools/bin/task"; }
   else
     need_program python3 python3 python3 python3

@@ -1,5 +1,5 @@
-// Screens of a terminal as a picture that moves without a script: each command is typed, then stands with what it printed.
-// Reads [{command, printed}] as JSON and writes SVG.
+// Draws terminal screens as an animated picture without a script: each command is typed, then its
+// output stays for a while. Reads [{command, printed}] as JSON and writes SVG.
 
 const { readFileSync } = require("node:fs");
 
@@ -7,7 +7,7 @@ const columns = 100, charWidth = 7.8, lineHeight = 18, margin = 16;
 const colors = { 31: "#ff7b72", 32: "#7ee787", 33: "#e3b341", 35: "#d2a8ff" };
 const escaped = (text) => text.replace(/[&<>]/g, (found) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[found]);
 
-/// The lines of a text as lists of {text, style}, broken where the terminal breaks them.
+/// The lines of a text as lists of {text, style}, wrapped as the terminal wraps them.
 function lines(printed) {
   const all = [];
   for (const line of printed.replace(/\r/g, "").trimEnd().split("\n")) {
@@ -42,7 +42,7 @@ function drawn(pieces, row) {
 const screens = JSON.parse(readFileSync(0, "utf8")).map(({ command, printed }) => {
   const typed = command.split("\n").map((line, place) => [{ text: `${place === 0 ? "$ " : ""}${line}`, style: "font-weight:bold;fill:#79c0ff" }]);
   const shown = lines(printed);
-  // Time to read: a second for each three lines.
+  // Time to read: a second for every three lines.
   return { typed, shown, seconds: 1 + Math.max(3, shown.length / 3) };
 });
 const rows = Math.max(...screens.map(({ typed, shown }) => typed.length + shown.length));
@@ -50,7 +50,7 @@ const [width, height] = [Math.ceil(columns * charWidth + 2 * margin), rows * lin
 const whole = screens.reduce((sum, { seconds }) => sum + seconds, 0);
 
 const percent = (seconds) => `${Math.min(100, (100 * seconds) / whole).toFixed(2)}%`;
-/// Visible between two moments. The last screen stands where motion is not wanted.
+/// Visible between two times. The last screen is shown to readers who prefer no motion.
 const between = (name, from, until) =>
   `@keyframes ${name}{0%,${percent(from)}{visibility:hidden}${percent(from + 0.01)},${percent(until)}{visibility:visible}` +
   `${until < whole ? `${percent(until + 0.01)},100%{visibility:hidden}` : ""}}\n.${name}{animation:${name} ${whole}s step-end infinite}\n`;

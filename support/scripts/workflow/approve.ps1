@@ -1,7 +1,8 @@
 #!/usr/bin/env pwsh
 #Requires -Version 7.0
-# Shows what a request would run, asks, and approves exactly that: the digest that is sent is the one that was shown. Without a terminal
-# -Yes says yes, and for a critical request -Confirm names its target, or -Digest the document that was read elsewhere.
+# Shows what a request would run, asks, and approves exactly that: it sends the digest of what was
+# shown. Without a terminal, -Yes confirms, and for a critical request -Confirm names its target, or
+# -Digest the document that was read elsewhere.
 param(
     [string] $WorkflowId = $env:WORKFLOW_ID,
     [string] $Justification = $env:JUSTIFICATION,

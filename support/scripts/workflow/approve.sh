@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Shows what a request would run, asks, and approves exactly that: the digest that is sent is the one that was shown. Without a terminal
-# --yes says yes, and for a critical request --confirm names its target, or --digest the document that was read elsewhere.
+# Shows what a request would run, asks, and approves exactly that: it sends the digest of what was
+# shown. Without a terminal, --yes confirms, and for a critical request --confirm names its target,
+# or --digest the document that was read elsewhere.
 usage='approve.sh --workflow-id ID [--justification TEXT] [--yes] [--confirm TARGET] [--digest sha256:…] [--remote]'
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -29,7 +30,7 @@ fi
 
 somebody=
 if [[ -t 0 && -t 1 ]]; then somebody=true; fi
-# ask QUESTION: leaves what was typed in $typed.
+# ask QUESTION: stores the answer in $typed.
 ask() {
   printf '%s ' "$1" >&2
   IFS= read -r typed || [[ -n $typed ]] || typed=

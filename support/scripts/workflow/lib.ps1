@@ -1,6 +1,8 @@
-# What the workflow scripts share: where the server is, who is asking, and one call of the API. The twin of lib.sh.
+# What the workflow scripts share: the server's address, the caller, and one API call. The twin of
+# lib.sh.
 #
-# The token goes into a header of the request and nowhere else; what a user or a requester wrote is only ever a value.
+# The token goes into a header of the request and nowhere else; text from a user or a requester is
+# only ever a value.
 
 Set-StrictMode -Version 1.0
 $ErrorActionPreference = 'Stop'
@@ -13,7 +15,7 @@ function Stop-Script([string] $Message, [int] $Status = 1) {
     exit $Status
 }
 
-# A workflow's id, which is the only thing of a user's that becomes part of a path.
+# A workflow's id, the only text from a user that becomes part of a path.
 function Assert-WorkflowId([string] $Id) {
     if (-not $Id) {
         Stop-Script 'say which workflow: -WorkflowId ID or WORKFLOW_ID' 2
@@ -92,7 +94,7 @@ function Find-Token {
     return $token
 }
 
-# One call of the API: gives the answer, and ends the script where it is not a yes.
+# Makes one API call: returns the response, and ends the script if it is an error.
 function Invoke-Parkbrake([string] $Method, [string] $Path, $Body) {
     $request = @{
         Method             = $Method
@@ -101,7 +103,7 @@ function Invoke-Parkbrake([string] $Method, [string] $Path, $Body) {
         SkipHttpErrorCheck = $true
         MaximumRedirection = 0
         TimeoutSec         = 60
-        # A proxy has no business between two programs of one machine.
+        # Calls within one machine must not go through a proxy.
         NoProxy            = $script:Loopback
     }
     if ($null -ne $Body) {

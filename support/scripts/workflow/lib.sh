@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# What the workflow scripts share: where the server is, who is asking, one call of the API, and how an answer is shown.
+# What the workflow scripts share: the server's address, the caller, one API call, and showing a
+# response.
 #
-# Nothing that a user or a requester wrote is ever part of a command: it travels in variables, in the environment of jq and
-# in the body of a call. The token is handed to curl through a pipe, so that no list of processes shows it.
+# Text from a user or a requester is never part of a command: it is passed in variables, in the
+# environment of jq and in the body of a call. curl gets the token through a pipe, so that no list
+# of processes shows it.
 set -euo pipefail
 usage=${usage-} # each script sets it
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -24,7 +26,7 @@ value() {
   (($# >= 2)) || misuse "$1 needs a value"
 }
 
-# A workflow's id, which is the only thing of a user's that becomes part of a path.
+# A workflow's id, the only text from a user that becomes part of a path.
 check_id() {
   [[ -n $1 ]] || misuse "say which workflow: --workflow-id ID or WORKFLOW_ID"
   [[ $1 =~ ^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$ ]] || misuse "the workflow's id has to be one like 0198c0de-0000-7000-8000-000000000001"
@@ -87,11 +89,12 @@ find_token() {
   [[ $token =~ ^[A-Za-z0-9._~+/=-]+$ ]] || fail "PARKBRAKE_TOKEN contains a character that no token has: copy it again"
 }
 
-# api METHOD PATH [BODY]: leaves the body of the answer in $answer; ends the script where the answer is not a yes.
+# api METHOD PATH [BODY]: stores the body of the response in $answer; ends the script if it is an
+# error.
 api() {
   local reply status code=0 sent=()
   if (($# > 2)); then sent=(--header 'Content-Type: application/json' --data-binary @-); fi
-  # A proxy has no business between two programs of one machine.
+  # Calls within one machine must not go through a proxy.
   if [[ -n $loopback ]]; then sent+=(--noproxy '*'); fi
   reply=$(curl --disable --config /dev/fd/3 --silent --show-error --globoff --proto '=http,https' --connect-timeout 5 --max-time 60 \
     --request "$1" --header 'Accept: application/json' --write-out '\n%{http_code}' ${sent[@]+"${sent[@]}"} "$url$2" \
@@ -117,12 +120,12 @@ api() {
   jq --exit-status 'type == "object"' <<<"$answer" >/dev/null 2>&1 || fail "the answer of $url is not one of parkbrake: check PARKBRAKE_URL"
 }
 
-# show WHAT: the answer, by the function of that name in lib.jq.
+# show WHAT: shows the response, with the function of that name in lib.jq.
 show() {
   colors=$colors jq --raw-output -L "$here" "include \"lib\"; $1" <<<"$answer"
 }
 
-# fact WHERE: one value of the answer as it is, for the next call.
+# fact WHERE: prints one value of the response unchanged, for the next call.
 fact() {
   jq --raw-output "$1 // empty" <<<"$answer"
 }

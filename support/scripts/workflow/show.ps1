@@ -1,7 +1,8 @@
-# How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
-# The twin of lib.jq: tests/powershell.rs holds the two to the same facts, labels, colors and hidden characters.
+# How responses of the API are shown: first what parkbrake knows, then what the requester says,
+# marked as a claim. The twin of lib.jq: tests/powershell.rs checks that both show the same facts,
+# labels, colors and hidden characters.
 
-# Characters that change what a reader sees without being seen: the list of src/domain/text/invisible.rs.
+# Invisible characters that change what a reader sees: the list of src/domain/text/invisible.rs.
 $Invisible = '00A0 00AD 034F 0600-0605 061C 06DD 070F 0890-0891 08E2 115F-1160 1680 17B4-17B5 180B-180F 2000-200F 2028-202F 205F-206F 2800 2D7F 3000 3164 E000-F8FF FDD0-FDEF FE00-FE0F FEFF FFA0 FFF0-FFFC FFFE-FFFF 1107F 110BD 110CD 13430-13455 16FE4 1BC9D 1BCA0-1BCA3 1D159 1D173-1D17A 1FFFE-1FFFF 2FFFE-2FFFF 3FFFE-3FFFF 4FFFE-4FFFF 5FFFE-5FFFF 6FFFE-6FFFF 7FFFE-7FFFF 8FFFE-8FFFF 9FFFE-9FFFF AFFFE-AFFFF BFFFE-BFFFF CFFFE-CFFFF DFFFE-E0FFF EFFFE-10FFFF'
 $Colors = @{
     low = '32'; completed = '32'; approved = '32'; medium = '33'; pending_approval = '33'; executing = '33'; high = '31'; failed = '31'
@@ -22,9 +23,9 @@ function Test-Hidden([int] $Code) {
     return $false
 }
 
-# Text of others with nothing in it that a terminal would act on or hide.
+# Text from outside, without characters that a terminal would act on or hide.
 function Format-Shown($Value, [string] $Otherwise = '') {
-    # ConvertFrom-Json makes a date of every text that looks like one.
+    # ConvertFrom-Json turns every text that looks like a date into one.
     $text = if ($Value -is [datetime]) {
         $Value.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.FFFFFFF'Z'", [cultureinfo]::InvariantCulture)
     } else {
@@ -64,7 +65,7 @@ function Format-Risk($Level) {
     return Format-Painted ((Format-Shown $Level '?').ToUpperInvariant()) $Colors["$Level"]
 }
 
-# Facts under one label, what is continued in the same column.
+# Facts under one label; continuations are in the same column.
 function Write-Fact([string] $Name, $Lines) {
     foreach ($line in $Lines) {
         Write-Output "  $(Format-Painted ($Name.PadRight(12)) '2') $line"
@@ -72,7 +73,7 @@ function Write-Fact([string] $Name, $Lines) {
     }
 }
 
-# Text of several lines keeps a bar in front of each, so that none of them looks like one of ours.
+# Text of several lines has a bar in front of each, so that none of them looks like one of ours.
 function Format-Quoted($Value) {
     $text = if ($Value -is [datetime]) { Format-Shown $Value } else { [string] $Value }
     foreach ($line in $text.TrimEnd("`r", "`n") -split "`n") {
@@ -90,7 +91,7 @@ function Format-Compact($Value) {
     return Format-Shown (ConvertTo-Json -InputObject $Value -Compress -Depth 100)
 }
 
-# One argument as a shell would have to be told it, so that the line reads in one way only.
+# One argument, quoted as for a shell, so that the line is unambiguous.
 function Format-Argument($Value) {
     $text = [string] $Value
     if ($text -cmatch '\A[-_./:=@%+,A-Za-z0-9]+\z') {
@@ -155,7 +156,7 @@ function Format-Named($Target) {
     return $line
 }
 
-# What it is about, as far as parkbrake knows, and where the requester called it something else.
+# The target, as far as parkbrake knows, and what the requester called it if that differs.
 function Write-Target($Workflow) {
     if ($Workflow.target) {
         Write-Fact 'target' (Format-Named $Workflow.target)
@@ -216,7 +217,7 @@ function Write-Request($Workflow) {
     Write-Fact 'digest' (Format-Shown $Workflow.digest '?')
 }
 
-# What was kept of an attempt: a text, or one for each stream.
+# The output of an attempt: one text, or one for each stream.
 function Write-Kept($Output) {
     if ($Output -is [string]) {
         if ($Output) { Write-Fact 'output' (Format-Quoted $Output) }
@@ -235,7 +236,7 @@ function Write-Kept($Output) {
     }
 }
 
-# One event. What else its detail holds stands elsewhere on the page, or is of use to programs only.
+# One event. The rest of its detail is elsewhere on the page, or useful only to programs.
 function Format-Happened($Happened) {
     $at = Format-Painted (Format-Shown $Happened.at '?') '2'
     $line = "$($Happened.version)  $at  $(Format-Shown $Happened.event '?') by $(Format-Shown $Happened.actor '?')"
@@ -248,7 +249,7 @@ function Format-Happened($Happened) {
     return $line
 }
 
-# Everything that is known of a workflow.
+# Everything about a workflow.
 function Write-Status($Workflow) {
     Write-Request $Workflow
     $decisions = foreach ($decision in $Workflow.decisions) { Format-Decision $decision }
@@ -268,7 +269,8 @@ function Write-Status($Workflow) {
     Write-Fact 'history' $history
 }
 
-# What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation.
+# What has to be typed to approve a critical request: the resource, or else the environment, or else
+# the operation.
 function Format-Confirmation($Workflow) {
     $about = if ($Workflow.target) { $Workflow.target } else { $Workflow.task }
     foreach ($name in @($about.resource, $about.environment, $about.operation)) {
@@ -277,7 +279,7 @@ function Format-Confirmation($Workflow) {
     return ''
 }
 
-# One of the requests that wait.
+# One waiting request.
 function Write-Pending($Item) {
     Write-Output "$(Format-Risk $Item.risk_level) $(Format-Painted (Format-Shown $Item.workflow_id '?') '1')"
     Write-Target $Item
@@ -289,7 +291,7 @@ function Write-Pending($Item) {
     Write-Output ''
 }
 
-# A problem document (RFC 9457); empty where it is none.
+# A problem document (RFC 9457); empty for any other response.
 function Format-Problem($Problem) {
     $sentence = foreach ($part in @($Problem.title, $Problem.detail)) {
         if ($part) { Format-Shown $part }

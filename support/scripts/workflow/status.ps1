@@ -1,6 +1,6 @@
 #!/usr/bin/env pwsh
 #Requires -Version 7.0
-# Shows what a workflow is about, who decided, how it ran, and its history.
+# Shows the target of a workflow, its decisions, its attempts, and its history.
 param(
     [string] $WorkflowId = $env:WORKFLOW_ID,
     [switch] $Remote

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows what a workflow is about, who decided, how it ran, and its history.
+# Shows the target of a workflow, its decisions, its attempts, and its history.
 usage='status.sh --workflow-id ID [--remote]'
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
