@@ -109,7 +109,10 @@ async fn tell(connection: &Connection, path: &str, body: &Value) -> Result<ExitC
     let is_new = standing["changed"] == true;
     match standing.get("drill").filter(|drill| drill.is_object()) {
         Some(drill) => {
-            page.line(format_args!("drill: every server was halted after {} ms; the halt is lifted", number(drill, "/took_ms").unwrap_or(0)));
+            page.line(format_args!(
+                "drill: every server was halted after {} ms; the halt is lifted",
+                number(drill, "/took_ms").unwrap_or(0)
+            ));
             for server in list(drill, "/servers") {
                 let took = number(server, "/took_ms").map_or_else(|| "did not confirm in time".to_owned(), |took| format!("{took} ms"));
                 page.fact("server", format_args!("{} {took}", escaped(text(server, "/address").unwrap_or("?"))));

@@ -121,7 +121,10 @@ impl Caller {
     /// The key of a call; `None` if the call is not signed.
     fn key(&self, call: &Call) -> Result<Option<&Key>, String> {
         let Some(name) = &call.secret else { return Ok(None) };
-        self.keys.get(name).map(Some).ok_or_else(|| format!("the server was started without the secret in {name}; set it and restart the server"))
+        self.keys
+            .get(name)
+            .map(Some)
+            .ok_or_else(|| format!("the server was started without the secret in {name}; set it and restart the server"))
     }
 }
 

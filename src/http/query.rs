@@ -168,9 +168,7 @@ fn moment(name: &str, text: &str, later: Days) -> Result<DateTime<Utc>, Problem>
         || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.checked_add_days(later).map(|day| day.and_time(NaiveTime::MIN).and_utc());
     let moment = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
     let at = day().or_else(moment).filter(is_near);
-    at.ok_or_else(|| {
-        invalid(name, "write a day, such as 2026-10-31, or a time, such as 2026-10-31T14:00:00Z (write a `+` as `%2B`)")
-    })
+    at.ok_or_else(|| invalid(name, "write a day, such as 2026-10-31, or a time, such as 2026-10-31T14:00:00Z (write a `+` as `%2B`)"))
 }
 
 /// The level that a parameter names.

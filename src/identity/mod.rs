@@ -170,7 +170,9 @@ impl Identity {
             }
             Proof::OpenId { .. } | Proof::OpenIdMail { .. } => {
                 if !self.is_proved_by_openid(sign_in) {
-                    return Err(unproved(format!("the configuration no longer gives {name} the identity that the OpenID Connect provider has proved")));
+                    return Err(unproved(format!(
+                        "the configuration no longer gives {name} the identity that the OpenID Connect provider has proved"
+                    )));
                 }
             }
         }

@@ -4,12 +4,12 @@
 //! password, no port, no container. And it must leave nothing behind:
 //!
 //! 1. The cluster listens only on a Unix socket, in a folder that only its user can enter, so that
-//! it is safe to trust whoever reaches it.
+//!    it is safe to trust whoever reaches it.
 //! 2. The server runs under a watchdog, which stops it when its owner has ended, for whatever
-//! reason.
+//!    reason.
 //! 3. A lock shows whether a server still works in the folder: its processes inherit the lock, and
-//! the kernel releases it with the last of them. Numbers in files, which a crash leaves behind,
-//! decide nothing.
+//!    the kernel releases it with the last of them. Numbers in files, which a crash leaves behind,
+//!    decide nothing.
 
 mod account;
 mod cluster;

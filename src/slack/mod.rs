@@ -283,9 +283,7 @@ async fn person(service: &Service, slack_id: &str) -> Result<Caller, String> {
             "Parkbrake does not know you: ask an operator to add `slack: {}` to your name in hitl/approval-policies.yaml.",
             shown(slack_id)
         ),
-        InSlack::Several => {
-            "Two names in hitl/approval-policies.yaml have your Slack id, so parkbrake cannot tell who you are.".to_owned()
-        }
+        InSlack::Several => "Two names in hitl/approval-policies.yaml have your Slack id, so parkbrake cannot tell who you are.".to_owned(),
         InSlack::Barred(barred) => format!("You have no rights in parkbrake now: your name is {}.", barred.as_str()),
     })
 }

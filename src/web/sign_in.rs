@@ -64,7 +64,8 @@ pub async fn sign_in(
             let Some(pause) = web.sign_in_limiter.note_wrong(peer, Instant::now()) else {
                 return Ok(form(&web, next, Some((Code::Unauthenticated, &sentence(&why)))));
             };
-            let detail = "This token is not known, was revoked, or has expired, and too many wrong tokens came from your address. Wait a minute.";
+            let detail =
+                "This token is not known, was revoked, or has expired, and too many wrong tokens came from your address. Wait a minute.";
             let mut response = form(&web, next, Some((Code::RateLimited, detail)));
             response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
             return Ok(response);

@@ -27,7 +27,12 @@ const STRANGE: &str = "This sign-in was begun in another browser, more than 10 m
 pub async fn go(State(web): State<Web>, peer: Peer, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
     let next = wanted(&query)?;
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
-        return Ok(refusal(&web, next, Code::NotPermitted, "Another site has sent you here. If you want to sign in, do it from this page."));
+        return Ok(refusal(
+            &web,
+            next,
+            Code::NotPermitted,
+            "Another site has sent you here. If you want to sign in, do it from this page.",
+        ));
     }
     let Some(place) = web.sign_in_limiter.enter(peer).await else {
         return Ok(refusal(&web, next, Code::RateLimited, "Too many people are signing in at the moment. Try again shortly."));

@@ -18,7 +18,8 @@ pub enum Event {
 /// # Errors
 /// What cannot be read of it.
 pub fn read(client: Client, input: &[u8]) -> Result<Event, String> {
-    let sent: Map<String, Value> = serde_json::from_slice(input).map_err(|error| format!("the hook's input is not a JSON object: {error}"))?;
+    let sent: Map<String, Value> =
+        serde_json::from_slice(input).map_err(|error| format!("the hook's input is not a JSON object: {error}"))?;
     let text = |name: &str| match sent.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.as_str()),
         _ => Err(format!("the hook's input has no text `{name}`")),

@@ -118,7 +118,11 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
         (&step("{ resource: x }"), ":5: playbooks.go.steps[1].operation: is missing", ""),
         (&step("{ runbook: look, operation: fly }"), ":5: playbooks.go.steps[1].operation: `fly` is not one of the words", "deploy"),
         (&with("      - { runbook: look }\n"), ":5: playbooks.go.args.service: is an argument that nobody uses", "leave it out"),
-        (&with(SAVE).replace("[a-z]+\" } }\n", "[a-\" } }\n"), ":5: playbooks.go.args.service.pattern: is not a valid regular expression", ""),
+        (
+            &with(SAVE).replace("[a-z]+\" } }\n", "[a-\" } }\n"),
+            ":5: playbooks.go.args.service.pattern: is not a valid regular expression",
+            "",
+        ),
     ]);
 }
 

@@ -76,7 +76,11 @@ fn levels_that_do_not_hold_together() {
                 ":2: risk_levels.low.approvers: has no effect",
                 "leave it out",
             ),
-            (&levels("auto_approve: true", "auto_approve: true, auto_approve: true"), ":2: risk_levels.low.auto_approve: appears twice", ""),
+            (
+                &levels("auto_approve: true", "auto_approve: true, auto_approve: true"),
+                ":2: risk_levels.low.auto_approve: appears twice",
+                "",
+            ),
             (&levels("false, approvers: [team_lead] }", "false }"), ":3: risk_levels.medium.approvers: is missing", "[team_lead]"),
             (&levels("[team_lead] }", "[] }"), ":3: risk_levels.medium.approvers: names no role", "at least one"),
             (&levels("[team_lead] }", "[team_lead, team_lead] }"), ":3: risk_levels.medium.approvers[1]: names `team_lead` a second", ""),
@@ -174,7 +178,10 @@ fn an_empty_word_list_is_refused_with_the_triggers_that_need_it() {
     let problems = unsound(&[(RULES, "resource_types: {}\nresources: []\n"), (APPROVALS, PEOPLE)]);
     assert!(problems[0].starts_with("hitl/risk-assessment-rules.yaml:1: resource_types: names no word"), "{problems:?}");
     assert!(problems[1].starts_with("(shipped) hitl/interrupt-triggers.yaml:"), "{problems:?}");
-    assert!(problems[1].contains("triggers.modify_infrastructure: can never match, because `infrastructure` is not a word"), "{problems:?}");
+    assert!(
+        problems[1].contains("triggers.modify_infrastructure: can never match, because `infrastructure` is not a word"),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -184,7 +191,11 @@ fn triggers_that_could_never_be_what_they_seem() {
         &[
             ("trigger: {}\n", ":1: trigger: is not a known key", "triggers"),
             ("triggers: {}\n", ":1: triggers: names no trigger", "run unseen"),
-            ("triggers:\n  delete_prod: critical\n", ":2: triggers.delete_prod: is not a trigger that parkbrake knows", "delete_production"),
+            (
+                "triggers:\n  delete_prod: critical\n",
+                ":2: triggers.delete_prod: is not a trigger that parkbrake knows",
+                "delete_production",
+            ),
             ("triggers:\n  data_export: severe\n", ":2: triggers.data_export: is `severe`", "critical"),
             (
                 "triggers:\n  data_export: { level: high }\n",

@@ -198,8 +198,12 @@ fn plain_example(status: u16) -> Value {
 /// When the code occurs, and what to do.
 fn advice(code: Code) -> &'static str {
     match code {
-        Code::MalformedJson => "The body is not JSON, or it is JSON that two programs could read differently, or it ended too early. Correct the body.",
-        Code::Unauthenticated => "There is no token, or it is unknown, revoked, expired or currently without rights. Ask an operator for one.",
+        Code::MalformedJson => {
+            "The body is not JSON, or it is JSON that two programs could read differently, or it ended too early. Correct the body."
+        }
+        Code::Unauthenticated => {
+            "There is no token, or it is unknown, revoked, expired or currently without rights. Ask an operator for one."
+        }
         Code::NotPermitted => "The caller may see this but may not do it. `detail` says who may.",
         Code::NotAnApprover => "The caller has none of the roles that are asked now. `detail` names those that are still needed.",
         Code::SelfApproval => "The caller is on the requester's side. Somebody else has to approve.",
@@ -231,9 +235,13 @@ fn advice(code: Code) -> &'static str {
         Code::InvalidTask => "The body, a header or the query is invalid; `errors` says where.",
         Code::JustificationRequired => "This kind of decision needs a reason. Send a sentence in `justification`.",
         Code::IdempotencyKeyReused => "This key was sent with a different body before. Use a new key for a new task.",
-        Code::RateLimited => "This principal has too many requests in progress, or has submitted too much. Nothing was done. Wait for `Retry-After`.",
+        Code::RateLimited => {
+            "This principal has too many requests in progress, or has submitted too much. Nothing was done. Wait for `Retry-After`."
+        }
         Code::Internal => "Something went wrong on the server's side; its log says what. Read the workflow before you try again.",
-        Code::Busy => "The server has too many requests in progress, or somebody else is changing the same workflow. Nothing was done; send the same request again.",
+        Code::Busy => {
+            "The server has too many requests in progress, or somebody else is changing this workflow. Nothing was done; send it again."
+        }
         Code::Unavailable => {
             "The server cannot reach its database, or is starting or stopping. Whether a change was made is not known; send the same request again."
         }
