@@ -130,7 +130,8 @@ pub struct Notice {
     pub kind: Kind,
     /// When its event was committed. For a reminder, when it fell due.
     pub at: DateTime<Utc>,
-    /// The number of a reminder of its request, from 1; 0 for every other kind.
+    /// The number of a reminder of its request, from 1, or the percent of the goal that has passed;
+    /// 0 for every other kind.
     pub number: u32,
     /// Who caused its event: a principal, or `parkbrake`.
     pub actor: String,

@@ -181,7 +181,7 @@ pub fn notice() -> Value {
 fn one_notice(status: &str) -> Value {
     json!({
         "notice_id": "01a219ab-c617-7f02-8d2f-0c7a51f4a3b1", "workflow_id": WORKFLOW, "version": 2, "type": "approval.requested",
-        "reminder": null, "risk_level": "high", "channel": "ops", "recipient": null, "status": status, "attempts": 41, "resends": 0,
+        "reminder": null, "goal_percent": null, "risk_level": "high", "channel": "ops", "recipient": null, "status": status, "attempts": 41, "resends": 0,
         "created_at": "2026-11-26T21:03:37.538432Z", "due_at": "2026-11-27T21:03:38.102355Z",
         "first_attempt_at": "2026-11-26T21:03:37.611740Z", "delivered_at": null, "error": "the other side answered 503",
     })

@@ -3,12 +3,12 @@
 use crate::config::grants;
 use crate::config::quotas;
 use crate::config::risk_rules::{self, AskedRole};
-use crate::config::value::At;
+use crate::config::value::{At, Fields};
 use crate::config::{mail_address, names};
 use crate::domain::duration;
 use crate::domain::grant::GrantLimits;
 use crate::domain::policy::quota::Quotas;
-use crate::domain::policy::{Agent, Person, SYSTEM, roles};
+use crate::domain::policy::{Agent, Goal, Person, SYSTEM, roles};
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::transition;
@@ -20,7 +20,7 @@ mod document;
 const KEYS: [&str; 9] =
     ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
 const PERSON_KEYS: [&str; 5] = ["roles", "email", "slack", "linear", "team"];
-const POLICY_KEYS: [&str; 11] = [
+const POLICY_KEYS: [&str; 12] = [
     "required",
     "distinct_roles",
     "expire_after",
@@ -31,6 +31,7 @@ const POLICY_KEYS: [&str; 11] = [
     REPORT_WITHIN,
     "break_glass",
     "goal",
+    "remind",
     "require_recent_sign_in",
 ];
 /// The key of `policies` that also applies if nobody is asked.
@@ -75,7 +76,7 @@ pub struct LevelTerms<'s> {
 }
 
 /// The terms of one level, as written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     pub required: u32,
     pub distinct_roles: bool,
@@ -88,8 +89,8 @@ pub struct Terms {
     pub warn_before: Option<Duration>,
     /// How long a rejection of exactly the same task is remembered; zero means not at all.
     pub rejected_memory: Duration,
-    /// The time within which requests should be decided, for the statistics.
-    pub goal: Option<Duration>,
+    /// The time within which requests should be decided.
+    pub goal: Option<Goal>,
     /// How recently an approver has to have signed in.
     pub recent_sign_in: Option<Duration>,
 }
@@ -298,7 +299,7 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         warn_before,
         require_digest: boolean("require_digest"),
         rejected_memory: fields.get("rejected_memory").and_then(|at| at.duration()).unwrap_or_default(),
-        goal: fields.get("goal").and_then(|at| at.duration()),
+        goal: goal(&fields),
         recent_sign_in: fields.get("require_recent_sign_in").and_then(|at| at.duration()),
         report_within: fields.get(REPORT_WITHIN).and_then(|at| at.duration()).unwrap_or(transition::REPORT_WITHIN),
     };
@@ -318,6 +319,38 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         break_glass: break_glass.unwrap_or_default(),
         is_of_decisions,
     })
+}
+
+/// The time within which people should decide, and when they are reminded of it.
+fn goal(fields: &Fields<'_>) -> Option<Goal> {
+    let (goal, remind) = (fields.get("goal"), fields.get("remind"));
+    if let Some(at) = remind.as_ref().filter(|_| goal.is_none()) {
+        at.problem("has no effect without goal: say within what time people should decide, or leave this out");
+    }
+    let remind = remind.map(|at| percents(&at)).unwrap_or_default();
+    Some(Goal { within: goal?.duration()?, remind })
+}
+
+/// Shares of the goal, such as `[50%, 90%]`.
+fn percents(at: &At<'_>) -> Vec<u32> {
+    if at.is_empty() {
+        at.problem("names no share of the goal; name one, such as 50%, or leave the key out");
+    }
+    let mut read: Vec<u32> = Vec::new();
+    for at in at.items("shares of the goal, such as [50%, 90%]").unwrap_or_default() {
+        let Some(percent) = at.parsed(percent) else { continue };
+        if let Some(before) = read.last().filter(|before| **before >= percent) {
+            at.problem(format!("is not more than the share before it ({before}%); write them in rising order"));
+        }
+        read.push(percent);
+    }
+    read
+}
+
+fn percent(text: &str) -> Result<u32, String> {
+    let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let percent = digits.and_then(|digits| digits.parse().ok()).filter(|percent| (1..100).contains(percent));
+    percent.ok_or_else(|| format!("is `{}`, but has to be a share of the goal from 1% to 99%, such as 50%", shown(text)))
 }
 
 fn chain<'s>(at: &At<'s>) -> Option<Chain<'s>> {
@@ -349,6 +382,6 @@ impl Terms {
 impl ApprovalPolicies<'_> {
     /// The terms of a level.
     pub fn terms(&self, level: Level) -> Terms {
-        self.policies.get(&level).map(|written| written.terms).unwrap_or_default()
+        self.policies.get(&level).map(|written| written.terms.clone()).unwrap_or_default()
     }
 }

@@ -140,6 +140,7 @@ fn answer(notice: &Notice) -> Option<(&'static str, String)> {
         Kind::Requested
         | Kind::Reminded
         | Kind::Escalated
+        | Kind::GoalNears
         | Kind::Expiring
         | Kind::Decided
         | Kind::Granted

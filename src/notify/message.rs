@@ -56,7 +56,8 @@ pub struct Said {
     /// The same as a sentence, without the task.
     pub sentence: String,
     pub at: String,
-    /// Which reminder it is, from 1; 0 for everything else.
+    /// Which reminder it is, from 1, or the percent of the goal that has passed; 0 for everything
+    /// else.
     pub number: u32,
     /// Who caused it.
     pub actor: String,
@@ -232,6 +233,7 @@ fn headline(notice: &Notice) -> String {
         Kind::Requested => format!("Approval needed ({risk} risk)"),
         Kind::Reminded => format!("Still waiting for approval ({risk} risk, reminder {})", notice.number),
         Kind::Escalated => format!("Escalated ({risk} risk)"),
+        Kind::GoalNears => format!("Still waiting for approval ({risk} risk, {}% of the time for it has passed)", notice.number),
         Kind::Expiring => format!("About to expire ({risk} risk)"),
         Kind::Decided => decided(&notice.workflow, &actor),
         Kind::Granted => granted(&notice.workflow),

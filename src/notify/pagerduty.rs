@@ -68,6 +68,7 @@ impl PagerDuty {
             Kind::Decided | Kind::Expired | Kind::Cancelled | Kind::Superseded => ("resolve", workflow.id.to_string()),
             Kind::Requested
             | Kind::Reminded
+            | Kind::GoalNears
             | Kind::Granted
             | Kind::Asked
             | Kind::Answered

@@ -3,7 +3,7 @@
 
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
-use crate::domain::notice::SecretName;
+use crate::domain::notice::{Kind, SecretName};
 use crate::domain::task::Task;
 use crate::domain::task::plan::Document;
 use crate::domain::workflow::Workflow;
@@ -138,7 +138,8 @@ fn event(notice: &Notice, longest_claim: usize, most: usize) -> Value {
             "decision": decision(workflow),
             "comment": notice.comment.as_deref().map(|text| bounded(text, longest_claim)),
             "supersedes": submission.supersedes,
-            "reminder": (notice.number > 0).then_some(notice.number),
+            "reminder": (notice.kind == Kind::Reminded).then_some(notice.number),
+            "goal_percent": (notice.kind == Kind::GoalNears).then_some(notice.number),
             "asked": notice.asked.iter().take(most).map(|person| person.name.as_str()).collect::<Vec<_>>(),
             "link": notice.link,
         },

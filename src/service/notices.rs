@@ -22,7 +22,7 @@ pub struct Notice {
     /// The number of the event that it tells of.
     pub version: i32,
     pub kind: String,
-    /// Which reminder it is; 0 is none.
+    /// Which reminder it is, or the percent of the goal; 0 is neither.
     pub number: i32,
     pub risk_level: String,
     pub channel: String,

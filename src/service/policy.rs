@@ -151,7 +151,11 @@ impl Service {
         let step = |step: &EscalationStep| format!("escalates to {} after {}", step.to.join(", "), duration::show(step.after));
         said.extend(terms.escalation.iter().map(step));
         said.extend(terms.expire_after.map(|after| format!("expires after {}", duration::show(after))));
-        said.extend(policy.goal.map(|goal| format!("should be decided within {}", duration::show(goal))));
+        if let Some(goal) = &policy.goal {
+            said.push(format!("should be decided within {}", duration::show(goal.within)));
+            let percents: Vec<_> = goal.remind.iter().map(|percent| format!("{percent}%")).collect();
+            said.extend((!percents.is_empty()).then(|| format!("reminds when {} of that time has passed", percents.join(", "))));
+        }
         if !policy.break_glass.is_empty() {
             said.push(format!("{} may break the glass", policy.break_glass.join(", ")));
         }

@@ -157,7 +157,7 @@ impl Service {
     }
 
     fn goal(&self, level: Level) -> Option<f64> {
-        self.engine.configuration.policy.level(level).goal.map(|goal| goal.as_secs_f64())
+        self.engine.configuration.policy.level(level).goal.as_ref().map(|goal| goal.within.as_secs_f64())
     }
 
     fn figures(&self, asked: Asked, (before, from, until): (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>), is_cut: bool) -> Statistics {

@@ -124,7 +124,8 @@ impl Storage {
              set status = 'pending', attempts = 0, error = null, first_attempt_at = null, first_due_at = clock_timestamp(),
                  due_at = clock_timestamp(), resends = resends + 1
              where n.notice_id = $1 and n.status <> 'pending'
-               and (n.kind not in ('approval.requested', 'approval.reminded', 'approval.escalated', 'approval.expiring')
+               and (n.kind not in ('approval.requested', 'approval.reminded', 'approval.escalated', 'approval.goal_nears',
+                          'approval.expiring')
                     or exists (select from approval_requests r where r.workflow_id = n.workflow_id and r.status = 'pending'))",
             id
         );

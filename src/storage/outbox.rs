@@ -132,7 +132,8 @@ impl Storage {
             r#"select exists (
                    select from notice
                    where workflow_id = $1 and channel = $2 and recipient is not distinct from $3 and delivered_at is not null
-                     and kind in ('approval.requested', 'approval.reminded', 'approval.escalated', 'approval.expiring')) as "asked!""#,
+                     and kind in ('approval.requested', 'approval.reminded', 'approval.escalated', 'approval.goal_nears',
+                          'approval.expiring')) as "asked!""#,
             workflow_id,
             channel,
             recipient

@@ -35,6 +35,7 @@ mod flows;
 mod freezes;
 mod github;
 mod glass;
+mod goals;
 mod grant_proposals;
 mod grants;
 mod halting;

@@ -69,7 +69,15 @@ impl NoticeRenderer {
         if row.kind.asks() && now.approval_status() != ApprovalStatus::Pending {
             return Ok(Rendered::Cancel(SETTLED));
         }
-        if row.kind == Kind::Reminded
+        if let Some(round) = now.open_round().filter(|_| row.kind == Kind::GoalNears) {
+            let elapsed = (self.clock.now() - round.opened_at).to_std().unwrap_or_default();
+            let gone = "the configuration no longer has a goal for this level";
+            let goal = self.configuration.policy.level(row.level).goal.as_ref();
+            if let Some(why) = goal.map_or(Some(gone), |goal| goal.is_past(row.number, elapsed)) {
+                return Ok(Rendered::Cancel(why));
+            }
+        }
+        if row.kind.rests()
             && let Some(rest) = self.rest(&now)
         {
             return Ok(Rendered::Rest(rest));

@@ -1,6 +1,7 @@
 //! Notices: what was sent, and what could not be sent.
 
 use super::Success;
+use crate::domain::notice::Kind;
 use crate::domain::page::Page;
 use crate::domain::risk::level::Level;
 use crate::http::time::Time;
@@ -21,6 +22,9 @@ pub struct Notice<'a> {
     /// The number of the reminder; null if it is not one.
     #[schema(required)]
     reminder: Option<i32>,
+    /// Of `approval.goal_nears`, what percent of the goal has passed; null for every other type.
+    #[schema(required)]
+    goal_percent: Option<i32>,
     #[schema(value_type = Level)]
     risk_level: &'a str,
     /// A channel's name.
@@ -64,7 +68,8 @@ impl<'a> From<&'a service::Notice> for Notice<'a> {
             workflow_id: row.workflow_id,
             version: row.version,
             r#type: &row.kind,
-            reminder: (row.number > 0).then_some(row.number),
+            reminder: (row.kind == Kind::Reminded.as_str()).then_some(row.number),
+            goal_percent: (row.kind == Kind::GoalNears.as_str()).then_some(row.number),
             risk_level: &row.risk_level,
             channel: &row.channel,
             recipient: row.recipient.as_deref(),

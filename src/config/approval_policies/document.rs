@@ -61,8 +61,11 @@ impl Terms {
         if let Some(before) = self.warn_before {
             document["warn_before"] = json!(duration::show(before).to_string());
         }
-        if let Some(goal) = self.goal {
-            document["goal"] = json!(duration::show(goal).to_string());
+        if let Some(goal) = &self.goal {
+            document["goal"] = json!(duration::show(goal.within).to_string());
+            if !goal.remind.is_empty() {
+                document["remind"] = json!(goal.remind);
+            }
         }
         if let Some(within) = self.recent_sign_in {
             document["require_recent_sign_in"] = json!(duration::show(within).to_string());

@@ -60,6 +60,17 @@ fn terms_that_have_no_effect_or_that_nobody_could_satisfy() {
                 ":2: policies.high.warn_before: is not less than expire_after (2h)",
                 "warn later",
             ),
+            (&with("policies: { high: { remind: [50%] } }\n"), ":2: policies.high.remind: has no effect without goal", "within what time"),
+            (&with("policies: { high: { goal: 1h, remind: [] } }\n"), ":2: policies.high.remind: names no share", "leave the key out"),
+            (&with("policies: { high: { goal: 1h, remind: 50% } }\n"), ":2: policies.high.remind: is the text `50%`", "a list of shares"),
+            (&with("policies: { high: { goal: 1h, remind: [0%] } }\n"), ":2: policies.high.remind[0]: is `0%`", "from 1% to 99%"),
+            (&with("policies: { high: { goal: 1h, remind: [100%] } }\n"), ":2: policies.high.remind[0]: is `100%`", "from 1% to 99%"),
+            (&with("policies: { high: { goal: 1h, remind: [half] } }\n"), ":2: policies.high.remind[0]: is `half`", "such as 50%"),
+            (
+                &with("policies: { high: { goal: 1h, remind: [90%, 50%] } }\n"),
+                ":2: policies.high.remind[1]: is not more than",
+                "rising order",
+            ),
             (&with("policies: { high: { on_expiry: reject } }\n"), ":2: policies.high.on_expiry: has no effect without expire_after", ""),
             (
                 &with("policies: { high: { expire_after: 2h, on_expiry: approve } }\n"),

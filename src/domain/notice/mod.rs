@@ -13,6 +13,8 @@ pub enum Kind {
     Requested,
     Reminded,
     Escalated,
+    /// A share of the time within which it should be decided has passed.
+    GoalNears,
     /// It is going to expire.
     Expiring,
     Decided,
@@ -35,10 +37,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Requested,
         Self::Reminded,
         Self::Escalated,
+        Self::GoalNears,
         Self::Expiring,
         Self::Decided,
         Self::Granted,
@@ -62,6 +65,7 @@ impl Kind {
             Self::Requested => "approval.requested",
             Self::Reminded => "approval.reminded",
             Self::Escalated => "approval.escalated",
+            Self::GoalNears => "approval.goal_nears",
             Self::Expiring => "approval.expiring",
             Self::Decided => "approval.decided",
             Self::Granted => "approval.granted",
@@ -93,12 +97,17 @@ impl Kind {
 
     /// Whether it asks somebody to decide. Such a notice is no longer true once somebody has.
     pub fn asks(self) -> bool {
-        matches!(self, Self::Requested | Self::Reminded | Self::Escalated | Self::Expiring)
+        matches!(self, Self::Requested | Self::Reminded | Self::Escalated | Self::GoalNears | Self::Expiring)
     }
 
     /// Whether it is told some time after its event, of how things stand then.
     pub fn is_of_its_moment(self) -> bool {
-        matches!(self, Self::Reminded | Self::Expiring)
+        matches!(self, Self::Reminded | Self::GoalNears | Self::Expiring)
+    }
+
+    /// Whether it rests while a question to the requester is open.
+    pub fn rests(self) -> bool {
+        matches!(self, Self::Reminded | Self::GoalNears)
     }
 }
 

@@ -11,10 +11,11 @@
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
 //! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written
 //!    with the request, and the next one once that has been delivered. It is no event, because
-//!    nobody decides differently by it.
+//!    nobody decides differently by it. The reminders of the goal and the warning before the
+//!    expiry are written with the request as well, and told once.
 
 use crate::domain::notice::{Kind, Medium, Notifications, Service};
-use crate::domain::policy::Person;
+use crate::domain::policy::{Goal, LevelPolicy, Person};
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::today::Today;
@@ -30,7 +31,7 @@ pub struct Planned {
     /// The version of its event.
     pub version: u32,
     pub kind: Kind,
-    /// Which reminder it is; 0 for everything else.
+    /// Which reminder it is, or the percent of the goal; 0 for everything else.
     pub number: u32,
     pub level: Level,
     pub channel: String,
@@ -57,7 +58,7 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     if notifications.channels.is_empty() {
         return Vec::new();
     }
-    let warning = warning(commit, &said, rules.warn_before);
+    let later = later(commit, &said, rules);
     let mut planned = Vec::new();
     for (channel, settings) in &notifications.channels {
         let hears = match &settings.service {
@@ -69,19 +70,18 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
             continue;
         }
         let medium = settings.service.medium();
-        if let Some(warning) = warning.filter(|warning| hears && medium.says(Kind::Expiring) && (warning.is_first || medium.is_personal()))
-        {
-            let asked = if warning.is_first { Kind::Requested } else { Kind::Escalated };
+        for later in later.iter().filter(|later| hears && medium.says(later.kind) && (later.is_first || medium.is_personal())) {
+            let asked = if later.is_first { Kind::Requested } else { Kind::Escalated };
             for recipient in if medium.is_personal() { recipients(commit, asked, medium, today) } else { vec![None] } {
                 planned.push(Planned {
                     id: new_id(),
-                    version: warning.version,
-                    kind: Kind::Expiring,
-                    number: 0,
+                    version: later.version,
+                    kind: later.kind,
+                    number: later.number,
                     level,
                     channel: channel.to_owned(),
                     recipient: recipient.map(str::to_owned),
-                    due_after: warning.due_after,
+                    due_after: later.due_after,
                 });
             }
         }
@@ -105,26 +105,32 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     planned
 }
 
-/// The warning before a request expires.
-#[derive(Clone, Copy)]
-struct Warning {
+/// What is told once, some time after people were asked, if nobody has decided by then.
+struct Later {
     version: u32,
+    kind: Kind,
+    /// For [`Kind::GoalNears`], the percent of the goal; otherwise 0.
+    number: u32,
     /// Whether everybody is asked for the first time, or some beyond the others.
     is_first: bool,
     due_after: Duration,
 }
 
-/// When those who are asked by a commit are warned that the request is going to expire, if it ever
-/// does.
-fn warning(commit: Commit<'_>, said: &[(u32, Kind)], warn_before: Option<Duration>) -> Option<Warning> {
-    let (version, kind) = said.iter().copied().find(|(_, kind)| matches!(kind, Kind::Requested | Kind::Escalated))?;
-    let round = commit.after.open_round()?;
-    let expire_after = round.terms.expire_after?;
-    let due = expire_after.saturating_sub(warn_before.unwrap_or(expire_after / 4));
-    let taken = usize::try_from(round.escalation_level).ok()?.checked_sub(1).and_then(|last| round.terms.escalation.get(last));
-    let is_first = kind == Kind::Requested;
+/// When those who are asked by a commit are reminded of the goal, and warned that the request is
+/// going to expire. Who is asked by an escalation hears what is still to come.
+fn later(commit: Commit<'_>, said: &[(u32, Kind)], rules: &LevelPolicy) -> Vec<Later> {
+    let asking = said.iter().copied().find(|(_, kind)| matches!(kind, Kind::Requested | Kind::Escalated));
+    let (Some((version, asking)), Some(round)) = (asking, commit.after.open_round()) else { return Vec::new() };
+    let is_first = asking == Kind::Requested;
+    let taken = usize::try_from(round.escalation_level).unwrap_or(0).checked_sub(1).and_then(|last| round.terms.escalation.get(last));
     let passed = taken.filter(|_| !is_first).map(|step| step.after).unwrap_or_default();
-    Some(Warning { version, is_first, due_after: due.saturating_sub(passed) })
+    let warning = round.terms.expire_after.map(|expire_after| {
+        let due = expire_after.saturating_sub(rules.warn_before.unwrap_or(expire_after / 4));
+        Later { version, kind: Kind::Expiring, number: 0, is_first, due_after: due.saturating_sub(passed) }
+    });
+    let goal = rules.goal.iter().flat_map(Goal::moments).filter(|(_, due)| *due > passed);
+    let goal = goal.map(|(number, due)| Later { version, kind: Kind::GoalNears, number, is_first, due_after: due - passed });
+    goal.chain(warning).collect()
 }
 
 /// What a commit is worth saying, with the version of the event that says it. Several steps of an

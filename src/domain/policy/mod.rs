@@ -120,10 +120,38 @@ pub struct LevelPolicy {
     /// For how long the very same task of the same requester is not asked about again once it was
     /// rejected; zero is not at all.
     pub rejected_memory: Duration,
-    /// Within what time people should decide, for the statistics.
-    pub goal: Option<Duration>,
+    /// Within what time people should decide.
+    pub goal: Option<Goal>,
     /// How recently whoever says yes has to have signed in; left out, it does not matter.
     pub recent_sign_in: Option<Duration>,
+}
+
+/// Within what time people should decide, and when they are reminded of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Goal {
+    pub within: Duration,
+    /// At which percents of that time those who may decide are reminded, each once, in rising
+    /// order.
+    pub remind: Vec<u32>,
+}
+
+impl Goal {
+    /// The reminders: the percent of each, and how long after the request it is due.
+    pub fn moments(&self) -> impl Iterator<Item = (u32, Duration)> {
+        self.remind.iter().map(|percent| (*percent, self.within * *percent / 100))
+    }
+
+    /// Why the reminder at a percent is no longer worth telling so long after the request.
+    pub fn is_past(&self, percent: u32, elapsed: Duration) -> Option<&'static str> {
+        let latest = self.moments().filter(|(_, due)| *due <= elapsed).map(|(percent, _)| percent).max();
+        if !self.remind.contains(&percent) {
+            Some("the configuration no longer reminds at this share of the goal")
+        } else if latest > Some(percent) {
+            Some("a later share of the goal has passed as well")
+        } else {
+            None
+        }
+    }
 }
 
 /// Under what terms a request is decided. A parked workflow keeps the terms that it was parked

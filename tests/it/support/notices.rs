@@ -118,7 +118,9 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         resolved: None,
     };
     let (outcome, attempt) = match kind {
-        Kind::Requested | Kind::Reminded | Kind::Escalated | Kind::Expiring | Kind::Asked | Kind::Answered => (None, None),
+        Kind::Requested | Kind::Reminded | Kind::Escalated | Kind::GoalNears | Kind::Expiring | Kind::Asked | Kind::Answered => {
+            (None, None)
+        }
         Kind::Decided | Kind::Granted | Kind::GlassBroken | Kind::Reviewed | Kind::Executing | Kind::ReportOverdue => {
             (Some(RoundOutcome::Approved), Some(begun(None)))
         }
@@ -153,7 +155,11 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         id: Uuid::now_v7(),
         kind,
         at: at(),
-        number: u32::from(kind == Kind::Reminded),
+        number: match kind {
+            Kind::Reminded => 1,
+            Kind::GoalNears => 50,
+            _ => 0,
+        },
         actor: "alice".to_owned(),
         workflow,
         comment: matches!(kind, Kind::Asked | Kind::Answered).then(|| task.description.clone()),

@@ -35,10 +35,10 @@ fn terms() -> ApprovalTerms {
 /// Levels of which low says nothing; ann and ben are leads, cora is cto, dora admin; eve has no
 /// address, and bot acts for ben.
 fn policy() -> Policy {
-    with_warning(None)
+    with(None, None)
 }
 
-fn with_warning(warn_before: Option<Duration>) -> Policy {
+fn with(warn_before: Option<Duration>, goal: Option<Goal>) -> Policy {
     let level = |notify| LevelPolicy {
         auto_approve: false,
         notify,
@@ -48,7 +48,7 @@ fn with_warning(warn_before: Option<Duration>) -> Policy {
         report_within: REMIND,
         rejected_memory: Duration::ZERO,
         recent_sign_in: None,
-        goal: None,
+        goal: goal.clone(),
         warn_before,
     };
     let person = |name: &str, roles: &[&str], reached: bool| {
@@ -306,7 +306,7 @@ fn expiring(warn_before: Option<u64>) -> Vec<String> {
     let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(3_600)), ..terms() };
     let events =
         [submission(Level::High, "bot", Some("ben")), Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None, step: None }];
-    let policy = with_warning(warn_before.map(Duration::from_secs));
+    let policy = with(warn_before.map(Duration::from_secs), None);
     let all = follow_under(&policy, &[&events]).into_iter().filter(|notice| notice.kind == Kind::Expiring).collect::<Vec<_>>();
     told(&all)
 }
@@ -337,4 +337,43 @@ fn who_is_asked_later_is_warned_at_the_same_moment() {
     let planned = follow(&[&asked, &[escalated(1)], &[escalated(2)]]);
     let warned: Vec<_> = planned.into_iter().filter(|notice| notice.kind == Kind::Expiring).collect();
     assert_eq!(told(&warned), [format!("mail approval.expiring@4 dora +{}", 75_000 - step(1))]);
+}
+
+fn with_goal(remind: &[u32]) -> Policy {
+    with(None, Some(Goal { within: Duration::from_secs(200), remind: remind.to_vec() }))
+}
+
+fn reminders_of_the_goal(policy: &Policy, commits: &[&[Event]]) -> Vec<String> {
+    let nears = |notice: &Planned| notice.kind == Kind::GoalNears;
+    let planned: Vec<_> = follow_under(policy, commits).into_iter().filter(nears).collect();
+    planned.iter().zip(told(&planned)).map(|(notice, line)| format!("{line} {}%", notice.number)).collect()
+}
+
+#[test]
+fn those_who_are_asked_are_reminded_at_each_share_of_the_goal() {
+    let asked = asked_of(Level::High, "bot", Some("ben"));
+    let channels = [("hook", ""), ("linear", ""), ("mail", " ann"), ("mail", " cora"), ("room", "")];
+    let expected = |share: u64| channels.map(|(channel, who)| format!("{channel} approval.goal_nears@2{who} +{} {share}%", 2 * share));
+    let mut all = [expected(50), expected(90)].concat();
+    all.sort();
+    let mut found = reminders_of_the_goal(&with_goal(&[50, 90]), &[&asked]);
+    found.sort();
+    assert_eq!(found, all, "the pager is for escalations");
+    assert_eq!(reminders_of_the_goal(&with_goal(&[]), &[&asked]), Vec::<String>::new());
+}
+
+#[test]
+fn who_is_asked_later_is_reminded_of_the_shares_that_are_still_to_come() {
+    let asked = asked_of(Level::High, "bot", None);
+    let found = reminders_of_the_goal(&with_goal(&[50, 60, 90]), &[&asked, &[escalated(1)], &[escalated(2)]]);
+    assert_eq!(found, ["mail approval.goal_nears@4 dora +60 90%"], "dora is asked after 120 s, when 60% has just passed");
+}
+
+#[test]
+fn a_share_of_the_goal_that_a_later_one_has_overtaken_is_past() {
+    let goal = Goal { within: Duration::from_secs(200), remind: vec![50, 90] };
+    let is_past = |percent, seconds| goal.is_past(percent, Duration::from_secs(seconds)).is_some();
+    assert!(!is_past(50, 99) && !is_past(50, 100) && !is_past(50, 179) && is_past(50, 180));
+    assert!(!is_past(90, 179) && !is_past(90, 1_000));
+    assert!(is_past(60, 130), "today's configuration does not name it");
 }
